@@ -1,0 +1,202 @@
+"""Puts infra/template.yaml into an AWS account by CloudFormation, as `aws cloudformation package` and `deploy` do.
+
+Only the local AWS is deployed to from here; boto3 does it, because the AWS CLI pins another botocore than MiniStack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from samtranslator.yaml_helper import yaml_parse
+
+from instance import ACCOUNT, HERE, REGION, ROOT, Instance, LocalError, digest_of
+
+STACK = "gatekeeper"
+TEMPLATE = ROOT / "infra" / "template.yaml"
+STAGES = HERE / "stages.json"
+DEPLOYMENT_BUCKET = f"gatekeeper-deployments-{ACCOUNT}-{REGION}"
+# What `cdk bootstrap` makes in an account, in the version that current CDK releases make.
+CDK_ASSET_BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+CDK_VERSION_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
+CDK_BOOTSTRAP_VERSION = "30"
+DEPLOY_SECONDS = 120
+# What may be a folder or a file in a template, by resource type.
+LOCAL_CODE = {
+    "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::StateMachine": "DefinitionUri",
+}
+
+
+def local_code(template: dict) -> dict[str, Path]:
+    """The folders and files that the template's resources name, by logical id."""
+    found = {}
+    for logical_id, resource in template["Resources"].items():
+        uri = resource.get("Properties", {}).get(LOCAL_CODE.get(resource["Type"], ""))
+        if isinstance(uri, str) and not uri.startswith("s3://"):
+            path = (TEMPLATE.parent / uri).resolve()
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                raise LocalError(f"`{logical_id}` needs `{path}`, which is missing or empty: build the functions first")
+            found[logical_id] = path
+    return found
+
+
+def files_in(path: Path) -> list[Path]:
+    """The file itself, or all files in the folder, in a fixed order."""
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def fingerprint() -> str:
+    """Changes when the template, the functions, the state machine or the stages do."""
+    code = local_code(yaml_parse(TEMPLATE.read_text()))
+    files = [file for _, path in sorted(code.items()) for file in files_in(path)]
+    return digest_of(TEMPLATE, STAGES, *files)
+
+
+def packed(path: Path) -> bytes:
+    """A file's bytes, or a folder as a ZIP whose bytes depend on nothing but its files."""
+    if path.is_file():
+        return path.read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in files_in(path):
+            entry = zipfile.ZipInfo(str(file.relative_to(path)), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o100755 if file.stat().st_mode & 0o111 else 0o100644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
+    return buffer.getvalue()
+
+
+def ensure_bucket(s3: Any, bucket: str) -> None:
+    """Makes a versioned bucket when it isn't there."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def upload(s3: Any, name: str, content: bytes) -> dict[str, str]:
+    """Stores content under its digest, once; where it lies, as SAM's `CodeUri` and `DefinitionUri` take it."""
+    key = f"{name}/{hashlib.sha256(content).hexdigest()}"
+    try:
+        version = s3.head_object(Bucket=DEPLOYMENT_BUCKET, Key=key)["VersionId"]
+    except ClientError:
+        version = s3.put_object(Bucket=DEPLOYMENT_BUCKET, Key=key, Body=content)["VersionId"]
+    return {"Bucket": DEPLOYMENT_BUCKET, "Key": key, "Version": version}
+
+
+def package(s3: Any) -> dict:
+    """The template with its local code uploaded and named by bucket, key and version."""
+    template = yaml_parse(TEMPLATE.read_text())
+    code = local_code(template)
+    with ThreadPoolExecutor(2) as pool:
+        uploads = pool.map(lambda item: (item[0], upload(s3, item[0], packed(item[1]))), code.items())
+        for logical_id, location in uploads:
+            resource = template["Resources"][logical_id]
+            resource["Properties"][LOCAL_CODE[resource["Type"]]] = location
+    return template
+
+
+def stack_parameters(template: dict) -> list[dict[str, str]]:
+    """The parameters that differ from their defaults on this machine."""
+    architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+    values = {"Architecture": architecture}
+    declared = template.get("Parameters", {})
+    return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared]
+
+
+def wait(describe: Any, field: str) -> str:
+    """Asks until the status in `field` is no longer in progress; returns it."""
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while True:
+        status = describe()[field]
+        if not status.endswith(("_PENDING", "_IN_PROGRESS")):
+            return status
+        if time.monotonic() > deadline:
+            raise LocalError(f"the deployment still is `{status}` after {DEPLOY_SECONDS} s")
+        time.sleep(0.05)
+
+
+def failures(cloudformation: Any, change_set: str) -> str:
+    """Each failed resource with its own reason, from the events of the stack."""
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    lines = [
+        f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason given')}"
+        for event in reversed(events) if event["ResourceStatus"].endswith("_FAILED")
+    ]
+    return "\n".join(dict.fromkeys(lines)) or f"  no event of `{change_set}` says why"
+
+
+def apply(instance: Instance, template: dict) -> None:
+    """Brings the stack to the template by a change set; raises `LocalError` with each failed resource's reason."""
+    s3, cloudformation = instance.client("s3"), instance.client("cloudformation")
+    body = json.dumps(template, sort_keys=True, default=str).encode()  # YAML reads an unquoted version as a date
+    location = upload(s3, "template", body)
+    try:
+        stacks = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    except ClientError:
+        stacks = []
+    exists = bool(stacks) and stacks[0]["StackStatus"] != "REVIEW_IN_PROGRESS"
+    change_set = cloudformation.create_change_set(
+        StackName=STACK,
+        ChangeSetName=f"deploy-{time.time_ns()}",
+        ChangeSetType="UPDATE" if exists else "CREATE",
+        TemplateURL=f"{instance.endpoint}/{location['Bucket']}/{location['Key']}",
+        Parameters=stack_parameters(template),
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )["Id"]
+    if wait(lambda: cloudformation.describe_change_set(ChangeSetName=change_set), "Status") == "FAILED":
+        made = cloudformation.describe_change_set(ChangeSetName=change_set)
+        reason = made.get("StatusReason", "no reason given")
+        if "didn't contain changes" in reason or "No updates" in reason:
+            return
+        raise LocalError(f"the template was refused: {reason}")
+    cloudformation.execute_change_set(ChangeSetName=change_set)
+    ended = wait(lambda: cloudformation.describe_stacks(StackName=STACK)["Stacks"][0], "StackStatus")
+    if ended not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise LocalError(f"the stack ended as `{ended}`:\n{failures(cloudformation, change_set)}")
+
+
+def stack_outputs(instance: Instance) -> dict[str, str]:
+    """The stack's outputs by name."""
+    stack = instance.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def cdk_bootstrap(instance: Instance) -> None:
+    """What CDK's templates expect of an account: the asset bucket and the version of its bootstrap."""
+    ensure_bucket(instance.client("s3"), CDK_ASSET_BUCKET)
+    instance.client("ssm").put_parameter(
+        Name=CDK_VERSION_PARAMETER, Value=CDK_BOOTSTRAP_VERSION, Type="String", Overwrite=True)
+
+
+def upload_stages(instance: Instance, bucket: str) -> None:
+    """Stores `config/stages.json` when it differs: each version stays in the bucket, and records pin one."""
+    s3, content = instance.client("s3"), STAGES.read_bytes()
+    try:
+        stored = s3.get_object(Bucket=bucket, Key="config/stages.json")["Body"].read()
+    except ClientError:
+        stored = b""
+    if stored != content:
+        s3.put_object(Bucket=bucket, Key="config/stages.json", Body=content,
+                      ContentType="application/json", ChecksumAlgorithm="SHA256")
+
+
+def deploy(instance: Instance) -> dict[str, str]:
+    """Everything that the gatekeeper needs in the instance; returns the stack's outputs."""
+    s3 = instance.client("s3")
+    ensure_bucket(s3, DEPLOYMENT_BUCKET)
+    cdk_bootstrap(instance)
+    apply(instance, package(s3))
+    outputs = stack_outputs(instance)
+    upload_stages(instance, outputs["RecordsBucket"])
+    return outputs

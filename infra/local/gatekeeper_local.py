@@ -1,0 +1,93 @@
+"""The local AWS with the gatekeeper deployed: `up`, `down`, `status`.
+
+    .local/venv/bin/python infra/local/gatekeeper_local.py up
+
+`GATEKEEPER_LOCAL_STATE` is the folder for everything an instance keeps (default `.local`),
+`GATEKEEPER_LOCAL_PORT` its port (default a free one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+
+import deployment
+from instance import ACCOUNT, REGION, Instance, LocalError, state_folder
+
+
+def up(instance: Instance) -> None:
+    """Starts and deploys what isn't there yet, and deploys again what has changed."""
+    began = time.monotonic()
+    fingerprint = deployment.fingerprint()
+    running = instance.is_up() and instance.runs_this_code()
+    if running and deployed_fingerprint(instance) == fingerprint:
+        print(f"already up at {instance.endpoint}")
+        return
+    if not running:
+        instance.stop()
+        instance.start()
+    try:
+        outputs = deployment.deploy(instance)
+    except BaseException:
+        if not running:
+            instance.stop()  # nothing half deployed stays behind
+        raise
+    write_outputs(instance, {
+        "Endpoint": instance.endpoint, "Region": REGION, "AccountId": ACCOUNT,
+        "AccessKeyId": ACCOUNT, "SecretAccessKey": ACCOUNT,
+        **outputs,
+        "DeployedFingerprint": fingerprint,
+    })
+    print(f"up at {instance.endpoint} in {time.monotonic() - began:.1f} s")
+
+
+def down(instance: Instance) -> None:
+    """Stops what `up` started and removes its state."""
+    was_up = bool(instance.record())
+    instance.stop()
+    print("down" if was_up else "nothing was up")
+
+
+def status(instance: Instance) -> None:
+    """Says whether it is up; exit code 1 when it isn't."""
+    if not instance.is_up():
+        print("down")
+        sys.exit(1)
+    current = deployed_fingerprint(instance) == deployment.fingerprint() and instance.runs_this_code()
+    print(f"up at {instance.endpoint}" + ("" if current else ", older than the code here"))
+
+
+def deployed_fingerprint(instance: Instance) -> str | None:
+    """What was deployed last; None when no deployment succeeded."""
+    with contextlib.suppress(FileNotFoundError):
+        return json.loads(instance.outputs_file.read_text()).get("DeployedFingerprint")
+    return None
+
+
+def write_outputs(instance: Instance, outputs: dict[str, str]) -> None:
+    """Writes outputs.json whole or not at all."""
+    new = instance.outputs_file.with_suffix(".new")
+    new.write_text(json.dumps(outputs, indent=2) + "\n")
+    os.replace(new, instance.outputs_file)
+
+
+def main() -> None:
+    """Reads the command line; trouble ends with a message and exit code 1."""
+    commands = {"up": up, "down": down, "status": status}
+    parser = argparse.ArgumentParser(description="the local AWS with the gatekeeper deployed")
+    parser.add_argument("command", choices=commands)
+    command = parser.parse_args().command
+    instance = Instance(state_folder())
+    try:
+        with instance.locked():
+            commands[command](instance)
+    except LocalError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

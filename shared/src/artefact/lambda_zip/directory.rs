@@ -1,0 +1,408 @@
+//! The end records and the central directory: what the archive says that it holds.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use super::{
+    Findings, Limits,
+    record::{CENTRAL_HEADER, END, Extra, Fields, ZIP64_END, ZIP64_LOCATOR, read_at},
+    shown, tree,
+};
+use crate::finding::Code;
+
+pub(super) const STORED: u16 = 0;
+pub(super) const DEFLATED: u16 = 8;
+/// WinZip's AES: the real method is in an extra field.
+const AES: u16 = 99;
+
+/// Encrypted, strongly encrypted, local header masked (4.4.4).
+const ENCRYPTION_FLAGS: u16 = 1 | 1 << 6 | 1 << 13;
+/// Sizes and CRC-32 follow the data.
+pub(super) const DESCRIPTOR_FLAG: u16 = 1 << 3;
+/// The name is UTF-8.
+const UTF8_FLAG: u16 = 1 << 11;
+/// Those, and how hard the compressor tried. The rest is patch data, reserved, or PKWARE's own.
+const KNOWN_FLAGS: u16 = ENCRYPTION_FLAGS | 0b110 | DESCRIPTOR_FLAG | UTF8_FLAG;
+
+const END_BYTES: u64 = 22;
+const LOCATOR_BYTES: u64 = 20;
+const ZIP64_END_BYTES: u64 = 56;
+const CENTRAL_BYTES: u64 = 46;
+
+/// What an entry becomes when it is unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    Link,
+    /// A device, a pipe or a socket.
+    Special,
+}
+
+/// One entry, as the central directory tells it.
+pub(super) struct Entry {
+    name_start: usize,
+    name_length: u16,
+    pub(super) kind: Kind,
+    /// The Unix permissions, where the archive has any.
+    pub(super) mode: Option<u16>,
+    pub(super) flags: u16,
+    pub(super) method: u16,
+    pub(super) crc: u32,
+    pub(super) compressed: u64,
+    pub(super) size: u64,
+    /// Where the local header starts.
+    pub(super) offset: u64,
+    /// Encrypted, or compressed in a way that is refused: there is nothing to unpack.
+    pub(super) opaque: bool,
+}
+
+/// The central directory.
+pub(super) struct Directory {
+    pub(super) entries: Vec<Entry>,
+    /// All names, end to end: one allocation for all of them.
+    names: Vec<u8>,
+    /// Where it starts, which is where the entries end.
+    pub(super) start: u64,
+}
+
+impl Directory {
+    pub(super) fn name(&self, entry: &Entry) -> &[u8] {
+        let end = entry.name_start + usize::from(entry.name_length);
+        self.names.get(entry.name_start..end).unwrap_or_default()
+    }
+
+    pub(super) fn unzipped_bytes(&self) -> u64 {
+        self.entries
+            .iter()
+            .fold(0, |sum, entry| sum.saturating_add(entry.size))
+    }
+}
+
+/// Reads the central directory. `None` where there is none to go on with; the findings say why.
+pub(super) fn read(
+    archive: &mut (impl Read + Seek),
+    limits: &Limits,
+    findings: &mut Findings<'_>,
+) -> io::Result<Option<Directory>> {
+    let length = archive.seek(SeekFrom::End(0))?;
+    if length > limits.max_archive_bytes {
+        let message = format!(
+            "the archive is larger than {} bytes",
+            limits.max_archive_bytes
+        );
+        findings.say(Code::ZipTooLarge, message);
+        return Ok(None);
+    }
+    let end = match find_end(archive, length)? {
+        Ok(end) => end,
+        Err((code, message)) => {
+            findings.say(code, message);
+            return Ok(None);
+        }
+    };
+    let refusal = if end.entries > limits.max_entries {
+        (
+            Code::ZipTooLarge,
+            format!("the archive holds more than {} entries", limits.max_entries),
+        )
+    } else if end.size > limits.max_directory_bytes {
+        let limit = limits.max_directory_bytes;
+        (
+            Code::ZipTooLarge,
+            format!("the archive's directory is larger than {limit} bytes"),
+        )
+    } else if end.entries == 0 {
+        (Code::ZipInvalid, "the archive is empty".to_owned())
+    } else if end.entries.saturating_mul(CENTRAL_BYTES) > end.size {
+        (
+            Code::ZipInvalid,
+            "the archive's directory is too short for its entries".to_owned(),
+        )
+    } else {
+        return read_entries(archive, &end, findings);
+    };
+    findings.say(refusal.0, refusal.1);
+    Ok(None)
+}
+
+/// What the end records say of the central directory.
+struct End {
+    start: u64,
+    size: u64,
+    entries: u64,
+}
+
+type Refusal = (Code, &'static str);
+
+/// Finds the one end record that every parser finds, and its zip64 companion.
+fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<End, Refusal>> {
+    let invalid = |message| Ok(Err((Code::ZipInvalid, message)));
+    let tail_start = length.saturating_sub(END_BYTES + u64::from(u16::MAX));
+    archive.seek(SeekFrom::Start(tail_start))?;
+    let mut tail = Vec::new();
+    archive.take(length - tail_start).read_to_end(&mut tail)?;
+
+    // Parsers take the last signature, or the last (or first) record whose comment reaches the end of the file.
+    let mut last = None;
+    let mut whole = Vec::new();
+    for (at, window) in tail
+        .windows(4)
+        .enumerate()
+        .filter(|(_, window)| *window == END.to_le_bytes())
+    {
+        debug_assert_eq!(window.len(), 4);
+        last = Some(at);
+        if let Some(record) = tail
+            .get(at..)
+            .filter(|record| end_comment(record) == Some(record.len()))
+        {
+            whole.push((at, record));
+        }
+    }
+    let (at, record) = match whole.as_slice() {
+        [] if last.is_none() => {
+            return invalid("there is no end record: not a ZIP archive, or cut off");
+        }
+        [] => return invalid("the end record is cut off, or bytes follow it"),
+        [only] if last == Some(only.0) => *only,
+        _ => return invalid("there is more than one end record that a parser may take"),
+    };
+    let end_at = tail_start + at as u64;
+
+    let mut fields = Fields(record);
+    fields.u32();
+    let disks = [fields.u16(), fields.u16()];
+    let (entries_here, entries) = (fields.u16(), fields.u16());
+    let (size, start) = (fields.u32(), fields.u32());
+    let multi_disk = (Code::ZipUnsupported, "the archive is one part of several");
+
+    let mut end = End {
+        start: start.into(),
+        size: size.into(),
+        entries: entries.into(),
+    };
+    let mut directory_end = end_at;
+    let saturated = entries == u16::MAX || size == u32::MAX || start == u32::MAX;
+    let locator = match end_at.checked_sub(LOCATOR_BYTES) {
+        Some(at) => Some((at, read_at::<{ LOCATOR_BYTES as usize }>(archive, at)?)),
+        None => None,
+    };
+    match locator.filter(|(_, record)| record.starts_with(&ZIP64_LOCATOR.to_le_bytes())) {
+        None if saturated => {
+            return invalid("the end record refers to a zip64 record that is not there");
+        }
+        None => {
+            if disks != [0, 0] || entries_here != entries {
+                return Ok(Err(multi_disk));
+            }
+        }
+        Some((locator_at, record)) => {
+            let mut fields = Fields(&record);
+            fields.u32();
+            let (disk, at, disk_count) = (fields.u32(), fields.u64(), fields.u32());
+            if disk != 0 || disk_count != 1 {
+                return Ok(Err(multi_disk));
+            }
+            if at.checked_add(ZIP64_END_BYTES) != Some(locator_at) {
+                return invalid("the zip64 end record is not right before its locator");
+            }
+            let record = read_at::<{ ZIP64_END_BYTES as usize }>(archive, at)?;
+            let mut fields = Fields(&record);
+            let (signature, rest) = (fields.u32(), fields.u64());
+            if signature != ZIP64_END || rest != ZIP64_END_BYTES - 12 {
+                return invalid("the zip64 end record is malformed");
+            }
+            fields.u32(); // the versions
+            let wide_disks = [fields.u32(), fields.u32()];
+            let wide_entries_here = fields.u64();
+            let wide = End {
+                entries: fields.u64(),
+                size: fields.u64(),
+                start: fields.u64(),
+            };
+            let zero_or_wide = |disk: &u16| matches!(*disk, 0 | u16::MAX);
+            if wide_disks != [0, 0]
+                || !disks.iter().all(zero_or_wide)
+                || wide_entries_here != wide.entries
+            {
+                return Ok(Err(multi_disk));
+            }
+            let agree16 = |narrow: u16| narrow == u16::MAX || u64::from(narrow) == wide.entries;
+            let agree32 = |narrow: u32, wide: u64| narrow == u32::MAX || u64::from(narrow) == wide;
+            let agree = agree16(entries)
+                && agree16(entries_here)
+                && agree32(size, wide.size)
+                && agree32(start, wide.start);
+            if !agree {
+                return invalid("the end record and the zip64 end record contradict each other");
+            }
+            end = wide;
+            directory_end = at;
+        }
+    }
+    if end.start.checked_add(end.size) != Some(directory_end) {
+        return invalid(
+            "the directory is not where the end record says: bytes before or after it belong to nothing",
+        );
+    }
+    Ok(Ok(end))
+}
+
+/// The length of the end record at the start of `record` with the comment that it declares.
+fn end_comment(record: &[u8]) -> Option<usize> {
+    let comment = record.get(20..22)?;
+    Some(22 + usize::from(Fields(comment).u16()))
+}
+
+fn read_entries(
+    archive: &mut (impl Read + Seek),
+    end: &End,
+    findings: &mut Findings<'_>,
+) -> io::Result<Option<Directory>> {
+    archive.seek(SeekFrom::Start(end.start))?;
+    let mut reader = BufReader::with_capacity(64 * 1024, archive.take(end.size));
+    // Both are bounded by the limits that `read` has checked.
+    let room = |bytes: u64| usize::try_from(bytes).unwrap_or(0);
+    let mut directory = Directory {
+        entries: Vec::with_capacity(room(end.entries)),
+        names: Vec::with_capacity(room(end.size - end.entries * CENTRAL_BYTES)),
+        start: end.start,
+    };
+    let mut variable = Vec::new();
+    let mut left = end.size;
+    for _ in 0..end.entries {
+        let Some(after_header) = left.checked_sub(CENTRAL_BYTES) else {
+            findings.say(
+                Code::ZipInvalid,
+                "the archive's directory holds fewer entries than it says",
+            );
+            return Ok(None);
+        };
+        let mut header = [0; CENTRAL_BYTES as usize];
+        reader.read_exact(&mut header)?;
+        let mut lengths = Fields(header.get(28..34).unwrap_or_default());
+        let (name, extra, comment) = (lengths.u16(), lengths.u16(), lengths.u16());
+        let variable_bytes = u64::from(name) + u64::from(extra) + u64::from(comment);
+        let after = after_header.checked_sub(variable_bytes);
+        let (Some(after), true) = (after, header.starts_with(&CENTRAL_HEADER.to_le_bytes())) else {
+            findings.say(
+                Code::ZipInvalid,
+                "an entry of the archive's directory is malformed",
+            );
+            return Ok(None);
+        };
+        left = after;
+        variable.resize(room(variable_bytes), 0);
+        reader.read_exact(&mut variable)?;
+        let (name, rest) = variable.split_at_checked(name.into()).unwrap_or_default();
+        let extra = rest.get(..extra.into()).unwrap_or_default();
+        match entry(&header, name, extra, directory.names.len(), findings) {
+            Ok(entry) => {
+                directory.names.extend_from_slice(name);
+                directory.entries.push(entry);
+            }
+            Err(message) => findings.say(Code::ZipInvalid, format!("`{}`: {message}", shown(name))),
+        }
+    }
+    if left > 0 {
+        findings.say(
+            Code::ZipInvalid,
+            "the archive's directory holds more than its entries",
+        );
+        return Ok(None);
+    }
+    // An entry that can't be read leaves bytes without an owner: don't tell of those too.
+    Ok((directory.entries.len() as u64 == end.entries).then_some(directory))
+}
+
+/// Reads one entry of the directory and tells what is wrong with it alone.
+fn entry(
+    header: &[u8],
+    name: &[u8],
+    extra: &[u8],
+    name_start: usize,
+    findings: &mut Findings<'_>,
+) -> Result<Entry, &'static str> {
+    let mut fields = Fields(header);
+    fields.u32(); // the signature
+    let made_by = fields.u16();
+    fields.u16(); // the version needed
+    let (flags, method) = (fields.u16(), fields.u16());
+    fields.u32(); // the time
+    let crc = fields.u32();
+    let (mut compressed, mut size) = (fields.u32().into(), fields.u32().into());
+    let name_length = fields.u16();
+    fields.u32(); // the other lengths
+    let disk = fields.u16();
+    fields.u16(); // whether it is text
+    let attributes = fields.u32();
+    let mut offset = fields.u32().into();
+
+    let extra = Extra::parse(extra, name)?;
+    extra.widen(&mut [&mut size, &mut compressed, &mut offset])?;
+    let mut say = |code, message: &str| findings.say(code, format!("`{}`: {message}", shown(name)));
+    if disk != 0 {
+        say(Code::ZipUnsupported, "it is in another part of the archive");
+    }
+    if let Err((code, message)) = tree::check_name(name, flags & UTF8_FLAG != 0) {
+        say(code, message);
+    }
+    let encrypted = flags & ENCRYPTION_FLAGS != 0 || method == AES || extra.encrypted;
+    if encrypted {
+        say(Code::ZipEncrypted, "it is encrypted");
+    } else if !matches!(method, STORED | DEFLATED) {
+        say(
+            Code::ZipUnsupported,
+            &format!("its compression method is {method}, Lambda takes 0 and 8"),
+        );
+    }
+    if flags & !KNOWN_FLAGS != 0 {
+        say(
+            Code::ZipUnsupported,
+            &format!("it has unknown flags, {flags:#06x}"),
+        );
+    }
+    let opaque = encrypted || !matches!(method, STORED | DEFLATED);
+    if method == STORED && compressed != size && !opaque {
+        say(
+            Code::ZipContentMismatch,
+            "it is stored, but its two sizes differ",
+        );
+    }
+
+    // Parsers differ in whose modes they believe: Info-ZIP takes Unix' and macOS', some take any.
+    let unix = matches!(made_by >> 8, 3 | 19);
+    let mode = (attributes >> 16) as u16;
+    let named_folder = name.ends_with(b"/");
+    let kind = match mode & 0o170_000 {
+        0 | 0o100_000 if !named_folder => Kind::File,
+        0 | 0o040_000 if named_folder => Kind::Folder,
+        0o120_000 if unix && !named_folder => Kind::Link,
+        0o010_000 | 0o020_000 | 0o060_000 | 0o140_000 => Kind::Special,
+        _ => return Err("its attributes and its name disagree on what it is"),
+    };
+    if !named_folder && attributes & 0x10 != 0 {
+        return Err("its attributes say that it is a folder, its name that it is none");
+    }
+    match kind {
+        Kind::Special => say(Code::ZipUnsupported, "it is a device, a pipe or a socket"),
+        Kind::Folder if size != 0 => say(Code::ZipInvalid, "it is a folder and holds data"),
+        // Nothing in a function runs as another user, and unpackers differ in whether they keep the bits. On folders
+        // setgid is inherited from many a build machine's workspace and means nothing more.
+        Kind::File if mode & 0o6000 != 0 => say(Code::ZipUnsupported, "it is setuid or setgid"),
+        _ => {}
+    }
+    Ok(Entry {
+        name_start,
+        name_length,
+        kind,
+        mode: unix.then_some(mode & 0o7777),
+        flags,
+        method,
+        crc,
+        compressed,
+        size,
+        offset,
+        opaque,
+    })
+}

@@ -1,0 +1,361 @@
+//! The small expressions that say where a function's code lies.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Parameter, json::shown};
+
+/// The pseudo parameters that a stage gives a value to.
+pub const PSEUDO_PARAMETERS: [&str; 5] = [
+    "AWS::AccountId",
+    "AWS::Partition",
+    "AWS::Region",
+    "AWS::StackName",
+    "AWS::URLSuffix",
+];
+
+/// The most bytes that a text may hold: an S3 key has 1,024, a bucket 63, a URL some more.
+const MAX_BYTES: usize = 4096;
+
+/// A text that is known once the stage's parameters are: literal pieces and references to parameters.
+///
+/// It is what a string, `Ref`, `Fn::Sub` and `Fn::Join` can say together. Two texts are equal where they always
+/// resolve alike, however they were spelt: neighbouring literals are one piece, empty ones none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Text(Vec<Piece>);
+
+/// A piece of a [`Text`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Piece {
+    /// The characters as they are.
+    Literal(String),
+    /// A parameter of the template, or one of [`PSEUDO_PARAMETERS`].
+    Ref(String),
+}
+
+impl Text {
+    /// The text that is `literal` whatever the stage.
+    pub fn literal(literal: impl Into<String>) -> Self {
+        let mut text = Self::default();
+        text.push_literal(&literal.into());
+        text
+    }
+
+    /// The text that is the value of one parameter.
+    pub fn reference(name: impl Into<String>) -> Self {
+        Self(vec![Piece::Ref(name.into())])
+    }
+
+    /// This text and `literal` behind it.
+    #[must_use]
+    pub fn then(mut self, literal: &str) -> Self {
+        self.push_literal(literal);
+        self
+    }
+
+    /// Its pieces, in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
+    /// The characters, where the text refers to nothing.
+    #[must_use]
+    pub fn as_literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Piece::Literal(literal)] => Some(literal),
+            _ => None,
+        }
+    }
+
+    /// The parameters that it refers to.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Ref(name) => Some(name.as_str()),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The text under the values of parameters and pseudo parameters; `None` where one that it needs is missing.
+    #[must_use]
+    pub fn resolve(&self, values: &BTreeMap<String, String>) -> Option<String> {
+        self.0
+            .iter()
+            .map(|piece| match piece {
+                Piece::Literal(literal) => Some(literal.as_str()),
+                Piece::Ref(name) => values.get(name).map(String::as_str),
+            })
+            .collect()
+    }
+
+    /// Reads a template's expression.
+    ///
+    /// # Errors
+    /// Why it isn't a text, in words that follow "it".
+    pub(super) fn read(value: &Value, parameters: &BTreeMap<String, Parameter>) -> Result<Self, String> {
+        match value {
+            Value::String(literal) => {
+                if literal.contains("{{resolve:") {
+                    return Err("holds a dynamic reference, which only CloudFormation resolves".to_owned());
+                }
+                let mut text = Self::default();
+                text.append(&Self::literal(literal.as_str()))?;
+                Ok(text)
+            }
+            Value::Object(members) => {
+                let mut members = members.iter();
+                let (Some((function, argument)), None) = (members.next(), members.next()) else {
+                    return Err("is neither a string nor an intrinsic function".to_owned());
+                };
+                match (function.as_str(), argument) {
+                    ("Ref", Value::String(name)) => reference(name, parameters),
+                    ("Fn::Sub", argument) => substitute(argument, parameters),
+                    ("Fn::Join", Value::Array(arguments)) => join(arguments, parameters),
+                    (function, _) => Err(format!(
+                        "uses `{}`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here",
+                        shown(function)
+                    )),
+                }
+            }
+            _ => Err("is neither a string nor an intrinsic function".to_owned()),
+        }
+    }
+
+    fn push_literal(&mut self, literal: &str) {
+        match self.0.last_mut() {
+            _ if literal.is_empty() => {}
+            Some(Piece::Literal(last)) => last.push_str(literal),
+            _ => self.0.push(Piece::Literal(literal.to_owned())),
+        }
+    }
+
+    /// Appends `other`, bounded: a variable of `Fn::Sub` may be named again and again, and its text hold others so.
+    fn append(&mut self, other: &Self) -> Result<(), String> {
+        if self.len() + other.len() > MAX_BYTES {
+            return Err(format!("is longer than {MAX_BYTES} bytes"));
+        }
+        for piece in &other.0 {
+            match piece {
+                Piece::Literal(literal) => self.push_literal(literal),
+                Piece::Ref(_) => self.0.push(piece.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        let len = |piece: &Piece| match piece {
+            Piece::Literal(it) | Piece::Ref(it) => it.len(),
+        };
+        self.0.iter().map(len).sum()
+    }
+}
+
+impl fmt::Display for Text {
+    /// As `Fn::Sub` would spell it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Literal(literal) => f.write_str(&shown(literal)),
+            Piece::Ref(name) => write!(f, "${{{name}}}"),
+        })
+    }
+}
+
+fn reference(name: &str, parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
+    if PSEUDO_PARAMETERS.contains(&name) {
+        return Ok(Text::reference(name));
+    }
+    let Some(parameter) = parameters.get(name) else {
+        return Err(format!("refers to `{}`, which is not a parameter", shown(name)));
+    };
+    // A list is many values, and of an SSM parameter the stage knows only the name.
+    if parameter.r#type == "String" || parameter.r#type == "Number" {
+        Ok(Text::reference(name))
+    } else {
+        let r#type = shown(&parameter.r#type);
+        Err(format!("refers to the parameter `{}` of type `{type}`, not `String`", shown(name)))
+    }
+}
+
+/// `Fn::Sub`: a string, or a string and variables of its own.
+fn substitute(argument: &Value, parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
+    let malformed = || "has a malformed `Fn::Sub`".to_owned();
+    let mut variables = BTreeMap::new();
+    let template = match argument {
+        Value::String(template) => template,
+        Value::Array(arguments) => {
+            let [Value::String(template), Value::Object(own)] = arguments.as_slice() else {
+                return Err(malformed());
+            };
+            for (name, value) in own {
+                variables.insert(name.as_str(), Text::read(value, parameters)?);
+            }
+            template
+        }
+        _ => return Err(malformed()),
+    };
+    if template.contains("{{resolve:") {
+        return Err("holds a dynamic reference, which only CloudFormation resolves".to_owned());
+    }
+    let mut text = Text::default();
+    let mut rest = template.as_str();
+    while let Some((before, after)) = rest.split_once("${") {
+        text.append(&Text::literal(before))?;
+        let (name, after) = after.split_once('}').ok_or_else(malformed)?;
+        let piece = match (name.strip_prefix('!'), variables.get(name)) {
+            // `${!Name}` is the literal `${Name}`.
+            (Some(escaped), _) => Text::literal(format!("${{{escaped}}}")),
+            (None, Some(own)) => own.clone(),
+            (None, None) => reference(name, parameters)?,
+        };
+        text.append(&piece)?;
+        rest = after;
+    }
+    text.append(&Text::literal(rest))?;
+    Ok(text)
+}
+
+/// `Fn::Join`: a delimiter and a list.
+fn join(arguments: &[Value], parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
+    let [Value::String(delimiter), Value::Array(items)] = arguments else {
+        return Err("has an `Fn::Join` that is not of a string and a list".to_owned());
+    };
+    let mut text = Text::default();
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.append(&Text::literal(delimiter.as_str()))?;
+        }
+        text.append(&Text::read(item, parameters)?)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parameters() -> BTreeMap<String, Parameter> {
+        [
+            ("Bucket", "String"),
+            ("Prefix", "String"),
+            ("Names", "CommaDelimitedList"),
+            ("Latest", "AWS::SSM::Parameter::Value<String>"),
+        ]
+        .map(|(name, r#type)| {
+            let parameter = Parameter {
+                has_default: false,
+                r#type: r#type.to_owned(),
+                default: None,
+            };
+            (name.to_owned(), parameter)
+        })
+        .into()
+    }
+
+    fn values() -> BTreeMap<String, String> {
+        [
+            ("Bucket", "artefacts"),
+            ("Prefix", "bank/0f/modules/MOD-012"),
+            ("AWS::AccountId", "111122223333"),
+            ("AWS::Region", "ap-southeast-2"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn check(expression: &Value, expect: &str) {
+        let text = Text::read(expression, &parameters()).unwrap();
+        assert_eq!(text.resolve(&values()).unwrap(), expect, "{expression}");
+    }
+
+    fn refuse(expression: &Value) -> String {
+        Text::read(expression, &parameters()).unwrap_err()
+    }
+
+    #[test]
+    fn strings_references_subs_and_joins_are_texts() {
+        check(&json!("plain"), "plain");
+        check(&json!(""), "");
+        check(&json!({"Ref": "Bucket"}), "artefacts");
+        check(
+            &json!({"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}),
+            "cdk-hnb659fds-assets-111122223333-ap-southeast-2",
+        );
+        check(&json!({"Fn::Sub": ["${A}/${Prefix}/${B}", {"A": {"Ref": "Bucket"}, "B": "x.zip"}]}), "artefacts/bank/0f/modules/MOD-012/x.zip");
+        check(&json!({"Fn::Join": ["/", [{"Ref": "Prefix"}, "functions", {"Fn::Sub": "${Bucket}.zip"}]]}), "bank/0f/modules/MOD-012/functions/artefacts.zip");
+    }
+
+    #[test]
+    fn a_sub_escapes_with_an_exclamation_mark_and_its_own_variables_come_first() {
+        check(&json!({"Fn::Sub": "${!Bucket}"}), "${Bucket}");
+        check(&json!({"Fn::Sub": ["${Bucket}", {"Bucket": "own"}]}), "own");
+    }
+
+    #[test]
+    fn what_only_cloudformation_knows_is_no_text() {
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Table"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Latest"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Names"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "AWS::StackId"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Table.Arn}"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Bucket"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Fn::ImportValue": "x"})), @"");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Join": ["", {"Ref": "Names"}]})), @"");
+        insta::assert_snapshot!(refuse(&json!("{{resolve:ssm:/code/bucket}}")), @"");
+        insta::assert_snapshot!(refuse(&json!(12)), @"");
+    }
+
+    #[test]
+    fn a_text_is_known_only_when_all_its_parameters_are() {
+        let text = Text::read(&json!({"Fn::Sub": "${Bucket}/${AWS::StackName}"}), &parameters()).unwrap();
+        assert_eq!(text.resolve(&values()), None);
+        assert_eq!(text.to_string(), "${Bucket}/${AWS::StackName}");
+    }
+
+    #[test]
+    fn variables_that_multiply_themselves_end_at_the_limit() {
+        let mut bomb = json!("x".repeat(64));
+        for _ in 0..30 {
+            bomb = json!({"Fn::Sub": ["${A}${A}${A}${A}", {"A": bomb}]});
+        }
+        insta::assert_snapshot!(refuse(&bomb), @"");
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_is_spelt_a_text_resolves_alike(parts in proptest::collection::vec("[a-z/.-]{0,6}", 1..6), value in ".{0,12}") {
+            let glue = |between: &str| parts.join(between);
+            let sub = Text::read(&json!({"Fn::Sub": glue("${Bucket}")}), &parameters()).unwrap();
+            let mut pieces = Vec::new();
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    pieces.push(json!({"Ref": "Bucket"}));
+                }
+                pieces.push(json!(part));
+            }
+            let join = Text::read(&json!({"Fn::Join": ["", pieces]}), &parameters()).unwrap();
+            prop_assert_eq!(&sub, &join);
+            let values = BTreeMap::from([("Bucket".to_owned(), value.clone())]);
+            prop_assert_eq!(sub.resolve(&values).unwrap(), glue(&value));
+            let stored: Text = serde_json::from_str(&serde_json::to_string(&sub).unwrap()).unwrap();
+            prop_assert_eq!(stored, sub);
+        }
+
+        #[test]
+        fn a_literal_is_itself_whatever_the_stage(literal in "[^$]{0,40}") {
+            prop_assume!(!literal.contains("{{resolve:"));
+            for expression in [json!(literal), json!({"Fn::Sub": literal}), json!({"Fn::Join": ["-", [literal]]})] {
+                let text = Text::read(&expression, &parameters()).unwrap();
+                prop_assert_eq!(text.as_literal(), Some(literal.as_str()));
+                prop_assert_eq!(text.resolve(&BTreeMap::new()), Some(literal.clone()));
+            }
+        }
+    }
+}

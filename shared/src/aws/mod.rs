@@ -1,0 +1,108 @@
+//! The shell: settings, clients and the few AWS calls that more than one function makes.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+
+use crate::store::s3::S3Store;
+
+/// Amazon Trust Services' five roots, under which every AWS endpoint lies
+/// (<https://www.amazontrust.com/repository/>): reading the system's whole store costs a cold start 6 ms.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// What the template tells a function by its environment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The bucket that CI writes.
+    pub artefact_bucket: String,
+    /// The bucket that only the gatekeeper writes.
+    pub records_bucket: String,
+    /// The promotion state machine, for the functions that start or look at its executions.
+    pub state_machine_arn: Option<String>,
+    /// The role that CloudFormation takes for the stages' stacks.
+    pub stack_role_arn: Option<String>,
+    /// Where S3 answers when it isn't at its usual address.
+    pub s3_endpoint: Option<String>,
+}
+
+/// A setting that the environment doesn't have.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable `{0}` is not set")]
+pub struct MissingSetting(pub &'static str);
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Settings {
+    /// Reads them from the environment, once, at start.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where a bucket isn't named.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        let required = |name| setting(name).ok_or(MissingSetting(name));
+        Ok(Self {
+            artefact_bucket: required("ARTEFACT_BUCKET")?,
+            records_bucket: required("RECORDS_BUCKET")?,
+            state_machine_arn: setting("STATE_MACHINE_ARN"),
+            stack_role_arn: setting("STACK_ROLE_ARN"),
+            s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
+        })
+    }
+}
+
+/// The configuration that every client shares: one HTTP client with ring, whose first handshake is 50 ms of CPU
+/// cheaper than the default's. `TLS_ROOTS=native` takes the system's roots, for a proxy that has its own.
+pub async fn config() -> SdkConfig {
+    let roots = match setting("TLS_ROOTS").as_deref() {
+        Some("native") => TrustStore::default(),
+        _ => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
+    };
+    let mut http = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .pool_idle_timeout(Duration::from_secs(20));
+    if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
+        http = http.tls_context(context);
+    }
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.build_https())
+        .load()
+        .await
+}
+
+/// An S3 client that neither computes nor checks checksums by itself: the gatekeeper does, where it matters.
+#[must_use]
+pub fn s3_client(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(config)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// The two buckets.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// What CI writes.
+    pub artefacts: S3Store,
+    /// What only the gatekeeper writes.
+    pub records: S3Store,
+}
+
+impl Buckets {
+    /// Both buckets of `settings`, over one client.
+    #[must_use]
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Self {
+        let client = s3_client(config);
+        Self {
+            artefacts: S3Store::new(client.clone(), &settings.artefact_bucket),
+            records: S3Store::new(client, &settings.records_bucket),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the gate finds wrong, and the one table of every code that it may say.
+
+use serde::{Deserialize, Serialize};
+
+/// One reason why something is refused. Checks collect every finding rather than stop at the first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind of thing is wrong: a stable word that alarms and scripts may match.
+    pub code: Code,
+    /// What is wrong and, where it helps, what to do: lower-case, no full stop.
+    pub message: String,
+    /// What it is about: an object's key, a function, a test suite or a field.
+    pub subject: String,
+}
+
+impl Finding {
+    /// A finding of kind `code` about `subject`.
+    pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            subject: subject.into(),
+        }
+    }
+}
+
+/// Makes the enum of codes, their spelling and their documentation from one table.
+macro_rules! codes {
+    ($($variant:ident $word:literal $meaning:literal;)*) => {
+        /// A stable kebab-case word for each kind of finding (CONTRACT §4). `Code::ALL` is the documented table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $(#[doc = $meaning] #[serde(rename = $word)] $variant,)*
+        }
+
+        impl Code {
+            /// Every code with its meaning, in the order of the documentation.
+            pub const ALL: &'static [(Code, &'static str)] = &[$((Code::$variant, $meaning),)*];
+
+            /// The word itself, as it stands in verdicts and logs.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The store.
+    ArtefactMissing "artefact-missing" "an artefact that the manifest lists is not in the store";
+    DigestMismatch "digest-mismatch" "an object's SHA-256 is not the one that the manifest lists";
+    SizeMismatch "size-mismatch" "an object's size is not the one that the manifest lists";
+    UnlistedArtefact "unlisted-artefact" "an object of the commit is not listed in its manifest";
+    KeyOutsideLayout "key-outside-layout" "an object's key is outside the layout of the store";
+    ManifestMissing "manifest-missing" "the commit has no build manifest yet";
+    TagLimit "tag-limit" "an object has so many tags of others that `integration-passed` has no room";
+
+    // The manifest.
+    ManifestInvalid "manifest-invalid" "the build manifest is not one: not JSON, too large, or a field is missing or malformed";
+    ManifestVersionUnknown "manifest-version-unknown" "the build manifest has a `schema_version` that this gate does not know";
+    ManifestMismatch "manifest-mismatch" "the build manifest names another repository or commit than its key";
+    DuplicateEntry "duplicate-entry" "the build manifest lists the same thing twice";
+    UnknownReference "unknown-reference" "an entry of the build manifest refers to a stack, function or database that it does not list";
+
+    // Lambda ZIPs.
+    ZipInvalid "zip-invalid" "a Lambda bundle is not a ZIP archive that every parser reads alike";
+    ZipUnsafePath "zip-unsafe-path" "an entry's name is absolute, climbs, or holds a drive, a backslash or a control character";
+    ZipDuplicateEntry "zip-duplicate-entry" "an archive holds two entries of the same name";
+    ZipUnsafeSymlink "zip-unsafe-symlink" "a symbolic link leaves the archive's tree";
+    ZipEncrypted "zip-encrypted" "an entry is encrypted";
+    ZipUnsupported "zip-unsupported" "an entry uses a compression method or feature that Lambda does not take";
+    ZipOverlap "zip-overlap" "entries share bytes, or bytes of the archive belong to no entry";
+    ZipContentMismatch "zip-content-mismatch" "an entry's real size or CRC-32 is not the declared one";
+    ZipTooLarge "zip-too-large" "an archive unzips to more than Lambda's 250 MB, or has too many entries";
+    BootstrapMissing "bootstrap-missing" "a bundle for an OS-only runtime has no executable `bootstrap` at its root";
+    ArchitectureMismatch "architecture-mismatch" "a bundle's `bootstrap` is not an ELF program of the template's architecture";
+    HandlerMissing "handler-missing" "a bundle does not hold the file that the template's `Handler` names";
+
+    // CloudFormation templates.
+    TemplateInvalid "template-invalid" "a template is not JSON of a template's shape, or repeats a key";
+    TemplateTooLarge "template-too-large" "a template is larger than 1 MB or has more than 500 resources";
+    TemplateNotSelfContained "template-not-self-contained" "a template fetches or generates something at deploy time, so its bytes are not what is deployed";
+    TemplateCodeOutsideStore "template-code-outside-store" "a function's code is not one of the commit's stored bundles";
+    TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
+    LogicalIdInvalid "logical-id-invalid" "a `logical_id` of the manifest is not a Lambda function of its stack's template";
+
+    // dbt.
+    DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that we know: schema v4 to v12, with nodes";
+
+    // ADR-053's Built conditions.
+    TypecheckMissing "typecheck-missing" "the manifest does not tell the type check's result";
+    TypecheckFailed "typecheck-failed" "the type check found errors";
+    UnitMissing "unit-missing" "the manifest does not tell the unit tests' result, or none ran";
+    UnitFailed "unit-failed" "unit tests failed";
+    CoverageBelowThreshold "coverage-below-threshold" "line or function coverage is below 80 %, or not told";
+    PolicyMissing "policy-missing" "the manifest does not tell the policy tests' result";
+    PolicyFailed "policy-failed" "policy tests failed";
+    PolicyUncovered "policy-uncovered" "there are fewer policy tests than rows of `policies_satisfied`";
+    FlywayMissing "flyway-missing" "a database of the commit has no `flyway validate` result";
+    FlywayInvalid "flyway-invalid" "`flyway validate` did not pass";
+    DeployMissing "deploy-missing" "the manifest does not tell the deploy step's result";
+    DeployFailed "deploy-failed" "the deploy step did not succeed";
+    IntegrationGuardOff "integration-guard-off" "`RUN_INTEGRATION=1` was not set, so the integration tests skip themselves";
+    IntegrationMissing "integration-missing" "no integration test ran";
+    IntegrationFailed "integration-failed" "integration tests failed";
+    IntegrationSkipped "integration-skipped" "integration tests were skipped";
+    TestedBytesMissing "tested-bytes-missing" "nothing tells which code of a function the integration tests exercised";
+    TestedBytesMismatch "tested-bytes-mismatch" "the integration tests exercised other bytes of a function than the stored ones";
+    PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";
+    DcmIncomplete "dcm-incomplete" "DCM plan and deploy did not both complete";
+    DbtBuildIncomplete "dbt-build-incomplete" "`dbt build` did not complete, or its manifest is not stored";
+    Revoked "revoked" "this manifest version was taken back after it was Built";
+
+    // Promotion.
+    NotBuilt "not-built" "the commit's verdict is not `built`";
+    VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
+    TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
+    StageUnknown "stage-unknown" "the stage is not configured";
+    StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
+    PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
+    NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";
+    NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";
+    ParameterMissing "parameter-missing" "a template's parameter has no default and the stage gives no value";
+    NothingToPromote "nothing-to-promote" "the commit holds nothing that can be applied to a stage";
+    NotSupportedYet "not-supported-yet" "the commit needs something that this gatekeeper cannot apply";
+    SmokeUnknownStack "smoke-unknown-stack" "a smoke check names a stack that the commit does not have";
+    TooLarge "too-large" "the commit holds more than a promotion takes";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_a_kebab_case_word_and_stands_once() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
+        for (code, meaning) in Code::ALL {
+            let word = code.as_str();
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{word}");
+            assert!(!meaning.is_empty());
+            assert_eq!(serde_json::to_value(code).unwrap(), word);
+        }
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,342 @@
+//! The gate as a pure function: what is stored of a commit, and the verdict on it (CONTRACT §4).
+
+mod built;
+mod tags;
+
+use std::collections::BTreeMap;
+
+pub use tags::{MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_writes, tags_with};
+
+use crate::{
+    finding::{Code, Finding},
+    ids::{Commit, Sha256},
+    manifest::Manifest,
+    store::Tags,
+    store_key::ArtefactPath,
+    verdict::{Outcome, Revocation},
+};
+
+/// One object of a commit as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its newest version.
+    pub version_id: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 of its bytes, as the store computed it or as it was streamed.
+    pub sha256: Sha256,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The commit's manifest as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoredManifest {
+    /// There is none.
+    Missing,
+    /// It can't be used.
+    Refused {
+        /// The version that was read.
+        version_id: String,
+        /// Everything that is wrong with it.
+        findings: Vec<Finding>,
+    },
+    /// It is one.
+    Read {
+        /// The version that was read.
+        version_id: String,
+        /// What it claims.
+        manifest: Box<Manifest>,
+    },
+}
+
+impl StoredManifest {
+    /// The version that was read.
+    #[must_use]
+    pub fn version_id(&self) -> Option<&str> {
+        match self {
+            Self::Missing => None,
+            Self::Refused { version_id, .. } | Self::Read { version_id, .. } => Some(version_id),
+        }
+    }
+}
+
+/// Everything that a verdict rests on.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Which commit it is.
+    pub commit: Commit,
+    /// Its manifest.
+    pub manifest: StoredManifest,
+    /// Its other objects.
+    pub objects: BTreeMap<ArtefactPath, Object>,
+    /// What the validators found in those of them whose bytes are the claimed ones.
+    pub inspections: Vec<Finding>,
+    /// That it was taken back.
+    pub revocation: Option<Revocation>,
+}
+
+/// Judges a commit: the outcome and every reason why it isn't Built, in a stable order.
+///
+/// What is wrong weighs more than what is missing, and what is missing more than what has not run yet.
+#[must_use]
+pub fn judge(evidence: &Evidence) -> (Outcome, Vec<Finding>) {
+    let (outcome, mut reasons) = match &evidence.manifest {
+        StoredManifest::Missing => (
+            Outcome::Incomplete,
+            vec![Finding::new(
+                Code::ManifestMissing,
+                ArtefactPath::Manifest.of(&evidence.commit),
+                "there is no manifest yet; upload it last",
+            )],
+        ),
+        StoredManifest::Refused { findings, .. } => (Outcome::Rejected, findings.clone()),
+        StoredManifest::Read { manifest, .. } => judge_manifest(evidence, manifest),
+    };
+    let outcome = match &evidence.revocation {
+        Some(revocation) if evidence.manifest.version_id() == Some(&revocation.manifest_version_id) => {
+            reasons.push(Finding::new(
+                Code::Revoked,
+                ArtefactPath::Manifest.of(&evidence.commit),
+                format!("taken back by `{}`: {}", revocation.revoked_by, revocation.reason),
+            ));
+            Outcome::Revoked
+        }
+        _ => outcome,
+    };
+    reasons.sort();
+    reasons.dedup();
+    (outcome, reasons)
+}
+
+fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> (Outcome, Vec<Finding>) {
+    let integration_ran = manifest.tests.integration.is_some();
+    let mut missing = Vec::new();
+    let mut wrong = evidence.inspections.clone();
+    wrong.extend(tags::no_room(evidence));
+
+    let claims = manifest.claims();
+    for claim in &claims {
+        let key = claim.path.of(&evidence.commit);
+        let Some(object) = evidence.objects.get(&claim.path) else {
+            missing.push(Finding::new(Code::ArtefactMissing, key, "the manifest lists it, the store does not have it"));
+            continue;
+        };
+        if object.sha256 != claim.sha256 {
+            let message = format!(
+                "the manifest says `{}`, stored is `{}` in version `{}`",
+                claim.sha256, object.sha256, object.version_id
+            );
+            wrong.push(Finding::new(Code::DigestMismatch, key, message));
+        } else if object.size != claim.size {
+            let message = format!("the manifest says {} bytes, stored are {}", claim.size, object.size);
+            wrong.push(Finding::new(Code::SizeMismatch, key, message));
+        }
+    }
+    // Before the integration tests more is still to come, such as the schema snapshot and the final manifest.
+    if integration_ran {
+        for path in evidence.objects.keys() {
+            if !claims.iter().any(|claim| claim.path == *path) {
+                let key = path.of(&evidence.commit);
+                let message = "the manifest does not list it; list it, or remove it and upload the manifest again";
+                wrong.push(Finding::new(Code::UnlistedArtefact, key, message));
+            }
+        }
+    }
+    wrong.extend(built::conditions(manifest, integration_ran));
+
+    let outcome = if !wrong.is_empty() {
+        Outcome::Rejected
+    } else if !missing.is_empty() {
+        Outcome::Incomplete
+    } else if !integration_ran {
+        Outcome::Registered
+    } else {
+        Outcome::Built
+    };
+    wrong.extend(missing);
+    (outcome, wrong)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::manifest::tests::{commit, example};
+
+    /// What is stored when all that `manifest` lists is stored as it says.
+    pub(crate) fn evidence(manifest: &Value) -> Evidence {
+        let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit()).unwrap();
+        let objects = parsed.claims().into_iter().map(|claim| {
+            let object = Object {
+                version_id: "v1".to_owned(),
+                size: claim.size,
+                sha256: claim.sha256,
+                tags: Tags::new(),
+            };
+            (claim.path, object)
+        });
+        Evidence {
+            commit: commit(),
+            objects: objects.collect(),
+            manifest: StoredManifest::Read {
+                version_id: "m1".to_owned(),
+                manifest: Box::new(parsed),
+            },
+            inspections: Vec::new(),
+            revocation: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(evidence: &Evidence, outcome: Outcome, codes: &[Code]) {
+        let (actual, reasons) = judge(evidence);
+        let actual_codes: Vec<_> = reasons.iter().map(|reason| reason.code).collect();
+        assert_eq!((actual, actual_codes.as_slice()), (outcome, codes), "{reasons:#?}");
+    }
+
+    fn path(text: &str) -> ArtefactPath {
+        ArtefactPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn without_a_manifest_a_commit_is_incomplete() {
+        let mut stored = evidence(&example());
+        stored.manifest = StoredManifest::Missing;
+        check(&stored, Outcome::Incomplete, &[Code::ManifestMissing]);
+    }
+
+    #[test]
+    fn all_there_and_all_conditions_held_is_built() {
+        check(&evidence(&example()), Outcome::Built, &[]);
+    }
+
+    #[test]
+    fn before_the_integration_tests_it_is_registered_and_may_hold_more() {
+        let mut manifest = example();
+        manifest["tests"].as_object_mut().unwrap().remove("integration");
+        manifest["reports"] = json!([]);
+        let mut stored = evidence(&manifest);
+        check(&stored, Outcome::Registered, &[]);
+        let extra = stored.objects.values().next().unwrap().clone();
+        stored.objects.insert(path("reports/integration.xml"), extra);
+        check(&stored, Outcome::Registered, &[]);
+    }
+
+    #[test]
+    fn what_is_missing_is_waited_for_but_what_is_wrong_is_refused() {
+        let mut stored = evidence(&example());
+        stored.objects.remove(&path("modules/MOD-012/functions/authorise-payment.zip"));
+        check(&stored, Outcome::Incomplete, &[Code::ArtefactMissing]);
+        let template = path("modules/MOD-012/cloudformation/payments-api.json");
+        stored.objects.get_mut(&template).unwrap().sha256 = Sha256::of(b"other");
+        let report = path("reports/integration.xml");
+        stored.objects.get_mut(&report).unwrap().size += 1;
+        check(&stored, Outcome::Rejected, &[Code::ArtefactMissing, Code::DigestMismatch, Code::SizeMismatch]);
+    }
+
+    #[test]
+    fn an_object_that_the_final_manifest_does_not_list_is_refused() {
+        let mut stored = evidence(&example());
+        let extra = stored.objects.values().next().unwrap().clone();
+        stored.objects.insert(path("modules/MOD-012/functions/backdoor.zip"), extra);
+        check(&stored, Outcome::Rejected, &[Code::UnlistedArtefact]);
+    }
+
+    #[test]
+    fn a_validators_finding_refuses_the_commit() {
+        let mut stored = evidence(&example());
+        stored.inspections.push(Finding::new(Code::ZipEncrypted, "k", "m"));
+        check(&stored, Outcome::Rejected, &[Code::ZipEncrypted]);
+    }
+
+    #[test]
+    fn a_revocation_holds_for_its_manifest_version_only() {
+        let mut stored = evidence(&example());
+        let mut revocation = Revocation {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            manifest_version_id: "m1".to_owned(),
+            revoked_by: "AWS:AROAEXAMPLE:jane@bank.example".to_owned(),
+            revoked_at: "2026-05-02T04:00:00Z".parse().unwrap(),
+            reason: "found a fault".to_owned(),
+        };
+        stored.revocation = Some(revocation.clone());
+        check(&stored, Outcome::Revoked, &[Code::Revoked]);
+        "m0".clone_into(&mut revocation.manifest_version_id);
+        stored.revocation = Some(revocation);
+        check(&stored, Outcome::Built, &[]);
+    }
+
+    #[test]
+    fn each_of_adr_053s_conditions_refuses_with_its_own_code() {
+        #[track_caller]
+        fn broken(change: impl FnOnce(&mut Value), codes: &[Code]) {
+            let mut manifest = example();
+            change(&mut manifest);
+            check(&evidence(&manifest), Outcome::Rejected, codes);
+        }
+        fn without(pointer: &'static str, name: &'static str) -> impl FnOnce(&mut Value) {
+            move |manifest| {
+                manifest.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(name);
+            }
+        }
+        fn with(pointer: &'static str, value: Value) -> impl FnOnce(&mut Value) {
+            move |manifest| *manifest.pointer_mut(pointer).unwrap() = value
+        }
+        broken(without("/tests", "typecheck"), &[Code::TypecheckMissing]);
+        broken(with("/tests/typecheck/errors", json!(1)), &[Code::TypecheckFailed]);
+        broken(without("/tests", "unit"), &[Code::UnitMissing]);
+        broken(with("/tests/unit/passed", json!(0)), &[Code::UnitMissing]);
+        broken(with("/tests/unit/failed", json!(1)), &[Code::UnitFailed]);
+        broken(with("/tests/unit/line_coverage", json!(79.9)), &[Code::CoverageBelowThreshold]);
+        broken(with("/tests/unit/function_coverage", json!(null)), &[Code::CoverageBelowThreshold]);
+        broken(without("/tests", "policy"), &[Code::PolicyMissing]);
+        broken(with("/tests/policy/failed", json!(1)), &[Code::PolicyFailed]);
+        broken(with("/tests/policy/passed", json!(1)), &[Code::PolicyUncovered]);
+        broken(without("", "flyway"), &[Code::FlywayMissing]);
+        broken(with("/flyway/payments/validated", json!(false)), &[Code::FlywayInvalid]);
+        broken(without("", "deploy"), &[Code::DeployMissing]);
+        broken(with("/deploy/succeeded", json!(false)), &[Code::DeployFailed]);
+        broken(with("/tests/integration/run_integration", json!(false)), &[Code::IntegrationGuardOff]);
+        broken(with("/tests/integration/passed", json!(0)), &[Code::IntegrationMissing]);
+        broken(with("/tests/integration/failed", json!(1)), &[Code::IntegrationFailed]);
+        broken(with("/tests/integration/skipped", json!(1)), &[Code::IntegrationSkipped]);
+        broken(with("/tests/integration/deployed", json!([])), &[Code::TestedBytesMissing]);
+        broken(
+            with("/tests/integration/deployed/0/code_sha256", json!(Sha256::of(b"dev"))),
+            &[Code::TestedBytesMismatch],
+        );
+        broken(with("/pulumi/program_sha", json!("0".repeat(40))), &[Code::PulumiMismatch]);
+        broken(with("/dcm/plan", json!(false)), &[Code::DcmIncomplete]);
+        broken(with("/dbt_build/succeeded", json!(false)), &[Code::DbtBuildIncomplete]);
+    }
+
+    #[test]
+    fn coverage_of_exactly_80_percent_is_enough_and_what_is_not_a_number_is_not() {
+        let mut manifest = example();
+        manifest["tests"]["unit"]["line_coverage"] = json!(80);
+        manifest["tests"]["unit"]["function_coverage"] = json!(80.0);
+        check(&evidence(&manifest), Outcome::Built, &[]);
+        let mut stored = evidence(&manifest);
+        let StoredManifest::Read { manifest, .. } = &mut stored.manifest else { panic!() };
+        manifest.tests.unit.as_mut().unwrap().line_coverage = Some(f64::NAN);
+        check(&stored, Outcome::Rejected, &[Code::CoverageBelowThreshold]);
+    }
+
+    #[test]
+    fn the_risk_platform_must_tell_of_dcm_and_dbt() {
+        let mut manifest = example();
+        manifest["repo"] = json!("bank-risk-platform");
+        for part in ["dcm", "dbt_build"] {
+            manifest.as_object_mut().unwrap().remove(part);
+        }
+        manifest["modules"][0].as_object_mut().unwrap().remove("dbt");
+        let commit = Commit { repo: "bank-risk-platform".parse().unwrap(), ..commit() };
+        let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit).unwrap();
+        let codes: Vec<_> = built::conditions(&parsed, true).into_iter().map(|it| it.code).collect();
+        assert_eq!(codes, [Code::DcmIncomplete, Code::DbtBuildIncomplete, Code::DbtBuildIncomplete]);
+    }
+}

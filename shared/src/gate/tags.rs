@@ -1,0 +1,152 @@
+//! The tag `integration-passed`, and how the gate tells its own writes from a stranger's.
+//!
+//! Setting one tag on S3 replaces the whole set, and nothing about it can be made conditional. So every write of the
+//! gate to a manifest carries a second tag, [`OUTCOME`], in the same call: a manifest whose `integration-passed` is
+//! `false` while its second tag is gone or says `built` was changed by somebody else, and after Built that is a hand
+//! on the brake (CONTRACT §4). A late write of the gate's own is told apart, because its second tag says why.
+
+use super::{Evidence, Object};
+use crate::{
+    finding::{Code, Finding},
+    store::Tags,
+    store_key::ArtefactPath,
+    verdict::Outcome,
+};
+
+/// The tag that people and policies see.
+pub(crate) const INTEGRATION_PASSED: &str = "integration-passed";
+/// The gate's own tag, on manifests only.
+pub(crate) const OUTCOME: &str = "gatekeeper-outcome";
+/// What the gate's own tag says before its first verdict.
+const JUDGING: &str = "judging";
+
+/// The most tags that an object can have (S3 user guide, "Categorizing your storage using tags").
+pub const MAX_TAGS: usize = 10;
+
+/// A tag set that isn't what the outcome wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagWrite {
+    /// The object.
+    pub path: ArtefactPath,
+    /// The version whose tags are written.
+    pub version_id: String,
+    /// All its tags as they shall be, those of others among them.
+    pub tags: Tags,
+    /// What `integration-passed` was.
+    pub before: Option<String>,
+}
+
+/// The tags of an object at `path` as `outcome` wants them, those of others kept.
+#[must_use]
+pub fn tags_with(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags {
+    let mut tags = present.clone();
+    tags.insert(INTEGRATION_PASSED.to_owned(), outcome.integration_passed().to_string());
+    if *path == ArtefactPath::Manifest {
+        tags.insert(OUTCOME.to_owned(), outcome.as_str().to_owned());
+    }
+    tags
+}
+
+/// Every write that makes the tags agree with `outcome`; nothing for those that do.
+#[must_use]
+pub fn tag_writes<'a>(
+    objects: impl IntoIterator<Item = (&'a ArtefactPath, &'a Object)>,
+    outcome: Outcome,
+) -> Vec<TagWrite> {
+    let writes = objects.into_iter().filter_map(|(path, object)| {
+        let tags = tags_with(path, &object.tags, outcome);
+        (tags != object.tags && tags.len() <= MAX_TAGS).then(|| TagWrite {
+            path: path.clone(),
+            version_id: object.version_id.clone(),
+            before: object.tags.get(INTEGRATION_PASSED).cloned(),
+            tags,
+        })
+    });
+    writes.collect()
+}
+
+/// Whether the gate has written this manifest's tags before.
+#[must_use]
+pub fn is_claimed(manifest: &Tags) -> bool {
+    manifest.contains_key(OUTCOME)
+}
+
+/// The tags with which the gate makes a manifest its own before the first verdict `built` on it, so that a `false`
+/// without the gate's tag is somebody else's from then on.
+#[must_use]
+pub fn claim(manifest: &Tags) -> Tags {
+    let mut tags = manifest.clone();
+    tags.insert(INTEGRATION_PASSED.to_owned(), "false".to_owned());
+    tags.insert(OUTCOME.to_owned(), JUDGING.to_owned());
+    tags
+}
+
+/// Whether somebody else set the tag of a manifest to `false` after it was Built.
+///
+/// `verdict` is the outcome that stands for this manifest version.
+#[must_use]
+pub fn brake_pulled(manifest: &Tags, verdict: Outcome) -> bool {
+    let says_false = manifest
+        .get(INTEGRATION_PASSED)
+        .is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    let own = manifest.get(OUTCOME).map(String::as_str);
+    verdict == Outcome::Built && says_false && matches!(own, None | Some("built"))
+}
+
+/// Objects whose tags by others leave no room for the gate's.
+pub(super) fn no_room(evidence: &Evidence) -> Vec<Finding> {
+    let full = evidence.objects.iter().filter(|(path, object)| {
+        tags_with(path, &object.tags, Outcome::Built).len() > MAX_TAGS
+    });
+    full.map(|(path, object)| {
+        let message = format!(
+            "{} tags of others leave no room for `{INTEGRATION_PASSED}`: an object has at most {MAX_TAGS}",
+            object.tags.len()
+        );
+        Finding::new(Code::TagLimit, path.of(&evidence.commit), message)
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn others_tags_are_kept() {
+        let path = ArtefactPath::parse("reports/unit.xml").unwrap();
+        let wanted = tags_with(&path, &tags(&[("team", "payments"), ("integration-passed", "maybe")]), Outcome::Built);
+        assert_eq!(wanted, tags(&[("team", "payments"), ("integration-passed", "true")]));
+    }
+
+    #[test]
+    fn only_built_says_true() {
+        for outcome in [Outcome::Incomplete, Outcome::Registered, Outcome::Rejected, Outcome::Revoked] {
+            let wanted = tags_with(&ArtefactPath::Manifest, &Tags::new(), outcome);
+            assert_eq!(wanted, tags(&[("gatekeeper-outcome", outcome.as_str()), ("integration-passed", "false")]));
+        }
+    }
+
+    #[test]
+    fn a_hand_on_the_brake_is_a_strangers_false_after_built() {
+        let check = |pairs: &[(&str, &str)], verdict, pulled| {
+            assert_eq!(brake_pulled(&tags(pairs), verdict), pulled, "{pairs:?} {verdict}");
+        };
+        // A tool that replaces the set, and one that changes one tag of it.
+        check(&[("integration-passed", "false")], Outcome::Built, true);
+        check(&[("integration-passed", "False")], Outcome::Built, true);
+        check(&[("integration-passed", "false"), ("gatekeeper-outcome", "built")], Outcome::Built, true);
+        // Late writes of the gate's own.
+        for own in ["judging", "incomplete", "registered", "rejected"] {
+            check(&[("integration-passed", "false"), ("gatekeeper-outcome", own)], Outcome::Built, false);
+        }
+        // A tag that is gone is put back; before Built there is nothing to take back.
+        check(&[], Outcome::Built, false);
+        check(&[("integration-passed", "false")], Outcome::Registered, false);
+        check(&[("integration-passed", "true")], Outcome::Built, false);
+    }
+}

@@ -1,0 +1,16 @@
+//! The core of artefact-gatekeeper: what is stored is judged here, and what is promoted is planned here.
+//!
+//! Without the feature `aws` nothing in this package knows a clock, a network or an environment.
+
+pub mod artefact;
+#[cfg(feature = "aws")]
+pub mod aws;
+pub mod event;
+pub mod finding;
+pub mod gate;
+pub mod ids;
+pub mod manifest;
+pub mod store;
+pub mod store_key;
+pub mod telemetry;
+pub mod verdict;

@@ -1,0 +1,134 @@
+//! A versioned bucket, as far as the gatekeeper uses one: S3 itself, and memory for tests.
+//!
+//! One contract suite ([`contract`]) runs against both, so that the memory store can't drift from S3.
+
+use std::{collections::BTreeMap, future::Future};
+
+use crate::ids::Sha256;
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod contract;
+#[cfg(any(test, feature = "test-support"))]
+pub mod memory;
+#[cfg(feature = "aws")]
+pub mod s3;
+
+/// An object's tags.
+pub type Tags = BTreeMap<String, String>;
+
+/// The newest version of an object, as a listing tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The object's key.
+    pub key: String,
+    /// Its newest version.
+    pub version_id: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The version.
+    pub version_id: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 that the store itself computed over the whole object; none where it was uploaded in parts.
+    pub sha256: Option<Sha256>,
+}
+
+/// A small object's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// All of them.
+    pub bytes: Vec<u8>,
+    /// The version that they are.
+    pub version_id: String,
+    /// What a conditional write compares.
+    pub etag: String,
+}
+
+/// What must hold for a write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// There is no such object.
+    Absent,
+    /// The object is still the one with this etag.
+    Unchanged(String),
+}
+
+/// What became of a conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is there, with this etag and version.
+    Done {
+        /// What a conditional write compares.
+        etag: String,
+        /// The version that was written.
+        version_id: String,
+    },
+    /// Somebody else was faster: the precondition doesn't hold.
+    Conflict,
+}
+
+/// Why the store could not be looked at or written to.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} of `{key}` in `{bucket}` failed")]
+pub struct StoreError {
+    /// The S3 operation.
+    pub operation: &'static str,
+    /// The bucket.
+    pub bucket: String,
+    /// The key or prefix.
+    pub key: String,
+    /// What S3 said.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A versioned bucket. `None` in an answer means that there is no such object or version.
+pub trait Store: Sync {
+    /// The newest version of every object under `prefix` that isn't deleted, by key.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+
+    /// What is known of an object, in its newest or in the given version.
+    fn head(&self, key: &str, version_id: Option<&str>)
+    -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
+
+    /// Reads a small object; more than `max_bytes` is an error.
+    fn get(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+        max_bytes: u64,
+    ) -> impl Future<Output = Result<Option<Body>, StoreError>> + Send;
+
+    /// Reads one version piece by piece, memory bounded by a piece; `false` where there is no such version.
+    fn stream(
+        &self,
+        key: &str,
+        version_id: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The tags of one version.
+    fn tags(&self, key: &str, version_id: &str) -> impl Future<Output = Result<Option<Tags>, StoreError>> + Send;
+
+    /// Replaces the tags of one version, all of them; `false` where there is no such version.
+    fn put_tags(
+        &self,
+        key: &str,
+        version_id: &str,
+        tags: &Tags,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Writes an object where the precondition holds.
+    fn put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &str,
+        precondition: &Precondition,
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+}

@@ -1,0 +1,317 @@
+//! Every path of the two buckets, and nothing else spells one.
+//!
+//! The artefact bucket's layout is ADR-053's "Artefact storage", extended by CONTRACT §2; the records bucket's is
+//! CONTRACT §4 to §7.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    Commit, DatabaseName, FileName, FunctionName, ModuleId, PromotionId, Repo, Sha256, StackName, StageName,
+};
+
+/// An object's key in the artefact bucket, as CI may write it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ArtefactKey {
+    /// Whose object it is.
+    pub commit: Commit,
+    /// Which one.
+    pub path: ArtefactPath,
+}
+
+/// Where an object lies inside its commit's folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ArtefactPath {
+    /// `build-manifest.json`
+    Manifest,
+    /// `reports/{name}`: a raw test report.
+    Report(FileName),
+    /// `modules/{MOD-NNN}/functions/{function-name}.zip`: a Lambda bundle.
+    Function(ModuleId, FunctionName),
+    /// `modules/{MOD-NNN}/cloudformation/{stack-name}.json`: a synthesised template.
+    Template(ModuleId, StackName),
+    /// `modules/{MOD-NNN}/schema/{db-name}-schema.sql`: a schema snapshot.
+    Schema(ModuleId, DatabaseName),
+    /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql`: a Flyway migration.
+    Migration(ModuleId, DatabaseName, FileName),
+    /// `modules/{MOD-NNN}/dbt/manifest.json`: dbt's compiled manifest.
+    DbtManifest(ModuleId),
+}
+
+/// A key that the layout has no place for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is outside the layout of the artefact store")]
+pub struct OutsideLayout {
+    /// The key as it is.
+    pub key: String,
+    /// The commit whose folder it lies in, where it has one.
+    pub commit: Option<Commit>,
+}
+
+impl ArtefactKey {
+    /// Parses a key of the artefact bucket.
+    ///
+    /// # Errors
+    /// [`OutsideLayout`] for anything that CONTRACT §2 does not name.
+    pub fn parse(key: &str) -> Result<Self, OutsideLayout> {
+        let outside = |commit| OutsideLayout {
+            key: key.to_owned(),
+            commit,
+        };
+        let mut parts = key.splitn(3, '/');
+        let (Some(repo), Some(sha), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(outside(None));
+        };
+        let (Ok(repo), Ok(sha)) = (repo.parse(), sha.parse()) else {
+            return Err(outside(None));
+        };
+        let commit = Commit { repo, sha };
+        match ArtefactPath::parse(path) {
+            Some(path) => Ok(Self { commit, path }),
+            None => Err(outside(Some(commit))),
+        }
+    }
+}
+
+impl fmt::Display for ArtefactKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.commit.prefix(), self.path)
+    }
+}
+
+impl ArtefactPath {
+    /// Parses the part of a key behind its commit; `None` where the layout has no such place.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts.as_slice() {
+            ["build-manifest.json"] => Some(Self::Manifest),
+            ["reports", name] => Some(Self::Report(name.parse().ok()?)),
+            ["modules", module, rest @ ..] => {
+                let module = module.parse().ok()?;
+                match rest {
+                    ["functions", file] => Some(Self::Function(module, file.strip_suffix(".zip")?.parse().ok()?)),
+                    ["cloudformation", file] => Some(Self::Template(module, file.strip_suffix(".json")?.parse().ok()?)),
+                    ["schema", file] => Some(Self::Schema(module, file.strip_suffix("-schema.sql")?.parse().ok()?)),
+                    ["schema", database, "migrations", file] if file.ends_with(".sql") => Some(Self::Migration(
+                        module,
+                        database.parse().ok()?,
+                        file.parse().ok()?,
+                    )),
+                    ["dbt", "manifest.json"] => Some(Self::DbtManifest(module)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The full key in the store of an object of `commit`.
+    #[must_use]
+    pub fn of(&self, commit: &Commit) -> String {
+        format!("{}{self}", commit.prefix())
+    }
+
+    /// The object's media type.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        match self {
+            Self::Manifest | Self::Template(..) | Self::DbtManifest(_) => "application/json",
+            Self::Function(..) => "application/zip",
+            Self::Schema(..) | Self::Migration(..) => "application/sql",
+            Self::Report(name) if name.as_str().ends_with(".json") => "application/json",
+            Self::Report(name) if name.as_str().ends_with(".xml") => "application/xml",
+            Self::Report(_) => "application/octet-stream",
+        }
+    }
+}
+
+impl fmt::Display for ArtefactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest => f.write_str("build-manifest.json"),
+            Self::Report(name) => write!(f, "reports/{name}"),
+            Self::Function(module, name) => write!(f, "modules/{module}/functions/{name}.zip"),
+            Self::Template(module, name) => write!(f, "modules/{module}/cloudformation/{name}.json"),
+            Self::Schema(module, name) => write!(f, "modules/{module}/schema/{name}-schema.sql"),
+            Self::Migration(module, name, file) => write!(f, "modules/{module}/schema/{name}/migrations/{file}"),
+            Self::DbtManifest(module) => write!(f, "modules/{module}/dbt/manifest.json"),
+        }
+    }
+}
+
+impl TryFrom<String> for ArtefactPath {
+    type Error = OutsideLayout;
+
+    fn try_from(path: String) -> Result<Self, OutsideLayout> {
+        Self::parse(&path).ok_or(OutsideLayout {
+            key: path,
+            commit: None,
+        })
+    }
+}
+
+impl From<ArtefactPath> for String {
+    fn from(path: ArtefactPath) -> Self {
+        path.to_string()
+    }
+}
+
+impl Commit {
+    /// The commit's folder in the artefact bucket, with its slash.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}/{}/", self.repo, self.sha)
+    }
+
+    /// What `ArtefactPrefix` of a template of `module` is (CONTRACT §6).
+    #[must_use]
+    pub fn module_prefix(&self, module: &ModuleId) -> String {
+        format!("{}modules/{module}", self.prefix())
+    }
+}
+
+/// An object's key in the records bucket, which only the gatekeeper writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordKey {
+    /// The gate's present verdict on a commit (CONTRACT §4).
+    Verdict(Commit),
+    /// That a Built commit was taken back (CONTRACT §4).
+    Revocation(Commit),
+    /// The handoff document that a module is Built (CONTRACT §7).
+    BuiltHandoff(Commit, ModuleId),
+    /// The handoff document that a module is Deployed (CONTRACT §7).
+    DeployedHandoff(Commit, ModuleId),
+    /// What the inspection of some bytes found, by their digest and by what was expected of them.
+    Inspection(Sha256),
+    /// The stages' configuration (CONTRACT §6).
+    StagesConfig,
+    /// The record of one promotion (CONTRACT §5).
+    Promotion(StageName, Repo, PromotionId),
+    /// What a stage runs now (CONTRACT §5).
+    Stage(StageName, Repo),
+    /// Who is promoting a repository to a stage right now.
+    Lock(StageName, Repo),
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verdict(commit) => write!(f, "{}verdict.json", commit.prefix()),
+            Self::Revocation(commit) => write!(f, "{}revocation.json", commit.prefix()),
+            Self::BuiltHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-built-{}.handoff.md", commit.prefix(), commit.sha)
+            }
+            Self::DeployedHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-deployed-{}.handoff.md", commit.prefix(), commit.sha)
+            }
+            Self::Inspection(digest) => write!(f, "inspections/{digest}.json"),
+            Self::StagesConfig => f.write_str("config/stages.json"),
+            Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
+            Self::Stage(stage, repo) => write!(f, "stages/{stage}/{repo}.json"),
+            Self::Lock(stage, repo) => write!(f, "locks/{stage}/{repo}.json"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+
+    fn commit() -> Commit {
+        Commit {
+            repo: "bank-payments".parse().unwrap(),
+            sha: SHA.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn every_place_of_the_layout_reads_back_as_itself() {
+        for path in [
+            "build-manifest.json",
+            "modules/MOD-012/functions/authorise-payment.zip",
+            "modules/MOD-012/cloudformation/payments-api.json",
+            "modules/MOD-012/schema/payments-schema.sql",
+            "modules/MOD-012/schema/payments/migrations/V1__create_ledger.sql",
+            "modules/MOD-012/dbt/manifest.json",
+            "reports/integration.xml",
+        ] {
+            let key = format!("bank-payments/{SHA}/{path}");
+            let parsed = ArtefactKey::parse(&key).unwrap();
+            assert_eq!(parsed.commit, commit());
+            assert_eq!(parsed.to_string(), key);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_outside_and_never_guessed_at() {
+        let inside = |path: &str| format!("bank-payments/{SHA}/{path}");
+        for (key, has_commit) in [
+            ("build-manifest.json".to_owned(), false),
+            (format!("Bank/{SHA}/build-manifest.json"), false),
+            (format!("/{SHA}/build-manifest.json"), false),
+            ("bank-payments/main/build-manifest.json".to_owned(), false),
+            (inside(""), true),
+            (inside("build-manifest.json/"), true),
+            (inside("Build-Manifest.json"), true),
+            (inside("modules/MOD-12/functions/f.zip"), true),
+            (inside("modules/MOD-012/functions/f.tar.gz"), true),
+            (inside("modules/MOD-012/functions/.zip"), true),
+            (inside("modules/MOD-012/functions/a/b.zip"), true),
+            (inside("modules/MOD-012/functions/../x.zip"), true),
+            (inside("modules/MOD-012/schema/payments.sql"), true),
+            (inside("modules/MOD-012/schema/p/migrations/V1__x.txt"), true),
+            (inside("modules/MOD-012//functions/f.zip"), true),
+            (inside("reports/a/b.xml"), true),
+            (inside("reports/.."), true),
+        ] {
+            let outside = ArtefactKey::parse(&key).unwrap_err();
+            assert_eq!(outside.commit.is_some(), has_commit, "{key}");
+        }
+    }
+
+    #[test]
+    fn records_lie_where_the_contract_says() {
+        let commit = commit();
+        let stage: StageName = "uat".parse().unwrap();
+        let module: ModuleId = "MOD-012".parse().unwrap();
+        let id: PromotionId = "01J0000000000000000000000A".parse().unwrap();
+        let keys = [
+            RecordKey::Verdict(commit.clone()),
+            RecordKey::Revocation(commit.clone()),
+            RecordKey::BuiltHandoff(commit.clone(), module.clone()),
+            RecordKey::DeployedHandoff(commit.clone(), module),
+            RecordKey::StagesConfig,
+            RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
+            RecordKey::Stage(stage.clone(), commit.repo.clone()),
+            RecordKey::Lock(stage, commit.repo),
+        ]
+        .map(|key| key.to_string())
+        .join("\n");
+        insta::assert_snapshot!(keys, @r"
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/verdict.json
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/revocation.json
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-built-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        config/stages.json
+        promotions/uat/bank-payments/01J0000000000000000000000A.json
+        stages/uat/bank-payments.json
+        locks/uat/bank-payments.json
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_what_parses_spells_itself(key in ".{0,120}") {
+            if let Ok(parsed) = ArtefactKey::parse(&key) {
+                prop_assert_eq!(parsed.to_string(), key);
+            }
+        }
+    }
+}

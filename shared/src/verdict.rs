@@ -1,0 +1,151 @@
+//! What the gate concluded on a commit: `verdict.json`, and `revocation.json` that takes a Built commit back
+//! (CONTRACT §4).
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    finding::Finding,
+    ids::{Commit, CommitSha, Repo, Sha256},
+    store_key::ArtefactPath,
+};
+
+/// The version of both documents' schema.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a commit is, as far as the gate can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// No manifest yet, or an artefact that it lists isn't there yet.
+    Incomplete,
+    /// Manifest and artefacts agree, the integration tests have not run yet.
+    Registered,
+    /// All of ADR-053's Built conditions hold.
+    Built,
+    /// Something is wrong.
+    Rejected,
+    /// This manifest version was taken back after it was Built.
+    Revoked,
+}
+
+impl Outcome {
+    /// The word, as it stands in verdicts, logs and the gate's own tag.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Registered => "registered",
+            Self::Built => "built",
+            Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// What `integration-passed` is on every object of the commit.
+    #[must_use]
+    pub fn integration_passed(self) -> bool {
+        self == Self::Built
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The gate's verdict on a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// 1.
+    pub schema_version: u32,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The version of `build-manifest.json` that was judged; none where there is no manifest.
+    pub manifest_version_id: Option<String>,
+    /// What the commit is.
+    pub outcome: Outcome,
+    /// Why it isn't `built`: every reason, not only the first.
+    pub reasons: Vec<Finding>,
+    /// The objects that were judged, by key.
+    pub artefacts: Vec<JudgedArtefact>,
+    /// When the gate came to this conclusion.
+    pub evaluated_at: Timestamp,
+}
+
+/// One object as it was when it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedArtefact {
+    /// Its key.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Verdict {
+    /// The commit that it is on.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        Commit {
+            repo: self.repo.clone(),
+            sha: self.commit_sha.clone(),
+        }
+    }
+
+    /// The object at `path` as it was judged.
+    #[must_use]
+    pub fn artefact(&self, path: &ArtefactPath) -> Option<&JudgedArtefact> {
+        let key = path.of(&self.commit());
+        self.artefacts.iter().find(|artefact| artefact.key == key)
+    }
+
+    /// Whether both say the same of the same objects, whenever they were given.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self {
+            schema_version,
+            repo,
+            commit_sha,
+            manifest_version_id,
+            outcome,
+            reasons,
+            artefacts,
+            evaluated_at: _,
+        } = self;
+        *schema_version == other.schema_version
+            && *repo == other.repo
+            && *commit_sha == other.commit_sha
+            && *manifest_version_id == other.manifest_version_id
+            && *outcome == other.outcome
+            && *reasons == other.reasons
+            && *artefacts == other.artefacts
+    }
+}
+
+/// That a manifest version was taken back after it was Built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// 1.
+    pub schema_version: u32,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The manifest version that was taken back; another version starts afresh.
+    pub manifest_version_id: String,
+    /// Who took it back, as AWS named them.
+    pub revoked_by: String,
+    /// When.
+    pub revoked_at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
