@@ -25,9 +25,13 @@ TEMPLATE = ROOT / "infra" / "template.yaml"
 STAGES = HERE / "stages.json"
 DEPLOYMENT_BUCKET = f"gatekeeper-deployments-{ACCOUNT}-{REGION}"
 # What `cdk bootstrap` makes in an account, in the version that current CDK releases make.
-CDK_ASSET_BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 CDK_VERSION_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 CDK_BOOTSTRAP_VERSION = "30"
+# A second account for stages that are in an account of their own (`role_arn` in config/stages.json).
+STAGE_ACCOUNT = "444455556666"
+STAGE_ROLE = "gatekeeper-stage"
+STAGE_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{STAGE_ROLE}"
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 DEPLOY_SECONDS = 120
 # What may be a folder or a file in a template, by resource type.
 LOCAL_CODE = {
@@ -58,7 +62,7 @@ def fingerprint() -> str:
     """Changes when the template, the functions, the state machine or the stages do."""
     code = local_code(yaml_parse(TEMPLATE.read_text()))
     files = [file for _, path in sorted(code.items()) for file in files_in(path)]
-    return digest_of(TEMPLATE, STAGES, *files)
+    return digest_of(TEMPLATE, STAGES, Path(__file__), *files)
 
 
 def packed(path: Path) -> bytes:
@@ -108,8 +112,11 @@ def package(s3: Any) -> dict:
 
 def stack_parameters(template: dict) -> list[dict[str, str]]:
     """The parameters that differ from their defaults on this machine."""
-    architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    values = {"Architecture": architecture}
+    values = {
+        "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
+        "StackRolePolicyArns": ADMINISTRATOR,
+        "StageRoleArns": STAGE_ROLE_ARN,
+    }
     declared = template.get("Parameters", {})
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared]
 
@@ -126,14 +133,19 @@ def wait(describe: Any, field: str) -> str:
         time.sleep(0.05)
 
 
-def failures(cloudformation: Any, change_set: str) -> str:
-    """Each failed resource with its own reason, from the events of the stack."""
-    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-    lines = [
-        f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason given')}"
-        for event in reversed(events) if event["ResourceStatus"].endswith("_FAILED")
+def failures(cloudformation: Any) -> str:
+    """Each failed resource with its own reason; what was refused before any resource was touched is an event of its own kind."""
+    failed = [
+        (event["LogicalResourceId"], event["ResourceType"], event.get("ResourceStatusReason", "no reason given"))
+        for event in cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+        if event["ResourceStatus"].endswith("_FAILED")
     ]
-    return "\n".join(dict.fromkeys(lines)) or f"  no event of `{change_set}` says why"
+    refused = [
+        (event["ValidationPath"], event["ValidationName"], event["ValidationStatusReason"])
+        for event in cloudformation.describe_events(StackName=STACK, Filters={"FailedEvents": True})["OperationEvents"]
+        if "ValidationStatusReason" in event
+    ]
+    return "\n".join(f"  {what} ({kind}): {reason}" for what, kind, reason in dict.fromkeys(failed[::-1] + refused))
 
 
 def apply(instance: Instance, template: dict) -> None:
@@ -163,7 +175,7 @@ def apply(instance: Instance, template: dict) -> None:
     cloudformation.execute_change_set(ChangeSetName=change_set)
     ended = wait(lambda: cloudformation.describe_stacks(StackName=STACK)["Stacks"][0], "StackStatus")
     if ended not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise LocalError(f"the stack ended as `{ended}`:\n{failures(cloudformation, change_set)}")
+        raise LocalError(f"the stack ended as `{ended}`:\n{failures(cloudformation)}")
 
 
 def stack_outputs(instance: Instance) -> dict[str, str]:
@@ -172,11 +184,25 @@ def stack_outputs(instance: Instance) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def cdk_bootstrap(instance: Instance) -> None:
+def cdk_bootstrap(instance: Instance, account: str) -> None:
     """What CDK's templates expect of an account: the asset bucket and the version of its bootstrap."""
-    ensure_bucket(instance.client("s3"), CDK_ASSET_BUCKET)
-    instance.client("ssm").put_parameter(
+    ensure_bucket(instance.client("s3", account), f"cdk-hnb659fds-assets-{account}-{REGION}")
+    instance.client("ssm", account).put_parameter(
         Name=CDK_VERSION_PARAMETER, Value=CDK_BOOTSTRAP_VERSION, Type="String", Overwrite=True)
+
+
+def stage_account(instance: Instance) -> None:
+    """The second account, with the role that the steps assume there."""
+    cdk_bootstrap(instance, STAGE_ACCOUNT)
+    iam = instance.client("iam", STAGE_ACCOUNT)
+    trust = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}]}
+    try:
+        iam.create_role(RoleName=STAGE_ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+    except iam.exceptions.EntityAlreadyExistsException:
+        return
+    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=STAGE_ROLE, PolicyName="deploy", PolicyDocument=json.dumps(anything))
 
 
 def upload_stages(instance: Instance, bucket: str) -> None:
@@ -192,11 +218,14 @@ def upload_stages(instance: Instance, bucket: str) -> None:
 
 
 def deploy(instance: Instance) -> dict[str, str]:
-    """Everything that the gatekeeper needs in the instance; returns the stack's outputs."""
+    """Everything that the gatekeeper needs in the instance; returns what outputs.json says about it."""
     s3 = instance.client("s3")
     ensure_bucket(s3, DEPLOYMENT_BUCKET)
-    cdk_bootstrap(instance)
+    cdk_bootstrap(instance, ACCOUNT)
+    stage_account(instance)
     apply(instance, package(s3))
     outputs = stack_outputs(instance)
+    if "RecordsBucket" not in outputs:
+        raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")
     upload_stages(instance, outputs["RecordsBucket"])
-    return outputs
+    return {**outputs, "StageRoleArn": STAGE_ROLE_ARN}

@@ -15,6 +15,8 @@ import os
 import sys
 import time
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 import deployment
 from instance import ACCOUNT, REGION, Instance, LocalError, state_folder
 
@@ -85,7 +87,7 @@ def main() -> None:
     try:
         with instance.locked():
             commands[command](instance)
-    except LocalError as error:
+    except (LocalError, BotoCoreError, ClientError) as error:
         sys.exit(f"error: {error}")
 
 

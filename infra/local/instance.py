@@ -159,16 +159,17 @@ class Instance:
         """Waits until the process has ended, at most `STOP_SECONDS`."""
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            if self.process is not None:
-                self.process.poll()  # a child that ended stays until its parent has looked
             if not self.is_ours(pid):
+                if self.process is not None:
+                    self.process.wait()  # it has ended, and stays in the table until its parent has looked
                 return
             time.sleep(0.02)
 
 
 def instance_code() -> str:
     """What a running instance has to agree with."""
-    return digest_of(HERE / "launcher.py", HERE / "instance.py", HERE / "requirements.txt")
+    own = [HERE / name for name in ("launcher.py", "patching.py", "instance.py", "requirements.txt")]
+    return digest_of(*own, *sorted(HERE.glob("gaps_*.py")))
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import io
 import itertools
 import json
@@ -20,31 +21,36 @@ import unittest
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import ClientError
 
-import launcher
+import gaps_compute
+import gaps_s3
+import patching
 from instance import ACCOUNT, REGION, Instance
 
 PATIENCE_SECONDS = 10
 names = itertools.count(1)
 
-# A Lambda runtime in a few lines: `{"fail": true}` fails, `{"tag": {…}}` is PutObjectTagging's input, all else is echoed.
+# A Lambda runtime in a few lines. Its events: `{"sleep": seconds}`, `{"tag": PutObjectTagging's input}`; it fails for
+# those of S3, and it logs its process id.
 BOOTSTRAP = '''#!/usr/bin/env python3
-import http.client, json, os, sys
+import http.client, json, os, sys, time
 sys.path[:0] = json.loads(os.environ["MODULES"])
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 while True:
     api.request("GET", "/2018-06-01/runtime/invocation/next")
     answer = api.getresponse()
     event, request_id = json.loads(answer.read()), answer.getheader("Lambda-Runtime-Aws-Request-Id")
-    print("an event", flush=True)  # MiniStack waits 50 ms for a function's first log line
+    print("pid", os.getpid(), flush=True)  # MiniStack waits 50 ms for a function's first log line
     path, body = "response", event
     if "tag" in event:
         import boto3
         boto3.client("s3").put_object_tagging(**event["tag"])
-    if event.get("fail") or "Records" in event:
+    time.sleep(event.get("sleep", 0))
+    if "Records" in event:
         path, body = "error", {"errorType": "Refused", "errorMessage": "as asked"}
     api.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/{path}", json.dumps(body))
     api.getresponse().read()
@@ -71,7 +77,7 @@ class LocalAwsTest(unittest.TestCase):
         cls.instance = Instance(cls.folder)
         cls.addClassCleanup(cls.instance.stop)
         cls.instance.start()
-        for service in ("s3", "sqs", "iam", "sts", "lambda", "events", "kms", "cloudformation", "stepfunctions"):
+        for service in ("s3", "sqs", "iam", "sts", "lambda", "events", "kms", "logs", "cloudformation", "stepfunctions"):
             setattr(cls, {"lambda": "functions"}.get(service, service), cls.instance.client(service))
 
     # Set-up that the tests share
@@ -131,6 +137,7 @@ class LocalAwsTest(unittest.TestCase):
             entry.external_attr = 0o755 << 16
             archive.writestr(entry, BOOTSTRAP)
         name = f"function-{next(names)}"
+        self.logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
         modules = json.dumps([str(Path(boto3.__file__).parent.parent)])
         self.functions.create_function(
             FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role=self.role(*statements),
@@ -230,7 +237,7 @@ class Notifications(LocalAwsTest):
         self.assertEqual(self.receive(url)["detail-type"], "Object Tags Deleted")
 
 
-class TagConditions(LocalAwsTest):
+class Conditions(LocalAwsTest):
     ONLY_THE_GATE = {"StringEquals": {"s3:RequestObjectTag/integration-passed": "true"}}
 
     def test_a_role_denied_one_tag_value_may_set_another(self) -> None:
@@ -293,6 +300,47 @@ class TagConditions(LocalAwsTest):
         tag = {"Bucket": bucket, "Key": "key", "Tagging": tag_set(integration_passed="true")}
         gate.put_object_tagging(**tag)
         self.assertRefused("AccessDenied", self.as_role(allow("s3:*")).put_object_tagging, **tag)
+
+
+    def test_a_tag_may_be_written_back_as_it_is_but_not_changed(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket, Tagging="outcome=built")
+        existing = "${s3:ExistingObjectTag/outcome, 'none'}"
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectTagging", StringNotEquals={"s3:RequestObjectTag/outcome": existing}))
+        ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(outcome="built", team="a"))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="key", Tagging=tag_set(outcome="x"))
+        self.put(bucket, "untagged")
+        ci.put_object_tagging(Bucket=bucket, Key="untagged", Tagging=tag_set(outcome="none"))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="untagged", Tagging=tag_set(outcome="x"))
+
+    def test_uploads_can_be_limited_to_one_encryption_key(self) -> None:
+        bucket = self.bucket()
+        ours, other = (self.kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObject", Null={"s3:x-amz-server-side-encryption": "false"}, StringNotEquals={
+            "s3:x-amz-server-side-encryption-aws-kms-key-id": ours}))
+        upload = {"Bucket": bucket, "Key": "key", "Body": b""}
+        ci.put_object(**upload)
+        ci.put_object(**upload, ServerSideEncryption="aws:kms", SSEKMSKeyId=ours)
+        self.assertRefused("AccessDenied", ci.put_object, **upload, ServerSideEncryption="aws:kms", SSEKMSKeyId=other)
+        self.assertRefused("AccessDenied", ci.put_object, **upload, ServerSideEncryption="AES256")
+
+    def test_copies_can_be_refused(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObject", Null={"s3:x-amz-copy-source": "false"}))
+        ci.put_object(Bucket=bucket, Key="other", Body=b"")
+        self.assertRefused("AccessDenied", ci.copy_object, Bucket=bucket, Key="other", CopySource=f"{bucket}/key")
+
+    def test_a_policy_that_asks_for_tls_lets_the_loopback_in_and_others_not(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:*", Bool={"aws:SecureTransport": "false"}))
+        url = urlsplit(ci.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"}))
+        for address, status in (("127.0.0.1", 200), ("127.0.0.2", 403)):
+            connection = http.client.HTTPConnection(url.netloc, source_address=(address, 0))
+            connection.request("GET", f"{url.path}?{url.query}")
+            self.assertEqual(connection.getresponse().status, status, address)
+            connection.close()
 
 
 class Store(LocalAwsTest):
@@ -377,6 +425,82 @@ class Store(LocalAwsTest):
         self.assertEqual(self.s3.get_object_retention(Bucket=bucket, Key="key")["Retention"]["Mode"], "COMPLIANCE")
 
 
+class OtherAccounts(LocalAwsTest):
+    """A stage in an account of its own reads artefacts from ours, when our bucket's policy lets its role."""
+
+    STAGE_ACCOUNT = "444455556666"
+
+    def setUp(self) -> None:
+        self.trust = json.dumps({"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {
+            "AWS": f"arn:aws:iam::{ACCOUNT}:root", "Service": "lambda.amazonaws.com"}}]})
+        self.bucket_name = self.bucket()
+        self.template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+        self.put(self.bucket_name, "template.json", self.template.encode())
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as code:
+            code.writestr("bootstrap", "code")
+        self.code = archive.getvalue()
+        self.put(self.bucket_name, "code.zip", self.code)
+
+    def stage_role(self) -> tuple[str, dict]:
+        """A role of the other account that may do anything there: its ARN and keys for a session."""
+        iam = self.instance.client("iam", self.STAGE_ACCOUNT)
+        name = f"role-{next(names)}"
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=self.trust)["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": [allow("*")]}))
+        keys = self.sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+        return arn, {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"],
+                     "aws_session_token": keys["SessionToken"]}
+
+    def client_as(self, keys: dict, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.instance.endpoint, region_name=REGION, **keys)
+
+    def let_in(self, arn: str) -> None:
+        self.s3.put_bucket_policy(Bucket=self.bucket_name, Policy=json.dumps({"Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": arn}, "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": f"arn:aws:s3:::{self.bucket_name}/*"}]}))
+
+    def create_function(self, keys: dict, role: str) -> str:
+        return self.client_as(keys, "lambda").create_function(
+            FunctionName=f"function-{next(names)}", Runtime="provided.al2023", Handler="bootstrap", Role=role,
+            Code={"S3Bucket": self.bucket_name, "S3Key": "code.zip"})["CodeSha256"]
+
+    def test_the_role_that_the_policy_names_gets_templates_and_code(self) -> None:
+        role, keys = self.stage_role()
+        self.let_in(role)
+        self.client_as(keys, "s3").head_object(Bucket=self.bucket_name, Key="code.zip")
+        self.client_as(keys, "cloudformation").create_change_set(
+            StackName=f"stack-{next(names)}", ChangeSetName="it", ChangeSetType="CREATE",
+            TemplateURL=f"{self.instance.endpoint}/{self.bucket_name}/template.json")
+        digest = base64.b64encode(hashlib.sha256(self.code).digest()).decode()
+        self.assertEqual(self.create_function(keys, role), digest)
+
+    def test_another_role_gets_nothing(self) -> None:
+        named, _ = self.stage_role()
+        self.let_in(named)
+        role, keys = self.stage_role()
+        self.assertRefused("403", self.client_as(keys, "s3").head_object, Bucket=self.bucket_name, Key="code.zip")
+        self.assertRefused(
+            "ValidationError", self.client_as(keys, "cloudformation").create_change_set,
+            StackName=f"stack-{next(names)}", ChangeSetName="it", ChangeSetType="CREATE",
+            TemplateURL=f"{self.instance.endpoint}/{self.bucket_name}/template.json")
+
+
+class Templates(LocalAwsTest):
+    def test_a_template_url_names_a_version_in_either_style(self) -> None:
+        bucket, key = self.bucket(), "r/modules/a b.json"
+        older = self.put(bucket, key, json.dumps({"Resources": {"Older": {"Type": "AWS::SNS::Topic"}}}).encode())
+        self.put(bucket, key, json.dumps({"Resources": {"Newer": {"Type": "AWS::SNS::Topic"}}}).encode())
+        for base in (f"{self.instance.endpoint}/{bucket}", f"https://s3.{REGION}.amazonaws.com/{bucket}",
+                     f"https://{bucket}.s3.{REGION}.amazonaws.com"):
+            for query, expected in ((f"?versionId={older}", "Older"), ("", "Newer")):
+                made = self.cloudformation.create_change_set(
+                    StackName=f"stack-{next(names)}", ChangeSetName="it", ChangeSetType="CREATE",
+                    TemplateURL=f"{base}/r/modules/a%20b.json{query}")
+                changes = self.cloudformation.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+                self.assertEqual([change["ResourceChange"]["LogicalResourceId"] for change in changes], [expected], base)
+
+
 class Functions(LocalAwsTest):
     def test_a_warm_invocation_does_not_wait_for_nagle(self) -> None:
         function = self.function()
@@ -402,6 +526,35 @@ class Functions(LocalAwsTest):
         self.assertEqual(letter["requestPayload"]["Records"][0]["s3"]["object"]["versionId"], version)
         self.assertEqual(letter["requestContext"]["condition"], "RetriesExhausted")
         self.assertEqual(letter["responsePayload"]["errorType"], "Refused")
+
+    def processes_of(self, function: str, events: int) -> list[str]:
+        """The process ids that the function's log names, once for each of so many events."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+            lines = [event["message"].strip() for page in pages for event in page["events"]]
+            found = [line for line in lines if line.startswith("pid ")]
+            if len(found) >= events:
+                return found
+            time.sleep(0.05)
+        self.fail(f"{len(found)} of {events} events were handled")
+
+    def test_events_beyond_the_concurrency_of_a_function_wait(self) -> None:
+        url, arn = self.queue()
+        function = self.function(allow("sqs:SendMessage"))
+        self.functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=1)
+        self.functions.put_function_event_invoke_config(
+            FunctionName=function, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": arn}})
+        for _ in range(8):
+            self.functions.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"sleep": 0.1}')
+        self.assertEqual(len(self.processes_of(function, 8)), 8)
+        self.assertNotIn("Messages", self.sqs.receive_message(QueueUrl=url))
+
+    def test_a_burst_of_events_does_not_start_a_process_for_each(self) -> None:
+        function = self.function()
+        for _ in range(30):
+            self.functions.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"sleep": 0.2}')
+        self.assertLessEqual(len(set(self.processes_of(function, 30))), gaps_compute.ASYNC_CONCURRENCY)
 
     def test_a_missing_execution_is_named_as_such(self) -> None:
         machine = self.stepfunctions.create_state_machine(
@@ -437,14 +590,28 @@ class Functions(LocalAwsTest):
         self.assertNotEqual(first, deployed("update", "two", b"2"))
 
 
+    def test_a_template_may_hold_a_saved_query(self) -> None:
+        stack = f"stack-{next(names)}"
+        query = {"Type": "AWS::Logs::QueryDefinition", "Properties": {"Name": "q", "QueryString": "fields @message"}}
+        for kind in ("create", "update"):
+            query["Properties"]["QueryString"] += " | limit 1"
+            getattr(self.cloudformation, f"{kind}_stack")(
+                StackName=stack, TemplateBody=json.dumps({"Resources": {"Query": query}}))
+            self.cloudformation.get_waiter(f"stack_{kind}_complete").wait(
+                StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
+        self.cloudformation.delete_stack(StackName=stack)
+        self.cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
+
+
 class ClosingGaps(unittest.TestCase):
     def test_a_name_that_is_gone_stops_the_start(self) -> None:
-        with self.assertRaisesRegex(launcher.GapChanged, "_no_such_name.*takes `nothing`"):
-            launcher.replace(launcher.s3, "_no_such_name", "a", lambda original: original)
+        with self.assertRaisesRegex(patching.GapChanged, "_no_such_name.*takes `nothing`"):
+            patching.replace(gaps_s3.s3, "_no_such_name", "a", lambda original: original)
 
     def test_a_name_with_other_parameters_stops_the_start(self) -> None:
-        with self.assertRaisesRegex(launcher.GapChanged, "_delete_object_tagging.*bucket_name key query_params"):
-            launcher.replace(launcher.s3, "_delete_object_tagging", "bucket key", lambda original: original)
+        with self.assertRaisesRegex(patching.GapChanged, "_delete_object_tagging.*bucket_name key query_params"):
+            patching.replace(gaps_s3.s3, "_delete_object_tagging", "bucket key", lambda original: original)
 
 
 if __name__ == "__main__":

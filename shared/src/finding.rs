@@ -124,8 +124,7 @@ codes! {
     ParameterMissing "parameter-missing" "a template's parameter has no default and the stage gives no value";
     NothingToPromote "nothing-to-promote" "the commit holds nothing that can be applied to a stage";
     NotSupportedYet "not-supported-yet" "the commit needs something that this gatekeeper cannot apply";
-    SmokeUnknownStack "smoke-unknown-stack" "a smoke check names a stack that the commit does not have";
-    TooLarge "too-large" "the commit holds more than a promotion takes";
+    SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
 }
 
 impl std::fmt::Display for Code {

@@ -1,15 +1,20 @@
 //! The core of artefact-gatekeeper: what is stored is judged here, and what is promoted is planned here.
 //!
 //! Without the feature `aws` nothing in this package knows a clock, a network or an environment.
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
 
 pub mod artefact;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod converge;
 pub mod event;
 pub mod finding;
 pub mod gate;
+pub mod handoff;
 pub mod ids;
 pub mod manifest;
+pub mod promotion;
+pub mod stage;
 pub mod store;
 pub mod store_key;
 pub mod telemetry;

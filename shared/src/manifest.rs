@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, DatabaseName, FileName, FunctionName, ModuleId, Repo, Sha256, StackName},
+    ids::{Commit, CommitSha, DatabaseName, FileName, FunctionName, ModuleId, Repo, Sha256, StackName, StageName},
     store_key::ArtefactPath,
 };
 
@@ -269,7 +269,7 @@ pub struct Flyway {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deploy {
     /// The stage that was deployed to.
-    pub stage: String,
+    pub stage: StageName,
     /// Whether the step completed without error.
     pub succeeded: bool,
 }
@@ -308,6 +308,13 @@ pub struct Claim {
     pub size: u64,
 }
 
+/// The finding on a manifest that is larger than [`MAX_BYTES`], which needn't be read for it.
+#[must_use]
+pub fn too_large(commit: &Commit) -> Finding {
+    let message = format!("the manifest is larger than {MAX_BYTES} bytes");
+    Finding::new(Code::ManifestInvalid, ArtefactPath::Manifest.of(commit), message)
+}
+
 impl Manifest {
     /// Reads the manifest of `commit` and checks all that can be told from the document alone.
     ///
@@ -317,10 +324,7 @@ impl Manifest {
         let subject = ArtefactPath::Manifest.of(commit);
         let finding = |code, message: String| Finding::new(code, subject.clone(), message);
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(vec![finding(
-                Code::ManifestInvalid,
-                format!("the manifest is larger than {MAX_BYTES} bytes"),
-            )]);
+            return Err(vec![too_large(commit)]);
         }
         let value: serde_json::Value = serde_json::from_slice(bytes)
             .map_err(|error| vec![finding(Code::ManifestInvalid, format!("not JSON: {error}"))])?;

@@ -1,5 +1,9 @@
 //! One validator for each kind of artefact: bytes and limits in, findings out.
 
+pub mod dbt_manifest;
+pub mod lambda_zip;
+pub mod template;
+
 use serde::{Deserialize, Serialize};
 
 /// What a template says of a Lambda function, as far as its bundle must fit it.

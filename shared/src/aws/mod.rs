@@ -1,8 +1,18 @@
 //! The shell: settings, clients and the few AWS calls that more than one function makes.
 
+#[cfg(feature = "lambda")]
+pub mod gate_function;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+
+#[cfg(feature = "test-support")]
+pub mod scripted;
+pub mod stack_functions;
+pub mod stage_account;
+
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::{
     Builder,
@@ -57,12 +67,31 @@ impl Settings {
     }
 }
 
-/// The configuration that every client shares: one HTTP client with ring, whose first handshake is 50 ms of CPU
-/// cheaper than the default's. `TLS_ROOTS=native` takes the system's roots, for a proxy that has its own.
+/// Which certificate authorities AWS's endpoints are trusted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsRoots {
+    /// Amazon's five only, which a cold start need not look for.
+    Amazon,
+    /// The system's, for a proxy that has its own.
+    Native,
+}
+
+/// The configuration of a function: everything from its environment. `TLS_ROOTS=native` takes the system's roots.
 pub async fn config() -> SdkConfig {
     let roots = match setting("TLS_ROOTS").as_deref() {
-        Some("native") => TrustStore::default(),
-        _ => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
+        Some("native") => TlsRoots::Native,
+        _ => TlsRoots::Amazon,
+    };
+    config_loader(roots).load().await
+}
+
+/// The configuration that every client shares: one HTTP client with ring, whose first handshake is 50 ms of CPU
+/// cheaper than the default's.
+#[must_use]
+pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
+    let roots = match roots {
+        TlsRoots::Native => TrustStore::default(),
+        TlsRoots::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
     };
     let mut http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -70,10 +99,7 @@ pub async fn config() -> SdkConfig {
     if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
         http = http.tls_context(context);
     }
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http.build_https())
-        .load()
-        .await
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https())
 }
 
 /// An S3 client that neither computes nor checks checksums by itself: the gatekeeper does, where it matters.

@@ -5,7 +5,7 @@ mod tags;
 
 use std::collections::BTreeMap;
 
-pub use tags::{MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_writes, tags_with};
+pub use tags::{INTEGRATION_PASSED, MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_write, tags_with};
 
 use crate::{
     finding::{Code, Finding},

@@ -5,7 +5,7 @@
 //! `false` while its second tag is gone or says `built` was changed by somebody else, and after Built that is a hand
 //! on the brake (CONTRACT §4). A late write of the gate's own is told apart, because its second tag says why.
 
-use super::{Evidence, Object};
+use super::Evidence;
 use crate::{
     finding::{Code, Finding},
     store::Tags,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The tag that people and policies see.
-pub(crate) const INTEGRATION_PASSED: &str = "integration-passed";
+pub const INTEGRATION_PASSED: &str = "integration-passed";
 /// The gate's own tag, on manifests only.
 pub(crate) const OUTCOME: &str = "gatekeeper-outcome";
 /// What the gate's own tag says before its first verdict.
@@ -47,22 +47,16 @@ pub fn tags_with(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags 
     tags
 }
 
-/// Every write that makes the tags agree with `outcome`; nothing for those that do.
+/// The write that makes the tags of an object agree with `outcome`; none where they do.
 #[must_use]
-pub fn tag_writes<'a>(
-    objects: impl IntoIterator<Item = (&'a ArtefactPath, &'a Object)>,
-    outcome: Outcome,
-) -> Vec<TagWrite> {
-    let writes = objects.into_iter().filter_map(|(path, object)| {
-        let tags = tags_with(path, &object.tags, outcome);
-        (tags != object.tags && tags.len() <= MAX_TAGS).then(|| TagWrite {
-            path: path.clone(),
-            version_id: object.version_id.clone(),
-            before: object.tags.get(INTEGRATION_PASSED).cloned(),
-            tags,
-        })
-    });
-    writes.collect()
+pub fn tag_write(path: &ArtefactPath, version_id: &str, present: &Tags, outcome: Outcome) -> Option<TagWrite> {
+    let tags = tags_with(path, present, outcome);
+    (tags != *present && tags.len() <= MAX_TAGS).then(|| TagWrite {
+        path: path.clone(),
+        version_id: version_id.to_owned(),
+        before: present.get(INTEGRATION_PASSED).cloned(),
+        tags,
+    })
 }
 
 /// Whether the gate has written this manifest's tags before.

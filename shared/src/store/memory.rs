@@ -1,4 +1,4 @@
-//! A bucket in memory for tests: versions, tags, conditional writes, and what S3 would tell of each change.
+//! A bucket in memory, for tests and for what shall not outlive a process: versions, tags, conditional writes, and what S3 would tell of each change.
 //!
 //! Every call gives other tasks a turn, as often as the seed says, so that a test explores interleavings that it
 //! can repeat; and a call can be made to fail, as if the process had been killed there.

@@ -8,8 +8,8 @@ use crate::ids::Sha256;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
-#[cfg(any(test, feature = "test-support"))]
 pub mod memory;
+pub mod record;
 #[cfg(feature = "aws")]
 pub mod s3;
 

@@ -1,10 +1,16 @@
 //! Archives byte by byte, honest by default, with every field open to a lie.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "archives of tests are small"
+)]
+
 use std::io::Write as _;
 
 /// The fields that stand both in a local header and in the directory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Header {
+    pub(super) version_needed: u16,
     pub(super) flags: u16,
     pub(super) method: u16,
     pub(super) crc: u32,
@@ -59,6 +65,7 @@ pub(super) fn zip64(values: &[u64]) -> Vec<u8> {
 impl Item {
     fn new(name: &str, body: Vec<u8>, data: &[u8], method: u16, mode: u32) -> Self {
         let header = Header {
+            version_needed: 20,
             flags: if name.is_ascii() { 0 } else { 1 << 11 },
             method,
             crc: crc32fast::hash(data),
@@ -74,7 +81,7 @@ impl Item {
             descriptor: Vec::new(),
             gap_before: Vec::new(),
             offset: None,
-            made_by: 3 << 8 | 20,
+            made_by: 0x0314,
             attributes: mode << 16,
             disk: 0,
         }
@@ -192,6 +199,7 @@ impl End {
 }
 
 fn write_header(out: &mut Vec<u8>, header: &Header) {
+    out.extend(header.version_needed.to_le_bytes());
     out.extend(header.flags.to_le_bytes());
     out.extend(header.method.to_le_bytes());
     out.extend(0x5C42_0000_u32.to_le_bytes()); // 2026-02-02
@@ -215,7 +223,6 @@ pub(super) fn zip_with(items: &[Item], change: impl Fn(&mut End)) -> Vec<u8> {
         out.extend(&item.gap_before);
         let offset = item.offset.unwrap_or(out.len() as u32);
         out.extend(0x0403_4b50_u32.to_le_bytes());
-        out.extend(20_u16.to_le_bytes());
         write_header(&mut out, &item.local);
         for part in [
             &item.local.name,
@@ -227,7 +234,6 @@ pub(super) fn zip_with(items: &[Item], change: impl Fn(&mut End)) -> Vec<u8> {
         }
         central.extend(0x0201_4b50_u32.to_le_bytes());
         central.extend(item.made_by.to_le_bytes());
-        central.extend(20_u16.to_le_bytes());
         write_header(&mut central, &item.central);
         central.extend(0_u16.to_le_bytes());
         central.extend(item.disk.to_le_bytes());

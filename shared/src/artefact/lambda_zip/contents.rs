@@ -9,14 +9,14 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{
     Findings, Limits,
-    directory::{DESCRIPTOR_FLAG, Directory, Entry, Kind, STORED},
-    record::{DATA_DESCRIPTOR, Extra, Fields, LOCAL_HEADER},
+    directory::{DESCRIPTOR_FLAG, Directory, Entry, Kind, STORED, VERSION_UNKNOWN, known_version},
+    record::{DATA_DESCRIPTOR, Extra, Fields, LOCAL_HEADER, read_at},
     shown,
 };
 use crate::finding::Code;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-const LOCAL_BYTES: u64 = 30;
+const LOCAL_BYTES: usize = 30;
 
 /// Reads all entries in the order in which they lie and gives the targets of the symbolic links, by entry.
 pub(super) fn check(
@@ -96,7 +96,7 @@ pub(super) fn head(
     entry: &Entry,
     length: u64,
 ) -> io::Result<Vec<u8>> {
-    let header = super::record::read_at::<{ LOCAL_BYTES as usize }>(archive, entry.offset)?;
+    let header: [u8; LOCAL_BYTES] = read_at(archive, entry.offset)?;
     let mut lengths = Fields(header.get(26..).unwrap_or_default());
     let variable = i64::from(lengths.u16()) + i64::from(lengths.u16());
     archive.seek(SeekFrom::Current(variable))?;
@@ -132,7 +132,7 @@ impl<R: Read + Seek> Pass<R> {
         keep: Option<&mut Vec<u8>>,
         say: &mut impl FnMut(Code, &str),
     ) -> io::Result<Option<u64>> {
-        let Some(header_end) = self.within(entry.offset, LOCAL_BYTES) else {
+        let Some(header_end) = self.within(entry.offset, LOCAL_BYTES as u64) else {
             say(
                 Code::ZipInvalid,
                 "its local header is outside of the archive",
@@ -140,7 +140,7 @@ impl<R: Read + Seek> Pass<R> {
             return Ok(None);
         };
         self.go_to(entry.offset)?;
-        let mut header = [0; LOCAL_BYTES as usize];
+        let mut header = [0; LOCAL_BYTES];
         self.read(&mut header)?;
         let mut fields = Fields(&header);
         if fields.u32() != LOCAL_HEADER {
@@ -150,7 +150,7 @@ impl<R: Read + Seek> Pass<R> {
             );
             return Ok(None);
         }
-        fields.u16(); // the version needed
+        let version_needed = fields.u16();
         let (flags, method) = (fields.u16(), fields.u16());
         fields.u32(); // the time
         let crc = fields.u32();
@@ -181,6 +181,9 @@ impl<R: Read + Seek> Pass<R> {
         if let Err(message) = extra.widen(&mut [&mut size, &mut compressed]) {
             say(Code::ZipInvalid, message);
             return Ok(Some(data_end));
+        }
+        if !known_version(version_needed) {
+            say(Code::ZipUnsupported, VERSION_UNKNOWN);
         }
         let late = entry.flags & DESCRIPTOR_FLAG != 0;
         let agrees = |local: u64, central: u64| local == central || (late && local == 0);

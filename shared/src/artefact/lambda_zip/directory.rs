@@ -11,7 +11,7 @@ use crate::finding::Code;
 
 pub(super) const STORED: u16 = 0;
 pub(super) const DEFLATED: u16 = 8;
-/// WinZip's AES: the real method is in an extra field.
+/// AES as `WinZip` does it: the real method is in an extra field.
 const AES: u16 = 99;
 
 /// Encrypted, strongly encrypted, local header masked (4.4.4).
@@ -23,10 +23,19 @@ const UTF8_FLAG: u16 = 1 << 11;
 /// Those, and how hard the compressor tried. The rest is patch data, reserved, or PKWARE's own.
 const KNOWN_FLAGS: u16 = ENCRYPTION_FLAGS | 0b110 | DESCRIPTOR_FLAG | UTF8_FLAG;
 
-const END_BYTES: u64 = 22;
-const LOCATOR_BYTES: u64 = 20;
-const ZIP64_END_BYTES: u64 = 56;
-const CENTRAL_BYTES: u64 = 46;
+/// The newest version of the format that all parsers know: 4.5 brought zip64, 4.6 is what Info-ZIP stops at. The upper
+/// byte is a system (4.4.3) that only VMS' own files ever need.
+pub(super) fn known_version(needed: u16) -> bool {
+    let [version, _] = needed.to_le_bytes();
+    version <= 46
+}
+
+pub(super) const VERSION_UNKNOWN: &str = "it needs a newer version of the format than parsers know";
+
+const END_BYTES: usize = 22;
+const LOCATOR_BYTES: usize = 20;
+const ZIP64_END_BYTES: usize = 56;
+const CENTRAL_BYTES: usize = 46;
 
 /// What an entry becomes when it is unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +122,7 @@ pub(super) fn read(
         )
     } else if end.entries == 0 {
         (Code::ZipInvalid, "the archive is empty".to_owned())
-    } else if end.entries.saturating_mul(CENTRAL_BYTES) > end.size {
+    } else if end.entries.saturating_mul(CENTRAL_BYTES as u64) > end.size {
         (
             Code::ZipInvalid,
             "the archive's directory is too short for its entries".to_owned(),
@@ -137,7 +146,7 @@ type Refusal = (Code, &'static str);
 /// Finds the one end record that every parser finds, and its zip64 companion.
 fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<End, Refusal>> {
     let invalid = |message| Ok(Err((Code::ZipInvalid, message)));
-    let tail_start = length.saturating_sub(END_BYTES + u64::from(u16::MAX));
+    let tail_start = length.saturating_sub(END_BYTES as u64 + u64::from(u16::MAX));
     archive.seek(SeekFrom::Start(tail_start))?;
     let mut tail = Vec::new();
     archive.take(length - tail_start).read_to_end(&mut tail)?;
@@ -145,12 +154,11 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
     // Parsers take the last signature, or the last (or first) record whose comment reaches the end of the file.
     let mut last = None;
     let mut whole = Vec::new();
-    for (at, window) in tail
+    for (at, _) in tail
         .windows(4)
         .enumerate()
         .filter(|(_, window)| *window == END.to_le_bytes())
     {
-        debug_assert_eq!(window.len(), 4);
         last = Some(at);
         if let Some(record) = tail
             .get(at..)
@@ -170,82 +178,114 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
     let end_at = tail_start + at as u64;
 
     let mut fields = Fields(record);
-    fields.u32();
-    let disks = [fields.u16(), fields.u16()];
-    let (entries_here, entries) = (fields.u16(), fields.u16());
-    let (size, start) = (fields.u32(), fields.u32());
-    let multi_disk = (Code::ZipUnsupported, "the archive is one part of several");
+    fields.u32(); // the signature
+    let narrow = NarrowEnd {
+        disks: [fields.u16(), fields.u16()],
+        entries: [fields.u16(), fields.u16()],
+        size: fields.u32(),
+        start: fields.u32(),
+    };
+    let locator_at = end_at.checked_sub(LOCATOR_BYTES as u64);
+    let locator: Option<[u8; LOCATOR_BYTES]> =
+        locator_at.map(|at| read_at(archive, at)).transpose()?;
+    let found = match (locator_at, locator) {
+        (Some(at), Some(locator)) if locator.starts_with(&ZIP64_LOCATOR.to_le_bytes()) => {
+            find_zip64_end(archive, at, &locator, &narrow)?
+        }
+        _ => narrow.alone().map(|end| (end, end_at)),
+    };
+    Ok(found.and_then(|(end, directory_end)| {
+        if end.start.checked_add(end.size) == Some(directory_end) {
+            Ok(end)
+        } else {
+            Err((
+                Code::ZipInvalid,
+                "the directory is not where the end record says: bytes around it belong to nothing",
+            ))
+        }
+    }))
+}
 
-    let mut end = End {
-        start: start.into(),
-        size: size.into(),
-        entries: entries.into(),
-    };
-    let mut directory_end = end_at;
-    let saturated = entries == u16::MAX || size == u32::MAX || start == u32::MAX;
-    let locator = match end_at.checked_sub(LOCATOR_BYTES) {
-        Some(at) => Some((at, read_at::<{ LOCATOR_BYTES as usize }>(archive, at)?)),
-        None => None,
-    };
-    match locator.filter(|(_, record)| record.starts_with(&ZIP64_LOCATOR.to_le_bytes())) {
-        None if saturated => {
-            return invalid("the end record refers to a zip64 record that is not there");
+const MULTI_DISK: Refusal = (Code::ZipUnsupported, "the archive is one part of several");
+
+/// The end record without zip64 (4.3.16).
+struct NarrowEnd {
+    disks: [u16; 2],
+    /// On this disk, and altogether.
+    entries: [u16; 2],
+    size: u32,
+    start: u32,
+}
+
+impl NarrowEnd {
+    fn alone(&self) -> Result<End, Refusal> {
+        let [entries_here, entries] = self.entries;
+        if entries == u16::MAX || self.size == u32::MAX || self.start == u32::MAX {
+            return Err((
+                Code::ZipInvalid,
+                "the end record refers to a zip64 record that is not there",
+            ));
         }
-        None => {
-            if disks != [0, 0] || entries_here != entries {
-                return Ok(Err(multi_disk));
-            }
+        if self.disks != [0, 0] || entries_here != entries {
+            return Err(MULTI_DISK);
         }
-        Some((locator_at, record)) => {
-            let mut fields = Fields(&record);
-            fields.u32();
-            let (disk, at, disk_count) = (fields.u32(), fields.u64(), fields.u32());
-            if disk != 0 || disk_count != 1 {
-                return Ok(Err(multi_disk));
-            }
-            if at.checked_add(ZIP64_END_BYTES) != Some(locator_at) {
-                return invalid("the zip64 end record is not right before its locator");
-            }
-            let record = read_at::<{ ZIP64_END_BYTES as usize }>(archive, at)?;
-            let mut fields = Fields(&record);
-            let (signature, rest) = (fields.u32(), fields.u64());
-            if signature != ZIP64_END || rest != ZIP64_END_BYTES - 12 {
-                return invalid("the zip64 end record is malformed");
-            }
-            fields.u32(); // the versions
-            let wide_disks = [fields.u32(), fields.u32()];
-            let wide_entries_here = fields.u64();
-            let wide = End {
-                entries: fields.u64(),
-                size: fields.u64(),
-                start: fields.u64(),
-            };
-            let zero_or_wide = |disk: &u16| matches!(*disk, 0 | u16::MAX);
-            if wide_disks != [0, 0]
-                || !disks.iter().all(zero_or_wide)
-                || wide_entries_here != wide.entries
-            {
-                return Ok(Err(multi_disk));
-            }
-            let agree16 = |narrow: u16| narrow == u16::MAX || u64::from(narrow) == wide.entries;
-            let agree32 = |narrow: u32, wide: u64| narrow == u32::MAX || u64::from(narrow) == wide;
-            let agree = agree16(entries)
-                && agree16(entries_here)
-                && agree32(size, wide.size)
-                && agree32(start, wide.start);
-            if !agree {
-                return invalid("the end record and the zip64 end record contradict each other");
-            }
-            end = wide;
-            directory_end = at;
-        }
+        Ok(End {
+            start: self.start.into(),
+            size: self.size.into(),
+            entries: entries.into(),
+        })
     }
-    if end.start.checked_add(end.size) != Some(directory_end) {
-        return invalid(
-            "the directory is not where the end record says: bytes before or after it belong to nothing",
-        );
+
+    /// Parsers differ in when they look at the zip64 record: each value is left to it, or the same.
+    fn agrees_with(&self, wide: &End) -> bool {
+        let agrees = |narrow: u32, wide: u64| narrow == u32::MAX || u64::from(narrow) == wide;
+        self.entries
+            .iter()
+            .all(|narrow| *narrow == u16::MAX || u64::from(*narrow) == wide.entries)
+            && agrees(self.size, wide.size)
+            && agrees(self.start, wide.start)
     }
-    Ok(Ok(end))
+}
+
+/// Reads the zip64 end record (4.3.14) by its locator, and gives where it starts too.
+fn find_zip64_end(
+    archive: &mut (impl Read + Seek),
+    locator_at: u64,
+    locator: &[u8],
+    narrow: &NarrowEnd,
+) -> io::Result<Result<(End, u64), Refusal>> {
+    let invalid = |message| Ok(Err((Code::ZipInvalid, message)));
+    let mut fields = Fields(locator);
+    fields.u32(); // the signature
+    let (disk, at, disk_count) = (fields.u32(), fields.u64(), fields.u32());
+    if disk != 0 || disk_count != 1 {
+        return Ok(Err(MULTI_DISK));
+    }
+    if at.checked_add(ZIP64_END_BYTES as u64) != Some(locator_at) {
+        return invalid("the zip64 end record is not right before its locator");
+    }
+    let record: [u8; ZIP64_END_BYTES] = read_at(archive, at)?;
+    let mut fields = Fields(&record);
+    let (signature, rest) = (fields.u32(), fields.u64());
+    if signature != ZIP64_END || rest != ZIP64_END_BYTES as u64 - 12 {
+        return invalid("the zip64 end record is malformed");
+    }
+    fields.u32(); // the versions
+    let disks = [fields.u32(), fields.u32()];
+    let entries_here = fields.u64();
+    let wide = End {
+        entries: fields.u64(),
+        size: fields.u64(),
+        start: fields.u64(),
+    };
+    let zero_or_wide = |disk: &u16| matches!(*disk, 0 | u16::MAX);
+    if disks != [0, 0] || !narrow.disks.iter().all(zero_or_wide) || entries_here != wide.entries {
+        return Ok(Err(MULTI_DISK));
+    }
+    if !narrow.agrees_with(&wide) {
+        return invalid("the end record and the zip64 end record contradict each other");
+    }
+    Ok(Ok((wide, at)))
 }
 
 /// The length of the end record at the start of `record` with the comment that it declares.
@@ -265,20 +305,20 @@ fn read_entries(
     let room = |bytes: u64| usize::try_from(bytes).unwrap_or(0);
     let mut directory = Directory {
         entries: Vec::with_capacity(room(end.entries)),
-        names: Vec::with_capacity(room(end.size - end.entries * CENTRAL_BYTES)),
+        names: Vec::with_capacity(room(end.size - end.entries * CENTRAL_BYTES as u64)),
         start: end.start,
     };
     let mut variable = Vec::new();
     let mut left = end.size;
     for _ in 0..end.entries {
-        let Some(after_header) = left.checked_sub(CENTRAL_BYTES) else {
+        let Some(after_header) = left.checked_sub(CENTRAL_BYTES as u64) else {
             findings.say(
                 Code::ZipInvalid,
                 "the archive's directory holds fewer entries than it says",
             );
             return Ok(None);
         };
-        let mut header = [0; CENTRAL_BYTES as usize];
+        let mut header = [0; CENTRAL_BYTES];
         reader.read_exact(&mut header)?;
         let mut lengths = Fields(header.get(28..34).unwrap_or_default());
         let (name, extra, comment) = (lengths.u16(), lengths.u16(), lengths.u16());
@@ -326,7 +366,7 @@ fn entry(
     let mut fields = Fields(header);
     fields.u32(); // the signature
     let made_by = fields.u16();
-    fields.u16(); // the version needed
+    let version_needed = fields.u16();
     let (flags, method) = (fields.u16(), fields.u16());
     fields.u32(); // the time
     let crc = fields.u32();
@@ -343,6 +383,9 @@ fn entry(
     let mut say = |code, message: &str| findings.say(code, format!("`{}`: {message}", shown(name)));
     if disk != 0 {
         say(Code::ZipUnsupported, "it is in another part of the archive");
+    }
+    if !known_version(version_needed) {
+        say(Code::ZipUnsupported, VERSION_UNKNOWN);
     }
     if let Err((code, message)) = tree::check_name(name, flags & UTF8_FLAG != 0) {
         say(code, message);

@@ -92,7 +92,7 @@ impl<'a> Tree<'a> {
             let name = shown(path);
             match tree.kind(*upper) {
                 _ if rest.is_empty() => {
-                    findings.say(Code::ZipDuplicateEntry, format!("`{name}` comes twice"))
+                    findings.say(Code::ZipDuplicateEntry, format!("`{name}` comes twice"));
                 }
                 _ if !rest.starts_with(b"/") => {}
                 Some(Kind::Link) => findings.say(
@@ -132,7 +132,7 @@ impl<'a> Tree<'a> {
             } else if climbs_out(folder, target) {
                 "leads out of the archive"
             } else {
-                match self.follow(folder, target, &mut steps) {
+                match self.follow(std::str::from_utf8(name).unwrap_or_default(), &mut steps) {
                     Place::Outside => "leads out of the archive through another link",
                     Place::Endless => "leads through too many links, or in a circle",
                     Place::Entry(_) | Place::Other => continue,
@@ -147,7 +147,7 @@ impl<'a> Tree<'a> {
 
     /// The file that `path` leads to, through links where there are any.
     pub(super) fn file(&self, path: &str) -> Option<&'a Entry> {
-        match self.follow("", path, &mut MAX_STEPS.clone()) {
+        match self.follow(path, &mut { MAX_STEPS }) {
             Place::Entry(index) => self
                 .directory
                 .entries
@@ -167,9 +167,10 @@ impl<'a> Tree<'a> {
         files.map(|entry| self.directory.name(entry))
     }
 
-    fn follow(&self, folder: &str, path: &str, steps: &mut u32) -> Place {
+    /// Follows `path` from the root, a link at its end too.
+    fn follow(&self, path: &str, steps: &mut u32) -> Place {
         let mut todo: Vec<&str> = path.rsplit('/').collect();
-        let mut at = folder.to_owned();
+        let mut at = String::new();
         let mut found = None;
         let mut hops = 0;
         while let Some(part) = todo.pop() {

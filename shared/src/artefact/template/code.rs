@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     Findings, Parameter,
-    json::{Place, shown},
+    json::{Json, Object, Place, shown},
     text::{Piece, Text},
 };
 use crate::{
@@ -47,46 +46,59 @@ pub enum Code {
 /// Reads the function at `place`.
 pub(super) fn read(
     id: &str,
-    properties: &Map<String, Value>,
+    properties: &Object<'_>,
     template: &Evaluate<'_>,
     place: &Place<'_>,
     findings: &mut Findings<'_>,
 ) -> super::TemplateFunction {
     let code = read_code(id, properties, template, &place.key("Code"), findings);
-    let spec = read_spec(id, properties, template, code == Code::Inline || code == Code::Refused, findings);
+    let spec = read_spec(
+        id,
+        properties,
+        template,
+        code == Code::Inline || code == Code::Refused,
+        findings,
+    );
     super::TemplateFunction { spec, code }
 }
 
 fn read_code(
     id: &str,
-    properties: &Map<String, Value>,
+    properties: &Object<'_>,
     template: &Evaluate<'_>,
     place: &Place<'_>,
     findings: &mut Findings<'_>,
 ) -> Code {
+    let Some(Json::Object(code)) = properties.get("Code") else {
+        findings.say(
+            Reason::TemplateInvalid,
+            format!("function `{id}` has no `Code` object"),
+        );
+        return Code::Refused;
+    };
     let mut outside = |message: String| {
         findings.say(Reason::TemplateCodeOutsideStore, message);
         Code::Refused
     };
-    let code = match properties.get("Code") {
-        Some(Value::Object(code)) => code,
-        _ => {
-            findings.say(Reason::TemplateInvalid, format!("function `{id}` has no `Code` object"));
-            return Code::Refused;
-        }
-    };
-    if code.contains_key("ImageUri") || properties.get("PackageType").and_then(Value::as_str) == Some("Image") {
-        return outside(format!("function `{id}` runs a container image, which is no stored bundle"));
+    if code.has("ImageUri") || properties.get("PackageType").and_then(Json::as_str) == Some("Image")
+    {
+        return outside(format!(
+            "function `{id}` runs a container image, which is no stored bundle"
+        ));
     }
     if let Some(inline) = code.get("ZipFile") {
-        if code.contains_key("S3Bucket") || code.contains_key("S3Key") {
-            findings.say(Reason::TemplateInvalid, format!("function `{id}` has both `ZipFile` and an S3 object as its `Code`"));
+        if code.has("S3Bucket") || code.has("S3Key") {
+            let message =
+                format!("function `{id}` has both `ZipFile` and an S3 object as its `Code`");
+            findings.say(Reason::TemplateInvalid, message);
             return Code::Refused;
         }
         return if is_inline(inline, template) {
             Code::Inline
         } else {
-            outside(format!("the inline code of function `{id}` is not in the template's own bytes: `{place}.ZipFile` only refers to it"))
+            outside(format!(
+                "the inline code of function `{id}` is not in the template's own bytes: `{place}.ZipFile` only refers to it"
+            ))
         };
     }
     let (Some(bucket), Some(key)) = (code.get("S3Bucket"), code.get("S3Key")) else {
@@ -94,20 +106,39 @@ fn read_code(
             "the `Code` of function `{id}` is neither inline nor named by `S3Bucket` and `S3Key`"
         ));
     };
-    let (bucket, key) = match (Text::read(bucket, template.parameters), Text::read(key, template.parameters)) {
+    let (bucket, key) = match (
+        Text::read(bucket, template.parameters),
+        Text::read(key, template.parameters),
+    ) {
         (Ok(bucket), Ok(key)) => (bucket, key),
-        _ if template.parameters.keys().any(|name| name.starts_with("AssetParameters")) => {
-            return outside(format!("function `{id}` takes its code by CDK's legacy asset parameters: synthesise with `DefaultStackSynthesizer`"));
+        _ if template
+            .parameters
+            .keys()
+            .any(|name| name.starts_with("AssetParameters")) =>
+        {
+            return outside(format!(
+                "function `{id}` takes its code by CDK's legacy asset parameters: synthesise with `DefaultStackSynthesizer`"
+            ));
         }
-        (Err(why), _) => return outside(format!("where the code of function `{id}` lies cannot be told: `{place}.S3Bucket` {why}")),
-        (_, Err(why)) => return outside(format!("where the code of function `{id}` lies cannot be told: `{place}.S3Key` {why}")),
+        (Err(why), _) => {
+            return outside(format!(
+                "where the code of function `{id}` lies cannot be told: `{place}.S3Bucket` {why}"
+            ));
+        }
+        (_, Err(why)) => {
+            return outside(format!(
+                "where the code of function `{id}` lies cannot be told: `{place}.S3Key` {why}"
+            ));
+        }
     };
     let mut not_portable = |message: String| {
         findings.say(Reason::TemplateNotPortable, message);
         Code::Refused
     };
-    if code.contains_key("S3ObjectVersion") {
-        return not_portable(format!("the code of function `{id}` is pinned by `{place}.S3ObjectVersion`, and a version id exists in one bucket only"));
+    if code.has("S3ObjectVersion") {
+        return not_portable(format!(
+            "the code of function `{id}` is pinned by `{place}.S3ObjectVersion`, and a version id exists in one bucket only"
+        ));
     }
     if bucket == Text::reference(BUCKET_PARAMETER) {
         Code::ArtefactStore { key }
@@ -115,17 +146,23 @@ fn read_code(
         Code::AssetBucket { bucket, key }
     } else {
         // A bucket's name is global: without the account or a parameter in it, it is one account's bucket.
-        not_portable(format!("the code of function `{id}` is in the one bucket `{bucket}` (`{place}.S3Bucket`): name it by `${{AWS::AccountId}}` or by a parameter"))
+        not_portable(format!(
+            "the code of function `{id}` is in the one bucket `{bucket}` (`{place}.S3Bucket`): name it by `${{AWS::AccountId}}` or by a parameter"
+        ))
     }
 }
 
 /// Whether code given as `ZipFile` is in the template: a string, or a composition with text of its own.
-fn is_inline(code: &Value, template: &Evaluate<'_>) -> bool {
+fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
     match code {
-        Value::String(code) => !code.trim_start().starts_with("{{resolve:"),
-        Value::Object(function) if function.contains_key("Fn::Sub") || function.contains_key("Fn::Join") => {
+        Json::String(code) => !code.trim_start().starts_with("{{resolve:"),
+        Json::Object(function) if function.has("Fn::Sub") || function.has("Fn::Join") => {
             // Long code, or code that names other resources, is no `Text`, but is text of the template for sure.
-            let only_refers = |text: Text| text.pieces().iter().all(|piece| matches!(piece, Piece::Ref(_)));
+            let only_refers = |text: Text| {
+                text.pieces()
+                    .iter()
+                    .all(|piece| matches!(piece, Piece::Ref(_)))
+            };
             !Text::read(code, template.parameters).is_ok_and(only_refers)
         }
         _ => false,
@@ -134,17 +171,19 @@ fn is_inline(code: &Value, template: &Evaluate<'_>) -> bool {
 
 /// Whether a bucket's name depends on the stage's account, directly or by a parameter.
 fn varies_by_account(bucket: &Text) -> bool {
-    bucket.references().any(|name| name == "AWS::AccountId" || !name.starts_with("AWS::"))
+    bucket
+        .references()
+        .any(|name| name == "AWS::AccountId" || !name.starts_with("AWS::"))
 }
 
 fn read_spec(
     id: &str,
-    properties: &Map<String, Value>,
+    properties: &Object<'_>,
     template: &Evaluate<'_>,
     unchecked: bool,
     findings: &mut Findings<'_>,
 ) -> FunctionSpec {
-    let mut value_of = |property: &str, value: &Value| {
+    let mut value_of = |property: &str, value: &Json<'_>| {
         let evaluated = template.text(value);
         if evaluated.is_none() && !unchecked {
             findings.say(
@@ -154,15 +193,24 @@ fn read_spec(
         }
         evaluated
     };
-    let runtime = properties.get("Runtime").map(|it| value_of("Runtime", it).unwrap_or_default());
-    let handler = properties.get("Handler").and_then(|it| value_of("Handler", it));
+    let runtime = properties
+        .get("Runtime")
+        .map(|it| value_of("Runtime", it).unwrap_or_default());
+    let handler = properties
+        .get("Handler")
+        .and_then(|it| value_of("Handler", it));
     let architecture = match properties.get("Architectures") {
         None => None,
-        Some(Value::Array(one)) if one.len() == 1 => one.first().and_then(|it| value_of("Architectures", it)),
+        Some(Json::Array(one)) if one.len() == 1 => {
+            one.first().and_then(|it| value_of("Architectures", it))
+        }
         Some(other) => value_of("Architectures", other),
     };
     if runtime.is_none() && !unchecked {
-        findings.say(Reason::TemplateInvalid, format!("function `{id}` has no `Runtime`"));
+        findings.say(
+            Reason::TemplateInvalid,
+            format!("function `{id}` has no `Runtime`"),
+        );
     }
     let architecture = match architecture.as_deref() {
         None | Some("x86_64") => Architecture::X86_64,
@@ -170,7 +218,10 @@ fn read_spec(
         Some(other) => {
             findings.say(
                 Reason::TemplateInvalid,
-                format!("function `{id}` has the unknown architecture `{}`", shown(other)),
+                format!(
+                    "function `{id}` has the unknown architecture `{}`",
+                    shown(other)
+                ),
             );
             Architecture::X86_64
         }
@@ -185,33 +236,45 @@ fn read_spec(
 /// What can be told of a property before there is a stage.
 pub(super) struct Evaluate<'a> {
     pub(super) parameters: &'a BTreeMap<String, Parameter>,
-    pub(super) mappings: Option<&'a Map<String, Value>>,
+    pub(super) mappings: &'a Object<'a>,
 }
 
 impl Evaluate<'_> {
     /// A property's text under the parameters' defaults, or that all regions of a mapping agree on.
-    fn text(&self, value: &Value) -> Option<String> {
-        if let Some(Value::Array(arguments)) = value.get("Fn::FindInMap") {
+    fn text(&self, value: &Json<'_>) -> Option<String> {
+        if let Some(Json::Array(arguments)) = value.get("Fn::FindInMap") {
             return self.find_in_map(arguments);
         }
-        let defaults = self.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
-        Text::read(value, self.parameters).ok()?.resolve(&defaults.collect())
+        let defaults = self
+            .parameters
+            .iter()
+            .filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
+        Text::read(value, self.parameters)
+            .ok()?
+            .resolve(&defaults.collect())
     }
 
     /// CDK takes the newest Node.js of each region from a mapping: the values then differ by version only, and the
     /// bundle's shape is that of the family, so the highest stands for all.
-    fn find_in_map(&self, arguments: &[Value]) -> Option<String> {
-        let [Value::String(map), first, Value::String(second)] = arguments else {
+    fn find_in_map(&self, arguments: &[Json<'_>]) -> Option<String> {
+        let [Json::String(map), first, Json::String(second)] = arguments else {
             return None;
         };
-        let entries = self.mappings?.get(map)?.as_object()?;
-        let entries: Vec<&Value> = match first {
-            Value::String(first) => vec![entries.get(first)?],
-            _ => entries.values().collect(),
+        let entries = self.mappings.get(map)?.as_object()?;
+        let entries: Vec<&Json<'_>> = match first {
+            Json::String(first) => vec![entries.get(first)?],
+            _ => entries.iter().map(|(_, entry)| entry).collect(),
         };
-        let values: Option<BTreeSet<&str>> = entries.iter().map(|entry| entry.get(second)?.as_str()).collect();
+        let values: Option<BTreeSet<&str>> = entries
+            .iter()
+            .map(|entry| entry.get(second)?.as_str())
+            .collect();
         let values = values?;
-        let family = |runtime: &&str| runtime.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'x').to_owned();
+        let family = |runtime: &&str| {
+            runtime
+                .trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'x')
+                .to_owned()
+        };
         let families: BTreeSet<String> = values.iter().map(family).collect();
         (families.len() == 1).then(|| values.last().map(|it| (*it).to_owned()))?
     }

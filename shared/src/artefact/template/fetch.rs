@@ -1,31 +1,51 @@
 //! What would make the bytes deployed others than the bytes tested: templates that fetch or generate at deploy time.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use super::{
     Findings, Parameter,
     code::{BUCKET_PARAMETER, PREFIX_PARAMETER},
-    json::{Place, shown, walk},
+    json::{Json, Object, Place, shown, walk},
     text::{Piece, Text},
 };
 use crate::{finding::Code, ids::StackName};
-use std::collections::BTreeMap;
 
 /// Resource types that generate or run what isn't in the template, each with what it does.
 const GENERATORS: &[(&str, &str)] = &[
-    ("AWS::CloudFormation::Macro", "defines a macro, which rewrites templates at deploy time"),
-    ("AWS::CloudFormation::ModuleDefaultVersion", "chooses a module, which CloudFormation expands at deploy time"),
-    ("AWS::CloudFormation::ModuleVersion", "registers a module, which CloudFormation expands at deploy time"),
-    ("AWS::CloudFormation::StackSet", "deploys a template of its own, which the gate does not see"),
+    (
+        "AWS::CloudFormation::Macro",
+        "defines a macro, which rewrites templates at deploy time",
+    ),
+    (
+        "AWS::CloudFormation::ModuleDefaultVersion",
+        "chooses a module, which CloudFormation expands at deploy time",
+    ),
+    (
+        "AWS::CloudFormation::ModuleVersion",
+        "registers a module, which CloudFormation expands at deploy time",
+    ),
+    (
+        "AWS::CloudFormation::StackSet",
+        "deploys a template of its own, which the gate does not see",
+    ),
     ("AWS::Serverless::Api", "needs the SAM transform"),
-    ("AWS::Serverless::Application", "fetches an application at deploy time"),
+    (
+        "AWS::Serverless::Application",
+        "fetches an application at deploy time",
+    ),
     ("AWS::Serverless::Function", "needs the SAM transform"),
     ("AWS::Serverless::HttpApi", "needs the SAM transform"),
     ("AWS::Serverless::LayerVersion", "needs the SAM transform"),
     ("AWS::Serverless::SimpleTable", "needs the SAM transform"),
     ("AWS::Serverless::StateMachine", "needs the SAM transform"),
-    ("AWS::ServiceCatalog::CloudFormationProduct", "fetches templates at deploy time"),
-    ("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "provisions a product whose template the gate does not see"),
+    (
+        "AWS::ServiceCatalog::CloudFormationProduct",
+        "fetches templates at deploy time",
+    ),
+    (
+        "AWS::ServiceCatalog::CloudFormationProvisionedProduct",
+        "provisions a product whose template the gate does not see",
+    ),
 ];
 
 /// Properties that name an S3 object or URL whose content becomes part of what is deployed, from the CloudFormation
@@ -35,16 +55,28 @@ const FETCHED: &[(&str, &str)] = &[
     ("AWS::ApiGateway::RestApi", "BodyS3Location"),
     ("AWS::ApiGatewayV2::Api", "BodyS3Location"),
     ("AWS::AppSync::FunctionConfiguration", "CodeS3Location"),
-    ("AWS::AppSync::FunctionConfiguration", "RequestMappingTemplateS3Location"),
-    ("AWS::AppSync::FunctionConfiguration", "ResponseMappingTemplateS3Location"),
+    (
+        "AWS::AppSync::FunctionConfiguration",
+        "RequestMappingTemplateS3Location",
+    ),
+    (
+        "AWS::AppSync::FunctionConfiguration",
+        "ResponseMappingTemplateS3Location",
+    ),
     ("AWS::AppSync::GraphQLSchema", "DefinitionS3Location"),
     ("AWS::AppSync::Resolver", "CodeS3Location"),
     ("AWS::AppSync::Resolver", "RequestMappingTemplateS3Location"),
-    ("AWS::AppSync::Resolver", "ResponseMappingTemplateS3Location"),
+    (
+        "AWS::AppSync::Resolver",
+        "ResponseMappingTemplateS3Location",
+    ),
     ("AWS::Bedrock::Agent", "ActionGroups.ApiSchema.S3"),
     ("AWS::Bedrock::Flow", "DefinitionS3Location"),
     ("AWS::CloudFormation::HookVersion", "SchemaHandlerPackage"),
-    ("AWS::CloudFormation::ResourceVersion", "SchemaHandlerPackage"),
+    (
+        "AWS::CloudFormation::ResourceVersion",
+        "SchemaHandlerPackage",
+    ),
     ("AWS::CloudFront::KeyValueStore", "ImportSource"),
     ("AWS::CodeCommit::Repository", "Code.S3"),
     ("AWS::Config::ConformancePack", "TemplateS3Uri"),
@@ -56,7 +88,10 @@ const FETCHED: &[(&str, &str)] = &[
     ("AWS::Glue::Job", "Command.ScriptLocation"),
     ("AWS::ImageBuilder::Component", "Uri"),
     ("AWS::KafkaConnect::CustomPlugin", "Location"),
-    ("AWS::KinesisAnalyticsV2::Application", "ApplicationConfiguration.ApplicationCodeConfiguration.CodeContent.S3ContentLocation"),
+    (
+        "AWS::KinesisAnalyticsV2::Application",
+        "ApplicationConfiguration.ApplicationCodeConfiguration.CodeContent.S3ContentLocation",
+    ),
     ("AWS::Lex::Bot", "BotFileS3Location"),
     ("AWS::SSM::Document", "Attachments"),
     ("AWS::StepFunctions::StateMachine", "DefinitionS3Location"),
@@ -68,24 +103,32 @@ const FETCHED: &[(&str, &str)] = &[
 pub(super) fn check_resource(
     id: &str,
     r#type: &str,
-    properties: &Map<String, Value>,
+    properties: &Object<'_>,
     parameters: &BTreeMap<String, Parameter>,
     place: &Place<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<StackName> {
     let reported = findings.len();
     if let Some((_, why)) = GENERATORS.iter().find(|(it, _)| *it == r#type) {
-        findings.say(Code::TemplateNotSelfContained, format!("resource `{id}` of type `{}` {why}", r#type));
+        findings.say(
+            Code::TemplateNotSelfContained,
+            format!("resource `{id}` of type `{type}` {why}"),
+        );
     }
     if r#type.ends_with("::MODULE") {
         findings.say(
             Code::TemplateNotSelfContained,
-            format!("resource `{id}` is the module `{}`, which CloudFormation expands at deploy time", shown(r#type)),
+            format!(
+                "resource `{id}` is the module `{}`, which CloudFormation expands at deploy time",
+                shown(r#type)
+            ),
         );
     }
     for (_, path) in FETCHED.iter().filter(|(it, _)| *it == r#type) {
         let path: Vec<&str> = path.split('.').collect();
-        if has(properties.get(*path.first().unwrap_or(&"")), path.get(1..).unwrap_or_default()) {
+        if let [first, rest @ ..] = path.as_slice()
+            && has(properties.get(first), rest)
+        {
             findings.say(
                 Code::TemplateNotSelfContained,
                 format!("resource `{id}` fetches `{place}.{}` at deploy time: write it into the template instead", path.join(".")),
@@ -120,47 +163,80 @@ pub(super) fn check_resource(
 }
 
 /// Whether there is something at the end of `path`, in any element where a list is on the way.
-fn has(value: Option<&Value>, path: &[&str]) -> bool {
+fn has(value: Option<&Json<'_>>, path: &[&str]) -> bool {
     match (value, path) {
         (None, _) => false,
-        (Some(Value::Array(items)), [_, ..]) => items.iter().any(|item| has(Some(item), path)),
-        (Some(value), [key, rest @ ..]) => has(value.get(*key), rest),
+        (Some(Json::Array(items)), [_, ..]) => items.iter().any(|item| has(Some(item), path)),
+        (Some(value), [key, rest @ ..]) => has(value.get(key), rest),
         (Some(_), []) => true,
     }
 }
 
 /// The stack that `…/${ArtefactPrefix}/cloudformation/{stack}.json` of the artefact bucket is the template of.
 fn stored_template(url: &Text) -> Option<StackName> {
-    let [Piece::Literal(scheme), bucket, Piece::Literal(host), prefix, Piece::Literal(file)] = url.pieces() else {
-        return None;
-    };
-    // `https://{bucket}.s3.…/{key}` or `https://s3.…/{bucket}/{key}`; a region would be a piece of its own.
-    let virtual_host = scheme == "https://" && host.starts_with(".s3.") && host.ends_with(".amazonaws.com/");
-    let path_style = scheme.starts_with("https://s3.") && scheme.ends_with(".amazonaws.com/") && host == "/";
-    let slashes = scheme.matches('/').count() + host.matches('/').count();
-    let of_store = *bucket == Piece::Ref(BUCKET_PARAMETER.to_owned()) && *prefix == Piece::Ref(PREFIX_PARAMETER.to_owned());
-    if !of_store || !((virtual_host && slashes == 3) || (path_style && slashes == 4)) {
+    // Signs that neither a host nor a stack's name may hold, so that each stands only where it should.
+    let signs = [
+        (BUCKET_PARAMETER, "<bucket>"),
+        (PREFIX_PARAMETER, "<prefix>"),
+        ("AWS::Region", "region"),
+        ("AWS::URLSuffix", "amazonaws.com"),
+    ];
+    if !signs
+        .iter()
+        .take(2)
+        .all(|(name, _)| url.references().any(|it| it == *name))
+    {
         return None;
     }
-    file.strip_prefix("/cloudformation/")?.strip_suffix(".json")?.parse().ok()
+    let url = url.resolve(
+        &signs
+            .map(|(name, sign)| (name.to_owned(), sign.to_owned()))
+            .into(),
+    )?;
+    let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
+    // `https://{bucket}.s3.{region}.amazonaws.com/{key}` or `https://s3.{region}.amazonaws.com/{bucket}/{key}`.
+    let (host, key) = match host.strip_prefix("<bucket>.") {
+        Some(host) => (host, path),
+        None => (host, path.strip_prefix("<bucket>/")?),
+    };
+    let region = host.strip_prefix("s3")?.strip_suffix(".amazonaws.com")?;
+    if !region
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    {
+        return None;
+    }
+    key.strip_prefix("<prefix>/cloudformation/")?
+        .strip_suffix(".json")?
+        .parse()
+        .ok()
 }
 
 /// A custom resource runs its provider at deploy time: a resource of the template, or one that the stage names.
-fn custom_resource(id: &str, properties: &Map<String, Value>, place: &Place<'_>, findings: &mut Findings<'_>) {
+fn custom_resource(
+    id: &str,
+    properties: &Object<'_>,
+    place: &Place<'_>,
+    findings: &mut Findings<'_>,
+) {
     let Some(token) = properties.get("ServiceToken") else {
-        return findings.say(Code::TemplateInvalid, format!("custom resource `{id}` has no `ServiceToken`"));
+        return findings.say(
+            Code::TemplateInvalid,
+            format!("custom resource `{id}` has no `ServiceToken`"),
+        );
     };
     let mut refers = false;
     walk(token, &Place::Root, &mut |value, _| {
         match value {
-            Value::Object(function) => {
-                let reference = function.get("Ref").and_then(Value::as_str);
+            Json::Object(function) => {
+                let reference = function.get("Ref").and_then(Json::as_str);
                 refers |= reference.is_some_and(|name| !name.starts_with("AWS::"));
-                refers |= function.contains_key("Fn::GetAtt") || function.contains_key("Fn::ImportValue");
+                refers |= function.has("Fn::GetAtt") || function.has("Fn::ImportValue");
             }
-            Value::String(text) => {
+            Json::String(text) => {
                 let mut names = text.split("${").skip(1);
-                refers |= text.contains("{{resolve:") || names.any(|name| !name.starts_with("AWS::") && !name.starts_with('!'));
+                refers |= text.contains("{{resolve:")
+                    || names.any(|name| !name.starts_with("AWS::") && !name.starts_with('!'));
             }
             _ => {}
         }
@@ -179,18 +255,20 @@ fn custom_resource(id: &str, properties: &Map<String, Value>, place: &Place<'_>,
 fn assets(
     id: &str,
     r#type: &str,
-    properties: &Map<String, Value>,
+    properties: &Object<'_>,
     parameters: &BTreeMap<String, Parameter>,
     place: &Place<'_>,
     findings: &mut Findings<'_>,
 ) {
-    for (name, property) in properties {
+    for (name, property) in properties.iter() {
         if r#type == "AWS::Lambda::Function" && name == "Code" {
             continue;
         }
         walk(property, &place.key(name), &mut |value, place| {
-            let is_text = value.is_string() || value.get("Fn::Sub").is_some() || value.get("Fn::Join").is_some();
-            if !is_text {
+            if findings.is_full() {
+                return false;
+            }
+            if value.as_str().is_none() && !value.has("Fn::Sub") && !value.has("Fn::Join") {
                 return true;
             }
             // What is no `Text` for another reason is looked into piece by piece.
@@ -211,7 +289,10 @@ fn assets(
 fn names_asset_bucket(text: &Text) -> bool {
     text.pieces().windows(2).any(|pair| match pair {
         [Piece::Literal(before), Piece::Ref(account)] if account == "AWS::AccountId" => {
-            let Some((before, qualifier)) = before.strip_suffix("-assets-").and_then(|it| it.rsplit_once("cdk-")) else {
+            let Some((before, qualifier)) = before
+                .strip_suffix("-assets-")
+                .and_then(|it| it.rsplit_once("cdk-"))
+            else {
                 return false;
             };
             is_qualifier(qualifier) && !before.ends_with(":::")
@@ -222,24 +303,41 @@ fn names_asset_bucket(text: &Text) -> bool {
 
 /// CDK's bootstrap qualifier: at most 10 lowercase letters and digits, `hnb659fds` where nobody chose another.
 fn is_qualifier(text: &str) -> bool {
-    (1..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    (1..=10).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Macros: `Transform` over the whole template, `Fn::Transform` anywhere in it.
-pub(super) fn check_transforms(root: &Value, findings: &mut Findings<'_>) {
-    if let Some(transform) = root.get("Transform") {
-        let name = transform.as_str().map_or_else(|| shown(&transform.to_string()), shown);
+pub(super) fn check_transforms(root: &Json<'_>, findings: &mut Findings<'_>) {
+    let transforms = match root.get("Transform") {
+        None => &[],
+        Some(Json::Array(many)) => many.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+    };
+    for transform in transforms {
+        let name = transform
+            .as_str()
+            .or_else(|| transform.get("Name")?.as_str())
+            .unwrap_or("?");
         findings.say(
             Code::TemplateNotSelfContained,
-            format!("`Transform` lets the macro `{name}` write the template at deploy time: store the processed template"),
+            format!("`Transform` lets the macro `{}` write the template at deploy time: store the processed template", shown(name)),
         );
     }
     walk(root, &Place::Root, &mut |value, place| {
+        if findings.is_full() {
+            return false;
+        }
         if let Some(transform) = value.get("Fn::Transform") {
-            let name = transform.get("Name").and_then(Value::as_str).unwrap_or("?");
+            let name = transform.get("Name").and_then(Json::as_str).unwrap_or("?");
             findings.say(
                 Code::TemplateNotSelfContained,
-                format!("`{place}` is written at deploy time by `Fn::Transform` with the macro `{}`", shown(name)),
+                format!(
+                    "`{place}` is written at deploy time by `Fn::Transform` with the macro `{}`",
+                    shown(name)
+                ),
             );
         }
         true

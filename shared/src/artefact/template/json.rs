@@ -1,12 +1,92 @@
 //! JSON read strictly: a key that stands twice is told with its place, and nesting is bounded.
 
-use std::{cell::RefCell, fmt};
+use std::{borrow::Cow, cell::RefCell, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 /// How many characters of a key or a value a message shows: a template's names are the writer's choice.
 const SHOWN: usize = 120;
+
+/// How many repeated keys are told: enough to mend them by.
+const MAX_DUPLICATES: usize = 20;
+
+/// A JSON value that borrows its texts from the document: a megabyte of the smallest objects costs some ten megabytes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Json<'a> {
+    Null,
+    Bool,
+    Number(Number),
+    String(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    Object(Object<'a>),
+}
+
+/// The members of an object, in the document's order.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
+impl<'a> Json<'a> {
+    /// The member `key`, where this is an object that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        self.as_object()?.get(key)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_object(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The member `key`. Objects of a template are small, and a look is made at each a few times only.
+    pub(super) fn get(&self, key: &str) -> Option<&Json<'a>> {
+        self.iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Every key that repeats an earlier one.
+    fn repeated(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self.iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys.windows(2)
+            .filter_map(|pair| match pair {
+                [one, other] if one == other => Some(*other),
+                _ => None,
+            })
+            .collect()
+    }
+}
 
 /// A place in the document, kept on the stack while it is walked.
 #[derive(Clone, Copy)]
@@ -42,7 +122,13 @@ pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(SHOWN)
-        .map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() || c == '`' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
@@ -54,9 +140,13 @@ pub(super) fn shown(text: &str) -> String {
 ///
 /// # Errors
 /// What is wrong and where, for anything but one UTF-8 JSON document (RFC 8259) nested at most 127 deep.
-pub(super) fn read(bytes: &[u8]) -> Result<(Value, Vec<String>), String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8: the byte at offset {} begins no character", error.valid_up_to()))?;
+pub(super) fn read(bytes: &[u8]) -> Result<(Json<'_>, Vec<String>), String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        format!(
+            "not UTF-8: the byte at offset {} begins no character",
+            error.valid_up_to()
+        )
+    })?;
     let duplicates = RefCell::default();
     // serde_json bounds the depth itself, so neither this nor what walks the value can exhaust the stack.
     let mut json = serde_json::Deserializer::from_str(text);
@@ -72,13 +162,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, Vec<String>), String> {
 }
 
 /// Calls `visit` with every value and its place, parents first; where it says `false` the children are left out.
-pub(super) fn walk(value: &Value, place: &Place<'_>, visit: &mut impl FnMut(&Value, &Place<'_>) -> bool) {
+pub(super) fn walk(
+    value: &Json<'_>,
+    place: &Place<'_>,
+    visit: &mut impl FnMut(&Json<'_>, &Place<'_>) -> bool,
+) {
     if !visit(value, place) {
         return;
     }
     match value {
-        Value::Object(members) => members.iter().for_each(|(key, it)| walk(it, &place.key(key), visit)),
-        Value::Array(items) => {
+        Json::Object(members) => {
+            members
+                .iter()
+                .for_each(|(key, it)| walk(it, &place.key(key), visit));
+        }
+        Json::Array(items) => {
             let items = items.iter().enumerate();
             items.for_each(|(index, it)| walk(it, &place.index(index), visit));
         }
@@ -93,49 +191,49 @@ struct Strict<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
+    type Value = Json<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool)
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
         let mut array = Vec::new();
         while let Some(value) = items.next_element_seed(Strict {
             place: self.place.index(array.len()),
@@ -143,20 +241,52 @@ impl<'de> Visitor<'de> for Strict<'_> {
         })? {
             array.push(value);
         }
-        Ok(Value::Array(array))
+        array.shrink_to_fit();
+        Ok(Json::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some(key) = members.next_key_seed(Key)? {
             let place = self.place.key(&key);
             let value = members.next_value_seed(Strict { place, ..self })?;
-            if object.contains_key(&key) {
-                self.duplicates.borrow_mut().push(place.to_string());
-            }
-            object.insert(key, value);
+            object.0.push((key, value));
         }
-        Ok(Value::Object(object))
+        object.0.shrink_to_fit();
+        let mut duplicates = self.duplicates.borrow_mut();
+        for key in object.repeated() {
+            if duplicates.len() < MAX_DUPLICATES {
+                duplicates.push(self.place.key(key).to_string());
+            }
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+/// An object's key, borrowed where it holds no escape.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
     }
 }
 
@@ -174,7 +304,10 @@ mod tests {
         check(r#"{"a": {"b": 1}, "c": {"b": 2}}"#, &[]);
         check(r#"{"a": 1, "a": 1}"#, &["a"]);
         check(r#"{"a": [0, {"b": 1, "c": 2, "b": 3}]}"#, &["a[1].b"]);
-        check(r#"{"a": {"x": 1, "x": 2}, "b": 0, "a": {}, "a": 1}"#, &["a.x", "a", "a"]);
+        check(
+            r#"{"a": {"x": 1, "x": 2}, "b": 0, "a": {}, "a": 1}"#,
+            &["a.x", "a", "a"],
+        );
     }
 
     #[test]
@@ -185,28 +318,42 @@ mod tests {
 
     #[test]
     fn values_survive_as_they_are() {
-        let json = r#"{"a":[null,true,-1,18446744073709551615,1.5,"é\n"],"b":{}}"#;
+        let json = r#"{"a":[null,true,-1,18446744073709551615,1.5,"\u00e9\n"],"b\t":{}}"#;
+        let text = |text: &'static str| Json::String(Cow::Borrowed(text));
+        let number = |json: &str| Json::Number(json.parse().unwrap());
         let (value, _) = read(json.as_bytes()).unwrap();
-        assert_eq!(value, serde_json::from_str::<Value>(json).unwrap());
+        assert_eq!(
+            value.get("a"),
+            Some(&Json::Array(vec![
+                Json::Null,
+                Json::Bool,
+                number("-1"),
+                number("18446744073709551615"),
+                number("1.5"),
+                text("é\n")
+            ]))
+        );
+        assert_eq!(value.get("b\t"), Some(&Json::Object(Object::default())));
+        assert_eq!(value.get("c"), None);
     }
 
     #[test]
     fn what_is_not_one_json_document_is_refused_with_the_place() {
         let refuse = |bytes: &[u8]| read(bytes).unwrap_err();
-        insta::assert_snapshot!(refuse(b"{\"a\": \xff}"), @"");
-        insta::assert_snapshot!(refuse(b"Resources:\n  Table:\n    Type: x"), @"");
-        insta::assert_snapshot!(refuse(b"{} {}"), @"");
-        insta::assert_snapshot!(refuse(b"{\"a\": 1,}"), @"");
-        insta::assert_snapshot!(refuse(br#"{"a": "\ud800"}"#), @"");
-        insta::assert_snapshot!(refuse(b"\xef\xbb\xbf{}"), @"");
-        insta::assert_snapshot!(refuse(b""), @"");
+        insta::assert_snapshot!(refuse(b"{\"a\": \xff}"), @"not UTF-8: the byte at offset 6 begins no character");
+        insta::assert_snapshot!(refuse(b"Resources:\n  Table:\n    Type: x"), @"not JSON: expected value at line 1 column 1");
+        insta::assert_snapshot!(refuse(b"{} {}"), @"not JSON: trailing characters at line 1 column 4");
+        insta::assert_snapshot!(refuse(b"{\"a\": 1,}"), @"not JSON: trailing comma at line 1 column 9");
+        insta::assert_snapshot!(refuse(br#"{"a": "\ud800"}"#), @"not JSON: unexpected end of hex escape at line 1 column 14");
+        insta::assert_snapshot!(refuse(b"\xef\xbb\xbf{}"), @"not JSON: expected value at line 1 column 1");
+        insta::assert_snapshot!(refuse(b""), @"not JSON: EOF while parsing a value at line 1 column 0");
     }
 
     #[test]
     fn nesting_is_bounded_far_below_the_stack() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(nested(127).as_bytes()).is_ok());
-        insta::assert_snapshot!(read(nested(500_000).as_bytes()).unwrap_err(), @"");
+        insta::assert_snapshot!(read(nested(500_000).as_bytes()).unwrap_err(), @"not JSON: recursion limit exceeded at line 1 column 128");
     }
 
     #[test]

@@ -1,21 +1,19 @@
 //! Literal account ids: a template that holds one fits one stage only.
 
-use serde_json::Value;
-
 use super::{
     Findings,
     accounts::AWS_ACCOUNTS,
-    json::{Place, walk},
+    json::{Json, Place, walk},
 };
 use crate::finding::Code;
 
 /// Finds literal account ids in everything that is deployed: not in `Metadata` and `Description`.
-pub(super) fn check(root: &Value, findings: &mut Findings<'_>) {
+pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
     walk(root, &Place::Root, &mut |value, place| {
-        if is_prose(place, value) {
+        if findings.is_full() || is_prose(place, value) {
             return false;
         }
-        if let Value::String(text) = value {
+        if let Json::String(text) = value {
             for account in account_ids(text) {
                 findings.say(
                     Code::TemplateNotPortable,
@@ -28,30 +26,43 @@ pub(super) fn check(root: &Value, findings: &mut Findings<'_>) {
 }
 
 /// Whether a place is for readers and tools rather than for the stack.
-fn is_prose(place: &Place<'_>, value: &Value) -> bool {
+fn is_prose(place: &Place<'_>, value: &Json<'_>) -> bool {
     match place {
-        Place::Key(Place::Root, "Metadata") => true,
-        // A resource's attribute, not a property that happens to be called so.
-        Place::Key(Place::Key(Place::Key(Place::Root, "Resources"), _), "Metadata") => true,
-        Place::Key(_, "Description") => value.is_string(),
+        // The template's own, or a resource's attribute; not a property that happens to be called so.
+        Place::Key(
+            Place::Root | Place::Key(Place::Key(Place::Root, "Resources"), _),
+            "Metadata",
+        ) => true,
+        Place::Key(_, "Description") => value.as_str().is_some(),
         _ => false,
     }
 }
+
+/// How many account ids of one text are told.
+const MAX_IDS: usize = 10;
 
 /// The account ids in a text that aren't AWS's own: whole tokens of 12 digits, where a number may be an account.
 fn account_ids(text: &str) -> Vec<&str> {
     let mut ids = Vec::new();
     // `123456789012`, or a parameter's list of them.
-    let is_list = text.bytes().all(|b| b.is_ascii_digit() || b", :".contains(&b));
+    let is_list = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b", :".contains(&b));
     let mut rest = text;
     let mut offset = 0;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit())
+        && ids.len() < MAX_IDS
+    {
         let from = offset + start;
         let digits = text.get(from..).unwrap_or_default();
         let length = digits.bytes().take_while(u8::is_ascii_digit).count();
         let (before, id) = text.get(..from + length).unwrap_or_default().split_at(from);
         let after = text.get(from + length..).unwrap_or_default();
-        if length == 12 && (is_list || is_account(before, after)) && !AWS_ACCOUNTS.contains(&id) && !ids.contains(&id) {
+        if length == 12
+            && (is_list || is_account(before, after))
+            && !AWS_ACCOUNTS.contains(&id)
+            && !ids.contains(&id)
+        {
             ids.push(id);
         }
         offset = from + length;
@@ -65,14 +76,21 @@ fn account_ids(text: &str) -> Vec<&str> {
 fn is_account(before: &str, after: &str) -> bool {
     let left = before.chars().next_back();
     let right = after.chars().next();
-    let breaks = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'`,;(){}[]<>=&|\\".contains(c));
+    let breaks =
+        |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'`,;(){}[]<>=&|\\".contains(c));
     let is_quote = |c: Option<char>| c.is_some_and(|c| "\"'`".contains(c));
     let is_hash = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     if is_hash(left) || is_hash(right) || left == Some('+') {
         return false;
     }
-    if left == Some('.') && before.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit())
-        || right == Some('.') && after.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
+    if left == Some('.')
+        && before
+            .trim_end_matches('.')
+            .ends_with(|c: char| c.is_ascii_digit())
+        || right == Some('.')
+            && after
+                .trim_start_matches('.')
+                .starts_with(|c: char| c.is_ascii_digit())
         || is_uuid_tail(before)
     {
         return false;
@@ -91,13 +109,19 @@ fn is_account(before: &str, after: &str) -> bool {
 
 /// Whether the text ends like a UUID without its last 12 digits.
 fn is_uuid_tail(before: &str) -> bool {
-    let Some(tail) = before.len().checked_sub(24).and_then(|start| before.get(start..)) else {
+    let Some(tail) = before
+        .len()
+        .checked_sub(24)
+        .and_then(|start| before.get(start..))
+    else {
         return false;
     };
     let groups: Vec<&str> = tail.split('-').collect();
     let lengths = [8, 4, 4, 4, 0];
     groups.len() == lengths.len()
-        && groups.iter().zip(lengths).all(|(group, length)| group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit()))
+        && groups.iter().zip(lengths).all(|(group, length)| {
+            group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit())
+        })
 }
 
 #[cfg(test)]
@@ -105,6 +129,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::artefact::template::json;
 
     const OURS: &str = "123456789012";
 
@@ -170,7 +195,10 @@ mod tests {
         ] {
             check_text(text, false);
         }
-        assert_eq!(account_ids("arn:aws:iam::783225319266:role/123456789012"), [OURS]);
+        assert_eq!(
+            account_ids("arn:aws:iam::783225319266:role/123456789012"),
+            [OURS]
+        );
     }
 
     #[test]
@@ -189,14 +217,33 @@ mod tests {
             "Outputs": {"Role": {"Description": role, "Value": role}}
         });
         let mut findings = Findings::new("payments-api.json");
-        check(&template, &mut findings);
-        let places: Vec<_> = findings.into_list().into_iter().map(|it| it.message).collect();
-        insta::assert_json_snapshot!(places, @"");
+        let document = template.to_string();
+        check(&json::read(document.as_bytes()).unwrap().0, &mut findings);
+        let places: Vec<_> = findings
+            .into_list()
+            .into_iter()
+            .map(|it| it.message)
+            .collect();
+        insta::assert_json_snapshot!(places, @r#"
+        [
+          "`Mappings.ByAccount.123456789012.Role` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
+          "`Outputs.Role.Value` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
+          "`Parameters.Account.Default` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
+          "`Resources.Fn.Properties.Metadata` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
+          "`Resources.Fn.Properties.Role.Fn::Join[1][1]` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter"
+        ]
+        "#);
     }
 
     #[test]
-    fn the_table_of_aws_accounts_is_sorted_and_holds_ids_only() {
-        assert!(AWS_ACCOUNTS.iter().all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit())));
+    fn the_table_of_aws_accounts_holds_whole_ids_each_once() {
+        assert!(
+            AWS_ACCOUNTS
+                .iter()
+                .all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()))
+        );
+        let once: std::collections::BTreeSet<_> = AWS_ACCOUNTS.iter().collect();
+        assert_eq!(once.len(), AWS_ACCOUNTS.len());
         assert!(!AWS_ACCOUNTS.contains(&OURS));
     }
 }

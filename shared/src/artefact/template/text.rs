@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Parameter, json::shown};
+use super::{
+    Parameter,
+    json::{Json, shown},
+};
 
 /// The pseudo parameters that a stage gives a value to.
 pub const PSEUDO_PARAMETERS: [&str; 5] = [
@@ -18,6 +20,14 @@ pub const PSEUDO_PARAMETERS: [&str; 5] = [
 
 /// The most bytes that a text may hold: an S3 key has 1,024, a bucket 63, a URL some more.
 const MAX_BYTES: usize = 4096;
+
+/// How deep functions may nest in a text: CDK nests two or three.
+const MAX_DEPTH: usize = 8;
+
+/// How many pieces one `Fn::Join` may take.
+const MAX_ITEMS: usize = 200;
+
+const DYNAMIC_REFERENCE: &str = "holds a dynamic reference, which only CloudFormation resolves";
 
 /// A text that is known once the stage's parameters are: literal pieces and references to parameters.
 ///
@@ -96,33 +106,15 @@ impl Text {
     ///
     /// # Errors
     /// Why it isn't a text, in words that follow "it".
-    pub(super) fn read(value: &Value, parameters: &BTreeMap<String, Parameter>) -> Result<Self, String> {
-        match value {
-            Value::String(literal) => {
-                if literal.contains("{{resolve:") {
-                    return Err("holds a dynamic reference, which only CloudFormation resolves".to_owned());
-                }
-                let mut text = Self::default();
-                text.append(&Self::literal(literal.as_str()))?;
-                Ok(text)
-            }
-            Value::Object(members) => {
-                let mut members = members.iter();
-                let (Some((function, argument)), None) = (members.next(), members.next()) else {
-                    return Err("is neither a string nor an intrinsic function".to_owned());
-                };
-                match (function.as_str(), argument) {
-                    ("Ref", Value::String(name)) => reference(name, parameters),
-                    ("Fn::Sub", argument) => substitute(argument, parameters),
-                    ("Fn::Join", Value::Array(arguments)) => join(arguments, parameters),
-                    (function, _) => Err(format!(
-                        "uses `{}`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here",
-                        shown(function)
-                    )),
-                }
-            }
-            _ => Err("is neither a string nor an intrinsic function".to_owned()),
+    pub(super) fn read(
+        value: &Json<'_>,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<Self, String> {
+        Expression {
+            parameters,
+            depth: 0,
         }
+        .read(value)
     }
 
     fn push_literal(&mut self, literal: &str) {
@@ -135,23 +127,32 @@ impl Text {
 
     /// Appends `other`, bounded: a variable of `Fn::Sub` may be named again and again, and its text hold others so.
     fn append(&mut self, other: &Self) -> Result<(), String> {
-        if self.len() + other.len() > MAX_BYTES {
-            return Err(format!("is longer than {MAX_BYTES} bytes"));
-        }
         for piece in &other.0 {
             match piece {
-                Piece::Literal(literal) => self.push_literal(literal),
-                Piece::Ref(_) => self.0.push(piece.clone()),
+                Piece::Literal(literal) => self.append_literal(literal)?,
+                Piece::Ref(name) => {
+                    self.check_room(name.len())?;
+                    self.0.push(piece.clone());
+                }
             }
         }
         Ok(())
     }
 
-    fn len(&self) -> usize {
+    fn append_literal(&mut self, literal: &str) -> Result<(), String> {
+        self.check_room(literal.len())?;
+        self.push_literal(literal);
+        Ok(())
+    }
+
+    fn check_room(&self, more: usize) -> Result<(), String> {
         let len = |piece: &Piece| match piece {
             Piece::Literal(it) | Piece::Ref(it) => it.len(),
         };
-        self.0.iter().map(len).sum()
+        if self.0.iter().map(len).sum::<usize>() + more > MAX_BYTES {
+            return Err(format!("is longer than {MAX_BYTES} bytes"));
+        }
+        Ok(())
     }
 }
 
@@ -165,81 +166,140 @@ impl fmt::Display for Text {
     }
 }
 
-fn reference(name: &str, parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
-    if PSEUDO_PARAMETERS.contains(&name) {
-        return Ok(Text::reference(name));
-    }
-    let Some(parameter) = parameters.get(name) else {
-        return Err(format!("refers to `{}`, which is not a parameter", shown(name)));
-    };
-    // A list is many values, and of an SSM parameter the stage knows only the name.
-    if parameter.r#type == "String" || parameter.r#type == "Number" {
-        Ok(Text::reference(name))
-    } else {
-        let r#type = shown(&parameter.r#type);
-        Err(format!("refers to the parameter `{}` of type `{type}`, not `String`", shown(name)))
-    }
+/// What an expression is read under. Its depth is bounded, so that reading every expression inside another one by
+/// itself stays cheap too.
+#[derive(Clone, Copy)]
+struct Expression<'a> {
+    parameters: &'a BTreeMap<String, Parameter>,
+    depth: usize,
 }
 
-/// `Fn::Sub`: a string, or a string and variables of its own.
-fn substitute(argument: &Value, parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
-    let malformed = || "has a malformed `Fn::Sub`".to_owned();
-    let mut variables = BTreeMap::new();
-    let template = match argument {
-        Value::String(template) => template,
-        Value::Array(arguments) => {
-            let [Value::String(template), Value::Object(own)] = arguments.as_slice() else {
-                return Err(malformed());
-            };
-            for (name, value) in own {
-                variables.insert(name.as_str(), Text::read(value, parameters)?);
+impl Expression<'_> {
+    fn read(self, value: &Json<'_>) -> Result<Text, String> {
+        let neither = || "is neither a string nor an intrinsic function".to_owned();
+        match value {
+            Json::String(literal) if literal.contains("{{resolve:") => {
+                Err(DYNAMIC_REFERENCE.to_owned())
             }
-            template
+            Json::String(literal) => {
+                let mut text = Text::default();
+                text.append_literal(literal)?;
+                Ok(text)
+            }
+            Json::Object(members) => {
+                let mut members = members.iter();
+                let (Some((function, argument)), None) = (members.next(), members.next()) else {
+                    return Err(neither());
+                };
+                let inner = Self {
+                    depth: self.depth + 1,
+                    ..self
+                };
+                if inner.depth > MAX_DEPTH {
+                    return Err(format!("nests functions deeper than {MAX_DEPTH}"));
+                }
+                match (function, argument) {
+                    ("Ref", Json::String(name)) => self.reference(name),
+                    ("Fn::Sub", argument) => inner.substitute(argument),
+                    ("Fn::Join", Json::Array(arguments)) => inner.join(arguments),
+                    (function, _) => Err(format!(
+                        "uses `{}`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here",
+                        shown(function)
+                    )),
+                }
+            }
+            _ => Err(neither()),
         }
-        _ => return Err(malformed()),
-    };
-    if template.contains("{{resolve:") {
-        return Err("holds a dynamic reference, which only CloudFormation resolves".to_owned());
     }
-    let mut text = Text::default();
-    let mut rest = template.as_str();
-    while let Some((before, after)) = rest.split_once("${") {
-        text.append(&Text::literal(before))?;
-        let (name, after) = after.split_once('}').ok_or_else(malformed)?;
-        let piece = match (name.strip_prefix('!'), variables.get(name)) {
-            // `${!Name}` is the literal `${Name}`.
-            (Some(escaped), _) => Text::literal(format!("${{{escaped}}}")),
-            (None, Some(own)) => own.clone(),
-            (None, None) => reference(name, parameters)?,
-        };
-        text.append(&piece)?;
-        rest = after;
-    }
-    text.append(&Text::literal(rest))?;
-    Ok(text)
-}
 
-/// `Fn::Join`: a delimiter and a list.
-fn join(arguments: &[Value], parameters: &BTreeMap<String, Parameter>) -> Result<Text, String> {
-    let [Value::String(delimiter), Value::Array(items)] = arguments else {
-        return Err("has an `Fn::Join` that is not of a string and a list".to_owned());
-    };
-    let mut text = Text::default();
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            text.append(&Text::literal(delimiter.as_str()))?;
+    fn reference(self, name: &str) -> Result<Text, String> {
+        if PSEUDO_PARAMETERS.contains(&name) {
+            return Ok(Text::reference(name));
         }
-        text.append(&Text::read(item, parameters)?)?;
+        let Some(parameter) = self.parameters.get(name) else {
+            return Err(format!(
+                "refers to `{}`, which is not a parameter",
+                shown(name)
+            ));
+        };
+        // A list is many values, and of an SSM parameter the stage knows only the name.
+        if parameter.r#type == "String" || parameter.r#type == "Number" {
+            Ok(Text::reference(name))
+        } else {
+            let (name, r#type) = (shown(name), shown(&parameter.r#type));
+            Err(format!(
+                "refers to the parameter `{name}` of type `{type}`, not `String`"
+            ))
+        }
     }
-    Ok(text)
+
+    /// `Fn::Sub`: a string, or a string and variables of its own.
+    fn substitute(self, argument: &Json<'_>) -> Result<Text, String> {
+        let malformed = || "has a malformed `Fn::Sub`".to_owned();
+        let mut variables = BTreeMap::new();
+        let mut rest: &str = match argument {
+            Json::String(template) => template,
+            Json::Array(arguments) => {
+                let [Json::String(template), Json::Object(own)] = arguments.as_slice() else {
+                    return Err(malformed());
+                };
+                for (name, value) in own.iter() {
+                    variables.insert(name, self.read(value)?);
+                }
+                template
+            }
+            _ => return Err(malformed()),
+        };
+        if rest.contains("{{resolve:") {
+            return Err(DYNAMIC_REFERENCE.to_owned());
+        }
+        let mut text = Text::default();
+        while let Some((before, after)) = rest.split_once("${") {
+            text.append_literal(before)?;
+            let (name, after) = after.split_once('}').ok_or_else(malformed)?;
+            match (name.strip_prefix('!'), variables.get(name)) {
+                // `${!Name}` is the literal `${Name}`.
+                (Some(escaped), _) => text.append_literal(&format!("${{{escaped}}}"))?,
+                (None, Some(own)) => text.append(own)?,
+                (None, None) => text.append(&self.reference(name)?)?,
+            }
+            rest = after;
+        }
+        text.append_literal(rest)?;
+        Ok(text)
+    }
+
+    /// `Fn::Join`: a delimiter and a list.
+    fn join(self, arguments: &[Json<'_>]) -> Result<Text, String> {
+        let [Json::String(delimiter), Json::Array(items)] = arguments else {
+            return Err("has an `Fn::Join` that is not of a string and a list".to_owned());
+        };
+        if items.len() > MAX_ITEMS {
+            return Err(format!("joins more than {MAX_ITEMS} pieces"));
+        }
+        let mut text = Text::default();
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                text.append_literal(delimiter)?;
+            }
+            text.append(&self.read(item)?)?;
+        }
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::artefact::template::json;
+
+    fn read(expression: &Value) -> Result<Text, String> {
+        let document = expression.to_string();
+        Text::read(&json::read(document.as_bytes()).unwrap().0, &parameters())
+    }
 
     fn parameters() -> BTreeMap<String, Parameter> {
         [
@@ -271,12 +331,12 @@ mod tests {
     }
 
     fn check(expression: &Value, expect: &str) {
-        let text = Text::read(expression, &parameters()).unwrap();
+        let text = read(expression).unwrap();
         assert_eq!(text.resolve(&values()).unwrap(), expect, "{expression}");
     }
 
     fn refuse(expression: &Value) -> String {
-        Text::read(expression, &parameters()).unwrap_err()
+        read(expression).unwrap_err()
     }
 
     #[test]
@@ -288,8 +348,14 @@ mod tests {
             &json!({"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}),
             "cdk-hnb659fds-assets-111122223333-ap-southeast-2",
         );
-        check(&json!({"Fn::Sub": ["${A}/${Prefix}/${B}", {"A": {"Ref": "Bucket"}, "B": "x.zip"}]}), "artefacts/bank/0f/modules/MOD-012/x.zip");
-        check(&json!({"Fn::Join": ["/", [{"Ref": "Prefix"}, "functions", {"Fn::Sub": "${Bucket}.zip"}]]}), "bank/0f/modules/MOD-012/functions/artefacts.zip");
+        check(
+            &json!({"Fn::Sub": ["${A}/${Prefix}/${B}", {"A": {"Ref": "Bucket"}, "B": "x.zip"}]}),
+            "artefacts/bank/0f/modules/MOD-012/x.zip",
+        );
+        check(
+            &json!({"Fn::Join": ["/", [{"Ref": "Prefix"}, "functions", {"Fn::Sub": "${Bucket}.zip"}]]}),
+            "bank/0f/modules/MOD-012/functions/artefacts.zip",
+        );
     }
 
     #[test]
@@ -300,39 +366,44 @@ mod tests {
 
     #[test]
     fn what_only_cloudformation_knows_is_no_text() {
-        insta::assert_snapshot!(refuse(&json!({"Ref": "Table"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Ref": "Latest"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Ref": "Names"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Ref": "AWS::StackId"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Table.Arn}"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Bucket"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Fn::ImportValue": "x"})), @"");
-        insta::assert_snapshot!(refuse(&json!({"Fn::Join": ["", {"Ref": "Names"}]})), @"");
-        insta::assert_snapshot!(refuse(&json!("{{resolve:ssm:/code/bucket}}")), @"");
-        insta::assert_snapshot!(refuse(&json!(12)), @"");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Table"})), @"refers to `Table`, which is not a parameter");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Latest"})), @"refers to the parameter `Latest` of type `AWS::SSM::Parameter::Value<String>`, not `String`");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "Names"})), @"refers to the parameter `Names` of type `CommaDelimitedList`, not `String`");
+        insta::assert_snapshot!(refuse(&json!({"Ref": "AWS::StackId"})), @"refers to `AWS::StackId`, which is not a parameter");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Table.Arn}"})), @"refers to `Table.Arn`, which is not a parameter");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Sub": "${Bucket"})), @"has a malformed `Fn::Sub`");
+        insta::assert_snapshot!(refuse(&json!({"Fn::ImportValue": "x"})), @"uses `Fn::ImportValue`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Join": ["", {"Ref": "Names"}]})), @"has an `Fn::Join` that is not of a string and a list");
+        insta::assert_snapshot!(refuse(&json!("{{resolve:ssm:/code/bucket}}")), @"holds a dynamic reference, which only CloudFormation resolves");
+        insta::assert_snapshot!(refuse(&json!(12)), @"is neither a string nor an intrinsic function");
     }
 
     #[test]
     fn a_text_is_known_only_when_all_its_parameters_are() {
-        let text = Text::read(&json!({"Fn::Sub": "${Bucket}/${AWS::StackName}"}), &parameters()).unwrap();
+        let text = read(&json!({"Fn::Sub": "${Bucket}/${AWS::StackName}"})).unwrap();
         assert_eq!(text.resolve(&values()), None);
         assert_eq!(text.to_string(), "${Bucket}/${AWS::StackName}");
     }
 
     #[test]
     fn variables_that_multiply_themselves_end_at_the_limit() {
-        let mut bomb = json!("x".repeat(64));
-        for _ in 0..30 {
-            bomb = json!({"Fn::Sub": ["${A}${A}${A}${A}", {"A": bomb}]});
-        }
-        insta::assert_snapshot!(refuse(&bomb), @"");
+        let bomb = |levels: usize| {
+            (0..levels).fold(
+                json!("x".repeat(64)),
+                |inner, _| json!({"Fn::Sub": ["${A}${A}${A}${A}", {"A": inner}]}),
+            )
+        };
+        assert!(read(&bomb(3)).is_ok());
+        insta::assert_snapshot!(refuse(&bomb(4)), @"is longer than 4096 bytes");
+        insta::assert_snapshot!(refuse(&bomb(30)), @"nests functions deeper than 8");
+        insta::assert_snapshot!(refuse(&json!({"Fn::Join": ["", vec!["x"; 201]]})), @"joins more than 200 pieces");
     }
 
     proptest! {
         #[test]
         fn however_it_is_spelt_a_text_resolves_alike(parts in proptest::collection::vec("[a-z/.-]{0,6}", 1..6), value in ".{0,12}") {
             let glue = |between: &str| parts.join(between);
-            let sub = Text::read(&json!({"Fn::Sub": glue("${Bucket}")}), &parameters()).unwrap();
+            let sub = read(&json!({"Fn::Sub": glue("${Bucket}")})).unwrap();
             let mut pieces = Vec::new();
             for (index, part) in parts.iter().enumerate() {
                 if index > 0 {
@@ -340,7 +411,7 @@ mod tests {
                 }
                 pieces.push(json!(part));
             }
-            let join = Text::read(&json!({"Fn::Join": ["", pieces]}), &parameters()).unwrap();
+            let join = read(&json!({"Fn::Join": ["", pieces]})).unwrap();
             prop_assert_eq!(&sub, &join);
             let values = BTreeMap::from([("Bucket".to_owned(), value.clone())]);
             prop_assert_eq!(sub.resolve(&values).unwrap(), glue(&value));
@@ -352,7 +423,7 @@ mod tests {
         fn a_literal_is_itself_whatever_the_stage(literal in "[^$]{0,40}") {
             prop_assume!(!literal.contains("{{resolve:"));
             for expression in [json!(literal), json!({"Fn::Sub": literal}), json!({"Fn::Join": ["-", [literal]]})] {
-                let text = Text::read(&expression, &parameters()).unwrap();
+                let text = read(&expression).unwrap();
                 prop_assert_eq!(text.as_literal(), Some(literal.as_str()));
                 prop_assert_eq!(text.resolve(&BTreeMap::new()), Some(literal.clone()));
             }

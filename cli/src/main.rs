@@ -1,0 +1,3 @@
+//! The command line of artefact-gatekeeper.
+
+fn main() {}

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const FORMATS = { '.xml': 'junit', '.json': 'vitest-json', '.txt': 'text' };
+
+/** SHA-256 and size of some bytes, as the manifest names them. */
+export function digest(bytes) {
+  return { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
+}
+
+/** The raw reports that lie in a build folder. */
+async function reports(out) {
+  const files = (await readdir(join(out, 'reports'))).sort();
+  return Promise.all(files.map(async (file) => {
+    const [suite, extension] = [file.replace(/\.[^.]*$/, ''), file.slice(file.lastIndexOf('.'))];
+    const format = suite === 'coverage' ? 'istanbul-json-summary' : FORMATS[extension];
+    if (!format) throw new Error(`\`${file}\` is no report that this build writes`);
+    return { suite: suite === 'coverage' ? 'unit' : suite, format, file, ...digest(await readFile(join(out, 'reports', file))) };
+  }));
+}
+
+/** Writes `build-manifest.json`, schema version 1, from what the build and its tests found. */
+export async function writeManifest(out, facts) {
+  const manifest = { schema_version: 1, ...facts, timestamp: new Date().toISOString(), reports: await reports(out) };
+  await writeFile(join(out, 'build-manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest;
+}
+
+/** Reads a build folder's manifest for this commit, having checked that every ZIP and template still is what it says; none when there is none. */
+export async function readManifest(out, repo, commit) {
+  const text = await readFile(join(out, 'build-manifest.json'), 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  const manifest = JSON.parse(text);
+  if (manifest.repo !== repo || manifest.commit_sha !== commit) return undefined;
+  for (const { id, functions, stacks } of manifest.modules) {
+    const artefacts = [
+      ...functions.map((of) => [of, join('functions', `${of.name}.zip`)]),
+      ...stacks.map((of) => [of, join('cloudformation', `${of.name}.json`)]),
+    ];
+    for (const [{ sha256 }, file] of artefacts) {
+      const path = join('modules', id, file);
+      if (digest(await readFile(join(out, path))).sha256 !== sha256) throw new Error(`\`${path}\` is not the one that was built`);
+    }
+  }
+  return manifest;
+}
+
+/** Adds the integration tests' results to a manifest; the deploy succeeded where every function runs the ZIP that was built. */
+export function withIntegration(manifest, integration, stage) {
+  const live = new Map(integration.deployed.map((of) => [of.function, of.code_sha256]));
+  const built = manifest.modules.flatMap(({ functions }) => functions);
+  return {
+    ...manifest,
+    tests: { ...manifest.tests, integration },
+    deploy: { stage, succeeded: built.every(({ name, sha256 }) => live.get(name) === sha256) },
+  };
+}

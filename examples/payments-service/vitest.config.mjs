@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defineConfig } from 'vitest/config';
+import { overlayOf } from './build/overlay.mjs';
+
+const variant = process.env.BUILD_VARIANT;
+/** Tests and bundles see the same files: what a variant replaces, it replaces here too. */
+const overlay = {
+  name: 'variant',
+  enforce: 'pre',
+  load(id) {
+    const file = overlayOf(id.split('?')[0], variant);
+    return file && readFileSync(file, 'utf8');
+  },
+};
+const project = (name) => ({
+  plugins: [overlay],
+  test: { name, include: [`tests/${name}/*.test.ts`] },
+});
+
+export default defineConfig({
+  test: {
+    projects: ['unit', 'policy', 'integration'].map(project),
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      reporter: ['text-summary', 'json-summary'],
+      reportsDirectory: join('dist', 'coverage'),
+      thresholds: { lines: 80, functions: 80 },
+    },
+  },
+});

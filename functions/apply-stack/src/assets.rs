@@ -1,0 +1,218 @@
+//! The bundles of templates that name a bucket of the stage's account, as CDK and SST do: each is copied there from the
+//! store, server-side and from its pinned version, and the copy is proved before CloudFormation reads it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::{
+    Client,
+    operation::head_object::HeadObjectError,
+    types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, TaggingDirective},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    artefact::template::{Code, Template},
+    aws::lambda::FunctionError,
+    ids::Sha256,
+    promotion::plan::{Pinned, PlannedFunction, PlannedStack},
+    telemetry::Logger,
+};
+use serde_json::json;
+
+use crate::{
+    stop::{Stop, code},
+    template_url::{copy_source, partition, url_suffix},
+};
+
+/// How many copies are under way at once.
+const AT_ONCE: usize = 16;
+
+const STORAGE: &str = "StorageFailed";
+
+/// Where a bundle has to lie for CloudFormation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asset<'a> {
+    /// The bucket of the stage's account.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The bundle that has to lie there.
+    pub bundle: &'a Pinned,
+}
+
+/// What came of providing a stack's assets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Provided {
+    /// How many were copied.
+    pub copied: usize,
+    /// How many lay there already.
+    pub already_there: usize,
+}
+
+/// Whether the template names any bucket of the stage's account.
+#[must_use]
+pub fn has_assets(template: &Template) -> bool {
+    template.functions.values().any(|function| matches!(function.code, Code::AssetBucket { .. }))
+}
+
+/// The assets of a stack in an account, each place once.
+///
+/// # Errors
+/// Why they can't be told: the gate has refused such a commit, so the template and the plan don't belong together.
+pub fn assets<'a>(
+    template: &Template,
+    stack: &PlannedStack,
+    functions: &'a [PlannedFunction],
+    account: &str,
+    region: &str,
+) -> Result<Vec<Asset<'a>>, String> {
+    let defaults = template.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
+    let mut values: BTreeMap<String, String> = defaults.collect();
+    values.extend(stack.parameters.clone());
+    for (name, value) in [
+        ("AWS::AccountId", account),
+        ("AWS::Region", region),
+        ("AWS::Partition", partition(region)),
+        ("AWS::URLSuffix", url_suffix(region)),
+        ("AWS::StackName", stack.stack_name.as_str()),
+    ] {
+        values.insert(name.to_owned(), value.to_owned());
+    }
+    let mut assets: BTreeMap<(String, String), &Pinned> = BTreeMap::new();
+    for (logical_id, function) in &template.functions {
+        let Code::AssetBucket { bucket, key } = &function.code else { continue };
+        let planned = functions.iter().find(|it| it.stack == stack.stack && it.logical_id == *logical_id);
+        let Some(planned) = planned else {
+            return Err(format!("no bundle of the plan is the code of function `{logical_id}`"));
+        };
+        let (Some(bucket), Some(key)) = (bucket.resolve(&values), key.resolve(&values)) else {
+            return Err(format!(
+                "where the code of function `{logical_id}` lies cannot be told: a parameter in `{bucket}/{key}` has no value"
+            ));
+        };
+        let place = format!("{bucket}/{key}");
+        match assets.insert((bucket, key), &planned.bundle) {
+            Some(other) if other.sha256 != planned.bundle.sha256 => {
+                return Err(format!("two functions have their code at `{place}`, and their bundles differ"));
+            }
+            _ => {}
+        }
+    }
+    Ok(assets.into_iter().map(|((bucket, key), bundle)| Asset { bucket, key, bundle }).collect())
+}
+
+/// Copies with the rights of the stage's role.
+#[derive(Debug)]
+pub struct Copier<'a> {
+    /// S3 in the stage's account.
+    pub s3: Client,
+    /// The stage's account, which must own the buckets: their names can be guessed, and taken by a stranger.
+    pub account: &'a str,
+    /// The artefact bucket.
+    pub artefact_bucket: &'a str,
+    /// Where it tells of its work.
+    pub log: &'a Logger,
+}
+
+impl Copier<'_> {
+    /// Makes every asset lie where it has to, proved by S3's own checksum over the whole object.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn provide(&self, assets: &[Asset<'_>]) -> Result<Provided, Stop> {
+        let copied: Vec<bool> = stream::iter(assets.iter().map(|asset| self.provide_one(asset)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let copies = copied.iter().filter(|copied| **copied).count();
+        Ok(Provided { copied: copies, already_there: copied.len() - copies })
+    }
+
+    /// Whether it had to be copied.
+    async fn provide_one(&self, asset: &Asset<'_>) -> Result<bool, Stop> {
+        if self.checksum(asset).await? == Some(asset.bundle.sha256) {
+            return Ok(false);
+        }
+        self.copy(asset).await?;
+        let checksum = self.checksum(asset).await?;
+        if checksum != Some(asset.bundle.sha256) {
+            let found = checksum.map_or_else(|| "none".to_owned(), |it| it.to_string());
+            return Err(Stop::Failed(format!(
+                "the copy of `{}` to `{}/{}` is not proved: S3's SHA-256 over it is `{found}`, not `{}`",
+                asset.bundle.key, asset.bucket, asset.key, asset.bundle.sha256
+            )));
+        }
+        self.log.info(
+            "code copied for cloudformation",
+            json!({"key": asset.bundle.key, "version_id": asset.bundle.version_id, "sha256": asset.bundle.sha256,
+                "asset_bucket": asset.bucket, "asset_key": asset.key}),
+        );
+        Ok(true)
+    }
+
+    /// The SHA-256 that S3 computed over the whole object; none where there is no object or no such checksum.
+    async fn checksum(&self, asset: &Asset<'_>) -> Result<Option<Sha256>, Stop> {
+        let head = self
+            .s3
+            .head_object()
+            .bucket(&asset.bucket)
+            .key(&asset.key)
+            .expected_bucket_owner(self.account)
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await;
+        match head {
+            Ok(head) if head.checksum_type() == Some(&ChecksumType::Composite) => Ok(None),
+            Ok(head) => Ok(head.checksum_sha256().and_then(Sha256::from_base64)),
+            // No such bucket looks the same here; the copy tells.
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) => {
+                let call = format!("HeadObject of `{}/{}`", asset.bucket, asset.key);
+                Err(Stop::of(STORAGE, &call, &error))
+            }
+        }
+    }
+
+    async fn copy(&self, asset: &Asset<'_>) -> Result<(), Stop> {
+        let copied = self
+            .s3
+            .copy_object()
+            .copy_source(copy_source(self.artefact_bucket, asset.bundle))
+            .bucket(&asset.bucket)
+            .key(&asset.key)
+            .expected_bucket_owner(self.account)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            // The store's tags say what the gate thinks of an object of the store, not of this one.
+            .tagging_directive(TaggingDirective::Replace)
+            .send()
+            .await;
+        let Err(error) = copied else { return Ok(()) };
+        match code(&error) {
+            Some("NoSuchBucket") => Err(Stop::Failed(format!(
+                "the bucket `{}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account",
+                asset.bucket
+            ))),
+            Some("NoSuchKey" | "NoSuchVersion") => Err(Stop::Failed(format!(
+                "version `{}` of `{}` is gone from the store",
+                asset.bundle.version_id, asset.bundle.key
+            ))),
+            _ => {
+                let call = format!("CopyObject of `{}` to `{}/{}`", asset.bundle.key, asset.bucket, asset.key);
+                Err(Stop::of(STORAGE, &call, &error))
+            }
+        }
+    }
+}
+
+/// The account that these credentials are of.
+///
+/// # Errors
+/// [`Stop`] where STS doesn't tell.
+pub async fn account_of(sts: &aws_sdk_sts::Client) -> Result<String, Stop> {
+    let identity = sts.get_caller_identity().send().await;
+    let identity = identity.map_err(|error| Stop::of("StageAccountFailed", "GetCallerIdentity", &error))?;
+    let account = identity.account().map(str::to_owned);
+    account.ok_or_else(|| Stop::Error(FunctionError::new("StageAccountFailed", "GetCallerIdentity names no account")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! `apply-stack`: a step of the promotion state machine, asked again until it is done.
+//!
+//! It brings the stage's stacks to the pinned templates, one after the other, each by a change set.
+
+use apply_stack::ApplyStack;
+use gatekeeper::aws::{Settings, config, lambda::run};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let step = ApplyStack {
+        settings: Settings::from_env()?,
+        config: config().await,
+    };
+    let step = &step;
+    run(move |payload, invocation| step.handle(payload, invocation.log)).await
+}

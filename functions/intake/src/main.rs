@@ -1,0 +1,10 @@
+//! `intake`: fired when an object of the artefact bucket is created or removed.
+//!
+//! It looks at the commit that the object belongs to, validates, judges, writes the verdict and makes the tags agree.
+
+use gatekeeper::aws::gate_function;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    gate_function::run().await
+}

@@ -1,0 +1,270 @@
+//! Writes down what a promotion came to: its record, what the stage runs now, the Deployed handoffs; releases the
+//! lock; and after a failure sends the state machine back to the commit before, where there is one.
+//!
+//! Every write can be repeated: killed anywhere and started again, it ends in the same records.
+
+mod live;
+
+use anyhow::Context as _;
+use aws_config::SdkConfig;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    aws::{lambda::FunctionError, stage_account::stage_config},
+    handoff,
+    promotion::{
+        history::{Completed, StageState},
+        lock::Lock,
+        plan::Plan,
+        record::{LiveFunction, PromotionRecord, Status, StepRecord},
+        step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
+    },
+    store::{
+        Precondition, Store, Written,
+        record::{self, Stored},
+        s3::S3Store,
+    },
+    store_key::RecordKey,
+    telemetry::{Logger, wall_clock},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What the state machine hands over: what each step answered, as far as it was asked.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordInput {
+    /// Which promotion it is.
+    pub promotion: PromotionRef,
+    /// Which of its plans was applied.
+    pub direction: Direction,
+    /// What `apply-stack` answered.
+    pub stacks: Option<StepAnswer>,
+    /// What `deploy-function` answered.
+    pub functions: Option<StepAnswer>,
+    /// What `smoke-test` answered.
+    pub smoke: Option<StepAnswer>,
+    /// What Step Functions caught, where a step failed without an answer.
+    pub error: Option<Caught>,
+}
+
+/// An error as Step Functions catches it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Caught {
+    /// Its type.
+    pub error: String,
+    /// What it says.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// What the state machine gets back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordAnswer {
+    /// What became of the promotion; `going-back` asks for the steps again in the other direction.
+    pub status: Status,
+    /// Why it failed, in one line.
+    pub cause: String,
+}
+
+/// Records promotions.
+#[derive(Debug)]
+pub struct Recorder {
+    /// Where the records are.
+    pub records: S3Store,
+    /// The configuration of the clients that look at what is live.
+    pub config: SdkConfig,
+}
+
+impl Recorder {
+    /// Records what the steps came to.
+    ///
+    /// # Errors
+    /// `RecordError` where a record could not be read or written; it may be asked again.
+    pub async fn handle(&self, event: Value, log: &Logger) -> Result<RecordAnswer, FunctionError> {
+        let failed = |error: anyhow::Error| FunctionError::new("RecordError", format!("{error:#}"));
+        let input: RecordInput = serde_json::from_value(event)
+            .map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let stored = PromotionRecord::load(&self.records, &input.promotion).await;
+        let stored = stored.map_err(|error| failed(error.into()))?;
+        let live = self.live(&stored.record, log).await;
+        record_outcome(&self.records, &input, stored, live, wall_clock(), log).await.map_err(failed)
+    }
+
+    /// What is live now. That it can't be told must not keep the record from being written.
+    async fn live(&self, record: &PromotionRecord, log: &Logger) -> Vec<LiveFunction> {
+        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
+        match live::look(&config, &record.plan).await {
+            Ok(live) => live,
+            Err(error) => {
+                log.error("what is live could not be looked at", json!({"error": format!("{error:#}")}));
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Writes what the steps came to, and decides where the state machine goes from here.
+///
+/// # Errors
+/// Where a record could not be read or written.
+pub async fn record_outcome(
+    records: &impl Store,
+    input: &RecordInput,
+    stored: Stored<PromotionRecord>,
+    live: Vec<LiveFunction>,
+    now: Timestamp,
+    log: &Logger,
+) -> anyhow::Result<RecordAnswer> {
+    let log = log
+        .for_commit(&stored.record.commit())
+        .with("promotion_id", stored.record.promotion_id.as_str())
+        .with("stage", stored.record.stage.as_str());
+    let cause = failure(input);
+    let status = next_status(&stored.record, input.direction, cause.is_none());
+    let mut record = stored.record.clone();
+    record.steps.retain(|step| step.direction != input.direction);
+    record.steps.extend(step_records(input));
+    record.status = status;
+    record.live = live;
+    let ended = status != Status::GoingBack;
+    record.ended_at = ended.then(|| stored.record.ended_at.unwrap_or(now));
+
+    // The record is written last but for the lock: while it says `running`, all of this is done again.
+    if status == Status::Succeeded {
+        let completed = advance_stage(records, &record, now).await?;
+        write_handoffs(records, &record, completed.completed_at).await?;
+    }
+    if record != stored.record {
+        let key = PromotionRecord::key(&input.promotion);
+        let written = record::write(records, &key, &record, &Precondition::Unchanged(stored.etag)).await?;
+        anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
+    }
+    if ended {
+        release_lock(records, &input.promotion, now).await?;
+    }
+
+    let fields = json!({"step": "record-promotion", "status": status, "cause": cause, "live": record.live});
+    match status {
+        Status::Succeeded => log.info("promotion succeeded", fields),
+        Status::GoingBack => log.warn("promotion failed, going back to the commit before", fields),
+        _ => log.error("promotion failed", fields),
+    }
+    if ended {
+        let counted = if status == Status::Succeeded { "succeeded" } else { "failed" };
+        log.count("Promotions", Some(("Status", counted)), 1);
+    }
+    Ok(RecordAnswer { status, cause: cause.unwrap_or_default() })
+}
+
+/// The steps in their order with what they answered.
+fn answers(input: &RecordInput) -> [(&'static str, Option<&StepAnswer>); 3] {
+    [
+        ("apply-stack", input.stacks.as_ref()),
+        ("deploy-function", input.functions.as_ref()),
+        ("smoke-test", input.smoke.as_ref()),
+    ]
+}
+
+/// Why the steps failed, in one line; none where all are done.
+fn failure(input: &RecordInput) -> Option<String> {
+    let (step, answer) = answers(input).into_iter().find(|(_, answer)| {
+        answer.is_none_or(|answer| answer.status != StepStatus::Done)
+    })?;
+    let failed = answer.iter().flat_map(|answer| &answer.progress).filter(|it| it.status == ReportStatus::Failed);
+    let mut reasons: Vec<_> = failed.map(|report| format!("`{}`: {}", report.subject, report.detail)).collect();
+    if let Some(caught) = &input.error {
+        reasons.push(format!("{}: {}", caught.error, caught.cause));
+    }
+    Some(format!("{step} failed: {}", reasons.join("; ")))
+}
+
+fn step_records(input: &RecordInput) -> Vec<StepRecord> {
+    let mut caught = input.error.as_ref().map(|it| format!("{}: {}", it.error, it.cause));
+    let mut steps = Vec::new();
+    for (step, answer) in answers(input) {
+        let done = answer.is_some_and(|answer| answer.status == StepStatus::Done);
+        let error = if done { None } else { caught.take() };
+        if answer.is_some() || error.is_some() {
+            steps.push(StepRecord {
+                step: step.to_owned(),
+                direction: input.direction,
+                reports: answer.map(|answer| answer.progress.clone()).unwrap_or_default(),
+                error,
+            });
+        }
+    }
+    steps
+}
+
+/// What the promotion is now. A rollback has no way back: a rollback never rolls back a rollback.
+fn next_status(record: &PromotionRecord, direction: Direction, succeeded: bool) -> Status {
+    match (direction, succeeded) {
+        (Direction::Forward, true) => Status::Succeeded,
+        (Direction::Forward, false) if record.way_back.is_some() => Status::GoingBack,
+        (Direction::Back, true) => Status::RolledBack,
+        (_, false) => Status::Failed,
+    }
+}
+
+/// Makes the commit what the stage runs, once.
+async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Timestamp) -> anyhow::Result<Completed> {
+    let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
+    let before = record::read::<StageState>(records, &key).await?;
+    let precondition = before
+        .as_ref()
+        .map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
+    let before = before.map(|stored| stored.record);
+    let completed = Completed {
+        commit_sha: record.commit_sha.clone(),
+        promotion_id: record.promotion_id.clone(),
+        completed_at: now,
+        rollback: record.rollback,
+    };
+    let after = StageState::after(before.clone(), &record.stage, &record.repo, completed.clone());
+    if before.as_ref() != Some(&after) {
+        let written = record::write(records, &key, &after, &precondition).await?;
+        anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by somebody else");
+    }
+    // On a second run the first one's time stands.
+    Ok(after.history.iter().rev().find(|it| it.promotion_id == record.promotion_id).cloned().unwrap_or(completed))
+}
+
+/// Writes the Deployed handoff of every module, once (CONTRACT §7).
+async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
+    let commit = record.commit();
+    let evidence = PromotionRecord::key(&PromotionRef {
+        stage: record.stage.clone(),
+        repo: record.repo.clone(),
+        promotion_id: record.promotion_id.clone(),
+    });
+    let documents = record.plan.modules().into_iter().map(|module| {
+        let artefacts = record.plan.artefacts_of(module);
+        let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
+        let document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts);
+        (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)
+    });
+    let documents: Vec<_> = documents.collect();
+    stream::iter(documents)
+        .map(|(key, document)| async move {
+            let key = key.to_string();
+            records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
+        })
+        .buffer_unordered(16)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .context("a handoff document could not be written")
+}
+
+/// Releases the lock, where this promotion still holds it.
+async fn release_lock(records: &impl Store, promotion: &PromotionRef, now: Timestamp) -> anyhow::Result<()> {
+    let key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
+    let Some(lock) = record::read::<Lock>(records, &key).await? else { return Ok(()) };
+    if lock.record.promotion_id != promotion.promotion_id || lock.record.released_at.is_some() {
+        return Ok(());
+    }
+    let released = Lock { released_at: Some(now), ..lock.record };
+    // A conflict means that somebody took it over, who then holds it.
+    record::write(records, &key, &released, &Precondition::Unchanged(lock.etag)).await?;
+    Ok(())
+}

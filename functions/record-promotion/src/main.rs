@@ -1,0 +1,18 @@
+//! `record-promotion`: the last step of a promotion, and after a failure the one that decides on the way back.
+
+use std::sync::Arc;
+
+use gatekeeper::aws::{self, Buckets, Settings, lambda};
+use record_promotion::Recorder;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let config = aws::config().await;
+    let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, config });
+    lambda::run(move |event, invocation| {
+        let recorder = Arc::clone(&recorder);
+        async move { recorder.handle(event, &invocation.log).await }
+    })
+    .await
+}

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Builds the functions and brings the gatekeeper's stack in an AWS account to infra/template.yaml. See --help.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CARGO_LAMBDA_VERSION=1.9.2
+FUNCTIONS=(intake tag-guard promote apply-stack deploy-function smoke-test record-promotion)
+
+usage() {
+  cat <<'HELP'
+usage: infra/deploy.sh [option…]
+
+Builds the functions (cargo-lambda), uploads them and deploys infra/template.yaml (AWS CLI) with the credentials
+that the AWS CLI finds. Parameters that aren't given keep what the stack has, or their defaults.
+
+  --stack NAME           the stack's name (default gatekeeper)
+  --region REGION        default: AWS_REGION, AWS_DEFAULT_REGION, else ap-southeast-2
+  --architecture A       arm64 (default) or x86_64
+  --parameter KEY=VALUE  a parameter of the template; can be given many times
+  --deployer ARN         who may write config/* and change the buckets' settings, as a role or user ARN; can be given
+                         many times. Default for a new stack: who runs this
+  --stages FILE          uploads FILE as config/stages.json afterwards
+  --code-bucket NAME     where the functions' ZIPs go; made when missing (default gatekeeper-code-ACCOUNT-REGION)
+  --skip-build           deploys what lies in target/lambda
+  --plan                 makes the change set and shows it, but doesn't execute it
+  --help                 this text
+HELP
+}
+
+fail() {
+  echo "error: $1" >&2
+  exit "${2:-1}"
+}
+
+need() { # need COMMAND HOW-TO-GET-IT
+  command -v "$1" >/dev/null || fail "\`$1\` is missing: $2"
+}
+
+stack=gatekeeper
+region=${AWS_REGION:-${AWS_DEFAULT_REGION:-ap-southeast-2}}
+architecture=arm64
+code_bucket=''
+stages=''
+build=yes
+execute=yes
+parameters=()
+deployers=()
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h) usage; exit 0 ;;
+    --skip-build) build=no; shift; continue ;;
+    --plan) execute=no; shift; continue ;;
+    --stack | --region | --architecture | --parameter | --deployer | --stages | --code-bucket) ;;
+    *) usage >&2; fail "unknown option \`$1\`" 2 ;;
+  esac
+  [ $# -ge 2 ] || fail "\`$1\` needs a value" 2
+  case $1 in
+    --stack) stack=$2 ;;
+    --region) region=$2 ;;
+    --architecture) architecture=$2 ;;
+    --parameter) parameters+=("$2") ;;
+    --deployer) deployers+=("$2") ;;
+    --stages) stages=$2 ;;
+    --code-bucket) code_bucket=$2 ;;
+  esac
+  shift 2
+done
+
+case $architecture in
+  arm64) target=--arm64 ;;
+  x86_64) target=--x86-64 ;;
+  *) fail "the architecture is \`arm64\` or \`x86_64\`, not \`$architecture\`" 2 ;;
+esac
+for parameter in "${parameters[@]}"; do
+  case $parameter in
+    ?*=*) ;;
+    *) fail "a parameter is \`KEY=VALUE\`, not \`$parameter\`" 2 ;;
+  esac
+done
+if [ -n "$stages" ]; then
+  [ -r "$stages" ] || fail "\`$stages\` can't be read" 2
+  python3 -m json.tool "$stages" >/dev/null || fail "\`$stages\` is no JSON" 2
+fi
+
+need aws 'install the AWS CLI, https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
+export AWS_DEFAULT_REGION=$region AWS_REGION=$region AWS_PAGER=''
+
+if [ "$build" = yes ]; then
+  need cargo 'install Rust, https://rustup.rs'
+  cargo lambda --version >/dev/null 2>&1 ||
+    fail "\`cargo-lambda\` $CARGO_LAMBDA_VERSION is missing: \`pip install cargo-lambda==$CARGO_LAMBDA_VERSION\`"
+  packages=()
+  for function in "${FUNCTIONS[@]}"; do packages+=(--package "$function"); done
+  cargo lambda build --release --locked "$target" --lambda-dir target/lambda "${packages[@]}"
+fi
+for function in "${FUNCTIONS[@]}"; do
+  [ -x "target/lambda/$function/bootstrap" ] || fail "\`target/lambda/$function/bootstrap\` is missing: build without \`--skip-build\`"
+done
+
+account=$(aws sts get-caller-identity --query Account --output text)
+
+# A role's sessions have another ARN than the role; policies name the role.
+caller_arn() {
+  local arn
+  arn=$(aws sts get-caller-identity --query Arn --output text)
+  case $arn in
+    *:assumed-role/*)
+      arn=${arn#*:assumed-role/}
+      aws iam get-role --role-name "${arn%%/*}" --query Role.Arn --output text
+      ;;
+    *) echo "$arn" ;;
+  esac
+}
+
+if [ ${#deployers[@]} -eq 0 ] && ! aws cloudformation describe-stacks --stack-name "$stack" >/dev/null 2>&1; then
+  deployers=("$(caller_arn)")
+fi
+if [ ${#deployers[@]} -gt 0 ]; then
+  parameters+=("DeployerPrincipalArns=$(IFS=,; echo "${deployers[*]}")")
+fi
+parameters+=("Architecture=$architecture")
+
+code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
+if ! aws s3api head-bucket --bucket "$code_bucket" --expected-bucket-owner "$account" >/dev/null 2>&1; then
+  echo "making the bucket $code_bucket"
+  location=()
+  # us-east-1 is the one region that may not be named.
+  [ "$region" = us-east-1 ] || location=(--create-bucket-configuration "LocationConstraint=$region")
+  aws s3api create-bucket --bucket "$code_bucket" "${location[@]}" >/dev/null
+  aws s3api put-public-access-block --bucket "$code_bucket" --public-access-block-configuration \
+    BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
+  aws s3api put-bucket-versioning --bucket "$code_bucket" --versioning-configuration Status=Enabled
+fi
+
+packaged=$(mktemp)
+trap 'rm -f "$packaged"' EXIT
+aws cloudformation package --template-file infra/template.yaml --s3-bucket "$code_bucket" --s3-prefix "$stack" \
+  --output-template-file "$packaged" >/dev/null
+
+deploy=(aws cloudformation deploy --stack-name "$stack" --template-file "$packaged"
+  --s3-bucket "$code_bucket" --s3-prefix "$stack"
+  --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset
+  --parameter-overrides "${parameters[@]}")
+if [ "$execute" = no ]; then
+  "${deploy[@]}" --no-execute-changeset
+  exit 0
+fi
+"${deploy[@]}"
+
+output() { # output NAME
+  aws cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
+}
+
+if [ -n "$stages" ]; then
+  records=$(output RecordsBucket)
+  aws s3api put-object --bucket "$records" --key config/stages.json --body "$stages" \
+    --content-type application/json --checksum-algorithm SHA256 >/dev/null
+  echo "uploaded $stages as s3://$records/config/stages.json"
+fi
+aws cloudformation describe-stacks --stack-name "$stack" --output table \
+  --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]'

@@ -1,0 +1,106 @@
+"""Gaps in Lambda and CloudFormation."""
+
+from __future__ import annotations
+
+import contextvars
+import socketserver
+import threading
+import time
+from typing import Any, Callable
+
+import samtranslator.translator.transform as sam
+from ministack.core import responses
+from ministack.services import lambda_svc
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners
+
+from patching import GapChanged, replace
+
+# What AWS gives a new account as concurrency; here for one function's asynchronous events.
+ASYNC_CONCURRENCY = 10
+
+
+def runtime_api_without_nagle() -> None:
+    """Answers of the Lambda Runtime API leave at once; MiniStack's wait some 45 ms for Nagle and delayed ACK."""
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def asynchronous_events_wait_their_turn() -> None:
+    """Events beyond a function's concurrency wait; MiniStack starts a process for each, or counts a throttle as a failure.
+
+    So a burst of uploads would start hundreds of processes at once or, at the limit, end in the dead-letter queue.
+    Source: Lambda developer guide, "Error handling for asynchronous invocations": throttled events go back to the
+    queue, and attempts are counted for the function's own errors.
+    """
+    queued: contextvars.ContextVar[bool] = contextvars.ContextVar("queued_event", default=False)
+    turns: dict[str, threading.Semaphore] = {}
+
+    def mark(original: Callable) -> Callable:
+        def invoke(func: dict, event: dict) -> None:
+            token = queued.set(True)  # the thread that MiniStack starts for the event takes it along
+            try:
+                original(func, event)
+            finally:
+                queued.reset(token)
+        return invoke
+
+    def wait(original: Callable) -> Callable:
+        def execute(func: dict, event: dict) -> dict:
+            if not queued.get():
+                return original(func, event)
+            queued.set(False)  # a second call for the same event must not wait behind the first
+            arn = (func.get("config") or func)["FunctionArn"]
+            try:
+                with turns.setdefault(arn, threading.Semaphore(ASYNC_CONCURRENCY)):
+                    while (result := original(func, event)).get("throttle"):
+                        time.sleep(0.1)
+                return result
+            finally:
+                queued.set(True)
+        return execute
+
+    replace(lambda_svc, "invoke_async_with_retry", "func event", mark)
+    replace(lambda_svc, "_execute_function", "func event", wait)
+
+
+def sam_knows_parameter_values() -> None:
+    """SAM's transform sees the values of the stack's parameters; MiniStack hands it none.
+
+    Without them `AutoPublishAlias` misses code that changes by parameter.
+    Source: SAM specification, "AutoPublishAlias"; CloudFormation runs transforms on a template with its parameters.
+    """
+    values: contextvars.ContextVar[dict] = contextvars.ContextVar("sam_parameter_values", default={})
+
+    def remember(original: Callable) -> Callable:
+        def apply(template: dict, provided_params: Any = None, previous_params: Any = None) -> Any:
+            token = values.set(engine._transform_parameters(template, provided_params, previous_params))
+            try:
+                return original(template, provided_params, previous_params)
+            finally:
+                values.reset(token)
+        return apply
+
+    def supply(original: Callable) -> Callable:
+        def transform(input_fragment: dict, parameter_values: dict, *args: Any, **kwargs: Any) -> dict:
+            return original(input_fragment, {**values.get(), **parameter_values}, *args, **kwargs)
+        return transform
+
+    for module in (changesets, handlers):
+        replace(module, "_apply_transforms", "template provided_params previous_params", remember)
+    replace(sam, "transform",
+            "input_fragment parameter_values managed_policy_loader feature_toggle passthrough_metadata",
+            supply)
+
+
+def saved_queries_are_a_known_type() -> None:
+    """A template may hold `AWS::Logs::QueryDefinition`; MiniStack refuses any template with a type it doesn't know.
+
+    A saved query changes nothing for anybody else, so it gets an id and nothing more: it can't be listed or run.
+    Source: CloudFormation template reference, `AWS::Logs::QueryDefinition` (its `Ref` is the query's id).
+    """
+    if "AWS::Logs::QueryDefinition" in provisioners._RESOURCE_HANDLERS:
+        raise GapChanged("MiniStack knows `AWS::Logs::QueryDefinition` now: remove `saved_queries_are_a_known_type`")
+    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": lambda logical_id, properties, stack: (responses.new_uuid(), {}),
+        "update": lambda physical_id, old, new, stack: (physical_id, {}),
+        "delete": lambda physical_id, properties: None,
+    }

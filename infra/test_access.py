@@ -1,0 +1,333 @@
+"""Who may do what: every role of infra/template.yaml tries what it must and what it must not.
+
+This reads the policies alone, so it also covers what the local AWS doesn't enforce.
+"""
+
+from __future__ import annotations
+
+import unittest
+
+from rendered import ACCOUNT, Rendered
+
+GATE = ("IntakeRole", "TagGuardRole")
+STEPS = ("ApplyStackRole", "DeployFunctionRole", "SmokeTestRole", "RecordPromotionRole")
+FUNCTIONS = (*GATE, "PromoteRole", *STEPS)
+PEOPLE = ("CiRole", "PromoterRole", "AuditorRole")
+EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
+
+COMMIT = "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357"
+MANIFEST = f"{COMMIT}/build-manifest.json"
+ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
+TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+
+DEFAULT = Rendered()
+ARTEFACTS = f"arn:aws:s3:::{DEFAULT.outputs['ArtefactBucket']}"
+RECORDS = f"arn:aws:s3:::{DEFAULT.outputs['RecordsBucket']}"
+FUNCTION = f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:function:"
+STACK = f"arn:aws:cloudformation:ap-southeast-2:{ACCOUNT}:stack/"
+
+
+def tags(existing: dict[str, str] | None = None, **requested: str) -> dict:
+    """The condition keys of a request that sets these tags (`_` for `-`) on an object that has those."""
+    wanted = {name.replace("_", "-"): value for name, value in requested.items()}
+    return {f"s3__RequestObjectTag/{name}": value for name, value in wanted.items()} | {
+        "s3__RequestObjectTagKeys": list(wanted)
+    } | {f"s3__ExistingObjectTag/{name}": value for name, value in (existing or {}).items()}
+
+
+class Case(unittest.TestCase):
+    def only(self, allowed: tuple[str, ...], action: str, arn: str, stack: Rendered = DEFAULT, **keys: object) -> None:
+        """Exactly these of everybody may."""
+        self.assertEqual(sorted(who for who in EVERYBODY if stack.may(who, action, arn, **keys)), sorted(allowed),
+                         f"{action} {arn} {keys}")
+
+
+class IntegrationPassed(Case):
+    def test_true_on_an_artefact_is_the_gates_alone(self):
+        for action in TAGGING:
+            self.only(GATE, action, f"{ARTEFACTS}/{ZIP}", **tags(integration_passed="true"))
+
+    def test_true_outside_of_the_layout_is_the_gates_alone_too(self):
+        for key in ("file.zip", f"{COMMIT}/file.zip"):
+            self.only(GATE, "s3:PutObjectTagging", f"{ARTEFACTS}/{key}", **tags(integration_passed="true"))
+
+    def test_true_on_a_manifest_can_be_asked_for_by_ci_and_never_by_the_promoter(self):
+        for action in TAGGING:
+            self.only((*GATE, "CiRole", "administrator"), action, f"{ARTEFACTS}/{MANIFEST}", **tags(integration_passed="true"))
+
+    def test_a_file_called_like_a_manifest_is_none(self):
+        for key in (f"{COMMIT}/reports/build-manifest.json", f"{COMMIT}/modules/MOD-012/build-manifest.json"):
+            self.only(GATE, "s3:PutObjectTagging", f"{ARTEFACTS}/{key}", **tags(integration_passed="true"))
+
+    def test_true_cannot_come_with_an_upload(self):
+        self.only((), "s3:PutObject", f"{ARTEFACTS}/{ZIP}", **tags(integration_passed="true"))
+        self.only(("CiRole", "administrator"), "s3:PutObject", f"{ARTEFACTS}/{MANIFEST}", **tags(integration_passed="true"))
+
+    def test_other_spellings_of_true_are_refused_too(self):
+        for value in ("TRUE", "True", " true", "yes", ""):
+            self.only(GATE, "s3:PutObjectTagging", f"{ARTEFACTS}/{ZIP}", **tags(integration_passed=value))
+
+    def test_false_can_be_said_by_ci_everywhere_and_by_the_promoter_on_a_manifest(self):
+        false = tags(integration_passed="false", team="payments")
+        for action in TAGGING:
+            self.only((*GATE, "CiRole", "administrator"), action, f"{ARTEFACTS}/{ZIP}", **false)
+            self.only((*GATE, "CiRole", "PromoterRole", "administrator"), action, f"{ARTEFACTS}/{MANIFEST}", **false)
+        self.only(("CiRole", "administrator"), "s3:PutObject", f"{ARTEFACTS}/{ZIP}", **false)
+
+    def test_a_copy_or_a_replica_cannot_bring_tags_along(self):
+        self.only((), "s3:PutObject", f"{ARTEFACTS}/{ZIP}", **{"s3__x-amz-copy-source": "elsewhere/file.zip"})
+        for action in ("s3:ReplicateObject", "s3:ReplicateTags"):
+            self.only((), action, f"{ARTEFACTS}/{ZIP}")
+
+    def test_nobody_deletes_tags(self):
+        for action in ("s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"):
+            self.only((), action, f"{ARTEFACTS}/{MANIFEST}")
+
+
+class TheGatesOwnTag(Case):
+    def test_only_the_gate_sets_or_changes_it(self):
+        for existing in ({}, {"gatekeeper-outcome": "registered"}):
+            self.only(GATE, "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}",
+                      **tags(existing, integration_passed="false", gatekeeper_outcome="built"))
+        self.only((), "s3:PutObject", f"{ARTEFACTS}/{MANIFEST}", **tags(gatekeeper_outcome="built"))
+
+    def test_whoever_sets_another_tag_may_write_it_back_as_it_is(self):
+        self.only((*GATE, "CiRole", "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}",
+                  **tags({"gatekeeper-outcome": "registered"}, integration_passed="true", gatekeeper_outcome="registered"))
+
+
+class Artefacts(Case):
+    def test_only_ci_uploads(self):
+        self.only(("CiRole", "administrator"), "s3:PutObject", f"{ARTEFACTS}/{ZIP}")
+
+    def test_an_upload_is_encrypted_with_our_key_or_not_at_all_said(self):
+        sse, key = "s3__x-amz-server-side-encryption", "s3__x-amz-server-side-encryption-aws-kms-key-id"
+        ours, theirs = DEFAULT.outputs["EncryptionKeyArn"], f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/another"
+        for bucket, who, name in ((ARTEFACTS, "CiRole", ZIP), (RECORDS, "IntakeRole", f"{COMMIT}/verdict.json")):
+            for allowed, keys in ((True, {}), (True, {sse: "aws:kms", key: ours}), (False, {sse: "aws:kms", key: theirs}),
+                                  (False, {sse: "aws:kms"}), (False, {sse: "AES256"}),
+                                  (False, {"s3__x-amz-server-side-encryption-customer-algorithm": "AES256"})):
+                self.assertEqual(DEFAULT.may(who, "s3:PutObject", f"{bucket}/{name}", **keys), allowed, f"{who} {keys}")
+
+    def test_nobody_deletes_a_version(self):
+        self.only((), "s3:DeleteObjectVersion", f"{ARTEFACTS}/{ZIP}")
+        self.only(("administrator",), "s3:DeleteObject", f"{ARTEFACTS}/{ZIP}")
+
+    def test_nothing_goes_without_tls(self):
+        for bucket in (ARTEFACTS, RECORDS):
+            self.only((), "s3:ListBucket", bucket, secure_transport=False)
+            self.only((), "s3:GetObject", f"{bucket}/{ZIP}", secure_transport=False)
+
+    def test_only_deployers_change_the_buckets_settings(self):
+        stack = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*,arn:aws:iam::{ACCOUNT}:user/jane")
+        for bucket in (ARTEFACTS, RECORDS):
+            for action in ("s3:PutBucketPolicy", "s3:PutBucketNotification", "s3:PutBucketVersioning"):
+                self.only((), action, bucket, stack)
+
+
+class Records(Case):
+    def test_each_record_has_its_writers(self):
+        for key, writers in {
+            f"{COMMIT}/verdict.json": GATE,
+            f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-built-3f1c.handoff.md": GATE,
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-3f1c.handoff.md": ("RecordPromotionRole",),
+            "inspections/3f1c.json": GATE,
+            "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
+            "promotions/uat/bank-payments/revocation.json": (),
+            "locks/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"),
+            "stages/uat/bank-payments.json": ("RecordPromotionRole",),
+            "config/stages.json": (),
+            "anything/else": (),
+        }.items():
+            self.only(writers, "s3:PutObject", f"{RECORDS}/{key}")
+
+    def test_only_deployers_configure(self):
+        deployers = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
+        self.only(("administrator",), "s3:PutObject", f"{RECORDS}/config/stages.json", deployers)
+        self.only((), "s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json".replace("verdict", "other"), deployers)
+
+    def test_nothing_is_deleted_and_no_lock_is_lifted(self):
+        for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObjectRetention"):
+            self.only((), action, f"{RECORDS}/{COMMIT}/verdict.json")
+
+    def test_ci_reads_verdicts_and_handoffs_only(self):
+        for key, allowed in ((f"{COMMIT}/verdict.json", True), (f"{COMMIT}/docs/handoffs/x.handoff.md", True),
+                             ("promotions/uat/bank-payments/01JX.json", False), ("config/stages.json", False)):
+            self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
+
+
+class Promotion(Case):
+    def test_the_promoter_invokes_promote_and_nothing_else(self):
+        self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
+        self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
+        self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
+
+    def test_the_steps_cannot_touch_the_gatekeeper_whatever_a_template_asks(self):
+        """StackRole with administrator's rights too: what CDK's own execution role has."""
+        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
+        self.assertIn("arn:aws:iam::aws:policy/AdministratorAccess", stack.properties("StackRole")["ManagedPolicyArns"])
+        stack.properties("StackRole")["Policies"].append(
+            {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
+        intake = stack.attribute("IntakeRole", "Arn")
+        for who in ("ApplyStackRole", "DeployFunctionRole", "SmokeTestRole", "StackRole"):
+            for action, arn in (
+                ("lambda:UpdateFunctionCode", f"{FUNCTION}gatekeeper-intake"), ("lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote"),
+                ("cloudformation:CreateChangeSet", f"{STACK}gatekeeper/1"), ("cloudformation:DeleteStack", f"{STACK}gatekeeper/1"),
+                ("iam:PutRolePolicy", intake), ("iam:PassRole", intake), ("iam:UpdateAssumeRolePolicy", intake), ("sts:AssumeRole", intake),
+                ("iam:DeleteRolePolicy", stack.attribute("StackRole", "Arn")),
+                ("s3:PutBucketPolicy", ARTEFACTS), ("s3:PutObject", f"{ARTEFACTS}/{ZIP}"), ("s3:PutObject", f"{RECORDS}/config/stages.json"),
+                ("kms:ScheduleKeyDeletion", stack.outputs["EncryptionKeyArn"]),
+            ):
+                self.assertFalse(stack.may(who, action, arn), f"{who} {action}")
+
+    def test_only_cloudformation_gets_the_stack_role_and_only_from_apply_stack(self):
+        role = DEFAULT.attribute("StackRole", "Arn")
+        self.only(("ApplyStackRole", "administrator"), "iam:PassRole", role, iam__PassedToService="cloudformation.amazonaws.com")
+        self.only(("administrator",), "iam:PassRole", role, iam__PassedToService="lambda.amazonaws.com")
+
+    def test_stages_in_other_accounts(self):
+        stage = "arn:aws:iam::444455556666:role/gatekeeper-stage"
+        self.only(("administrator",), "sts:AssumeRole", stage)
+        self.only((*STEPS, "administrator"), "sts:AssumeRole", stage, Rendered(StageRoleArns=stage))
+
+
+class Work(Case):
+    """What each role needs for its work on AWS, where the local AWS asks for less."""
+
+    def check(self, who: str, **work: tuple[str, ...]) -> None:
+        things = {
+            "artefacts": ARTEFACTS, "artefact": f"{ARTEFACTS}/{ZIP}", "records": RECORDS, "key": DEFAULT.outputs["EncryptionKeyArn"],
+            "verdict": f"{RECORDS}/{COMMIT}/verdict.json", "promotion": f"{RECORDS}/promotions/uat/bank-payments/01JX.json",
+            "stages": f"{RECORDS}/config/stages.json", "asset": f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip",
+            "stack": f"{STACK}bank-payments-uat-payments-api/1", "function": f"{FUNCTION}bank-payments-uat-authorise",
+            "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
+            "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
+            "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"),
+            "logs": f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:/aws/lambda/gatekeeper-promote:log-stream:one",
+        }
+        for thing, actions in work.items():
+            for action in actions:
+                self.assertTrue(DEFAULT.may(who, action, things[thing]), f"{who} {action} {thing}")
+
+    def test_the_gate_looks_tags_and_writes(self):
+        for who in GATE:
+            self.check(
+                who, artefacts=("s3:ListBucket", "s3:ListBucketVersions"), records=("s3:ListBucket",), verdict=("s3:GetObject",),
+                artefact=("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"),
+                key=("kms:Decrypt", "kms:GenerateDataKey"), letters=("sqs:SendMessage",),
+            )
+
+    def test_promote_verifies_and_locks(self):
+        self.check(
+            "PromoteRole", artefacts=("s3:ListBucket", "s3:ListBucketVersions"), records=("s3:ListBucket",), verdict=("s3:GetObject",),
+            artefact=("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionTagging"), stages=("s3:GetObject", "s3:GetObjectVersion"),
+            key=("kms:Decrypt", "kms:GenerateDataKey"), execution=("states:DescribeExecution",),
+        )
+
+    def test_apply_stack_copies_assets_and_changes_stacks(self):
+        self.check(
+            "ApplyStackRole", promotion=("s3:GetObject",), artefact=("s3:GetObjectVersion", "s3:GetObjectVersionTagging"),
+            asset=("s3:GetObject", "s3:PutObject"), key=("kms:Decrypt",), anything=("cloudformation:GetTemplateSummary",),
+            bootstrap=("ssm:GetParameters",),
+            stack=tuple(f"cloudformation:{name}" for name in (
+                "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DescribeStacks",
+                "DescribeStackEvents", "GetTemplate", "ListStackResources", "DeleteStack")),
+        )
+
+    def test_cloudformation_reads_code_for_a_stage(self):
+        self.check("StackRole", artefact=("s3:GetObject", "s3:GetObjectVersion"), asset=("s3:GetObject",), key=("kms:Decrypt",),
+                   bootstrap=("ssm:GetParameters",))
+
+    def test_deploy_function_updates_from_the_pinned_version(self):
+        self.check(
+            "DeployFunctionRole", promotion=("s3:GetObject",), artefact=("s3:GetObjectVersion",), key=("kms:Decrypt",),
+            stack=("cloudformation:DescribeStackResource", "cloudformation:ListStackResources"),
+            function=tuple(f"lambda:{name}" for name in (
+                "GetFunction", "GetFunctionConfiguration", "UpdateFunctionCode", "PublishVersion", "ListVersionsByFunction")),
+        )
+
+    def test_smoke_test_asks(self):
+        self.check("SmokeTestRole", promotion=("s3:GetObject",), key=("kms:Decrypt",), stack=("cloudformation:DescribeStacks",),
+                   function=("lambda:InvokeFunction", "lambda:InvokeFunctionUrl"))
+
+    def test_record_promotion_sees_what_is_live(self):
+        self.check("RecordPromotionRole", records=("s3:ListBucket",), promotion=("s3:GetObject",), function=("lambda:GetFunction",),
+                   stack=("cloudformation:DescribeStacks",), execution=("states:DescribeExecution",), key=("kms:Decrypt", "kms:GenerateDataKey"))
+
+    def test_ci_uploads_in_parts_and_waits_for_the_verdict(self):
+        self.check("CiRole", artefacts=("s3:ListBucket",), artefact=("s3:AbortMultipartUpload", "s3:GetObjectTagging"),
+                   key=("kms:GenerateDataKey", "kms:Decrypt"), records=("s3:ListBucket",))
+
+    def test_the_promoter_follows_and_revokes(self):
+        self.check("PromoterRole", artefacts=("s3:ListBucket",), artefact=("s3:GetObject", "s3:GetObjectTagging"),
+                   records=("s3:ListBucket",), promotion=("s3:GetObject",), verdict=("s3:GetObject",), stages=("s3:GetObject",),
+                   execution=("states:DescribeExecution", "states:GetExecutionHistory"), key=("kms:Decrypt", "kms:GenerateDataKey"))
+
+    def test_the_auditor_looks_everywhere(self):
+        self.check("AuditorRole", artefacts=("s3:ListBucketVersions", "s3:GetBucketPolicy"), artefact=("s3:GetObjectVersion",),
+                   records=("s3:GetBucketObjectLockConfiguration",), promotion=("s3:GetObjectVersion", "s3:GetObjectRetention"),
+                   execution=("states:GetExecutionHistory",), logs=("logs:FilterLogEvents", "logs:StartQuery"), key=("kms:Decrypt",),
+                   function=("lambda:GetFunction",), stack=("cloudformation:GetTemplate",), letters=("sqs:GetQueueAttributes",))
+
+
+class Signing(Case):
+    def test_only_the_gate_signs_and_an_administrator_cannot_either(self):
+        self.only(GATE, "kms:Sign", DEFAULT.outputs["SigningKeyArn"])
+
+    def test_the_auditor_verifies(self):
+        for action in ("kms:Verify", "kms:GetPublicKey"):
+            self.only(("AuditorRole", "administrator"), action, DEFAULT.outputs["SigningKeyArn"])
+
+
+class Auditor(Case):
+    def test_changes_nothing(self):
+        reads = ("Get", "List", "Describe", "Filter")
+        # Reading too: they start or stop a query of logs, decipher, and check a signature.
+        harmless = {"logs:StartQuery", "logs:StopQuery", "kms:Decrypt", "kms:Verify"}
+        for statement in DEFAULT.statements("AuditorRole"):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            for action in actions:
+                self.assertTrue(action in harmless or action.split(":")[1].startswith(reads), action)
+
+
+class Trust(Case):
+    def test_functions_roles_are_lambdas_alone(self):
+        for role in FUNCTIONS:
+            statement, = DEFAULT.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+            self.assertEqual(statement["Principal"], {"Service": "lambda.amazonaws.com"}, role)
+
+    def test_people_come_by_this_accounts_iam_unless_named(self):
+        jane = f"arn:aws:iam::{ACCOUNT}:role/jane"
+        named = Rendered(CiPrincipalArns=jane, PromoterPrincipalArns=jane, AuditorPrincipalArns=jane)
+        for role in PEOPLE:
+            for stack, principal in ((DEFAULT, f"arn:aws:iam::{ACCOUNT}:root"), (named, [jane])):
+                statement, = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+                self.assertEqual(statement["Principal"], {"AWS": principal}, role)
+
+    def test_with_github_ci_comes_from_there_only(self):
+        subject = "repo:example-bank/bank-payments:environment:dev"
+        statement, = Rendered(GitHubSubjects=subject).properties("CiRole")["AssumeRolePolicyDocument"]["Statement"]
+        self.assertEqual(statement["Action"], "sts:AssumeRoleWithWebIdentity")
+        self.assertEqual(statement["Condition"]["StringLike"], {"token.actions.githubusercontent.com:sub": [subject]})
+        self.assertEqual(statement["Condition"]["StringEquals"], {"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"})
+
+    def test_no_own_policy_allows_more_than_it_names(self):
+        """`*` as the resource only for actions that take none, or that only read."""
+        unbounded = {
+            "PromotionRole": "logs:", "AuditorRole": ("cloudformation:", "cloudwatch:", "lambda:", "logs:", "states:List"),
+            "ApplyStackRole": "cloudformation:GetTemplateSummary",
+        }
+        for role in DEFAULT.of_type("AWS::IAM::Role"):
+            for statement in DEFAULT.statements(role):
+                if statement["Effect"] == "Deny":
+                    continue
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                for action in actions:
+                    self.assertTrue("*" not in action or (role, action) == ("AuditorRole", "s3:Get*"), f"{role} {action}")
+                    if statement["Resource"] == "*":
+                        self.assertTrue(action.startswith(unbounded.get(role, ("nothing",))), f"{role} {action}")
+
+
+if __name__ == "__main__":
+    unittest.main()

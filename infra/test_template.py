@@ -1,0 +1,195 @@
+"""What infra/template.yaml makes: settings of buckets, functions, alarms, and what the contract wants as outputs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
+
+STACK = Rendered()
+PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "smoke-test", "record-promotion")
+
+
+class Lint(unittest.TestCase):
+    def test_cfn_lint_finds_nothing(self):
+        cfn_lint = Path(sys.executable).with_name("cfn-lint")
+        regions = ("ap-southeast-2", "eu-central-1", "us-east-1")
+        found = subprocess.run([cfn_lint, "--regions", *regions, "--", TEMPLATE], capture_output=True, text=True, check=False)
+        self.assertEqual((found.returncode, found.stdout, found.stderr), (0, "", ""))
+
+    def test_no_region_and_no_account_is_written_down(self):
+        self.assertEqual(re.findall(r"\b[a-z]{2}-[a-z]+-\d\b|\b\d{12}\b", TEMPLATE.read_text()), [])
+
+
+class Buckets(unittest.TestCase):
+    def test_both_are_versioned_private_and_encrypted_with_our_key(self):
+        for name, bucket in STACK.of_type("AWS::S3::Bucket").items():
+            with self.subTest(name):
+                self.assertEqual(bucket["VersioningConfiguration"], {"Status": "Enabled"})
+                self.assertEqual(set(bucket["PublicAccessBlockConfiguration"].values()), {True})
+                self.assertEqual(bucket["OwnershipControls"], {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+                self.assertEqual(bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"], [{
+                    "BucketKeyEnabled": True,
+                    "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": STACK.outputs["EncryptionKeyArn"]},
+                }])
+
+    def test_what_holds_evidence_outlives_the_stack(self):
+        kept = {name for name, resource in STACK.resources.items() if resource.get("DeletionPolicy") == "Retain"}
+        self.assertEqual(kept, {"ArtefactBucket", "RecordsBucket", "EncryptionKey", "SigningKey"})
+
+    def test_no_version_expires(self):
+        for bucket in STACK.of_type("AWS::S3::Bucket").values():
+            for rule in bucket["LifecycleConfiguration"]["Rules"]:
+                self.assertEqual(rule.keys(), {"Id", "Status", "AbortIncompleteMultipartUpload"})
+
+    def test_records_are_locked_for_as_long_as_asked(self):
+        bucket = Rendered(RecordLockDays="400").properties("RecordsBucket")
+        self.assertTrue(bucket["ObjectLockEnabled"])
+        self.assertEqual(bucket["ObjectLockConfiguration"]["Rule"], {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": "400"}})
+
+    def test_the_longest_prefix_still_makes_a_bucket_name(self):
+        parameter = STACK.template["Parameters"]["BucketPrefix"]["AllowedPattern"]
+        self.assertTrue(re.fullmatch(parameter, "a" * 24) and not re.fullmatch(parameter, "a" * 25))
+        self.assertLessEqual(len(f"{'a' * 24}-artefacts-{ACCOUNT}-ap-southeast-2"), 63)
+
+    def test_every_event_of_the_contract_wakes_its_function(self):
+        found = STACK.properties("ArtefactBucket")["NotificationConfiguration"]["LambdaConfigurations"]
+        intake, tag_guard = STACK.attribute("IntakeFunction", "Arn"), STACK.attribute("TagGuardFunction", "Arn")
+        self.assertEqual({one["Event"]: one["Function"] for one in found}, {
+            "s3:ObjectCreated:*": intake, "s3:ObjectRemoved:*": intake, "s3:ObjectTagging:*": tag_guard,
+        })
+
+    def test_only_our_bucket_of_our_account_may_wake_them(self):
+        permissions = STACK.of_type("AWS::Lambda::Permission")
+        self.assertEqual({one["FunctionName"] for one in permissions.values()}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
+        for one in permissions.values():
+            self.assertEqual((one["Principal"], one["SourceAccount"], one["SourceArn"]),
+                             ("s3.amazonaws.com", ACCOUNT, STACK.attribute("ArtefactBucket", "Arn")))
+        self.assertEqual(set(STACK.resources["ArtefactBucket"]["DependsOn"]), set(permissions))
+
+
+class Keys(unittest.TestCase):
+    def test_the_signing_key_is_p256_and_the_other_one_rotates(self):
+        signing, encryption = STACK.properties("SigningKey"), STACK.properties("EncryptionKey")
+        self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
+        self.assertTrue(encryption["EnableKeyRotation"])
+
+    def test_alarms_can_reach_the_encrypted_topic(self):
+        self.assertEqual(STACK.properties("AlarmTopic")["KmsMasterKeyId"], STACK.outputs["EncryptionKeyArn"])
+        services = {statement["Principal"].get("Service") for statement in STACK.properties("EncryptionKey")["KeyPolicy"]["Statement"]
+                    if "kms:GenerateDataKey*" in statement["Action"]}
+        self.assertIn("cloudwatch.amazonaws.com", services)
+
+
+class Functions(unittest.TestCase):
+    def setUp(self):
+        self.functions = STACK.of_type("AWS::Lambda::Function")
+
+    def test_there_is_one_for_each_package_with_a_role_of_its_own(self):
+        self.assertEqual({one["FunctionName"] for one in self.functions.values()}, {f"gatekeeper-{name}" for name in PACKAGES})
+        self.assertEqual({one["Code"]["S3Key"] for one in self.functions.values()}, {f"../target/lambda/{name}/" for name in PACKAGES})
+        self.assertEqual(len({one["Role"] for one in self.functions.values()}), len(PACKAGES))
+
+    def test_they_run_our_binary_on_the_chosen_architecture(self):
+        for architecture in ("arm64", "x86_64"):
+            for one in Rendered(Architecture=architecture).of_type("AWS::Lambda::Function").values():
+                self.assertEqual((one["Runtime"], one["Handler"], one["Architectures"]), ("provided.al2023", "bootstrap", [architecture]))
+
+    def test_they_know_where_to_look(self):
+        known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
+        machine = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"]}
+        more = {"PromoteFunction": machine, "RecordPromotionFunction": machine,
+                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+        for name, one in self.functions.items():
+            self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)
+
+    def test_each_logs_json_into_its_own_group_and_nowhere_else(self):
+        for name, one in self.functions.items():
+            group = f"/aws/lambda/{one['FunctionName']}"
+            self.assertEqual(one["LoggingConfig"], {"LogFormat": "JSON", "LogGroup": group})
+            writes = [statement["Resource"] for statement in STACK.statements(one["Role"].rsplit("/", 1)[-1])
+                      if "logs:PutLogEvents" in statement.get("Action", [])]
+            self.assertEqual(writes, [f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:{group}:*"], name)
+
+    def test_what_the_gate_cannot_judge_is_kept_for_14_days(self):
+        configurations = STACK.of_type("AWS::Lambda::EventInvokeConfig").values()
+        self.assertEqual({one["FunctionName"] for one in configurations}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
+        for one in configurations:
+            self.assertEqual(one["MaximumRetryAttempts"], 2)
+            self.assertEqual(one["DestinationConfig"], {"OnFailure": {"Destination": STACK.attribute("DeadLetterQueue", "Arn")}})
+        queue = STACK.properties("DeadLetterQueue")
+        self.assertEqual((queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]), (14 * 24 * 3600, True))
+
+
+class StateMachine(unittest.TestCase):
+    def test_its_definition_and_the_template_agree_on_the_functions(self):
+        substitutions = STACK.properties("PromotionStateMachine")["DefinitionSubstitutions"]
+        definition = (HERE / "promotion.asl.json").read_text()
+        self.assertEqual(set(re.findall(r"\$\{(\w+)\}", definition)), set(substitutions))
+
+    def test_its_role_invokes_these_functions_only(self):
+        invoked = [statement["Resource"] for statement in STACK.statements("PromotionRole")
+                   if statement["Action"] == "lambda:InvokeFunction"]
+        self.assertEqual([sorted(one) for one in invoked],
+                         [sorted(STACK.properties("PromotionStateMachine")["DefinitionSubstitutions"].values())])
+
+    def test_it_is_standard_and_logged_without_what_goes_in_and_out(self):
+        machine = STACK.properties("PromotionStateMachine")
+        self.assertEqual(machine["StateMachineType"], "STANDARD")
+        self.assertEqual((machine["LoggingConfiguration"]["Level"], machine["LoggingConfiguration"]["IncludeExecutionData"]), ("ALL", False))
+
+
+class Watching(unittest.TestCase):
+    def test_logs_are_kept_as_long_as_asked_and_encrypted(self):
+        groups = Rendered(LogRetentionDays="90").of_type("AWS::Logs::LogGroup").values()
+        self.assertEqual(len(groups), len(PACKAGES) + 1)
+        for group in groups:
+            self.assertEqual((group["RetentionInDays"], group["KmsKeyId"]), ("90", STACK.outputs["EncryptionKeyArn"]))
+
+    def test_everything_worth_waking_somebody_alarms(self):
+        alarms = STACK.of_type("AWS::CloudWatch::Alarm").values()
+        watched = {(one["MetricName"], *(dimension["Value"] for dimension in one.get("Dimensions", []))) for one in alarms}
+        self.assertEqual(watched, {
+            ("ApproximateNumberOfMessagesVisible", "DeadLetterQueue"), ("Errors", "gatekeeper-intake"), ("Errors", "gatekeeper-tag-guard"),
+            ("TagsReverted",), ("Promotions", "failed"), ("ExecutionsFailed", STACK.outputs["PromotionStateMachine"]),
+        })
+        for one in alarms:
+            self.assertEqual((one["AlarmActions"], one["Threshold"], one["ComparisonOperator"], one["TreatMissingData"]),
+                             ([STACK.outputs["AlarmTopicArn"]], 0, "GreaterThanThreshold", "notBreaching"))
+
+    def test_alarms_are_mailed_to_whom_is_named(self):
+        self.assertEqual(STACK.of_type("AWS::SNS::Subscription"), {})
+        subscription, = Rendered(AlarmEmail="jane@bank.example").of_type("AWS::SNS::Subscription").values()
+        self.assertEqual((subscription["Protocol"], subscription["Endpoint"]), ("email", "jane@bank.example"))
+
+    def test_the_dashboard_shows_every_metric_of_the_functions(self):
+        dashboard, = STACK.of_type("AWS::CloudWatch::Dashboard").values()
+        widgets = body(dashboard["DashboardBody"])["widgets"]
+        shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", []) if metric[0] == "ArtefactGatekeeper"}
+        self.assertEqual(shown, {"Verdicts", "Promotions", "VerdictLatencyMilliseconds", "ObjectsJudged", "TagWrites", "TagsReverted", "GateErrors"})
+        alarms, = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
+        self.assertEqual(len(alarms), len(STACK.of_type("AWS::CloudWatch::Alarm")))
+
+    def test_saved_queries_search_groups_that_exist(self):
+        groups = {group["LogGroupName"] for group in STACK.of_type("AWS::Logs::LogGroup").values()}
+        queries = STACK.of_type("AWS::Logs::QueryDefinition").values()
+        self.assertEqual({query["Name"].split("/")[1] for query in queries},
+                         {"one-commit", "refused-promotions", "reverted-tags", "one-promotion"})
+        for query in queries:
+            self.assertLessEqual(set(query["LogGroupNames"]), groups)
+
+
+class Outputs(unittest.TestCase):
+    def test_the_contracts_are_there(self):
+        self.assertLessEqual({
+            "ArtefactBucket", "RecordsBucket", "PromoteFunction", "PromotionStateMachine", "CiRoleArn", "PromoterRoleArn",
+            "AuditorRoleArn", "SigningKeyArn", "DeadLetterQueueUrl",
+        }, STACK.outputs.keys())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,82 @@
+//! One invocation of the gate: every record for itself, and what failed goes back to where it came from.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Gate;
+use crate::{event::Batch, store::Store, telemetry};
+
+/// What Lambda gets back for a batch from a queue (Lambda developer guide, "Reporting batch item failures"): the
+/// messages that must come again. Empty for every other source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BatchAnswer {
+    /// The messages that failed.
+    #[serde(rename = "batchItemFailures")]
+    pub failures: Vec<BatchItemFailure>,
+}
+
+/// One message that must come again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchItemFailure {
+    /// The queue's id for it.
+    #[serde(rename = "itemIdentifier")]
+    pub message_id: String,
+}
+
+/// An invocation that must come again as a whole: Lambda retries it twice, then keeps its event in the dead-letter
+/// queue.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {records} records failed, the first: {first}")]
+pub struct BatchFailed {
+    failed: usize,
+    records: usize,
+    first: String,
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// Settles everything that an invocation brings.
+    ///
+    /// # Errors
+    /// [`BatchFailed`] where a record failed and doesn't come from a queue, which gets its failures named instead.
+    pub async fn settle_batch(&self, payload: &Value) -> Result<BatchAnswer, BatchFailed> {
+        let batch = Batch::parse(payload);
+        let (mut answer, mut errors) = (BatchAnswer::default(), Vec::new());
+        for record in &batch.records {
+            let Err(error) = self.settle_record(&record.events).await else { continue };
+            self.log.error("record failed", json!({"error": error, "message_id": record.message_id}));
+            self.log.count("GateErrors", None, 1);
+            answer.failures.push(BatchItemFailure { message_id: record.message_id.clone() });
+            errors.push(error);
+        }
+        match errors.first() {
+            Some(first) if !batch.from_queue => Err(BatchFailed {
+                failed: errors.len(),
+                records: batch.records.len(),
+                first: first.clone(),
+            }),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn settle_record(
+        &self,
+        events: &Result<Vec<crate::event::Event>, crate::event::InvalidEvent>,
+    ) -> Result<(), String> {
+        let events = events.as_ref().map_err(|error| telemetry::chain(error))?;
+        let mut errors = Vec::new();
+        for event in events {
+            match self.settle(event).await {
+                Ok(settled) => self.log.info(
+                    "event settled",
+                    json!({
+                        "key": event.key, "version_id": event.version_id,
+                        "outcome": settled.outcome, "tag_writes": settled.tag_writes,
+                    }),
+                ),
+                // The others are settled all the same.
+                Err(error) => errors.push(format!("`{}`: {}", event.key, telemetry::chain(&error))),
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
+    }
+}

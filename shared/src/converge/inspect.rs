@@ -1,0 +1,264 @@
+//! Runs the validators over the artefacts of a commit, and remembers by digest what they found: the same bytes are
+//! never read twice, not for another event and not for another commit.
+
+use std::{
+    collections::BTreeMap,
+    io::{Seek as _, Write as _},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Gate, GateError};
+use crate::{
+    artefact::{FunctionSpec, dbt_manifest, lambda_zip, template},
+    finding::Finding,
+    gate::{Evidence, StoredManifest},
+    ids::{Sha256, StackName},
+    manifest::{Claim, Manifest},
+    store::{
+        Precondition, Store, StoreError,
+        record::{self, RecordError},
+    },
+    store_key::{ArtefactPath, RecordKey},
+};
+
+/// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
+const RULES: u32 = 1;
+
+/// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
+const INSPECTIONS_IN_FLIGHT: usize = 2;
+
+/// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
+const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
+const SUBJECT: &str = "{key}";
+
+/// What a validator found in some bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Inspection {
+    findings: Vec<Finding>,
+    /// What a template says of its functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<template::Template>,
+}
+
+/// A validator and what its object must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Validator {
+    Template,
+    LambdaZip(Option<FunctionSpec>),
+    DbtManifest,
+}
+
+/// An object that waits for its validator.
+struct Job {
+    path: ArtefactPath,
+    key: String,
+    version_id: String,
+    sha256: Sha256,
+    size: u64,
+    validator: Validator,
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// Every finding in the objects whose bytes are the claimed ones; others are refused by their digest already.
+    pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Vec<Finding>, GateError> {
+        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Vec::new()) };
+        let claims = manifest.claims();
+        let job = |claim: &Claim, validator| {
+            let object = evidence.objects.get(&claim.path).filter(|object| object.sha256 == claim.sha256)?;
+            Some(Job {
+                path: claim.path.clone(),
+                key: claim.path.of(&evidence.commit),
+                version_id: object.version_id.clone(),
+                sha256: object.sha256,
+                size: object.size,
+                validator,
+            })
+        };
+
+        let templates = claims.iter().filter(|claim| matches!(claim.path, ArtefactPath::Template(..)));
+        let templates = self.run(templates.filter_map(|claim| job(claim, Validator::Template)).collect()).await?;
+        let mut findings = Vec::new();
+        let mut parsed: BTreeMap<&StackName, &template::Template> = BTreeMap::new();
+        for (job, inspection) in &templates {
+            findings.extend(inspection.findings.iter().cloned());
+            if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
+                findings.extend(check_code(job, stack, template, manifest));
+                parsed.insert(stack, template);
+            }
+        }
+
+        let spec_of = |path: &ArtefactPath| {
+            let ArtefactPath::Function(_, name) = path else { return None };
+            let function = manifest.functions().find(|function| function.name == *name)?;
+            Some(parsed.get(&function.stack)?.functions.get(&function.logical_id)?.spec.clone())
+        };
+        let others = claims.iter().filter_map(|claim| match claim.path {
+            ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),
+            ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
+            // Templates are done; snapshots, migrations and reports are checked by digest and size.
+            ArtefactPath::Template(..)
+            | ArtefactPath::Schema(..)
+            | ArtefactPath::Migration(..)
+            | ArtefactPath::Report(_)
+            | ArtefactPath::Manifest => None,
+        });
+        for (_, inspection) in self.run(others.collect()).await? {
+            findings.extend(inspection.findings);
+        }
+        Ok(findings)
+    }
+
+    /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
+    async fn run(&self, jobs: Vec<Job>) -> Result<Vec<(Job, Inspection)>, GateError> {
+        let looked_up: Vec<_> = stream::iter(jobs)
+            .map(|job| async move {
+                let known = record::read::<Inspection>(self.records, &RecordKey::Inspection(job.id())).await?;
+                Ok::<_, GateError>((job, known.map(|stored| stored.record)))
+            })
+            .buffer_unordered(super::CALLS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let mut done: Vec<_> = stream::iter(looked_up)
+            .map(|(job, known)| async move {
+                let inspection = match known {
+                    Some(inspection) => inspection,
+                    None => self.read_and_remember(&job).await?,
+                };
+                let inspection = inspection.at(&job.key);
+                Ok::<_, GateError>((job, inspection))
+            })
+            .buffer_unordered(INSPECTIONS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        done.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+        Ok(done)
+    }
+
+    async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
+        let inspection = if job.is_too_large() {
+            // Its size alone refuses it: don't read it.
+            Inspection { findings: vec![job.too_large()], template: None }
+        } else {
+            self.read(job).await?
+        };
+        record::write(self.records, &RecordKey::Inspection(job.id()), &inspection, &Precondition::Absent).await?;
+        self.log.info(
+            "artefact inspected",
+            json!({
+                "key": job.key, "version_id": job.version_id, "sha256": job.sha256, "size_bytes": job.size,
+                "findings": inspection.findings.len(),
+            }),
+        );
+        Ok(inspection)
+    }
+
+    /// Spools the object to disk, hashing on the way, and validates it there, so that memory doesn't grow with it.
+    async fn read(&self, job: &Job) -> Result<Inspection, GateError> {
+        use sha2::Digest as _;
+        let mut spool = tempfile::tempfile_in(&self.scratch)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut sink = |piece: &[u8]| {
+            hasher.update(piece);
+            spool.write_all(piece)
+        };
+        let there = self.artefacts.stream(&job.key, &job.version_id, &mut sink).await?;
+        let failed = |why: &str| StoreError {
+            operation: "GetObject",
+            bucket: "artefacts".to_owned(),
+            key: job.key.clone(),
+            source: why.into(),
+        };
+        if !there {
+            return Err(failed("the version is gone").into());
+        }
+        // What is inspected is what was judged, whatever the store says of itself.
+        if Sha256::from_bytes(hasher.finalize().into()) != job.sha256 {
+            return Err(failed("the bytes are not those of the stored checksum").into());
+        }
+        spool.rewind()?;
+        let validator = job.validator.clone();
+        let inspected = tokio::task::spawn_blocking(move || validate(&validator, spool)).await;
+        Ok(inspected.map_err(std::io::Error::other)??)
+    }
+}
+
+/// What the template with these bytes says, as far as it was inspected under the present rules.
+///
+/// # Errors
+/// [`RecordError`] where the record can't be read.
+pub async fn inspected_template(
+    records: &impl Store,
+    sha256: Sha256,
+) -> Result<Option<template::Template>, RecordError> {
+    let key = RecordKey::Inspection(inspection_id(sha256, &Validator::Template));
+    Ok(record::read::<Inspection>(records, &key).await?.and_then(|stored| stored.record.template))
+}
+
+/// What is remembered is found by the bytes, by what they must fit, and by the rules.
+fn inspection_id(sha256: Sha256, validator: &Validator) -> Sha256 {
+    Sha256::of(json!([RULES, sha256, validator]).to_string().as_bytes())
+}
+
+fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<Inspection> {
+    let findings = match validator {
+        Validator::LambdaZip(spec) => {
+            lambda_zip::inspect(spool, SUBJECT, spec.as_ref(), &lambda_zip::Limits::default())?
+        }
+        Validator::DbtManifest => dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?,
+        Validator::Template => {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut spool, &mut bytes)?;
+            let (findings, template) = template::inspect(&bytes, SUBJECT);
+            return Ok(Inspection { findings, template });
+        }
+    };
+    Ok(Inspection { findings, template: None })
+}
+
+impl Job {
+    fn id(&self) -> Sha256 {
+        inspection_id(self.sha256, &self.validator)
+    }
+
+    fn max_bytes(&self) -> u64 {
+        match self.validator {
+            Validator::Template => template::MAX_BYTES as u64,
+            Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
+            Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.size > self.max_bytes()
+    }
+
+    fn too_large(&self) -> Finding {
+        let code = match self.validator {
+            Validator::Template => crate::finding::Code::TemplateTooLarge,
+            Validator::LambdaZip(_) => crate::finding::Code::ZipTooLarge,
+            Validator::DbtManifest => crate::finding::Code::DbtManifestInvalid,
+        };
+        Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
+    }
+}
+
+impl Inspection {
+    /// The same for the object at `key`.
+    fn at(mut self, key: &str) -> Self {
+        for finding in &mut self.findings {
+            finding.subject = finding.subject.replacen(SUBJECT, key, 1);
+        }
+        self
+    }
+}
+
+fn check_code(job: &Job, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
+    let module = manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack));
+    module.map(|module| template.check_code(&job.key, stack, module, manifest)).unwrap_or_default()
+}

@@ -1,0 +1,240 @@
+//! Looking: at one object, at a whole commit, and again.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+
+use super::{CALLS_IN_FLIGHT, Gate, GateError, verdict_of};
+use crate::{
+    gate::{self, Evidence, Object, StoredManifest, TagWrite},
+    ids::{Commit, Sha256},
+    manifest::{self, Manifest},
+    store::{
+        Listed, Store, Tags,
+        record::{self, Stored},
+    },
+    store_key::{ArtefactKey, ArtefactPath, RecordKey},
+    verdict::{Outcome, Revocation, Verdict},
+};
+
+/// What one object needs, as far as a few calls can tell.
+pub(super) enum Glance {
+    /// Nothing: its tag agrees with the verdict that stands, or it is gone and nobody missed it.
+    Settled(Option<Outcome>),
+    /// Its tag must be written.
+    Retag(TagWrite),
+    /// The first verdict on a commit that has no manifest yet.
+    Record(Verdict),
+    /// The verdict doesn't account for it: the commit must be judged.
+    Judge,
+}
+
+/// A commit as one look saw it.
+pub(super) struct View {
+    pub(super) commit: Commit,
+    pub(super) listed: BTreeMap<ArtefactPath, Listed>,
+    pub(super) verdict: Option<Stored<Verdict>>,
+    pub(super) revocation: Option<Stored<Revocation>>,
+}
+
+/// Everything that a verdict on a view rests on, and the manifest's own object.
+pub(super) struct Gathered {
+    pub(super) evidence: Evidence,
+    pub(super) manifest: Option<TaggedVersion>,
+}
+
+/// The version of a manifest and its tags, which are no part of what is judged.
+pub(super) struct TaggedVersion {
+    pub(super) version_id: String,
+    pub(super) tags: Tags,
+}
+
+impl View {
+    /// Whether nothing has changed since `before` but the verdict that was written, which has this etag.
+    pub(super) fn is_unchanged_since(&self, before: &Self, verdict_etag: &str) -> bool {
+        let standing = self.verdict.as_ref().map(|stored| stored.etag.as_str());
+        self.listed == before.listed && self.revocation.as_ref().map(|it| &it.etag) == before.revocation.as_ref().map(|it| &it.etag) && standing == Some(verdict_etag)
+    }
+}
+
+impl Evidence {
+    /// Whether this manifest version is already taken back.
+    pub(super) fn is_revoked(&self) -> bool {
+        let revoked = self.revocation.as_ref().map(|it| it.manifest_version_id.as_str());
+        revoked.is_some() && revoked == self.manifest.version_id()
+    }
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// Looks at one object only: enough for the gate's own tag writes that come back as events, and for artefacts
+    /// that arrive before their manifest. A burst of 200 objects stays 200 glances.
+    pub(super) async fn glance(&self, commit: &Commit, path: &ArtefactPath) -> Result<Glance, GateError> {
+        let (key, manifest_key) = (path.of(commit), ArtefactPath::Manifest.of(commit));
+        let (object, manifest, verdict, revocation) = future::try_join4(
+            async { Ok::<_, GateError>(self.artefacts.head(&key, None).await?) },
+            async { Ok(self.artefacts.head(&manifest_key, None).await?) },
+            self.verdict(commit),
+            self.revocation(commit),
+        )
+        .await?;
+        let verdict = verdict.map(|stored| stored.record);
+        let outcome = verdict.as_ref().map(|verdict| verdict.outcome);
+        let judged_manifest = verdict.as_ref().and_then(|verdict| verdict.manifest_version_id.as_deref());
+        let present_manifest = manifest.as_ref().map(|head| head.version_id.as_str());
+
+        let Some(object) = object else {
+            let missed = match path {
+                ArtefactPath::Manifest => judged_manifest.is_some(),
+                _ => verdict.as_ref().is_some_and(|verdict| verdict.artefact(path).is_some()),
+            };
+            return Ok(if missed { Glance::Judge } else { Glance::Settled(outcome) });
+        };
+        let Some(tags) = self.artefacts.tags(&key, &object.version_id).await? else { return Ok(Glance::Judge) };
+
+        let wanted = match (&verdict, present_manifest) {
+            (None, None) => {
+                // Written once, by the first artefact: what else is there matters only with a manifest.
+                let evidence = Evidence {
+                    commit: commit.clone(),
+                    manifest: StoredManifest::Missing,
+                    objects: BTreeMap::new(),
+                    inspections: Vec::new(),
+                    revocation: None,
+                };
+                let (outcome, reasons) = gate::judge(&evidence);
+                return Ok(Glance::Record(verdict_of(&evidence, outcome, reasons, (self.clock)())));
+            }
+            (Some(verdict), None) if judged_manifest.is_none() => verdict.outcome,
+            (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {
+                ArtefactPath::Manifest => {
+                    // Its tags may be a request or a hand on the brake: only the whole look can tell.
+                    let agrees = gate::tags_with(path, &tags, verdict.outcome) == tags;
+                    let revoked = revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
+                    let agrees = agrees && revoked == (verdict.outcome == Outcome::Revoked);
+                    return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
+                }
+                _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => verdict.outcome,
+                _ => return Ok(Glance::Judge),
+            },
+            // The manifest's own event judges it, and looks again after that; until then nothing is passed.
+            (_, Some(_)) if *path != ArtefactPath::Manifest => Outcome::Incomplete,
+            _ => return Ok(Glance::Judge),
+        };
+        Ok(match gate::tag_write(path, &object.version_id, &tags, wanted) {
+            Some(write) => Glance::Retag(write),
+            None => Glance::Settled(outcome),
+        })
+    }
+
+    async fn verdict(&self, commit: &Commit) -> Result<Option<Stored<Verdict>>, GateError> {
+        Ok(record::read(self.records, &RecordKey::Verdict(commit.clone())).await?)
+    }
+
+    async fn revocation(&self, commit: &Commit) -> Result<Option<Stored<Revocation>>, GateError> {
+        Ok(record::read(self.records, &RecordKey::Revocation(commit.clone())).await?)
+    }
+
+    /// Looks at the whole commit: what is there, in which version, and what the records say of it.
+    pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
+        let prefix = commit.prefix();
+        let (listed, verdict, revocation) = future::try_join3(
+            async { Ok::<_, GateError>(self.artefacts.list(&prefix).await?) },
+            self.verdict(commit),
+            self.revocation(commit),
+        )
+        .await?;
+        let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
+        Ok(View { commit: commit.clone(), listed: listed.collect(), verdict, revocation })
+    }
+
+    /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
+    pub(super) async fn gather(&self, view: &View) -> Result<Option<Gathered>, GateError> {
+        let judged = view.verdict.iter().flat_map(|stored| &stored.record.artefacts);
+        let judged: BTreeMap<_, _> = judged.map(|it| ((it.key.as_str(), it.version_id.as_str()), it.sha256)).collect();
+        let judged = &judged;
+        let artefacts = view.listed.iter().filter(|(path, _)| **path != ArtefactPath::Manifest);
+        let objects = stream::iter(artefacts)
+            .map(|(path, listed)| async move {
+                let known = judged.get(&(listed.key.as_str(), listed.version_id.as_str())).copied();
+                Ok::<_, GateError>(self.object(listed, known).await?.map(|object| (path.clone(), object)))
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT / 2)
+            .try_collect::<Vec<_>>();
+        let (manifest, manifest_tags, objects) =
+            future::try_join3(self.manifest(view), self.manifest_tags(view), objects).await?;
+        let (Some(manifest), Some(manifest_tags), Some(objects)) =
+            (manifest, manifest_tags, objects.into_iter().collect::<Option<BTreeMap<_, _>>>())
+        else {
+            return Ok(None);
+        };
+        let mut evidence = Evidence {
+            commit: view.commit.clone(),
+            manifest,
+            objects,
+            inspections: Vec::new(),
+            revocation: view.revocation.as_ref().map(|stored| stored.record.clone()),
+        };
+        evidence.inspections = self.inspect(&evidence).await?;
+        Ok(Some(Gathered { evidence, manifest: manifest_tags }))
+    }
+
+    /// One object's digest and tags. The digest of a version never changes, so the standing verdict's is taken;
+    /// else the store's own; and only where that doesn't exist the bytes are read.
+    async fn object(&self, listed: &Listed, known: Option<Sha256>) -> Result<Option<Object>, GateError> {
+        let (key, version_id) = (&listed.key, &listed.version_id);
+        let digest = async {
+            if known.is_some() {
+                return Ok(known);
+            }
+            match self.artefacts.head(key, Some(version_id)).await? {
+                None => Ok(None),
+                Some(head) if head.sha256.is_some() => Ok(head.sha256),
+                Some(_) => self.digest(key, version_id).await,
+            }
+        };
+        let tags = async { Ok(self.artefacts.tags(key, version_id).await?) };
+        let (sha256, tags) = future::try_join(digest, tags).await?;
+        Ok(sha256.zip(tags).map(|(sha256, tags)| Object {
+            version_id: version_id.clone(),
+            size: listed.size,
+            sha256,
+            tags,
+        }))
+    }
+
+    /// Hashes an object that was uploaded in parts, piece by piece.
+    async fn digest(&self, key: &str, version_id: &str) -> Result<Option<Sha256>, GateError> {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        let mut sink = |piece: &[u8]| {
+            hasher.update(piece);
+            Ok(())
+        };
+        let there = self.artefacts.stream(key, version_id, &mut sink).await?;
+        Ok(there.then(|| Sha256::from_bytes(hasher.finalize().into())))
+    }
+
+    /// The present manifest's version and tags: `Some(None)` where there is no manifest.
+    async fn manifest_tags(&self, view: &View) -> Result<Option<Option<TaggedVersion>>, GateError> {
+        let Some(listed) = view.listed.get(&ArtefactPath::Manifest) else { return Ok(Some(None)) };
+        let tags = self.artefacts.tags(&listed.key, &listed.version_id).await?;
+        Ok(tags.map(|tags| Some(TaggedVersion { version_id: listed.version_id.clone(), tags })))
+    }
+
+    async fn manifest(&self, view: &View) -> Result<Option<StoredManifest>, GateError> {
+        let Some(listed) = view.listed.get(&ArtefactPath::Manifest) else { return Ok(Some(StoredManifest::Missing)) };
+        let version_id = listed.version_id.clone();
+        if listed.size > manifest::MAX_BYTES {
+            // Its size alone refuses it: don't read it.
+            let findings = vec![manifest::too_large(&view.commit)];
+            return Ok(Some(StoredManifest::Refused { version_id, findings }));
+        }
+        let Some(body) = self.artefacts.get(&listed.key, Some(&version_id), manifest::MAX_BYTES).await? else {
+            return Ok(None);
+        };
+        Ok(Some(match Manifest::parse(&body.bytes, &view.commit) {
+            Ok(manifest) => StoredManifest::Read { version_id, manifest: Box::new(manifest) },
+            Err(findings) => StoredManifest::Refused { version_id, findings },
+        }))
+    }
+}

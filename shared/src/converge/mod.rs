@@ -1,0 +1,368 @@
+//! Makes what the gate says and what the store shows agree: read the present state, judge, write, look again.
+//!
+//! An event is only a hint to look. Everything here can be done twice, late, in any order and by two functions at
+//! once, and ends in the same state (CONTRACT §4):
+//!
+//! * verdicts are written under a condition, so that of two judges one looks again;
+//! * tags can't be written under a condition, but each write comes back as an event, and whoever gets it compares
+//!   the object with the verdict that stands by then.
+
+pub mod batch;
+mod inspect;
+mod look;
+
+pub use inspect::inspected_template;
+
+use std::path::PathBuf;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    event::{Change, Event},
+    finding::Finding,
+    gate::{self, Evidence, StoredManifest, TagWrite},
+    handoff,
+    ids::Commit,
+    store::{
+        Precondition, Store, StoreError, Tags, Written,
+        record::{self, RecordError, Stored},
+    },
+    store_key::{ArtefactKey, ArtefactPath, OutsideLayout, RecordKey},
+    telemetry::{Clock, Logger},
+    verdict::{self, JudgedArtefact, Outcome, Revocation, Verdict},
+};
+
+/// Independent calls in flight: more than 48 no longer helps a cold function, each connection costs a handshake.
+pub const CALLS_IN_FLIGHT: usize = 48;
+
+/// How often a commit is looked at again before Lambda's retry is asked to.
+const MAX_ROUNDS: u32 = 12;
+
+/// Why the gate could not do its work. That a commit is refused is a verdict, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// A bucket could not be looked at or written to.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A bundle could not be spooled to disk.
+    #[error("a bundle could not be spooled for inspection")]
+    Spool(#[from] std::io::Error),
+    /// The commit changes faster than it can be judged.
+    #[error("`{commit}` still changed after {MAX_ROUNDS} looks")]
+    Unsettled {
+        /// The commit.
+        commit: Commit,
+    },
+    /// One of the gate's own records could not be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// What an event came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// The verdict that stands; none where the object belongs to no commit.
+    pub outcome: Option<Outcome>,
+    /// Tag sets that were written.
+    pub tag_writes: u64,
+}
+
+/// The gate over its two buckets.
+#[derive(Debug, Clone)]
+pub struct Gate<'a, S, R = S> {
+    /// What CI writes.
+    pub artefacts: &'a S,
+    /// What only the gate writes; memory, where a check shall write nothing.
+    pub records: &'a R,
+    /// Where it tells of its work.
+    pub log: Logger,
+    /// The present.
+    pub clock: Clock,
+    /// Where bundles are spooled while they are inspected.
+    pub scratch: PathBuf,
+}
+
+/// What an event says beyond "look there": who changed the tags of which object.
+#[derive(Debug, Clone)]
+struct Hint {
+    path: ArtefactPath,
+    tagged_by: Option<String>,
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// Looks where the event points and makes verdict and tags agree with what is stored.
+    ///
+    /// # Errors
+    /// [`GateError`] where it could not look or write; the event must come again then.
+    pub async fn settle(&self, event: &Event) -> Result<Settled, GateError> {
+        let key = match ArtefactKey::parse(&event.key) {
+            Ok(key) => key,
+            Err(outside) => return self.settle_stray(&outside).await,
+        };
+        let gate = Gate { log: self.log.for_commit(&key.commit), scratch: self.scratch.clone(), ..*self };
+        let tagged = event.change == Change::Tagged;
+        let hint = Hint {
+            path: key.path,
+            tagged_by: event.principal.clone().filter(|_| tagged),
+        };
+        let mut settled = Settled::default();
+        for _ in 0..MAX_ROUNDS {
+            match gate.glance(&key.commit, &hint.path).await? {
+                look::Glance::Settled(outcome) => return Ok(Settled { outcome, ..settled }),
+                look::Glance::Retag(write) => {
+                    settled.tag_writes += 1;
+                    gate.write_tag(&key.commit, &write, &hint).await?;
+                }
+                look::Glance::Record(verdict) => {
+                    gate.write_verdict(&verdict, &Precondition::Absent).await?;
+                }
+                look::Glance::Judge => {
+                    let judged = gate.converge(&key.commit, &hint).await?;
+                    return Ok(Settled { tag_writes: settled.tag_writes + judged.tag_writes, ..judged });
+                }
+            }
+        }
+        Err(GateError::Unsettled { commit: key.commit })
+    }
+
+    /// The verdict on what is stored now, without writing a verdict, a tag or a handoff.
+    ///
+    /// # Errors
+    /// [`GateError`] where it could not look, or an object vanished at every look.
+    pub async fn check(&self, commit: &Commit) -> Result<Verdict, GateError> {
+        for _ in 0..MAX_ROUNDS {
+            let view = self.look(commit).await?;
+            if let Some(gathered) = self.gather(&view).await? {
+                let (outcome, reasons) = gate::judge(&gathered.evidence);
+                return Ok(verdict_of(&gathered.evidence, outcome, reasons, (self.clock)()));
+            }
+        }
+        Err(GateError::Unsettled { commit: commit.clone() })
+    }
+
+    /// An object outside the layout is reported and tagged `false`; it is no part of any commit.
+    async fn settle_stray(&self, outside: &OutsideLayout) -> Result<Settled, GateError> {
+        let mut settled = Settled::default();
+        let Some(head) = self.artefacts.head(&outside.key, None).await? else { return Ok(settled) };
+        let Some(tags) = self.artefacts.tags(&outside.key, &head.version_id).await? else { return Ok(settled) };
+        let mut wanted = tags.clone();
+        wanted.insert(gate::INTEGRATION_PASSED.to_owned(), "false".to_owned());
+        if wanted == tags || wanted.len() > gate::MAX_TAGS {
+            return Ok(settled);
+        }
+        self.artefacts.put_tags(&outside.key, &head.version_id, &wanted).await?;
+        settled.tag_writes = 1;
+        self.log.warn(
+            "object outside the layout of the artefact store",
+            json!({
+                "key": outside.key, "version_id": head.version_id,
+                "repo": outside.commit.as_ref().map(|commit| &commit.repo),
+                "commit_sha": outside.commit.as_ref().map(|commit| &commit.sha),
+                "reasons": [Finding::new(crate::finding::Code::KeyOutsideLayout, outside.key.as_str(), outside.to_string())],
+            }),
+        );
+        Ok(settled)
+    }
+
+    /// Judges the commit and makes its verdict, handoffs and tags agree, until a look finds nothing changed.
+    async fn converge(&self, commit: &Commit, hint: &Hint) -> Result<Settled, GateError> {
+        let mut tag_writes = 0;
+        for _ in 0..MAX_ROUNDS {
+            let view = self.look(commit).await?;
+            let Some(mut gathered) = self.gather(&view).await? else { continue };
+
+            if self.pull_brake(&view, &gathered, hint).await? {
+                continue;
+            }
+            let (outcome, reasons) = gate::judge(&gathered.evidence);
+            if outcome == Outcome::Built {
+                tag_writes += self.claim_manifest(commit, &mut gathered).await?;
+            }
+
+            let verdict = verdict_of(&gathered.evidence, outcome, reasons, (self.clock)());
+            let (verdict, etag) = match &view.verdict {
+                Some(standing) if standing.record.says_the_same_as(&verdict) => {
+                    (standing.record.clone(), standing.etag.clone())
+                }
+                standing => {
+                    let precondition = match standing {
+                        Some(stored) => Precondition::Unchanged(stored.etag.clone()),
+                        None => Precondition::Absent,
+                    };
+                    match self.write_verdict(&verdict, &precondition).await? {
+                        Some(etag) => (verdict, etag),
+                        None => continue,
+                    }
+                }
+            };
+            if outcome == Outcome::Built {
+                self.write_handoffs(&verdict, &gathered.evidence).await?;
+            }
+            tag_writes += self.write_tags(commit, &gathered, outcome, hint).await?;
+
+            if self.look(commit).await?.is_unchanged_since(&view, &etag) {
+                return Ok(Settled { outcome: Some(outcome), tag_writes });
+            }
+        }
+        Err(GateError::Unsettled { commit: commit.clone() })
+    }
+
+    /// Records a stranger's hand on the brake; `true` where there was one.
+    async fn pull_brake(&self, view: &look::View, gathered: &look::Gathered, hint: &Hint) -> Result<bool, GateError> {
+        let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else { return Ok(false) };
+        let commit = &gathered.evidence.commit;
+        let judged_this = standing.manifest_version_id.as_deref() == Some(&manifest.version_id);
+        if !judged_this || gathered.evidence.is_revoked() || !gate::brake_pulled(&manifest.tags, standing.outcome) {
+            return Ok(false);
+        }
+        let who = hint.tagged_by.clone().filter(|_| hint.path == ArtefactPath::Manifest);
+        let revocation = Revocation {
+            schema_version: verdict::SCHEMA_VERSION,
+            repo: commit.repo.clone(),
+            commit_sha: commit.sha.clone(),
+            manifest_version_id: manifest.version_id.clone(),
+            revoked_by: who.unwrap_or_else(|| "unknown: found without its event".to_owned()),
+            revoked_at: (self.clock)(),
+            reason: "the manifest's tag `integration-passed` was set to `false` by hand".to_owned(),
+        };
+        let precondition = match &view.revocation {
+            Some(stored) => Precondition::Unchanged(stored.etag.clone()),
+            None => Precondition::Absent,
+        };
+        let key = RecordKey::Revocation(commit.clone());
+        record::write(self.records, &key, &revocation, &precondition).await?;
+        self.log.warn(
+            "commit revoked: its manifest's tag was set to `false` after it was Built",
+            json!({
+                "key": ArtefactPath::Manifest.of(commit), "version_id": manifest.version_id,
+                "principal": revocation.revoked_by,
+            }),
+        );
+        // Whether this record or another's stands now: look again.
+        Ok(true)
+    }
+
+    /// Makes the manifest the gate's own before the first verdict `built` on it.
+    async fn claim_manifest(&self, commit: &Commit, gathered: &mut look::Gathered) -> Result<u64, GateError> {
+        match &mut gathered.manifest {
+            Some(manifest) if !gate::is_claimed(&manifest.tags) => {
+                let tags = gate::claim(&manifest.tags);
+                let key = ArtefactPath::Manifest.of(commit);
+                self.artefacts.put_tags(&key, &manifest.version_id, &tags).await?;
+                manifest.tags = tags;
+                Ok(1)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Writes every tag set that doesn't agree: a `true` reaches the manifest last, a `false` first, so that the
+    /// manifest's tag never promises what another object's doesn't keep.
+    async fn write_tags(
+        &self,
+        commit: &Commit,
+        gathered: &look::Gathered,
+        outcome: Outcome,
+        hint: &Hint,
+    ) -> Result<u64, GateError> {
+        let write = |path: &ArtefactPath, version_id: &str, tags: &Tags| gate::tag_write(path, version_id, tags, outcome);
+        let manifest = gathered.manifest.iter();
+        let manifest: Vec<_> =
+            manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
+        let others = gathered.evidence.objects.iter();
+        let others: Vec<_> = others.filter_map(|(path, it)| write(path, &it.version_id, &it.tags)).collect();
+        let count = manifest.len() + others.len();
+        let phases = if outcome.integration_passed() { [others, manifest] } else { [manifest, others] };
+        for phase in phases {
+            stream::iter(phase)
+                .map(|write| async move { self.write_tag(commit, &write, hint).await })
+                .buffer_unordered(CALLS_IN_FLIGHT)
+                .try_collect::<()>()
+                .await?;
+        }
+        if count > 0 {
+            self.log.count("TagWrites", None, count as u64);
+        }
+        Ok(count as u64)
+    }
+
+    async fn write_tag(&self, commit: &Commit, write: &TagWrite, hint: &Hint) -> Result<(), GateError> {
+        let key = write.path.of(commit);
+        self.artefacts.put_tags(&key, &write.version_id, &write.tags).await?;
+        let after = write.tags.get(gate::INTEGRATION_PASSED);
+        // Only an event about this very object's tags tells of somebody's hand on them.
+        if let Hint { path, tagged_by: Some(who) } = hint
+            && *path == write.path
+            && write.before.as_ref() != after
+        {
+            self.log.warn(
+                "tag set back: the gate does not agree with it",
+                json!({
+                    "key": key, "version_id": write.version_id, "principal": who,
+                    "integration_passed_before": write.before, "integration_passed": after,
+                }),
+            );
+            self.log.count("TagsReverted", None, 1);
+        }
+        Ok(())
+    }
+
+    /// Writes a verdict where the precondition holds, and tells of it; gives its etag.
+    async fn write_verdict(&self, verdict: &Verdict, precondition: &Precondition) -> Result<Option<String>, GateError> {
+        let commit = verdict.commit();
+        let written = record::write(self.records, &RecordKey::Verdict(commit.clone()), verdict, precondition).await?;
+        let Written::Done { etag, version_id } = written else { return Ok(None) };
+        let message = format!("commit is {}", verdict.outcome);
+        let fields = json!({
+            "outcome": verdict.outcome, "reasons": verdict.reasons,
+            "manifest_version_id": verdict.manifest_version_id,
+            "verdict_version_id": version_id, "artefacts": verdict.artefacts.len(),
+        });
+        match verdict.outcome {
+            Outcome::Rejected | Outcome::Revoked => self.log.warn(&message, fields),
+            _ => self.log.info(&message, fields),
+        }
+        self.log.count("Verdicts", Some(("Outcome", verdict.outcome.as_str())), 1);
+        Ok(Some(etag))
+    }
+
+    /// Writes the Built handoff of every module, once (CONTRACT §7).
+    async fn write_handoffs(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
+        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(()) };
+        let commit = &evidence.commit;
+        let handoffs = manifest.modules.iter().map(|module| {
+            (RecordKey::BuiltHandoff(commit.clone(), module.id.clone()), handoff::built(verdict, manifest, module))
+        });
+        stream::iter(handoffs)
+            .map(|(key, document)| async move {
+                let key = key.to_string();
+                self.records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+        Ok(())
+    }
+}
+
+fn verdict_of(evidence: &Evidence, outcome: Outcome, reasons: Vec<Finding>, now: Timestamp) -> Verdict {
+    let artefacts = evidence.objects.iter().map(|(path, object)| JudgedArtefact {
+        key: path.of(&evidence.commit),
+        version_id: object.version_id.clone(),
+        sha256: object.sha256,
+        size: object.size,
+    });
+    Verdict {
+        schema_version: verdict::SCHEMA_VERSION,
+        repo: evidence.commit.repo.clone(),
+        commit_sha: evidence.commit.sha.clone(),
+        manifest_version_id: evidence.manifest.version_id().map(str::to_owned),
+        outcome,
+        reasons,
+        artefacts: artefacts.collect(),
+        evaluated_at: now,
+    }
+}

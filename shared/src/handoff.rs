@@ -1,0 +1,125 @@
+//! Handoff documents, by which bank-wiki learns that a module is Built or Deployed (ADR-053 steps 12 and 14,
+//! CONTRACT §7): Markdown under YAML front matter, only from facts that the gate verified, and the same bytes
+//! whenever they are written of the same facts.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::{
+    ids::{Commit, ModuleId, StageName},
+    manifest::{Manifest, Module},
+    store_key::RecordKey,
+    verdict::Verdict,
+};
+
+/// The front matter, whose values need no quoting by their grammars.
+struct FrontMatter<'a> {
+    module: &'a ModuleId,
+    commit: &'a Commit,
+    build_status: &'static str,
+    stage: &'a str,
+    timestamp: Timestamp,
+    evidence: String,
+}
+
+impl FrontMatter<'_> {
+    fn render(&self) -> String {
+        let Self { module, commit: Commit { repo, sha }, build_status, stage, timestamp, evidence } = self;
+        format!(
+            "---\nmodule_id: {module}\nrepo: {repo}\ncommit_sha: \"{sha}\"\nbuild_status: {build_status}\n\
+             stage: {stage}\ntimestamp: \"{timestamp}\"\nevidence: {evidence}\n---\n\n\
+             # {module} is {build_status}\n\nCommit `{sha}` of `{repo}`, stage `{stage}`.\n"
+        )
+    }
+}
+
+/// The handoff that `module` is Built.
+#[must_use]
+pub fn built(verdict: &Verdict, manifest: &Manifest, module: &Module) -> String {
+    let commit = verdict.commit();
+    let mut text = FrontMatter {
+        module: &module.id,
+        commit: &commit,
+        build_status: "Built",
+        stage: manifest.deploy.as_ref().map_or("dev", |deploy| deploy.stage.as_str()),
+        timestamp: verdict.evaluated_at,
+        evidence: RecordKey::Verdict(commit.clone()).to_string(),
+    }
+    .render();
+    let prefix = commit.module_prefix(&module.id);
+    artefact_table(
+        &mut text,
+        verdict
+            .artefacts
+            .iter()
+            .filter(|artefact| artefact.key.starts_with(&format!("{prefix}/")))
+            .map(|artefact| (artefact.key.as_str(), artefact.sha256.to_string())),
+    );
+    text
+}
+
+/// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
+#[must_use]
+pub fn deployed<'a>(
+    commit: &Commit,
+    module: &ModuleId,
+    stage: &StageName,
+    now: Timestamp,
+    evidence: &RecordKey,
+    artefacts: impl Iterator<Item = (&'a str, String)>,
+) -> String {
+    let mut text = FrontMatter {
+        module,
+        commit,
+        build_status: "Deployed",
+        stage: stage.as_str(),
+        timestamp: now,
+        evidence: evidence.to_string(),
+    }
+    .render();
+    artefact_table(&mut text, artefacts);
+    text
+}
+
+fn artefact_table<'a>(text: &mut String, artefacts: impl Iterator<Item = (&'a str, String)>) {
+    text.push_str("\n| artefact | SHA-256 |\n|---|---|\n");
+    for (key, sha256) in artefacts {
+        // Writing to a string never fails.
+        let _ = writeln!(text, "| `{key}` | `{sha256}` |");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::Finding,
+        gate::tests::evidence,
+        manifest::tests::{commit, example},
+        verdict::{JudgedArtefact, Outcome},
+    };
+
+    #[test]
+    fn a_built_handoff_names_its_evidence_and_every_artefact_of_the_module() {
+        let stored = evidence(&example());
+        let manifest = Manifest::parse(example().to_string().as_bytes(), &commit()).unwrap();
+        let artefacts = stored.objects.iter().map(|(path, object)| JudgedArtefact {
+            key: path.of(&commit()),
+            version_id: object.version_id.clone(),
+            sha256: object.sha256,
+            size: object.size,
+        });
+        let verdict = Verdict {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            manifest_version_id: Some("m1".to_owned()),
+            outcome: Outcome::Built,
+            reasons: Vec::<Finding>::new(),
+            artefacts: artefacts.collect(),
+            evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
+        };
+        insta::assert_snapshot!(built(&verdict, &manifest, &manifest.modules[0]), @"");
+    }
+}

@@ -1,0 +1,143 @@
+//! What a stage runs now and what it ran before: `stages/{stage}/{repo}.json`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CommitSha, PromotionId, Repo, StageName};
+
+/// How many completed promotions a stage's history keeps; the records themselves are kept for good.
+const MAX_HISTORY: usize = 200;
+
+/// What a stage runs of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageState {
+    /// 1.
+    pub schema_version: u32,
+    /// The stage.
+    pub stage: StageName,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit that runs.
+    pub commit_sha: CommitSha,
+    /// The promotion that brought it.
+    pub promotion_id: PromotionId,
+    /// Since when.
+    pub since: Timestamp,
+    /// Every completed promotion, oldest first, the present one last.
+    pub history: Vec<Completed>,
+}
+
+/// A promotion that completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The promotion.
+    pub promotion_id: PromotionId,
+    /// When it completed.
+    pub completed_at: Timestamp,
+    /// Whether it was a rollback.
+    pub rollback: bool,
+}
+
+impl StageState {
+    /// The state after one more completed promotion; the same state where it is in the history already.
+    #[must_use]
+    pub fn after(before: Option<Self>, stage: &StageName, repo: &Repo, completed: Completed) -> Self {
+        let mut history = match before {
+            Some(state) if state.history.iter().any(|it| it.promotion_id == completed.promotion_id) => return state,
+            Some(state) => state.history,
+            None => Vec::new(),
+        };
+        history.push(completed.clone());
+        let surplus = history.len().saturating_sub(MAX_HISTORY);
+        history.drain(..surplus);
+        Self {
+            schema_version: 1,
+            stage: stage.clone(),
+            repo: repo.clone(),
+            commit_sha: completed.commit_sha,
+            promotion_id: completed.promotion_id,
+            since: completed.completed_at,
+            history,
+        }
+    }
+
+    /// The commit before the present one: what a rollback without a commit goes back to.
+    ///
+    /// A promotion goes on top of what ran; a rollback takes off what lies above its commit. So a second rollback
+    /// goes one further back and never forward to what was just rolled back.
+    #[must_use]
+    pub fn one_before(&self) -> Option<&CommitSha> {
+        let mut stack: Vec<&CommitSha> = Vec::new();
+        for completed in &self.history {
+            let at = stack.iter().position(|commit| **commit == completed.commit_sha);
+            match at {
+                Some(at) if completed.rollback => stack.truncate(at + 1),
+                _ if stack.last() == Some(&&completed.commit_sha) => {}
+                _ => stack.push(&completed.commit_sha),
+            }
+        }
+        stack.pop()?;
+        stack.pop()
+    }
+
+    /// The last completed promotion of a commit to this stage.
+    #[must_use]
+    pub fn promotion_of(&self, commit: &CommitSha) -> Option<&Completed> {
+        self.history.iter().rev().find(|completed| completed.commit_sha == *commit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a b c` are promotions, `<a` is a rollback to `a`.
+    fn state(story: &str) -> StageState {
+        let mut state = None;
+        for (index, step) in story.split_whitespace().enumerate() {
+            let commit = step.trim_start_matches('<');
+            let completed = Completed {
+                commit_sha: commit.repeat(40).parse().unwrap(),
+                promotion_id: format!("{index:026}").parse().unwrap(),
+                completed_at: Timestamp::UNIX_EPOCH,
+                rollback: step.starts_with('<'),
+            };
+            state = Some(StageState::after(state, &"uat".parse().unwrap(), &"bank-kyc".parse().unwrap(), completed));
+        }
+        state.unwrap()
+    }
+
+    #[test]
+    fn a_rollback_goes_one_back_and_never_rolls_back_a_rollback() {
+        for (story, before) in [
+            ("a", None),
+            ("a b", Some("a")),
+            ("a b c", Some("b")),
+            ("a b <a", None),
+            ("a b c <b", Some("a")),
+            ("a b c <a", None),
+            ("a b <a c", Some("a")),
+            ("a b b", Some("a")),
+            ("a b a", Some("b")),
+        ] {
+            let expected = before.map(|commit| commit.repeat(40));
+            assert_eq!(state(story).one_before().map(ToString::to_string), expected, "{story}");
+        }
+    }
+
+    #[test]
+    fn the_same_promotion_completes_once() {
+        let one = state("a b");
+        let last = one.history.last().unwrap().clone();
+        let again = StageState::after(Some(one.clone()), &one.stage, &one.repo, last);
+        assert_eq!(again, one);
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let story = "a b ".repeat(300);
+        assert_eq!(state(&story).history.len(), MAX_HISTORY);
+    }
+}

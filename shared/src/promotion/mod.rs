@@ -1,0 +1,11 @@
+//! Promoting a commit to a stage (CONTRACT §5): the request, the plan, the lock, the record and the history.
+//!
+//! Nothing here applies anything: the functions that do look first at what is there and do only what is missing.
+
+pub mod history;
+pub mod lock;
+pub mod plan;
+pub mod record;
+pub mod request;
+pub mod step;
+pub mod verify;

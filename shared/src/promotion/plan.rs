@@ -1,0 +1,296 @@
+//! What a promotion will apply, everything pinned by version id and SHA-256.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    artefact::template::Template,
+    finding::{Code, Finding},
+    ids::{Commit, DatabaseName, FileName, FunctionName, ModuleId, Sha256, StackName, StageName},
+    manifest::Manifest,
+    stage::{SmokeCheck, SmokeTarget, Stage},
+    store_key::ArtefactPath,
+    verdict::Verdict,
+};
+
+/// One stored object, as it will be applied and in no other version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Its key in the artefact bucket.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Everything that a promotion applies, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The templates, in the manifest's order.
+    pub stacks: Vec<PlannedStack>,
+    /// The bundles.
+    pub functions: Vec<PlannedFunction>,
+    /// The migrations, in the manifest's order.
+    pub migrations: Vec<PlannedMigration>,
+    /// What must answer afterwards.
+    pub smoke: Vec<SmokeCheck>,
+}
+
+/// A template and the stack that it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStack {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// Its name in the stage.
+    pub stack_name: StackName,
+    /// The template.
+    #[serde(flatten)]
+    pub template: Pinned,
+    /// The values of those parameters that the template declares.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A bundle and the function that it becomes the code of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFunction {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The bundle's name.
+    pub function: FunctionName,
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The stack's name in the stage.
+    pub stack_name: StackName,
+    /// The function's logical id in the stack.
+    pub logical_id: String,
+    /// The bundle.
+    #[serde(flatten)]
+    pub bundle: Pinned,
+}
+
+/// A migration of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMigration {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The database.
+    pub database: DatabaseName,
+    /// The file's name.
+    pub file: FileName,
+    /// The file.
+    #[serde(flatten)]
+    pub script: Pinned,
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The commit's verdict, which pins every object.
+    pub verdict: &'a Verdict,
+    /// The commit's manifest, in the version that the verdict is on.
+    pub manifest: &'a Manifest,
+    /// What its templates say, by the stack's name.
+    pub templates: &'a BTreeMap<StackName, Template>,
+    /// The bucket that the artefacts are in.
+    pub artefact_bucket: &'a str,
+    /// The stage's name.
+    pub stage_name: &'a StageName,
+    /// The stage.
+    pub stage: &'a Stage,
+}
+
+impl Plan {
+    /// Plans the promotion of a commit.
+    ///
+    /// # Errors
+    /// Every reason why it can't be applied to this stage.
+    pub fn of(subject: Subject<'_>) -> Result<Self, Vec<Finding>> {
+        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage } = subject;
+        let commit = verdict.commit();
+        let (mut plan, mut wrong) = (Self::default(), Vec::new());
+        let pin = |path: ArtefactPath| {
+            let artefact = verdict.artefact(&path).ok_or_else(|| {
+                Finding::new(Code::ArtefactMissing, path.of(&commit), "the verdict does not account for it")
+            })?;
+            Ok(Pinned {
+                key: artefact.key.clone(),
+                version_id: artefact.version_id.clone(),
+                sha256: artefact.sha256,
+                size: artefact.size,
+            })
+        };
+        let name_of = |stack: &StackName| stage.stack_name_of(&commit.repo, stage_name, stack);
+
+        for module in &manifest.modules {
+            for stack in &module.stacks {
+                let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
+                let nested = templates.get(&stack.name).filter(|template| !template.nested.is_empty());
+                if nested.is_some() {
+                    let message = "it has nested stacks, whose templates CloudFormation would fetch in whatever version \
+                                   is there by then: list them as stacks of their own instead";
+                    wrong.push(Finding::new(Code::NotSupportedYet, path.of(&commit), message));
+                }
+                let given = parameters(&commit, &module.id, artefact_bucket, stage_name, stage);
+                let parameters = match templates.get(&stack.name) {
+                    Some(template) => declared(&path.of(&commit), template, &given, &mut wrong),
+                    None => {
+                        wrong.push(Finding::new(Code::TemplateInvalid, path.of(&commit), "it was never inspected"));
+                        continue;
+                    }
+                };
+                match (pin(path), name_of(&stack.name)) {
+                    (Ok(template), Ok(stack_name)) => plan.stacks.push(PlannedStack {
+                        module: module.id.clone(),
+                        stack: stack.name.clone(),
+                        stack_name,
+                        template,
+                        parameters,
+                    }),
+                    (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
+                }
+            }
+            for function in &module.functions {
+                let path = ArtefactPath::Function(module.id.clone(), function.name.clone());
+                match (pin(path), name_of(&function.stack)) {
+                    (Ok(bundle), Ok(stack_name)) => plan.functions.push(PlannedFunction {
+                        module: module.id.clone(),
+                        function: function.name.clone(),
+                        stack: function.stack.clone(),
+                        stack_name,
+                        logical_id: function.logical_id.clone(),
+                        bundle,
+                    }),
+                    (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
+                }
+            }
+            for migration in &module.migrations {
+                let path =
+                    ArtefactPath::Migration(module.id.clone(), migration.database.clone(), migration.file.clone());
+                match pin(path) {
+                    Ok(script) => plan.migrations.push(PlannedMigration {
+                        module: module.id.clone(),
+                        database: migration.database.clone(),
+                        file: migration.file.clone(),
+                        script,
+                    }),
+                    Err(finding) => wrong.push(finding),
+                }
+            }
+        }
+        plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
+        wrong.extend(plan.unappliable(&commit));
+        wrong.sort();
+        wrong.dedup();
+        if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
+    }
+
+    /// The modules that something is applied of.
+    #[must_use]
+    pub fn modules(&self) -> BTreeSet<&ModuleId> {
+        let stacks = self.stacks.iter().map(|it| &it.module);
+        stacks.chain(self.functions.iter().map(|it| &it.module)).collect()
+    }
+
+    /// What is applied of a module.
+    #[must_use]
+    pub fn artefacts_of(&self, module: &ModuleId) -> Vec<&Pinned> {
+        let stacks = self.stacks.iter().filter(|it| it.module == *module).map(|it| &it.template);
+        let functions = self.functions.iter().filter(|it| it.module == *module).map(|it| &it.bundle);
+        stacks.chain(functions).collect()
+    }
+
+    /// What no step could apply.
+    fn unappliable(&self, commit: &Commit) -> Vec<Finding> {
+        let mut wrong = Vec::new();
+        if self.stacks.is_empty() {
+            let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
+            wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
+        }
+        let databases: BTreeSet<_> = self.migrations.iter().map(|it| &it.database).collect();
+        for database in databases {
+            let message = "the commit holds migrations of this database, and this gatekeeper has no step that applies \
+                           them; promoting without them would not be what was tested";
+            wrong.push(Finding::new(Code::NotSupportedYet, database.as_str(), message));
+        }
+        wrong
+    }
+}
+
+/// The parameters that the gatekeeper and the stage have values for (CONTRACT §6).
+fn parameters(
+    commit: &Commit,
+    module: &ModuleId,
+    artefact_bucket: &str,
+    stage_name: &StageName,
+    stage: &Stage,
+) -> BTreeMap<String, String> {
+    let mut given = stage.parameters.clone();
+    for (name, value) in [
+        ("Stage", stage_name.to_string()),
+        ("CommitSha", commit.sha.to_string()),
+        ("ArtefactBucket", artefact_bucket.to_owned()),
+        ("ArtefactPrefix", commit.module_prefix(module)),
+    ] {
+        given.insert(name.to_owned(), value);
+    }
+    given
+}
+
+/// Those of them that the template declares; what it needs beyond them is missing.
+fn declared(
+    subject: &str,
+    template: &Template,
+    given: &BTreeMap<String, String>,
+    wrong: &mut Vec<Finding>,
+) -> BTreeMap<String, String> {
+    for (name, parameter) in &template.parameters {
+        if !parameter.has_default && !given.contains_key(name) {
+            let message = format!("`{name}` has no default and the stage gives no value: add it to its `parameters`");
+            wrong.push(Finding::new(Code::ParameterMissing, subject, message));
+        }
+    }
+    let declared = given.iter().filter(|(name, _)| template.parameters.contains_key(*name));
+    declared.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The stage's checks that are about this commit's stacks and functions.
+fn smoke(
+    commit: &Commit,
+    manifest: &Manifest,
+    templates: &BTreeMap<StackName, Template>,
+    stage: &Stage,
+    wrong: &mut Vec<Finding>,
+) -> Vec<SmokeCheck> {
+    let mut checks = Vec::new();
+    for check in stage.smoke.iter().filter(|check| check.repo.as_ref().is_none_or(|repo| *repo == commit.repo)) {
+        let (subject, there) = match &check.target {
+            SmokeTarget::Http { stack, output, .. } => {
+                let template = templates.get(stack);
+                if let Some(template) = template
+                    && !template.outputs.contains(output)
+                {
+                    let message = format!("the smoke check's output `{output}` is not one of the stack's");
+                    wrong.push(Finding::new(Code::SmokeUnknownTarget, stack.as_str(), message));
+                    continue;
+                }
+                (stack.as_str(), template.is_some())
+            }
+            SmokeTarget::Invoke { function, .. } => {
+                (function.as_str(), manifest.functions().any(|it| it.name == *function))
+            }
+        };
+        if there {
+            checks.push(check.clone());
+        } else if check.repo.is_some() {
+            let message = "the stage's smoke check for this repository names it, the commit does not have it";
+            wrong.push(Finding::new(Code::SmokeUnknownTarget, subject, message));
+        }
+    }
+    checks
+}

@@ -1,0 +1,153 @@
+//! The record of one promotion: `promotions/{stage}/{repo}/{promotion_id}.json`. Written when it starts, completed
+//! when it ends, success or not.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    plan::Plan,
+    step::{Direction, PromotionRef, Report},
+};
+use crate::{
+    ids::{Commit, CommitSha, PromotionId, Repo, Sha256, StageName},
+    store::{
+        Store,
+        record::{self, RecordError, Stored},
+    },
+    store_key::RecordKey,
+};
+
+/// What became of a promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It is under way.
+    Running,
+    /// It failed, and the commit before it is being brought back.
+    GoingBack,
+    /// The stage runs the commit.
+    Succeeded,
+    /// It failed, and the commit before it runs again.
+    RolledBack,
+    /// It failed, and the stage is as the record says.
+    Failed,
+}
+
+/// One promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionRecord {
+    /// 1.
+    pub schema_version: u32,
+    /// Its id.
+    pub promotion_id: PromotionId,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The stage.
+    pub stage: StageName,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it goes back to an earlier promoted commit.
+    pub rollback: bool,
+    /// What became of it.
+    pub status: Status,
+    /// Its execution.
+    pub execution_arn: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The verdict that it rests on, by the version of `verdict.json`.
+    pub verdict_version_id: String,
+    /// The manifest that was judged.
+    pub manifest_version_id: String,
+    /// The configuration that was used, by the version of `config/stages.json`.
+    pub stages_config_version_id: String,
+    /// The role that the steps assume in the stage's account.
+    pub role_arn: Option<String>,
+    /// The role that CloudFormation takes, where the stage has one of its own.
+    pub stack_role_arn: Option<String>,
+    /// What is applied.
+    pub plan: Plan,
+    /// What is applied instead where that fails: the commit that the stage ran before.
+    pub way_back: Option<WayBack>,
+    /// What the steps did.
+    pub steps: Vec<StepRecord>,
+    /// What was live at the end, looked at rather than concluded.
+    pub live: Vec<LiveFunction>,
+}
+
+/// The commit that a stage ran before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The promotion that had brought it.
+    pub promotion_id: PromotionId,
+    /// What that promotion applied.
+    pub plan: Plan,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step's name, that of its function.
+    pub step: String,
+    /// Which plan it applied.
+    pub direction: Direction,
+    /// What became of each thing that it began.
+    pub reports: Vec<Report>,
+    /// Why it failed as a whole, where it could not even report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A function as it was live when a promotion ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveFunction {
+    /// The bundle's name.
+    pub function: String,
+    /// The function's name in the stage, where its stack has it.
+    pub function_name: Option<String>,
+    /// The SHA-256 of its live code.
+    pub code_sha256: Option<Sha256>,
+    /// Whether that is the promoted commit's bundle.
+    pub is_promoted_code: bool,
+}
+
+impl PromotionRecord {
+    /// Where it lies.
+    #[must_use]
+    pub fn key(promotion: &PromotionRef) -> RecordKey {
+        RecordKey::Promotion(promotion.stage.clone(), promotion.repo.clone(), promotion.promotion_id.clone())
+    }
+
+    /// Reads the record of a promotion that has started.
+    ///
+    /// # Errors
+    /// [`RecordError`] where it isn't there or can't be read.
+    pub async fn load(records: &impl Store, promotion: &PromotionRef) -> Result<Stored<Self>, RecordError> {
+        let key = Self::key(promotion);
+        record::read(records, &key).await?.ok_or_else(|| RecordError::Missing(key.to_string()))
+    }
+
+    /// The commit that is promoted.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
+    }
+
+    /// The commit and the plan that a direction applies; none where there is no way back.
+    #[must_use]
+    pub fn heading(&self, direction: Direction) -> Option<(Commit, &Plan)> {
+        match direction {
+            Direction::Forward => Some((self.commit(), &self.plan)),
+            Direction::Back => self.way_back.as_ref().map(|back| {
+                (Commit { repo: self.repo.clone(), sha: back.commit_sha.clone() }, &back.plan)
+            }),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Verifying that a commit may be promoted, and pinning what will be: ADR-053 "Stage promotion", steps 1 and 2.
+//!
+//! Nothing is written here. Independent reads go out at once, so that verifying takes two dependent round trips,
+//! and three where the verdict's rules are older than this gatekeeper's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+
+use super::{
+    history::StageState,
+    lock::Lock,
+    plan::{Plan, Subject},
+    record::{PromotionRecord, WayBack},
+    request::PromotionRequest,
+    step::PromotionRef,
+};
+use crate::{
+    artefact::template::{self, Template},
+    converge::{CALLS_IN_FLIGHT, inspected_template},
+    finding::{Code, Finding},
+    gate::INTEGRATION_PASSED,
+    ids::{Commit, Sha256, StackName},
+    manifest::{self, Manifest},
+    stage::{self, Stage, StagesConfig},
+    store::{
+        Body, Listed, Store, StoreError,
+        record::{self, RecordError, Stored},
+    },
+    store_key::{ArtefactPath, RecordKey},
+    verdict::{Outcome, Revocation, Verdict},
+};
+
+/// Everything that a promotion rests on, pinned.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The commit.
+    pub commit: Commit,
+    /// What will be applied.
+    pub plan: Plan,
+    /// What will be applied instead where that fails.
+    pub way_back: Option<WayBack>,
+    /// The stage as it is configured.
+    pub stage: Stage,
+    /// The version of its configuration.
+    pub stages_config_version_id: String,
+    /// The version of the verdict.
+    pub verdict_version_id: String,
+    /// The version of the manifest.
+    pub manifest_version_id: String,
+    /// The lock as it lies there, held or not.
+    pub lock: Option<Stored<Lock>>,
+}
+
+/// The answer to a request: everything pinned, or every reason why not.
+pub type Answer = Result<Box<Verified>, Vec<Finding>>;
+
+/// Verifies that the request's commit may be promoted to its stage, and plans it.
+///
+/// # Errors
+/// [`RecordError`] where it could not look; that it may not be promoted is an answer.
+pub async fn verify<S: Store>(
+    artefacts: &S,
+    records: &S,
+    artefact_bucket: &str,
+    request: &PromotionRequest,
+) -> Result<Answer, RecordError> {
+    let (stage, repo) = (&request.stage, &request.repo);
+    let state_key = RecordKey::Stage(stage.clone(), repo.clone());
+    // Only a rollback that names no commit must know the history before it can look further.
+    let (sha, state) = match &request.commit_sha {
+        Some(sha) => (sha.clone(), None),
+        None => {
+            let state = record::read::<StageState>(records, &state_key).await?;
+            let Some(sha) = state.as_ref().and_then(|it| it.record.one_before()).cloned() else {
+                let message = format!("no earlier commit of `{repo}` was promoted to `{stage}`");
+                return Ok(Err(vec![Finding::new(Code::NothingToRollBackTo, stage.as_str(), message)]));
+            };
+            (sha, Some(state))
+        }
+    };
+    let commit = Commit { repo: repo.clone(), sha };
+
+    let (prefix, manifest_key) = (commit.prefix(), ArtefactPath::Manifest.of(&commit));
+    let config_key = RecordKey::StagesConfig.to_string();
+    let read_state = async {
+        match state {
+            Some(state) => Ok(state),
+            None => record::read::<StageState>(records, &state_key).await,
+        }
+    };
+    let (listed, manifest, config, (verdict, revocation, state, lock)) = future::try_join4(
+        async { Ok(artefacts.list(&prefix).await?) },
+        async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
+        async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
+        future::try_join4(
+            record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
+            record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
+            read_state,
+            record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
+        ),
+    )
+    .await?;
+
+    let mut reasons = Vec::new();
+    let stages = config_of(config, request, &mut reasons);
+    let state = state.map(|stored| stored.record);
+    if request.rollback && state.as_ref().is_none_or(|state| state.promotion_of(&commit.sha).is_none()) {
+        let message = format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to");
+        reasons.push(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message));
+    }
+    let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
+    let manifest = verdict.as_ref().and_then(|verdict| judged_manifest(&verdict.record, manifest, &mut reasons));
+    if let Some(verdict) = &verdict {
+        reasons.extend(stale(&verdict.record, &listed));
+    }
+
+    let checked = async {
+        match &verdict {
+            Some(verdict) => Ok(check_objects(artefacts, &verdict.record, &listed).await?),
+            None => Ok(Vec::new()),
+        }
+    };
+    let (checked, templates, way_back) = future::try_join3(
+        checked,
+        templates(artefacts, records, manifest.as_ref(), verdict.as_ref().map(|it| &it.record)),
+        way_back(records, request, &commit, state.as_ref()),
+    )
+    .await?;
+    reasons.extend(checked);
+
+    let (Some(verdict), Some(manifest), Some((stage_config, stages_config_version_id))) = (verdict, manifest, stages)
+    else {
+        return Ok(Err(sorted(reasons)));
+    };
+    let plan = Plan::of(Subject {
+        verdict: &verdict.record,
+        manifest: &manifest,
+        templates: &templates,
+        artefact_bucket,
+        stage_name: stage,
+        stage: &stage_config,
+    });
+    match plan {
+        Ok(plan) if reasons.is_empty() => Ok(Ok(Box::new(Verified {
+            commit,
+            plan,
+            way_back,
+            stage: stage_config,
+            stages_config_version_id,
+            manifest_version_id: verdict.record.manifest_version_id.unwrap_or_default(),
+            verdict_version_id: verdict.version_id,
+            lock,
+        }))),
+        plan => {
+            reasons.extend(plan.err().unwrap_or_default());
+            Ok(Err(sorted(reasons)))
+        }
+    }
+}
+
+fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {
+    reasons.sort();
+    reasons.dedup();
+    reasons
+}
+
+fn config_of(
+    config: Option<Body>,
+    request: &PromotionRequest,
+    reasons: &mut Vec<Finding>,
+) -> Option<(Stage, String)> {
+    let Some(body) = config else {
+        let key = RecordKey::StagesConfig.to_string();
+        reasons.push(Finding::new(Code::StagesConfigInvalid, key, "there is no configuration of the stages"));
+        return None;
+    };
+    match StagesConfig::parse(&body.bytes) {
+        Ok(mut config) => {
+            let stage = config.stages.remove(&request.stage);
+            if stage.is_none() {
+                let known: Vec<_> = config.stages.keys().map(|name| format!("`{name}`")).collect();
+                let message = format!("the stage is not configured; there are {}", known.join(", "));
+                reasons.push(Finding::new(Code::StageUnknown, request.stage.as_str(), message));
+            }
+            stage.map(|stage| (stage, body.version_id))
+        }
+        Err(finding) => {
+            reasons.push(finding);
+            None
+        }
+    }
+}
+
+/// The verdict, where it says `built` and wasn't taken back since; a refusal repeats its reasons.
+fn built_verdict(
+    commit: &Commit,
+    verdict: Option<Stored<Verdict>>,
+    revocation: Option<Stored<Revocation>>,
+    reasons: &mut Vec<Finding>,
+) -> Option<Stored<Verdict>> {
+    let Some(verdict) = verdict else {
+        let message = "there is no verdict: the commit was never uploaded, or the gate has not seen it yet";
+        reasons.push(Finding::new(Code::NotBuilt, commit.to_string(), message));
+        return None;
+    };
+    if verdict.record.outcome != Outcome::Built {
+        let message = format!("the commit is `{}`, the stage requires `built`", verdict.record.outcome);
+        reasons.push(Finding::new(Code::NotBuilt, commit.to_string(), message));
+        reasons.extend(verdict.record.reasons.iter().cloned());
+    }
+    let revocation = revocation.map(|stored| stored.record);
+    if let Some(revocation) = revocation
+        && verdict.record.manifest_version_id.as_ref() == Some(&revocation.manifest_version_id)
+    {
+        let message = format!("taken back by `{}`: {}", revocation.revoked_by, revocation.reason);
+        reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
+    }
+    Some(verdict)
+}
+
+/// The manifest, where it is the version that was judged.
+fn judged_manifest(verdict: &Verdict, manifest: Option<Body>, reasons: &mut Vec<Finding>) -> Option<Manifest> {
+    let commit = verdict.commit();
+    let Some(body) = manifest else {
+        let message = "there is no manifest";
+        reasons.push(Finding::new(Code::ManifestMissing, ArtefactPath::Manifest.of(&commit), message));
+        return None;
+    };
+    if verdict.manifest_version_id.as_ref() != Some(&body.version_id) {
+        let message = format!("version `{}` of the manifest is stored, and it was not judged yet", body.version_id);
+        reasons.push(Finding::new(Code::VerdictStale, ArtefactPath::Manifest.of(&commit), message));
+    }
+    match Manifest::parse(&body.bytes, &commit) {
+        Ok(manifest) => Some(manifest),
+        Err(findings) => {
+            reasons.extend(findings);
+            None
+        }
+    }
+}
+
+/// Where what is stored isn't what was judged.
+fn stale(verdict: &Verdict, listed: &[Listed]) -> Vec<Finding> {
+    let manifest_key = ArtefactPath::Manifest.of(&verdict.commit());
+    let stored: BTreeMap<_, _> = listed.iter().map(|it| (it.key.as_str(), it.version_id.as_str())).collect();
+    let judged: BTreeSet<_> = verdict.artefacts.iter().map(|it| it.key.as_str()).collect();
+    let mut findings = Vec::new();
+    for artefact in &verdict.artefacts {
+        let stale = match stored.get(artefact.key.as_str()) {
+            Some(version) if *version == artefact.version_id => continue,
+            Some(version) => format!("version `{version}` is stored, judged was `{}`", artefact.version_id),
+            None => "it was judged and is no longer stored".to_owned(),
+        };
+        findings.push(Finding::new(Code::VerdictStale, artefact.key.as_str(), stale));
+    }
+    // Keys outside the layout are no part of the commit.
+    let unjudged = stored.keys().filter(|key| **key != manifest_key && !judged.contains(**key));
+    for key in unjudged.filter(|key| crate::store_key::ArtefactKey::parse(key).is_ok()) {
+        findings.push(Finding::new(Code::VerdictStale, *key, "it is stored and was not judged yet"));
+    }
+    findings
+}
+
+/// Two reads an object, no bodies: its checksum and its tags, at the version that will be applied.
+async fn check_objects(
+    artefacts: &impl Store,
+    verdict: &Verdict,
+    listed: &[Listed],
+) -> Result<Vec<Finding>, StoreError> {
+    let manifest_key = ArtefactPath::Manifest.of(&verdict.commit());
+    let manifest = listed.iter().find(|it| it.key == manifest_key);
+    let manifest = manifest.map(|it| (it.key.as_str(), it.version_id.as_str(), None));
+    let objects = verdict.artefacts.iter().map(|it| (it.key.as_str(), it.version_id.as_str(), Some(it.sha256)));
+    let findings: Vec<_> = stream::iter(manifest.into_iter().chain(objects))
+        .map(|(key, version_id, sha256)| check_object(artefacts, key, version_id, sha256))
+        .buffer_unordered(CALLS_IN_FLIGHT / 2)
+        .try_collect()
+        .await?;
+    Ok(findings.into_iter().flatten().collect())
+}
+
+async fn check_object(
+    artefacts: &impl Store,
+    key: &str,
+    version_id: &str,
+    judged: Option<Sha256>,
+) -> Result<Vec<Finding>, StoreError> {
+    let (head, tags) = future::try_join(artefacts.head(key, Some(version_id)), artefacts.tags(key, version_id)).await?;
+    let (Some(head), Some(tags)) = (head, tags) else {
+        let message = format!("version `{version_id}` was judged and is no longer stored");
+        return Ok(vec![Finding::new(Code::VerdictStale, key, message)]);
+    };
+    let mut findings = Vec::new();
+    if let (Some(stored), Some(judged)) = (head.sha256, judged)
+        && stored != judged
+    {
+        let message = format!("judged was `{judged}`, stored is `{stored}`");
+        findings.push(Finding::new(Code::DigestMismatch, key, message));
+    }
+    match tags.get(INTEGRATION_PASSED).map(String::as_str) {
+        Some("true") => {}
+        Some(other) => findings.push(Finding::new(
+            Code::TagNotTrue,
+            key,
+            format!("`{INTEGRATION_PASSED}` is `{other}` on version `{version_id}`"),
+        )),
+        None => findings.push(Finding::new(
+            Code::TagNotTrue,
+            key,
+            format!("version `{version_id}` has no tag `{INTEGRATION_PASSED}`"),
+        )),
+    }
+    Ok(findings)
+}
+
+/// What the commit's templates say: from their inspections, or from their bytes where the rules have changed since.
+async fn templates<S: Store>(
+    artefacts: &S,
+    records: &S,
+    manifest: Option<&Manifest>,
+    verdict: Option<&Verdict>,
+) -> Result<BTreeMap<StackName, Template>, RecordError> {
+    let modules = manifest.into_iter().flat_map(|manifest| &manifest.modules);
+    let stacks = modules.flat_map(|module| module.stacks.iter().map(move |stack| (module, stack)));
+    let stacks = stacks.filter_map(|(module, stack)| {
+        let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
+        Some((&stack.name, verdict?.artefact(&path)?))
+    });
+    stream::iter(stacks)
+        .map(|(name, artefact)| async move {
+            let mut template = inspected_template(records, artefact.sha256).await?;
+            if template.is_none() {
+                let body =
+                    artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
+                let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);
+                template = body.and_then(|body| template::inspect(&body.bytes, &artefact.key).1);
+            }
+            Ok::<_, RecordError>(template.map(|template| (name.clone(), template)))
+        })
+        .buffer_unordered(CALLS_IN_FLIGHT)
+        .try_filter_map(|entry| future::ready(Ok(entry)))
+        .try_collect()
+        .await
+}
+
+/// What the stage runs now, where that is another commit: what is brought back when the promotion fails. A rollback
+/// has no way back, because a rollback never rolls back a rollback.
+async fn way_back(
+    records: &impl Store,
+    request: &PromotionRequest,
+    commit: &Commit,
+    state: Option<&StageState>,
+) -> Result<Option<WayBack>, RecordError> {
+    let Some(state) = state.filter(|state| !request.rollback && state.commit_sha != commit.sha) else {
+        return Ok(None);
+    };
+    let promotion = PromotionRef {
+        stage: state.stage.clone(),
+        repo: state.repo.clone(),
+        promotion_id: state.promotion_id.clone(),
+    };
+    let before = PromotionRecord::load(records, &promotion).await?.record;
+    Ok(Some(WayBack { commit_sha: before.commit_sha, promotion_id: before.promotion_id, plan: before.plan }))
+}

@@ -1,0 +1,295 @@
+//! The stages that commits are promoted to: `config/stages.json` (CONTRACT §6).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    finding::{Code, Finding},
+    ids::{DatabaseName, FunctionName, Repo, StackName, StageName},
+    store_key::RecordKey,
+};
+
+/// The largest configuration that is read.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Every stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StagesConfig {
+    /// 1.
+    pub schema_version: u32,
+    /// The stages by name.
+    pub stages: BTreeMap<StageName, Stage>,
+}
+
+/// One stage. An unknown field is refused: a misspelt rule must not be a rule that silently doesn't hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// What a commit must be.
+    #[serde(default)]
+    pub requires: Requirement,
+    /// The role that the steps assume in the stage's account; none where it is the gatekeeper's own.
+    #[serde(default)]
+    pub role_arn: Option<String>,
+    /// The role that CloudFormation takes for the stage's stacks; none for the gatekeeper's own.
+    #[serde(default)]
+    pub stack_role_arn: Option<String>,
+    /// A stack's name in the stage: `{repo}`, `{stage}` and `{stack}` are replaced.
+    #[serde(default = "default_stack_name")]
+    pub stack_name: String,
+    /// Values for the templates' parameters.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Where the stage's databases are.
+    #[serde(default)]
+    pub databases: BTreeMap<DatabaseName, Database>,
+    /// What must answer after a promotion. A check whose stack or function a commit doesn't have is another
+    /// repository's.
+    #[serde(default)]
+    pub smoke: Vec<SmokeCheck>,
+}
+
+/// What a commit must be to be promoted to a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Requirement {
+    /// Its verdict is `built`.
+    #[default]
+    Built,
+}
+
+/// A stage's database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// The secret that holds how to reach it.
+    pub secret_arn: String,
+}
+
+/// One thing that must answer after a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "SmokeCheckFields", into = "SmokeCheckFields")]
+pub struct SmokeCheck {
+    /// The repository whose check it is; none for every repository that has the stack or function.
+    pub repo: Option<Repo>,
+    /// What is asked.
+    pub target: SmokeTarget,
+    /// JSON that the answer must contain: every member of it, and more may be there.
+    pub expect_json: Option<Value>,
+    /// How long it is asked again until it answers as expected, in seconds.
+    pub deadline_seconds: u64,
+}
+
+/// What a smoke check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SmokeTarget {
+    /// A URL that a stack puts out.
+    Http {
+        /// The stack, as the repository calls it.
+        stack: StackName,
+        /// The output that holds the URL.
+        output: String,
+        /// What is appended to it.
+        path: String,
+        /// The status that it must answer with.
+        expect_status: u16,
+    },
+    /// A function, invoked directly; a function error is a failure.
+    Invoke {
+        /// The bundle's name in the manifest.
+        function: FunctionName,
+        /// The event that it gets.
+        payload: Value,
+    },
+}
+
+/// A smoke check as it is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SmokeCheckFields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repo: Option<Repo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stack: Option<StackName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expect_status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expect_json: Option<Value>,
+    #[serde(default = "default_deadline_seconds")]
+    deadline_seconds: u64,
+}
+
+impl TryFrom<SmokeCheckFields> for SmokeCheck {
+    type Error = &'static str;
+
+    fn try_from(fields: SmokeCheckFields) -> Result<Self, Self::Error> {
+        let target = match (fields.stack, fields.output, fields.function) {
+            (Some(stack), Some(output), None) if fields.payload.is_none() => SmokeTarget::Http {
+                stack,
+                output,
+                path: fields.path.unwrap_or_default(),
+                expect_status: fields.expect_status.unwrap_or(200),
+            },
+            (None, None, Some(function)) if fields.path.is_none() && fields.expect_status.is_none() => {
+                SmokeTarget::Invoke { function, payload: fields.payload.unwrap_or_default() }
+            }
+            _ => return Err("a smoke check has either `stack` and `output`, or `function`"),
+        };
+        Ok(Self {
+            repo: fields.repo,
+            target,
+            expect_json: fields.expect_json,
+            deadline_seconds: fields.deadline_seconds,
+        })
+    }
+}
+
+impl From<SmokeCheck> for SmokeCheckFields {
+    fn from(check: SmokeCheck) -> Self {
+        let mut fields = Self {
+            repo: check.repo,
+            stack: None,
+            output: None,
+            path: None,
+            expect_status: None,
+            function: None,
+            payload: None,
+            expect_json: check.expect_json,
+            deadline_seconds: check.deadline_seconds,
+        };
+        match check.target {
+            SmokeTarget::Http { stack, output, path, expect_status } => {
+                fields.stack = Some(stack);
+                fields.output = Some(output);
+                fields.path = Some(path);
+                fields.expect_status = Some(expect_status);
+            }
+            SmokeTarget::Invoke { function, payload } => {
+                fields.function = Some(function);
+                fields.payload = Some(payload);
+            }
+        }
+        fields
+    }
+}
+
+fn default_stack_name() -> String {
+    "{repo}-{stage}-{stack}".to_owned()
+}
+
+fn default_deadline_seconds() -> u64 {
+    60
+}
+
+/// The longest that one smoke check may take: the function that runs them has 5 minutes.
+const MAX_DEADLINE_SECONDS: u64 = 240;
+
+impl StagesConfig {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A finding that says what is wrong where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Finding> {
+        let invalid = |message: String| {
+            Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), message)
+        };
+        let config: Self = serde_json::from_slice(bytes).map_err(|error| invalid(format!("not valid: {error}")))?;
+        if config.schema_version != 1 {
+            return Err(invalid(format!("`schema_version` is {}, this gatekeeper knows 1", config.schema_version)));
+        }
+        for (name, stage) in &config.stages {
+            let checks = stage.smoke.iter();
+            if let Some(check) = checks.into_iter().find(|check| check.deadline_seconds > MAX_DEADLINE_SECONDS) {
+                return Err(invalid(format!(
+                    "`deadline_seconds` of a smoke check of `{name}` is {}, at most {MAX_DEADLINE_SECONDS} fit",
+                    check.deadline_seconds
+                )));
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl Stage {
+    /// The name in this stage of a repository's stack, as far as the configuration makes one that AWS allows.
+    ///
+    /// # Errors
+    /// The finding where it doesn't.
+    pub fn stack_name_of(&self, repo: &Repo, stage: &StageName, stack: &StackName) -> Result<StackName, Finding> {
+        let name = self
+            .stack_name
+            .replace("{repo}", repo.as_str())
+            .replace("{stage}", stage.as_str())
+            .replace("{stack}", stack.as_str())
+            // Repository names may hold what stack names may not.
+            .replace(['.', '_'], "-");
+        name.parse().map_err(|error: crate::ids::InvalidId| {
+            Finding::new(
+                Code::StagesConfigInvalid,
+                RecordKey::StagesConfig.to_string(),
+                format!("`stack_name` of `{stage}` gives for `{stack}`: {error}"),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"{"schema_version": 1, "stages": {"uat": {
+      "requires": "built",
+      "role_arn": null,
+      "stack_name": "{repo}-{stage}-{stack}",
+      "parameters": {"LogLevel": "info"},
+      "databases": {"payments": {"secret_arn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:uat-payments"}},
+      "smoke": [{"stack": "payments-api", "output": "ApiUrl", "path": "/health", "expect_status": 200}]
+    }}}"#;
+
+    fn refuse(text: &str) -> String {
+        StagesConfig::parse(text.as_bytes()).unwrap_err().message
+    }
+
+    #[test]
+    fn the_contracts_example_is_read() {
+        let config = StagesConfig::parse(EXAMPLE.as_bytes()).unwrap();
+        let stage = &config.stages[&"uat".parse().unwrap()];
+        let name = |repo: &str| {
+            stage.stack_name_of(&repo.parse().unwrap(), &"uat".parse().unwrap(), &"payments-api".parse().unwrap())
+        };
+        assert_eq!(name("bank-payments").unwrap().as_str(), "bank-payments-uat-payments-api");
+        assert_eq!(name("bank.pay_ments").unwrap().as_str(), "bank-pay-ments-uat-payments-api");
+        assert_eq!(name("0bank").unwrap_err().code, Code::StagesConfigInvalid);
+    }
+
+    #[test]
+    fn a_direct_invocation_is_a_check_too() {
+        let text = EXAMPLE.replace(
+            r#"{"stack": "payments-api", "output": "ApiUrl", "path": "/health", "expect_status": 200}"#,
+            r#"{"function": "authorise-payment", "payload": {"ping": true}, "expect_json": {"ok": true}, "deadline_seconds": 5}"#,
+        );
+        let config = StagesConfig::parse(text.as_bytes()).unwrap();
+        let check = &config.stages[&"uat".parse().unwrap()].smoke[0];
+        assert!(matches!(check.target, SmokeTarget::Invoke { .. }), "{check:?}");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused_by_name() {
+        insta::assert_snapshot!(refuse("{"), @"");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"expect_status\": 200", "\"deadline_seconds\": 900")), @"");
+    }
+}
