@@ -151,8 +151,8 @@ class Records(Case):
         for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObjectRetention"):
             self.only((), action, f"{RECORDS}/{COMMIT}/verdict.json")
 
-    def test_ci_reads_verdicts_and_handoffs_only(self):
-        for key, allowed in ((f"{COMMIT}/verdict.json", True), (f"{COMMIT}/docs/handoffs/x.handoff.md", True),
+    def test_ci_reads_what_became_of_a_commit_only(self):
+        for key, allowed in ((f"{COMMIT}/verdict.json", True), (f"{COMMIT}/revocation.json", True), (f"{COMMIT}/docs/handoffs/x.handoff.md", True),
                              ("promotions/uat/bank-payments/01JX.json", False), ("config/stages.json", False)):
             self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
 
@@ -203,7 +203,7 @@ class Work(Case):
             "stack": f"{STACK}bank-payments-uat-payments-api/1", "function": f"{FUNCTION}bank-payments-uat-authorise",
             "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
             "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
-            "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"),
+            "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"),
             "logs": f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:/aws/lambda/gatekeeper-promote:log-stream:one",
         }
         for thing, actions in work.items():
@@ -227,7 +227,7 @@ class Work(Case):
 
     def test_apply_stack_copies_assets_and_changes_stacks(self):
         self.check(
-            "ApplyStackRole", promotion=("s3:GetObject",), artefact=("s3:GetObjectVersion", "s3:GetObjectVersionTagging"),
+            "ApplyStackRole", promotion=("s3:GetObject",), artefact=("s3:GetObject", "s3:GetObjectVersion"),
             asset=("s3:GetObject", "s3:PutObject"), key=("kms:Decrypt",), anything=("cloudformation:GetTemplateSummary",),
             bootstrap=("ssm:GetParameters",),
             stack=tuple(f"cloudformation:{name}" for name in (
@@ -256,11 +256,11 @@ class Work(Case):
                    stack=("cloudformation:DescribeStacks",), execution=("states:DescribeExecution",), key=("kms:Decrypt", "kms:GenerateDataKey"))
 
     def test_ci_uploads_in_parts_and_waits_for_the_verdict(self):
-        self.check("CiRole", artefacts=("s3:ListBucket",), artefact=("s3:AbortMultipartUpload", "s3:GetObjectTagging"),
+        self.check("CiRole", artefacts=("s3:ListBucket", "s3:ListBucketVersions"), itself=("cloudformation:DescribeStacks",), artefact=("s3:AbortMultipartUpload", "s3:GetObjectTagging"),
                    key=("kms:GenerateDataKey", "kms:Decrypt"), records=("s3:ListBucket",))
 
     def test_the_promoter_follows_and_revokes(self):
-        self.check("PromoterRole", artefacts=("s3:ListBucket",), artefact=("s3:GetObject", "s3:GetObjectTagging"),
+        self.check("PromoterRole", artefacts=("s3:ListBucketVersions",), itself=("cloudformation:DescribeStacks",), artefact=("s3:GetObject", "s3:GetObjectTagging"),
                    records=("s3:ListBucket",), promotion=("s3:GetObject",), verdict=("s3:GetObject",), stages=("s3:GetObject",),
                    execution=("states:DescribeExecution", "states:GetExecutionHistory"), key=("kms:Decrypt", "kms:GenerateDataKey"))
 

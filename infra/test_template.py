@@ -78,11 +78,13 @@ class Keys(unittest.TestCase):
         self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
         self.assertTrue(encryption["EnableKeyRotation"])
 
-    def test_alarms_can_reach_the_encrypted_topic(self):
+    def test_logs_and_alarms_may_use_the_encryption_key_and_alarms_the_topic(self):
         self.assertEqual(STACK.properties("AlarmTopic")["KmsMasterKeyId"], STACK.outputs["EncryptionKeyArn"])
         services = {statement["Principal"].get("Service") for statement in STACK.properties("EncryptionKey")["KeyPolicy"]["Statement"]
                     if "kms:GenerateDataKey*" in statement["Action"]}
-        self.assertIn("cloudwatch.amazonaws.com", services)
+        self.assertEqual(services - {None}, {"cloudwatch.amazonaws.com", "logs.ap-southeast-2.amazonaws.com"})
+        statement, = STACK.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+        self.assertEqual((statement["Principal"], statement["Action"]), ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish"))
 
 
 class Functions(unittest.TestCase):
@@ -136,6 +138,10 @@ class StateMachine(unittest.TestCase):
                    if statement["Action"] == "lambda:InvokeFunction"]
         self.assertEqual([sorted(one) for one in invoked],
                          [sorted(STACK.properties("PromotionStateMachine")["DefinitionSubstitutions"].values())])
+
+    def test_its_role_may_deliver_logs(self):
+        actions = {action for statement in STACK.statements("PromotionRole") for action in statement["Action"] if "logs:" in action}
+        self.assertLessEqual({"logs:CreateLogDelivery", "logs:PutResourcePolicy", "logs:DescribeLogGroups"}, actions)
 
     def test_it_is_standard_and_logged_without_what_goes_in_and_out(self):
         machine = STACK.properties("PromotionStateMachine")

@@ -1,3 +1,134 @@
-//! The command line of artefact-gatekeeper.
+//! The command line of artefact-gatekeeper (CONTRACT §9).
+//!
+//! A command gives an [`exit::Answer`]; what went wrong on the way is an error. One module writes to standard output.
 
-fn main() {}
+mod aws;
+mod commands;
+mod exit;
+mod folder;
+mod follow;
+mod history;
+mod output;
+mod reason;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Answer;
+use output::{Format, Output};
+
+const EXAMPLES: &str = "\
+Exit codes:
+  0  yes
+  1  the gate said no, or the promotion did not succeed
+  2  wrong use
+  3  AWS or the network could not be reached, or refused
+
+Examples:
+  gatekeeper check build/commit
+  gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat --reason 'release 2026-05'
+  gatekeeper status --stage uat --output json";
+
+/// The release gate for AWS Lambda platforms: judges stored builds and promotes exactly the bytes that were tested
+#[derive(Debug, Parser)]
+#[command(name = "gatekeeper", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    /// How the result is written to standard output; progress goes to standard error
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    output: Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Box<commands::check::Args>),
+    Promote(Box<commands::promote::Args>),
+    Rollback(Box<commands::rollback::Args>),
+    Status(Box<commands::status::Args>),
+    Revoke(Box<commands::revoke::Args>),
+    Schema(commands::schema::Args),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Cli { output, command } = Cli::parse();
+    let mut output = Output::to_stdout(output);
+    let result = run(command, &mut output).await;
+    if let Err(error) = &result {
+        output.error(error);
+    }
+    ExitCode::from(exit::code(&result))
+}
+
+async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
+    match command {
+        Command::Check(args) => commands::check::run(&args, output).await,
+        Command::Promote(args) => commands::promote::run(&args, output).await,
+        Command::Rollback(args) => commands::rollback::run(&args, output).await,
+        Command::Status(args) => commands::status::run(&args, output).await,
+        Command::Revoke(args) => commands::revoke::run(&args, output).await,
+        Command::Schema(commands::schema::Args {}) => commands::schema::run(output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+
+    fn parse(arguments: &str) -> Result<Command, clap::Error> {
+        let arguments = arguments.replace("SHA", SHA);
+        Cli::try_parse_from(std::iter::once("gatekeeper").chain(arguments.split_whitespace())).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_takes_what_the_contract_says() {
+        for arguments in [
+            "schema",
+            "check build",
+            "check build --repo bank-payments --sha SHA",
+            "check s3://bank-artefacts/bank-payments/SHA/",
+            "promote --repo bank-payments --sha SHA --stage uat --reason release",
+            "promote --repo bank-payments --sha SHA --stage uat --reason release --requested-by jane@bank.example --dry-run",
+            "promote --repo bank-payments --sha SHA --stage uat --reason release --no-follow --output json",
+            "rollback --repo bank-payments --stage uat --reason fault",
+            "rollback --repo bank-payments --stage uat --sha SHA --reason fault",
+            "status",
+            "status --stage uat --repo bank-payments --profile bank --region ap-southeast-2",
+            "revoke --repo bank-payments --sha SHA --reason fault --endpoint-url http://127.0.0.1:4566",
+        ] {
+            assert!(parse(arguments).is_ok(), "{arguments}: {}", parse(arguments).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_wrong_use() {
+        for arguments in [
+            "",
+            "publish build",
+            "check",
+            "check build --expect revoked",
+            "check build --repo bank-payments",
+            "promote --repo bank-payments --sha SHA --stage uat",
+            "promote --repo bank-payments --stage uat --reason release",
+            "promote --repo Bank --sha SHA --stage uat --reason release",
+            "promote --repo bank-payments --sha main --stage uat --reason release",
+            "promote --repo bank-payments --sha SHA --stage UAT --reason release",
+            "revoke --repo bank-payments --sha SHA",
+            "status --output yaml",
+        ] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments}");
+        }
+    }
+}

@@ -120,6 +120,28 @@ mod tests {
             artefacts: artefacts.collect(),
             evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
         };
-        insta::assert_snapshot!(built(&verdict, &manifest, &manifest.modules[0]), @"");
+        insta::assert_snapshot!(built(&verdict, &manifest, &manifest.modules[0]), @r#"
+        ---
+        module_id: MOD-012
+        repo: bank-payments
+        commit_sha: "3f1c9a0b5d7e2468ace013579bdf02468ace1357"
+        build_status: Built
+        stage: dev
+        timestamp: "2026-05-02T03:10:00Z"
+        evidence: bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/verdict.json
+        ---
+
+        # MOD-012 is Built
+
+        Commit `3f1c9a0b5d7e2468ace013579bdf02468ace1357` of `bank-payments`, stage `dev`.
+
+        | artefact | SHA-256 |
+        |---|---|
+        | `bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/functions/authorise-payment.zip` | `4a70fe9aa6436e02c2dea340fbd1e352e4ef2d8ce6ca52ad25d4b95471fc8bf2` |
+        | `bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/cloudformation/payments-api.json` | `5cde0f1298f41f7d1c8b907a36992a7a513225a2615bd6e307bf1a9149b06b40` |
+        | `bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/schema/payments-schema.sql` | `df0ad6e43880f09c90ebf95f19110178aba6890df0010ebda7485029e2b543b4` |
+        | `bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/schema/payments/migrations/V1__create_ledger.sql` | `8a6cead4385ed4394247b71692fb729b0563f8e1bd4818a8c6c82940e9e099ba` |
+        | `bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/dbt/manifest.json` | `de371adefe4de7fe43b17dd1d87d8d47eab2f506eb5dfed54560638e894018f7` |
+        "#);
     }
 }

@@ -286,10 +286,10 @@ mod tests {
 
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
-        insta::assert_snapshot!(refuse("{"), @"");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"expect_status\": 200", "\"deadline_seconds\": 900")), @"");
+        insta::assert_snapshot!(refuse("{"), @"not valid: EOF while parsing an object at line 1 column 1");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke` at line 2 column 15");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: unknown variant `anything`, expected `built` at line 2 column 28");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"`schema_version` is 2, this gatekeeper knows 1");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"expect_status\": 200", "\"deadline_seconds\": 900")), @"`deadline_seconds` of a smoke check of `uat` is 900, at most 240 fit");
     }
 }

@@ -6,6 +6,7 @@
 use std::{fmt, io::Write as _, sync::Arc};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Where the present comes from; the core takes it as an argument.
@@ -26,6 +27,16 @@ const NAMESPACE: &str = "ArtefactGatekeeper";
 pub struct Logger {
     sink: Arc<dyn Fn(&str) + Send + Sync>,
     clock: Clock,
+    context: Map<String, Value>,
+}
+
+/// One line: what a reader looks for first stands first.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: Timestamp,
+    level: &'a str,
+    message: &'a str,
+    #[serde(flatten)]
     context: Map<String, Value>,
 }
 
@@ -97,15 +108,14 @@ impl Logger {
     }
 
     fn line(&self, level: &str, message: &str, fields: Value) {
-        let mut line = Map::new();
-        line.insert("timestamp".to_owned(), json!((self.clock)()));
-        line.insert("level".to_owned(), level.into());
-        line.insert("message".to_owned(), message.into());
-        line.extend(self.context.clone());
+        let mut context = self.context.clone();
         if let Value::Object(fields) = fields {
-            line.extend(fields);
+            context.extend(fields);
         }
-        (self.sink)(&format!("{}\n", Value::Object(line)));
+        let line = Line { timestamp: (self.clock)(), level, message, context };
+        if let Ok(line) = serde_json::to_string(&line) {
+            (self.sink)(&format!("{line}\n"));
+        }
     }
 
     /// Counts `value` of `metric`, by one dimension where it is given
@@ -173,11 +183,11 @@ mod tests {
             let logger = logger.for_request("r-1").with("repo", "bank-payments");
             logger.warn("tag set back", json!({"key": "a\nb", "principal": "AWS:AROAEXAMPLE:ci"}));
         });
-        insta::assert_snapshot!(text, @r#"{"key":"a\nb","level":"WARN","message":"tag set back","principal":"AWS:AROAEXAMPLE:ci","repo":"bank-payments","request_id":"r-1","timestamp":"2026-05-02T03:04:05Z"}"#);
+        insta::assert_snapshot!(text, @r#"{"timestamp":"2026-05-02T03:04:05Z","level":"WARN","message":"tag set back","key":"a\nb","principal":"AWS:AROAEXAMPLE:ci","repo":"bank-payments","request_id":"r-1"}"#);
     }
 
     #[test]
     fn a_metric_is_an_embedded_metric_line() {
-        insta::assert_snapshot!(lines(|logger| logger.count("Verdicts", Some(("Outcome", "built")), 1)), @r#"{"Outcome":"built","Verdicts":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Outcome"]],"Metrics":[{"Name":"Verdicts","Unit":"Count"}],"Namespace":"ArtefactGatekeeper"}],"Timestamp":1777691045000},"level":"INFO","message":"metric","timestamp":"2026-05-02T03:04:05Z"}"#);
+        insta::assert_snapshot!(lines(|logger| logger.count("Verdicts", Some(("Outcome", "built")), 1)), @r#"{"timestamp":"2026-05-02T03:04:05Z","level":"INFO","message":"metric","Outcome":"built","Verdicts":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Outcome"]],"Metrics":[{"Name":"Verdicts","Unit":"Count"}],"Namespace":"ArtefactGatekeeper"}],"Timestamp":1777691045000}}"#);
     }
 }

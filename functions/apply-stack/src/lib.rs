@@ -1,1 +1,130 @@
-//! x
+//! The step of a promotion that applies CloudFormation: every stack of the plan, in order, one after the other.
+//!
+//! [`decide`] is the pure core; [`stack`] looks at a stack and does what it says. An invocation takes the first stack
+//! that isn't ended as far as it gets without waiting for CloudFormation, and answers: the state machine waits.
+
+pub mod assets;
+pub mod decide;
+pub mod events;
+pub mod stack;
+pub mod stop;
+pub mod template_url;
+
+use aws_config::SdkConfig;
+use gatekeeper::{
+    aws::{Buckets, Settings, lambda::FunctionError, s3_client, stage_account::stage_config},
+    promotion::{
+        record::PromotionRecord,
+        step::{Direction, Report, ReportStatus, StepAnswer, StepInput},
+    },
+    telemetry::{Logger, chain, wall_clock},
+};
+use serde_json::{Value, json};
+
+use crate::{stack::StackWork, stop::Stop};
+
+/// When to ask again while CloudFormation works, in seconds.
+const WAIT_SECONDS: u64 = 2;
+
+/// When to ask again where AWS says that it is too early, in seconds.
+const WAIT_SECONDS_WHEN_TOLD: u64 = 5;
+
+/// The step.
+#[derive(Debug)]
+pub struct ApplyStack {
+    /// What the template tells the function.
+    pub settings: Settings,
+    /// The gatekeeper's own account.
+    pub config: SdkConfig,
+}
+
+impl ApplyStack {
+    /// Takes the promotion's stacks as far as they go now.
+    ///
+    /// # Errors
+    /// [`FunctionError`] where we could not look or act; a stack that fails is a report.
+    pub async fn handle(&self, payload: Value, log: Logger) -> Result<StepAnswer, FunctionError> {
+        let input: StepInput =
+            serde_json::from_value(payload).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let buckets = Buckets::new(&self.config, &self.settings);
+        let record = PromotionRecord::load(&buckets.records, &input.promotion).await;
+        let record = record.map_err(|error| FunctionError::new("RecordUnreadable", chain(&error)))?.record;
+        let Some((commit, plan)) = record.heading(input.direction) else {
+            return Err(FunctionError::new("NoWayBack", "the stage ran no commit before this one"));
+        };
+        let log = log
+            .for_commit(&commit)
+            .with("step", "apply-stack")
+            .with("stage", record.stage.as_str())
+            .with("promotion_id", record.promotion_id.as_str())
+            .with("direction", direction_word(input.direction));
+
+        let stage = stage_config(&self.config, record.role_arn.as_deref()).await;
+        // A role can be lent inside of its own account only.
+        let own_role = self.settings.stack_role_arn.as_deref().filter(|_| record.role_arn.is_none());
+        let work = StackWork {
+            cloudformation: aws_sdk_cloudformation::Client::new(&stage),
+            s3: s3_client(&stage),
+            sts: aws_sdk_sts::Client::new(&stage),
+            region: stage.region().map(ToString::to_string).unwrap_or_default(),
+            s3_endpoint: self.settings.s3_endpoint.as_deref(),
+            artefacts: &buckets.artefacts,
+            stack_role_arn: record.stack_role_arn.as_deref().or(own_role),
+            commit: &commit,
+            functions: &plan.functions,
+            change_set_name: change_set_name(record.promotion_id.as_str(), input.direction),
+            log: &log,
+        };
+        let (mut progress, mut wait_seconds) = (Vec::new(), WAIT_SECONDS);
+        for stack in &plan.stacks {
+            let name = stack.stack_name.as_str();
+            let before = input.progress.iter().find(|report| report.subject == name).cloned();
+            let mut report = before.unwrap_or_else(|| Report::begun(name, wall_clock()));
+            if report.ended_at.is_none() {
+                match work.advance(stack, &mut report).await {
+                    Ok(()) => {}
+                    Err(Stop::Later(why)) => {
+                        log.warn("stack has to wait", json!({"stack_name": name, "detail": why}));
+                        report.detail = why;
+                        wait_seconds = WAIT_SECONDS_WHEN_TOLD;
+                    }
+                    Err(Stop::Failed(why)) => report = report.ended(ReportStatus::Failed, why, wall_clock()),
+                    Err(Stop::Error(error)) => return Err(error),
+                }
+                tell(&log, &report);
+            }
+            let goes_on = matches!(report.status, ReportStatus::Applied | ReportStatus::Unchanged);
+            progress.push(report);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(StepAnswer::of(progress, plan.stacks.len(), wait_seconds))
+    }
+}
+
+/// Tells of a stack that has ended.
+fn tell(log: &Logger, report: &Report) {
+    let fields = json!({"stack_name": report.subject, "outcome": report.status, "detail": report.detail,
+        "facts": report.facts});
+    match report.status {
+        ReportStatus::InProgress => {}
+        ReportStatus::Failed => log.error("stack failed", fields),
+        _ => log.info("stack is as planned", fields),
+    }
+}
+
+fn direction_word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Back => "back",
+    }
+}
+
+/// The name of a promotion's change set: always the same, so that a step that is killed finds it again.
+fn change_set_name(promotion_id: &str, direction: Direction) -> String {
+    format!("gatekeeper-{}-{}", promotion_id.to_lowercase(), direction_word(direction))
+}
+
+#[cfg(test)]
+mod tests;

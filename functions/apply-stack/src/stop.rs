@@ -11,8 +11,8 @@ use gatekeeper::{aws::lambda::FunctionError, telemetry::chain};
 /// Why a stack can't be gone on with now.
 #[derive(Debug)]
 pub enum Stop {
-    /// AWS asks to be asked less often: look again later.
-    Throttled,
+    /// Not now, for this reason: AWS asks to be asked less often, or something else is at work.
+    Later(String),
     /// It can't be done, and trying again will not help.
     Failed(String),
     /// We could not look or act: Step Functions tries again.
@@ -40,7 +40,7 @@ impl Stop {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         if code(error).is_some_and(|code| THROTTLED.contains(&code)) || status == Some(429) {
-            return Self::Throttled;
+            return Self::Later(format!("aws asks for fewer calls: {call} was throttled"));
         }
         Self::Error(FunctionError::new(error_type, format!("{call} failed: {}", chain(error))))
     }

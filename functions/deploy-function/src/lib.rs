@@ -1,1 +1,176 @@
-//! x
+//! Puts a plan's bundles into the stage's functions: looks at what is live, updates what differs from the pinned
+//! version, waits, proves `CodeSha256` and publishes an immutable version that names the commit.
+//!
+//! Killed anywhere and started again it ends the same: every turn starts with a look.
+
+mod function;
+pub mod next;
+pub mod pacer;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use futures_util::{StreamExt as _, stream};
+use gatekeeper::{
+    aws::{
+        lambda::{FunctionError, Invocation},
+        stack_functions,
+        stage_account::stage_config,
+    },
+    promotion::{
+        plan::PlannedFunction,
+        record::PromotionRecord,
+        step::{Report, ReportStatus, StepAnswer, StepInput},
+    },
+    store::Store,
+    telemetry::{Clock, Logger, chain},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    function::{Deployer, Ended},
+    pacer::Pacers,
+};
+
+/// Functions that are worked on at once; the pacers bound the calls.
+const FUNCTIONS_IN_FLIGHT: usize = 32;
+/// So long before the invocation's end it answers with what it has; the function needs a longer timeout than that.
+const BEFORE_THE_END: Duration = Duration::from_secs(30);
+/// `UpdateFunctionCode` answers when Lambda has fetched the ZIP, which takes it seconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// When to be asked again: at once, for it waits by itself.
+const WAIT_SECONDS: u64 = 1;
+
+/// The step and what it needs.
+#[derive(Debug)]
+pub struct Step<S> {
+    /// Where the promotions' records are.
+    pub records: S,
+    /// The configuration of the gatekeeper's own account.
+    pub config: SdkConfig,
+    /// Where Lambda fetches the bundles from.
+    pub artefact_bucket: String,
+    /// The pace of the calls; kept from one invocation to the next.
+    pub pacers: Pacers,
+    /// The present.
+    pub clock: Clock,
+}
+
+/// A function of the plan, its name in the stage, and its report.
+struct Task<'a> {
+    planned: &'a PlannedFunction,
+    name: String,
+    report: Report,
+}
+
+impl<S: Store> Step<S> {
+    /// Does the step, as far as the invocation's time allows.
+    ///
+    /// # Errors
+    /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
+    /// at, and it may be asked again.
+    pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+        let input: StepInput =
+            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
+        let record = PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
+        let Some((commit, plan)) = record.heading(input.direction) else {
+            return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
+        };
+        let log = invocation
+            .log
+            .for_commit(&commit)
+            .with("promotion_id", record.promotion_id.as_str())
+            .with("stage", record.stage.as_str())
+            .with("step", "deploy-function");
+        let left = invocation.deadline.duration_since((self.clock)()).unsigned_abs();
+        let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
+
+        let before = |planned: &PlannedFunction| input.progress.iter().find(|it| it.subject == planned.function.as_str());
+        let through = |planned: &PlannedFunction| {
+            before(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
+        };
+        let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
+        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
+        let names = stack_functions::find(&stack_functions::looking_client(&config), &missing).await;
+        let mut names = names.map_err(|error| failed(&error))?;
+
+        let (mut tasks, mut reports) = (Vec::new(), Vec::new());
+        for planned in missing {
+            let begun = || Report::begun(planned.function.as_str(), (self.clock)());
+            let report = before(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
+            match names.remove(&planned.function) {
+                Some(Ok(name)) => tasks.push(Task { planned, name, report }),
+                Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason)),
+                None => reports.push(self.failed(&log, planned, report, "it was not looked for".to_owned())),
+            }
+        }
+        // What can't be whole isn't begun.
+        if reports.is_empty() {
+            let description = commit.to_string();
+            let stopped = AtomicBool::new(false);
+            let deployer = Deployer {
+                lambda: &lambda_client(&config),
+                pacers: &self.pacers,
+                artefact_bucket: &self.artefact_bucket,
+                description: &description,
+                stopped: &stopped,
+                log: &log,
+            };
+            let deployed = tasks.into_iter().map(|task| self.deploy(deployer, task, stop));
+            reports = stream::iter(deployed).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
+        }
+
+        let reported = |planned: &PlannedFunction| {
+            reports.iter().find(|it| it.subject == planned.function.as_str()).or_else(|| through(planned)).cloned()
+        };
+        let progress = plan.functions.iter().filter_map(reported).collect();
+        let answer = StepAnswer::of(progress, plan.functions.len(), WAIT_SECONDS);
+        log.info("functions looked at", json!({"outcome": answer.status, "functions": plan.functions.len()}));
+        Ok(answer)
+    }
+
+    /// Brings one function to its bundle, unless another one has failed before it begins.
+    async fn deploy(&self, deployer: Deployer<'_>, task: Task<'_>, stop: Instant) -> Option<Report> {
+        let Task { planned, name, mut report } = task;
+        if deployer.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let log = deployer.log.with("module", planned.module.as_str()).with("function", planned.function.as_str());
+        let deployer = Deployer { log: &log, ..deployer };
+        match timeout_at(stop, deployer.deploy(planned, &name, &mut report)).await {
+            Err(_) => Some(report),
+            Ok(Ended::NotBegun) => None,
+            Ok(Ended::Deployed(status, detail)) => {
+                let report = report.ended(status, detail, (self.clock)());
+                log.info("function deployed", json!({"outcome": status, "facts": report.facts}));
+                Some(report)
+            }
+            Ok(Ended::Failed(reason)) => {
+                deployer.stopped.store(true, Ordering::Relaxed);
+                Some(self.failed(&log, planned, report, reason))
+            }
+        }
+    }
+
+    fn failed(&self, log: &Logger, planned: &PlannedFunction, report: Report, reason: String) -> Report {
+        let fields = json!({"function": planned.function, "module": planned.module, "reason": reason});
+        log.error("function could not be deployed", fields);
+        report.ended(ReportStatus::Failed, reason, (self.clock)())
+    }
+}
+
+/// A client that makes each call once: a retry would go past the pacer, and would not look before it acts.
+fn lambda_client(config: &SdkConfig) -> aws_sdk_lambda::Client {
+    let config = aws_sdk_lambda::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
+        .build();
+    aws_sdk_lambda::Client::from_conf(config)
+}

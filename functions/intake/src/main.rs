@@ -2,6 +2,8 @@
 //!
 //! It looks at the commit that the object belongs to, validates, judges, writes the verdict and makes the tags agree.
 
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
 use gatekeeper::aws::gate_function;
 
 #[tokio::main(flavor = "current_thread")]

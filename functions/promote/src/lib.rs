@@ -209,7 +209,7 @@ fn precondition_of(lock: Option<&Stored<Lock>>) -> Precondition {
 }
 
 fn new_promotion_id() -> anyhow::Result<PromotionId> {
-    ulid::Ulid::new().to_string().parse().context("a ULID is a promotion id")
+    ulid::Ulid::generate().to_string().parse().context("a ULID is a promotion id")
 }
 
 /// The ARN that an execution of this name will have (Step Functions API reference, `StartExecution`).
@@ -304,6 +304,25 @@ mod tests {
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
         };
-        insta::assert_json_snapshot!(answer, @"");
+        insta::assert_json_snapshot!(answer, @r#"
+        {
+          "status": "refused",
+          "promotion_id": null,
+          "execution_arn": null,
+          "reasons": [
+            {
+              "code": "not-built",
+              "message": "the commit is `registered`",
+              "subject": "bank-payments@3f1c"
+            }
+          ],
+          "plan": {
+            "stacks": [],
+            "functions": [],
+            "migrations": [],
+            "smoke": []
+          }
+        }
+        "#);
     }
 }

@@ -1,5 +1,7 @@
 //! `promote`: the manual event (CONTRACT §5). It verifies, plans, takes the lock and starts the state machine.
 
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
 use std::sync::Arc;
 
 use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, lambda};

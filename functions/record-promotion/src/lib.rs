@@ -37,12 +37,12 @@ pub struct RecordInput {
     pub promotion: PromotionRef,
     /// Which of its plans was applied.
     pub direction: Direction,
-    /// What `apply-stack` answered.
-    pub stacks: Option<StepAnswer>,
-    /// What `deploy-function` answered.
-    pub functions: Option<StepAnswer>,
-    /// What `smoke-test` answered.
-    pub smoke: Option<StepAnswer>,
+    /// What `apply-stack` answered last; in progress without reports where it was never asked.
+    pub stacks: StepAnswer,
+    /// What `deploy-function` answered last; in progress without reports where it was never asked.
+    pub functions: StepAnswer,
+    /// What `smoke-test` answered last; in progress without reports where it was never asked.
+    pub smoke: StepAnswer,
     /// What Step Functions caught, where a step failed without an answer.
     pub error: Option<Caught>,
 }
@@ -158,20 +158,14 @@ pub async fn record_outcome(
 }
 
 /// The steps in their order with what they answered.
-fn answers(input: &RecordInput) -> [(&'static str, Option<&StepAnswer>); 3] {
-    [
-        ("apply-stack", input.stacks.as_ref()),
-        ("deploy-function", input.functions.as_ref()),
-        ("smoke-test", input.smoke.as_ref()),
-    ]
+fn answers(input: &RecordInput) -> [(&'static str, &StepAnswer); 3] {
+    [("apply-stack", &input.stacks), ("deploy-function", &input.functions), ("smoke-test", &input.smoke)]
 }
 
 /// Why the steps failed, in one line; none where all are done.
 fn failure(input: &RecordInput) -> Option<String> {
-    let (step, answer) = answers(input).into_iter().find(|(_, answer)| {
-        answer.is_none_or(|answer| answer.status != StepStatus::Done)
-    })?;
-    let failed = answer.iter().flat_map(|answer| &answer.progress).filter(|it| it.status == ReportStatus::Failed);
+    let (step, answer) = answers(input).into_iter().find(|(_, answer)| answer.status != StepStatus::Done)?;
+    let failed = answer.progress.iter().filter(|it| it.status == ReportStatus::Failed);
     let mut reasons: Vec<_> = failed.map(|report| format!("`{}`: {}", report.subject, report.detail)).collect();
     if let Some(caught) = &input.error {
         reasons.push(format!("{}: {}", caught.error, caught.cause));
@@ -183,15 +177,11 @@ fn step_records(input: &RecordInput) -> Vec<StepRecord> {
     let mut caught = input.error.as_ref().map(|it| format!("{}: {}", it.error, it.cause));
     let mut steps = Vec::new();
     for (step, answer) in answers(input) {
-        let done = answer.is_some_and(|answer| answer.status == StepStatus::Done);
+        let done = answer.status == StepStatus::Done;
         let error = if done { None } else { caught.take() };
-        if answer.is_some() || error.is_some() {
-            steps.push(StepRecord {
-                step: step.to_owned(),
-                direction: input.direction,
-                reports: answer.map(|answer| answer.progress.clone()).unwrap_or_default(),
-                error,
-            });
+        if done || error.is_some() || !answer.progress.is_empty() {
+            let reports = answer.progress.clone();
+            steps.push(StepRecord { step: step.to_owned(), direction: input.direction, reports, error });
         }
     }
     steps

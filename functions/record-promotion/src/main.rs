@@ -1,5 +1,7 @@
 //! `record-promotion`: the last step of a promotion, and after a failure the one that decides on the way back.
 
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
 use std::sync::Arc;
 
 use gatekeeper::aws::{self, Buckets, Settings, lambda};

@@ -3,6 +3,8 @@
 //! It looks at the commit that the object belongs to and sets back what the gate doesn't agree with; a `false` that
 //! somebody else put on the manifest of a Built commit takes the commit back.
 
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
 use gatekeeper::aws::gate_function;
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,7 +4,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Gate;
-use crate::{event::Batch, store::Store, telemetry};
+use crate::{
+    event::{Batch, Event, InvalidEvent},
+    store::Store,
+    store_key::{ArtefactKey, OutsideLayout},
+    telemetry::{self, Logger},
+};
 
 /// What Lambda gets back for a batch from a queue (Lambda developer guide, "Reporting batch item failures"): the
 /// messages that must come again. Empty for every other source.
@@ -58,15 +63,24 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }
     }
 
+    fn log_of(&self, event: &Event) -> Logger {
+        match ArtefactKey::parse(&event.key) {
+            Ok(ArtefactKey { commit, .. }) | Err(OutsideLayout { commit: Some(commit), .. }) => {
+                self.log.for_commit(&commit)
+            }
+            Err(_) => self.log.clone(),
+        }
+    }
+
     async fn settle_record(
         &self,
-        events: &Result<Vec<crate::event::Event>, crate::event::InvalidEvent>,
+        events: &Result<Vec<Event>, InvalidEvent>,
     ) -> Result<(), String> {
         let events = events.as_ref().map_err(|error| telemetry::chain(error))?;
         let mut errors = Vec::new();
         for event in events {
             match self.settle(event).await {
-                Ok(settled) => self.log.info(
+                Ok(settled) => self.log_of(event).info(
                     "event settled",
                     json!({
                         "key": event.key, "version_id": event.version_id,

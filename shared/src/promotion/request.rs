@@ -163,7 +163,15 @@ mod tests {
     fn every_wrong_field_is_named() {
         let wrong = json!({"repo": "Bank", "commit_sha": "main", "stage": 7, "reason": " ", "dry_run": "no", "dryRun": true});
         let message = PromotionRequest::parse(&wrong).unwrap_err().to_string().replace("; ", "\n");
-        insta::assert_snapshot!(message, @"");
+        insta::assert_snapshot!(message, @"
+        `dryRun`: unknown field
+        `dry_run`: not `true` or `false`
+        `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit
+        `stage`: not a string
+        `commit_sha`: `main` is not a valid commit sha: 40 or 64 lowercase hexadecimal digits
+        `requested_by`: missing
+        `reason`: empty
+        ");
         assert!(PromotionRequest::parse(&json!([])).is_err());
     }
 }

@@ -1,0 +1,84 @@
+# The commands of this project (CONTRACT §1). `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FUNCTIONS := intake tag-guard promote apply-stack deploy-function smoke-test record-promotion
+PYTHON := .local/venv/bin/python
+LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
+EXAMPLE := examples/payments-service
+
+.PHONY: help
+help: ## lists the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+.PHONY: demo
+demo: functions example ## the main job on the local AWS, from nothing, in a minute
+	@$(PYTHON) demo/demo.py
+
+.PHONY: test
+test: lint test-rust test-local test-e2e ## every test, with all the set-up they need
+
+.PHONY: up
+up: functions ## starts the local AWS with the gatekeeper deployed; see .local/outputs.json
+	@$(LOCAL) up
+
+.PHONY: down
+down: tools ## stops what `make up` started
+	@$(LOCAL) down
+
+.PHONY: bench
+bench: tools ## the benchmarks: prints a table and writes target/bench.json
+	@benches/run.sh
+
+.PHONY: deploy
+deploy: ## deploys into the AWS account of your credentials; `infra/deploy.sh --help` tells how
+	@infra/deploy.sh $(ARGS)
+
+.PHONY: fmt
+fmt: ## formats the Rust code
+	cargo fmt --all
+
+.PHONY: schema
+schema: ## writes the manifest's JSON Schema
+	cargo run --quiet --package gatekeeper-cli -- schema > shared/build-manifest.schema.json
+
+# --- what the commands above are made of ---
+
+.PHONY: tools
+tools:
+	@infra/local/setup.sh
+
+.PHONY: functions
+functions: tools
+	@command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
+	cargo build --quiet --locked --workspace --bins
+	@infra/local/layout_functions.sh target/debug $(FUNCTIONS)
+
+.PHONY: example
+example: $(EXAMPLE)/node_modules/.package-lock.json
+
+$(EXAMPLE)/node_modules/.package-lock.json: $(EXAMPLE)/package-lock.json
+	@command -v npm >/dev/null || { echo 'error: `npm` is missing: install Node.js 20 or newer' >&2; exit 1; }
+	cd $(EXAMPLE) && npm ci --silent
+
+.PHONY: lint
+lint: tools
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets --all-features -- --deny warnings
+	@infra/check_core_is_pure.sh
+	@infra/check_licences.sh
+	.local/venv/bin/cfn-lint infra/template.yaml
+
+.PHONY: test-rust
+test-rust:
+	cargo test --quiet --locked --workspace --exclude e2e
+
+.PHONY: test-local
+test-local: tools
+	cd infra/local && ../../$(PYTHON) -m unittest --quiet test_launcher
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template
+
+.PHONY: test-e2e
+test-e2e: functions example
+	cargo test --quiet --locked --package e2e

@@ -1,0 +1,228 @@
+//! Who calls, and where the gatekeeper is installed: credentials, region and endpoint as the AWS CLI takes them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::{
+    config::Credentials,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use gatekeeper::{
+    aws::{TlsRoots, config_loader, s3_client},
+    store::s3::S3Store,
+    telemetry,
+};
+use tokio::sync::OnceCell;
+
+use crate::exit::Misuse;
+
+/// How AWS is reached, and where the gatekeeper is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AwsArgs {
+    /// The AWS profile
+    #[arg(long, value_name = "NAME", help_heading = "AWS")]
+    profile: Option<String>,
+    /// The AWS region
+    #[arg(long, value_name = "REGION", help_heading = "AWS")]
+    region: Option<String>,
+    /// Another endpoint than AWS's own
+    #[arg(long, value_name = "URL", help_heading = "AWS")]
+    endpoint_url: Option<String>,
+
+    /// The gatekeeper's CloudFormation stack, whose outputs name its buckets and functions
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "GATEKEEPER_STACK",
+        hide_env_values = true,
+        default_value = "artefact-gatekeeper",
+        help_heading = "Gatekeeper"
+    )]
+    gatekeeper_stack: String,
+    /// A JSON file with those outputs, taken instead of asking CloudFormation; where it holds `Endpoint`, `Region`,
+    /// `AccessKeyId` and `SecretAccessKey`, these are used too
+    #[arg(long, value_name = "FILE", env = "GATEKEEPER_OUTPUTS", hide_env_values = true, help_heading = "Gatekeeper")]
+    outputs: Option<PathBuf>,
+    /// The promote function's name or ARN
+    #[arg(
+        long = "function",
+        value_name = "NAME",
+        env = "GATEKEEPER_PROMOTE_FUNCTION",
+        hide_env_values = true,
+        help_heading = "Gatekeeper"
+    )]
+    promote_function: Option<String>,
+    /// The artefact bucket
+    #[arg(
+        long,
+        value_name = "BUCKET",
+        env = "GATEKEEPER_ARTEFACT_BUCKET",
+        hide_env_values = true,
+        help_heading = "Gatekeeper"
+    )]
+    artefact_bucket: Option<String>,
+    /// The records bucket
+    #[arg(
+        long,
+        value_name = "BUCKET",
+        env = "GATEKEEPER_RECORDS_BUCKET",
+        hide_env_values = true,
+        help_heading = "Gatekeeper"
+    )]
+    records_bucket: Option<String>,
+}
+
+/// A part of the installation, called as the stack's output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    PromoteFunction,
+    ArtefactBucket,
+    RecordsBucket,
+}
+
+impl Part {
+    fn output(self) -> &'static str {
+        match self {
+            Self::PromoteFunction => "PromoteFunction",
+            Self::ArtefactBucket => "ArtefactBucket",
+            Self::RecordsBucket => "RecordsBucket",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::PromoteFunction => "--function",
+            Self::ArtefactBucket => "--artefact-bucket",
+            Self::RecordsBucket => "--records-bucket",
+        }
+    }
+
+    fn given(self, args: &AwsArgs) -> Option<&String> {
+        match self {
+            Self::PromoteFunction => args.promote_function.as_ref(),
+            Self::ArtefactBucket => args.artefact_bucket.as_ref(),
+            Self::RecordsBucket => args.records_bucket.as_ref(),
+        }
+    }
+}
+
+impl AwsArgs {
+    /// Whether a part is named by its own flag or variable.
+    pub(crate) fn names(&self, part: Part) -> bool {
+        part.given(self).is_some()
+    }
+}
+
+/// An outputs file: only texts matter, whatever else it holds.
+type Outputs = BTreeMap<String, serde_json::Value>;
+
+/// AWS, as the caller reaches it.
+pub(crate) struct Aws<'a> {
+    args: &'a AwsArgs,
+    /// What every client is made from.
+    pub(crate) config: SdkConfig,
+    file: Option<Outputs>,
+    stack: OnceCell<BTreeMap<String, String>>,
+}
+
+impl<'a> Aws<'a> {
+    /// Reads the configuration. Flags win over the outputs file, the file over the environment; keys in the
+    /// environment win over the file's, because they say who calls.
+    pub(crate) async fn connect(args: &'a AwsArgs) -> anyhow::Result<Self> {
+        let file = args.outputs.as_deref().map(read_outputs).transpose()?;
+        let in_file = |name: &str| file.as_ref().and_then(|outputs| outputs.get(name)?.as_str().map(str::to_owned));
+
+        let mut loader = config_loader(TlsRoots::Native);
+        if let Some(region) = args.region.clone().or_else(|| in_file("Region")) {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(endpoint) = args.endpoint_url.clone().or_else(|| in_file("Endpoint")) {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(profile) = &args.profile {
+            loader = loader.profile_name(profile);
+        } else if let (None, Some(id), Some(secret)) =
+            (std::env::var_os("AWS_ACCESS_KEY_ID"), in_file("AccessKeyId"), in_file("SecretAccessKey"))
+        {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "outputs file"));
+        }
+        Ok(Self { args, config: loader.load().await, file, stack: OnceCell::new() })
+    }
+
+    /// The name of a part of the installation: from its flag, the outputs file or the stack's outputs.
+    pub(crate) async fn part(&self, part: Part) -> anyhow::Result<String> {
+        if let Some(given) = part.given(self.args) {
+            return Ok(given.clone());
+        }
+        let (name, flag) = (part.output(), part.flag());
+        if let (Some(outputs), Some(path)) = (&self.file, &self.args.outputs) {
+            let value = outputs.get(name).and_then(serde_json::Value::as_str);
+            let missing = || Misuse(format!("`{}` does not name `{name}`; add it, or pass `{flag}`", path.display()));
+            return Ok(value.ok_or_else(missing)?.to_owned());
+        }
+        let stack = &self.args.gatekeeper_stack;
+        let outputs = self.stack.get_or_try_init(|| self.stack_outputs()).await.with_context(|| {
+            format!("the outputs of stack `{stack}` could not be read; pass `--outputs`, `{flag}` or `--gatekeeper-stack`")
+        })?;
+        let value = outputs.get(name).cloned();
+        value.ok_or_else(|| anyhow!("stack `{stack}` has no output `{name}`; is it the gatekeeper's? else pass `{flag}`"))
+    }
+
+    async fn stack_outputs(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let answer = client.describe_stacks().stack_name(&self.args.gatekeeper_stack).send().await;
+        let answer = called("DescribeStacks", answer)?;
+        let outputs = answer.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
+        Ok(outputs.filter_map(|it| Some((it.output_key()?.to_owned(), it.output_value()?.to_owned()))).collect())
+    }
+
+    /// The records bucket.
+    pub(crate) async fn records(&self) -> anyhow::Result<S3Store> {
+        Ok(self.bucket(&self.part(Part::RecordsBucket).await?))
+    }
+
+    /// The artefact bucket.
+    pub(crate) async fn artefacts(&self) -> anyhow::Result<S3Store> {
+        Ok(self.bucket(&self.part(Part::ArtefactBucket).await?))
+    }
+
+    /// A bucket by its name.
+    pub(crate) fn bucket(&self, name: &str) -> S3Store {
+        S3Store::new(s3_client(&self.config), name)
+    }
+
+    /// Who calls, as AWS knows them.
+    pub(crate) async fn caller(&self) -> anyhow::Result<String> {
+        let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        let answer = called("GetCallerIdentity", answer)?;
+        answer.arn().map(str::to_owned).context("AWS did not say who calls")
+    }
+}
+
+fn read_outputs(path: &Path) -> anyhow::Result<Outputs> {
+    let misuse = |error: &dyn fmt::Display| Misuse(format!("the outputs file `{}` is not usable: {error}", path.display()));
+    let text = std::fs::read(path).map_err(|error| misuse(&error))?;
+    Ok(serde_json::from_slice(&text).map_err(|error| misuse(&error))?)
+}
+
+/// What a call answered; an error in the words of the service, where it has any.
+pub(crate) fn called<T, E>(operation: &str, answer: Result<T, SdkError<E>>) -> anyhow::Result<T>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    answer.map_err(|error| {
+        let said = error.as_service_error().map(|it| (it.code(), it.message()));
+        match said {
+            Some((Some(code), message)) => {
+                let colon = if message.is_some() { ": " } else { "" };
+                anyhow!("{operation} failed: {code}{colon}{}", message.unwrap_or_default())
+            }
+            _ => anyhow!("{operation} failed: {}", telemetry::chain(&error)),
+        }
+    })
+}

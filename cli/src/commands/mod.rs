@@ -1,0 +1,8 @@
+//! One file a subcommand.
+
+pub(crate) mod check;
+pub(crate) mod promote;
+pub(crate) mod revoke;
+pub(crate) mod rollback;
+pub(crate) mod schema;
+pub(crate) mod status;

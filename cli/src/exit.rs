@@ -1,0 +1,57 @@
+//! What a command comes to, as a number (CONTRACT §9).
+
+use std::fmt;
+
+/// What a command found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Yes, or done.
+    Yes,
+    /// The gate said no, or a promotion did not succeed.
+    No,
+}
+
+impl Answer {
+    /// Yes where it is so.
+    pub(crate) fn yes_if(so: bool) -> Self {
+        if so { Self::Yes } else { Self::No }
+    }
+}
+
+/// An error of whoever called: arguments that don't fit, a folder that can't be read.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// The process's exit code.
+pub(crate) fn code(result: &anyhow::Result<Answer>) -> u8 {
+    match result {
+        Ok(Answer::Yes) => 0,
+        Ok(Answer::No) => 1,
+        Err(error) if error.chain().any(|cause| cause.is::<Misuse>()) => 2,
+        Err(_) => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_code() {
+        assert_eq!(code(&Ok(Answer::Yes)), 0);
+        assert_eq!(code(&Ok(Answer::No)), 1);
+        assert_eq!(code(&Err(Misuse("no such folder".to_owned()).into())), 2);
+        assert_eq!(code(&Err(Misuse("no such folder".to_owned()).into()).context("behind something else")), 2);
+        assert_eq!(code(&Err(anyhow!("connection refused"))), 3);
+    }
+}

@@ -1,0 +1,261 @@
+//! A build folder as if it were a commit's folder in the bucket: read only, one version of everything, no tags.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use gatekeeper::{
+    ids::Commit,
+    store::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written},
+};
+
+/// The version that every file of a folder is.
+const VERSION: &str = "local";
+
+/// How much of a file is in memory at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// A folder that holds what would lie in a commit's folder of the bucket.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+    prefix: String,
+}
+
+impl Folder {
+    /// The folder at `root`, as `commit`'s.
+    ///
+    /// # Errors
+    /// Where there is no such folder.
+    pub(crate) fn open(root: &Path, commit: &Commit) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        if root.is_dir() {
+            Ok(Self { root, prefix: commit.prefix() })
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+    }
+
+    /// The file behind a key; none where there is none, or where it lies outside of the folder.
+    fn file(&self, key: &str) -> io::Result<Option<PathBuf>> {
+        let Some(path) = key.strip_prefix(&self.prefix) else { return Ok(None) };
+        match self.root.join(path).canonicalize() {
+            Ok(file) if !file.starts_with(&self.root) => Err(leaves(path)),
+            Ok(file) if file.is_file() => Ok(Some(file)),
+            Ok(_) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn failed(&self, operation: &'static str, key: &str, source: io::Error) -> StoreError {
+        StoreError {
+            operation,
+            bucket: self.root.display().to_string(),
+            key: key.strip_prefix(&self.prefix).unwrap_or(key).to_owned(),
+            source: source.into(),
+        }
+    }
+
+    fn read_only(&self, operation: &'static str, key: &str) -> StoreError {
+        self.failed(operation, key, io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    /// Every file under the folder, links to files within it among them.
+    fn walk(&self, folder: &Path, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
+        let shown = folder.strip_prefix(&self.root).unwrap_or(folder).display().to_string();
+        let failed = |error| self.failed("listing", &shown, error);
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else {
+                let error = io::Error::new(io::ErrorKind::InvalidFilename, "a file's name is not UTF-8");
+                return Err(self.failed("listing", &path.display().to_string(), error));
+            };
+            let name = name.replace(std::path::MAIN_SEPARATOR, "/");
+            let failed = |error| self.failed("listing", &name, error);
+            let kind = fs::symlink_metadata(&path).map_err(failed)?.file_type();
+            if kind.is_dir() {
+                self.walk(&path, listed)?;
+                continue;
+            }
+            let target = path.canonicalize().map_err(failed)?;
+            let metadata = target.metadata().map_err(failed)?;
+            if !target.starts_with(&self.root) {
+                return Err(failed(leaves(&name)));
+            }
+            if !metadata.is_file() {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a folder of its own");
+                return Err(failed(error));
+            }
+            listed.push(Listed {
+                key: format!("{}{name}", self.prefix),
+                version_id: VERSION.to_owned(),
+                size: metadata.len(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn leaves(path: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("`{path}` is a link that leaves the folder"))
+}
+
+impl Store for Folder {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = Vec::new();
+        self.walk(&self.root, &mut listed)?;
+        listed.retain(|file| file.key.starts_with(prefix));
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(listed)
+    }
+
+    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
+        let failed = |error| self.failed("looking at", key, error);
+        let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
+        let size = file.metadata().map_err(failed)?.len();
+        // As after an upload in parts: whoever wants the digest streams the bytes.
+        Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: None }))
+    }
+
+    async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
+        let failed = |error| self.failed("reading", key, error);
+        let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        File::open(file).and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes)).map_err(failed)?;
+        if bytes.len() as u64 > max_bytes {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {max_bytes} bytes"));
+            return Err(failed(error));
+        }
+        Ok(Some(Body { bytes, version_id: VERSION.to_owned(), etag: VERSION.to_owned() }))
+    }
+
+    async fn stream(
+        &self,
+        key: &str,
+        version_id: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<bool, StoreError> {
+        let failed = |error| self.failed("reading", key, error);
+        let file = self.file(key).map_err(failed)?.filter(|_| is_local(Some(version_id)));
+        let Some(file) = file else { return Ok(false) };
+        let mut file = File::open(file).map_err(failed)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = match file.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map_err(failed)?,
+            };
+            match piece.get(..read) {
+                None | Some([]) => return Ok(true),
+                Some(bytes) => sink(bytes).map_err(failed)?,
+            }
+        }
+    }
+
+    async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
+        Ok(self.head(key, Some(version_id)).await?.map(|_| Tags::new()))
+    }
+
+    async fn put_tags(&self, key: &str, _version_id: &str, _tags: &Tags) -> Result<bool, StoreError> {
+        Err(self.read_only("tagging", key))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        _bytes: &[u8],
+        _content_type: &str,
+        _precondition: &Precondition,
+    ) -> Result<Written, StoreError> {
+        Err(self.read_only("writing", key))
+    }
+}
+
+fn is_local(version_id: Option<&str>) -> bool {
+    version_id.is_none_or(|version| version == VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit() -> Commit {
+        let sha = "3f1c9a0b5d7e2468ace013579bdf02468ace1357".parse().unwrap();
+        Commit { repo: "bank-payments".parse().unwrap(), sha }
+    }
+
+    fn key(path: &str) -> String {
+        format!("{}{path}", commit().prefix())
+    }
+
+    fn folder(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Folder) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, bytes) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let folder = Folder::open(root.path(), &commit()).unwrap();
+        (root, folder)
+    }
+
+    #[tokio::test]
+    async fn files_are_objects_of_the_commit() {
+        let (_root, folder) = folder(&[("reports/unit.xml", b"<x/>"), ("build-manifest.json", b"{}")]);
+        let keys: Vec<_> = folder.list(&commit().prefix()).await.unwrap().into_iter().map(|it| it.key).collect();
+        assert_eq!(keys, [key("build-manifest.json"), key("reports/unit.xml")]);
+        let body = folder.get(&key("reports/unit.xml"), Some("local"), 4).await.unwrap().unwrap();
+        assert_eq!(body.bytes, b"<x/>");
+        assert!(folder.get(&key("reports/unit.xml"), None, 3).await.is_err(), "larger than allowed");
+        assert_eq!(folder.get(&key("reports/unit.xml"), Some("v1"), 4).await.unwrap(), None);
+        assert_eq!(folder.head(&key("reports/none.xml"), None).await.unwrap(), None);
+        assert_eq!(folder.head(&key("reports"), None).await.unwrap(), None, "a folder is no object");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_streamed_whole_in_pieces() {
+        let bytes = vec![7; PIECE_BYTES * 2 + 1];
+        let (_root, folder) = folder(&[("reports/large.xml", &bytes)]);
+        let (mut total, mut largest) = (0, 0);
+        let mut sink = |piece: &[u8]| {
+            total += piece.len();
+            largest = largest.max(piece.len());
+            Ok(())
+        };
+        assert!(folder.stream(&key("reports/large.xml"), "local", &mut sink).await.unwrap());
+        assert_eq!((total, largest), (bytes.len(), PIECE_BYTES));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written() {
+        let (_root, folder) = folder(&[("build-manifest.json", b"{}")]);
+        let manifest = key("build-manifest.json");
+        assert!(folder.put_tags(&manifest, "local", &Tags::new()).await.is_err());
+        assert!(folder.put(&manifest, b"", "text/plain", &Precondition::Absent).await.is_err());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_inside_are_followed_and_those_that_leave_are_refused() {
+        use std::os::unix::fs::symlink;
+
+        let (root, folder) = folder(&[("reports/unit.xml", b"<x/>")]);
+        symlink("unit.xml", root.path().join("reports/latest.xml")).unwrap();
+        assert_eq!(folder.list(&commit().prefix()).await.unwrap().len(), 2);
+
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), b"s").unwrap();
+        symlink(outside.path().join("secret"), root.path().join("reports/secret.xml")).unwrap();
+        for error in [
+            folder.list(&commit().prefix()).await.unwrap_err(),
+            folder.get(&key("reports/secret.xml"), None, 9).await.unwrap_err(),
+            folder.get(&key("../../../../etc/passwd"), None, 9).await.unwrap_err(),
+        ] {
+            let source = error.source.to_string();
+            assert!(source.ends_with("is a link that leaves the folder"), "{source}");
+        }
+    }
+}

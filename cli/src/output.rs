@@ -1,0 +1,157 @@
+//! The one owner of standard output and standard error: results there, progress and trouble here.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use anyhow::Context as _;
+use clap::builder::styling::{AnsiColor, Style};
+use gatekeeper::telemetry;
+use serde::Serialize;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const OPEN: Style = AnsiColor::Yellow.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+/// Text in `style`; colours are taken out again where nobody sees them (not a terminal, `NO_COLOR`).
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// What is as it should be.
+pub(crate) fn good(text: &str) -> String {
+    styled(GOOD, text)
+}
+
+/// What is wrong.
+pub(crate) fn bad(text: &str) -> String {
+    styled(BAD, text)
+}
+
+/// What is not decided yet.
+pub(crate) fn open(text: &str) -> String {
+    styled(OPEN, text)
+}
+
+/// What is only needed at a second look.
+pub(crate) fn faint(text: &str) -> String {
+    styled(FAINT, text)
+}
+
+/// Where results, progress and trouble are written.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+    stdout: anstream::Stdout,
+    stderr: anstream::Stderr,
+    is_live: bool,
+}
+
+impl Output {
+    /// Writes results to standard output.
+    pub(crate) fn to_stdout(format: Format) -> Self {
+        Self {
+            format,
+            stdout: anstream::stdout(),
+            stderr: anstream::stderr(),
+            is_live: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Writes the result of the command, once: `document` as JSON or `text` for people.
+    pub(crate) fn result(&mut self, document: &impl Serialize, text: &str) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Text => text.trim_end().to_owned(),
+            Format::Json => serde_json::to_string_pretty(document)?,
+        };
+        match writeln!(self.stdout, "{text}").and_then(|()| self.stdout.flush()) {
+            // Whoever reads has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("the result could not be written to standard output"),
+        }
+    }
+
+    /// Tells of progress.
+    pub(crate) fn progress(&mut self, line: &str) {
+        // There is nowhere to tell that nobody can be told.
+        let _ = writeln!(self.stderr, "{line}");
+    }
+
+    /// Whether somebody watches, so that a line may change while it is looked at.
+    pub(crate) fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// Shows a line that the next line replaces, where somebody watches.
+    pub(crate) fn passing(&mut self, line: &str) {
+        if self.is_live {
+            let _ = write!(self.stderr, "\r{line}\x1b[K");
+            let _ = self.stderr.flush();
+        }
+    }
+
+    /// Takes away the line that is passing.
+    pub(crate) fn clear_passing(&mut self) {
+        self.passing("");
+        if self.is_live {
+            let _ = write!(self.stderr, "\r");
+        }
+    }
+
+    /// Tells of something that doesn't keep the command from its result.
+    pub(crate) fn warning(&mut self, message: &str) {
+        self.progress(&format!("{} {message}", open("warning:")));
+    }
+
+    /// Tells why there is no result.
+    pub(crate) fn error(&mut self, error: &anyhow::Error) {
+        self.clear_passing();
+        let text = telemetry::chain(error.as_ref());
+        self.progress(&format!("{} {text}", bad("error:")));
+        if let Some(hint) = hint(&text) {
+            self.progress(&format!("{} {hint}", open("help:")));
+        }
+    }
+}
+
+/// What to do about the commonest trouble.
+fn hint(error: &str) -> Option<&'static str> {
+    let error = error.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    if says(&["expiredtoken", "token has expired", "session has expired", "token is expired"]) {
+        Some("the AWS session is over; log in again, such as by `aws sso login`")
+    } else if says(&["credentials provider", "no credentials", "credential provider", "loading credentials"]) {
+        Some("no AWS credentials were found; pass `--profile`, or log in as for the AWS CLI")
+    } else if says(&["a region must be set", "missing region", "no region"]) {
+        Some("pass `--region`, or set it as for the AWS CLI")
+    } else if says(&["accessdenied", "not authorized to perform"]) {
+        Some("these credentials may not do that; the installation's PromoterRole and AuditorRole can")
+    } else if says(&["connection refused", "dns error", "io error", "timeout", "connect error"]) {
+        Some("the endpoint could not be reached; look at the network, `--endpoint-url` and `--region`")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_trouble_comes_with_what_to_do() {
+        let says = |error, word| assert!(hint(error).unwrap().contains(word), "{error}: {:?}", hint(error));
+        says("could not list: AccessDenied: Access Denied", "PromoterRole");
+        says("dispatch failure: io error: client error (Connect): tcp connect error: Connection refused", "endpoint");
+        says("ExpiredToken: The provided token has expired", "log in again");
+        says("no credentials in the property bag", "--profile");
+        assert_eq!(hint("the record `stages/uat/bank-kyc.json` is not valid"), None);
+    }
+}

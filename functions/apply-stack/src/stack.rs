@@ -1,0 +1,393 @@
+//! One stack of a promotion: what CloudFormation says of it, and doing what comes next.
+
+use std::time::Duration;
+
+use aws_sdk_cloudformation::{
+    Client,
+    error::SdkError,
+    types::{Capability, ChangeSetType, Parameter, StackEvent, StackStatus, TemplateStage},
+};
+use gatekeeper::{
+    artefact::template,
+    aws::lambda::FunctionError,
+    ids::{Commit, Sha256},
+    promotion::{
+        plan::{PlannedFunction, PlannedStack},
+        step::{Report, ReportStatus},
+    },
+    store::{Store as _, s3::S3Store},
+    telemetry::{Logger, chain, wall_clock},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    assets::{self, Copier},
+    decide::{ChangeSet, Next, Seen, next},
+    events::{self, Event, Reason},
+    stop::{Stop, code, message},
+    template_url::{S3Address, template_url},
+};
+
+/// The most things that one invocation does for one stack: a stack needs three.
+const MAX_ACTIONS: usize = 8;
+
+/// How long CloudFormation gets before it is looked at again in the same invocation.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// The most pages of events (100 each) that are read for the reasons of a failure.
+const MAX_EVENT_PAGES: usize = 20;
+
+const CLOUDFORMATION: &str = "CloudFormationFailed";
+
+/// Everything that applying a stack needs.
+#[derive(Debug)]
+pub struct StackWork<'a> {
+    /// CloudFormation in the stage's account.
+    pub cloudformation: Client,
+    /// S3 in the stage's account.
+    pub s3: aws_sdk_s3::Client,
+    /// STS in the stage's account.
+    pub sts: aws_sdk_sts::Client,
+    /// The region of all of it.
+    pub region: String,
+    /// Where S3 answers when it isn't at its usual address.
+    pub s3_endpoint: Option<&'a str>,
+    /// The artefact bucket, with the step's own rights.
+    pub artefacts: &'a S3Store,
+    /// The role that CloudFormation takes; none for the step's or the stage's own.
+    pub stack_role_arn: Option<&'a str>,
+    /// The commit that is applied.
+    pub commit: &'a Commit,
+    /// Its bundles.
+    pub functions: &'a [PlannedFunction],
+    /// What the change set of every stack is called.
+    pub change_set_name: String,
+    /// Where it tells of its work.
+    pub log: &'a Logger,
+}
+
+/// A look at a stack.
+struct Look {
+    seen: Seen,
+    stack_id: Option<String>,
+}
+
+impl StackWork<'_> {
+    /// Takes a stack as far as it goes without waiting for CloudFormation. What must not be forgotten is in `report`
+    /// as soon as it has happened.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn advance(&self, stack: &PlannedStack, report: &mut Report) -> Result<(), Stop> {
+        for action in 0..MAX_ACTIONS {
+            if action > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            let look = self.look(stack, report).await?;
+            if let Some(stack_id) = &look.stack_id {
+                report.facts.insert("stack_id".to_owned(), stack_id.as_str().into());
+            }
+            let status = look.seen.stack.as_ref().map_or("not there", StackStatus::as_str);
+            let change_set = look.seen.change_set.as_ref();
+            match next(&look.seen) {
+                Next::Wait => {
+                    let change_set = change_set.map_or("not there", |it| it.status.as_str());
+                    report.detail = format!("cloudformation is at work: stack `{status}`, change set `{change_set}`");
+                    return Ok(());
+                }
+                Next::DeleteStack => self.delete_stack(stack).await?,
+                Next::CreateChangeSet(r#type) => self.create_change_set(stack, r#type, report).await?,
+                Next::ExecuteChangeSet => {
+                    if let Some(change_set) = change_set {
+                        self.execute_change_set(stack, change_set, report).await?;
+                    }
+                }
+                Next::DiscardChangeSet => self.delete_change_set(stack).await?,
+                Next::Unchanged => {
+                    self.delete_change_set(stack).await?;
+                    end(report, stack, ReportStatus::Unchanged, "the stack is as the template says already");
+                    return Ok(());
+                }
+                Next::Applied => {
+                    note_execution(report, change_set);
+                    end(report, stack, ReportStatus::Applied, &format!("the stack is `{status}` from the stored template"));
+                    return Ok(());
+                }
+                Next::Refused(reason) => {
+                    self.delete_change_set(stack).await?;
+                    return Err(Stop::Failed(format!("cloudformation refuses the change set: {reason}")));
+                }
+                Next::RolledBack => {
+                    let reasons = self.reasons(stack, report).await?;
+                    return Err(Stop::Failed(format!("the stack is `{status}`: {reasons}")));
+                }
+                Next::NeedsPerson(advice) => {
+                    let mut why = format!("the stack is `{status}` and needs a person: {advice}");
+                    if look.seen.executed && look.seen.stack.is_some() {
+                        why = format!("{why}; {}", self.reasons(stack, report).await?);
+                    }
+                    return Err(Stop::Failed(why));
+                }
+            }
+        }
+        "cloudformation is at work".clone_into(&mut report.detail);
+        Ok(())
+    }
+
+    async fn look(&self, stack: &PlannedStack, report: &Report) -> Result<Look, Stop> {
+        let name = stack.stack_name.as_str();
+        let stacks = self.cloudformation.describe_stacks().stack_name(name).send();
+        let change_set =
+            self.cloudformation.describe_change_set().stack_name(name).change_set_name(&self.change_set_name).send();
+        let (stacks, change_set) = tokio::join!(stacks, change_set);
+        let described = match stacks {
+            Ok(stacks) => stacks.stacks.unwrap_or_default().into_iter().next(),
+            Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
+            Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeStacks", &error)),
+        };
+        let change_set = match change_set {
+            Ok(it) => match (it.change_set_id, it.status, it.execution_status) {
+                (Some(id), Some(status), Some(execution)) => {
+                    Some(ChangeSet { id, status, execution, reason: it.status_reason.unwrap_or_default() })
+                }
+                _ => None,
+            },
+            Err(error) if is_gone(code(&error)) => None,
+            Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
+            Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
+        };
+        let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
+        let executed = report.facts.get("executed").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        Ok(Look {
+            seen: Seen { stack: status.flatten(), change_set, executed },
+            stack_id: stack_id.flatten(),
+        })
+    }
+
+    async fn delete_stack(&self, stack: &PlannedStack) -> Result<(), Stop> {
+        let name = stack.stack_name.as_str();
+        self.log.warn("deleting what a creation that failed earlier has left", json!({"stack_name": name}));
+        let delete = self.cloudformation.delete_stack().stack_name(name);
+        match delete.set_role_arn(self.stack_role_arn.map(str::to_owned)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.refused("DeleteStack", &error)),
+        }
+    }
+
+    /// Provides the code and makes the change set. It needs no client token: its name is one, since a second change set
+    /// of the same name is refused.
+    async fn create_change_set(
+        &self,
+        stack: &PlannedStack,
+        r#type: ChangeSetType,
+        report: &mut Report,
+    ) -> Result<(), Stop> {
+        self.provide_code(stack, report).await?;
+        let name = stack.stack_name.as_str();
+        let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
+        let parameters = stack.parameters.iter().map(|(key, value)| {
+            Parameter::builder().parameter_key(key).parameter_value(value).build()
+        });
+        let created = self
+            .cloudformation
+            .create_change_set()
+            .stack_name(name)
+            .change_set_name(&self.change_set_name)
+            .change_set_type(r#type.clone())
+            .description(format!("artefact-gatekeeper: {}", self.commit))
+            .template_url(template_url(address, self.artefacts.bucket(), &stack.template))
+            .set_parameters(Some(parameters.collect()))
+            // Never `CAPABILITY_AUTO_EXPAND`: a macro would make another template of the one that was tested.
+            .capabilities(Capability::CapabilityIam)
+            .capabilities(Capability::CapabilityNamedIam)
+            .set_role_arn(self.stack_role_arn.map(str::to_owned))
+            .send()
+            .await;
+        match created {
+            Ok(_) => {
+                let fields = json!({"stack_name": name, "change_set": self.change_set_name, "type": r#type.as_str(),
+                    "key": stack.template.key, "version_id": stack.template.version_id, "sha256": stack.template.sha256});
+                self.log.info("change set created", fields);
+                Ok(())
+            }
+            // A run that was killed here has made it.
+            Err(error) if code(&error) == Some("AlreadyExistsException") => Ok(()),
+            Err(error) => Err(self.refused("CreateChangeSet", &error)),
+        }
+    }
+
+    /// Reads the pinned template, and makes the bundles lie where it names them.
+    async fn provide_code(&self, stack: &PlannedStack, report: &mut Report) -> Result<(), Stop> {
+        let pinned = &stack.template;
+        let max_bytes = template::MAX_BYTES as u64;
+        let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
+        let body = body.map_err(|error| Stop::Error(FunctionError::new("StorageFailed", chain(&error))))?;
+        let (key, version) = (&pinned.key, &pinned.version_id);
+        let body = body.ok_or_else(|| Stop::Failed(format!("version `{version}` of `{key}` is gone from the store")))?;
+        if Sha256::of(&body.bytes) != pinned.sha256 {
+            return Err(Stop::Failed(format!("the stored bytes of version `{version}` of `{key}` are not the pinned ones")));
+        }
+        let (_, read) = template::inspect(&body.bytes, key);
+        let read = read.ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
+        if !assets::has_assets(&read) {
+            return Ok(());
+        }
+        let account = assets::account_of(&self.sts).await?;
+        let assets =
+            assets::assets(&read, stack, self.functions, &account, &self.region).map_err(Stop::Failed)?;
+        let copier = Copier {
+            s3: self.s3.clone(),
+            account: &account,
+            artefact_bucket: self.artefacts.bucket(),
+            log: self.log,
+        };
+        let provided = copier.provide(&assets).await?;
+        report.facts.insert("code_copied".to_owned(), provided.copied.into());
+        report.facts.insert("code_already_there".to_owned(), provided.already_there.into());
+        Ok(())
+    }
+
+    /// Proves that the change set holds the pinned template, and executes it.
+    async fn execute_change_set(
+        &self,
+        stack: &PlannedStack,
+        change_set: &ChangeSet,
+        report: &mut Report,
+    ) -> Result<(), Stop> {
+        let name = stack.stack_name.as_str();
+        let template = self
+            .cloudformation
+            .get_template()
+            .stack_name(name)
+            .change_set_name(&change_set.id)
+            .template_stage(TemplateStage::Original)
+            .send()
+            .await
+            .map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
+        let sha256 = Sha256::of(template.template_body().unwrap_or_default().as_bytes());
+        if sha256 != stack.template.sha256 {
+            self.delete_change_set(stack).await?;
+            return Err(Stop::Failed(format!(
+                "template bytes are not the pinned ones: the change set's SHA-256 is `{sha256}`, the plan's `{}`",
+                stack.template.sha256
+            )));
+        }
+        let executed = self
+            .cloudformation
+            .execute_change_set()
+            .stack_name(name)
+            .change_set_name(&change_set.id)
+            .client_request_token(token(&change_set.id))
+            .disable_rollback(false)
+            .send()
+            .await;
+        match executed {
+            Ok(_) => {
+                note_execution(report, Some(change_set));
+                self.log.info("change set executed", json!({"stack_name": name, "change_set": change_set.id}));
+                Ok(())
+            }
+            // A run that was killed here has executed it, or something else has begun on the stack: look again.
+            Err(error)
+                if matches!(code(&error), Some("InvalidChangeSetStatus" | "TokenAlreadyExistsException"))
+                    || is_gone(code(&error)) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self.refused("ExecuteChangeSet", &error)),
+        }
+    }
+
+    async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {
+        let name = stack.stack_name.as_str();
+        let delete = self.cloudformation.delete_change_set().stack_name(name).change_set_name(&self.change_set_name);
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_gone(code(&error)) => Ok(()),
+            Err(error) => Err(self.refused("DeleteChangeSet", &error)),
+        }
+    }
+
+    /// The failing resources' own reasons, for the record and in words.
+    async fn reasons(&self, stack: &PlannedStack, report: &mut Report) -> Result<String, Stop> {
+        let change_set = report.facts.get("change_set").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let token = token(change_set);
+        // CloudFormation's clock isn't ours.
+        let since = report.started_at - Duration::from_secs(5);
+        let (mut events, mut page): (Vec<Event>, Option<String>) = (Vec::new(), None);
+        for _ in 0..MAX_EVENT_PAGES {
+            let ask = self.cloudformation.describe_stack_events().stack_name(stack.stack_name.as_str());
+            let answer = ask.set_next_token(page).send().await;
+            let answer = answer.map_err(|error| Stop::of(CLOUDFORMATION, "DescribeStackEvents", &error))?;
+            events.extend(answer.stack_events().iter().map(event));
+            page = answer.next_token;
+            if page.is_none() || events.last().is_some_and(|oldest| oldest.at < since) {
+                break;
+            }
+        }
+        let reasons: Vec<String> = events::reasons(&events, &token, since).iter().map(Reason::to_string).collect();
+        report.facts.insert("reasons".to_owned(), json!(reasons));
+        Ok(if reasons.is_empty() { "its events give no reason".to_owned() } else { reasons.join("; ") })
+    }
+
+    /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
+    /// stack just now.
+    fn refused<E>(&self, call: &'static str, error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>) -> Stop
+    where
+        E: aws_sdk_cloudformation::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match code(error) {
+            Some("ValidationError" | "InvalidChangeSetStatus") if message(error).contains("_IN_PROGRESS") => {
+                Stop::Later(format!("something else is at work on the stack: {}", message(error)))
+            }
+            Some(
+                "ValidationError" | "InvalidChangeSetStatus" | "InsufficientCapabilitiesException" | "LimitExceededException",
+            ) => Stop::Failed(format!("cloudformation refuses {call}: {}", message(error))),
+            _ => Stop::of(CLOUDFORMATION, call, error),
+        }
+    }
+}
+
+/// The API reference calls the code `ChangeSetNotFound`, its SDKs' model `ChangeSetNotFoundException`.
+fn is_gone(code: Option<&str>) -> bool {
+    matches!(code, Some("ChangeSetNotFound" | "ChangeSetNotFoundException"))
+}
+
+/// The token of a change set's execution: the same however often the same change set is executed, another one for
+/// another change set. It also marks the events that the execution causes. At most 128 of `[a-zA-Z0-9-]`.
+fn token(change_set_id: &str) -> String {
+    let (_, name_and_uuid) = change_set_id.split_once('/').unwrap_or(("", change_set_id));
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    name_and_uuid.chars().take(128).map(plain).collect()
+}
+
+/// Keeps in the report that this promotion has executed its change set.
+fn note_execution(report: &mut Report, change_set: Option<&ChangeSet>) {
+    report.facts.insert("executed".to_owned(), true.into());
+    if let Some(change_set) = change_set {
+        report.facts.insert("change_set".to_owned(), change_set.id.as_str().into());
+    }
+}
+
+fn end(report: &mut Report, stack: &PlannedStack, status: ReportStatus, detail: &str) {
+    let ended = report.clone().with("template_sha256", stack.template.sha256.to_string());
+    *report = ended.ended(status, detail, wall_clock());
+}
+
+fn event(event: &StackEvent) -> Event {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let at = event.timestamp().and_then(|at| Timestamp::new(at.secs(), 0).ok());
+    Event {
+        logical_id: text(event.logical_resource_id()),
+        r#type: text(event.resource_type()),
+        is_stack: event.physical_resource_id().is_some() && event.physical_resource_id() == event.stack_id(),
+        status: text(event.resource_status().map(|it| it.as_str())),
+        reason: text(event.resource_status_reason()),
+        token: event.client_request_token().map(str::to_owned),
+        at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+    }
+}
+
+#[cfg(test)]
+mod tests;

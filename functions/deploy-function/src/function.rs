@@ -1,0 +1,276 @@
+//! Brings one function to its bundle: looks, updates, proves, publishes.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use aws_sdk_lambda::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::FunctionConfiguration,
+};
+use gatekeeper::{
+    ids::Sha256,
+    promotion::{
+        plan::PlannedFunction,
+        step::{Report, ReportStatus},
+    },
+    telemetry::{Logger, chain},
+};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    next::{Health, Live, Next, Wanted, next},
+    pacer::Pacers,
+};
+
+/// Between two looks: from the first to the last, doubling.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+/// Nothing goes for so long after AWS has said that it is too much: its bucket has then filled up again.
+const THROTTLED: Duration = Duration::from_secs(1);
+
+/// Brings functions to their bundles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deployer<'a> {
+    pub(crate) lambda: &'a Client,
+    pub(crate) pacers: &'a Pacers,
+    pub(crate) artefact_bucket: &'a str,
+    /// What the published versions are described as: `repo@commit`.
+    pub(crate) description: &'a str,
+    /// Set where another function has failed: nothing more is begun.
+    pub(crate) stopped: &'a AtomicBool,
+    pub(crate) log: &'a Logger,
+}
+
+/// How bringing a function to its bundle ended.
+pub(crate) enum Ended {
+    /// It runs the bundle.
+    Deployed(ReportStatus, String),
+    /// It can't, for this reason.
+    Failed(String),
+    /// Nothing was done, because another function had failed.
+    NotBegun,
+}
+
+/// Why a turn didn't get on.
+enum Trouble {
+    /// Look again after a while.
+    Wait(String),
+    /// It can't be done.
+    Final(String),
+}
+
+/// A published version.
+struct Published {
+    version: String,
+    description: String,
+}
+
+impl Deployer<'_> {
+    /// Does what is missing until the function runs its bundle. `report` gathers facts on the way; where this is
+    /// dropped, all that it had begun stays with AWS and is found there by the next call.
+    pub(crate) async fn deploy(&self, planned: &PlannedFunction, name: &str, report: &mut Report) -> Ended {
+        let mut wanted = Wanted { code: planned.bundle.sha256, updated_from: None };
+        let [mut pause, longest] = LOOK_AGAIN;
+        loop {
+            let why = match self.turn(planned, name, &mut wanted, report).await {
+                Ok(Some(ended)) => return ended,
+                Ok(None) => {
+                    pause = LOOK_AGAIN[0];
+                    "the update was accepted".to_owned()
+                }
+                Err(Trouble::Final(reason)) => return Ended::Failed(reason),
+                Err(Trouble::Wait(why)) => why,
+            };
+            if report.detail != why {
+                let fields = json!({"function_name": name, "reason": why});
+                self.log.info("looking at the function again", fields);
+                report.detail = why;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// One look, and what it asks for.
+    async fn turn(
+        &self,
+        planned: &PlannedFunction,
+        name: &str,
+        wanted: &mut Wanted,
+        report: &mut Report,
+    ) -> Result<Option<Ended>, Trouble> {
+        let configuration = self.look(name).await?;
+        let live = Live::of(&configuration);
+        note_facts(report, name, &configuration, &live);
+        match next(&live, wanted) {
+            Next::Wait(why) => Err(Trouble::Wait(why.to_owned())),
+            Next::Fail(reason) => Err(Trouble::Final(reason)),
+            Next::Update if self.stopped.load(Ordering::Relaxed) => Ok(Some(Ended::NotBegun)),
+            Next::Update => {
+                self.update(planned, name, &live).await?;
+                wanted.updated_from = Some(live.revision_id.unwrap_or_default());
+                Ok(None)
+            }
+            Next::Publish => {
+                let published = self.publish(planned, name, &live).await?;
+                Ok(Some(deployed(report, wanted.code, &published)))
+            }
+        }
+    }
+
+    async fn look(&self, name: &str) -> Result<FunctionConfiguration, Trouble> {
+        self.pacers.looks.turn().await;
+        let answer = self.lambda.get_function().function_name(name).send().await;
+        let answer = answer.map_err(|error| self.trouble("GetFunction", &error, None))?;
+        let nothing = || Trouble::Final("Lambda tells nothing of the function".to_owned());
+        answer.configuration.ok_or_else(nothing)
+    }
+
+    /// Updates the code from the pinned version, under the revision that was looked at.
+    async fn update(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<(), Trouble> {
+        let bundle = &planned.bundle;
+        self.pacers.others.turn().await;
+        let answer = self
+            .lambda
+            .update_function_code()
+            .function_name(name)
+            .s3_bucket(self.artefact_bucket)
+            .s3_key(&bundle.key)
+            .s3_object_version(&bundle.version_id)
+            .set_revision_id(live.revision_id.clone())
+            .send()
+            .await
+            .map_err(|error| self.trouble("UpdateFunctionCode", &error, Some(live)))?;
+        let fields = json!({"function_name": name, "key": bundle.key, "version_id": bundle.version_id});
+        self.log.info("function code updated", fields);
+        proven(answer.code_sha256(), bundle.sha256, "UpdateFunctionCode")
+    }
+
+    /// The newest version where it holds this code under this description, else a new one.
+    async fn publish(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<Published, Trouble> {
+        let wanted = planned.bundle.sha256;
+        let newest = self.newest_version(name).await?;
+        if let Some(newest) = newest
+            && newest.code_sha256().and_then(Sha256::from_base64) == Some(wanted)
+            && newest.description() == Some(self.description)
+        {
+            return Ok(Published {
+                version: newest.version().unwrap_or_default().to_owned(),
+                description: self.description.to_owned(),
+            });
+        }
+        self.pacers.others.turn().await;
+        let answer = self
+            .lambda
+            .publish_version()
+            .function_name(name)
+            .code_sha256(wanted.to_base64())
+            .description(self.description)
+            .set_revision_id(live.revision_id.clone())
+            .send()
+            .await
+            .map_err(|error| self.trouble("PublishVersion", &error, Some(live)))?;
+        // Not every Lambda compares: the answer is what counts.
+        proven(answer.code_sha256(), wanted, "PublishVersion")?;
+        let version = answer.version().unwrap_or_default().to_owned();
+        self.log.info("version published", json!({"function_name": name, "version": version}));
+        Ok(Published { version, description: answer.description().unwrap_or_default().to_owned() })
+    }
+
+    /// The version with the highest number. An older one with the same code may hold another configuration.
+    async fn newest_version(&self, name: &str) -> Result<Option<FunctionConfiguration>, Trouble> {
+        let mut newest: Option<(u64, FunctionConfiguration)> = None;
+        let mut marker = None;
+        loop {
+            self.pacers.others.turn().await;
+            let page = self
+                .lambda
+                .list_versions_by_function()
+                .function_name(name)
+                .set_marker(marker)
+                .send()
+                .await
+                .map_err(|error| self.trouble("ListVersionsByFunction", &error, None))?;
+            for version in page.versions.unwrap_or_default() {
+                // `$LATEST` is no number.
+                let Some(number) = version.version().and_then(|number| number.parse().ok()) else { continue };
+                if newest.as_ref().is_none_or(|(highest, _)| number > *highest) {
+                    newest = Some((number, version));
+                }
+            }
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(newest.map(|(_, version)| version));
+            }
+        }
+    }
+
+    /// Whether it goes by waiting. Codes: Lambda API reference, "Errors" of each operation, and "Common errors".
+    fn trouble<E>(&self, call: &str, error: &SdkError<E>, live: Option<&Live>) -> Trouble
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let Some(refused) = error.as_service_error() else {
+            // Nobody answered, so nobody knows whether it was done: the next look tells.
+            return Trouble::Wait(format!("{call}: {}", chain(error)));
+        };
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let (code, message) = (refused.code().unwrap_or("unknown"), refused.message().unwrap_or("no message"));
+        let text = format!("{call}: {code}: {message}");
+        match (code, live.map(|live| &live.health)) {
+            // An update of a function that has failed isn't in anybody's way: it is what Lambda refuses.
+            ("ResourceConflictException", Some(Health::Failed(reason))) => {
+                Trouble::Final(format!("{text}; the function can't work: {reason}"))
+            }
+            ("ResourceConflictException" | "PreconditionFailedException", _) => Trouble::Wait(text),
+            ("TooManyRequestsException" | "ThrottlingException" | "Throttling" | "RequestLimitExceeded", _) => {
+                self.throttled(call)
+            }
+            _ if status == 429 => self.throttled(call),
+            _ if status >= 500 => Trouble::Wait(text),
+            _ => Trouble::Final(text),
+        }
+    }
+
+    fn throttled(&self, call: &str) -> Trouble {
+        let pacer = if call == "GetFunction" { &self.pacers.looks } else { &self.pacers.others };
+        pacer.pause(THROTTLED);
+        Trouble::Wait(format!("{call}: throttled"))
+    }
+}
+
+/// What is known of a function from the first look on.
+fn note_facts(report: &mut Report, name: &str, configuration: &FunctionConfiguration, live: &Live) {
+    let facts = &mut report.facts;
+    facts.insert("function_name".to_owned(), name.into());
+    facts.insert("function_arn".to_owned(), configuration.function_arn().into());
+    let code = live.code.map(|code| code.to_string());
+    facts.entry("previous_code_sha256").or_insert_with(|| code.into());
+}
+
+/// Lambda's `CodeSha256` is the SHA-256 of the ZIP.
+fn proven(answered: Option<&str>, wanted: Sha256, call: &str) -> Result<(), Trouble> {
+    if answered.and_then(Sha256::from_base64) == Some(wanted) {
+        return Ok(());
+    }
+    let answered = answered.and_then(Sha256::from_base64).map_or_else(|| "none".to_owned(), |code| code.to_string());
+    Err(Trouble::Final(format!("{call} answered with the code digest `{answered}`, the plan has `{wanted}`")))
+}
+
+fn deployed(report: &mut Report, code: Sha256, published: &Published) -> Ended {
+    let Published { version, description } = published;
+    let facts = &mut report.facts;
+    facts.insert("code_sha256".to_owned(), code.to_string().into());
+    facts.insert("version".to_owned(), version.as_str().into());
+    // Lambda makes no new version where neither code nor configuration has changed since the last one.
+    facts.insert("version_description".to_owned(), description.as_str().into());
+    let same = facts.get("previous_code_sha256").and_then(|code| code.as_str()) == Some(&code.to_string());
+    if same {
+        Ended::Deployed(ReportStatus::Unchanged, format!("ran this code already, version `{version}`"))
+    } else {
+        Ended::Deployed(ReportStatus::Applied, format!("code updated, version `{version}`"))
+    }
+}
