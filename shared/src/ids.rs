@@ -77,7 +77,8 @@ macro_rules! text_id {
 text_id!(
     /// A code repository of the platform, such as `bank-payments`.
     Repo, "repository name", r"^[a-z0-9][a-z0-9._-]{0,99}$",
-    "1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit", valid_repo
+    "1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket",
+    valid_repo
 );
 text_id!(
     /// A git commit's full object name, SHA-1 or SHA-256.
@@ -128,9 +129,13 @@ fn starts(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
     text.bytes().next().is_some_and(allowed)
 }
 
+/// The records bucket's own folders beside those of the repositories: its policy tells writers apart by them.
+const RESERVED_REPOS: [&str; 5] = ["config", "inspections", "locks", "promotions", "stages"];
+
 fn valid_repo(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    starts(text, letter) && all(text, 1..=100, |b| letter(b) || matches!(b, b'.' | b'_' | b'-'))
+    let grammar = starts(text, letter) && all(text, 1..=100, |b| letter(b) || matches!(b, b'.' | b'_' | b'-'));
+    grammar && !RESERVED_REPOS.contains(&text)
 }
 
 fn valid_commit_sha(text: &str) -> bool {
@@ -293,7 +298,7 @@ mod tests {
         check::<Repo>("bank-payments", true);
         check::<Repo>("0.a_b-c", true);
         check::<Repo>(&"a".repeat(100), true);
-        for refused in ["", ".hidden", "-a", "Bank", "a/b", "a b", &"a".repeat(101), "é"] {
+        for refused in ["", ".hidden", "-a", "Bank", "a/b", "a b", &"a".repeat(101), "é", "promotions", "config"] {
             check::<Repo>(refused, false);
         }
     }

@@ -196,6 +196,31 @@ pub enum RecordKey {
     Lock(StageName, Repo),
 }
 
+impl RecordKey {
+    /// Where [`RecordKey::Stage`] of one stage or of every stage lies.
+    #[must_use]
+    pub fn stages_prefix(stage: Option<&StageName>) -> String {
+        stage.map_or_else(|| "stages/".to_owned(), |stage| format!("stages/{stage}/"))
+    }
+
+    /// Where [`RecordKey::Lock`] of one stage or of every stage lies.
+    #[must_use]
+    pub fn locks_prefix(stage: Option<&StageName>) -> String {
+        stage.map_or_else(|| "locks/".to_owned(), |stage| format!("locks/{stage}/"))
+    }
+
+    /// The stage and repository that the key of a [`RecordKey::Stage`] or [`RecordKey::Lock`] is about.
+    #[must_use]
+    pub fn stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["stages" | "locks", stage, file] => {
+                Some((stage.parse().ok()?, file.strip_suffix(".json")?.parse().ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -246,6 +271,25 @@ mod tests {
             let parsed = ArtefactKey::parse(&key).unwrap();
             assert_eq!(parsed.commit, commit());
             assert_eq!(parsed.to_string(), key);
+        }
+    }
+
+    #[test]
+    fn the_stages_and_locks_of_a_listing_read_back() {
+        let (stage, repo): (StageName, Repo) = ("uat".parse().unwrap(), "bank-payments".parse().unwrap());
+        let pair = || (stage.clone(), repo.clone());
+        let state = RecordKey::Stage(stage.clone(), repo.clone()).to_string();
+        let lock = RecordKey::Lock(stage.clone(), repo.clone()).to_string();
+        for prefix in [RecordKey::stages_prefix(None), RecordKey::stages_prefix(Some(&stage))] {
+            assert!(state.starts_with(&prefix));
+        }
+        for prefix in [RecordKey::locks_prefix(None), RecordKey::locks_prefix(Some(&stage))] {
+            assert!(lock.starts_with(&prefix));
+        }
+        assert_eq!(RecordKey::stage_and_repo(&state), Some(pair()));
+        assert_eq!(RecordKey::stage_and_repo(&lock), Some(pair()));
+        for other in ["stages/uat", "stages/UAT/bank-payments.json", "promotions/uat/bank-payments.json"] {
+            assert_eq!(RecordKey::stage_and_repo(other), None, "{other}");
         }
     }
 

@@ -10,9 +10,11 @@ pub mod stack;
 pub mod stop;
 pub mod template_url;
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use gatekeeper::{
-    aws::{Buckets, Settings, lambda::FunctionError, s3_client, stage_account::stage_config},
+    aws::{Buckets, Settings, lambda::{FunctionError, Invocation}, s3_client, stage_account::stage_config},
     promotion::{
         record::PromotionRecord,
         step::{Direction, Report, ReportStatus, StepAnswer, StepInput},
@@ -29,6 +31,9 @@ const WAIT_SECONDS: u64 = 2;
 /// When to ask again where AWS says that it is too early, in seconds.
 const WAIT_SECONDS_WHEN_TOLD: u64 = 5;
 
+/// What must be left of an invocation for another stack to be begun: its bundles may have to be copied.
+const ENOUGH_TIME: Duration = Duration::from_mins(1);
+
 /// The step.
 #[derive(Debug)]
 pub struct ApplyStack {
@@ -36,6 +41,8 @@ pub struct ApplyStack {
     pub settings: Settings,
     /// The gatekeeper's own account.
     pub config: SdkConfig,
+    /// How long CloudFormation gets before it is looked at again in the same invocation.
+    pub look_again: Duration,
 }
 
 impl ApplyStack {
@@ -43,7 +50,7 @@ impl ApplyStack {
     ///
     /// # Errors
     /// [`FunctionError`] where we could not look or act; a stack that fails is a report.
-    pub async fn handle(&self, payload: Value, log: Logger) -> Result<StepAnswer, FunctionError> {
+    pub async fn handle(&self, payload: Value, invocation: Invocation) -> Result<StepAnswer, FunctionError> {
         let input: StepInput =
             serde_json::from_value(payload).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let buckets = Buckets::new(&self.config, &self.settings);
@@ -52,7 +59,8 @@ impl ApplyStack {
         let Some((commit, plan)) = record.heading(input.direction) else {
             return Err(FunctionError::new("NoWayBack", "the stage ran no commit before this one"));
         };
-        let log = log
+        let log = invocation
+            .log
             .for_commit(&commit)
             .with("step", "apply-stack")
             .with("stage", record.stage.as_str())
@@ -73,6 +81,7 @@ impl ApplyStack {
             commit: &commit,
             functions: &plan.functions,
             change_set_name: change_set_name(record.promotion_id.as_str(), input.direction),
+            look_again: self.look_again,
             log: &log,
         };
         let (mut progress, mut wait_seconds) = (Vec::new(), WAIT_SECONDS);
@@ -93,7 +102,8 @@ impl ApplyStack {
                 }
                 tell(&log, &report);
             }
-            let goes_on = matches!(report.status, ReportStatus::Applied | ReportStatus::Unchanged);
+            let in_time = wall_clock() + ENOUGH_TIME < invocation.deadline;
+            let goes_on = in_time && matches!(report.status, ReportStatus::Applied | ReportStatus::Unchanged);
             progress.push(report);
             if !goes_on {
                 break;

@@ -2,6 +2,8 @@
 //!
 //! It brings the stage's stacks to the pinned templates, one after the other, each by a change set.
 
+use std::time::Duration;
+
 use apply_stack::ApplyStack;
 use gatekeeper::aws::{Settings, config, lambda::run};
 
@@ -10,7 +12,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let step = ApplyStack {
         settings: Settings::from_env()?,
         config: config().await,
+        look_again: Duration::from_millis(300),
     };
     let step = &step;
-    run(move |payload, invocation| step.handle(payload, invocation.log)).await
+    run(move |payload, invocation| step.handle(payload, invocation)).await
 }

@@ -32,9 +32,6 @@ use crate::{
 /// The most things that one invocation does for one stack: a stack needs three.
 const MAX_ACTIONS: usize = 8;
 
-/// How long CloudFormation gets before it is looked at again in the same invocation.
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
-
 /// The most pages of events (100 each) that are read for the reasons of a failure.
 const MAX_EVENT_PAGES: usize = 20;
 
@@ -63,6 +60,8 @@ pub struct StackWork<'a> {
     pub functions: &'a [PlannedFunction],
     /// What the change set of every stack is called.
     pub change_set_name: String,
+    /// How long CloudFormation gets before it is looked at again in the same invocation.
+    pub look_again: Duration,
     /// Where it tells of its work.
     pub log: &'a Logger,
 }
@@ -82,7 +81,7 @@ impl StackWork<'_> {
     pub async fn advance(&self, stack: &PlannedStack, report: &mut Report) -> Result<(), Stop> {
         for action in 0..MAX_ACTIONS {
             if action > 0 {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(self.look_again).await;
             }
             let look = self.look(stack, report).await?;
             if let Some(stack_id) = &look.stack_id {
@@ -390,4 +389,14 @@ fn event(event: &StackEvent) -> Event {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executions_token_is_its_change_sets_own() {
+        let id = "arn:aws:cloudformation:ap-southeast-2:111122223333:changeSet/gatekeeper-01-forward/0f3c-4d";
+        assert_eq!(token(id), "gatekeeper-01-forward-0f3c-4d");
+        assert_eq!(token(""), "");
+        assert_eq!(token(&"é/".repeat(300)).len(), 128);
+    }
+}

@@ -1,1 +1,297 @@
+mod cloud;
 
+use std::sync::{Arc, Mutex};
+
+use gatekeeper::promotion::step::StepStatus;
+use jiff::Timestamp;
+
+use self::cloud::{Cloud, ENDPOINT, Fault};
+use super::*;
+
+const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+const PROMOTION: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const TEMPLATE_KEY: &str = "bank/modules/MOD-012/cloudformation/api.json";
+const BUNDLE_KEY: &str = "bank/modules/MOD-012/functions/pay.zip";
+const ASSET: &str = "cdk-hnb659fds-assets-111122223333-ap-southeast-2/0f.zip";
+
+const PLAIN: &str = r#"{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}"#;
+const CDK: &str = r#"{"Resources": {"PayFn": {"Type": "AWS::Lambda::Function", "Properties": {"Runtime": "nodejs22.x",
+  "Handler": "index.handler", "Code": {"S3Bucket": {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"},
+  "S3Key": "0f.zip"}}}}}"#;
+
+/// A stored commit with one stack, promoted to a stage that has none of it.
+fn cloud(template: &str) -> Cloud {
+    let pinned = |key: &str, bytes: &str| {
+        json!({"key": key, "version_id": "v1", "sha256": gatekeeper::ids::Sha256::of(bytes.as_bytes()), "size": bytes.len()})
+    };
+    let mut stack = json!({"module": "MOD-012", "stack": "api", "stack_name": "bank-uat-api", "parameters": {"Stage": "uat"}});
+    stack.as_object_mut().unwrap().extend(pinned(TEMPLATE_KEY, template).as_object().unwrap().clone());
+    let mut function = json!({"module": "MOD-012", "function": "pay", "stack": "api", "stack_name": "bank-uat-api", "logical_id": "PayFn"});
+    function.as_object_mut().unwrap().extend(pinned(BUNDLE_KEY, "zip").as_object().unwrap().clone());
+    let record = json!({
+        "schema_version": 1, "promotion_id": PROMOTION, "repo": "bank", "commit_sha": SHA, "stage": "uat",
+        "requested_by": "jane@bank.example", "reason": "release 2026-05", "rollback": false, "status": "running",
+        "execution_arn": "", "started_at": "2026-05-02T03:04:05Z", "ended_at": null, "verdict_version_id": "v1",
+        "manifest_version_id": "v1", "stages_config_version_id": "v1", "role_arn": null, "stack_role_arn": null,
+        "plan": {"stacks": [stack], "functions": [function], "migrations": [], "smoke": []},
+        "way_back": null, "steps": [], "live": [],
+    });
+    let mut cloud = Cloud::default();
+    for (key, bytes) in [
+        (format!("records/promotions/uat/bank/{PROMOTION}.json"), record.to_string()),
+        (format!("artefacts/{TEMPLATE_KEY}"), template.to_owned()),
+        (format!("artefacts/{BUNDLE_KEY}"), "zip".to_owned()),
+        ("cdk-hnb659fds-assets-111122223333-ap-southeast-2/other.zip".to_owned(), "other".to_owned()),
+    ] {
+        cloud.objects.insert(key, bytes.into_bytes());
+    }
+    cloud
+}
+
+/// The same, where the stage runs another template.
+fn cloud_to_update(template: &str) -> Cloud {
+    Cloud { stack: Some(("UPDATE_COMPLETE".to_owned(), "{}".to_owned())), ..cloud(template) }
+}
+
+/// What the state machine does: asks until the step is done, again with the same progress where it errs.
+async fn promote(cloud: Cloud) -> (StepAnswer, Cloud, usize) {
+    let cloud = Arc::new(Mutex::new(cloud));
+    let step = ApplyStack {
+        settings: Settings {
+            artefact_bucket: "artefacts".to_owned(),
+            records_bucket: "records".to_owned(),
+            state_machine_arn: None,
+            stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),
+            s3_endpoint: Some(ENDPOINT.to_owned()),
+        },
+        config: cloud::config(&cloud),
+        look_again: Duration::ZERO,
+    };
+    let (mut progress, mut errors) = (json!([]), 0);
+    for _ in 0..20 {
+        let input = json!({"promotion": {"stage": "uat", "repo": "bank", "promotion_id": PROMOTION},
+            "direction": "forward", "progress": progress});
+        let invocation = Invocation { log: Logger::silent(), deadline: Timestamp::MAX };
+        match step.handle(input, invocation).await {
+            Ok(answer) if answer.status == StepStatus::InProgress => progress = json!(answer.progress),
+            Ok(answer) => {
+                drop(step);
+                let cloud = std::mem::take(&mut *cloud.lock().unwrap());
+                return (answer, cloud, errors);
+            }
+            Err(error) => {
+                assert!(error.error_type.ends_with("Failed") || error.error_type == "RecordUnreadable", "{error:?}");
+                errors += 1;
+                if errors > 3 {
+                    panic!("{error:?}");
+                }
+            }
+        }
+    }
+    panic!("it never ends: {:?}", cloud.lock().unwrap().calls);
+}
+
+async fn check(cloud: Cloud, status: ReportStatus) -> (Report, Cloud) {
+    let (answer, cloud, _) = promote(cloud).await;
+    assert_eq!(answer.progress[0].status, status, "{answer:?}");
+    assert_eq!(answer.status == StepStatus::Failed, status == ReportStatus::Failed);
+    (answer.progress[0].clone(), cloud)
+}
+
+#[tokio::test]
+async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_else() {
+    let (report, cloud) = check(cloud(PLAIN), ReportStatus::Applied).await;
+    assert_eq!(cloud.stack, Some(("CREATE_COMPLETE".to_owned(), PLAIN.to_owned())));
+    insta::assert_json_snapshot!(report.facts, @"");
+    insta::assert_json_snapshot!(cloud.asked["CreateChangeSet"], @"");
+    insta::assert_json_snapshot!(cloud.asked["ExecuteChangeSet"], @"");
+    insta::assert_snapshot!(cloud.calls.join(" "), @"");
+}
+
+#[tokio::test]
+async fn a_stack_that_is_there_is_updated() {
+    let (_, cloud) = check(cloud_to_update(PLAIN), ReportStatus::Applied).await;
+    assert_eq!(cloud.asked["CreateChangeSet"]["ChangeSetType"], "UPDATE");
+    assert_eq!(cloud.stack, Some(("UPDATE_COMPLETE".to_owned(), PLAIN.to_owned())));
+}
+
+#[tokio::test]
+async fn nothing_to_change_is_success_and_leaves_no_change_set() {
+    let unchanged = Cloud { stack: Some(("UPDATE_COMPLETE".to_owned(), PLAIN.to_owned())), ..cloud(PLAIN) };
+    let (_, cloud) = check(unchanged, ReportStatus::Unchanged).await;
+    assert_eq!((cloud.executions, cloud.change_set.is_none()), (0, true));
+}
+
+#[tokio::test]
+async fn what_an_earlier_creation_has_left_is_deleted_and_made_anew() {
+    let left = Cloud { stack: Some(("ROLLBACK_COMPLETE".to_owned(), String::new())), ..cloud(PLAIN) };
+    let (_, cloud) = check(left, ReportStatus::Applied).await;
+    assert!(cloud.calls.contains(&"DeleteStack".to_owned()));
+    assert_eq!(cloud.stack.unwrap().0, "CREATE_COMPLETE");
+}
+
+#[tokio::test]
+async fn a_failure_is_told_in_the_resources_own_words() {
+    for (cloud, ends_in) in
+        [(cloud(PLAIN), "ROLLBACK_COMPLETE"), (cloud_to_update(PLAIN), "UPDATE_ROLLBACK_COMPLETE")]
+    {
+        let (report, cloud) = check(Cloud { ends_in: Some(ends_in), ..cloud }, ReportStatus::Failed).await;
+        assert_eq!(
+            report.detail,
+            format!("the stack is `{ends_in}`: `PayFn` (AWS::Lambda::Function) UPDATE_FAILED: memory is too small")
+        );
+        assert_eq!(cloud.executions, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_change_set_of_other_bytes_is_never_executed() {
+    let forged = Cloud { other_template: Some(PLAIN.replace("Topic", "Other")), ..cloud_to_update(PLAIN) };
+    let (report, cloud) = check(forged, ReportStatus::Failed).await;
+    assert!(report.detail.starts_with("template bytes are not the pinned ones"), "{}", report.detail);
+    assert_eq!((cloud.executions, cloud.change_set.is_none()), (0, true));
+}
+
+#[tokio::test]
+async fn a_template_whose_stored_bytes_are_others_is_never_applied() {
+    let mut overwritten = cloud(PLAIN);
+    overwritten.objects.insert(format!("artefacts/{TEMPLATE_KEY}"), CDK.into());
+    let (report, cloud) = check(overwritten, ReportStatus::Failed).await;
+    insta::assert_snapshot!(report.detail, @"");
+    assert_eq!(cloud.stack, None);
+}
+
+#[tokio::test]
+async fn the_code_lies_proved_where_a_cdk_template_names_it_before_the_change_set_is_made() {
+    let (report, cloud) = check(cloud(CDK), ReportStatus::Applied).await;
+    assert_eq!(cloud.objects[ASSET], b"zip");
+    assert_eq!((&report.facts["code_copied"], &report.facts["code_already_there"]), (&json!(1), &json!(0)));
+    let at = |action: &str| cloud.calls.iter().position(|it| it == action).unwrap();
+    assert!(at("CopyObject") < at("CreateChangeSet"));
+    let copy = &cloud.asked["CopyObject"];
+    assert_eq!(copy["x-amz-copy-source"], format!("artefacts/{BUNDLE_KEY}?versionId=v1"));
+    assert_eq!(copy["x-amz-expected-bucket-owner"], "111122223333");
+    assert_eq!((copy["x-amz-checksum-algorithm"].as_str(), copy["x-amz-tagging-directive"].as_str()), ("SHA256", "REPLACE"));
+}
+
+#[tokio::test]
+async fn code_that_lies_there_already_is_not_copied() {
+    let mut there = cloud(CDK);
+    there.objects.insert(ASSET.to_owned(), b"zip".to_vec());
+    let (report, cloud) = check(there, ReportStatus::Applied).await;
+    assert_eq!(report.facts["code_already_there"], 1);
+    assert!(!cloud.calls.contains(&"CopyObject".to_owned()));
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_the_pinned_bundle_ends_the_promotion_before_the_stack_is_touched() {
+    let mut overwritten = cloud(CDK);
+    overwritten.objects.insert(format!("artefacts/{BUNDLE_KEY}"), b"other".to_vec());
+    let (report, cloud) = check(overwritten, ReportStatus::Failed).await;
+    assert!(report.detail.contains("is not proved"), "{}", report.detail);
+    assert_eq!(cloud.stack, None);
+}
+
+#[tokio::test]
+async fn an_account_without_the_asset_bucket_has_to_be_bootstrapped() {
+    let mut bare = cloud(CDK);
+    bare.objects.retain(|key, _| !key.starts_with("cdk-"));
+    let (report, _) = check(bare, ReportStatus::Failed).await;
+    insta::assert_snapshot!(report.detail, @"");
+}
+
+#[tokio::test]
+async fn throttling_waits_and_never_fails() {
+    for action in ["DescribeStacks", "DescribeChangeSet", "CreateChangeSet", "GetTemplate", "ExecuteChangeSet", "DescribeStackEvents", "GetCallerIdentity", "HeadObject", "CopyObject"] {
+        for (status, code) in [(400, "Throttling"), (503, "SlowDown"), (429, "")] {
+            let fault = Some(Fault::RefusedOnce(action, status, code, "Rate exceeded"));
+            let ends_in = (action == "DescribeStackEvents").then_some("UPDATE_ROLLBACK_COMPLETE");
+            let expect = if ends_in.is_some() { ReportStatus::Failed } else { ReportStatus::Applied };
+            // A HEAD's answer has no body, so only its status can say it.
+            if action == "HeadObject" && status != 429 {
+                continue;
+            }
+            let (answer, cloud, errors) = promote(Cloud { fault, ends_in, ..cloud_to_update(CDK) }).await;
+            assert_eq!((answer.progress[0].status, errors, cloud.executions), (expect, 0, 1), "{action} {code}: {answer:?}");
+            assert!(cloud.fault.is_none(), "{action} was never called");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cloudformations_own_word_on_the_request_is_final_and_told() {
+    for (action, code, message) in [
+        ("CreateChangeSet", "ValidationError", "Parameters: [Memory] must have values"),
+        ("CreateChangeSet", "InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_AUTO_EXPAND]"),
+        ("CreateChangeSet", "LimitExceededException", "Limit on stacks exceeded"),
+        ("ExecuteChangeSet", "ValidationError", "Role arn is invalid or cannot be assumed"),
+    ] {
+        let fault = Some(Fault::Refused(action, 400, code, message));
+        let (report, _) = check(Cloud { fault, ..cloud_to_update(PLAIN) }, ReportStatus::Failed).await;
+        assert_eq!(report.detail, format!("cloudformation refuses {action}: {message}"));
+    }
+}
+
+#[tokio::test]
+async fn what_else_is_at_work_on_the_stack_is_waited_for() {
+    let message = "Stack is in UPDATE_IN_PROGRESS state and can not be updated.";
+    for action in ["CreateChangeSet", "ExecuteChangeSet"] {
+        let fault = Some(Fault::RefusedOnce(action, 400, "ValidationError", message));
+        let (_, cloud) = check(Cloud { fault, ..cloud_to_update(PLAIN) }, ReportStatus::Applied).await;
+        assert_eq!(cloud.executions, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_is_killed_at_any_call_ends_the_same() {
+    type Scenario = (&'static str, fn() -> Cloud, &'static [ReportStatus]);
+    let applied: &[ReportStatus] = &[ReportStatus::Applied, ReportStatus::Unchanged];
+    let scenarios: [Scenario; 6] = [
+        ("create", || cloud(CDK), applied),
+        ("update", || cloud_to_update(CDK), applied),
+        ("unchanged", || Cloud { stack: Some(("CREATE_COMPLETE".to_owned(), CDK.to_owned())), ..cloud(CDK) }, &[ReportStatus::Unchanged]),
+        ("left over", || Cloud { stack: Some(("ROLLBACK_COMPLETE".to_owned(), String::new())), ..cloud(PLAIN) }, applied),
+        ("failing create", || Cloud { ends_in: Some("ROLLBACK_COMPLETE"), ..cloud(PLAIN) }, &[ReportStatus::Failed]),
+        ("failing update", || Cloud { ends_in: Some("UPDATE_ROLLBACK_COMPLETE"), ..cloud_to_update(PLAIN) }, &[ReportStatus::Failed]),
+    ];
+    for (name, scenario, expect) in scenarios {
+        let (_, undisturbed, _) = promote(scenario()).await;
+        for at in 0..undisturbed.calls.len() {
+            for fault in [Fault::Lost(at), Fault::AnswerLost(at)] {
+                let case = format!("{name}: {fault:?} ({})", undisturbed.calls[at]);
+                let (answer, after, errors) = promote(Cloud { fault: Some(fault), ..scenario() }).await;
+                assert!(expect.contains(&answer.progress[0].status), "{case}: {answer:?}");
+                assert_eq!(errors, 1, "{case}");
+                assert_eq!(after.stack, undisturbed.stack, "{case}");
+                assert!(after.change_set.is_none(), "{case}");
+                let executions = if expect == [ReportStatus::Failed] { 1..=2 } else { undisturbed.executions..=undisturbed.executions };
+                assert!(executions.contains(&after.executions), "{case}: {}", after.executions);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_it_is_not_asked_for_is_an_error_with_a_name() {
+    let cloud = Arc::new(Mutex::new(cloud(PLAIN)));
+    let step = ApplyStack {
+        settings: Settings {
+            artefact_bucket: "artefacts".to_owned(),
+            records_bucket: "records".to_owned(),
+            state_machine_arn: None,
+            stack_role_arn: None,
+            s3_endpoint: None,
+        },
+        config: cloud::config(&cloud),
+        look_again: Duration::ZERO,
+    };
+    let ask = async |input: Value| {
+        let invocation = Invocation { log: Logger::silent(), deadline: Timestamp::MAX };
+        step.handle(input, invocation).await.unwrap_err().error_type
+    };
+    let promotion = |id: &str| json!({"stage": "uat", "repo": "bank", "promotion_id": id});
+    assert_eq!(ask(json!({})).await, "InvalidStepInput");
+    assert_eq!(ask(json!({"promotion": promotion(PROMOTION), "direction": "back"})).await, "NoWayBack");
+    let other = promotion("01ARZ3NDEKTSV4RRFFQ69G5FAW");
+    assert_eq!(ask(json!({"promotion": other, "direction": "forward"})).await, "RecordUnreadable");
+}

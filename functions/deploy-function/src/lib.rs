@@ -43,7 +43,7 @@ const FUNCTIONS_IN_FLIGHT: usize = 32;
 /// So long before the invocation's end it answers with what it has; the function needs a longer timeout than that.
 const BEFORE_THE_END: Duration = Duration::from_secs(30);
 /// `UpdateFunctionCode` answers when Lambda has fetched the ZIP, which takes it seconds.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// When to be asked again: at once, for it waits by itself.
 const WAIT_SECONDS: u64 = 1;
 
@@ -89,7 +89,8 @@ impl<S: Store> Step<S> {
             .with("promotion_id", record.promotion_id.as_str())
             .with("stage", record.stage.as_str())
             .with("step", "deploy-function");
-        let left = invocation.deadline.duration_since((self.clock)()).unsigned_abs();
+        let left = invocation.deadline.duration_since((self.clock)());
+        let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
         let before = |planned: &PlannedFunction| input.progress.iter().find(|it| it.subject == planned.function.as_str());
@@ -123,8 +124,8 @@ impl<S: Store> Step<S> {
                 stopped: &stopped,
                 log: &log,
             };
-            let deployed = tasks.into_iter().map(|task| self.deploy(deployer, task, stop));
-            reports = stream::iter(deployed).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
+            let work = tasks.into_iter().map(|task| Box::pin(self.deploy(deployer, task, stop)));
+            reports = stream::iter(work).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
         }
 
         let reported = |planned: &PlannedFunction| {

@@ -53,9 +53,9 @@ pub async fn find(
                     "stack `{stack_name}` has no resource `{logical_id}`: the manifest's `logical_id` of `{function}` \
                      must be that of a function in its template"
                 )),
-                Some((kind, _)) if kind != "AWS::Lambda::Function" => {
-                    Err(format!("`{logical_id}` of stack `{stack_name}` is an `{kind}`, not an `AWS::Lambda::Function`"))
-                }
+                Some((kind, _)) if kind != "AWS::Lambda::Function" => Err(format!(
+                    "`{logical_id}` of stack `{stack_name}` is an `{kind}`, not an `AWS::Lambda::Function`"
+                )),
                 Some((_, name)) => Ok(name.clone()),
             },
         };

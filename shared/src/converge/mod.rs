@@ -8,6 +8,8 @@
 //!   the object with the verdict that stands by then.
 
 pub mod batch;
+#[cfg(test)]
+mod tests;
 mod inspect;
 mod look;
 

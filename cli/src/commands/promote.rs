@@ -1,0 +1,226 @@
+//! `gatekeeper promote`: the manual event (CONTRACT §5), and what becomes of it.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, anyhow};
+use gatekeeper::{
+    ids::{CommitSha, PromotionId, Repo, StageName},
+    promotion::{
+        plan::Plan,
+        record::{PromotionRecord, Status},
+        request::{InvalidPromotionEvent, PromotionRequest},
+        step::{PromotionRef, ReportStatus},
+    },
+    stage::SmokeTarget,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    aws::{Aws, AwsArgs, Part, called},
+    exit::{Answer, Misuse},
+    follow::follow,
+    output::{Output, bad, faint, good},
+    reason::{self, Reason},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
+      --reason 'release 2026-05' --dry-run
+  gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
+      --reason 'release 2026-05' --requested-by jane@bank.example";
+
+/// Promotes a Built commit to a stage, and follows the steps
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The repository
+    #[arg(long, value_name = "REPO")]
+    repo: Repo,
+    /// The commit, in full
+    #[arg(long, value_name = "SHA")]
+    sha: CommitSha,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What a promotion and a rollback have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The stage
+    #[arg(long, value_name = "STAGE")]
+    stage: StageName,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Who asks, for the record; without it who the AWS credentials say
+    #[arg(long, value_name = "WHO")]
+    requested_by: Option<String>,
+    /// Verify and plan only, touch nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Don't wait for the end
+    #[arg(long)]
+    no_follow: bool,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+/// What the promote function answers (CONTRACT §5); the raw document is what `--output json` prints.
+#[derive(Debug, Deserialize)]
+struct PromoteAnswer {
+    status: String,
+    promotion_id: Option<PromotionId>,
+    execution_arn: Option<String>,
+    #[serde(default)]
+    reasons: Vec<Reason>,
+    #[serde(default)]
+    plan: Plan,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    ask(&args.repo, Some(&args.sha), false, &args.common, output).await
+}
+
+/// Asks for a promotion or a rollback, and follows it.
+pub(super) async fn ask(
+    repo: &Repo,
+    sha: Option<&CommitSha>,
+    rollback: bool,
+    args: &Common,
+    output: &mut Output,
+) -> anyhow::Result<Answer> {
+    let aws = Aws::connect(&args.aws).await?;
+    let request = |requested_by: String| PromotionRequest {
+        repo: repo.clone(),
+        commit_sha: sha.cloned(),
+        stage: args.stage.clone(),
+        requested_by,
+        reason: args.reason.clone(),
+        dry_run: args.dry_run,
+        rollback,
+    };
+    // What is malformed is refused before anybody is asked; a caller's name never is.
+    let named = args.requested_by.as_deref();
+    let checked = serde_json::to_value(request(named.unwrap_or("caller").to_owned()))?;
+    PromotionRequest::parse(&checked).map_err(|error| Misuse(error.to_string()))?;
+    let requested_by = match named {
+        Some(named) => named.to_owned(),
+        None => aws.caller().await?,
+    };
+
+    let document = invoke(&aws, &request(requested_by)).await?;
+    let answer: PromoteAnswer = serde_json::from_value(document.clone())
+        .with_context(|| format!("the promote function answered what this version does not know: {document}"))?;
+    let what = target(repo, sha, &args.stage);
+    match (answer.status.as_str(), answer.promotion_id, answer.execution_arn) {
+        ("refused", ..) => {
+            let commit = sha.map(|sha| gatekeeper::ids::Commit { repo: repo.clone(), sha: sha.clone() });
+            let reasons = reason::reasons(&answer.reasons, commit.as_ref());
+            output.result(&document, &format!("{}  {what}, nothing was touched\n{reasons}", bad("refused")))?;
+            Ok(Answer::No)
+        }
+        ("planned", ..) => {
+            let plan = planned(&answer.plan);
+            output.result(&document, &format!("{}  {what}, nothing was touched\n{plan}", good("planned")))?;
+            Ok(Answer::Yes)
+        }
+        ("started", Some(promotion_id), _) if args.no_follow => {
+            output.result(&document, &format!("{}  {what}, promotion {promotion_id}", good("started")))?;
+            Ok(Answer::Yes)
+        }
+        ("started", Some(promotion_id), Some(execution)) => {
+            output.progress(&format!("started {what}, promotion {promotion_id}"));
+            let promotion = PromotionRef { stage: args.stage.clone(), repo: repo.clone(), promotion_id };
+            let client = aws_sdk_sfn::Client::new(&aws.config);
+            let record = follow(&client, &aws.records().await?, &promotion, &execution, output).await?;
+            output.result(&record, &recorded(&record))?;
+            Ok(Answer::yes_if(record.status == Status::Succeeded))
+        }
+        (status, ..) => Err(anyhow!("the promote function answered `{status}` without what belongs to it: {document}")),
+    }
+}
+
+async fn invoke(aws: &Aws<'_>, request: &PromotionRequest) -> anyhow::Result<Value> {
+    let function = aws.part(Part::PromoteFunction).await?;
+    let payload = aws_sdk_lambda::primitives::Blob::new(serde_json::to_vec(request)?);
+    let client = aws_sdk_lambda::Client::new(&aws.config);
+    let answer = client.invoke().function_name(&function).payload(payload).send().await;
+    let answer = called("Invoke", answer).with_context(|| format!("`{function}` could not be invoked"))?;
+    let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
+    let document: Value = serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
+    if answer.function_error().is_none() {
+        return Ok(document);
+    }
+    let field = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("no message").to_owned();
+    match field("errorType") {
+        kind if kind == InvalidPromotionEvent::ERROR_TYPE => Err(Misuse(field("errorMessage")).into()),
+        kind => Err(anyhow!("`{function}` failed: {kind}: {}", field("errorMessage"))),
+    }
+}
+
+/// `bank-payments@3f1c… to uat`
+fn target(repo: &Repo, sha: Option<&CommitSha>, stage: &StageName) -> String {
+    match sha {
+        Some(sha) => format!("{repo}@{sha} to {stage}"),
+        None => format!("{repo} one back on {stage}"),
+    }
+}
+
+fn planned(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut part = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = write!(text, "\n  {title}\n{}", lines.concat());
+        }
+    };
+    let pinned = |it: &gatekeeper::promotion::plan::Pinned| {
+        faint(&format!("version {} sha256 {}", it.version_id, it.sha256))
+    };
+    let stacks = plan.stacks.iter();
+    part("stacks", stacks.map(|it| format!("    {} <- {}\n      {}\n", it.stack_name, it.template.key, pinned(&it.template))).collect());
+    let functions = plan.functions.iter();
+    let of = |it: &gatekeeper::promotion::plan::PlannedFunction| format!("{} of {}", it.logical_id, it.stack_name);
+    part("functions", functions.map(|it| format!("    {} <- {}\n      {}\n", of(it), it.bundle.key, pinned(&it.bundle))).collect());
+    let migrations = plan.migrations.iter();
+    part("migrations", migrations.map(|it| format!("    {} <- {}\n      {}\n", it.database, it.script.key, pinned(&it.script))).collect());
+    let smoke = plan.smoke.iter().map(|check| match &check.target {
+        SmokeTarget::Http { stack, output, path, expect_status } => {
+            format!("    {output} of {stack}, {path}: {expect_status}\n")
+        }
+        SmokeTarget::Invoke { function, .. } => format!("    {function} invoked\n"),
+    });
+    part("smoke tests", smoke.collect());
+    text
+}
+
+/// What became of a promotion, as its record says.
+fn recorded(record: &PromotionRecord) -> String {
+    let word = match record.status {
+        Status::Succeeded => good("succeeded"),
+        Status::RolledBack => bad("rolled back"),
+        Status::Failed => bad("failed"),
+        Status::Running | Status::GoingBack => faint("running"),
+    };
+    let what = target(&record.repo, Some(&record.commit_sha), &record.stage);
+    let mut text = format!("{word}  {what}\n");
+    if let (Status::RolledBack, Some(back)) = (record.status, &record.way_back) {
+        let _ = writeln!(text, "{} runs {} again", record.stage, back.commit_sha);
+    }
+    for step in &record.steps {
+        let failed = step.reports.iter().filter(|report| report.status == ReportStatus::Failed);
+        let failed = failed.map(|report| format!("{}: {}", report.subject, report.detail));
+        for why in failed.chain(step.error.clone()) {
+            let _ = writeln!(text, "\n  {}\n      {why}", bad(&step.step));
+        }
+    }
+    let promotion = PromotionRef {
+        stage: record.stage.clone(),
+        repo: record.repo.clone(),
+        promotion_id: record.promotion_id.clone(),
+    };
+    let key = PromotionRecord::key(&promotion);
+    let _ = write!(text, "{}", faint(&format!("promotion {}, record {key}", record.promotion_id)));
+    text
+}

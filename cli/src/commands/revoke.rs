@@ -1,0 +1,143 @@
+//! `gatekeeper revoke`: takes a Built commit back (CONTRACT §4).
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use gatekeeper::{
+    gate::INTEGRATION_PASSED,
+    ids::{Commit, CommitSha, Repo},
+    store::{
+        Precondition, Store as _, Written,
+        record::{self, Stored},
+        s3::S3Store,
+    },
+    store_key::{ArtefactPath, RecordKey},
+    telemetry,
+    verdict::{self, Outcome, Revocation, Verdict},
+};
+
+use crate::{
+    aws::{Aws, AwsArgs},
+    exit::{Answer, Misuse},
+    output::{Output, bad},
+    reason,
+};
+
+/// How long to wait between two looks at the verdict.
+const WAIT: Duration = Duration::from_millis(250);
+
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper revoke --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason 'rounds down'";
+
+/// Takes a Built commit back, so that it can't be promoted any more
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The repository
+    #[arg(long, value_name = "REPO")]
+    repo: Repo,
+    /// The commit, in full
+    #[arg(long, value_name = "SHA")]
+    sha: CommitSha,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    /// How long to wait for the gate's verdict, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    if args.reason.trim().is_empty() {
+        return Err(Misuse("`--reason` is empty".to_owned()).into());
+    }
+    let commit = Commit { repo: args.repo.clone(), sha: args.sha.clone() };
+    let aws = Aws::connect(&args.aws).await?;
+    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
+
+    let Some(standing) = standing(&records, &commit).await? else {
+        output.result(&serde_json::Value::Null, &format!("{}  {commit} has no verdict", bad("refused")))?;
+        return Ok(Answer::No);
+    };
+    let built = standing.outcome == Outcome::Built;
+    let (true, Some(manifest)) = (built, standing.manifest_version_id.clone()) else {
+        let why = format!("{}  only a Built commit can be taken back\n\n", bad("refused"));
+        output.result(&standing, &(why + &reason::verdict(&standing)))?;
+        return Ok(Answer::No);
+    };
+
+    write_revocation(&records, &commit, &manifest, args.reason.trim(), aws.caller().await?).await?;
+    pull_brake(&artefacts, &commit, &manifest).await?;
+    output.progress(&format!("manifest version `{manifest}` of {commit} is taken back, waiting for the verdict"));
+
+    let verdict = tokio::time::timeout(Duration::from_secs(args.timeout), revoked(&records, &commit, &manifest)).await;
+    let verdict = verdict.map_err(|_| {
+        let key = RecordKey::Revocation(commit.clone());
+        anyhow!(
+            "`{commit}` is taken back by `{key}`, but after {} s the gate has not said so; look at the tag guard's log",
+            args.timeout
+        )
+    })??;
+    output.result(&verdict, &reason::verdict(&verdict))?;
+    // A manifest that was uploaded meanwhile starts afresh.
+    Ok(Answer::yes_if(verdict.outcome == Outcome::Revoked))
+}
+
+async fn standing(records: &S3Store, commit: &Commit) -> anyhow::Result<Option<Verdict>> {
+    let verdict = record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())).await?;
+    Ok(verdict.map(|stored| stored.record))
+}
+
+/// Records that a manifest version is taken back; a record of it that is there already stands.
+async fn write_revocation(
+    records: &S3Store,
+    commit: &Commit,
+    manifest: &str,
+    reason: &str,
+    caller: String,
+) -> anyhow::Result<()> {
+    let key = RecordKey::Revocation(commit.clone());
+    let revocation = Revocation {
+        schema_version: verdict::SCHEMA_VERSION,
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
+        manifest_version_id: manifest.to_owned(),
+        revoked_by: caller,
+        revoked_at: telemetry::wall_clock(),
+        reason: reason.to_owned(),
+    };
+    let precondition = match record::read::<Revocation>(records, &key).await? {
+        Some(Stored { record, .. }) if record.manifest_version_id == manifest => return Ok(()),
+        Some(Stored { etag, .. }) => Precondition::Unchanged(etag),
+        None => Precondition::Absent,
+    };
+    match record::write(records, &key, &revocation, &precondition).await? {
+        Written::Done { .. } => Ok(()),
+        Written::Conflict => Err(anyhow!("`{key}` was written by somebody else just now; look at it, then try again")),
+    }
+}
+
+/// Sets the manifest's tag to `false`, so that the gate looks; the tags of others stay.
+async fn pull_brake(artefacts: &S3Store, commit: &Commit, manifest: &str) -> anyhow::Result<()> {
+    let key = ArtefactPath::Manifest.of(commit);
+    let gone = || format!("version `{manifest}` of `{key}` is gone");
+    let mut tags = artefacts.tags(&key, manifest).await?.with_context(gone)?;
+    tags.insert(INTEGRATION_PASSED.to_owned(), "false".to_owned());
+    anyhow::ensure!(artefacts.put_tags(&key, manifest, &tags).await?, gone());
+    Ok(())
+}
+
+/// Waits until the gate has said `revoked`, or judges another manifest.
+async fn revoked(records: &S3Store, commit: &Commit, manifest: &str) -> anyhow::Result<Verdict> {
+    loop {
+        if let Some(verdict) = standing(records, commit).await?
+            && (verdict.outcome == Outcome::Revoked || verdict.manifest_version_id.as_deref() != Some(manifest))
+        {
+            return Ok(verdict);
+        }
+        tokio::time::sleep(WAIT).await;
+    }
+}

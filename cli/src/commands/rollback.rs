@@ -1,0 +1,29 @@
+//! `gatekeeper rollback`: the manual event with `"rollback": true` (CONTRACT §5).
+
+use gatekeeper::ids::{CommitSha, Repo};
+
+use super::promote::{Common, ask};
+use crate::{exit::Answer, output::Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper rollback --repo bank-payments --stage uat --reason 'payments time out'
+  gatekeeper rollback --repo bank-payments --stage uat --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason 'back to April'";
+
+/// Brings a stage back to a commit that was promoted to it earlier, and follows the steps
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The repository
+    #[arg(long, value_name = "REPO")]
+    repo: Repo,
+    /// The commit, in full; without it the one before the present one
+    #[arg(long, value_name = "SHA")]
+    sha: Option<CommitSha>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    ask(&args.repo, args.sha.as_ref(), true, &args.common, output).await
+}

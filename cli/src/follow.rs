@@ -1,0 +1,189 @@
+//! Following a promotion live: its steps from the execution's history, its end from its record.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use gatekeeper::{
+    promotion::{
+        record::{PromotionRecord, Status},
+        step::{PromotionRef, Report, ReportStatus},
+    },
+    store::s3::S3Store,
+    telemetry,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    aws::called,
+    history::{Event, Step, Steps},
+    output::{Output, bad, faint, good, open},
+};
+
+/// How long to wait between two looks, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+
+/// How many looks in a row may fail: the promotion goes on meanwhile.
+const MAX_FAILED_LOOKS: u32 = 5;
+
+/// How many looks the record may lag behind the end of its execution.
+const LOOKS_AFTER_THE_END: u32 = 10;
+
+/// Adds to `steps` what has happened in an execution since the last look.
+pub(crate) async fn look(client: &aws_sdk_sfn::Client, execution: &str, steps: &mut Steps) -> anyhow::Result<()> {
+    let (mut news, mut next_page) = (Vec::new(), None);
+    loop {
+        // Newest first, so that a long history isn't read again and again.
+        let request = client.get_execution_history().execution_arn(execution).reverse_order(true).max_results(200);
+        let page = called("GetExecutionHistory", request.set_next_token(next_page).send().await)?;
+        let events = page.events();
+        news.extend(events.iter().filter_map(Event::read));
+        let reached = events.last().is_none_or(|oldest| oldest.id() <= steps.last_id + 1);
+        next_page = page.next_token().map(str::to_owned);
+        if reached || next_page.is_none() {
+            break;
+        }
+    }
+    news.reverse();
+    steps.add(news);
+    Ok(())
+}
+
+/// Follows a promotion to its end, and gives its record.
+pub(crate) async fn follow(
+    client: &aws_sdk_sfn::Client,
+    records: &S3Store,
+    promotion: &PromotionRef,
+    execution: &str,
+    output: &mut Output,
+) -> anyhow::Result<PromotionRecord> {
+    let (mut steps, mut told, mut wait) = (Steps::default(), 0, FIRST_WAIT);
+    let (mut failed_looks, mut looks_after_the_end) = (0, 0);
+    loop {
+        let record = match look(client, execution, &mut steps).await {
+            Ok(()) => PromotionRecord::load(records, promotion).await.map_err(anyhow::Error::new),
+            Err(error) => Err(error),
+        };
+        output.clear_passing();
+        for step in steps.steps.iter().skip(told).take_while(|step| step.ended_at.is_some()) {
+            output.progress(&ended(step));
+            told += 1;
+        }
+        match record {
+            Ok(stored) if !matches!(stored.record.status, Status::Running | Status::GoingBack) => {
+                return Ok(stored.record);
+            }
+            Ok(_) if steps.is_over => {
+                looks_after_the_end += 1;
+                if looks_after_the_end > LOOKS_AFTER_THE_END {
+                    let key = PromotionRecord::key(promotion);
+                    return Err(anyhow!(
+                        "the execution `{execution}` is over, but the record `{key}` does not say how it ended; redrive \
+                         the execution, or look at its history"
+                    ));
+                }
+            }
+            Ok(_) => failed_looks = 0,
+            Err(error) => {
+                failed_looks += 1;
+                if failed_looks > MAX_FAILED_LOOKS {
+                    let id = &promotion.promotion_id;
+                    return Err(error).with_context(|| {
+                        format!("promotion `{id}` can no longer be followed; it goes on, `gatekeeper status` tells of it")
+                    });
+                }
+            }
+        }
+        if let Some(step) = steps.steps.get(told) {
+            output.passing(&running(step, telemetry::wall_clock()));
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 5 / 4).min(LONGEST_WAIT);
+    }
+}
+
+/// A step's name; on the way back it says so.
+pub(crate) fn name(step: &Step) -> String {
+    format!("{}{}", step.name, if step.going_back { " (going back)" } else { "" })
+}
+
+fn ended(step: &Step) -> String {
+    let seconds = seconds(step.ended_at.map_or(SignedDuration::ZERO, |end| end.duration_since(step.started_at)));
+    let name = name(step);
+    match &step.failure {
+        Some(why) => format!("{} {name:<28} {seconds:>8}  {why}", bad("✗")),
+        None => format!("{} {name:<28} {seconds:>8}  {}", good("✓"), faint(&summary(&step.reports))),
+    }
+}
+
+fn running(step: &Step, now: Timestamp) -> String {
+    let seconds = seconds(now.duration_since(step.started_at).max(SignedDuration::ZERO));
+    let says = match &step.failure {
+        Some(_) => "failed, trying again".to_owned(),
+        None => summary(&step.reports),
+    };
+    format!("{} {:<28} {seconds:>8}  {}", open("…"), name(step), faint(&says))
+}
+
+/// `12.3 s`
+fn seconds(duration: SignedDuration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// What became of the things that a step works on: by name where they are few.
+fn summary(reports: &[Report]) -> String {
+    if reports.len() <= 3 {
+        let each = reports.iter().map(|report| format!("{} {}", report.subject, word(report.status)));
+        return each.collect::<Vec<_>>().join(", ");
+    }
+    let statuses = [
+        ReportStatus::Applied,
+        ReportStatus::Unchanged,
+        ReportStatus::Passed,
+        ReportStatus::InProgress,
+        ReportStatus::Failed,
+    ];
+    let counted = statuses.into_iter().map(|status| (reports.iter().filter(|it| it.status == status).count(), status));
+    let counted = counted.filter(|(count, _)| *count > 0);
+    counted.map(|(count, status)| format!("{count} {}", word(status))).collect::<Vec<_>>().join(", ")
+}
+
+fn word(status: ReportStatus) -> &'static str {
+    match status {
+        ReportStatus::InProgress => "in progress",
+        ReportStatus::Applied => "applied",
+        ReportStatus::Unchanged => "unchanged",
+        ReportStatus::Passed => "passed",
+        ReportStatus::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::told;
+
+    fn plain(line: &str) -> String {
+        anstream::adapter::strip_str(line).to_string()
+    }
+
+    #[test]
+    fn each_step_is_one_line() {
+        let story = "ApplyStack> +in-progress ApplyStack< ApplyStack> +done ApplyStack< SmokeTest> +failed SmokeTest< back ApplyStack> !";
+        let steps = told(story);
+        let lines: Vec<_> = steps.steps.iter().map(|step| match step.ended_at {
+            Some(_) => plain(&ended(step)),
+            None => plain(&running(step, step.started_at + SignedDuration::from_millis(2_340))),
+        }).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+
+    #[test]
+    fn many_things_are_counted() {
+        let one = told("ApplyStack> +done").steps.remove(0).reports.remove(0);
+        let mut reports = vec![one; 5];
+        reports[4].status = ReportStatus::Failed;
+        assert_eq!(summary(&reports), "4 applied, 1 failed");
+        assert_eq!(summary(&reports[3..]), "payments-api applied, payments-api failed");
+    }
+}

@@ -1,0 +1,344 @@
+//! The step against Lambda as its API reference describes it, with its throttling, conflicts, revisions and lost
+//! answers. Time is paused: what is waited for passes at once.
+
+mod fake;
+
+use std::collections::BTreeSet;
+
+use gatekeeper::{
+    promotion::step::StepStatus,
+    store::memory::Memory,
+    telemetry::wall_clock,
+};
+
+use self::fake::{DESCRIPTION, Fake, Lambda};
+use super::*;
+
+/// The plan's functions: `authorise` and `status` run older code, `ledger` runs the plan's already.
+const FUNCTIONS: [&str; 3] = ["authorise", "status", "ledger"];
+
+fn fake() -> Fake {
+    let mut lambda = Lambda::default();
+    for name in FUNCTIONS {
+        let live = if name == "ledger" { bundle_of(name) } else { Sha256::of(b"older") };
+        lambda.add(name, live, bundle_of(name));
+    }
+    Fake::new(lambda)
+}
+
+use gatekeeper::ids::Sha256;
+
+fn bundle_of(name: &str) -> Sha256 {
+    Sha256::of(format!("bundle of {name}").as_bytes())
+}
+
+fn step(fake: &Fake) -> Step<Memory> {
+    let names: Vec<String> = fake.lock().functions.keys().cloned().collect();
+    let functions: Vec<Value> = names.iter().map(|name| planned(name)).collect();
+    let record = json!({
+        "schema_version": 1, "promotion_id": "01JZ0000000000000000000000", "repo": "bank-payments",
+        "commit_sha": "a".repeat(40), "stage": "uat", "requested_by": "jane@bank.example", "reason": "release",
+        "rollback": false, "status": "running", "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z",
+        "ended_at": null, "verdict_version_id": "v", "manifest_version_id": "v", "stages_config_version_id": "v",
+        "role_arn": null, "stack_role_arn": null, "way_back": null, "steps": [], "live": [],
+        "plan": {"stacks": [], "functions": functions, "migrations": [], "smoke": []},
+    });
+    let records = Memory::default();
+    records.upload(
+        "promotions/uat/bank-payments/01JZ0000000000000000000000.json",
+        record.to_string().as_bytes(),
+        &[],
+    );
+    Step {
+        records,
+        config: fake.config(),
+        artefact_bucket: "artefacts".to_owned(),
+        pacers: Pacers::of_lambda(),
+        clock: wall_clock,
+    }
+}
+
+fn planned(name: &str) -> Value {
+    json!({
+        "module": "MOD-012", "function": name, "stack": "payments-api", "stack_name": "bank-payments-uat-payments-api",
+        "logical_id": format!("{name}Fn"), "key": format!("{name}.zip"), "version_id": "v7",
+        "sha256": bundle_of(name), "size": 100,
+    })
+}
+
+async fn ask(step: &Step<Memory>, progress: &[Report]) -> StepAnswer {
+    let deadline = wall_clock() + Duration::from_mins(5);
+    let invocation = Invocation { log: Logger::silent(), deadline };
+    let promotion = json!({"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"});
+    let input = json!({"promotion": promotion, "direction": "forward", "progress": progress});
+    step.handle(input, &invocation).await.unwrap()
+}
+
+async fn deploy(fake: &Fake) -> StepAnswer {
+    ask(&step(fake), &[]).await
+}
+
+fn report<'a>(answer: &'a StepAnswer, function: &str) -> &'a Report {
+    answer.progress.iter().find(|it| it.subject == function).unwrap_or_else(|| panic!("no report of {function}: {answer:?}"))
+}
+
+/// Every function runs its bundle, published once for this commit.
+#[track_caller]
+fn assert_whole(fake: &Fake, answer: &StepAnswer) {
+    assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
+    for (name, function) in &fake.lock().functions {
+        assert_eq!(function.code, bundle_of(name), "{name}");
+        let of_this_commit = function.versions.iter().filter(|version| version.description == DESCRIPTION);
+        assert_eq!(of_this_commit.count(), 1, "{name}: {:?}", function.versions);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_is_updated_once_and_what_does_not_is_only_published() {
+    let fake = fake();
+    let answer = deploy(&fake).await;
+    assert_whole(&fake, &answer);
+    assert_eq!(fake.count("UpdateFunctionCode"), 2);
+    assert_eq!(fake.count("PublishVersion"), 3);
+    assert_eq!(fake.count("ListStackResources"), 2, "one stack of two pages");
+    let subjects: Vec<_> = answer.progress.iter().map(|report| report.subject.as_str()).collect();
+    assert_eq!(subjects, ["authorise", "ledger", "status"], "in the plan's order");
+    let updated = report(&answer, "authorise");
+    assert_eq!(updated.status, ReportStatus::Applied);
+    assert_eq!(updated.facts["function_name"], "uat-authorise");
+    assert_eq!(updated.facts["code_sha256"], bundle_of("authorise").to_string());
+    assert_eq!(updated.facts["previous_code_sha256"], Sha256::of(b"older").to_string());
+    assert_eq!(updated.facts["version"], "1");
+    assert_eq!(updated.facts["version_description"], DESCRIPTION);
+    assert_eq!(report(&answer, "ledger").status, ReportStatus::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_run_changes_nothing() {
+    let fake = fake();
+    deploy(&fake).await;
+    let writes = fake.writes();
+    let answer = deploy(&fake).await;
+    assert_whole(&fake, &answer);
+    assert_eq!(fake.writes(), writes);
+    assert!(answer.progress.iter().all(|report| report.status == ReportStatus::Unchanged));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_is_not_asked_about_again() {
+    let fake = fake();
+    let first = deploy(&fake).await;
+    let before = fake.calls();
+    let answer = ask(&step(&fake), &first.progress).await;
+    assert_eq!(answer.progress, first.progress);
+    assert_eq!(fake.calls(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_may_be_throttled_or_fail_within_aws_and_the_promotion_waits() {
+    for (status, code) in [(429, "TooManyRequestsException"), (500, "ServiceException"), (503, "ServiceUnavailable")] {
+        for call in ["GetFunction", "UpdateFunctionCode", "ListVersionsByFunction", "PublishVersion"] {
+            let fake = fake();
+            fake.lock().refuse = Some((call, 4, status, code));
+            assert_whole(&fake, &deploy(&fake).await);
+            assert_eq!(fake.lock().refuse.unwrap().1, 0, "{call} was never asked");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_by_somebody_else_is_waited_for_and_then_replaced() {
+    let fake = fake();
+    fake.lock().functions.get_mut("authorise").unwrap().busy_for_looks = 5;
+    assert_whole(&fake, &deploy(&fake).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_and_a_changed_revision_are_looked_at_again() {
+    for code in ["ResourceConflictException", "PreconditionFailedException"] {
+        for call in ["UpdateFunctionCode", "PublishVersion"] {
+            let fake = fake();
+            fake.lock().refuse = Some((call, 2, if code.starts_with('R') { 409 } else { 412 }, code));
+            assert_whole(&fake, &deploy(&fake).await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_between_the_look_and_the_update_is_seen_by_its_revision() {
+    let fake = fake();
+    fake.lock().change_after_looks = 1;
+    assert_whole(&fake, &deploy(&fake).await);
+    let refused = fake.lock().refused.iter().filter(|code| **code == "PreconditionFailedException").count();
+    assert!(refused > 0, "the fake has not met a stale revision");
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_before_or_after_every_call_and_started_again_it_ends_the_same() {
+    let whole = fake();
+    deploy(&whole).await;
+    let calls = whole.calls();
+    assert!(calls > 15, "{calls}");
+    for at in 1..=calls {
+        for after_it in [false, true] {
+            let fake = fake();
+            fake.lock().dies_at = Some((at, after_it));
+            // A dead process answers nothing, so its progress is lost too.
+            let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(5) };
+            drop(step(&fake).handle(input(), &invocation).await);
+            fake.lock().dies_at = None;
+            assert_whole(&fake, &deploy(&fake).await);
+            assert_eq!(fake.count_accepted("UpdateFunctionCode"), 2, "killed at call {at}");
+        }
+    }
+}
+
+fn input() -> Value {
+    json!({"promotion": {"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"},
+        "direction": "forward"})
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_gets_lost_is_found_by_looking() {
+    let whole = fake();
+    deploy(&whole).await;
+    for at in 3..=whole.calls() {
+        let fake = fake();
+        fake.lock().loses_answer_at = Some(at);
+        assert_whole(&fake, &deploy(&fake).await);
+        assert_eq!(fake.count_accepted("UpdateFunctionCode"), 2, "lost the answer of call {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lambda_refuses_for_good_fails_with_its_reason() {
+    for code in ["CodeStorageExceededException", "AccessDeniedException", "InvalidParameterValueException"] {
+        let fake = fake();
+        fake.lock().refuse = Some(("UpdateFunctionCode", 1, 400, code));
+        let answer = deploy(&fake).await;
+        assert_eq!(answer.status, StepStatus::Failed);
+        let failed: Vec<_> = answer.progress.iter().filter(|it| it.status == ReportStatus::Failed).collect();
+        assert_eq!(failed.len(), 1, "{answer:#?}");
+        assert_eq!(failed[0].detail, format!("UpdateFunctionCode: {code}: as told"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_nothing_is_begun_and_what_runs_comes_to_its_end() {
+    let fake = fake();
+    {
+        let mut lambda = fake.lock();
+        // `authorise` waits for somebody else when `status` fails; `ledger` needs no update.
+        lambda.functions.get_mut("authorise").unwrap().busy_for_looks = 20;
+        lambda.functions.get_mut("status").unwrap().update_fails = Some("the key is disabled");
+    }
+    let answer = deploy(&fake).await;
+    assert_eq!(answer.status, StepStatus::Failed);
+    assert_eq!(report(&answer, "status").detail, "the update failed: the key is disabled");
+    assert_eq!(report(&answer, "ledger").status, ReportStatus::Unchanged);
+    let begun: BTreeSet<_> = answer.progress.iter().map(|it| it.subject.as_str()).collect();
+    assert!(!begun.contains("authorise"), "{answer:#?}");
+    assert_eq!(fake.lock().functions["authorise"].code, Sha256::of(b"older"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_function_fails_by_name_before_anything_is_touched() {
+    for (resource, says) in [
+        (None, "stack `bank-payments-uat-payments-api` has no resource `statusFn`"),
+        (Some("AWS::SQS::Queue"), "`statusFn` of stack `bank-payments-uat-payments-api` is an `AWS::SQS::Queue`"),
+    ] {
+        let fake = fake();
+        fake.lock().functions.get_mut("status").unwrap().resource = resource;
+        let answer = deploy(&fake).await;
+        assert_eq!(answer.status, StepStatus::Failed);
+        assert!(report(&answer, "status").detail.starts_with(says), "{answer:#?}");
+        assert_eq!(fake.writes(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_bytes_than_the_planned_ones_fail() {
+    let fake = fake();
+    fake.lock().functions.get_mut("status").unwrap().stored = Sha256::of(b"forged");
+    let answer = deploy(&fake).await;
+    assert!(report(&answer, "status").detail.starts_with("UpdateFunctionCode answered with the code digest"), "{answer:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_of_other_code_fails_where_lambda_does_not_compare() {
+    let fake = fake();
+    fake.lock().publishes = Some(Sha256::of(b"another"));
+    let answer = deploy(&fake).await;
+    assert_eq!(answer.status, StepStatus::Failed);
+    assert!(report(&answer, "ledger").detail.starts_with("PublishVersion answered with the code digest"), "{answer:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_version_of_the_same_code_is_not_taken_for_the_new_one() {
+    let fake = fake();
+    {
+        let mut lambda = fake.lock();
+        let function = lambda.functions.get_mut("authorise").unwrap();
+        // Back to a commit that was live before: its version is there, a newer one too.
+        function.publish(bundle_of("authorise"), DESCRIPTION);
+        function.publish(Sha256::of(b"older"), "bank-payments@another");
+    }
+    let answer = deploy(&fake).await;
+    assert_eq!(report(&answer, "authorise").facts["version"], "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_lambda_makes_no_new_version_the_one_that_holds_the_code_is_told() {
+    let fake = fake();
+    fake.lock().functions.get_mut("ledger").unwrap().publish(bundle_of("ledger"), "bank-payments@another");
+    let answer = deploy(&fake).await;
+    let facts = &report(&answer, "ledger").facts;
+    assert_eq!((facts["version"].as_str(), facts["version_description"].as_str()), (Some("1"), Some("bank-payments@another")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_invocation_ends_it_answers_with_what_it_has_and_goes_on_when_asked_again() {
+    let fake = fake();
+    fake.lock().functions.get_mut("status").unwrap().busy_for_looks = 500;
+    let (step, start) = (step(&fake), Instant::now());
+    let answer = ask(&step, &[]).await;
+    assert_eq!(answer.status, StepStatus::InProgress);
+    assert!(start.elapsed() <= Duration::from_secs(271), "{:?}", start.elapsed());
+    let waiting = report(&answer, "status");
+    assert_eq!((waiting.status, waiting.detail.as_str()), (ReportStatus::InProgress, "an update is in progress"));
+    fake.lock().functions.get_mut("status").unwrap().busy_for_looks = 0;
+    let answer = ask(&step, &answer.progress).await;
+    assert_whole(&fake, &answer);
+    assert_eq!(report(&answer, "status").started_at, waiting.started_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_functions_take_their_quotas_time_and_meet_no_throttling() {
+    let mut lambda = Lambda::default();
+    for number in 0..40 {
+        let name = format!("function-{number:02}");
+        lambda.add(&name, Sha256::of(b"older"), bundle_of(&name));
+    }
+    lambda.enforces_quota = true;
+    let (fake, start) = (Fake::new(lambda), Instant::now());
+    assert_whole(&fake, &deploy(&fake).await);
+    assert!(fake.lock().refused.is_empty(), "{:?}", fake.lock().refused);
+    // An update, a list and a version each, at 15 a second.
+    let limit = Duration::from_secs(40 * 3 / 15);
+    assert!(start.elapsed() < limit.mul_f64(1.25), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promotion_without_a_way_back_and_a_foreign_event_are_told_apart_from_failures() {
+    let fake = fake();
+    let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(5) };
+    let mut back = input();
+    back["direction"] = "back".into();
+    for event in [back, json!({"repo": "bank-payments"})] {
+        let error = step(&fake).handle(event, &invocation).await.unwrap_err();
+        assert_eq!(error.error_type, "InvalidStepInput");
+    }
+    let mut unknown = input();
+    unknown["promotion"]["stage"] = "sit".into();
+    assert_eq!(step(&fake).handle(unknown, &invocation).await.unwrap_err().error_type, "StepError");
+}

@@ -1,0 +1,391 @@
+//! The laws of convergence, over the memory store: whatever happens in whatever order, the end is the same.
+
+use std::collections::VecDeque;
+
+use futures_util::future;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    ids::Sha256,
+    store::memory::Memory,
+    verdict::{Outcome, Verdict},
+};
+
+const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+const REPORTS: [&str; 3] = ["unit.xml", "policy.xml", "integration.xml"];
+
+fn commit() -> Commit {
+    Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
+}
+
+fn key(path: &str) -> String {
+    format!("{}{path}", commit().prefix())
+}
+
+/// Two buckets and the events between them.
+struct World {
+    artefacts: Memory,
+    records: Memory,
+    pending: VecDeque<Event>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self { artefacts: Memory::with_seed(seed), records: Memory::with_seed(!seed), pending: VecDeque::new() }
+    }
+
+    fn gate(&self) -> Gate<'_, Memory> {
+        Gate {
+            artefacts: &self.artefacts,
+            records: &self.records,
+            log: Logger::silent(),
+            clock: || "2026-05-02T03:10:00Z".parse().unwrap(),
+            scratch: std::env::temp_dir(),
+        }
+    }
+
+    fn upload_reports(&self) {
+        for report in REPORTS {
+            self.artefacts.upload(&key(&format!("reports/{report}")), report.as_bytes(), &[]);
+        }
+    }
+
+    fn upload_manifest(&self, change: impl FnOnce(&mut Value)) {
+        let mut manifest = manifest();
+        change(&mut manifest);
+        self.artefacts.upload(&key("build-manifest.json"), manifest.to_string().as_bytes(), &[]);
+    }
+
+    /// Delivers what is pending, `at_once` events at a time and each of them `copies` times, until nothing comes back.
+    async fn drain(&mut self, at_once: usize, copies: usize) {
+        for _ in 0..1_000 {
+            self.pending.extend(self.artefacts.take_events());
+            if self.pending.is_empty() {
+                return;
+            }
+            let count = self.pending.len().min(at_once);
+            let events: Vec<_> = self.pending.drain(..count).flat_map(|event| vec![event; copies]).collect();
+            let gate = self.gate();
+            let settled = future::join_all(events.iter().map(|event| gate.settle(event))).await;
+            settled.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+        }
+        panic!("the events never end: a loop");
+    }
+
+    async fn settled(&mut self) -> Verdict {
+        self.drain(1, 1).await;
+        self.verdict()
+    }
+
+    fn verdict(&self) -> Verdict {
+        let bytes = self.records.bytes_of(&RecordKey::Verdict(commit()).to_string()).expect("a verdict");
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    fn tag(&self, path: &str) -> Option<String> {
+        self.artefacts.tags_of(&key(path)).get(gate::INTEGRATION_PASSED).cloned()
+    }
+
+    /// Verdict and tags say what is stored, and another look changes nothing.
+    async fn assert_settled(&mut self) {
+        let stored = self.gate().check(&commit()).await.unwrap();
+        let verdict = self.verdict();
+        if stored.manifest_version_id.is_some() || verdict.manifest_version_id.is_some() {
+            assert!(verdict.says_the_same_as(&stored), "{verdict:#?}\n{stored:#?}");
+        } else {
+            assert_eq!(verdict.outcome, Outcome::Incomplete);
+        }
+        let wanted = verdict.outcome.integration_passed().to_string();
+        for stored in self.artefacts.keys() {
+            let tag = self.artefacts.tags_of(&stored).get(gate::INTEGRATION_PASSED).cloned();
+            assert_eq!(tag.as_ref(), Some(&wanted), "{stored} of a commit that is {}", verdict.outcome);
+        }
+        let (_, before, _) = self.artefacts.counts();
+        let (_, records_before, _) = self.records.counts();
+        for stored in self.artefacts.keys() {
+            let event = event(Change::Tagged, &stored);
+            self.gate().settle(&event).await.unwrap();
+        }
+        assert_eq!((self.artefacts.counts().1, self.records.counts().1), (before, records_before), "not quiet");
+    }
+}
+
+fn event(change: Change, key: &str) -> Event {
+    Event { change, bucket: "memory".into(), key: key.into(), version_id: None, principal: Some("AWS:X:ci".into()) }
+}
+
+fn manifest() -> Value {
+    let reports = REPORTS.map(|name| {
+        json!({"suite": name, "format": "junit", "file": name, "sha256": Sha256::of(name.as_bytes()), "size": name.len()})
+    });
+    json!({
+        "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
+        "timestamp": "2026-05-02T03:04:05Z", "modules": [{"id": "MOD-012"}], "reports": reports,
+        "tests": {
+            "typecheck": {"errors": 0},
+            "unit": {"passed": 2, "failed": 0, "line_coverage": 90, "function_coverage": 90},
+            "policy": {"passed": 1, "failed": 0, "policies_satisfied": ["POL-004"]},
+            "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": true}
+        },
+        "deploy": {"stage": "dev", "succeeded": true}
+    })
+}
+
+fn registered(manifest: &mut Value) {
+    manifest["tests"].as_object_mut().unwrap().remove("integration");
+}
+
+#[tokio::test]
+async fn artefacts_before_their_manifest_are_incomplete_then_built() {
+    let mut world = World::new(1);
+    world.upload_reports();
+    assert_eq!(world.settled().await.outcome, Outcome::Incomplete);
+    assert_eq!(world.tag("reports/unit.xml").as_deref(), Some("false"));
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_manifest_before_its_artefacts_waits_for_them() {
+    let mut world = World::new(2);
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Incomplete);
+    world.upload_reports();
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn registered_then_built_by_the_final_manifest_and_each_module_has_its_handoff() {
+    let mut world = World::new(3);
+    world.upload_reports();
+    world.upload_manifest(registered);
+    assert_eq!(world.settled().await.outcome, Outcome::Registered);
+    let handoff = RecordKey::BuiltHandoff(commit(), "MOD-012".parse().unwrap()).to_string();
+    assert_eq!(world.records.bytes_of(&handoff), None);
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    let text = String::from_utf8(world.records.bytes_of(&handoff).unwrap()).unwrap();
+    assert!(text.contains("build_status: Built"), "{text}");
+}
+
+#[tokio::test]
+async fn an_artefact_overwritten_after_built_rejects_until_it_is_restored() {
+    let mut world = World::new(4);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.artefacts.upload(&key("reports/unit.xml"), b"other", &[("integration-passed", "true")]);
+    assert_eq!(world.settled().await.outcome, Outcome::Rejected);
+    world.assert_settled().await;
+    world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[]);
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_forged_tag_is_set_back_a_deleted_one_restored_and_others_tags_kept() {
+    let mut world = World::new(5);
+    world.upload_reports();
+    world.upload_manifest(registered);
+    world.settled().await;
+    for path in ["reports/unit.xml", "build-manifest.json"] {
+        world.artefacts.tag(&key(path), &[("integration-passed", "true"), ("team", "payments")], "mallory");
+        assert_eq!(world.settled().await.outcome, Outcome::Registered);
+        assert_eq!(world.tag(path).as_deref(), Some("false"));
+        assert_eq!(world.artefacts.tags_of(&key(path)).get("team").map(String::as_str), Some("payments"));
+    }
+    world.artefacts.tag(&key("reports/policy.xml"), &[], "mallory");
+    world.settled().await;
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_hand_on_the_brake_revokes_until_a_new_manifest() {
+    let mut world = World::new(6);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "false")], "AWS:X:jane");
+    let verdict = world.settled().await;
+    assert_eq!(verdict.outcome, Outcome::Revoked);
+    assert!(verdict.reasons[0].message.contains("AWS:X:jane"), "{:?}", verdict.reasons);
+    world.assert_settled().await;
+    // Asking for it again does not bring it back; a new build does.
+    world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "true")], "AWS:X:ci");
+    assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn an_object_uploaded_in_parts_is_hashed_once() {
+    let mut world = World::new(7);
+    for report in REPORTS {
+        world.artefacts.upload_in_parts(&key(&format!("reports/{report}")), report.as_bytes());
+    }
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    let (_, _, bodies) = world.artefacts.counts();
+    world.assert_settled().await;
+    assert_eq!(world.artefacts.counts().2, bodies, "the digest of a version never changes");
+}
+
+#[tokio::test]
+async fn a_removed_artefact_makes_the_commit_incomplete() {
+    let mut world = World::new(8);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    world.settled().await;
+    world.artefacts.delete(&key("reports/unit.xml"));
+    assert_eq!(world.settled().await.outcome, Outcome::Incomplete);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_key_outside_the_layout_is_tagged_false_and_judged_no_commit() {
+    let mut world = World::new(9);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    world.settled().await;
+    world.artefacts.upload(&key("notes.txt"), b"hello", &[("integration-passed", "true")]);
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    assert_eq!(world.tag("notes.txt").as_deref(), Some("false"));
+}
+
+#[tokio::test]
+async fn killed_at_any_call_and_delivered_again_it_ends_the_same() {
+    for at in 1.. {
+        let mut world = World::new(10);
+        world.upload_reports();
+        world.upload_manifest(|_| {});
+        let events = world.artefacts.take_events();
+        world.artefacts.fail_at_call(Some(at));
+        world.records.fail_at_call(Some(at));
+        let mut killed = false;
+        for event in &events {
+            killed |= world.gate().settle(event).await.is_err();
+        }
+        world.artefacts.fail_at_call(None);
+        world.records.fail_at_call(None);
+        world.pending.extend(events);
+        assert_eq!(world.settled().await.outcome, Outcome::Built, "killed at call {at}");
+        world.assert_settled().await;
+        if !killed {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
+    let mut world = World::new(11);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    world.settled().await;
+    let (before, _, _) = world.artefacts.counts();
+    world.gate().settle(&event(Change::Tagged, &key("reports/unit.xml"))).await.unwrap();
+    assert_eq!(world.artefacts.counts().0 - before, 3, "the object, its manifest, its tags");
+}
+
+/// Something that a stranger does.
+#[derive(Debug, Clone)]
+enum Deed {
+    UploadReport(usize, bool),
+    DeleteReport(usize),
+    UploadManifest(u8),
+    DeleteManifest,
+    Tag(usize, Option<bool>),
+    TagManifest(Option<bool>),
+    /// How many of the pending events are delivered before the next deed.
+    Deliver(usize),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let report = 0..REPORTS.len();
+    prop_oneof![
+        4 => (report.clone(), prop::bool::weighted(0.8)).prop_map(|(report, good)| Deed::UploadReport(report, good)),
+        1 => report.clone().prop_map(Deed::DeleteReport),
+        4 => (0..4_u8).prop_map(Deed::UploadManifest),
+        1 => Just(Deed::DeleteManifest),
+        2 => (report, any::<Option<bool>>()).prop_map(|(report, tag)| Deed::Tag(report, tag)),
+        2 => any::<Option<bool>>().prop_map(Deed::TagManifest),
+        3 => (0..6_usize).prop_map(Deed::Deliver),
+    ]
+}
+
+impl World {
+    async fn does(&mut self, deed: &Deed, at_once: usize, copies: usize) {
+        let tag = |tag: &Option<bool>| match tag {
+            None => vec![],
+            Some(true) => vec![("integration-passed", "true")],
+            Some(false) => vec![("integration-passed", "false")],
+        };
+        match deed {
+            Deed::UploadReport(report, good) => {
+                let name = REPORTS[*report];
+                let bytes: &[u8] = if *good { name.as_bytes() } else { b"bad" };
+                self.artefacts.upload(&key(&format!("reports/{name}")), bytes, &[]);
+            }
+            Deed::DeleteReport(report) => self.artefacts.delete(&key(&format!("reports/{}", REPORTS[*report]))),
+            Deed::UploadManifest(kind) => self.upload_manifest(|manifest| match kind {
+                0 | 1 => {}
+                2 => registered(manifest),
+                _ => manifest["tests"]["unit"]["failed"] = json!(1),
+            }),
+            Deed::DeleteManifest => self.artefacts.delete(&key("build-manifest.json")),
+            Deed::Tag(report, value) => {
+                self.artefacts.tag(&key(&format!("reports/{}", REPORTS[*report])), &tag(value), "mallory");
+            }
+            Deed::TagManifest(value) => self.artefacts.tag(&key("build-manifest.json"), &tag(value), "mallory"),
+            Deed::Deliver(count) => {
+                self.pending.extend(self.artefacts.take_events());
+                let count = (*count).min(self.pending.len());
+                let events: Vec<_> = self.pending.drain(..count).collect();
+                for events in events.chunks(at_once) {
+                    let copies = events.iter().flat_map(|event| vec![event.clone(); copies]).collect::<Vec<_>>();
+                    let gate = self.gate();
+                    // One that fails comes again, as Lambda's retry does.
+                    let settled = future::join_all(copies.iter().map(|event| gate.settle(event))).await;
+                    let failed = copies.into_iter().zip(settled).filter(|(_, it)| it.is_err()).map(|(event, _)| event);
+                    self.pending.extend(failed.collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    /// Duplicates, disorder and two functions at once: the end is what is stored, and then it is quiet.
+    #[test]
+    fn whatever_happens_verdict_and_tags_end_as_what_is_stored(
+        deeds in prop::collection::vec(deed(), 1..24),
+        seed in any::<u64>(),
+        shuffle in any::<u64>(),
+        at_once in 1..5_usize,
+        copies in 1..3_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new(seed);
+            for (index, deed) in deeds.iter().enumerate() {
+                world.does(deed, at_once, copies).await;
+                world.pending.extend(world.artefacts.take_events());
+                let len = world.pending.len();
+                if len > 1 {
+                    let by = usize::try_from(shuffle.rotate_left(u32::try_from(index).unwrap()) % len as u64).unwrap();
+                    world.pending.rotate_left(by);
+                }
+            }
+            world.drain(at_once, copies).await;
+            if !world.artefacts.keys().is_empty() {
+                world.assert_settled().await;
+            }
+        });
+    }
+}
