@@ -68,7 +68,6 @@ lint: tools
 	cargo clippy --quiet --locked --workspace --all-targets --all-features -- --deny warnings
 	@infra/check_core_is_pure.sh
 	@infra/check_licences.sh
-	.local/venv/bin/cfn-lint infra/template.yaml
 
 .PHONY: test-rust
 test-rust:
@@ -76,8 +75,8 @@ test-rust:
 
 .PHONY: test-local
 test-local: tools
-	cd infra/local && ../../$(PYTHON) -m unittest --quiet test_launcher
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template
+	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access
 
 .PHONY: test-e2e
 test-e2e: functions example

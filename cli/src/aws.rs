@@ -167,10 +167,14 @@ impl<'a> Aws<'a> {
         }
         let stack = &self.args.gatekeeper_stack;
         let outputs = self.stack.get_or_try_init(|| self.stack_outputs()).await.with_context(|| {
-            format!("the outputs of stack `{stack}` could not be read; pass `--outputs`, `{flag}` or `--gatekeeper-stack`")
+            format!(
+                "the outputs of stack `{stack}` could not be read; pass `--outputs`, `{flag}` or `--gatekeeper-stack`"
+            )
         })?;
         let value = outputs.get(name).cloned();
-        value.ok_or_else(|| anyhow!("stack `{stack}` has no output `{name}`; is it the gatekeeper's? else pass `{flag}`"))
+        value.ok_or_else(|| {
+            anyhow!("stack `{stack}` has no output `{name}`; is it the gatekeeper's? else pass `{flag}`")
+        })
     }
 
     async fn stack_outputs(&self) -> anyhow::Result<BTreeMap<String, String>> {
@@ -205,7 +209,8 @@ impl<'a> Aws<'a> {
 }
 
 fn read_outputs(path: &Path) -> anyhow::Result<Outputs> {
-    let misuse = |error: &dyn fmt::Display| Misuse(format!("the outputs file `{}` is not usable: {error}", path.display()));
+    let misuse =
+        |error: &dyn fmt::Display| Misuse(format!("the outputs file `{}` is not usable: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| misuse(&error))?;
     Ok(serde_json::from_slice(&text).map_err(|error| misuse(&error))?)
 }

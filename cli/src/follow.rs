@@ -66,7 +66,8 @@ pub(crate) async fn follow(
         };
         output.clear_passing();
         for step in steps.steps.iter().skip(told).take_while(|step| step.ended_at.is_some()) {
-            output.progress(&ended(step));
+            let line = ended(step, output.is_live());
+            output.progress(&line);
             told += 1;
         }
         match record {
@@ -89,7 +90,9 @@ pub(crate) async fn follow(
                 if failed_looks > MAX_FAILED_LOOKS {
                     let id = &promotion.promotion_id;
                     return Err(error).with_context(|| {
-                        format!("promotion `{id}` can no longer be followed; it goes on, `gatekeeper status` tells of it")
+                        format!(
+                            "promotion `{id}` can no longer be followed; it goes on, `gatekeeper status` tells of it"
+                        )
                     });
                 }
             }
@@ -107,12 +110,14 @@ pub(crate) fn name(step: &Step) -> String {
     format!("{}{}", step.name, if step.going_back { " (going back)" } else { "" })
 }
 
-fn ended(step: &Step) -> String {
+/// A step that is over; a mark for those who watch, a word for a log.
+fn ended(step: &Step, is_live: bool) -> String {
+    let (done, failed) = if is_live { ("✓", "✗") } else { ("done  ", "failed") };
     let seconds = seconds(step.ended_at.map_or(SignedDuration::ZERO, |end| end.duration_since(step.started_at)));
     let name = name(step);
     match &step.failure {
-        Some(why) => format!("{} {name:<28} {seconds:>8}  {why}", bad("✗")),
-        None => format!("{} {name:<28} {seconds:>8}  {}", good("✓"), faint(&summary(&step.reports))),
+        Some(why) => format!("{} {name:<28} {seconds:>8}  {why}", bad(failed)),
+        None => format!("{} {name:<28} {seconds:>8}  {}", good(done), faint(&summary(&step.reports))),
     }
 }
 
@@ -171,10 +176,14 @@ mod tests {
     fn each_step_is_one_line() {
         let story = "ApplyStack> +in-progress ApplyStack< ApplyStack> +done ApplyStack< SmokeTest> +failed SmokeTest< back ApplyStack> !";
         let steps = told(story);
-        let lines: Vec<_> = steps.steps.iter().map(|step| match step.ended_at {
-            Some(_) => plain(&ended(step)),
-            None => plain(&running(step, step.started_at + SignedDuration::from_millis(2_340))),
-        }).collect();
+        let lines: Vec<_> = steps
+            .steps
+            .iter()
+            .map(|step| match step.ended_at {
+                Some(_) => plain(&format!("{}\n{}", ended(step, true), ended(step, false))),
+                None => plain(&running(step, step.started_at + SignedDuration::from_millis(2_340))),
+            })
+            .collect();
         insta::assert_snapshot!(lines.join("\n"), @"");
     }
 

@@ -124,10 +124,7 @@ impl Event {
         let what = match event.r#type() {
             HistoryEventType::TaskStateEntered => {
                 let details = event.state_entered_event_details()?;
-                What::Entered {
-                    step: details.name().to_owned(),
-                    going_back: details.input().is_some_and(goes_back),
-                }
+                What::Entered { step: details.name().to_owned(), going_back: details.input().is_some_and(goes_back) }
             }
             HistoryEventType::TaskStateExited => {
                 What::Exited { step: event.state_exited_event_details()?.name().to_owned() }
@@ -216,15 +213,23 @@ pub(crate) mod tests {
     /// `name seconds`, with `?` while it runs and `!` where it failed.
     fn check(story: &str, expected: &[&str], is_over: bool) {
         let steps = told(story);
-        let shown: Vec<_> = steps.steps.iter().map(|step| {
-            let time = match step.ended_at {
-                Some(ended) => ended.duration_since(step.started_at).as_secs().to_string(),
-                None => "?".to_owned(),
-            };
-            let back = if step.going_back { " back" } else { "" };
-            format!("{}{back} {time}{}", step.name, if step.failure.is_some() { "!" } else { "" })
-        }).collect();
-        assert_eq!((shown.as_slice(), steps.is_over), (expected.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice(), is_over), "{story}");
+        let shown: Vec<_> = steps
+            .steps
+            .iter()
+            .map(|step| {
+                let time = match step.ended_at {
+                    Some(ended) => ended.duration_since(step.started_at).as_secs().to_string(),
+                    None => "?".to_owned(),
+                };
+                let back = if step.going_back { " back" } else { "" };
+                format!("{}{back} {time}{}", step.name, if step.failure.is_some() { "!" } else { "" })
+            })
+            .collect();
+        assert_eq!(
+            (shown.as_slice(), steps.is_over),
+            (expected.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice(), is_over),
+            "{story}"
+        );
     }
 
     #[test]
@@ -263,13 +268,17 @@ pub(crate) mod tests {
 
     #[test]
     fn step_functions_own_events_are_read() {
-        use aws_sdk_sfn::{primitives::DateTime, types::{LambdaFunctionSucceededEventDetails, StateEnteredEventDetails}};
+        use aws_sdk_sfn::{
+            primitives::DateTime,
+            types::{LambdaFunctionSucceededEventDetails, StateEnteredEventDetails},
+        };
         let event = |id, kind: HistoryEventType| {
             HistoryEvent::builder().id(id).r#type(kind).timestamp(DateTime::from_millis(1_777_691_045_250))
         };
         let input = json!({"direction": "back", "promotion": {}}).to_string();
         let entered = StateEnteredEventDetails::builder().name("ApplyStack").input(input).build().unwrap();
-        let entered = event(7, HistoryEventType::TaskStateEntered).state_entered_event_details(entered).build().unwrap();
+        let entered =
+            event(7, HistoryEventType::TaskStateEntered).state_entered_event_details(entered).build().unwrap();
         let entered = Event::read(&entered).unwrap();
         assert_eq!(entered.at.to_string(), "2026-05-02T03:04:05.25Z");
         assert_eq!(entered.what, What::Entered { step: "ApplyStack".to_owned(), going_back: true });
@@ -277,7 +286,8 @@ pub(crate) mod tests {
         let output = json!({"status": "done", "wait_seconds": 0, "progress": []}).to_string();
         let details = LambdaFunctionSucceededEventDetails::builder().output(output).build();
         let answered = event(8, HistoryEventType::LambdaFunctionSucceeded);
-        let answered = Event::read(&answered.lambda_function_succeeded_event_details(details).build().unwrap()).unwrap();
+        let answered =
+            Event::read(&answered.lambda_function_succeeded_event_details(details).build().unwrap()).unwrap();
         assert!(matches!(answered.what, What::Answered(Some(answer)) if answer.status == StepStatus::Done));
 
         let aborted = event(9, HistoryEventType::ExecutionAborted).build().unwrap();

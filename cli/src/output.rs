@@ -58,12 +58,7 @@ pub(crate) struct Output {
 impl Output {
     /// Writes results to standard output.
     pub(crate) fn to_stdout(format: Format) -> Self {
-        Self {
-            format,
-            stdout: anstream::stdout(),
-            stderr: anstream::stderr(),
-            is_live: io::stderr().is_terminal(),
-        }
+        Self { format, stdout: anstream::stdout(), stderr: anstream::stderr(), is_live: io::stderr().is_terminal() }
     }
 
     /// Writes the result of the command, once: `document` as JSON or `text` for people.

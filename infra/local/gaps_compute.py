@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import socketserver
 import threading
 import time
 from typing import Any, Callable
 
+import ministack.app
 import samtranslator.translator.transform as sam
 from ministack.core import responses
 from ministack.services import lambda_svc
@@ -17,6 +19,8 @@ from patching import GapChanged, replace
 
 # What AWS gives a new account as concurrency; here for one function's asynchronous events.
 ASYNC_CONCURRENCY = 10
+# Where MiniStack itself serves function URLs to clients that can't send another `Host`.
+FUNCTION_URLS = "/_aws/lambda-url/"
 
 
 def runtime_api_without_nagle() -> None:
@@ -60,6 +64,60 @@ def asynchronous_events_wait_their_turn() -> None:
 
     replace(lambda_svc, "invoke_async_with_retry", "func event", mark)
     replace(lambda_svc, "_execute_function", "func event", wait)
+
+
+def function_urls_can_be_reached() -> None:
+    """A function URL is `http://127.0.0.1:<port>/_aws/lambda-url/<id>/`; MiniStack's is AWS's, which resolves nowhere.
+
+    So whoever reads it from a stack's output or from GetFunctionUrlConfig asks it as it stands. The event is as on
+    AWS: the path without our prefix, `requestContext.domainName` and the header `host` with the name of AWS.
+    Source: Lambda developer guide, "Invoking Lambda function URLs".
+    """
+    id_in_host = lambda_svc._function_url_id
+
+    def reachable(original: Callable) -> Callable:
+        def create(func_name: str, data: dict, qualifier: str | None) -> tuple:
+            status, headers, body = original(func_name, data, qualifier)
+            if status != 201:
+                return status, headers, body
+            config = lambda_svc._function_urls[lambda_svc._url_config_key(func_name, qualifier)]
+            config["FunctionUrl"] = f"{os.environ['AWS_ENDPOINT_URL']}{FUNCTION_URLS}{id_in_host(config['FunctionUrl'])}/"
+            return lambda_svc.json_response(config, status=status)
+        return create
+
+    def by_path(original: Callable) -> Callable:
+        def id_of(function_url: str) -> str:
+            return function_url.rstrip("/").rsplit("/", 1)[-1]
+        return id_of
+
+    replace(lambda_svc, "_create_function_url_config", "func_name data qualifier", reachable)
+    replace(lambda_svc, "_function_url_id", "function_url", by_path)
+
+
+def function_urls_own_every_path() -> None:
+    """Each path under `Host: <id>.lambda-url.<region>.on.aws` is the function's; MiniStack answers `/health` and more itself.
+
+    Source: Lambda developer guide, "Invoking Lambda function URLs".
+    """
+    parse = ministack.app._parse_lambda_url
+
+    def path_first(original: Callable) -> Callable:
+        def parse_url(host: str, path: str) -> tuple | None:
+            return original("" if path.startswith(FUNCTION_URLS) else host, path)
+        return parse_url
+
+    def by_path(original: Callable) -> Callable:
+        async def app(scope: dict, receive: Callable, send: Callable) -> None:
+            if scope["type"] == "http":
+                host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+                if asked := parse(host, scope["path"]):
+                    # Headers and `raw_path` stay: a caller's signature is over what was sent.
+                    scope = {**scope, "path": f"{FUNCTION_URLS}{asked[0]}{asked[1]}"}
+            await original(scope, receive, send)
+        return app
+
+    replace(ministack.app, "_parse_lambda_url", "host path", path_first)
+    replace(ministack.app, "app", "scope receive send", by_path)
 
 
 def sam_knows_parameter_values() -> None:

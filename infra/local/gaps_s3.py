@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ministack.core import iam_evaluator, responses
 from ministack.services import eventbridge, iam, s3
-from ministack.services.cloudformation import helpers
+from ministack.services.cloudformation import helpers, provisioners
 
 from patching import replace
 
@@ -239,3 +239,47 @@ def bucket_policies_name_foreign_roles() -> None:
 
     replace(s3, "_foreign_bucket_allows", "owner_account bucket_name key method query_params caller headers", mark)
     replace(iam_evaluator, "evaluate_resource_policy", "doc ctx service named_only direct_only", ask)
+
+
+def put_bucket_settings(bucket: str, properties: dict) -> None:
+    """Encryption and object lock of a template's bucket, by MiniStack's own PutBucketEncryption and PutObjectLockConfiguration."""
+    requests = []
+    for rule in properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", []):
+        default = rule.get("ServerSideEncryptionByDefault", {"SSEAlgorithm": "AES256"})
+        key = default.get("KMSMasterKeyID")
+        requests.append((s3._put_bucket_encryption, (
+            "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+            f"<SSEAlgorithm>{default['SSEAlgorithm']}</SSEAlgorithm>"
+            + (f"<KMSMasterKeyID>{key}</KMSMasterKeyID>" if key else "")
+            + "</ApplyServerSideEncryptionByDefault>"
+            f"<BucketKeyEnabled>{str(rule.get('BucketKeyEnabled', False)).lower()}</BucketKeyEnabled>"
+            "</Rule></ServerSideEncryptionConfiguration>")))
+    if retention := properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention"):
+        requests.append((s3._put_object_lock_configuration, (
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>"
+            + "".join(f"<{name}>{value}</{name}>" for name, value in retention.items())
+            + "</DefaultRetention></Rule></ObjectLockConfiguration>")))
+    for put, body in requests:
+        status, _, answer = put(bucket, body.encode())
+        if status >= 300:
+            raise ValueError(f"`{bucket}`: {answer!r}")
+
+
+def bucket_properties_are_applied() -> None:
+    """A template's `BucketEncryption` and `ObjectLockConfiguration` reach the bucket; MiniStack's CloudFormation drops them.
+
+    Source: CloudFormation template reference, `AWS::S3::Bucket`.
+    """
+    def applying(properties_at: int) -> Callable[[Callable], Callable]:
+        def wrap(original: Callable) -> Callable:
+            def provision(*args: Any) -> tuple:
+                bucket, attributes = original(*args)
+                put_bucket_settings(bucket, args[properties_at])
+                return bucket, attributes
+            return provision
+        return wrap
+
+    replace(provisioners, "_s3_create", "logical_id props stack_name", applying(1))
+    replace(provisioners, "_s3_update", "physical_id old_props new_props stack_name", applying(2))
+    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"].update(
+        create=provisioners._s3_create, update=provisioners._s3_update)

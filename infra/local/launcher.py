@@ -28,6 +28,7 @@ CLOSERS = (
     gaps_s3.code_and_templates_across_accounts,
     gaps_s3.template_urls_name_a_version,
     gaps_s3.bucket_policies_name_foreign_roles,
+    gaps_s3.bucket_properties_are_applied,
     gaps_iam.tag_conditions,
     gaps_iam.tags_of_a_put_need_permission,
     gaps_iam.upload_headers_as_condition_keys,
@@ -36,6 +37,8 @@ CLOSERS = (
     gaps_iam.principal_arn_of_a_session_is_the_role,
     gaps_compute.runtime_api_without_nagle,
     gaps_compute.asynchronous_events_wait_their_turn,
+    gaps_compute.function_urls_can_be_reached,
+    gaps_compute.function_urls_own_every_path,
     gaps_compute.sam_knows_parameter_values,
     gaps_compute.saved_queries_are_a_known_type,
 )

@@ -26,7 +26,8 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(#[schemars(regex(pattern = $pattern))] String);
+        #[schemars(extend("pattern" = $pattern))]
+        pub struct $name(String);
 
         impl $name {
             /// The text itself.
@@ -184,7 +185,8 @@ fn lower_hex(b: u8) -> bool {
 /// The SHA-256 of some bytes, 64 lowercase hexadecimal digits in documents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-pub struct Sha256(#[schemars(with = "String", regex(pattern = r"^[0-9a-f]{64}$"))] [u8; 32]);
+#[schemars(extend("pattern" = r"^[0-9a-f]{64}$"))]
+pub struct Sha256([u8; 32]);
 
 impl Sha256 {
     /// The digest of `bytes`.

@@ -174,7 +174,9 @@ async fn judge<S: Store>(
         }
     }
     let verdict = gate.check(commit).await;
-    verdict.map_err(|error: GateError| anyhow::Error::new(error)).with_context(|| format!("`{commit}` could not be judged"))
+    verdict
+        .map_err(|error: GateError| anyhow::Error::new(error))
+        .with_context(|| format!("`{commit}` could not be judged"))
 }
 
 #[cfg(test)]

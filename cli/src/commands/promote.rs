@@ -149,7 +149,8 @@ async fn invoke(aws: &Aws<'_>, request: &PromotionRequest) -> anyhow::Result<Val
     let answer = client.invoke().function_name(&function).payload(payload).send().await;
     let answer = called("Invoke", answer).with_context(|| format!("`{function}` could not be invoked"))?;
     let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
-    let document: Value = serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
+    let document: Value =
+        serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
     if answer.function_error().is_none() {
         return Ok(document);
     }
@@ -175,16 +176,28 @@ fn planned(plan: &Plan) -> String {
             let _ = write!(text, "\n  {title}\n{}", lines.concat());
         }
     };
-    let pinned = |it: &gatekeeper::promotion::plan::Pinned| {
-        faint(&format!("version {} sha256 {}", it.version_id, it.sha256))
-    };
+    let pinned =
+        |it: &gatekeeper::promotion::plan::Pinned| faint(&format!("version {} sha256 {}", it.version_id, it.sha256));
     let stacks = plan.stacks.iter();
-    part("stacks", stacks.map(|it| format!("    {} <- {}\n      {}\n", it.stack_name, it.template.key, pinned(&it.template))).collect());
+    part(
+        "stacks",
+        stacks
+            .map(|it| format!("    {} <- {}\n      {}\n", it.stack_name, it.template.key, pinned(&it.template)))
+            .collect(),
+    );
     let functions = plan.functions.iter();
     let of = |it: &gatekeeper::promotion::plan::PlannedFunction| format!("{} of {}", it.logical_id, it.stack_name);
-    part("functions", functions.map(|it| format!("    {} <- {}\n      {}\n", of(it), it.bundle.key, pinned(&it.bundle))).collect());
+    part(
+        "functions",
+        functions.map(|it| format!("    {} <- {}\n      {}\n", of(it), it.bundle.key, pinned(&it.bundle))).collect(),
+    );
     let migrations = plan.migrations.iter();
-    part("migrations", migrations.map(|it| format!("    {} <- {}\n      {}\n", it.database, it.script.key, pinned(&it.script))).collect());
+    part(
+        "migrations",
+        migrations
+            .map(|it| format!("    {} <- {}\n      {}\n", it.database, it.script.key, pinned(&it.script)))
+            .collect(),
+    );
     let smoke = plan.smoke.iter().map(|check| match &check.target {
         SmokeTarget::Http { stack, output, path, expect_status } => {
             format!("    {output} of {stack}, {path}: {expect_status}\n")

@@ -15,6 +15,7 @@ use gatekeeper::{
     telemetry,
     verdict::{self, Outcome, Revocation, Verdict},
 };
+use serde_json::json;
 
 use crate::{
     aws::{Aws, AwsArgs},
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
 
     let Some(standing) = standing(&records, &commit).await? else {
-        output.result(&serde_json::Value::Null, &format!("{}  {commit} has no verdict", bad("refused")))?;
+        let document = json!({"repo": commit.repo, "commit_sha": commit.sha, "outcome": null});
+        output.result(&document, &format!("{}  {commit} has no verdict", bad("refused")))?;
         return Ok(Answer::No);
     };
     let built = standing.outcome == Outcome::Built;

@@ -156,7 +156,11 @@ fn text(rows: &[Row]) -> String {
             None => writeln!(text, "{name}  nothing was promoted yet"),
         };
         if let Some(Promoting { promotion_id, since, is_over, step, .. }) = promoting {
-            let state = if *is_over { open("the promotion's execution ended without releasing its lock") } else { open("promoting") };
+            let state = if *is_over {
+                open("the promotion's execution ended without releasing its lock")
+            } else {
+                open("promoting")
+            };
             let step = step.as_ref().map(|step| format!(", at {step}")).unwrap_or_default();
             let behind = format!("{state}{step}, since {}, promotion {promotion_id}", second(*since));
             let _ = writeln!(text, "{:1$}  {behind}", "", stage_width + 2 + repo_width);

@@ -29,7 +29,7 @@ function wrong({ status, body }) {
 /** Asks until the answer is right or the deadline has come: a fresh function URL may need a moment. */
 async function verify(name, url) {
   for (let pause_ms = 200; ; pause_ms = Math.min(pause_ms * 2, 3000)) {
-    const reason = await call(new URL('health', url)).then(wrong, (error) => error.message);
+    const reason = await call(new URL('health', url)).then(wrong, (error) => error.cause?.message ?? error.message);
     const done = reason === undefined || Date.now() + pause_ms > until;
     if (done) {
       console.log(JSON.stringify({ output: name, url, ok: reason === undefined, ...(reason && { reason }) }));

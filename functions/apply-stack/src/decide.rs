@@ -63,7 +63,9 @@ pub fn next(seen: &Seen) -> Next {
     let change_set = seen.change_set.as_ref().filter(|it| it.status != ChangeSetStatus::DeleteComplete);
     let Some(stack) = seen.stack.as_ref().filter(|it| **it != StackStatus::DeleteComplete) else {
         return if seen.executed {
-            Next::NeedsPerson("somebody has deleted the stack while it was applied: find out who and why, then promote again")
+            Next::NeedsPerson(
+                "somebody has deleted the stack while it was applied: find out who and why, then promote again",
+            )
         } else {
             Next::CreateChangeSet(ChangeSetType::Create)
         };
@@ -109,14 +111,19 @@ pub fn next(seen: &Seen) -> Next {
 /// What to do next where nothing works on the stack and there is a change set.
 fn with_change_set(seen: &Seen, stack: &StackStatus, change_set: &ChangeSet) -> Next {
     match change_set.status {
-        ChangeSetStatus::Failed if has_no_changes(&change_set.reason) => Next::Unchanged,
+        // Where there is no stack yet, a template without changes is one without resources.
+        ChangeSetStatus::Failed if has_no_changes(&change_set.reason) && *stack != StackStatus::ReviewInProgress => {
+            Next::Unchanged
+        }
         ChangeSetStatus::Failed | ChangeSetStatus::DeleteFailed => Next::Refused(change_set.reason.clone()),
         ChangeSetStatus::CreateComplete => match (&change_set.execution, stack) {
             // Also where it has been executed and CloudFormation doesn't show it yet: the same token is the same request.
             (ExecutionStatus::Available, _) => Next::ExecuteChangeSet,
             // Another change set was executed in between.
             (ExecutionStatus::Obsolete, _) => Next::DiscardChangeSet,
-            (ExecutionStatus::ExecuteComplete, StackStatus::CreateComplete | StackStatus::UpdateComplete) => Next::Applied,
+            (ExecutionStatus::ExecuteComplete, StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
+                Next::Applied
+            }
             (ExecutionStatus::ExecuteComplete, StackStatus::ReviewInProgress) => Next::Wait,
             (ExecutionStatus::ExecuteComplete | ExecutionStatus::ExecuteFailed, _) if seen.executed => Next::RolledBack,
             // An earlier run of this promotion failed, or was killed before it could tell: this one tries again.

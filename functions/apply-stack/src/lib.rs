@@ -14,7 +14,12 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use gatekeeper::{
-    aws::{Buckets, Settings, lambda::{FunctionError, Invocation}, s3_client, stage_account::stage_config},
+    aws::{
+        Buckets, Settings,
+        lambda::{FunctionError, Invocation},
+        s3_client,
+        stage_account::stage_config,
+    },
     promotion::{
         record::PromotionRecord,
         step::{Direction, Report, ReportStatus, StepAnswer, StepInput},

@@ -110,7 +110,12 @@ impl StackWork<'_> {
                 }
                 Next::Applied => {
                     note_execution(report, change_set);
-                    end(report, stack, ReportStatus::Applied, &format!("the stack is `{status}` from the stored template"));
+                    end(
+                        report,
+                        stack,
+                        ReportStatus::Applied,
+                        &format!("the stack is `{status}` from the stored template"),
+                    );
                     return Ok(());
                 }
                 Next::Refused(reason) => {
@@ -158,10 +163,7 @@ impl StackWork<'_> {
         };
         let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
         let executed = report.facts.get("executed").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        Ok(Look {
-            seen: Seen { stack: status.flatten(), change_set, executed },
-            stack_id: stack_id.flatten(),
-        })
+        Ok(Look { seen: Seen { stack: status.flatten(), change_set, executed }, stack_id: stack_id.flatten() })
     }
 
     async fn delete_stack(&self, stack: &PlannedStack) -> Result<(), Stop> {
@@ -185,9 +187,10 @@ impl StackWork<'_> {
         self.provide_code(stack, report).await?;
         let name = stack.stack_name.as_str();
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
-        let parameters = stack.parameters.iter().map(|(key, value)| {
-            Parameter::builder().parameter_key(key).parameter_value(value).build()
-        });
+        let parameters = stack
+            .parameters
+            .iter()
+            .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
         let created = self
             .cloudformation
             .create_change_set()
@@ -223,9 +226,12 @@ impl StackWork<'_> {
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
         let body = body.map_err(|error| Stop::Error(FunctionError::new("StorageFailed", chain(&error))))?;
         let (key, version) = (&pinned.key, &pinned.version_id);
-        let body = body.ok_or_else(|| Stop::Failed(format!("version `{version}` of `{key}` is gone from the store")))?;
+        let body =
+            body.ok_or_else(|| Stop::Failed(format!("version `{version}` of `{key}` is gone from the store")))?;
         if Sha256::of(&body.bytes) != pinned.sha256 {
-            return Err(Stop::Failed(format!("the stored bytes of version `{version}` of `{key}` are not the pinned ones")));
+            return Err(Stop::Failed(format!(
+                "the stored bytes of version `{version}` of `{key}` are not the pinned ones"
+            )));
         }
         let (_, read) = template::inspect(&body.bytes, key);
         let read = read.ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
@@ -233,14 +239,9 @@ impl StackWork<'_> {
             return Ok(());
         }
         let account = assets::account_of(&self.sts).await?;
-        let assets =
-            assets::assets(&read, stack, self.functions, &account, &self.region).map_err(Stop::Failed)?;
-        let copier = Copier {
-            s3: self.s3.clone(),
-            account: &account,
-            artefact_bucket: self.artefacts.bucket(),
-            log: self.log,
-        };
+        let assets = assets::assets(&read, stack, self.functions, &account, &self.region).map_err(Stop::Failed)?;
+        let copier =
+            Copier { s3: self.s3.clone(), account: &account, artefact_bucket: self.artefacts.bucket(), log: self.log };
         let provided = copier.provide(&assets).await?;
         report.facts.insert("code_copied".to_owned(), provided.copied.into());
         report.facts.insert("code_already_there".to_owned(), provided.already_there.into());
@@ -332,7 +333,11 @@ impl StackWork<'_> {
 
     /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
     /// stack just now.
-    fn refused<E>(&self, call: &'static str, error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>) -> Stop
+    fn refused<E>(
+        &self,
+        call: &'static str,
+        error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>,
+    ) -> Stop
     where
         E: aws_sdk_cloudformation::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -341,7 +346,10 @@ impl StackWork<'_> {
                 Stop::Later(format!("something else is at work on the stack: {}", message(error)))
             }
             Some(
-                "ValidationError" | "InvalidChangeSetStatus" | "InsufficientCapabilitiesException" | "LimitExceededException",
+                "ValidationError"
+                | "InvalidChangeSetStatus"
+                | "InsufficientCapabilitiesException"
+                | "LimitExceededException",
             ) => Stop::Failed(format!("cloudformation refuses {call}: {}", message(error))),
             _ => Stop::of(CLOUDFORMATION, call, error),
         }

@@ -19,7 +19,8 @@ pub enum Stop {
     Error(FunctionError),
 }
 
-/// The codes that the AWS services use for "slow down" (SDK reference guide, "Retry behavior").
+/// The codes that the AWS services use for "slow down" (SDK reference guide, "Retry behavior"); an answer to a HEAD has
+/// only its status.
 const THROTTLED: [&str; 9] = [
     "Throttling",
     "ThrottlingException",
@@ -39,7 +40,7 @@ impl Stop {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        if code(error).is_some_and(|code| THROTTLED.contains(&code)) || status == Some(429) {
+        if code(error).is_some_and(|code| THROTTLED.contains(&code)) || matches!(status, Some(429 | 503)) {
             return Self::Later(format!("aws asks for fewer calls: {call} was throttled"));
         }
         Self::Error(FunctionError::new(error_type, format!("{call} failed: {}", chain(error))))

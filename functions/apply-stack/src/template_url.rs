@@ -69,12 +69,7 @@ mod tests {
     use super::*;
 
     fn pinned(key: &str, version_id: &str) -> Pinned {
-        Pinned {
-            key: key.to_owned(),
-            version_id: version_id.to_owned(),
-            sha256: Sha256::of(b"{}"),
-            size: 2,
-        }
+        Pinned { key: key.to_owned(), version_id: version_id.to_owned(), sha256: Sha256::of(b"{}"), size: 2 }
     }
 
     fn check(endpoint: Option<&str>, region: &str, template: &Pinned, expect: &str) {
@@ -101,7 +96,12 @@ mod tests {
     #[test]
     fn at_another_endpoint_the_bucket_is_in_the_path() {
         for endpoint in ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"] {
-            check(Some(endpoint), "ap-southeast-2", &pinned("a.json", "1"), "http://127.0.0.1:4566/artefacts/a.json?versionId=1");
+            check(
+                Some(endpoint),
+                "ap-southeast-2",
+                &pinned("a.json", "1"),
+                "http://127.0.0.1:4566/artefacts/a.json?versionId=1",
+            );
         }
     }
 
@@ -118,6 +118,9 @@ mod tests {
 
     #[test]
     fn partitions_are_those_of_the_region() {
-        assert_eq!([partition("eu-west-1"), partition("cn-north-1"), partition("us-gov-east-1")], ["aws", "aws-cn", "aws-us-gov"]);
+        assert_eq!(
+            [partition("eu-west-1"), partition("cn-north-1"), partition("us-gov-east-1")],
+            ["aws", "aws-cn", "aws-us-gov"]
+        );
     }
 }

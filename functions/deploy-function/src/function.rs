@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Between two looks: from the first to the last, doubling.
-const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Nothing goes for so long after AWS has said that it is too much: its bucket has then filled up again.
 const THROTTLED: Duration = Duration::from_secs(1);
 

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Functions that are worked on at once; the pacers bound the calls.
-const FUNCTIONS_IN_FLIGHT: usize = 32;
+const FUNCTIONS_IN_FLIGHT: usize = 48;
 /// So long before the invocation's end it answers with what it has; the function needs a longer timeout than that.
 const BEFORE_THE_END: Duration = Duration::from_secs(30);
 /// `UpdateFunctionCode` answers when Lambda has fetched the ZIP, which takes it seconds.

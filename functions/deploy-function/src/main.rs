@@ -1,5 +1,7 @@
 //! `deploy-function`: the step of a promotion that puts the stored bundles into the stage's functions.
 
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
 use std::sync::Arc;
 
 use deploy_function::{Step, pacer::Pacers};

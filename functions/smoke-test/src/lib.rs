@@ -1,1 +1,308 @@
-//! x
+//! Asks what a plan's smoke checks ask, all at once, again and again until the answer is the expected one or the
+//! check's time is over. What was asked and what was last answered goes into the promotion's record.
+
+pub mod expect;
+pub mod http;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    aws::{
+        lambda::{FunctionError, Invocation},
+        stack_functions,
+        stage_account::stage_config,
+    },
+    ids::{FunctionName, StackName},
+    promotion::{
+        plan::Plan,
+        record::PromotionRecord,
+        step::{Report, ReportStatus, StepAnswer, StepInput},
+    },
+    stage::{SmokeCheck, SmokeTarget},
+    store::Store,
+    telemetry::{Clock, Logger, chain},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::expect::{Answer, judge};
+
+/// Checks that are asked at once.
+const CHECKS_IN_FLIGHT: usize = 32;
+/// Stacks that are looked at at once.
+const STACKS_IN_FLIGHT: usize = 4;
+/// So long before the invocation's end it answers with what it has; the function needs a longer timeout than that.
+const BEFORE_THE_END: Duration = Duration::from_secs(20);
+/// Between two asks: from the first to the last, doubling.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+/// When to be asked again: at once, for it waits by itself.
+const WAIT_SECONDS: u64 = 1;
+
+/// The step and what it needs.
+#[derive(Debug)]
+pub struct Step<S> {
+    /// Where the promotions' records are.
+    pub records: S,
+    /// The configuration of the gatekeeper's own account.
+    pub config: SdkConfig,
+    /// What HTTP is asked with.
+    pub agent: ureq::Agent,
+    /// The present.
+    pub clock: Clock,
+}
+
+/// What a check asks, found in the stage.
+#[derive(Clone)]
+enum Target {
+    Url(String),
+    Function(String, Value),
+}
+
+/// Where the checks' targets are, or in words why they aren't there.
+struct Stage {
+    outputs: BTreeMap<StackName, Result<BTreeMap<String, String>, String>>,
+    functions: BTreeMap<FunctionName, Result<String, String>>,
+}
+
+impl<S: Store> Step<S> {
+    /// Does the step, as far as the invocation's time allows.
+    ///
+    /// # Errors
+    /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
+    /// at, and it may be asked again.
+    pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+        let input: StepInput =
+            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
+        let record = PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
+        let Some((commit, plan)) = record.heading(input.direction) else {
+            return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
+        };
+        let log = invocation
+            .log
+            .for_commit(&commit)
+            .with("promotion_id", record.promotion_id.as_str())
+            .with("stage", record.stage.as_str())
+            .with("step", "smoke-test");
+        let left = invocation.deadline.duration_since((self.clock)());
+        let left = Duration::try_from(left).unwrap_or_default();
+        let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
+        if plan.smoke.is_empty() {
+            log.warn("the stage has no smoke checks for this commit, so nothing was asked", json!({}));
+        }
+
+        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
+        let stage = Stage::look(&config, plan).await.map_err(|error| failed(&*error))?;
+        // One ask each: asking again is this step's own business, with its own pace.
+        let lambda = aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build();
+        let lambda = aws_sdk_lambda::Client::from_conf(lambda);
+        let checks = plan.smoke.iter().enumerate().map(|(index, check)| {
+            let subject = subject(check);
+            let before = input.progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
+            let report = before.cloned().unwrap_or_else(|| Report::begun(subject, (self.clock)()));
+            self.check(&lambda, &stage, check, report, stop, &log)
+        });
+        let progress = stream::iter(checks).buffered(CHECKS_IN_FLIGHT).collect().await;
+        let answer = StepAnswer::of(progress, plan.smoke.len(), WAIT_SECONDS);
+        log.info("smoke checks asked", json!({"outcome": answer.status, "checks": plan.smoke.len()}));
+        Ok(answer)
+    }
+
+    /// Asks until the answer is the expected one, the check's time is over, or `stop` has come.
+    async fn check(
+        &self,
+        lambda: &aws_sdk_lambda::Client,
+        stage: &Stage,
+        check: &SmokeCheck,
+        mut report: Report,
+        stop: Instant,
+        log: &Logger,
+    ) -> Report {
+        if report.ended_at.is_some() {
+            return report;
+        }
+        let ended = match stage.target(check) {
+            Err(reason) => Err(reason),
+            Ok(target) => {
+                report = report.with("asked", asked(&target));
+                // Dropping an ask that is under way leaves nothing behind that the next one would mind.
+                match timeout_at(stop, self.ask_until_right(lambda, &target, check, &mut report)).await {
+                    Ok(ended) => ended,
+                    Err(_) => return report,
+                }
+            }
+        };
+        let now = (self.clock)();
+        let milliseconds = now.duration_since(report.started_at).as_millis();
+        let report = report.with("duration_milliseconds", u64::try_from(milliseconds).unwrap_or(0));
+        let fields = |detail: &str| json!({"check": report.subject, "detail": detail, "attempts": report.facts.get("attempts")});
+        match ended {
+            Ok(detail) => {
+                log.info("smoke check passed", fields(&detail));
+                report.ended(ReportStatus::Passed, detail, now)
+            }
+            Err(detail) => {
+                log.error("smoke check failed", fields(&detail));
+                report.ended(ReportStatus::Failed, detail, now)
+            }
+        }
+    }
+
+    async fn ask_until_right(
+        &self,
+        lambda: &aws_sdk_lambda::Client,
+        target: &Target,
+        check: &SmokeCheck,
+        report: &mut Report,
+    ) -> Result<String, String> {
+        let [mut pause, longest] = ASK_AGAIN;
+        let attempts = |report: &Report| report.facts.get("attempts").and_then(Value::as_u64).unwrap_or(0);
+        loop {
+            let passed = (self.clock)().duration_since(report.started_at);
+            let passed = Duration::try_from(passed).unwrap_or_default();
+            let left = Duration::from_secs(check.deadline_seconds).saturating_sub(passed);
+            let answer = match target {
+                Target::Url(url) => self.get(url.clone()).await,
+                Target::Function(name, payload) => invoke(lambda, name, payload, left.max(http::REQUEST_TIMEOUT)).await,
+            };
+            report.facts.insert("attempts".to_owned(), (attempts(report) + 1).into());
+            report.facts.insert("answered".to_owned(), answer.as_ref().map_or(Value::Null, Answer::fact));
+            match answer.and_then(|answer| judge(check, &answer)) {
+                Ok(()) => return Ok("answered as expected".to_owned()),
+                // What there is no time to wait for isn't asked again.
+                Err(wrong) if left <= pause => return Err(wrong),
+                Err(wrong) => report.detail = wrong,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn get(&self, url: String) -> Result<Answer, String> {
+        let agent = self.agent.clone();
+        let answered = tokio::task::spawn_blocking(move || http::get(&agent, &url)).await;
+        answered.unwrap_or_else(|_| Err("the request broke off".to_owned()))
+    }
+}
+
+/// Invokes a function once and waits for its answer.
+async fn invoke(
+    lambda: &aws_sdk_lambda::Client,
+    name: &str,
+    payload: &Value,
+    longest: Duration,
+) -> Result<Answer, String> {
+    let payload = payload.to_string().into_bytes();
+    let answer = lambda.invoke().function_name(name).payload(payload.into()).send();
+    let answer = timeout(longest, answer).await;
+    let answer = answer.map_err(|_| format!("no answer within {} seconds", longest.as_secs()))?;
+    let answer = answer.map_err(|error| match error.as_service_error() {
+        Some(refused) => {
+            let (code, message) = (refused.code().unwrap_or("unknown"), refused.message().unwrap_or("no message"));
+            format!("Invoke: {code}: {message}")
+        }
+        None => format!("Invoke: {}", chain(&error)),
+    })?;
+    let status = u16::try_from(answer.status_code()).unwrap_or_default();
+    let function_error = answer.function_error().map(str::to_owned);
+    let body = answer.payload.map(aws_sdk_lambda::primitives::Blob::into_inner).unwrap_or_default();
+    Ok(Answer::new(status, Some("application/json".to_owned()), function_error, body))
+}
+
+/// The check's name in reports and logs.
+fn subject(check: &SmokeCheck) -> String {
+    match &check.target {
+        SmokeTarget::Http { stack, output, path, .. } => {
+            let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+            format!("GET {stack}.{output}/{path}")
+        }
+        SmokeTarget::Invoke { function, .. } => format!("invoke {function}"),
+    }
+}
+
+/// What the record tells of what was asked.
+fn asked(target: &Target) -> Value {
+    match target {
+        Target::Url(url) => json!({"method": "GET", "url": http::shown(url)}),
+        Target::Function(name, payload) => json!({"function": name, "payload": payload}),
+    }
+}
+
+impl Stage {
+    /// Looks at the stacks that the checks name, each once.
+    async fn look(config: &SdkConfig, plan: &Plan) -> Result<Self, Box<dyn std::error::Error>> {
+        let cloudformation = stack_functions::looking_client(config);
+        let (mut stacks, mut functions) = (BTreeSet::new(), BTreeSet::new());
+        for check in &plan.smoke {
+            match &check.target {
+                SmokeTarget::Http { stack, .. } => stacks.insert(stack.as_str()),
+                SmokeTarget::Invoke { function, .. } => functions.insert(function.as_str()),
+            };
+        }
+        let stacks = plan.stacks.iter().filter(|planned| stacks.contains(planned.stack.as_str()));
+        let cloudformation = &cloudformation;
+        let outputs = stream::iter(stacks)
+            .map(|planned| async move {
+                outputs(cloudformation, &planned.stack_name).await.map(|outputs| (planned.stack.clone(), outputs))
+            })
+            .buffer_unordered(STACKS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let functions: Vec<_> = plan.functions.iter().filter(|it| functions.contains(it.function.as_str())).collect();
+        Ok(Self { outputs, functions: stack_functions::find(cloudformation, &functions).await? })
+    }
+
+    /// What the check asks, or in words why it can't be asked.
+    fn target(&self, check: &SmokeCheck) -> Result<Target, String> {
+        match &check.target {
+            SmokeTarget::Http { stack, output, path, .. } => {
+                let outputs = self.outputs.get(stack).ok_or_else(|| {
+                    format!("the plan has no stack `{stack}`: correct the check in config/stages.json")
+                })?;
+                let base = outputs.as_ref().map_err(Clone::clone)?.get(output).ok_or_else(|| {
+                    format!(
+                        "stack `{stack}` puts out no `{output}`: add it to the template's `Outputs`, or correct the \
+                         check in config/stages.json"
+                    )
+                })?;
+                let url = http::join(base, path);
+                url.map(Target::Url).map_err(|why| format!("the output `{output}` of stack `{stack}` can't be asked: {why}"))
+            }
+            SmokeTarget::Invoke { function, payload } => {
+                let found = self.functions.get(function).ok_or_else(|| {
+                    format!("the plan has no function `{function}`: correct the check in config/stages.json")
+                })?;
+                found.clone().map(|name| Target::Function(name, payload.clone()))
+            }
+        }
+    }
+}
+
+/// What a stack puts out, or in words why that can't be told.
+async fn outputs(
+    cloudformation: &aws_sdk_cloudformation::Client,
+    stack: &StackName,
+) -> Result<Result<BTreeMap<String, String>, String>, Box<dyn std::error::Error>> {
+    let answer = match cloudformation.describe_stacks().stack_name(stack.as_str()).send().await {
+        Ok(answer) => answer,
+        Err(error) => match error.as_service_error().map(|error| (error.code(), error.message())) {
+            // No such stack, or not ours to look at.
+            Some((Some("ValidationError" | "AccessDenied" | "AccessDeniedException"), message)) => {
+                let message = message.unwrap_or("access denied");
+                return Ok(Err(format!("stack `{stack}` can't be looked at: {message}")));
+            }
+            _ => return Err(error.into()),
+        },
+    };
+    let outputs = answer.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
+    let outputs = outputs.filter_map(|it| Some((it.output_key()?.to_owned(), it.output_value()?.to_owned())));
+    Ok(Ok(outputs.collect()))
+}

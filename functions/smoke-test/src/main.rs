@@ -1,1 +1,24 @@
-fn main() {}
+//! `smoke-test`: the step of a promotion that asks the stage's endpoints and functions whether they work.
+
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+use std::sync::Arc;
+
+use gatekeeper::{
+    aws::{self, Buckets, Settings, lambda},
+    telemetry,
+};
+use smoke_test::{Step, http};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let config = aws::config().await;
+    let records = Buckets::new(&config, &settings).records;
+    let step = Arc::new(Step { records, config, agent: http::agent(), clock: telemetry::wall_clock });
+    lambda::run(move |event, invocation| {
+        let step = Arc::clone(&step);
+        async move { step.handle(event, &invocation).await }
+    })
+    .await
+}

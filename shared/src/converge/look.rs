@@ -84,7 +84,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
         let Some(object) = object else {
             let missed = match path {
-                ArtefactPath::Manifest => judged_manifest.is_some(),
+                // Artefacts that came and went meanwhile may have left the first verdict to it.
+                ArtefactPath::Manifest => verdict.is_none() || judged_manifest.is_some(),
                 _ => verdict.as_ref().is_some_and(|verdict| verdict.artefact(path).is_some()),
             };
             return Ok(if missed { Glance::Judge } else { Glance::Settled(outcome) });

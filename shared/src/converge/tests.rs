@@ -282,6 +282,30 @@ async fn killed_at_any_call_and_delivered_again_it_ends_the_same() {
 }
 
 #[tokio::test]
+async fn an_artefact_that_arrives_while_the_manifest_is_judged_is_seen() {
+    for turns in 0..120 {
+        let mut world = World::new(turns);
+        world.upload_reports();
+        world.artefacts.delete(&key("reports/unit.xml"));
+        world.drain(1, 1).await;
+        world.upload_manifest(|_| {});
+        let manifest = world.artefacts.take_events();
+        let gate = world.gate();
+        let judging = gate.settle(&manifest[0]);
+        let arriving = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            // With its tag already `false` the gate has nothing to write, so nothing of its own comes back.
+            world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[("integration-passed", "false")]);
+            gate.settle(&event(Change::Created, &key("reports/unit.xml"))).await
+        };
+        future::try_join(judging, arriving).await.unwrap();
+        assert_eq!(world.verdict().outcome, Outcome::Built, "arrived after {turns} turns");
+    }
+}
+
+#[tokio::test]
 async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
     let mut world = World::new(11);
     world.upload_reports();
@@ -295,7 +319,7 @@ async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
 /// Something that a stranger does.
 #[derive(Debug, Clone)]
 enum Deed {
-    UploadReport(usize, bool),
+    UploadReport { report: usize, good: bool, tagged: bool },
     DeleteReport(usize),
     UploadManifest(u8),
     DeleteManifest,
@@ -308,7 +332,8 @@ enum Deed {
 fn deed() -> impl Strategy<Value = Deed> {
     let report = 0..REPORTS.len();
     prop_oneof![
-        4 => (report.clone(), prop::bool::weighted(0.8)).prop_map(|(report, good)| Deed::UploadReport(report, good)),
+        4 => (report.clone(), prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(report, good, tagged)| Deed::UploadReport { report, good, tagged }),
         1 => report.clone().prop_map(Deed::DeleteReport),
         4 => (0..4_u8).prop_map(Deed::UploadManifest),
         1 => Just(Deed::DeleteManifest),
@@ -326,10 +351,11 @@ impl World {
             Some(false) => vec![("integration-passed", "false")],
         };
         match deed {
-            Deed::UploadReport(report, good) => {
+            // ADR-053 step 6 uploads with the tag `false`: then the gate has nothing to write, and nothing comes back.
+            Deed::UploadReport { report, good, tagged } => {
                 let name = REPORTS[*report];
                 let bytes: &[u8] = if *good { name.as_bytes() } else { b"bad" };
-                self.artefacts.upload(&key(&format!("reports/{name}")), bytes, &[]);
+                self.artefacts.upload(&key(&format!("reports/{name}")), bytes, &tag(&tagged.then_some(false)));
             }
             Deed::DeleteReport(report) => self.artefacts.delete(&key(&format!("reports/{}", REPORTS[*report]))),
             Deed::UploadManifest(kind) => self.upload_manifest(|manifest| match kind {

@@ -28,29 +28,29 @@ async function invoke(name: string, payload: unknown): Promise<{ failed: boolean
 // as the ADR's guards: without RUN_INTEGRATION these skip, and a run that skipped cannot be Built
 describe.skipIf(process.env.RUN_INTEGRATION !== '1')('deployed to dev', () => {
   test('a payment is authorised', async () => {
-    const { status, body } = await post('ApiUrl', '/payments', PAYMENT);
+    const { status, body } = await post('ApiUrl', 'payments', PAYMENT);
     expect(status).toBe(201);
     expect(body).toMatchObject({ status: 'authorised', minor_units: '1234', currency: 'EUR' });
   });
 
   test('a payment sent twice is one payment', async () => {
-    const [first, second] = await Promise.all([post('ApiUrl', '/payments', PAYMENT), post('ApiUrl', '/payments', PAYMENT)]);
+    const [first, second] = await Promise.all([post('ApiUrl', 'payments', PAYMENT), post('ApiUrl', 'payments', PAYMENT)]);
     expect(first.body.payment_id).toBe(second.body.payment_id);
   });
 
   test('a wrong account is refused and named', async () => {
-    const { status, body } = await post('ApiUrl', '/payments', { ...PAYMENT, debtor_iban: 'DE89370400440532013001' });
+    const { status, body } = await post('ApiUrl', 'payments', { ...PAYMENT, debtor_iban: 'DE89370400440532013001' });
     expect(status).toBe(422);
     expect(body.problems).toEqual([{ field: 'debtor_iban', message: 'check digits do not match' }]);
   });
 
   test('a payment\'s events add up to its status', async () => {
     const events = ['authorised', 'settled'].map((type, sequence) => ({ event_id: `e${sequence}`, sequence, type }));
-    expect(await post('StatusUrl', '/status', { events })).toEqual({ status: 200, body: { status: 'settled' } });
+    expect(await post('StatusUrl', 'status', { events })).toEqual({ status: 200, body: { status: 'settled' } });
   });
 
   test('what is posted to the ledger balances', async () => {
-    const { body } = await post('ApiUrl', '/payments', PAYMENT);
+    const { body } = await post('ApiUrl', 'payments', PAYMENT);
     const detail = { payment_id: body.payment_id, debtor_account: 'acc-1', creditor_account: 'acc-2', amount: '12.34', fee: '0.10', currency: 'EUR' };
     const posted = await invoke('PostLedgerEntryFunction', { detail });
     expect(posted.failed).toBe(false);

@@ -47,7 +47,11 @@ fn bundle(stack: &str, logical_id: &str, key: &str) -> PlannedFunction {
     }
 }
 
-fn places(template: &Template, parameters: &[(&str, &str)], functions: &[PlannedFunction]) -> Result<Vec<String>, String> {
+fn places(
+    template: &Template,
+    parameters: &[(&str, &str)],
+    functions: &[PlannedFunction],
+) -> Result<Vec<String>, String> {
     let assets = assets(template, &stack(parameters), functions, "111122223333", "ap-southeast-2")?;
     Ok(assets.iter().map(|it| format!("{} -> {}/{}", it.bundle.key, it.bucket, it.key)).collect())
 }
@@ -74,7 +78,8 @@ fn what_cdk_synthesises_is_copied_to_the_stages_own_asset_bucket() {
 
 #[test]
 fn a_parameters_value_comes_from_the_stage_and_else_from_the_template() {
-    let template = template(&json!({"Pay": function(&json!({"Ref": "Assets"}), &json!({"Fn::Sub": "${AWS::StackName}/a.zip"}))}));
+    let template =
+        template(&json!({"Pay": function(&json!({"Ref": "Assets"}), &json!({"Fn::Sub": "${AWS::StackName}/a.zip"}))}));
     let functions = [bundle("api", "Pay", "pay.zip")];
     assert_eq!(places(&template, &[], &functions).unwrap(), ["pay.zip -> assets/bank-uat-api/a.zip"]);
     assert_eq!(
@@ -97,12 +102,13 @@ fn one_place_holds_one_bundle() {
     let same = [bundle("api", "A", "a.zip"), bundle("api", "B", "a.zip")];
     assert_eq!(places(&template, &[], &same).unwrap().len(), 1);
     let different = [bundle("api", "A", "a.zip"), bundle("api", "B", "b.zip")];
-    insta::assert_snapshot!(places(&template, &[], &different).unwrap_err(), @"");
+    insta::assert_snapshot!(places(&template, &[], &different).unwrap_err(), @"two functions have their code at `cdk-hnb659fds-assets-111122223333-ap-southeast-2/0f.zip`, and their bundles differ");
 }
 
 #[test]
 fn what_cannot_be_told_is_said() {
-    let template = template(&json!({"Pay": function(&json!({"Fn::Sub": "${ArtefactPrefix}-assets"}), &json!("0f.zip"))}));
-    insta::assert_snapshot!(places(&template, &[], &[]).unwrap_err(), @"");
-    insta::assert_snapshot!(places(&template, &[], &[bundle("api", "Pay", "pay.zip")]).unwrap_err(), @"");
+    let template =
+        template(&json!({"Pay": function(&json!({"Fn::Sub": "${ArtefactPrefix}-assets"}), &json!("0f.zip"))}));
+    insta::assert_snapshot!(places(&template, &[], &[]).unwrap_err(), @"no bundle of the plan is the code of function `Pay`");
+    insta::assert_snapshot!(places(&template, &[], &[bundle("api", "Pay", "pay.zip")]).unwrap_err(), @"where the code of function `Pay` lies cannot be told: a parameter in `${ArtefactPrefix}-assets/0f.zip` has no value");
 }

@@ -2,7 +2,8 @@ use std::fmt::Write as _;
 
 use super::*;
 
-const NO_CHANGE: &str = "The submitted information didn't contain changes. Submit different information to create a change set.";
+const NO_CHANGE: &str =
+    "The submitted information didn't contain changes. Submit different information to create a change set.";
 
 fn change_set(status: ChangeSetStatus, execution: ExecutionStatus, reason: &str) -> ChangeSet {
     ChangeSet {
@@ -73,12 +74,64 @@ fn table(executed: bool) -> String {
 
 #[test]
 fn before_the_promotion_has_executed_its_change_set() {
-    insta::assert_snapshot!(table(false), @"");
+    insta::assert_snapshot!(table(false), @r#"
+                                                 none         making       empty        failed       undeletable  ready        obsolete     executing    executed     exec-failed
+    (no stack)                                   create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)
+    CREATE_COMPLETE                              create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         APPLIED      discard
+    CREATE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    CREATE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    DELETE_COMPLETE                              create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)  create(new)
+    DELETE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    DELETE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    IMPORT_COMPLETE                              create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         discard      discard
+    IMPORT_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    IMPORT_ROLLBACK_COMPLETE                     create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         discard      discard
+    IMPORT_ROLLBACK_FAILED                       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    IMPORT_ROLLBACK_IN_PROGRESS                  wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    REVIEW_IN_PROGRESS                           create(new)  wait         REFUSED      REFUSED      REFUSED      execute      discard      wait         wait         discard
+    ROLLBACK_COMPLETE                            delete-stack delete-stack delete-stack delete-stack delete-stack delete-stack delete-stack delete-stack delete-stack delete-stack
+    ROLLBACK_FAILED                              PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    ROLLBACK_IN_PROGRESS                         wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_COMPLETE                              create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         APPLIED      discard
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS          wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    UPDATE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_ROLLBACK_COMPLETE                     create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         discard      discard
+    UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_ROLLBACK_FAILED                       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    UPDATE_ROLLBACK_IN_PROGRESS                  wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    "#);
 }
 
 #[test]
 fn after_the_promotion_has_executed_its_change_set() {
-    insta::assert_snapshot!(table(true), @"");
+    insta::assert_snapshot!(table(true), @r#"
+                                                 none         making       empty        failed       undeletable  ready        obsolete     executing    executed     exec-failed
+    (no stack)                                   PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    CREATE_COMPLETE                              APPLIED      wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         APPLIED      ROLLED-BACK
+    CREATE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    CREATE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    DELETE_COMPLETE                              PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    DELETE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    DELETE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    IMPORT_COMPLETE                              create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         ROLLED-BACK  ROLLED-BACK
+    IMPORT_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    IMPORT_ROLLBACK_COMPLETE                     create       wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         ROLLED-BACK  ROLLED-BACK
+    IMPORT_ROLLBACK_FAILED                       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    IMPORT_ROLLBACK_IN_PROGRESS                  wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    REVIEW_IN_PROGRESS                           create(new)  wait         REFUSED      REFUSED      REFUSED      execute      discard      wait         wait         ROLLED-BACK
+    ROLLBACK_COMPLETE                            ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK  ROLLED-BACK
+    ROLLBACK_FAILED                              PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    ROLLBACK_IN_PROGRESS                         wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_COMPLETE                              APPLIED      wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         APPLIED      ROLLED-BACK
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS          wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_FAILED                                PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    UPDATE_IN_PROGRESS                           wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_ROLLBACK_COMPLETE                     ROLLED-BACK  wait         UNCHANGED    REFUSED      REFUSED      execute      discard      wait         ROLLED-BACK  ROLLED-BACK
+    UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    UPDATE_ROLLBACK_FAILED                       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON       PERSON
+    UPDATE_ROLLBACK_IN_PROGRESS                  wait         wait         wait         wait         wait         wait         wait         wait         wait         wait
+    "#);
 }
 
 /// Everything that can be seen at all, whether or not it makes sense.
@@ -122,7 +175,10 @@ fn whatever_is_seen_each_end_has_its_proof() {
         match next(&seen) {
             Next::Applied => {
                 assert!(seen.executed || execution == Some(&ExecutionStatus::ExecuteComplete), "{seen:?}");
-                assert!(matches!(seen.stack, Some(StackStatus::CreateComplete | StackStatus::UpdateComplete)), "{seen:?}");
+                assert!(
+                    matches!(seen.stack, Some(StackStatus::CreateComplete | StackStatus::UpdateComplete)),
+                    "{seen:?}"
+                );
             }
             Next::Unchanged => assert_eq!(change_set.unwrap().reason, NO_CHANGE, "{seen:?}"),
             Next::RolledBack => assert!(seen.executed, "{seen:?}"),
@@ -145,10 +201,13 @@ fn a_status_of_a_newer_cloudformation_waits_where_it_is_in_progress_and_else_nee
 
 #[test]
 fn only_a_reason_that_says_so_is_no_change() {
-    for reason in [NO_CHANGE, "No updates are to be performed.", "The submitted information didn’t contain changes."] {
+    for reason in [NO_CHANGE, "No updates are to be performed.", "The submitted information didn’t contain changes."]
+    {
         assert!(has_no_changes(reason), "{reason}");
     }
-    for reason in ["", "Transform failed: no changes", "Template error: instance of Fn::GetAtt references undefined resource"] {
+    for reason in
+        ["", "Transform failed: no changes", "Template error: instance of Fn::GetAtt references undefined resource"]
+    {
         assert!(!has_no_changes(reason), "{reason}");
     }
 }

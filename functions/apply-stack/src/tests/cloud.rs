@@ -54,7 +54,8 @@ pub(crate) struct Cloud {
     pub calls: Vec<String>,
     /// The parameters of the last call of each action.
     pub asked: BTreeMap<String, BTreeMap<String, String>>,
-    made: usize,
+    /// How many change sets were ever made.
+    pub made: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -113,8 +114,11 @@ fn action_of(request: &HttpRequest) -> (String, BTreeMap<String, String>) {
     let form = std::str::from_utf8(request.body().bytes().unwrap_or_default()).unwrap();
     if form.contains("Action=") {
         let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().unwrap().into_owned();
-        let mut parameters: BTreeMap<String, String> =
-            form.split('&').filter_map(|it| it.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect();
+        let mut parameters: BTreeMap<String, String> = form
+            .split('&')
+            .filter_map(|it| it.split_once('='))
+            .map(|(name, value)| (decode(name), decode(value)))
+            .collect();
         return (parameters.remove("Action").unwrap(), parameters);
     }
     let path = request.uri().strip_prefix(ENDPOINT).unwrap();
@@ -247,7 +251,10 @@ impl Cloud {
             execution: if is_empty { "UNAVAILABLE" } else { "AVAILABLE" }.to_owned(),
             reason: if is_empty { "The submitted information didn't contain changes." } else { "" }.to_owned(),
             template,
-            id: format!("arn:aws:cloudformation:ap-southeast-2:111122223333:changeSet/{}/{}", asked["ChangeSetName"], self.made),
+            id: format!(
+                "arn:aws:cloudformation:ap-southeast-2:111122223333:changeSet/{}/{}",
+                asked["ChangeSetName"], self.made
+            ),
         });
         result("CreateChangeSet", "")
     }

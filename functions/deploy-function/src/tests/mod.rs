@@ -325,7 +325,7 @@ async fn forty_functions_take_their_quotas_time_and_meet_no_throttling() {
     assert!(fake.lock().refused.is_empty(), "{:?}", fake.lock().refused);
     // An update, a list and a version each, at 15 a second.
     let limit = Duration::from_secs(40 * 3 / 15);
-    assert!(start.elapsed() < limit.mul_f64(1.25), "{:?}", start.elapsed());
+    assert!(start.elapsed() < limit.mul_f64(1.05), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,93 @@
+//! `gatekeeper check DIR`: the verdict that the gate would give, on real folders.
+
+mod common;
+
+use common::{Build, Run, SHA, bundle, gatekeeper};
+use serde_json::{Value, json};
+
+fn check(build: &Build, arguments: &[&str]) -> Run {
+    let folder = build.folder().to_str().unwrap();
+    let arguments: Vec<_> = ["check", folder].into_iter().chain(arguments.iter().copied()).collect();
+    let mut run = gatekeeper(&arguments);
+    run.stderr = run.stderr.replace(folder, "DIR");
+    run
+}
+
+#[test]
+fn a_built_commit_is_a_yes() {
+    let build = Build::built();
+    insta::assert_snapshot!(check(&build, &[]).shown(), @"");
+    assert_eq!(check(&build, &["--repo", "bank-payments", "--sha", SHA]).code, 0);
+}
+
+#[test]
+fn as_json_it_is_the_verdict_document() {
+    let run = check(&Build::built(), &["--output", "json"]);
+    let mut verdict: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(run.code, 0);
+    assert!(verdict["artefacts"].as_array_mut().unwrap().iter_mut().all(|it| it["sha256"].take().is_string()));
+    verdict["evaluated_at"].take();
+    insta::assert_json_snapshot!(verdict, @"");
+}
+
+#[test]
+fn before_the_integration_tests_it_is_a_yes_only_where_that_is_expected() {
+    let mut build = Build::built();
+    build.manifest["tests"].as_object_mut().unwrap().remove("integration");
+    let run = check(&build, &[]);
+    assert!(run.stdout.starts_with("registered  bank-payments@"), "{}", run.stdout);
+    assert_eq!(run.code, 1);
+    assert_eq!(check(&build, &["--expect", "registered"]).code, 0);
+}
+
+#[test]
+fn every_reason_is_told_not_only_the_first() {
+    let mut build = Build::built();
+    // The bundle is not the tested one and climbs out; the coverage is low; a report is nowhere.
+    let climbing = bundle(&[("index.mjs", b""), ("../index.mjs", b"")]);
+    build.write("modules/MOD-012/functions/authorise-payment.zip", &climbing);
+    let function = &mut build.manifest["modules"][0]["functions"][0];
+    function["sha256"] = json!(gatekeeper::ids::Sha256::of(&climbing));
+    function["size"] = json!(climbing.len());
+    build.manifest["tests"]["unit"]["line_coverage"] = json!(79.9);
+    build.manifest["reports"] = json!([
+        {"suite": "unit", "format": "junit", "file": "unit.xml", "sha256": "0".repeat(64), "size": 1}
+    ]);
+    build.write("modules/MOD-012/notes.txt", b"not an artefact");
+
+    let run = check(&build, &[]);
+    let shown = run.shown();
+    let digests = shown.split('`').filter(|word| word.len() == 64).map(str::to_owned).collect::<Vec<_>>();
+    let shown = digests.iter().fold(shown, |shown, digest| shown.replace(digest, "SHA256"));
+    insta::assert_snapshot!(shown, @"");
+}
+
+#[test]
+fn a_folder_of_another_commit_is_told_apart() {
+    let run = check(&Build::built(), &["--repo", "bank-kyc", "--sha", SHA]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("manifest-mismatch"), "{}", run.stdout);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let run = gatekeeper(&["check", path]);
+    insta::assert_snapshot!(run.shown().replace(path, "DIR"), @"");
+    // With its commit named it is a commit without a manifest.
+    let run = gatekeeper(&["check", path, "--repo", "bank-payments", "--sha", SHA]);
+    insta::assert_snapshot!(run.shown(), @"");
+
+    let run = gatekeeper(&["check", "/no/such/folder", "--repo", "bank-payments", "--sha", SHA]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leaves_the_folder_is_not_followed() {
+    let build = Build::built();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::symlink(outside.path(), build.folder().join("modules/secret.json")).unwrap();
+    insta::assert_snapshot!(check(&build, &[]).shown(), @"");
+}

@@ -1,0 +1,60 @@
+//! What the command says about itself, and how it takes what it can't use.
+
+mod common;
+
+use common::{SHA, gatekeeper};
+
+#[test]
+fn every_command_helps_with_examples() {
+    for command in ["", "check", "promote", "rollback", "status", "revoke", "schema"] {
+        let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+        let help = gatekeeper(&arguments);
+        assert_eq!(help.code, 0, "{}", help.stderr);
+        assert!(help.stdout.contains("Examples:"), "{command}");
+        let name = if command.is_empty() { "gatekeeper" } else { command };
+        insta::assert_snapshot!(format!("help_{name}"), help.stdout);
+    }
+}
+
+#[test]
+fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
+    for arguments in [
+        &["promote"] as &[_],
+        &["revoke", "--repo", "bank-payments", "--sha", "main", "--reason", "x"],
+        &["status", "--outputs", "/no/such/outputs.json"],
+        &["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "],
+        &["check", "s3://bank-artefacts"],
+    ] {
+        let run = gatekeeper(arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {}", run.stderr);
+        assert!(!run.stderr.is_empty());
+    }
+    let run = gatekeeper(&["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "]);
+    insta::assert_snapshot!(run.shown(), @"");
+}
+
+#[test]
+fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
+    // Nothing listens on port 1.
+    let outputs = tempfile::NamedTempFile::new().unwrap();
+    let installation = serde_json::json!({
+        "Endpoint": "http://127.0.0.1:1", "Region": "ap-southeast-2",
+        "AccessKeyId": "000000000000", "SecretAccessKey": "none",
+        "RecordsBucket": "records", "ArtefactBucket": "artefacts"
+    });
+    std::fs::write(outputs.path(), installation.to_string()).unwrap();
+    let outputs = outputs.path().to_str().unwrap();
+    let run = gatekeeper(&["status", "--outputs", outputs]);
+    insta::assert_snapshot!(run.shown(), @"");
+
+    let run =
+        gatekeeper(&["revoke", "--repo", "bank-payments", "--sha", SHA, "--reason", "fault", "--outputs", outputs]);
+    assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{}", run.stderr);
+}
+
+#[test]
+fn missing_credentials_are_exit_code_3_and_say_what_to_do() {
+    let run = gatekeeper(&["status", "--records-bucket", "records", "--region", "ap-southeast-2"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("help: no AWS credentials were found"), "{}", run.stderr);
+}

@@ -1,0 +1,122 @@
+//! One request of a smoke check over HTTP.
+
+use std::{io::Read as _, sync::Arc, time::Duration};
+
+use gatekeeper::telemetry::chain;
+use ureq::{
+    Agent, Error,
+    tls::{Certificate, RootCerts, TlsConfig},
+};
+
+use crate::expect::{Answer, MAX_BODY_BYTES};
+
+/// The longest that one request may take, from the name's resolution to the body's end.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client that trusts the system's roots, or Mozilla's where the system has none.
+///
+/// It follows no redirect: what answers elsewhere is not what was asked. It keeps no connection: a restarted
+/// endpoint must be met anew.
+#[must_use]
+pub fn agent() -> Agent {
+    let native = rustls_native_certs::load_native_certs().certs;
+    let roots = if native.is_empty() {
+        RootCerts::WebPki
+    } else {
+        let certificates = native.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
+        RootCerts::Specific(Arc::new(certificates.collect()))
+    };
+    Agent::config_builder()
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .timeout_global(Some(REQUEST_TIMEOUT))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .max_idle_connections(0)
+        .user_agent(concat!("artefact-gatekeeper/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+/// Joins a stack's output and a check's path with exactly one slash.
+///
+/// # Errors
+/// In words, where the output is nothing that a path can be appended to.
+pub fn join(base: &str, path: &str) -> Result<String, &'static str> {
+    let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
+    if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+        return Err("it is not an `https://` or `http://` URL");
+    }
+    if base.contains(['?', '#', ' ']) {
+        return Err("it is a URL with a query, a fragment or a space, so no path can be appended");
+    }
+    if path.is_empty() {
+        return Ok(base.to_owned());
+    }
+    Ok(format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')))
+}
+
+/// The URL as it may be logged and recorded: without user, password, query and fragment.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority_end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+/// Asks once.
+///
+/// # Errors
+/// In words, where nobody answers: refused, unresolvable, a TLS error, a timeout. No query is told.
+pub fn get(agent: &Agent, url: &str) -> Result<Answer, String> {
+    let mut response = agent.get(url).call().map_err(|error| trouble(&error))?;
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().as_reader().take(MAX_BODY_BYTES + 1);
+    reader.read_to_end(&mut body).map_err(|error| format!("the answer broke off: {}", chain(&error)))?;
+    Ok(Answer::new(response.status().as_u16(), content_type, None, body))
+}
+
+fn trouble(error: &Error) -> String {
+    match error {
+        // These repeat the URL, query and all.
+        Error::BadUri(_) | Error::Http(_) => "the URL is not valid".to_owned(),
+        Error::Timeout(_) => format!("no answer within {} seconds", REQUEST_TIMEOUT.as_secs()),
+        Error::HostNotFound => "the host's name can't be resolved".to_owned(),
+        Error::Io(error) => format!("no connection: {}", chain(error)),
+        error => chain(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_and_a_path_are_joined_with_exactly_one_slash() {
+        for (base, path, url) in [
+            ("https://a.example", "health", "https://a.example/health"),
+            ("https://a.example/", "/health", "https://a.example/health"),
+            ("https://a.example/Prod/", "health?deep=1", "https://a.example/Prod/health?deep=1"),
+            ("https://a.example/Prod", "//b.example/", "https://a.example/Prod/b.example/"),
+            ("http://127.0.0.1:80/x", "", "http://127.0.0.1:80/x"),
+            ("https://a.example", "/", "https://a.example/"),
+        ] {
+            assert_eq!(join(base, path).as_deref(), Ok(url), "{base} {path}");
+        }
+        for base in ["", "a.example", "arn:aws:sns:eu-west-1:111122223333:x", "file:///etc/passwd", "https://", "https:///x",
+            "https://a.example/?x=", "https://a.example/#x", "https://a.example/ x"] {
+            assert!(join(base, "health").is_err(), "{base}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_holds_no_secret() {
+        assert_eq!(shown("https://jane:secret@a.example:8443/x?token=secret#secret"), "https://a.example:8443/x");
+        assert_eq!(shown("https://a.example?token=secret@b"), "https://a.example");
+        assert_eq!(shown("https://a.example/x@y"), "https://a.example/x@y");
+    }
+}

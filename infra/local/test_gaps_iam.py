@@ -1,0 +1,119 @@
+"""IAM enforcement knows what our policies ask: each gap that `gaps_iam.py` closes, by real calls."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import unittest
+from urllib.parse import urlsplit
+
+from local_aws import LocalAwsTest, allow, deny, names, tag_set
+
+
+class Conditions(LocalAwsTest):
+    ONLY_THE_GATE = {"StringEquals": {"s3:RequestObjectTag/integration-passed": "true"}}
+
+    def test_a_role_denied_one_tag_value_may_set_another(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectTagging", **self.ONLY_THE_GATE))
+        self.assertRefused("AccessDenied", ci.put_object_tagging,
+                           Bucket=bucket, Key="key", Tagging=tag_set(a="b", integration_passed="true"))
+        ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(integration_passed="false"))
+
+    def test_the_condition_holds_for_a_named_version(self) -> None:
+        bucket = self.bucket()
+        version = self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectVersionTagging", **self.ONLY_THE_GATE))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="key", VersionId=version,
+                           Tagging=tag_set(integration_passed="true"))
+
+    def test_the_condition_holds_for_tags_that_come_with_an_upload(self) -> None:
+        bucket = self.bucket()
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectTagging", **self.ONLY_THE_GATE))
+        self.assertRefused("AccessDenied", ci.put_object,
+                           Bucket=bucket, Key="key", Body=b"", Tagging="integration-passed=true")
+        ci.put_object(Bucket=bucket, Key="key", Body=b"", Tagging="integration-passed=false")
+
+    def test_an_upload_with_tags_needs_the_permission_to_tag(self) -> None:
+        bucket = self.bucket()
+        ci = self.as_role(allow("s3:PutObject"))
+        ci.put_object(Bucket=bucket, Key="key", Body=b"")
+        self.assertRefused("AccessDenied", ci.put_object, Bucket=bucket, Key="key", Body=b"", Tagging="a=b")
+
+    def test_tag_keys_can_be_limited(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        limit = {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["integration-passed", "team"]}}
+        ci = self.as_role(allow("s3:PutObjectTagging", **limit))
+        ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(team="a", integration_passed="true"))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="key", Tagging=tag_set(other="a"))
+
+    def test_tagging_can_depend_on_the_tags_that_are_there(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectTagging", "s3:DeleteObjectTagging", "s3:GetObjectTagging",
+                                              StringEquals={"s3:ExistingObjectTag/integration-passed": "true"}))
+        ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(integration_passed="true"))
+        again = {"Bucket": bucket, "Key": "key", "Tagging": tag_set(integration_passed="false")}
+        self.assertRefused("AccessDenied", ci.put_object_tagging, **again)
+        self.assertRefused("AccessDenied", ci.delete_object_tagging, Bucket=bucket, Key="key")
+        self.assertRefused("AccessDenied", ci.get_object_tagging, Bucket=bucket, Key="key")
+
+    def test_a_bucket_policy_can_spare_one_role(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        gate = self.as_role(allow("s3:*"), path="/gatekeeper/")
+        gate_arn = self.iam.get_role(RoleName=f"role-{next(names) - 1}")["Role"]["Arn"]
+        self.assertIn(":role/gatekeeper/", gate_arn)
+        statement = {
+            "Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectTagging", "Resource": f"arn:aws:s3:::{bucket}/*",
+            "Condition": {**self.ONLY_THE_GATE, "ArnNotEquals": {"aws:PrincipalArn": gate_arn}}}
+        self.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
+        tag = {"Bucket": bucket, "Key": "key", "Tagging": tag_set(integration_passed="true")}
+        gate.put_object_tagging(**tag)
+        self.assertRefused("AccessDenied", self.as_role(allow("s3:*")).put_object_tagging, **tag)
+
+    def test_a_tag_may_be_written_back_as_it_is_but_not_changed(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket, Tagging="outcome=built")
+        existing = "${s3:ExistingObjectTag/outcome, 'none'}"
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObjectTagging", StringNotEquals={"s3:RequestObjectTag/outcome": existing}))
+        ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(outcome="built", team="a"))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="key", Tagging=tag_set(outcome="x"))
+        self.put(bucket, "untagged")
+        ci.put_object_tagging(Bucket=bucket, Key="untagged", Tagging=tag_set(outcome="none"))
+        self.assertRefused("AccessDenied", ci.put_object_tagging, Bucket=bucket, Key="untagged", Tagging=tag_set(outcome="x"))
+
+    def test_uploads_can_be_limited_to_one_encryption_key(self) -> None:
+        bucket = self.bucket()
+        ours, other = (self.kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObject", Null={"s3:x-amz-server-side-encryption": "false"}, StringNotEquals={
+            "s3:x-amz-server-side-encryption-aws-kms-key-id": ours}))
+        upload = {"Bucket": bucket, "Key": "key", "Body": b""}
+        ci.put_object(**upload)
+        ci.put_object(**upload, ServerSideEncryption="aws:kms", SSEKMSKeyId=ours)
+        self.assertRefused("AccessDenied", ci.put_object, **upload, ServerSideEncryption="aws:kms", SSEKMSKeyId=other)
+        self.assertRefused("AccessDenied", ci.put_object, **upload, ServerSideEncryption="AES256")
+
+    def test_copies_can_be_refused(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:PutObject", Null={"s3:x-amz-copy-source": "false"}))
+        ci.put_object(Bucket=bucket, Key="other", Body=b"")
+        self.assertRefused("AccessDenied", ci.copy_object, Bucket=bucket, Key="other", CopySource=f"{bucket}/key")
+
+    def test_a_policy_that_asks_for_tls_lets_the_loopback_in_and_others_not(self) -> None:
+        bucket = self.bucket()
+        self.put(bucket)
+        ci = self.as_role(allow("s3:*"), deny("s3:*", Bool={"aws:SecureTransport": "false"}))
+        url = urlsplit(ci.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"}))
+        for address, status in (("127.0.0.1", 200), ("127.0.0.2", 403)):
+            connection = http.client.HTTPConnection(url.netloc, source_address=(address, 0))
+            connection.request("GET", f"{url.path}?{url.query}")
+            self.assertEqual(connection.getresponse().status, status, address)
+            connection.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

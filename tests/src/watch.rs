@@ -1,0 +1,201 @@
+//! What is to be seen of the gate: tags, verdicts, records, log lines, dead letters.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+use aws_sdk_sqs::types::Message;
+use futures_util::{StreamExt as _, stream};
+use gatekeeper::{
+    finding::Code,
+    gate::INTEGRATION_PASSED,
+    store_key::{ArtefactPath, RecordKey},
+    verdict::{Outcome, Verdict},
+};
+use serde_json::Value;
+
+use crate::{
+    commit::Commit,
+    instance::{Caller, Instance},
+};
+
+/// How long anything may take on a busy machine before a test gives up. What must be quick is measured by itself.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// An object's tags.
+pub type Tags = BTreeMap<String, String>;
+
+/// Looks until what is seen is as wanted, and gives it.
+///
+/// # Panics
+/// With what was seen last, where that takes longer than `within`.
+pub async fn eventually<T: Debug>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let began = Instant::now();
+    loop {
+        let seen = look().await;
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(began.elapsed() < within, "{what}: not within {within:?}, seen last: {seen:#?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a commit looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The manifest's version that was judged, and the outcome.
+    pub verdict: Option<(Option<String>, Outcome)>,
+    /// The verdict's reasons, as pairs of a code and whom it is about, the commit's own prefix left out.
+    pub reasons: BTreeSet<(Code, String)>,
+    /// `integration-passed` of every object.
+    pub passed: BTreeMap<String, Option<String>>,
+    /// The manifest's present version.
+    pub manifest: Option<String>,
+}
+
+/// The tags of the newest version of an object; none where there is no such object.
+pub async fn tags(who: &Caller, bucket: &str, key: &str) -> Option<Tags> {
+    let answer = who.s3.get_object_tagging().bucket(bucket).key(key).send().await;
+    let tags = answer.ok()?;
+    Some(tags.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+}
+
+impl Instance {
+    /// A record; none where there is none.
+    pub async fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
+        let get = self.root.s3.get_object().bucket(&self.outputs.records_bucket).key(key.to_string());
+        Some(get.send().await.ok()?.body.collect().await.unwrap().to_vec())
+    }
+
+    /// How many versions of a record there are.
+    pub async fn versions(&self, key: &RecordKey) -> usize {
+        let list = self.root.s3.list_object_versions().bucket(&self.outputs.records_bucket).prefix(key.to_string());
+        list.send().await.unwrap().versions().len()
+    }
+
+    /// The verdict on a commit.
+    pub async fn verdict(&self, commit: &Commit) -> Option<Verdict> {
+        let bytes = self.record(&RecordKey::Verdict(commit.id.clone())).await?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// What a commit looks like now.
+    pub async fn seen(&self, commit: &Commit) -> Seen {
+        let list = self.root.s3.list_object_versions().bucket(commit.bucket()).prefix(commit.id.prefix());
+        let listed = list.send().await.unwrap();
+        assert_ne!(listed.is_truncated(), Some(true), "a commit here has less than 1,000 versions");
+        let newest = listed.versions().iter().filter(|it| it.is_latest() == Some(true));
+        let newest: Vec<_> = newest.map(|it| (it.key().unwrap(), it.version_id().unwrap())).collect();
+        let passed = stream::iter(&newest).map(async |(key, _)| {
+            let tags = tags(&self.root, commit.bucket(), key).await;
+            let passed = tags.and_then(|tags| tags.get(INTEGRATION_PASSED).cloned());
+            (key.trim_start_matches(&commit.id.prefix()).to_owned(), passed)
+        });
+        let passed = passed.buffer_unordered(8).collect().await;
+        let verdict = self.verdict(commit).await;
+        let reasons = verdict.iter().flat_map(|verdict| &verdict.reasons);
+        Seen {
+            reasons: reasons.map(|it| (it.code, it.subject.replace(&commit.id.prefix(), ""))).collect(),
+            verdict: verdict.map(|verdict| (verdict.manifest_version_id, verdict.outcome)),
+            passed,
+            manifest: newest.iter().find(|(key, _)| *key == commit.manifest_key()).map(|(_, id)| (*id).to_owned()),
+        }
+    }
+
+    /// Waits until the verdict on the commit as it is now is `outcome` for exactly these reasons, and every object's
+    /// tag says the same (CONTRACT §4); gives the verdict.
+    ///
+    /// # Panics
+    /// With what is seen and the gate's log lines, where that doesn't happen.
+    pub async fn becomes(&self, commit: &Commit, outcome: Outcome, reasons: &[(Code, &str)]) -> Verdict {
+        let passed = outcome.integration_passed().to_string();
+        let reasons = reasons.iter().map(|(code, subject)| (*code, (*subject).to_owned())).collect();
+        let began = Instant::now();
+        loop {
+            let seen = self.seen(commit).await;
+            let agrees = seen.verdict == Some((seen.manifest.clone(), outcome))
+                && seen.reasons == reasons
+                && seen.passed.values().all(|value| value.as_ref() == Some(&passed));
+            if agrees {
+                return self.verdict(commit).await.unwrap();
+            }
+            if began.elapsed() > PATIENCE {
+                let lines = self.log_lines(commit.id.repo.as_str()).await;
+                let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+                panic!("not `{outcome}` for {reasons:?} within {PATIENCE:?}\nseen: {seen:#?}\nlogs:\n{}", lines.join("\n"));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Every log line of the gate that holds `text`.
+    pub async fn log_lines(&self, text: &str) -> Vec<Value> {
+        let logs = aws_sdk_cloudwatchlogs::Client::new(&self.root.config);
+        let mut lines = Vec::new();
+        for function in [&self.outputs.intake_function, &self.outputs.tag_guard_function] {
+            let group = format!("/aws/lambda/{function}");
+            let pages = logs.filter_log_events().log_group_name(group).filter_pattern(format!("\"{text}\""));
+            let mut pages = pages.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.unwrap();
+                let messages = page.events().iter().filter_map(|event| event.message());
+                lines.extend(messages.filter_map(|message| serde_json::from_str(message).ok()));
+            }
+        }
+        lines
+    }
+
+    /// Waits for a log line that holds `text` and is as wanted.
+    pub async fn log_line(&self, what: &str, text: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let look = async || self.log_lines(text).await;
+        let lines = eventually(what, PATIENCE, look, |lines| lines.iter().any(&wanted)).await;
+        lines.into_iter().find(wanted).unwrap()
+    }
+
+    /// Waits until nothing more can happen to a commit: every event that was caused, by the test's own changes and by
+    /// the gate's tag writes, has been settled. Gives how many events there were and how many tag writes.
+    pub async fn quiet(&self, commit: &Commit) -> (u64, u64) {
+        let look = async || {
+            let lines = self.log_lines(commit.id.repo.as_str()).await;
+            let settled = lines.iter().filter(|line| line["message"] == "event settled");
+            let writes = settled.clone().map(|line| line["tag_writes"].as_u64().unwrap()).sum::<u64>();
+            (settled.count() as u64, writes, commit.events_caused())
+        };
+        let all = |(settled, writes, caused): &(u64, u64, u64)| *settled >= caused + writes;
+        let what = "every event settled: (settled, tag writes, caused by others)";
+        let (settled, writes, _) = eventually(what, PATIENCE, look, all).await;
+        (settled, writes)
+    }
+
+    /// The dead letters that hold `text`, which stay in the queue.
+    pub async fn dead_letters(&self, text: &str) -> Vec<Message> {
+        let sqs = aws_sdk_sqs::Client::new(&self.root.config);
+        let receive = sqs.receive_message().queue_url(&self.outputs.dead_letter_queue_url);
+        let answer = receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+        answer.messages().iter().filter(|it| it.body().is_some_and(|body| body.contains(text))).cloned().collect()
+    }
+
+    /// Takes a dead letter out of the queue.
+    pub async fn bury(&self, letter: &Message) {
+        let sqs = aws_sdk_sqs::Client::new(&self.root.config);
+        let delete = sqs.delete_message().queue_url(&self.outputs.dead_letter_queue_url);
+        delete.receipt_handle(letter.receipt_handle().unwrap()).send().await.unwrap();
+    }
+}
+
+/// The manifest's key among those of [`Seen::passed`].
+#[must_use]
+pub fn manifest() -> String {
+    ArtefactPath::Manifest.to_string()
+}
