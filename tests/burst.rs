@@ -1,1 +1,121 @@
+//! What must be quick, measured with nothing else going on; and 200 objects that come at once.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use e2e::{
+    commit::{Commit, path, the_zip},
+    instance::Instance,
+    tell,
+    watch::{PATIENCE, Seen, eventually, manifest, tags},
+    zips,
+};
+use futures_util::{StreamExt as _, stream};
+use gatekeeper::{ids::Sha256, store_key::ArtefactPath, verdict::Outcome};
+use std::time::Instant;
+use tokio::sync::Mutex;
+
+/// One at a time: they measure.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The aim is a second; a busy machine may take this much longer before that is a failure.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Looks at one tag until it has this value; gives how long that took.
+async fn until(aws: &Instance, commit: &Commit, path: &ArtefactPath, value: Option<&str>) -> Duration {
+    let began = Instant::now();
+    let look = async || tags(&aws.root, commit.bucket(), &commit.key(path)).await.unwrap();
+    eventually("the tag is right", SLOW, look, |tags| tags.get("integration-passed").map(String::as_str) == value).await;
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_tag_is_right_and_a_forged_one_is_back_within_a_second() {
+    let _alone = ALONE.lock().await;
+    let aws = Instance::get().await;
+    let (ci, commit) = (aws.ci().await, Commit::new(&aws, "quick"));
+    commit.upload(&ci, &commit.key(&the_zip()), &commit.objects[&the_zip()], "").await;
+    let first = until(&aws, &commit, &the_zip(), Some("false")).await;
+
+    commit.publish(&ci).await;
+    let began = Instant::now();
+    aws.becomes(&commit, Outcome::Built, &[]).await;
+    let built = began.elapsed();
+    aws.quiet(&commit).await;
+
+    let commit = Commit::new(&aws, "forge");
+    commit.put_artefacts(&ci).await;
+    commit.put_manifest(&ci, &commit.before_integration()).await;
+    aws.becomes(&commit, Outcome::Registered, &[]).await;
+    aws.quiet(&commit).await;
+    let forged = [("integration-passed", "true")];
+    commit.tag(&ci, &ArtefactPath::Manifest, &forged).await;
+    let on_manifest = until(&aws, &commit, &ArtefactPath::Manifest, Some("false")).await;
+    commit.tag(&aws.root, &the_zip(), &forged).await;
+    let on_artefact = until(&aws, &commit, &the_zip(), Some("false")).await;
+
+    tell(&format!(
+        "first tag {first:.0?} after the upload, built {built:.0?} after the manifest; forged: back after \
+         {on_manifest:.0?} on a manifest, {on_artefact:.0?} on an artefact"
+    ));
+    assert!(built < SLOW, "{built:?}");
+}
+
+/// 40 functions, a template, 60 migrations and 99 reports.
+fn large_commit(aws: &Instance) -> Commit {
+    let mut commit = Commit::new(aws, "burst");
+    commit.objects.clear();
+    for n in 0..40 {
+        let name = format!("modules/MOD-012/functions/function-{n:02}.zip");
+        commit.objects.insert(path(&name), zips::node(&format!("{} {n}", commit.id.repo)));
+    }
+    commit.synthesise();
+    for n in 1..=60 {
+        let name = format!("modules/MOD-012/schema/payments/migrations/V{n}__change.sql");
+        commit.objects.insert(path(&name), format!("ALTER TABLE ledger ADD COLUMN c{n} text;\n").into_bytes());
+    }
+    for n in 1..=99 {
+        commit.objects.insert(path(&format!("reports/suite-{n}.xml")), format!("<testsuites n='{n}'/>").into_bytes());
+    }
+    commit.list();
+    assert_eq!(commit.objects.len(), 200);
+    commit
+}
+
+#[tokio::test]
+async fn two_hundred_objects_at_once_are_all_tagged_right_and_then_it_is_quiet() {
+    let _alone = ALONE.lock().await;
+    let aws = Instance::get().await;
+    let (ci, commit) = (aws.ci().await, large_commit(&aws));
+
+    // In an order that no key suggests; the manifest comes somewhere among the first.
+    let mut order: Vec<_> = commit.objects.keys().map(Some).collect();
+    order.sort_by_key(|path| Sha256::of(path.unwrap().to_string().as_bytes()));
+    order.insert(20, None);
+    let began = Instant::now();
+    let upload = async |path: Option<&ArtefactPath>| match path {
+        Some(path) => commit.put(&ci, path).await,
+        None => commit.put_manifest(&ci, &commit.manifest).await,
+    };
+    stream::iter(order).map(upload).buffer_unordered(32).count().await;
+    let uploaded = began.elapsed();
+    aws.becomes(&commit, Outcome::Built, &[]).await;
+    let right = began.elapsed();
+
+    // Every event that was ever caused has been settled, so there is nothing left that could write.
+    let (events, tag_writes) = aws.quiet(&commit).await;
+    let quiet = began.elapsed();
+    let Seen { passed, .. } = aws.seen(&commit).await;
+    let mut wanted: BTreeMap<_, _> = commit.objects.keys().map(|path| (path.to_string(), Some("true".to_owned()))).collect();
+    wanted.insert(manifest(), Some("true".to_owned()));
+    assert_eq!(passed, wanted);
+    assert!(aws.dead_letters(commit.id.repo.as_str()).await.is_empty());
+    tell(&format!(
+        "burst of 201 objects: uploaded {uploaded:.1?}, all tags right {right:.1?}, quiet {quiet:.1?}; \
+         {events} events, {tag_writes} tag writes"
+    ));
+    // Each object becomes `true` once; a few may be set to `false` on the way or be written by two judges.
+    assert!(tag_writes <= 3 * 201, "{tag_writes} tag writes");
+    assert!(quiet < PATIENCE);
+}

@@ -1,1 +1,8 @@
+//! The gatekeeper from outside, on the local AWS: `make test-e2e`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod delivery;
+mod gate;
+mod requests;
+mod roles;

@@ -35,7 +35,7 @@ pub(crate) fn code(result: &anyhow::Result<Answer>) -> u8 {
     match result {
         Ok(Answer::Yes) => 0,
         Ok(Answer::No) => 1,
-        Err(error) if error.chain().any(|cause| cause.is::<Misuse>()) => 2,
+        Err(error) if error.chain().any(<dyn std::error::Error>::is::<Misuse>) => 2,
         Err(_) => 3,
     }
 }
@@ -50,8 +50,9 @@ mod tests {
     fn every_end_has_its_code() {
         assert_eq!(code(&Ok(Answer::Yes)), 0);
         assert_eq!(code(&Ok(Answer::No)), 1);
-        assert_eq!(code(&Err(Misuse("no such folder".to_owned()).into())), 2);
-        assert_eq!(code(&Err(Misuse("no such folder".to_owned()).into()).context("behind something else")), 2);
+        let misuse = || Err::<Answer, _>(anyhow::Error::new(Misuse("no such folder".to_owned())));
+        assert_eq!(code(&misuse()), 2);
+        assert_eq!(code(&misuse().context("behind something else")), 2);
         assert_eq!(code(&Err(anyhow!("connection refused"))), 3);
     }
 }

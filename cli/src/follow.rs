@@ -65,7 +65,7 @@ pub(crate) async fn follow(
             Err(error) => Err(error),
         };
         output.clear_passing();
-        for step in steps.steps.iter().skip(told).take_while(|step| step.ended_at.is_some()) {
+        for step in steps.list.iter().skip(told).take_while(|step| step.ended_at.is_some()) {
             let line = ended(step, output.is_live());
             output.progress(&line);
             told += 1;
@@ -97,7 +97,7 @@ pub(crate) async fn follow(
                 }
             }
         }
-        if let Some(step) = steps.steps.get(told) {
+        if let Some(step) = steps.list.get(told) {
             output.passing(&running(step, telemetry::wall_clock()));
         }
         tokio::time::sleep(wait).await;
@@ -177,19 +177,25 @@ mod tests {
         let story = "ApplyStack> +in-progress ApplyStack< ApplyStack> +done ApplyStack< SmokeTest> +failed SmokeTest< back ApplyStack> !";
         let steps = told(story);
         let lines: Vec<_> = steps
-            .steps
+            .list
             .iter()
             .map(|step| match step.ended_at {
                 Some(_) => plain(&format!("{}\n{}", ended(step, true), ended(step, false))),
                 None => plain(&running(step, step.started_at + SignedDuration::from_millis(2_340))),
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        ✓ ApplyStack                      5.0 s  payments-api applied
+        done   ApplyStack                      5.0 s  payments-api applied
+        ✗ SmokeTest                       2.0 s  `payments-api`: said so
+        failed SmokeTest                       2.0 s  `payments-api`: said so
+        … ApplyStack (going back)         2.3 s  failed, trying again
+        "#);
     }
 
     #[test]
     fn many_things_are_counted() {
-        let one = told("ApplyStack> +done").steps.remove(0).reports.remove(0);
+        let one = told("ApplyStack> +done").list.remove(0).reports.remove(0);
         let mut reports = vec![one; 5];
         reports[4].status = ReportStatus::Failed;
         assert_eq!(summary(&reports), "4 applied, 1 failed");

@@ -48,7 +48,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Steps {
     /// In the order in which they began.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) list: Vec<Step>,
     /// Whether the execution is over.
     pub(crate) is_over: bool,
     /// The last event that was added.
@@ -68,9 +68,9 @@ impl Steps {
 
     fn add_one(&mut self, at: Timestamp, what: What) {
         match what {
-            What::Entered { step, going_back } => match self.steps.last_mut() {
+            What::Entered { step, going_back } => match self.list.last_mut() {
                 Some(last) if last.name == step && last.going_back == going_back => {}
-                _ => self.steps.push(Step {
+                _ => self.list.push(Step {
                     name: step,
                     going_back,
                     started_at: at,
@@ -81,25 +81,25 @@ impl Steps {
                 }),
             },
             What::Answered(answer) => {
-                let Some(last) = self.steps.last_mut() else { return };
+                let Some(last) = self.list.last_mut() else { return };
                 last.failure = answer.as_ref().filter(|it| it.status == StepStatus::Failed).map(failures);
                 last.is_asked_again = answer.as_ref().is_some_and(|it| it.status == StepStatus::InProgress);
                 last.reports = answer.map(|it| it.progress).unwrap_or_default();
             }
             What::Failed { why } => {
-                if let Some(last) = self.steps.last_mut() {
+                if let Some(last) = self.list.last_mut() {
                     last.failure = Some(why);
                 }
             }
             What::Exited { step } => {
-                let last = self.steps.iter_mut().rev().find(|it| it.name == step);
+                let last = self.list.iter_mut().rev().find(|it| it.name == step);
                 if let Some(last) = last.filter(|it| !it.is_asked_again) {
                     last.ended_at = Some(at);
                 }
             }
             What::Ended => {
                 self.is_over = true;
-                if let Some(last) = self.steps.last_mut() {
+                if let Some(last) = self.list.last_mut() {
                     last.ended_at.get_or_insert(at);
                 }
             }
@@ -203,7 +203,7 @@ pub(crate) mod tests {
                 assert_eq!(word, ".");
                 What::Ended
             };
-            let id = events.len() as i64 + 1;
+            let id = i64::try_from(events.len()).unwrap() + 1;
             let at = Timestamp::from_second(1_777_691_045 + id).unwrap();
             events.push(Event { id, at, what });
         }
@@ -255,7 +255,7 @@ pub(crate) mod tests {
             &["SmokeTest 2!", "RecordOutcome 1", "ApplyStack back 2", "SmokeTest back ?"],
             false,
         );
-        assert_eq!(told("SmokeTest> +failed").steps[0].failure.as_deref(), Some("`payments-api`: said so"));
+        assert_eq!(told("SmokeTest> +failed").list[0].failure.as_deref(), Some("`payments-api`: said so"));
     }
 
     #[test]

@@ -73,15 +73,14 @@ def function_urls_can_be_reached() -> None:
     AWS: the path without our prefix, `requestContext.domainName` and the header `host` with the name of AWS.
     Source: Lambda developer guide, "Invoking Lambda function URLs".
     """
-    id_in_host = lambda_svc._function_url_id
-
     def reachable(original: Callable) -> Callable:
         def create(func_name: str, data: dict, qualifier: str | None) -> tuple:
             status, headers, body = original(func_name, data, qualifier)
             if status != 201:
                 return status, headers, body
             config = lambda_svc._function_urls[lambda_svc._url_config_key(func_name, qualifier)]
-            config["FunctionUrl"] = f"{os.environ['AWS_ENDPOINT_URL']}{FUNCTION_URLS}{id_in_host(config['FunctionUrl'])}/"
+            url_id = config["FunctionUrl"].removeprefix("https://").split(".")[0]
+            config["FunctionUrl"] = f"{os.environ['AWS_ENDPOINT_URL']}{FUNCTION_URLS}{url_id}/"
             return lambda_svc.json_response(config, status=status)
         return create
 
@@ -99,8 +98,6 @@ def function_urls_own_every_path() -> None:
 
     Source: Lambda developer guide, "Invoking Lambda function URLs".
     """
-    parse = ministack.app._parse_lambda_url
-
     def path_first(original: Callable) -> Callable:
         def parse_url(host: str, path: str) -> tuple | None:
             return original("" if path.startswith(FUNCTION_URLS) else host, path)
@@ -110,7 +107,7 @@ def function_urls_own_every_path() -> None:
         async def app(scope: dict, receive: Callable, send: Callable) -> None:
             if scope["type"] == "http":
                 host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-                if asked := parse(host, scope["path"]):
+                if asked := ministack.app._parse_lambda_url(host, scope["path"]):
                     # Headers and `raw_path` stay: a caller's signature is over what was sent.
                     scope = {**scope, "path": f"{FUNCTION_URLS}{asked[0]}{asked[1]}"}
             await original(scope, receive, send)

@@ -113,9 +113,9 @@ async fn row(
     stage: StageName,
     repo: Repo,
 ) -> anyhow::Result<(Row, Option<String>)> {
-    let state = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), repo.clone())).await?;
+    let running = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), repo.clone())).await?;
     let lock = record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())).await?;
-    let runs = state.map(|stored| Runs {
+    let runs = running.map(|stored| Runs {
         commit_sha: stored.record.commit_sha,
         since: stored.record.since,
         promotion_id: stored.record.promotion_id,
@@ -133,7 +133,7 @@ async fn row(
             execution_arn: lock.execution_arn,
             since: lock.taken_at,
             is_over: steps.is_over,
-            step: steps.steps.last().map(follow::name),
+            step: steps.list.last().map(follow::name),
         });
     }
     Ok((Row { stage, repo, runs, promoting }, trouble))
@@ -202,8 +202,29 @@ mod tests {
             row("bank-payments", true, None),
             row("bank-risk-platform", true, Some((true, None))),
         ];
-        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&rows)).to_string(), @"");
-        insta::assert_snapshot!(text(&[]), @"");
-        insta::assert_json_snapshot!(rows[0], @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&rows)).to_string(), @r#"
+        uat  bank-kyc            nothing was promoted yet
+                                 promoting, at ApplyStack, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
+        uat  bank-payments       3f1c9a0b5d7e2468ace013579bdf02468ace1357
+                                 since 2026-05-02T03:04:05Z, promotion 01J0000000000000000000000A
+        uat  bank-risk-platform  3f1c9a0b5d7e2468ace013579bdf02468ace1357
+                                 since 2026-05-02T03:04:05Z, promotion 01J0000000000000000000000A
+                                 the promotion's execution ended without releasing its lock, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
+        "#);
+        insta::assert_snapshot!(text(&[]), @"nothing was promoted yet");
+        insta::assert_json_snapshot!(rows[0], @r#"
+        {
+          "stage": "uat",
+          "repo": "bank-kyc",
+          "runs": null,
+          "promoting": {
+            "promotion_id": "01J0000000000000000000001A",
+            "execution_arn": "arn",
+            "since": "2026-05-03T03:04:05Z",
+            "is_over": false,
+            "step": "ApplyStack"
+          }
+        }
+        "#);
     }
 }

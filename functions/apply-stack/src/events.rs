@@ -36,6 +36,8 @@ pub struct Event {
 /// Why one resource failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
+    /// Whether it is only the stack's own, which says little.
+    pub is_stack: bool,
     logical_id: String,
     r#type: String,
     status: String,
@@ -44,7 +46,7 @@ pub struct Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { logical_id, r#type, status, reason } = self;
+        let Self { logical_id, r#type, status, reason, .. } = self;
         write!(f, "`{logical_id}` ({type}) {status}: {reason}")
     }
 }
@@ -67,6 +69,7 @@ pub fn reasons(events: &[Event], token: &str, since: Timestamp) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
     for event in causes.into_iter().filter(|event| event.is_stack != of_resources) {
         let reason = Reason {
+            is_stack: event.is_stack,
             logical_id: event.logical_id.clone(),
             r#type: event.r#type.clone(),
             status: event.status.clone(),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use aws_sdk_cloudformation::{
     Client,
     error::SdkError,
-    types::{Capability, ChangeSetType, Parameter, StackEvent, StackStatus, TemplateStage},
+    types::{
+        Capability, ChangeSetType, EventFilter, HookFailureMode, OperationEvent, Parameter, StackEvent, StackStatus,
+        TemplateStage,
+    },
 };
 use gatekeeper::{
     artefact::template,
@@ -72,6 +75,15 @@ struct Look {
     stack_id: Option<String>,
 }
 
+/// Whose events are asked for.
+#[derive(Debug, Clone, Copy)]
+enum EventsOf<'a> {
+    /// A stack's, by its name.
+    Stack(&'a str),
+    /// A change set's, by its ARN: CloudFormation doesn't take its name.
+    ChangeSet(&'a str),
+}
+
 impl StackWork<'_> {
     /// Takes a stack as far as it goes without waiting for CloudFormation. What must not be forgotten is in `report`
     /// as soon as it has happened.
@@ -118,7 +130,13 @@ impl StackWork<'_> {
                     );
                     return Ok(());
                 }
-                Next::Refused(reason) => {
+                Next::Refused(mut reason) => {
+                    if let Some(change_set) = change_set {
+                        let found = self.operation_events(EventsOf::ChangeSet(&change_set.id)).await?;
+                        let found = events::reasons(&found, "", Timestamp::UNIX_EPOCH);
+                        report.facts.insert("reasons".to_owned(), json!(texts(&found)));
+                        reason = std::iter::once(reason).chain(texts(&found)).collect::<Vec<_>>().join("; ");
+                    }
                     self.delete_change_set(stack).await?;
                     return Err(Stop::Failed(format!("cloudformation refuses the change set: {reason}")));
                 }
@@ -326,9 +344,35 @@ impl StackWork<'_> {
                 break;
             }
         }
-        let reasons: Vec<String> = events::reasons(&events, &token, since).iter().map(Reason::to_string).collect();
+        let mut reasons = events::reasons(&events, &token, since);
+        if reasons.iter().all(|it| it.is_stack) {
+            events.extend(self.operation_events(EventsOf::Stack(stack.stack_name.as_str())).await?);
+            reasons = events::reasons(&events, &token, since);
+        }
+        let reasons = texts(&reasons);
         report.facts.insert("reasons".to_owned(), json!(reasons));
         Ok(if reasons.is_empty() { "its events give no reason".to_owned() } else { reasons.join("; ") })
+    }
+
+    /// What CloudFormation found wrong before it touched any resource: its own validations and the account's hooks,
+    /// which are no events of the stack (CloudFormation user guide, "Validate stack deployments"). They only explain
+    /// a failure, so not being allowed to read them is none.
+    async fn operation_events(&self, of: EventsOf<'_>) -> Result<Vec<Event>, Stop> {
+        let ask = self.cloudformation.describe_events();
+        let ask = match of {
+            EventsOf::Stack(name) => ask.stack_name(name),
+            EventsOf::ChangeSet(id) => ask.change_set_name(id),
+        };
+        match ask.filters(EventFilter::builder().failed_events(true).build()).send().await {
+            Ok(answer) => Ok(answer.operation_events().iter().filter_map(operation_event).collect()),
+            Err(error) => match Stop::of(CLOUDFORMATION, "DescribeEvents", &error) {
+                Stop::Error(error) => {
+                    self.log.warn("no details of the failure", json!({"error": error.message}));
+                    Ok(Vec::new())
+                }
+                later => Err(later),
+            },
+        }
     }
 
     /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
@@ -382,9 +426,38 @@ fn end(report: &mut Report, stack: &PlannedStack, status: ReportStatus, detail: 
     *report = ended.ended(status, detail, wall_clock());
 }
 
+fn texts(reasons: &[Reason]) -> Vec<String> {
+    reasons.iter().map(Reason::to_string).collect()
+}
+
+fn at(at: Option<&aws_sdk_cloudformation::primitives::DateTime>) -> Timestamp {
+    at.and_then(|at| Timestamp::new(at.secs(), 0).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A validation or hook that failed; none where it is something else, or only warns.
+fn operation_event(event: &OperationEvent) -> Option<Event> {
+    let only_warns = |mode: Option<&HookFailureMode>| mode == Some(&HookFailureMode::Warn);
+    let (status, name, reason) = match (event.validation_status_reason(), event.hook_status_reason()) {
+        (Some(reason), _) if !only_warns(event.validation_failure_mode()) => {
+            ("VALIDATION_FAILED", event.validation_name(), reason)
+        }
+        (None, Some(reason)) if !only_warns(event.hook_failure_mode()) => ("HOOK_FAILED", event.hook_type(), reason),
+        _ => return None,
+    };
+    let place = event.validation_path().map(|path| format!(" (at {path})")).unwrap_or_default();
+    Some(Event {
+        logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
+        r#type: event.resource_type().unwrap_or_default().to_owned(),
+        is_stack: false,
+        status: status.to_owned(),
+        reason: format!("{}: {reason}{place}", name.unwrap_or_default()),
+        token: event.client_request_token().map(str::to_owned),
+        at: at(event.timestamp()),
+    })
+}
+
 fn event(event: &StackEvent) -> Event {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let at = event.timestamp().and_then(|at| Timestamp::new(at.secs(), 0).ok());
     Event {
         logical_id: text(event.logical_resource_id()),
         r#type: text(event.resource_type()),
@@ -392,7 +465,7 @@ fn event(event: &StackEvent) -> Event {
         status: text(event.resource_status().map(|it| it.as_str())),
         reason: text(event.resource_status_reason()),
         token: event.client_request_token().map(str::to_owned),
-        at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+        at: at(event.timestamp()),
     }
 }
 

@@ -277,6 +277,19 @@ async fn cloudformations_own_word_on_the_request_is_final_and_told() {
 }
 
 #[tokio::test]
+async fn what_cloudformation_found_wrong_before_it_began_is_told_by_resource() {
+    let refuses = Some("The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck].");
+    let (report, cloud) = check(Cloud { refuses, ..cloud(PLAIN) }, ReportStatus::Failed).await;
+    insta::assert_snapshot!(report.detail, @"cloudformation refuses the change set: The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck].; `Bucket` (AWS::S3::Bucket) VALIDATION_FAILED: NAME_CONFLICT_VALIDATION: it already exists (at /Resources/Bucket)");
+    assert!(cloud.asked["DescribeEvents"]["ChangeSetName"].starts_with("arn:"));
+    assert!(cloud.change_set.is_none(), "a redrive starts afresh");
+
+    let fault = Some(Fault::Refused("DescribeEvents", 403, "AccessDenied", "not authorized"));
+    let (report, _) = check(Cloud { refuses, fault, ..cloud_to_update(PLAIN) }, ReportStatus::Failed).await;
+    assert_eq!(report.detail, format!("cloudformation refuses the change set: {}", refuses.unwrap()));
+}
+
+#[tokio::test]
 async fn what_else_is_at_work_on_the_stack_is_waited_for() {
     let message = "Stack is in UPDATE_IN_PROGRESS state and can not be updated.";
     for action in ["CreateChangeSet", "ExecuteChangeSet"] {

@@ -1,7 +1,5 @@
 //! `deploy-function`: the step of a promotion that puts the stored bundles into the stage's functions.
 
-#![recursion_limit = "256"] // the AWS clients' futures nest deeply
-
 use std::sync::Arc;
 
 use deploy_function::{Step, pacer::Pacers};
@@ -24,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     });
     lambda::run(move |event, invocation| {
         let step = Arc::clone(&step);
-        async move { step.handle(event, &invocation).await }
+        Box::pin(async move { step.handle(event, &invocation).await })
     })
     .await
 }

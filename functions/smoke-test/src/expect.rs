@@ -69,7 +69,7 @@ pub fn judge(check: &SmokeCheck, answer: &Answer) -> Result<(), String> {
     }
     let answered: Value =
         serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is not JSON: {error}"))?;
-    match difference(expected, &answered, String::new()) {
+    match difference(expected, &answered, "") {
         None => Ok(()),
         Some(difference) => Err(difference),
     }
@@ -77,21 +77,21 @@ pub fn judge(check: &SmokeCheck, answer: &Answer) -> Result<(), String> {
 
 /// The first place where `answered` doesn't hold what is expected: every member of an object, recursively; every
 /// element of an array, and no further ones; anything else equal.
-fn difference(expected: &Value, answered: &Value, at: String) -> Option<String> {
+fn difference(expected: &Value, answered: &Value, at: &str) -> Option<String> {
     match (expected, answered) {
         (Value::Object(expected), Value::Object(answered)) => expected.iter().find_map(|(name, expected)| {
             let at = format!("{at}/{name}");
             match answered.get(name) {
-                Some(answered) => difference(expected, answered, at),
+                Some(answered) => difference(expected, answered, &at),
                 None => Some(format!("`{at}` is missing, expected `{}`", cut(expected))),
             }
         }),
         (Value::Array(expected), Value::Array(answered)) if expected.len() == answered.len() => {
             let pairs = expected.iter().zip(answered).enumerate();
-            pairs.into_iter().find_map(|(index, (expected, answered))| difference(expected, answered, format!("{at}/{index}")))
+            pairs.into_iter().find_map(|(index, (expected, answered))| difference(expected, answered, &format!("{at}/{index}")))
         }
         _ if expected == answered => None,
-        _ => Some(format!("`{}` is `{}`, expected `{}`", if at.is_empty() { "/" } else { &at }, cut(answered), cut(expected))),
+        _ => Some(format!("`{}` is `{}`, expected `{}`", if at.is_empty() { "/" } else { at }, cut(answered), cut(expected))),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn differ(expected: &Value, answered: &Value) -> Option<String> {
-        difference(expected, answered, String::new())
+        difference(expected, answered, "")
     }
 
     #[test]

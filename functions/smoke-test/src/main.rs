@@ -1,7 +1,5 @@
 //! `smoke-test`: the step of a promotion that asks the stage's endpoints and functions whether they work.
 
-#![recursion_limit = "256"] // the AWS clients' futures nest deeply
-
 use std::sync::Arc;
 
 use gatekeeper::{
@@ -18,7 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let step = Arc::new(Step { records, config, agent: http::agent(), clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {
         let step = Arc::clone(&step);
-        async move { step.handle(event, &invocation).await }
+        Box::pin(async move { step.handle(event, &invocation).await })
     })
     .await
 }

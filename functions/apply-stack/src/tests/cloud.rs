@@ -48,6 +48,8 @@ pub(crate) struct Cloud {
     pub ends_in: Option<&'static str>,
     /// The template that a change set says it has, where that isn't the one at the URL.
     pub other_template: Option<String>,
+    /// Why no change set can be made.
+    pub refuses: Option<&'static str>,
     pub executions: usize,
     pub fault: Option<Fault>,
     /// Every call, in order.
@@ -212,6 +214,17 @@ impl Cloud {
                  <ResourceStatus>UPDATE_FAILED</ResourceStatus><ResourceStatusReason>memory is too small</ResourceStatusReason>\
                  </member></StackEvents>",
             ),
+            "DescribeEvents" => result(
+                action,
+                "<OperationEvents><member><EventType>VALIDATION_ERROR</EventType><LogicalResourceId>Bucket</LogicalResourceId>\
+                 <ResourceType>AWS::S3::Bucket</ResourceType><Timestamp>2999-01-01T00:00:00Z</Timestamp>\
+                 <ValidationFailureMode>FAIL</ValidationFailureMode><ValidationName>NAME_CONFLICT_VALIDATION</ValidationName>\
+                 <ValidationStatusReason>it already exists</ValidationStatusReason><ValidationPath>/Resources/Bucket</ValidationPath>\
+                 </member><member><EventType>HOOK_INVOCATION_ERROR</EventType><LogicalResourceId>Table</LogicalResourceId>\
+                 <ResourceType>AWS::DynamoDB::Table</ResourceType><Timestamp>2999-01-01T00:00:00Z</Timestamp>\
+                 <HookFailureMode>WARN</HookFailureMode><HookType>Bank::Hook</HookType><HookStatusReason>no backup</HookStatusReason>\
+                 </member></OperationEvents>",
+            ),
             _ => self.answer_s3(action, asked),
         }
     }
@@ -246,10 +259,11 @@ impl Cloud {
         let runs = self.stack.get_or_insert_with(|| ("REVIEW_IN_PROGRESS".to_owned(), String::new())).1.clone();
         let is_empty = runs == template;
         self.made += 1;
+        let reason = self.refuses.or(is_empty.then_some("The submitted information didn't contain changes."));
         self.change_set = Some(ChangeSet {
-            status: if is_empty { "FAILED" } else { "CREATE_COMPLETE" }.to_owned(),
-            execution: if is_empty { "UNAVAILABLE" } else { "AVAILABLE" }.to_owned(),
-            reason: if is_empty { "The submitted information didn't contain changes." } else { "" }.to_owned(),
+            status: if reason.is_some() { "FAILED" } else { "CREATE_COMPLETE" }.to_owned(),
+            execution: if reason.is_some() { "UNAVAILABLE" } else { "AVAILABLE" }.to_owned(),
+            reason: reason.unwrap_or_default().to_owned(),
             template,
             id: format!(
                 "arn:aws:cloudformation:ap-southeast-2:111122223333:changeSet/{}/{}",

@@ -1,8 +1,6 @@
 //! What the command says about itself, and how it takes what it can't use.
 
-mod common;
-
-use common::{SHA, gatekeeper};
+use crate::common::{SHA, gatekeeper};
 
 #[test]
 fn every_command_helps_with_examples() {
@@ -30,7 +28,12 @@ fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
         assert!(!run.stderr.is_empty());
     }
     let run = gatekeeper(&["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "]);
-    insta::assert_snapshot!(run.shown(), @"");
+    insta::assert_snapshot!(run.shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `reason`: empty
+    "#);
 }
 
 #[test]
@@ -45,7 +48,13 @@ fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
     std::fs::write(outputs.path(), installation.to_string()).unwrap();
     let outputs = outputs.path().to_str().unwrap();
     let run = gatekeeper(&["status", "--outputs", outputs]);
-    insta::assert_snapshot!(run.shown(), @"");
+    insta::assert_snapshot!(run.shown(), @r#"
+    exit 3
+    --- stdout
+    --- stderr
+    error: ListObjectsV2 failed: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111)
+    help: the endpoint could not be reached; look at the network, `--endpoint-url` and `--region`
+    "#);
 
     let run =
         gatekeeper(&["revoke", "--repo", "bank-payments", "--sha", SHA, "--reason", "fault", "--outputs", outputs]);

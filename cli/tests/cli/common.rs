@@ -10,24 +10,24 @@ use std::{
 use gatekeeper::ids::Sha256;
 use serde_json::{Value, json};
 
-pub const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+pub(crate) const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
 /// What a run of the command came to.
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
     /// All of it, for a snapshot.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         format!("exit {}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 }
 
 /// Runs the command in an environment that holds nothing of the caller's.
-pub fn gatekeeper(arguments: &[&str]) -> Run {
+pub(crate) fn gatekeeper(arguments: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_gatekeeper"))
         .args(arguments)
         .env_clear()
@@ -43,14 +43,14 @@ pub fn gatekeeper(arguments: &[&str]) -> Run {
 }
 
 /// A build folder of one module with one function.
-pub struct Build {
+pub(crate) struct Build {
     root: tempfile::TempDir,
-    pub manifest: Value,
+    pub(crate) manifest: Value,
 }
 
 impl Build {
     /// A commit that is Built: real bytes, and a manifest that says the truth about them.
-    pub fn built() -> Self {
+    pub(crate) fn built() -> Self {
         let root = tempfile::tempdir().unwrap();
         let zip = bundle(&[("index.mjs", b"export const handler = async () => ({ statusCode: 200 });\n")]);
         let template = json!({
@@ -95,13 +95,13 @@ impl Build {
     }
 
     /// The folder, with its manifest as it is now.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.write("build-manifest.json", self.manifest.to_string().as_bytes());
         self.root.path()
     }
 
     /// Writes a file of the folder.
-    pub fn write(&self, path: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, bytes: &[u8]) -> PathBuf {
         let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -110,7 +110,7 @@ impl Build {
 }
 
 /// A ZIP archive, as a build tool makes one.
-pub fn bundle(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn bundle(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in files {
         zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();

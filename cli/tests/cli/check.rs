@@ -1,8 +1,6 @@
 //! `gatekeeper check DIR`: the verdict that the gate would give, on real folders.
 
-mod common;
-
-use common::{Build, Run, SHA, bundle, gatekeeper};
+use crate::common::{Build, Run, SHA, bundle, gatekeeper};
 use serde_json::{Value, json};
 
 fn check(build: &Build, arguments: &[&str]) -> Run {
@@ -16,7 +14,13 @@ fn check(build: &Build, arguments: &[&str]) -> Run {
 #[test]
 fn a_built_commit_is_a_yes() {
     let build = Build::built();
-    insta::assert_snapshot!(check(&build, &[]).shown(), @"");
+    insta::assert_snapshot!(check(&build, &[]).shown(), @r#"
+    exit 0
+    --- stdout
+    built  bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357
+    manifest version `local`, 2 artefacts of 626 bytes
+    --- stderr
+    "#);
     assert_eq!(check(&build, &["--repo", "bank-payments", "--sha", SHA]).code, 0);
 }
 
@@ -27,7 +31,31 @@ fn as_json_it_is_the_verdict_document() {
     assert_eq!(run.code, 0);
     assert!(verdict["artefacts"].as_array_mut().unwrap().iter_mut().all(|it| it["sha256"].take().is_string()));
     verdict["evaluated_at"].take();
-    insta::assert_json_snapshot!(verdict, @"");
+    insta::assert_json_snapshot!(verdict, @r#"
+    {
+      "artefacts": [
+        {
+          "key": "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/functions/authorise-payment.zip",
+          "sha256": null,
+          "size": 176,
+          "version_id": "local"
+        },
+        {
+          "key": "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/cloudformation/payments-api.json",
+          "sha256": null,
+          "size": 450,
+          "version_id": "local"
+        }
+      ],
+      "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357",
+      "evaluated_at": null,
+      "manifest_version_id": "local",
+      "outcome": "built",
+      "reasons": [],
+      "repo": "bank-payments",
+      "schema_version": 1
+    }
+    "#);
 }
 
 #[test]
@@ -59,7 +87,26 @@ fn every_reason_is_told_not_only_the_first() {
     let shown = run.shown();
     let digests = shown.split('`').filter(|word| word.len() == 64).map(str::to_owned).collect::<Vec<_>>();
     let shown = digests.iter().fold(shown, |shown, digest| shown.replace(digest, "SHA256"));
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r#"
+    exit 1
+    --- stdout
+    rejected  bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357
+    manifest version `local`, 2 artefacts of 670 bytes
+
+      artefact-missing          reports/unit.xml
+                                the manifest lists it, the store does not have it
+
+      zip-unsafe-path           modules/MOD-012/functions/authorise-payment.zip
+                                `../index.mjs`: its name climbs
+
+      coverage-below-threshold  tests.unit.line_coverage
+                                79.9 % is below the 80 % of ADR-053
+
+      tested-bytes-mismatch     authorise-payment
+                                tested was `SHA256`, stored is `SHA256`
+    --- stderr
+    warning: `modules/MOD-012/notes.txt` is outside the layout of the artefact store and belongs to no commit
+    "#);
 }
 
 #[test]
@@ -74,10 +121,24 @@ fn a_folder_that_cannot_be_read_is_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let run = gatekeeper(&["check", path]);
-    insta::assert_snapshot!(run.shown().replace(path, "DIR"), @"");
+    insta::assert_snapshot!(run.shown().replace(path, "DIR"), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `DIR/build-manifest.json` does not say which commit it is of: No such file or directory (os error 2); pass `--repo` and `--sha`
+    "#);
     // With its commit named it is a commit without a manifest.
     let run = gatekeeper(&["check", path, "--repo", "bank-payments", "--sha", SHA]);
-    insta::assert_snapshot!(run.shown(), @"");
+    insta::assert_snapshot!(run.shown(), @r#"
+    exit 1
+    --- stdout
+    incomplete  bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357
+    no manifest, 0 artefacts of 0 bytes
+
+      manifest-missing  build-manifest.json
+                        there is no manifest yet; upload it last
+    --- stderr
+    "#);
 
     let run = gatekeeper(&["check", "/no/such/folder", "--repo", "bank-payments", "--sha", SHA]);
     assert_eq!(run.code, 2, "{}", run.stderr);
@@ -89,5 +150,10 @@ fn a_link_that_leaves_the_folder_is_not_followed() {
     let build = Build::built();
     let outside = tempfile::NamedTempFile::new().unwrap();
     std::os::unix::fs::symlink(outside.path(), build.folder().join("modules/secret.json")).unwrap();
-    insta::assert_snapshot!(check(&build, &[]).shown(), @"");
+    insta::assert_snapshot!(check(&build, &[]).shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: listing of `modules/secret.json` in `DIR` failed: `modules/secret.json` is a link that leaves the folder
+    "#);
 }

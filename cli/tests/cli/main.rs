@@ -1,0 +1,8 @@
+//! The command line as a shell runs it: exit codes, standard output, standard error (CONTRACT §9).
+
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails shall fail")]
+
+mod check;
+mod common;
+mod help;
+mod schema;
