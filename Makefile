@@ -78,6 +78,8 @@ test-local: tools
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access
 
+# `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
 test-e2e: functions example
-	cargo test --quiet --locked --package e2e
+	cargo test --quiet --locked --workspace --test burst --test e2e --no-run
+	RUST_TEST_THREADS=8 infra/local/with_instance.sh cargo test --quiet --locked --workspace --test burst --test e2e

@@ -26,7 +26,8 @@ const SLOW: Duration = Duration::from_secs(5);
 async fn until(aws: &Instance, commit: &Commit, path: &ArtefactPath, value: Option<&str>) -> Duration {
     let began = Instant::now();
     let look = async || tags(&aws.root, commit.bucket(), &commit.key(path)).await.unwrap();
-    eventually("the tag is right", SLOW, look, |tags| tags.get("integration-passed").map(String::as_str) == value).await;
+    eventually("the tag is right", SLOW, look, |tags| tags.get("integration-passed").map(String::as_str) == value)
+        .await;
     began.elapsed()
 }
 
@@ -107,7 +108,8 @@ async fn two_hundred_objects_at_once_are_all_tagged_right_and_then_it_is_quiet()
     let (events, tag_writes) = aws.quiet(&commit).await;
     let quiet = began.elapsed();
     let Seen { passed, .. } = aws.seen(&commit).await;
-    let mut wanted: BTreeMap<_, _> = commit.objects.keys().map(|path| (path.to_string(), Some("true".to_owned()))).collect();
+    let mut wanted: BTreeMap<_, _> =
+        commit.objects.keys().map(|path| (path.to_string(), Some("true".to_owned()))).collect();
     wanted.insert(manifest(), Some("true".to_owned()));
     assert_eq!(passed, wanted);
     assert!(aws.dead_letters(commit.id.repo.as_str()).await.is_empty());

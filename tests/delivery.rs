@@ -53,8 +53,11 @@ async fn storm(aws: &Instance, events: &[Value], times: usize) {
         // A stride that shares no factor with the number of events visits all of them.
         (functions[n % functions.len()], &events[n * 5 % events.len()])
     });
-    let answers: Vec<Value> =
-        stream::iter(calls).map(|(function, event)| invoke(&aws.root, function, event)).buffer_unordered(6).collect().await;
+    let answers: Vec<Value> = stream::iter(calls)
+        .map(|(function, event)| invoke(&aws.root, function, event))
+        .buffer_unordered(6)
+        .collect()
+        .await;
     for answer in answers {
         assert_eq!(answer, json!({"batchItemFailures": []}));
     }
@@ -92,8 +95,9 @@ async fn events_in_any_order_while_a_commit_arrives_end_in_the_same_state() {
 #[tokio::test]
 async fn an_event_that_nobody_can_read_is_kept_whole_in_the_dead_letter_queue() {
     let aws = Instance::get().await;
-    let word = Ulid::new().to_string();
-    let poison = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"word": word}}]});
+    let word = Ulid::generate().to_string();
+    let poison =
+        json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"word": word}}]});
     let call = aws.root.lambda().invoke().function_name(&aws.outputs.intake_function);
     call.invocation_type(InvocationType::Event).payload(Blob::new(poison.to_string())).send().await.unwrap();
 
@@ -124,7 +128,7 @@ async fn a_queues_bad_message_comes_back_alone() {
 #[tokio::test]
 async fn s3_keeps_the_contract_that_the_store_in_memory_keeps() {
     let aws = Instance::get().await;
-    let bucket = format!("contract-{}", Ulid::new().to_string().to_lowercase());
+    let bucket = format!("contract-{}", Ulid::generate().to_string().to_lowercase());
     let s3 = s3_client(&aws.root.config);
     let here = aws_sdk_s3::types::BucketLocationConstraint::from(aws.outputs.region.as_str());
     let here = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(here).build();

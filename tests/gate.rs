@@ -91,7 +91,49 @@ async fn built_tells_of_every_object_and_keeps_the_tags_of_others() {
         artefact["sha256"] = json!("…");
         artefact["size"] = json!(0);
     }
-    insta::assert_json_snapshot!(shape, @"");
+    insta::assert_json_snapshot!(shape, @r#"
+    {
+      "artefacts": [
+        {
+          "key": "bank-payments/0f/reports/integration.xml",
+          "sha256": "…",
+          "size": 0,
+          "version_id": "…"
+        },
+        {
+          "key": "bank-payments/0f/modules/MOD-012/functions/authorise-payment.zip",
+          "sha256": "…",
+          "size": 0,
+          "version_id": "…"
+        },
+        {
+          "key": "bank-payments/0f/modules/MOD-012/cloudformation/payments-api.json",
+          "sha256": "…",
+          "size": 0,
+          "version_id": "…"
+        },
+        {
+          "key": "bank-payments/0f/modules/MOD-012/schema/payments-schema.sql",
+          "sha256": "…",
+          "size": 0,
+          "version_id": "…"
+        },
+        {
+          "key": "bank-payments/0f/modules/MOD-012/schema/payments/migrations/V1__create ledger + index (1).sql",
+          "sha256": "…",
+          "size": 0,
+          "version_id": "…"
+        }
+      ],
+      "commit_sha": "0f",
+      "evaluated_at": "…",
+      "manifest_version_id": "…",
+      "outcome": "built",
+      "reasons": [],
+      "repo": "bank-payments",
+      "schema_version": 1
+    }
+    "#);
 
     // The handoff that bank-wiki reads, from the same facts.
     let handoff = RecordKey::BuiltHandoff(commit.id.clone(), "MOD-012".parse().unwrap());
@@ -106,12 +148,21 @@ async fn built_tells_of_every_object_and_keeps_the_tags_of_others() {
         RecordKey::Verdict(commit.id.clone()),
     );
     assert_eq!(front_matter, wanted);
-    assert!(body.contains(&format!("| `{}` | `{}` |", commit.key(&the_zip()), Sha256::of(&commit.objects[&the_zip()]))));
+    assert!(body.contains(&format!(
+        "| `{}` | `{}` |",
+        commit.key(&the_zip()),
+        Sha256::of(&commit.objects[&the_zip()])
+    )));
     assert_eq!(aws.versions(&handoff).await, 1, "a handoff is written once");
 }
 
 /// Publishes a commit that was changed before its manifest was written, and one whose manifest was changed after.
-async fn rejected(name: &str, build: impl FnOnce(&mut Commit), claim: impl FnOnce(&mut Value), reasons: &[(Code, &str)]) {
+async fn rejected(
+    name: &str,
+    build: impl FnOnce(&mut Commit),
+    claim: impl FnOnce(&mut Value),
+    reasons: &[(Code, &str)],
+) {
     let aws = Instance::get().await;
     let (ci, mut commit) = (aws.ci().await, Commit::new(&aws, name));
     build(&mut commit);

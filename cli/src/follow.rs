@@ -117,7 +117,7 @@ fn ended(step: &Step, is_live: bool) -> String {
     let name = name(step);
     match &step.failure {
         Some(why) => format!("{} {name:<28} {seconds:>8}  {why}", bad(failed)),
-        None => format!("{} {name:<28} {seconds:>8}  {}", good(done), faint(&summary(&step.reports))),
+        None => format!("{} {name:<28} {seconds:>8}{}", good(done), behind(&summary(&step.reports))),
     }
 }
 
@@ -127,7 +127,12 @@ fn running(step: &Step, now: Timestamp) -> String {
         Some(_) => "failed, trying again".to_owned(),
         None => summary(&step.reports),
     };
-    format!("{} {:<28} {seconds:>8}  {}", open("…"), name(step), faint(&says))
+    format!("{} {:<28} {seconds:>8}{}", open("…"), name(step), behind(&says))
+}
+
+/// What is told behind the time, where there is anything.
+fn behind(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!("  {}", faint(what)) }
 }
 
 /// `12.3 s`

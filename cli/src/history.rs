@@ -214,7 +214,7 @@ pub(crate) mod tests {
     fn check(story: &str, expected: &[&str], is_over: bool) {
         let steps = told(story);
         let shown: Vec<_> = steps
-            .steps
+            .list
             .iter()
             .map(|step| {
                 let time = match step.ended_at {

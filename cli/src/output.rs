@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use anstream::ColorChoice;
 use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style};
 use gatekeeper::telemetry;
@@ -58,7 +59,10 @@ pub(crate) struct Output {
 impl Output {
     /// Writes results to standard output.
     pub(crate) fn to_stdout(format: Format) -> Self {
-        Self { format, stdout: anstream::stdout(), stderr: anstream::stderr(), is_live: io::stderr().is_terminal() }
+        // Without escapes a line can't be taken away again.
+        let escapes = anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+        let is_live = escapes && io::stderr().is_terminal();
+        Self { format, stdout: anstream::stdout(), stderr: anstream::stderr(), is_live }
     }
 
     /// Writes the result of the command, once: `document` as JSON or `text` for people.
@@ -77,7 +81,7 @@ impl Output {
     /// Tells of progress.
     pub(crate) fn progress(&mut self, line: &str) {
         // There is nowhere to tell that nobody can be told.
-        let _ = writeln!(self.stderr, "{line}");
+        let _ = writeln!(self.stderr, "{}", line.trim_end());
     }
 
     /// Whether somebody watches, so that a line may change while it is looked at.

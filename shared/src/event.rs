@@ -69,15 +69,9 @@ impl Batch {
             !records.is_empty() && records.iter().all(from_sqs)
         });
         match messages {
-            Some(messages) => Self {
-                records: messages.iter().map(queue_message).collect(),
-                from_queue: true,
-            },
+            Some(messages) => Self { records: messages.iter().map(queue_message).collect(), from_queue: true },
             None => Self {
-                records: vec![Record {
-                    message_id: String::new(),
-                    events: notification(payload, 0),
-                }],
+                records: vec![Record { message_id: String::new(), events: notification(payload, 0) }],
                 from_queue: false,
             },
         }
@@ -91,10 +85,7 @@ fn queue_message(message: &Value) -> Record {
         Some(Err(error)) => Err(InvalidEvent(format!("the message's body is not JSON: {error}"))),
         None => Err(InvalidEvent("the message has no `body`".to_owned())),
     };
-    Record {
-        message_id: text("messageId").unwrap_or_default().to_owned(),
-        events,
-    }
+    Record { message_id: text("messageId").unwrap_or_default().to_owned(), events }
 }
 
 fn notification(payload: &Value, depth: u32) -> Result<Vec<Event>, InvalidEvent> {
@@ -284,7 +275,13 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for payload in [json!({}), json!([]), json!({"Records": [{}]}), s3("ReducedRedundancyLostObject", "k"), s3("ObjectCreated:Put", "%FF")] {
+        for payload in [
+            json!({}),
+            json!([]),
+            json!({"Records": [{}]}),
+            s3("ReducedRedundancyLostObject", "k"),
+            s3("ObjectCreated:Put", "%FF"),
+        ] {
             let batch = Batch::parse(&payload);
             assert!(batch.records[0].events.is_err(), "{payload}");
         }

@@ -16,11 +16,7 @@ pub struct Finding {
 impl Finding {
     /// A finding of kind `code` about `subject`.
     pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            subject: subject.into(),
-        }
+        Self { code, message: message.into(), subject: subject.into() }
     }
 }
 

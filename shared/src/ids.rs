@@ -144,8 +144,7 @@ fn valid_commit_sha(text: &str) -> bool {
 }
 
 fn valid_module_id(text: &str) -> bool {
-    text.strip_prefix("MOD-")
-        .is_some_and(|digits| all(digits, 3..=20, |b| b.is_ascii_digit()))
+    text.strip_prefix("MOD-").is_some_and(|digits| all(digits, 3..=20, |b| b.is_ascii_digit()))
 }
 
 fn valid_stage(text: &str) -> bool {
@@ -158,8 +157,7 @@ fn valid_function_name(text: &str) -> bool {
 }
 
 fn valid_stack_name(text: &str) -> bool {
-    starts(text, |b| b.is_ascii_alphabetic())
-        && all(text, 1..=128, |b| b.is_ascii_alphanumeric() || b == b'-')
+    starts(text, |b| b.is_ascii_alphabetic()) && all(text, 1..=128, |b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn valid_database_name(text: &str) -> bool {
@@ -173,9 +171,7 @@ fn valid_file_name(text: &str) -> bool {
 }
 
 fn valid_promotion_id(text: &str) -> bool {
-    all(text, 26..=26, |b| {
-        b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U'))
-    })
+    all(text, 26..=26, |b| b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U')))
 }
 
 fn lower_hex(b: u8) -> bool {

@@ -466,10 +466,7 @@ pub(crate) mod tests {
     const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
     pub(crate) fn commit() -> Commit {
-        Commit {
-            repo: "bank-payments".parse().unwrap(),
-            sha: SHA.parse().unwrap(),
-        }
+        Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
     }
 
     /// The example of the contract, whole.

@@ -56,10 +56,7 @@ impl ArtefactKey {
     /// # Errors
     /// [`OutsideLayout`] for anything that CONTRACT §2 does not name.
     pub fn parse(key: &str) -> Result<Self, OutsideLayout> {
-        let outside = |commit| OutsideLayout {
-            key: key.to_owned(),
-            commit,
-        };
+        let outside = |commit| OutsideLayout { key: key.to_owned(), commit };
         let mut parts = key.splitn(3, '/');
         let (Some(repo), Some(sha), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(outside(None));
@@ -95,11 +92,9 @@ impl ArtefactPath {
                     ["functions", file] => Some(Self::Function(module, file.strip_suffix(".zip")?.parse().ok()?)),
                     ["cloudformation", file] => Some(Self::Template(module, file.strip_suffix(".json")?.parse().ok()?)),
                     ["schema", file] => Some(Self::Schema(module, file.strip_suffix("-schema.sql")?.parse().ok()?)),
-                    ["schema", database, "migrations", file] if file.ends_with(".sql") => Some(Self::Migration(
-                        module,
-                        database.parse().ok()?,
-                        file.parse().ok()?,
-                    )),
+                    ["schema", database, "migrations", file] if file.ends_with(".sql") => {
+                        Some(Self::Migration(module, database.parse().ok()?, file.parse().ok()?))
+                    }
                     ["dbt", "manifest.json"] => Some(Self::DbtManifest(module)),
                     _ => None,
                 }
@@ -146,10 +141,7 @@ impl TryFrom<String> for ArtefactPath {
     type Error = OutsideLayout;
 
     fn try_from(path: String) -> Result<Self, OutsideLayout> {
-        Self::parse(&path).ok_or(OutsideLayout {
-            key: path,
-            commit: None,
-        })
+        Self::parse(&path).ok_or(OutsideLayout { key: path, commit: None })
     }
 }
 
@@ -213,9 +205,7 @@ impl RecordKey {
     #[must_use]
     pub fn stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
         match key.split('/').collect::<Vec<_>>().as_slice() {
-            ["stages" | "locks", stage, file] => {
-                Some((stage.parse().ok()?, file.strip_suffix(".json")?.parse().ok()?))
-            }
+            ["stages" | "locks", stage, file] => Some((stage.parse().ok()?, file.strip_suffix(".json")?.parse().ok()?)),
             _ => None,
         }
     }
@@ -250,10 +240,7 @@ mod tests {
     const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
     fn commit() -> Commit {
-        Commit {
-            repo: "bank-payments".parse().unwrap(),
-            sha: SHA.parse().unwrap(),
-        }
+        Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
     }
 
     #[test]

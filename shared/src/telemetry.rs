@@ -59,11 +59,7 @@ impl Logger {
     /// A logger to anywhere, each line with its line feed.
     #[must_use]
     pub fn to_sink(clock: Clock, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            sink: Arc::new(sink),
-            clock,
-            context: Map::new(),
-        }
+        Self { sink: Arc::new(sink), clock, context: Map::new() }
     }
 
     /// A logger for tests that don't look at lines.

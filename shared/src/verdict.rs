@@ -95,10 +95,7 @@ impl Verdict {
     /// The commit that it is on.
     #[must_use]
     pub fn commit(&self) -> Commit {
-        Commit {
-            repo: self.repo.clone(),
-            sha: self.commit_sha.clone(),
-        }
+        Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
     }
 
     /// The object at `path` as it was judged.

@@ -17,7 +17,10 @@ use gatekeeper::{
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use crate::{instance::{Caller, Instance}, zips};
+use crate::{
+    instance::{Caller, Instance},
+    zips,
+};
 
 /// The stack of every commit here.
 pub const STACK: &str = "payments-api";
@@ -45,9 +48,6 @@ pub struct Commit {
 }
 
 /// The path of a commit's object.
-///
-/// # Panics
-/// Where the layout has no such place.
 #[must_use]
 pub fn path(text: &str) -> ArtefactPath {
     ArtefactPath::parse(text).unwrap()
@@ -70,7 +70,7 @@ impl Commit {
     /// migration whose name needs encoding in events, and a report.
     #[must_use]
     pub fn new(instance: &Instance, name: &str) -> Self {
-        let unique = Ulid::new().to_string().to_lowercase();
+        let unique = Ulid::generate().to_string().to_lowercase();
         let sha = Sha256::of(unique.as_bytes()).to_string();
         let id = ids::Commit {
             repo: format!("e2e-{name}-{unique}").parse().unwrap(),
@@ -156,7 +156,8 @@ impl Commit {
                 }
                 ArtefactPath::Report(file) => {
                     let suite = file.as_str().split('.').next();
-                    reports.push(json!({"suite": suite, "format": "junit", "file": file, "sha256": sha256, "size": size}));
+                    reports
+                        .push(json!({"suite": suite, "format": "junit", "file": file, "sha256": sha256, "size": size}));
                     continue;
                 }
                 ArtefactPath::DbtManifest(_) | ArtefactPath::Manifest => panic!("no commit here has a `{path}`"),
@@ -227,7 +228,11 @@ impl Commit {
 
     /// Uploads all its objects but the manifest, many at once.
     pub async fn put_artefacts(&self, who: &Caller) {
-        stream::iter(self.objects.keys()).map(|path| self.put(who, path)).buffer_unordered(UPLOADS_IN_FLIGHT).count().await;
+        stream::iter(self.objects.keys())
+            .map(|path| self.put(who, path))
+            .buffer_unordered(UPLOADS_IN_FLIGHT)
+            .count()
+            .await;
     }
 
     /// Uploads a manifest; gives its version.
@@ -283,9 +288,6 @@ impl Commit {
 }
 
 /// A tag set.
-///
-/// # Panics
-/// Where a name or a value is missing, which none is.
 #[must_use]
 pub fn tagging(tags: &[(&str, &str)]) -> Tagging {
     let tags = tags.iter().map(|(name, value)| Tag::builder().key(*name).value(*value).build().unwrap());

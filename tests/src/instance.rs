@@ -70,9 +70,6 @@ impl Caller {
 
 impl Instance {
     /// The instance that `GATEKEEPER_OUTPUTS` points to.
-    ///
-    /// # Panics
-    /// Where it doesn't.
     pub async fn get() -> Self {
         let file = std::env::var_os("GATEKEEPER_OUTPUTS");
         let file = file.expect("these tests need the local AWS: run them by `make test-e2e`");

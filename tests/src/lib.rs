@@ -4,7 +4,14 @@
 //! test has a repository of its own, so all of them run on one instance at once. Nothing here waits for a while:
 //! everything waits for a condition.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a test's part, and fails as one")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "it is a test's part, and fails as one"
+)]
 
 pub mod commit;
 pub mod instance;

@@ -31,9 +31,6 @@ const PAUSE: Duration = Duration::from_millis(25);
 pub type Tags = BTreeMap<String, String>;
 
 /// Looks until what is seen is as wanted, and gives it.
-///
-/// # Panics
-/// With what was seen last, where that takes longer than `within`.
 pub async fn eventually<T: Debug>(
     what: &str,
     within: Duration,
@@ -54,14 +51,12 @@ pub async fn eventually<T: Debug>(
 /// What a commit looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// The manifest's version that was judged, and the outcome.
-    pub verdict: Option<(Option<String>, Outcome)>,
-    /// The verdict's reasons, as pairs of a code and whom it is about, the commit's own prefix left out.
-    pub reasons: BTreeSet<(Code, String)>,
-    /// `integration-passed` of every object.
-    pub passed: BTreeMap<String, Option<String>>,
+    /// The verdict.
+    pub verdict: Option<Verdict>,
     /// The manifest's present version.
     pub manifest: Option<String>,
+    /// `integration-passed` of every object.
+    pub passed: BTreeMap<String, Option<String>>,
 }
 
 /// The tags of the newest version of an object; none where there is no such object.
@@ -102,41 +97,38 @@ impl Instance {
             let passed = tags.and_then(|tags| tags.get(INTEGRATION_PASSED).cloned());
             (key.trim_start_matches(&commit.id.prefix()).to_owned(), passed)
         });
-        let passed = passed.buffer_unordered(8).collect().await;
-        let verdict = self.verdict(commit).await;
-        let reasons = verdict.iter().flat_map(|verdict| &verdict.reasons);
         Seen {
-            reasons: reasons.map(|it| (it.code, it.subject.replace(&commit.id.prefix(), ""))).collect(),
-            verdict: verdict.map(|verdict| (verdict.manifest_version_id, verdict.outcome)),
-            passed,
+            passed: passed.buffer_unordered(8).collect().await,
+            verdict: self.verdict(commit).await,
             manifest: newest.iter().find(|(key, _)| *key == commit.manifest_key()).map(|(_, id)| (*id).to_owned()),
         }
     }
 
     /// Waits until the verdict on the commit as it is now is `outcome` for exactly these reasons, and every object's
     /// tag says the same (CONTRACT §4); gives the verdict.
-    ///
-    /// # Panics
-    /// With what is seen and the gate's log lines, where that doesn't happen.
     pub async fn becomes(&self, commit: &Commit, outcome: Outcome, reasons: &[(Code, &str)]) -> Verdict {
-        let passed = outcome.integration_passed().to_string();
-        let reasons = reasons.iter().map(|(code, subject)| (*code, (*subject).to_owned())).collect();
+        let passed = Some(outcome.integration_passed().to_string());
+        let reasons: BTreeSet<_> = reasons.iter().map(|(code, subject)| (*code, (*subject).to_owned())).collect();
+        let agrees = |verdict: &Verdict| {
+            let told = verdict.reasons.iter().map(|it| (it.code, it.subject.replace(&commit.id.prefix(), "")));
+            verdict.outcome == outcome && told.collect::<BTreeSet<_>>() == reasons
+        };
         let began = Instant::now();
-        loop {
-            let seen = self.seen(commit).await;
-            let agrees = seen.verdict == Some((seen.manifest.clone(), outcome))
-                && seen.reasons == reasons
-                && seen.passed.values().all(|value| value.as_ref() == Some(&passed));
-            if agrees {
-                return self.verdict(commit).await.unwrap();
-            }
-            if began.elapsed() > PATIENCE {
-                let lines = self.log_lines(commit.id.repo.as_str()).await;
-                let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
-                panic!("not `{outcome}` for {reasons:?} within {PATIENCE:?}\nseen: {seen:#?}\nlogs:\n{}", lines.join("\n"));
+        while began.elapsed() < PATIENCE {
+            // Every tag is looked at only once the verdict is there: looking is work for the local AWS, too.
+            if self.verdict(commit).await.is_some_and(|verdict| agrees(&verdict))
+                && let Seen { verdict: Some(verdict), manifest, passed: all } = self.seen(commit).await
+                && agrees(&verdict)
+                && verdict.manifest_version_id == manifest
+                && all.values().all(|value| *value == passed)
+            {
+                return verdict;
             }
             tokio::time::sleep(PAUSE).await;
         }
+        let seen = self.seen(commit).await;
+        let lines: Vec<_> = self.log_lines(commit.id.repo.as_str()).await.iter().map(Value::to_string).collect();
+        panic!("not `{outcome}` for {reasons:?} within {PATIENCE:?}\nseen: {seen:#?}\nlogs:\n{}", lines.join("\n"));
     }
 
     /// Every log line of the gate that holds `text`.

@@ -5,9 +5,6 @@ use std::io::{Cursor, Write as _};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// A bundle of these files.
-///
-/// # Panics
-/// Where the archive can't be written.
 #[must_use]
 pub fn of(files: &[(&str, &[u8])]) -> Vec<u8> {
     written(files, CompressionMethod::Deflated)
@@ -16,7 +13,8 @@ pub fn of(files: &[(&str, &[u8])]) -> Vec<u8> {
 /// The bundle of a Node.js function whose code holds `word`, so that it differs from others.
 #[must_use]
 pub fn node(word: &str) -> Vec<u8> {
-    let code = format!("exports.handler = async () => ({{statusCode: 200, body: JSON.stringify({{word: '{word}'}})}});\n");
+    let code =
+        format!("exports.handler = async () => ({{statusCode: 200, body: JSON.stringify({{word: '{word}'}})}});\n");
     of(&[("index.js", code.as_bytes())])
 }
 

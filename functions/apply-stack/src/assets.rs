@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::{
     Client,
-    operation::head_object::HeadObjectError,
+    operation::{head_bucket::HeadBucketError, head_object::HeadObjectError},
     types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, TaggingDirective},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -119,12 +119,12 @@ impl Copier<'_> {
     /// # Errors
     /// [`Stop`]
     pub async fn provide(&self, assets: &[Asset<'_>]) -> Result<Provided, Stop> {
-        let copied: Vec<bool> = stream::iter(assets.iter().map(|asset| self.provide_one(asset)))
+        let done: Vec<bool> = stream::iter(assets.iter().map(|asset| self.provide_one(asset)))
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let copies = copied.iter().filter(|copied| **copied).count();
-        Ok(Provided { copied: copies, already_there: copied.len() - copies })
+        let copied = done.iter().filter(|was_copied| **was_copied).count();
+        Ok(Provided { copied, already_there: done.len() - copied })
     }
 
     /// Whether it had to be copied.
@@ -187,7 +187,7 @@ impl Copier<'_> {
             .await;
         let Err(error) = copied else { return Ok(()) };
         match code(&error) {
-            Some("NoSuchBucket") => Err(Stop::Failed(format!(
+            Some("NoSuchBucket") if !self.is_there(&asset.bucket).await? => Err(Stop::Failed(format!(
                 "the bucket `{}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account",
                 asset.bucket
             ))),
@@ -199,6 +199,15 @@ impl Copier<'_> {
                 let call = format!("CopyObject of `{}` to `{}/{}`", asset.bundle.key, asset.bucket, asset.key);
                 Err(Stop::of(STORAGE, &call, &error))
             }
+        }
+    }
+
+    /// Whether there is such a bucket: S3 doesn't say which one of a copy's two it misses.
+    async fn is_there(&self, bucket: &str) -> Result<bool, Stop> {
+        match self.s3.head_bucket().bucket(bucket).expected_bucket_owner(self.account).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => Ok(false),
+            Err(error) => Err(Stop::of(STORAGE, &format!("HeadBucket of `{bucket}`"), &error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What to do next for one stack: a pure function of what CloudFormation says and what this promotion has done.
 //!
-//! Statuses are those of the CloudFormation API reference ("Stack", "DescribeChangeSet").
+//! Statuses are those of the CloudFormation API reference (`Stack`, `DescribeChangeSet`).
 
 use aws_sdk_cloudformation::types::{ChangeSetStatus, ChangeSetType, ExecutionStatus, StackStatus};
 
@@ -119,15 +119,16 @@ fn with_change_set(seen: &Seen, stack: &StackStatus, change_set: &ChangeSet) -> 
         ChangeSetStatus::CreateComplete => match (&change_set.execution, stack) {
             // Also where it has been executed and CloudFormation doesn't show it yet: the same token is the same request.
             (ExecutionStatus::Available, _) => Next::ExecuteChangeSet,
-            // Another change set was executed in between.
-            (ExecutionStatus::Obsolete, _) => Next::DiscardChangeSet,
             (ExecutionStatus::ExecuteComplete, StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
                 Next::Applied
             }
             (ExecutionStatus::ExecuteComplete, StackStatus::ReviewInProgress) => Next::Wait,
             (ExecutionStatus::ExecuteComplete | ExecutionStatus::ExecuteFailed, _) if seen.executed => Next::RolledBack,
-            // An earlier run of this promotion failed, or was killed before it could tell: this one tries again.
-            (ExecutionStatus::ExecuteComplete | ExecutionStatus::ExecuteFailed, _) => Next::DiscardChangeSet,
+            // Another change set was executed in between. Or an earlier run of this promotion failed, or was killed
+            // before it could tell: this one tries again.
+            (ExecutionStatus::Obsolete | ExecutionStatus::ExecuteComplete | ExecutionStatus::ExecuteFailed, _) => {
+                Next::DiscardChangeSet
+            }
             _ => Next::Wait,
         },
         _ => Next::Wait,

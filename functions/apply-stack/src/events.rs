@@ -41,13 +41,13 @@ pub struct Reason {
     logical_id: String,
     r#type: String,
     status: String,
-    reason: String,
+    text: String,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { logical_id, r#type, status, reason, .. } = self;
-        write!(f, "`{logical_id}` ({type}) {status}: {reason}")
+        let Self { logical_id, r#type, status, text, .. } = self;
+        write!(f, "`{logical_id}` ({type}) {status}: {text}")
     }
 }
 
@@ -73,7 +73,7 @@ pub fn reasons(events: &[Event], token: &str, since: Timestamp) -> Vec<Reason> {
             logical_id: event.logical_id.clone(),
             r#type: event.r#type.clone(),
             status: event.status.clone(),
-            reason: event.reason.chars().take(MAX_CHARACTERS).collect(),
+            text: event.reason.chars().take(MAX_CHARACTERS).collect(),
         };
         if reasons.len() < MAX_REASONS && !reasons.contains(&reason) {
             reasons.push(reason);

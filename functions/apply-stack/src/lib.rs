@@ -59,7 +59,7 @@ impl ApplyStack {
         let input: StepInput =
             serde_json::from_value(payload).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let buckets = Buckets::new(&self.config, &self.settings);
-        let record = PromotionRecord::load(&buckets.records, &input.promotion).await;
+        let record = Box::pin(PromotionRecord::load(&buckets.records, &input.promotion)).await;
         let record = record.map_err(|error| FunctionError::new("RecordUnreadable", chain(&error)))?.record;
         let Some((commit, plan)) = record.heading(input.direction) else {
             return Err(FunctionError::new("NoWayBack", "the stage ran no commit before this one"));
@@ -72,7 +72,7 @@ impl ApplyStack {
             .with("promotion_id", record.promotion_id.as_str())
             .with("direction", direction_word(input.direction));
 
-        let stage = stage_config(&self.config, record.role_arn.as_deref()).await;
+        let stage = Box::pin(stage_config(&self.config, record.role_arn.as_deref())).await;
         // A role can be lent inside of its own account only.
         let own_role = self.settings.stack_role_arn.as_deref().filter(|_| record.role_arn.is_none());
         let work = StackWork {
@@ -95,7 +95,7 @@ impl ApplyStack {
             let before = input.progress.iter().find(|report| report.subject == name).cloned();
             let mut report = before.unwrap_or_else(|| Report::begun(name, wall_clock()));
             if report.ended_at.is_none() {
-                match work.advance(stack, &mut report).await {
+                match Box::pin(work.advance(stack, &mut report)).await {
                     Ok(()) => {}
                     Err(Stop::Later(why)) => {
                         log.warn("stack has to wait", json!({"stack_name": name, "detail": why}));

@@ -6,8 +6,8 @@ use aws_sdk_cloudformation::{
     Client,
     error::SdkError,
     types::{
-        Capability, ChangeSetType, EventFilter, HookFailureMode, OperationEvent, Parameter, StackEvent, StackStatus,
-        TemplateStage,
+        Capability, ChangeSetType, EventFilter, HookFailureMode, OperationEvent, Parameter, ResourceStatus, StackEvent,
+        StackStatus, TemplateStage,
     },
 };
 use gatekeeper::{
@@ -190,7 +190,7 @@ impl StackWork<'_> {
         let delete = self.cloudformation.delete_stack().stack_name(name);
         match delete.set_role_arn(self.stack_role_arn.map(str::to_owned)).send().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.refused("DeleteStack", &error)),
+            Err(error) => Err(refused("DeleteStack", &error)),
         }
     }
 
@@ -218,7 +218,7 @@ impl StackWork<'_> {
             .description(format!("artefact-gatekeeper: {}", self.commit))
             .template_url(template_url(address, self.artefacts.bucket(), &stack.template))
             .set_parameters(Some(parameters.collect()))
-            // Never `CAPABILITY_AUTO_EXPAND`: a macro would make another template of the one that was tested.
+            // `CAPABILITY_AUTO_EXPAND` means nothing to change sets; the gate refuses macros.
             .capabilities(Capability::CapabilityIam)
             .capabilities(Capability::CapabilityNamedIam)
             .set_role_arn(self.stack_role_arn.map(str::to_owned))
@@ -233,7 +233,7 @@ impl StackWork<'_> {
             }
             // A run that was killed here has made it.
             Err(error) if code(&error) == Some("AlreadyExistsException") => Ok(()),
-            Err(error) => Err(self.refused("CreateChangeSet", &error)),
+            Err(error) => Err(refused("CreateChangeSet", &error)),
         }
     }
 
@@ -313,7 +313,7 @@ impl StackWork<'_> {
             {
                 Ok(())
             }
-            Err(error) => Err(self.refused("ExecuteChangeSet", &error)),
+            Err(error) => Err(refused("ExecuteChangeSet", &error)),
         }
     }
 
@@ -323,7 +323,7 @@ impl StackWork<'_> {
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_gone(code(&error)) => Ok(()),
-            Err(error) => Err(self.refused("DeleteChangeSet", &error)),
+            Err(error) => Err(refused("DeleteChangeSet", &error)),
         }
     }
 
@@ -365,38 +365,37 @@ impl StackWork<'_> {
         };
         match ask.filters(EventFilter::builder().failed_events(true).build()).send().await {
             Ok(answer) => Ok(answer.operation_events().iter().filter_map(operation_event).collect()),
-            Err(error) => match Stop::of(CLOUDFORMATION, "DescribeEvents", &error) {
-                Stop::Error(error) => {
-                    self.log.warn("no details of the failure", json!({"error": error.message}));
-                    Ok(Vec::new())
+            Err(error) => {
+                let answered = error.as_service_error().is_some();
+                match Stop::of(CLOUDFORMATION, "DescribeEvents", &error) {
+                    Stop::Error(error) if answered => {
+                        self.log.warn("no details of the failure", json!({"error": error.message}));
+                        Ok(Vec::new())
+                    }
+                    stop => Err(stop),
                 }
-                later => Err(later),
-            },
+            }
         }
     }
+}
 
-    /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
-    /// stack just now.
-    fn refused<E>(
-        &self,
-        call: &'static str,
-        error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>,
-    ) -> Stop
-    where
-        E: aws_sdk_cloudformation::error::ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        match code(error) {
-            Some("ValidationError" | "InvalidChangeSetStatus") if message(error).contains("_IN_PROGRESS") => {
-                Stop::Later(format!("something else is at work on the stack: {}", message(error)))
-            }
-            Some(
-                "ValidationError"
-                | "InvalidChangeSetStatus"
-                | "InsufficientCapabilitiesException"
-                | "LimitExceededException",
-            ) => Stop::Failed(format!("cloudformation refuses {call}: {}", message(error))),
-            _ => Stop::of(CLOUDFORMATION, call, error),
+/// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
+/// stack just now.
+fn refused<E>(call: &'static str, error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>) -> Stop
+where
+    E: aws_sdk_cloudformation::error::ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match code(error) {
+        Some("ValidationError" | "InvalidChangeSetStatus") if message(error).contains("_IN_PROGRESS") => {
+            Stop::Later(format!("something else is at work on the stack: {}", message(error)))
         }
+        Some(
+            "ValidationError"
+            | "InvalidChangeSetStatus"
+            | "InsufficientCapabilitiesException"
+            | "LimitExceededException",
+        ) => Stop::Failed(format!("cloudformation refuses {call}: {}", message(error))),
+        _ => Stop::of(CLOUDFORMATION, call, error),
     }
 }
 
@@ -462,7 +461,7 @@ fn event(event: &StackEvent) -> Event {
         logical_id: text(event.logical_resource_id()),
         r#type: text(event.resource_type()),
         is_stack: event.physical_resource_id().is_some() && event.physical_resource_id() == event.stack_id(),
-        status: text(event.resource_status().map(|it| it.as_str())),
+        status: text(event.resource_status().map(ResourceStatus::as_str)),
         reason: text(event.resource_status_reason()),
         token: event.client_request_token().map(str::to_owned),
         at: at(event.timestamp()),

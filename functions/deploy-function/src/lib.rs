@@ -79,7 +79,8 @@ impl<S: Store> Step<S> {
         let input: StepInput =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
-        let record = PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
+        let record =
+            PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
         let Some((commit, plan)) = record.heading(input.direction) else {
             return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
         };
@@ -93,7 +94,8 @@ impl<S: Store> Step<S> {
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
-        let before = |planned: &PlannedFunction| input.progress.iter().find(|it| it.subject == planned.function.as_str());
+        let before =
+            |planned: &PlannedFunction| input.progress.iter().find(|it| it.subject == planned.function.as_str());
         let through = |planned: &PlannedFunction| {
             before(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
         };
@@ -105,7 +107,8 @@ impl<S: Store> Step<S> {
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
         for planned in missing {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
-            let report = before(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
+            let report =
+                before(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
             match names.remove(&planned.function) {
                 Some(Ok(name)) => tasks.push(Task { planned, name, report }),
                 Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason)),
@@ -125,7 +128,8 @@ impl<S: Store> Step<S> {
                 log: &log,
             };
             let work = tasks.into_iter().map(|task| Box::pin(self.deploy(deployer, task, stop)));
-            reports = stream::iter(work).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
+            reports =
+                stream::iter(work).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
         }
 
         let reported = |planned: &PlannedFunction| {

@@ -78,9 +78,7 @@ pub fn next(live: &Live, wanted: &Wanted) -> Next {
         (Update::Failed(reason), _) if updated => Next::Fail(format!("the update failed: {reason}")),
         // An update that failed before this step: it is repeated even where the digest is already the new one.
         (Update::Failed(_), _) => Next::Update,
-        (_, Health::Failed(reason)) if right => {
-            Next::Fail(format!("it has the wanted code, but can't work: {reason}"))
-        }
+        (_, Health::Failed(reason)) if right => Next::Fail(format!("it has the wanted code, but can't work: {reason}")),
         _ if updated => Next::Fail("somebody else changed its code after this step had updated it".to_owned()),
         _ => Next::Update,
     }
@@ -125,7 +123,8 @@ mod tests {
                         for updated_from in [None, Some(BEFORE.to_owned())] {
                             let (health, update) = (health.clone(), update.clone());
                             let revision_id = Some(revision_id.to_owned());
-                            cases.push((Live { code, health, update, revision_id }, Wanted { code: new, updated_from }));
+                            cases
+                                .push((Live { code, health, update, revision_id }, Wanted { code: new, updated_from }));
                         }
                     }
                 }

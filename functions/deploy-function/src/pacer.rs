@@ -102,7 +102,7 @@ mod tests {
     async fn an_idle_bucket_fills_up_to_its_burst_and_no_further() {
         let pacer = Pacer::new(10.0, 3);
         turns(&pacer, 3).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let turns = turns(&pacer, 4).await;
         assert_eq!(turns[..3], [0, 0, 0]);
         assert!(turns[3] >= 100, "{turns:?}");

@@ -266,13 +266,7 @@ fn refused(request: &PromotionRequest, reasons: Vec<Finding>, log: &Logger) -> A
         }),
     );
     log.count("Promotions", Some(("Status", "refused")), 1);
-    Answer {
-        status: AnswerStatus::Refused,
-        promotion_id: None,
-        execution_arn: None,
-        reasons,
-        plan: Plan::default(),
-    }
+    Answer { status: AnswerStatus::Refused, promotion_id: None, execution_arn: None, reasons, plan: Plan::default() }
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ impl Recorder {
     /// `RecordError` where a record could not be read or written; it may be asked again.
     pub async fn handle(&self, event: Value, log: &Logger) -> Result<RecordAnswer, FunctionError> {
         let failed = |error: anyhow::Error| FunctionError::new("RecordError", format!("{error:#}"));
-        let input: RecordInput = serde_json::from_value(event)
-            .map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let input: RecordInput =
+            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let stored = PromotionRecord::load(&self.records, &input.promotion).await;
         let stored = stored.map_err(|error| failed(error.into()))?;
         let live = self.live(&stored.record, log).await;
@@ -201,9 +201,8 @@ fn next_status(record: &PromotionRecord, direction: Direction, succeeded: bool) 
 async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Timestamp) -> anyhow::Result<Completed> {
     let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
     let before = record::read::<StageState>(records, &key).await?;
-    let precondition = before
-        .as_ref()
-        .map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
+    let precondition =
+        before.as_ref().map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
     let before = before.map(|stored| stored.record);
     let completed = Completed {
         commit_sha: record.commit_sha.clone(),
@@ -258,3 +257,6 @@ async fn release_lock(records: &impl Store, promotion: &PromotionRef, now: Times
     record::write(records, &key, &released, &Precondition::Unchanged(lock.etag)).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

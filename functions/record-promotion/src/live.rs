@@ -44,8 +44,7 @@ async fn function_names(
     cloudformation: &aws_sdk_cloudformation::Client,
     stack: &StackName,
 ) -> anyhow::Result<Vec<((StackName, String), String)>> {
-    let mut pages =
-        cloudformation.list_stack_resources().stack_name(stack.as_str()).into_paginator().items().send();
+    let mut pages = cloudformation.list_stack_resources().stack_name(stack.as_str()).into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(resource) = pages.next().await {
         let resource = match resource {

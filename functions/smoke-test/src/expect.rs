@@ -88,10 +88,17 @@ fn difference(expected: &Value, answered: &Value, at: &str) -> Option<String> {
         }),
         (Value::Array(expected), Value::Array(answered)) if expected.len() == answered.len() => {
             let pairs = expected.iter().zip(answered).enumerate();
-            pairs.into_iter().find_map(|(index, (expected, answered))| difference(expected, answered, &format!("{at}/{index}")))
+            pairs
+                .into_iter()
+                .find_map(|(index, (expected, answered))| difference(expected, answered, &format!("{at}/{index}")))
         }
         _ if expected == answered => None,
-        _ => Some(format!("`{}` is `{}`, expected `{}`", if at.is_empty() { "/" } else { at }, cut(answered), cut(expected))),
+        _ => Some(format!(
+            "`{}` is `{}`, expected `{}`",
+            if at.is_empty() { "/" } else { at },
+            cut(answered),
+            cut(expected)
+        )),
     }
 }
 
@@ -113,12 +120,9 @@ mod tests {
     #[test]
     fn what_is_expected_must_be_there_and_more_may_be() {
         let answered = json!({"status": "ok", "checks": [{"name": "ledger", "ok": true}], "uptime": 12, "note": null});
-        for expected in [
-            json!({}),
-            json!({"status": "ok"}),
-            json!({"checks": [{"ok": true}], "uptime": 12}),
-            json!({"note": null}),
-        ] {
+        for expected in
+            [json!({}), json!({"status": "ok"}), json!({"checks": [{"ok": true}], "uptime": 12}), json!({"note": null})]
+        {
             assert_eq!(differ(&expected, &answered), None, "{expected}");
         }
         for (expected, says) in [
@@ -127,7 +131,10 @@ mod tests {
             (json!({"checks": [{"ok": false}]}), "`/checks/0/ok` is `true`, expected `false`"),
             (json!({"checks": []}), r#"`/checks` is `[{"name":"ledger","ok":true}]`, expected `[]`"#),
             (json!({"absent": null}), "`/absent` is missing, expected `null`"),
-            (json!([]), r#"`/` is `{"checks":[{"name":"ledger","ok":true}],"note":null,"status":"ok","uptime":12}`, expected `[]`"#),
+            (
+                json!([]),
+                r#"`/` is `{"checks":[{"name":"ledger","ok":true}],"note":null,"status":"ok","uptime":12}`, expected `[]`"#,
+            ),
         ] {
             assert_eq!(differ(&expected, &answered).as_deref(), Some(says), "{expected}");
         }

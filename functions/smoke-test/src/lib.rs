@@ -82,7 +82,8 @@ impl<S: Store> Step<S> {
         let input: StepInput =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
-        let record = PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
+        let record =
+            PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
         let Some((commit, plan)) = record.heading(input.direction) else {
             return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
         };
@@ -106,7 +107,8 @@ impl<S: Store> Step<S> {
         let lambda = aws_sdk_lambda::Client::from_conf(lambda);
         let checks = plan.smoke.iter().enumerate().map(|(index, check)| {
             let subject = subject(check);
-            let before = input.progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
+            let before =
+                input.progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
             let report = before.cloned().unwrap_or_else(|| Report::begun(subject, (self.clock)()));
             self.check(&lambda, &stage, check, report, stop, &log)
         });
@@ -143,7 +145,8 @@ impl<S: Store> Step<S> {
         let now = (self.clock)();
         let milliseconds = now.duration_since(report.started_at).as_millis();
         let report = report.with("duration_milliseconds", u64::try_from(milliseconds).unwrap_or(0));
-        let fields = |detail: &str| json!({"check": report.subject, "detail": detail, "attempts": report.facts.get("attempts")});
+        let fields =
+            |detail: &str| json!({"check": report.subject, "detail": detail, "attempts": report.facts.get("attempts")});
         match ended {
             Ok(detail) => {
                 log.info("smoke check passed", fields(&detail));
@@ -274,7 +277,8 @@ impl Stage {
                     )
                 })?;
                 let url = http::join(base, path);
-                url.map(Target::Url).map_err(|why| format!("the output `{output}` of stack `{stack}` can't be asked: {why}"))
+                url.map(Target::Url)
+                    .map_err(|why| format!("the output `{output}` of stack `{stack}` can't be asked: {why}"))
             }
             SmokeTarget::Invoke { function, payload } => {
                 let found = self.functions.get(function).ok_or_else(|| {

@@ -32,30 +32,19 @@ const MAX_MEMBERS: usize = 256;
 pub fn inspect(reader: impl Read, subject: &str) -> io::Result<Vec<Finding>> {
     let invalid = |message: String| Finding::new(Code::DbtManifestInvalid, subject, message);
     let bounded = Bounded::new(reader);
-    let mut json =
-        serde_json::Deserializer::from_reader(io::BufReader::with_capacity(64 * 1024, bounded));
-    let outline = json
-        .deserialize_any(OutlineVisitor)
-        .and_then(|outline| json.end().map(|()| outline));
+    let mut json = serde_json::Deserializer::from_reader(io::BufReader::with_capacity(64 * 1024, bounded));
+    let outline = json.deserialize_any(OutlineVisitor).and_then(|outline| json.end().map(|()| outline));
     match outline {
         Ok(outline) => Ok(outline.problems().into_iter().map(invalid).collect()),
         Err(error) if error.is_io() => {
             let error = io::Error::from(error);
-            match error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<OutOfBounds>())
-            {
+            match error.get_ref().and_then(|inner| inner.downcast_ref::<OutOfBounds>()) {
                 Some(bound) => Ok(vec![invalid(bound.to_string())]),
                 None => Err(error),
             }
         }
         Err(error) => {
-            let message: String = error
-                .to_string()
-                .chars()
-                .take(500)
-                .filter(|c| !c.is_control())
-                .collect();
+            let message: String = error.to_string().chars().take(500).filter(|c| !c.is_control()).collect();
             Ok(vec![invalid(format!("not a dbt manifest: {message}"))])
         }
     }
@@ -83,14 +72,8 @@ impl Outline {
         match &self.version {
             Some(version) if is_known(version) => {}
             Some(version) => {
-                let version: String = version
-                    .chars()
-                    .take(120)
-                    .filter(|c| !c.is_control() && *c != '`')
-                    .collect();
-                problems.push(format!(
-                    "`metadata.dbt_schema_version` is `{version}`, this gate knows v4 to v12"
-                ));
+                let version: String = version.chars().take(120).filter(|c| !c.is_control() && *c != '`').collect();
+                problems.push(format!("`metadata.dbt_schema_version` is `{version}`, this gate knows v4 to v12"));
             }
             None if self.metadata => {
                 problems.push("`metadata.dbt_schema_version` is missing or no string".to_owned());
@@ -140,20 +123,12 @@ impl<'de> Visitor<'de> for OutlineVisitor {
                     members.next_value::<IgnoredAny>()?;
                 }
             }
-            let short: String = key
-                .chars()
-                .take(120)
-                .filter(|c| !c.is_control() && *c != '`')
-                .collect();
+            let short: String = key.chars().take(120).filter(|c| !c.is_control() && *c != '`').collect();
             if !seen.insert(key) {
-                return Err(A::Error::custom(format_args!(
-                    "the key `{short}` stands twice"
-                )));
+                return Err(A::Error::custom(format_args!("the key `{short}` stands twice")));
             }
             if seen.len() > MAX_MEMBERS {
-                return Err(A::Error::custom(format_args!(
-                    "more than {MAX_MEMBERS} members"
-                )));
+                return Err(A::Error::custom(format_args!("more than {MAX_MEMBERS} members")));
             }
         }
         Ok(outline)
@@ -180,9 +155,7 @@ impl<'de> serde::Deserialize<'de> for Metadata {
                     if key != "dbt_schema_version" {
                         members.next_value::<IgnoredAny>()?;
                     } else if version.is_some() {
-                        return Err(A::Error::custom(
-                            "the key `metadata.dbt_schema_version` stands twice",
-                        ));
+                        return Err(A::Error::custom("the key `metadata.dbt_schema_version` stands twice"));
                     } else {
                         version = Some(members.next_value::<Option<String>>()?);
                     }
@@ -272,12 +245,7 @@ struct Bounded<R> {
 
 impl<R> Bounded<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            depth: 0,
-            string: None,
-            escaped: false,
-        }
+        Self { inner, depth: 0, string: None, escaped: false }
     }
 
     fn check(&mut self, bytes: &[u8]) -> Result<(), OutOfBounds> {
@@ -311,8 +279,7 @@ impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         let bytes = buffer.get(..length).unwrap_or_default();
-        self.check(bytes)
-            .map_err(|bound| io::Error::new(io::ErrorKind::InvalidData, bound))?;
+        self.check(bytes).map_err(|bound| io::Error::new(io::ErrorKind::InvalidData, bound))?;
         Ok(length)
     }
 }
@@ -325,11 +292,7 @@ mod tests {
 
     fn check(json: &[u8]) -> Vec<String> {
         let findings = inspect(json, "modules/MOD-031/dbt/manifest.json").unwrap();
-        assert!(
-            findings
-                .iter()
-                .all(|it| it.code == Code::DbtManifestInvalid)
-        );
+        assert!(findings.iter().all(|it| it.code == Code::DbtManifestInvalid));
         findings.into_iter().map(|it| it.message).collect()
     }
 
@@ -340,19 +303,14 @@ mod tests {
         .into_bytes()
     }
 
-    const ONE_MODEL: &str =
-        r#"{"model.risk.exposure": {"raw_code": "select 1", "depends_on": {"nodes": []}}}"#;
+    const ONE_MODEL: &str = r#"{"model.risk.exposure": {"raw_code": "select 1", "depends_on": {"nodes": []}}}"#;
 
     #[test]
     fn a_compiled_manifest_of_a_known_schema_is_taken() {
         for version in 4..=12 {
             let version = format!("https://schemas.getdbt.com/dbt/manifest/v{version}");
             assert_eq!(check(&manifest(&version, ONE_MODEL)), [""; 0], "{version}");
-            assert_eq!(
-                check(&manifest(&format!("{version}.json"), ONE_MODEL)),
-                [""; 0],
-                "{version}"
-            );
+            assert_eq!(check(&manifest(&format!("{version}.json"), ONE_MODEL)), [""; 0], "{version}");
         }
     }
 
@@ -379,16 +337,9 @@ mod tests {
     #[test]
     fn a_manifest_without_nodes_tells_of_no_logic() {
         for nodes in ["[]", "null", "\"x\"", "1", "-1.5", "true", "[{}]"] {
-            assert_eq!(
-                check(&manifest(V12, nodes)),
-                ["`nodes` is not an object"],
-                "{nodes}"
-            );
+            assert_eq!(check(&manifest(V12, nodes)), ["`nodes` is not an object"], "{nodes}");
         }
-        assert_eq!(
-            check(&manifest(V12, "{}")),
-            ["`nodes` is empty: nothing was compiled"]
-        );
+        assert_eq!(check(&manifest(V12, "{}")), ["`nodes` is empty: nothing was compiled"]);
         insta::assert_debug_snapshot!(check(b"{}"), @r#"
         [
             "`metadata` is missing",
@@ -428,9 +379,8 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_refused() {
-        let twice = format!(
-            r#"{{"metadata": {{"dbt_schema_version": "{V12}"}}, "nodes": {ONE_MODEL}, "nod\u0065s": {{}}}}"#
-        );
+        let twice =
+            format!(r#"{{"metadata": {{"dbt_schema_version": "{V12}"}}, "nodes": {ONE_MODEL}, "nod\u0065s": {{}}}}"#);
         insta::assert_debug_snapshot!(check(twice.as_bytes()), @r#"
         [
             "not a dbt manifest: the key `nodes` stands twice at line 1 column 195",
@@ -498,11 +448,7 @@ mod tests {
 
     #[test]
     fn brackets_and_quotes_inside_strings_count_for_nothing() {
-        let nodes = format!(
-            r#"{{"model.a": {{"raw_code": "{}\"{}"}}}}"#,
-            "[{".repeat(500),
-            "x".repeat(200_000)
-        );
+        let nodes = format!(r#"{{"model.a": {{"raw_code": "{}\"{}"}}}}"#, "[{".repeat(500), "x".repeat(200_000));
         assert_eq!(check(&manifest(V12, &nodes)), [""; 0]);
     }
 }

@@ -93,9 +93,8 @@ pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
         TlsRoots::Native => TrustStore::default(),
         TlsRoots::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
     };
-    let mut http = Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .pool_idle_timeout(Duration::from_secs(20));
+    let mut http =
+        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(Duration::from_secs(20));
     if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
         http = http.tls_context(context);
     }

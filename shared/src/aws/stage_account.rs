@@ -3,7 +3,7 @@
 use aws_config::{SdkConfig, sts::AssumeRoleProvider};
 use aws_sdk_s3::config::SharedCredentialsProvider;
 
-/// What the sessions are called in the stage's CloudTrail.
+/// What the sessions are called in the stage's audit trail.
 const SESSION_NAME: &str = "artefact-gatekeeper";
 
 /// The configuration whose clients work in the stage's account: `config` itself without a role, else one that takes

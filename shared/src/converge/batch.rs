@@ -54,11 +54,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             errors.push(error);
         }
         match errors.first() {
-            Some(first) if !batch.from_queue => Err(BatchFailed {
-                failed: errors.len(),
-                records: batch.records.len(),
-                first: first.clone(),
-            }),
+            Some(first) if !batch.from_queue => {
+                Err(BatchFailed { failed: errors.len(), records: batch.records.len(), first: first.clone() })
+            }
             _ => Ok(answer),
         }
     }
@@ -72,10 +70,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }
     }
 
-    async fn settle_record(
-        &self,
-        events: &Result<Vec<Event>, InvalidEvent>,
-    ) -> Result<(), String> {
+    async fn settle_record(&self, events: &Result<Vec<Event>, InvalidEvent>) -> Result<(), String> {
         let events = events.as_ref().map_err(|error| telemetry::chain(error))?;
         let mut errors = Vec::new();
         for event in events {

@@ -96,7 +96,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let spec_of = |path: &ArtefactPath| {
             let ArtefactPath::Function(_, name) = path else { return None };
             let function = manifest.functions().find(|function| function.name == *name)?;
-            Some(parsed.get(&function.stack)?.functions.get(&function.logical_id)?.spec.clone())
+            let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
+            (!templated.has_layers).then(|| templated.spec.clone())
         };
         let others = claims.iter().filter_map(|claim| match claim.path {
             ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),

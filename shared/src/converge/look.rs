@@ -53,7 +53,9 @@ impl View {
     /// Whether nothing has changed since `before` but the verdict that was written, which has this etag.
     pub(super) fn is_unchanged_since(&self, before: &Self, verdict_etag: &str) -> bool {
         let standing = self.verdict.as_ref().map(|stored| stored.etag.as_str());
-        self.listed == before.listed && self.revocation.as_ref().map(|it| &it.etag) == before.revocation.as_ref().map(|it| &it.etag) && standing == Some(verdict_etag)
+        self.listed == before.listed
+            && self.revocation.as_ref().map(|it| &it.etag) == before.revocation.as_ref().map(|it| &it.etag)
+            && standing == Some(verdict_etag)
     }
 }
 
@@ -110,7 +112,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 ArtefactPath::Manifest => {
                     // Its tags may be a request or a hand on the brake: only the whole look can tell.
                     let agrees = gate::tags_with(path, &tags, verdict.outcome) == tags;
-                    let revoked = revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
+                    let revoked =
+                        revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
                     let agrees = agrees && revoked == (verdict.outcome == Outcome::Revoked);
                     return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
                 }

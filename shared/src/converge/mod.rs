@@ -8,10 +8,10 @@
 //!   the object with the verdict that stands by then.
 
 pub mod batch;
-#[cfg(test)]
-mod tests;
 mod inspect;
 mod look;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::inspected_template;
 
@@ -106,10 +106,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         let gate = Gate { log: self.log.for_commit(&key.commit), scratch: self.scratch.clone(), ..*self };
         let tagged = event.change == Change::Tagged;
-        let hint = Hint {
-            path: key.path,
-            tagged_by: event.principal.clone().filter(|_| tagged),
-        };
+        let hint = Hint { path: key.path, tagged_by: event.principal.clone().filter(|_| tagged) };
         let mut settled = Settled::default();
         for _ in 0..MAX_ROUNDS {
             match gate.glance(&key.commit, &hint.path).await? {
@@ -214,7 +211,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
     /// Records a stranger's hand on the brake; `true` where there was one.
     async fn pull_brake(&self, view: &look::View, gathered: &look::Gathered, hint: &Hint) -> Result<bool, GateError> {
-        let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else { return Ok(false) };
+        let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else {
+            return Ok(false);
+        };
         let commit = &gathered.evidence.commit;
         let judged_this = standing.manifest_version_id.as_deref() == Some(&manifest.version_id);
         if !judged_this || gathered.evidence.is_revoked() || !gate::brake_pulled(&manifest.tags, standing.outcome) {
@@ -270,7 +269,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         outcome: Outcome,
         hint: &Hint,
     ) -> Result<u64, GateError> {
-        let write = |path: &ArtefactPath, version_id: &str, tags: &Tags| gate::tag_write(path, version_id, tags, outcome);
+        let write =
+            |path: &ArtefactPath, version_id: &str, tags: &Tags| gate::tag_write(path, version_id, tags, outcome);
         let manifest = gathered.manifest.iter();
         let manifest: Vec<_> =
             manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();

@@ -319,7 +319,11 @@ async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
 /// Something that a stranger does.
 #[derive(Debug, Clone)]
 enum Deed {
-    UploadReport { report: usize, good: bool, tagged: bool },
+    UploadReport {
+        report: usize,
+        good: bool,
+        tagged: bool,
+    },
     DeleteReport(usize),
     UploadManifest(u8),
     DeleteManifest,

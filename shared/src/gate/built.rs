@@ -69,8 +69,7 @@ impl Conditions {
         if unit.passed == 0 {
             self.say(Code::UnitMissing, "tests.unit", "no unit test passed");
         }
-        for (field, coverage) in
-            [("line_coverage", unit.line_coverage), ("function_coverage", unit.function_coverage)]
+        for (field, coverage) in [("line_coverage", unit.line_coverage), ("function_coverage", unit.function_coverage)]
         {
             let subject = format!("tests.unit.{field}");
             match coverage {

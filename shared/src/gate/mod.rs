@@ -169,21 +169,14 @@ pub(crate) mod tests {
     pub(crate) fn evidence(manifest: &Value) -> Evidence {
         let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit()).unwrap();
         let objects = parsed.claims().into_iter().map(|claim| {
-            let object = Object {
-                version_id: "v1".to_owned(),
-                size: claim.size,
-                sha256: claim.sha256,
-                tags: Tags::new(),
-            };
+            let object =
+                Object { version_id: "v1".to_owned(), size: claim.size, sha256: claim.sha256, tags: Tags::new() };
             (claim.path, object)
         });
         Evidence {
             commit: commit(),
             objects: objects.collect(),
-            manifest: StoredManifest::Read {
-                version_id: "m1".to_owned(),
-                manifest: Box::new(parsed),
-            },
+            manifest: StoredManifest::Read { version_id: "m1".to_owned(), manifest: Box::new(parsed) },
             inspections: Vec::new(),
             revocation: None,
         }

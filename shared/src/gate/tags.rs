@@ -80,18 +80,15 @@ pub fn claim(manifest: &Tags) -> Tags {
 /// `verdict` is the outcome that stands for this manifest version.
 #[must_use]
 pub fn brake_pulled(manifest: &Tags, verdict: Outcome) -> bool {
-    let says_false = manifest
-        .get(INTEGRATION_PASSED)
-        .is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    let says_false = manifest.get(INTEGRATION_PASSED).is_some_and(|value| value.eq_ignore_ascii_case("false"));
     let own = manifest.get(OUTCOME).map(String::as_str);
     verdict == Outcome::Built && says_false && matches!(own, None | Some("built"))
 }
 
 /// Objects whose tags by others leave no room for the gate's.
 pub(super) fn no_room(evidence: &Evidence) -> Vec<Finding> {
-    let full = evidence.objects.iter().filter(|(path, object)| {
-        tags_with(path, &object.tags, Outcome::Built).len() > MAX_TAGS
-    });
+    let full =
+        evidence.objects.iter().filter(|(path, object)| tags_with(path, &object.tags, Outcome::Built).len() > MAX_TAGS);
     full.map(|(path, object)| {
         let message = format!(
             "{} tags of others leave no room for `{INTEGRATION_PASSED}`: an object has at most {MAX_TAGS}",

@@ -145,9 +145,10 @@ impl PromotionRecord {
     pub fn heading(&self, direction: Direction) -> Option<(Commit, &Plan)> {
         match direction {
             Direction::Forward => Some((self.commit(), &self.plan)),
-            Direction::Back => self.way_back.as_ref().map(|back| {
-                (Commit { repo: self.repo.clone(), sha: back.commit_sha.clone() }, &back.plan)
-            }),
+            Direction::Back => self
+                .way_back
+                .as_ref()
+                .map(|back| (Commit { repo: self.repo.clone(), sha: back.commit_sha.clone() }, &back.plan)),
         }
     }
 }

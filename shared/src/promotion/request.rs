@@ -75,9 +75,7 @@ impl PromotionRequest {
                 Some(reason),
                 Some(dry_run),
                 Some(rollback),
-            ) if wrong.is_empty() => {
-                Ok(Self { repo, commit_sha, stage, requested_by, reason, dry_run, rollback })
-            }
+            ) if wrong.is_empty() => Ok(Self { repo, commit_sha, stage, requested_by, reason, dry_run, rollback }),
             _ => Err(InvalidPromotionEvent(wrong)),
         }
     }
@@ -161,12 +159,13 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named() {
-        let wrong = json!({"repo": "Bank", "commit_sha": "main", "stage": 7, "reason": " ", "dry_run": "no", "dryRun": true});
+        let wrong =
+            json!({"repo": "Bank", "commit_sha": "main", "stage": 7, "reason": " ", "dry_run": "no", "dryRun": true});
         let message = PromotionRequest::parse(&wrong).unwrap_err().to_string().replace("; ", "\n");
         insta::assert_snapshot!(message, @"
         `dryRun`: unknown field
         `dry_run`: not `true` or `false`
-        `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit
+        `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
         `stage`: not a string
         `commit_sha`: `main` is not a valid commit sha: 40 or 64 lowercase hexadecimal digits
         `requested_by`: missing

@@ -10,7 +10,8 @@ use crate::ids::Sha256;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "it is a test, shared by two packages")]
 pub async fn keeps_the_contract(store: &impl Store, prefix: &str) {
     let key = format!("{prefix}modules/MOD-001/café + x.json");
-    let put = async |bytes: &[u8], precondition| store.put(&key, bytes, "application/json", &precondition).await.unwrap();
+    let put =
+        async |bytes: &[u8], precondition| store.put(&key, bytes, "application/json", &precondition).await.unwrap();
     let done = |written| match written {
         Written::Done { etag, version_id } => (etag, version_id),
         Written::Conflict => panic!("a conflict where there is none"),

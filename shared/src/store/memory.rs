@@ -29,6 +29,7 @@ struct State {
     writes: u64,
     bodies_read: u64,
     fail_at_call: Option<u64>,
+    latency: std::time::Duration,
     seed: u64,
 }
 
@@ -139,9 +140,14 @@ impl Memory {
         state.fail_at_call = n.map(|n| state.calls + n);
     }
 
+    /// Makes every call take as long, on tokio's clock.
+    pub fn answer_after(&self, latency: std::time::Duration) {
+        self.lock().latency = latency;
+    }
+
     /// Counts a call and gives other tasks as many turns as the seed says.
     async fn turn(&self, operation: &'static str, key: &str) -> Result<(), StoreError> {
-        let turns = {
+        let (turns, latency) = {
             let mut state = self.lock();
             state.calls += 1;
             if state.fail_at_call.is_some_and(|at| state.calls >= at) {
@@ -153,12 +159,12 @@ impl Memory {
                 });
             }
             // Knuth's MMIX generator: repeatable, and good enough to shuffle turns.
-            state.seed = state
-                .seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state.seed >> 60) % 5
+            state.seed = state.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state.seed >> 60) % 5, state.latency)
         };
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
@@ -241,11 +247,7 @@ impl Store for Memory {
                 source: format!("larger than {max_bytes} bytes").into(),
             });
         }
-        Ok(Some(Body {
-            bytes,
-            version_id: version.id.clone(),
-            etag: etag(version),
-        }))
+        Ok(Some(Body { bytes, version_id: version.id.clone(), etag: etag(version) }))
     }
 
     async fn stream(
@@ -308,10 +310,7 @@ impl Store for Memory {
         }
         self.lock().writes += 1;
         let version_id = self.upload_version(key, Some(bytes.to_vec()), &[], false, "gate");
-        Ok(Written::Done {
-            etag: format!("\"{version_id}\""),
-            version_id,
-        })
+        Ok(Written::Done { etag: format!("\"{version_id}\""), version_id })
     }
 }
 

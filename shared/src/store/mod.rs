@@ -93,8 +93,11 @@ pub trait Store: Sync {
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
     /// What is known of an object, in its newest or in the given version.
-    fn head(&self, key: &str, version_id: Option<&str>)
-    -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
+    fn head(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
 
     /// Reads a small object; more than `max_bytes` is an error.
     fn get(

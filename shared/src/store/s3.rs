@@ -21,10 +21,7 @@ impl S3Store {
     /// The bucket called `bucket`.
     #[must_use]
     pub fn new(client: Client, bucket: &str) -> Self {
-        Self {
-            client,
-            bucket: bucket.to_owned(),
-        }
+        Self { client, bucket: bucket.to_owned() }
     }
 
     /// The bucket's name.
@@ -45,12 +42,7 @@ impl S3Store {
         key: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> StoreError {
-        StoreError {
-            operation,
-            bucket: self.bucket.clone(),
-            key: key.to_owned(),
-            source: source.into(),
-        }
+        StoreError { operation, bucket: self.bucket.clone(), key: key.to_owned(), source: source.into() }
     }
 }
 
@@ -111,9 +103,8 @@ impl Store for S3Store {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(self.failed("HeadObject", key, error)),
         };
-        let version_id = head
-            .version_id()
-            .ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
+        let version_id =
+            head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
         // A composite checksum is one over the parts' checksums and ends in their number.
         let sha256 = match head.checksum_type() {
             Some(ChecksumType::Composite) => None,
@@ -186,8 +177,7 @@ impl Store for S3Store {
     }
 
     async fn put_tags(&self, key: &str, version_id: &str, tags: &Tags) -> Result<bool, StoreError> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| self.failed("PutObjectTagging", key, source);
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| self.failed("PutObjectTagging", key, source);
         let tags: Result<Vec<_>, _> =
             tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect();
         let tagging = Tagging::builder()
@@ -231,10 +221,9 @@ impl Store for S3Store {
         };
         match put.send().await {
             Ok(done) => match (done.e_tag(), done.version_id()) {
-                (Some(etag), Some(version_id)) => Ok(Written::Done {
-                    etag: etag.to_owned(),
-                    version_id: version_id.to_owned(),
-                }),
+                (Some(etag), Some(version_id)) => {
+                    Ok(Written::Done { etag: etag.to_owned(), version_id: version_id.to_owned() })
+                }
                 _ => Err(self.failed("PutObject", key, "the bucket is not versioned")),
             },
             // 412: it changed; 409: it is changing; 404: what should be unchanged is gone.

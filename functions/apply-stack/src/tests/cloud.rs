@@ -124,13 +124,14 @@ fn action_of(request: &HttpRequest) -> (String, BTreeMap<String, String>) {
         return (parameters.remove("Action").unwrap(), parameters);
     }
     let path = request.uri().strip_prefix(ENDPOINT).unwrap();
-    let object = path.split('?').next().unwrap().trim_start_matches('/');
+    let object = path.split('?').next().unwrap().trim_matches('/');
     let source = request.headers().get("x-amz-copy-source");
     let mut parameters = BTreeMap::from([("object".to_owned(), object.to_owned())]);
     for (name, value) in request.headers() {
         parameters.insert(name.to_owned(), value.to_owned());
     }
     let action = match (request.method(), source) {
+        ("HEAD", _) if !object.contains('/') => "HeadBucket",
         ("HEAD", _) => "HeadObject",
         ("GET", _) => "GetObject",
         ("PUT", Some(_)) => "CopyObject",
@@ -286,6 +287,10 @@ impl Cloud {
             };
             self.objects.insert(object.clone(), bytes);
             return response(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
+        }
+        if action == "HeadBucket" {
+            let there = self.objects.keys().any(|it| it.starts_with(object));
+            return response(if there { 200 } else { 404 }, "");
         }
         let Some(bytes) = self.objects.get(object) else {
             return if action == "HeadObject" { response(404, "") } else { error(404, "NoSuchKey", "gone") };

@@ -69,7 +69,13 @@ impl Function {
     }
 
     fn configuration(&self, name: &str) -> Value {
-        let status = if self.busy_for_looks > 0 { "InProgress" } else if self.failed.is_some() { "Failed" } else { "Successful" };
+        let status = if self.busy_for_looks > 0 {
+            "InProgress"
+        } else if self.failed.is_some() {
+            "Failed"
+        } else {
+            "Successful"
+        };
         json!({
             "FunctionName": format!("uat-{name}"), "CodeSha256": self.code.to_base64(), "State": "Active",
             "FunctionArn": format!("arn:aws:lambda:eu-west-1:111122223333:function:uat-{name}"),

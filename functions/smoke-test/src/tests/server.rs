@@ -1,7 +1,7 @@
 //! A small HTTP server on a free port of this machine.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -51,10 +51,17 @@ impl Server {
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                let first = lines.next().unwrap_or_default();
+                let mut request = Vec::new();
+                let mut piece = [0; 1024];
+                // Up to the headers' end; a TLS handshake, which starts with no letter, is answered at once.
+                while !request.ends_with(b"\r\n\r\n") && request.first().is_none_or(u8::is_ascii_uppercase) {
+                    match stream.read(&mut piece) {
+                        Ok(read @ 1..) => request.extend_from_slice(&piece[..read]),
+                        _ => break,
+                    }
+                }
+                let first = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
                 told.lock().unwrap().push(first);
-                lines.find(String::is_empty);
                 answer(number, &mut stream);
             }
         });

@@ -1,9 +1,6 @@
 //! Archives byte by byte, honest by default, with every field open to a lie.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "archives of tests are small"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "archives of tests are small")]
 
 use std::io::Write as _;
 
@@ -43,23 +40,12 @@ pub(super) fn deflate(data: &[u8]) -> Vec<u8> {
 
 /// An extra field.
 pub(super) fn field(id: u16, data: &[u8]) -> Vec<u8> {
-    [
-        &id.to_le_bytes()[..],
-        &(data.len() as u16).to_le_bytes(),
-        data,
-    ]
-    .concat()
+    [&id.to_le_bytes()[..], &(data.len() as u16).to_le_bytes(), data].concat()
 }
 
 /// A zip64 extra field.
 pub(super) fn zip64(values: &[u64]) -> Vec<u8> {
-    field(
-        1,
-        &values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<_>>(),
-    )
+    field(1, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
 impl Item {
@@ -136,12 +122,7 @@ impl Item {
 
     /// Puts sizes and CRC-32 behind the data, as writers do that can't seek.
     pub(super) fn streamed(mut self, signature: bool, wide: bool) -> Self {
-        let Header {
-            crc,
-            compressed,
-            size,
-            ..
-        } = self.central;
+        let Header { crc, compressed, size, .. } = self.central;
         self = self.both(|header| header.flags |= 1 << 3);
         (self.local.crc, self.local.compressed, self.local.size) = (0, 0, 0);
         if signature {
@@ -224,12 +205,7 @@ pub(super) fn zip_with(items: &[Item], change: impl Fn(&mut End)) -> Vec<u8> {
         let offset = item.offset.unwrap_or(out.len() as u32);
         out.extend(0x0403_4b50_u32.to_le_bytes());
         write_header(&mut out, &item.local);
-        for part in [
-            &item.local.name,
-            &item.local.extra,
-            &item.body,
-            &item.descriptor,
-        ] {
+        for part in [&item.local.name, &item.local.extra, &item.body, &item.descriptor] {
             out.extend(part);
         }
         central.extend(0x0201_4b50_u32.to_le_bytes());
@@ -243,12 +219,8 @@ pub(super) fn zip_with(items: &[Item], change: impl Fn(&mut End)) -> Vec<u8> {
         central.extend(&item.central.name);
         central.extend(&item.central.extra);
     }
-    let mut end = End {
-        entries: items.len() as u16,
-        size: central.len() as u32,
-        start: out.len() as u32,
-        ..End::default()
-    };
+    let mut end =
+        End { entries: items.len() as u16, size: central.len() as u32, start: out.len() as u32, ..End::default() };
     change(&mut end);
     out.extend(central);
     out.extend(&end.zip64);

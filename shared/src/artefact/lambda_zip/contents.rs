@@ -40,37 +40,24 @@ pub(super) fn check(
     let mut covered = 0;
     for (position, (index, entry)) in order.iter().enumerate() {
         let name = directory.name(entry);
-        let mut say =
-            |code, message: &str| findings.say(code, format!("`{}`: {message}", shown(name)));
+        let mut say = |code, message: &str| findings.say(code, format!("`{}`: {message}", shown(name)));
         if entry.offset < covered {
             say(Code::ZipOverlap, "it shares bytes with another entry");
             continue;
         }
         if entry.offset > covered {
-            say(
-                Code::ZipOverlap,
-                &format!(
-                    "{} bytes before it belong to no entry",
-                    entry.offset - covered
-                ),
-            );
+            say(Code::ZipOverlap, &format!("{} bytes before it belong to no entry", entry.offset - covered));
         }
         let mut target = None;
         if entry.kind == Kind::Link {
             link_bytes += entry.size;
-            if entry.size > limits.max_symlink_bytes || link_bytes > limits.max_symlinks_total_bytes
-            {
-                say(
-                    Code::ZipUnsafeSymlink,
-                    "its target, or all links' targets together, are too long",
-                );
+            if entry.size > limits.max_symlink_bytes || link_bytes > limits.max_symlinks_total_bytes {
+                say(Code::ZipUnsafeSymlink, "its target, or all links' targets together, are too long");
             } else {
                 target = Some(Vec::new());
             }
         }
-        let next = order
-            .get(position + 1)
-            .map_or(directory.start, |(_, next)| next.offset);
+        let next = order.get(position + 1).map_or(directory.start, |(_, next)| next.offset);
         covered = match pass.entry(entry, name, target.as_mut(), &mut say)? {
             Some(end) => end,
             None => next.max(covered),
@@ -81,21 +68,14 @@ pub(super) fn check(
         }
     }
     if covered < directory.start {
-        let message = format!(
-            "{} bytes before the directory belong to no entry",
-            directory.start - covered
-        );
+        let message = format!("{} bytes before the directory belong to no entry", directory.start - covered);
         findings.say(Code::ZipOverlap, message);
     }
     Ok(links)
 }
 
 /// The first bytes, up to `length`, of an entry of an archive that [`check`] found nothing wrong with.
-pub(super) fn head(
-    archive: &mut (impl Read + Seek),
-    entry: &Entry,
-    length: u64,
-) -> io::Result<Vec<u8>> {
+pub(super) fn head(archive: &mut (impl Read + Seek), entry: &Entry, length: u64) -> io::Result<Vec<u8>> {
     let header: [u8; LOCAL_BYTES] = read_at(archive, entry.offset)?;
     let mut lengths = Fields(header.get(26..).unwrap_or_default());
     let variable = i64::from(lengths.u16()) + i64::from(lengths.u16());
@@ -105,9 +85,7 @@ pub(super) fn head(
     if entry.method == STORED {
         data.take(length).read_to_end(&mut head)?;
     } else {
-        flate2::read::DeflateDecoder::new(data)
-            .take(length)
-            .read_to_end(&mut head)?;
+        flate2::read::DeflateDecoder::new(data).take(length).read_to_end(&mut head)?;
     }
     Ok(head)
 }
@@ -133,10 +111,7 @@ impl<R: Read + Seek> Pass<R> {
         say: &mut impl FnMut(Code, &str),
     ) -> io::Result<Option<u64>> {
         let Some(header_end) = self.within(entry.offset, LOCAL_BYTES as u64) else {
-            say(
-                Code::ZipInvalid,
-                "its local header is outside of the archive",
-            );
+            say(Code::ZipInvalid, "its local header is outside of the archive");
             return Ok(None);
         };
         self.go_to(entry.offset)?;
@@ -144,10 +119,7 @@ impl<R: Read + Seek> Pass<R> {
         self.read(&mut header)?;
         let mut fields = Fields(&header);
         if fields.u32() != LOCAL_HEADER {
-            say(
-                Code::ZipInvalid,
-                "there is no local header where the directory says",
-            );
+            say(Code::ZipInvalid, "there is no local header where the directory says");
             return Ok(None);
         }
         let version_needed = fields.u16();
@@ -165,9 +137,7 @@ impl<R: Read + Seek> Pass<R> {
         };
         let mut variable = vec![0; usize::from(name_length) + usize::from(extra_length)];
         self.read(&mut variable)?;
-        let (local_name, extra) = variable
-            .split_at_checked(name_length.into())
-            .unwrap_or_default();
+        let (local_name, extra) = variable.split_at_checked(name_length.into()).unwrap_or_default();
         if local_name != name {
             say(Code::ZipInvalid, "its local header has another name");
         }
@@ -188,25 +158,13 @@ impl<R: Read + Seek> Pass<R> {
         let late = entry.flags & DESCRIPTOR_FLAG != 0;
         let agrees = |local: u64, central: u64| local == central || (late && local == 0);
         if flags != entry.flags || method != entry.method {
-            say(
-                Code::ZipInvalid,
-                "its local header has other flags or another method",
-            );
+            say(Code::ZipInvalid, "its local header has other flags or another method");
         }
-        if !agrees(crc.into(), entry.crc.into())
-            || !agrees(compressed, entry.compressed)
-            || !agrees(size, entry.size)
-        {
-            say(
-                Code::ZipInvalid,
-                "its local header has another size or CRC-32",
-            );
+        if !agrees(crc.into(), entry.crc.into()) || !agrees(compressed, entry.compressed) || !agrees(size, entry.size) {
+            say(Code::ZipInvalid, "its local header has another size or CRC-32");
         }
         if extra.encrypted && !entry.opaque {
-            say(
-                Code::ZipEncrypted,
-                "its local header says that it is encrypted",
-            );
+            say(Code::ZipEncrypted, "its local header says that it is encrypted");
         }
         if !entry.opaque
             && let Err((code, message)) = self.contents(data_at, entry, keep)?
@@ -239,22 +197,13 @@ impl<R: Read + Seek> Pass<R> {
         self.go_to(at)?;
         self.inflater.reset(false);
         loop {
-            let available = if left == 0 {
-                &[]
-            } else {
-                self.reader.fill_buf()?
-            };
+            let available = if left == 0 { &[] } else { self.reader.fill_buf()? };
             if available.is_empty() && left > 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let input = available
-                .get(..clamp(left, available.len()))
-                .unwrap_or_default();
+            let input = available.get(..clamp(left, available.len())).unwrap_or_default();
             // One byte more than declared is enough to know that there are more.
-            let room = clamp(
-                entry.size.saturating_sub(unpacked).saturating_add(1),
-                self.output.len(),
-            );
+            let room = clamp(entry.size.saturating_sub(unpacked).saturating_add(1), self.output.len());
             let output = self.output.get_mut(..room).unwrap_or_default();
             let (consumed, made, done) = if entry.method == STORED {
                 let length = input.len().min(output.len());
@@ -264,10 +213,7 @@ impl<R: Read + Seek> Pass<R> {
                 (length, length, left == length as u64)
             } else {
                 let before = (self.inflater.total_in(), self.inflater.total_out());
-                let Ok(status) = self
-                    .inflater
-                    .decompress(input, output, FlushDecompress::None)
-                else {
+                let Ok(status) = self.inflater.decompress(input, output, FlushDecompress::None) else {
                     return mismatch("its data does not inflate");
                 };
                 let consumed = clamp(self.inflater.total_in() - before.0, input.len());
@@ -294,10 +240,7 @@ impl<R: Read + Seek> Pass<R> {
             }
         }
         if left > 0 {
-            return Ok(Err((
-                Code::ZipOverlap,
-                "bytes follow the end of its deflate stream",
-            )));
+            return Ok(Err((Code::ZipOverlap, "bytes follow the end of its deflate stream")));
         }
         if unpacked != entry.size {
             return mismatch("it unpacks to less than its declared size");
@@ -309,12 +252,7 @@ impl<R: Read + Seek> Pass<R> {
     }
 
     /// Checks the data descriptor at `at` (4.3.9) and gives where it ends. Its signature is optional.
-    fn descriptor(
-        &mut self,
-        at: u64,
-        entry: &Entry,
-        zip64: bool,
-    ) -> io::Result<Result<u64, &'static str>> {
+    fn descriptor(&mut self, at: u64, entry: &Entry, zip64: bool) -> io::Result<Result<u64, &'static str>> {
         let sizes = if zip64 { 16 } else { 8 };
         let missing = Ok(Err("its data descriptor is missing or wrong"));
         let mut record = [0; 24];
@@ -332,16 +270,9 @@ impl<R: Read + Seek> Pass<R> {
         self.read(rest.get_mut(..clamp(length - 4, 20)).unwrap_or_default())?;
         let mut fields = Fields(if signed { rest } else { &record });
         let crc = fields.u32();
-        let (compressed, size) = if zip64 {
-            (fields.u64(), fields.u64())
-        } else {
-            (fields.u32().into(), fields.u32().into())
-        };
-        if (crc, compressed, size) == (entry.crc, entry.compressed, entry.size) {
-            Ok(Ok(end))
-        } else {
-            missing
-        }
+        let (compressed, size) =
+            if zip64 { (fields.u64(), fields.u64()) } else { (fields.u32().into(), fields.u32().into()) };
+        if (crc, compressed, size) == (entry.crc, entry.compressed, entry.size) { Ok(Ok(end)) } else { missing }
     }
 
     /// The end of the `length` bytes at `at`, where these are entries' bytes.

@@ -81,9 +81,7 @@ impl Directory {
     }
 
     pub(super) fn unzipped_bytes(&self) -> u64 {
-        self.entries
-            .iter()
-            .fold(0, |sum, entry| sum.saturating_add(entry.size))
+        self.entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
     }
 }
 
@@ -95,10 +93,7 @@ pub(super) fn read(
 ) -> io::Result<Option<Directory>> {
     let length = archive.seek(SeekFrom::End(0))?;
     if length > limits.max_archive_bytes {
-        let message = format!(
-            "the archive is larger than {} bytes",
-            limits.max_archive_bytes
-        );
+        let message = format!("the archive is larger than {} bytes", limits.max_archive_bytes);
         findings.say(Code::ZipTooLarge, message);
         return Ok(None);
     }
@@ -110,23 +105,14 @@ pub(super) fn read(
         }
     };
     let refusal = if end.entries > limits.max_entries {
-        (
-            Code::ZipTooLarge,
-            format!("the archive holds more than {} entries", limits.max_entries),
-        )
+        (Code::ZipTooLarge, format!("the archive holds more than {} entries", limits.max_entries))
     } else if end.size > limits.max_directory_bytes {
         let limit = limits.max_directory_bytes;
-        (
-            Code::ZipTooLarge,
-            format!("the archive's directory is larger than {limit} bytes"),
-        )
+        (Code::ZipTooLarge, format!("the archive's directory is larger than {limit} bytes"))
     } else if end.entries == 0 {
         (Code::ZipInvalid, "the archive is empty".to_owned())
     } else if end.entries.saturating_mul(CENTRAL_BYTES as u64) > end.size {
-        (
-            Code::ZipInvalid,
-            "the archive's directory is too short for its entries".to_owned(),
-        )
+        (Code::ZipInvalid, "the archive's directory is too short for its entries".to_owned())
     } else {
         return read_entries(archive, &end, findings);
     };
@@ -154,16 +140,9 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
     // Parsers take the last signature, or the last (or first) record whose comment reaches the end of the file.
     let mut last = None;
     let mut whole = Vec::new();
-    for (at, _) in tail
-        .windows(4)
-        .enumerate()
-        .filter(|(_, window)| *window == END.to_le_bytes())
-    {
+    for (at, _) in tail.windows(4).enumerate().filter(|(_, window)| *window == END.to_le_bytes()) {
         last = Some(at);
-        if let Some(record) = tail
-            .get(at..)
-            .filter(|record| end_comment(record) == Some(record.len()))
-        {
+        if let Some(record) = tail.get(at..).filter(|record| end_comment(record) == Some(record.len())) {
             whole.push((at, record));
         }
     }
@@ -186,8 +165,7 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
         start: fields.u32(),
     };
     let locator_at = end_at.checked_sub(LOCATOR_BYTES as u64);
-    let locator: Option<[u8; LOCATOR_BYTES]> =
-        locator_at.map(|at| read_at(archive, at)).transpose()?;
+    let locator: Option<[u8; LOCATOR_BYTES]> = locator_at.map(|at| read_at(archive, at)).transpose()?;
     let found = match (locator_at, locator) {
         (Some(at), Some(locator)) if locator.starts_with(&ZIP64_LOCATOR.to_le_bytes()) => {
             find_zip64_end(archive, at, &locator, &narrow)?
@@ -198,10 +176,7 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
         if end.start.checked_add(end.size) == Some(directory_end) {
             Ok(end)
         } else {
-            Err((
-                Code::ZipInvalid,
-                "the directory is not where the end record says: bytes around it belong to nothing",
-            ))
+            Err((Code::ZipInvalid, "the directory is not where the end record says: bytes around it belong to nothing"))
         }
     }))
 }
@@ -221,27 +196,18 @@ impl NarrowEnd {
     fn alone(&self) -> Result<End, Refusal> {
         let [entries_here, entries] = self.entries;
         if entries == u16::MAX || self.size == u32::MAX || self.start == u32::MAX {
-            return Err((
-                Code::ZipInvalid,
-                "the end record refers to a zip64 record that is not there",
-            ));
+            return Err((Code::ZipInvalid, "the end record refers to a zip64 record that is not there"));
         }
         if self.disks != [0, 0] || entries_here != entries {
             return Err(MULTI_DISK);
         }
-        Ok(End {
-            start: self.start.into(),
-            size: self.size.into(),
-            entries: entries.into(),
-        })
+        Ok(End { start: self.start.into(), size: self.size.into(), entries: entries.into() })
     }
 
     /// Parsers differ in when they look at the zip64 record: each value is left to it, or the same.
     fn agrees_with(&self, wide: &End) -> bool {
         let agrees = |narrow: u32, wide: u64| narrow == u32::MAX || u64::from(narrow) == wide;
-        self.entries
-            .iter()
-            .all(|narrow| *narrow == u16::MAX || u64::from(*narrow) == wide.entries)
+        self.entries.iter().all(|narrow| *narrow == u16::MAX || u64::from(*narrow) == wide.entries)
             && agrees(self.size, wide.size)
             && agrees(self.start, wide.start)
     }
@@ -273,11 +239,7 @@ fn find_zip64_end(
     fields.u32(); // the versions
     let disks = [fields.u32(), fields.u32()];
     let entries_here = fields.u64();
-    let wide = End {
-        entries: fields.u64(),
-        size: fields.u64(),
-        start: fields.u64(),
-    };
+    let wide = End { entries: fields.u64(), size: fields.u64(), start: fields.u64() };
     let zero_or_wide = |disk: &u16| matches!(*disk, 0 | u16::MAX);
     if disks != [0, 0] || !narrow.disks.iter().all(zero_or_wide) || entries_here != wide.entries {
         return Ok(Err(MULTI_DISK));
@@ -312,10 +274,7 @@ fn read_entries(
     let mut left = end.size;
     for _ in 0..end.entries {
         let Some(after_header) = left.checked_sub(CENTRAL_BYTES as u64) else {
-            findings.say(
-                Code::ZipInvalid,
-                "the archive's directory holds fewer entries than it says",
-            );
+            findings.say(Code::ZipInvalid, "the archive's directory holds fewer entries than it says");
             return Ok(None);
         };
         let mut header = [0; CENTRAL_BYTES];
@@ -325,10 +284,7 @@ fn read_entries(
         let variable_bytes = u64::from(name) + u64::from(extra) + u64::from(comment);
         let after = after_header.checked_sub(variable_bytes);
         let (Some(after), true) = (after, header.starts_with(&CENTRAL_HEADER.to_le_bytes())) else {
-            findings.say(
-                Code::ZipInvalid,
-                "an entry of the archive's directory is malformed",
-            );
+            findings.say(Code::ZipInvalid, "an entry of the archive's directory is malformed");
             return Ok(None);
         };
         left = after;
@@ -345,10 +301,7 @@ fn read_entries(
         }
     }
     if left > 0 {
-        findings.say(
-            Code::ZipInvalid,
-            "the archive's directory holds more than its entries",
-        );
+        findings.say(Code::ZipInvalid, "the archive's directory holds more than its entries");
         return Ok(None);
     }
     // An entry that can't be read leaves bytes without an owner: don't tell of those too.
@@ -394,23 +347,14 @@ fn entry(
     if encrypted {
         say(Code::ZipEncrypted, "it is encrypted");
     } else if !matches!(method, STORED | DEFLATED) {
-        say(
-            Code::ZipUnsupported,
-            &format!("its compression method is {method}, Lambda takes 0 and 8"),
-        );
+        say(Code::ZipUnsupported, &format!("its compression method is {method}, Lambda takes 0 and 8"));
     }
     if flags & !KNOWN_FLAGS != 0 {
-        say(
-            Code::ZipUnsupported,
-            &format!("it has unknown flags, {flags:#06x}"),
-        );
+        say(Code::ZipUnsupported, &format!("it has unknown flags, {flags:#06x}"));
     }
     let opaque = encrypted || !matches!(method, STORED | DEFLATED);
     if method == STORED && compressed != size && !opaque {
-        say(
-            Code::ZipContentMismatch,
-            "it is stored, but its two sizes differ",
-        );
+        say(Code::ZipContentMismatch, "it is stored, but its two sizes differ");
     }
 
     // Parsers differ in whose modes they believe: Info-ZIP takes Unix' and macOS', some take any.

@@ -44,10 +44,7 @@ pub(super) fn check(
     if !found {
         findings.say(
             Code::HandlerMissing,
-            format!(
-                "the archive does not hold the file of the handler `{}`",
-                shown(handler.as_bytes())
-            ),
+            format!("the archive does not hold the file of the handler `{}`", shown(handler.as_bytes())),
         );
     }
     Ok(())
@@ -62,16 +59,8 @@ fn node(tree: &Tree<'_>, runtime: &str, handler: &str) -> bool {
         return false;
     };
     let stem = format!("{folder}{module}");
-    let major = runtime
-        .trim_start_matches("nodejs")
-        .split('.')
-        .next()
-        .and_then(|it| it.parse::<u32>().ok());
-    let typescript: &[&str] = if major >= Some(24) {
-        &[".ts", ".mts", ".cts"]
-    } else {
-        &[]
-    };
+    let major = runtime.trim_start_matches("nodejs").split('.').next().and_then(|it| it.parse::<u32>().ok());
+    let typescript: &[&str] = if major >= Some(24) { &[".ts", ".mts", ".cts"] } else { &[] };
     ["", ".js", ".mjs", ".cjs", "/index.js", "/package.json"]
         .iter()
         .chain(typescript)
@@ -88,20 +77,14 @@ fn python(tree: &Tree<'_>, handler: &str) -> bool {
     if stem.split('/').any(str::is_empty) {
         return false;
     }
-    [stem.clone(), format!("{stem}/__init__")]
-        .iter()
-        .any(|stem| {
-            let extension = |name: &[u8]| {
-                let rest = name.strip_prefix(stem.as_bytes());
-                rest.is_some_and(|rest| {
-                    rest.starts_with(b".") && rest.ends_with(b".so") && !rest.contains(&b'/')
-                })
-            };
-            [".py", ".pyc"]
-                .iter()
-                .any(|suffix| tree.file(&format!("{stem}{suffix}")).is_some())
-                || tree.files().any(extension)
-        })
+    [stem.clone(), format!("{stem}/__init__")].iter().any(|stem| {
+        let extension = |name: &[u8]| {
+            let rest = name.strip_prefix(stem.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(b".so") && !rest.contains(&b'/'))
+        };
+        [".py", ".pyc"].iter().any(|suffix| tree.file(&format!("{stem}{suffix}")).is_some())
+            || tree.files().any(extension)
+    })
 }
 
 /// Ruby requires everything before the first dot of the last path component
@@ -109,8 +92,7 @@ fn python(tree: &Tree<'_>, handler: &str) -> bool {
 fn ruby(tree: &Tree<'_>, handler: &str) -> bool {
     let base = handler.rsplit('/').next().unwrap_or(handler);
     let folder = handler.strip_suffix(base).unwrap_or_default();
-    base.split_once('.')
-        .is_some_and(|(file, _)| tree.file(&format!("{folder}{file}.rb")).is_some())
+    base.split_once('.').is_some_and(|(file, _)| tree.file(&format!("{folder}{file}.rb")).is_some())
 }
 
 /// OS-only runtimes start an executable `bootstrap` at the root
@@ -127,9 +109,7 @@ fn check_bootstrap(
         return Ok(());
     };
     match entry.mode {
-        None => missing(
-            "`bootstrap` has no Unix permissions, so Lambda can't execute it: make the archive on Unix",
-        ),
+        None => missing("`bootstrap` has no Unix permissions, so Lambda can't execute it: make the archive on Unix"),
         Some(mode) if mode & 0o111 == 0 => missing("`bootstrap` is not executable"),
         Some(_) => {}
     }

@@ -14,9 +14,7 @@ use super::{
 };
 
 fn accepted(bytes: &[u8]) -> bool {
-    inspect(Cursor::new(bytes), "f.zip", None, &Limits::default())
-        .unwrap()
-        .is_empty()
+    inspect(Cursor::new(bytes), "f.zip", None, &Limits::default()).unwrap().is_empty()
 }
 
 /// What another parser reads from the archive: each name with its bytes.
@@ -57,13 +55,7 @@ fn variety() -> Vec<u8> {
 
 #[test]
 fn a_flipped_bit_is_refused_or_changes_neither_names_nor_bytes() {
-    for whole in [
-        variety(),
-        zip(&[
-            Item::deflated("a", b"abcabcabcabcabc"),
-            Item::stored("b", b"b"),
-        ]),
-    ] {
+    for whole in [variety(), zip(&[Item::deflated("a", b"abcabcabcabcabc"), Item::stored("b", b"b")])] {
         assert!(accepted(&whole));
         let original = unpacked(&whole);
         let mut refused = 0;
@@ -79,11 +71,7 @@ fn a_flipped_bit_is_refused_or_changes_neither_names_nor_bytes() {
             }
         }
         // Times, permissions, versions and comments may differ, and no more than these.
-        assert!(
-            refused * 10 > whole.len() * 8 * 7,
-            "{refused} of {}",
-            whole.len() * 8
-        );
+        assert!(refused * 10 > whole.len() * 8 * 7, "{refused} of {}", whole.len() * 8);
     }
 }
 
@@ -92,10 +80,7 @@ fn every_truncation_and_every_prefix_is_refused() {
     let whole = variety();
     for length in 0..whole.len() {
         assert!(!accepted(&whole[..length]), "cut to {length}");
-        assert!(
-            length == 0 || !accepted(&whole[length..]),
-            "without its first {length}"
-        );
+        assert!(length == 0 || !accepted(&whole[length..]), "without its first {length}");
     }
 }
 
@@ -106,12 +91,7 @@ fn files() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
 }
 
 /// The archive of `files` as the `zip` crate writes it.
-fn written(
-    files: &BTreeMap<String, Vec<u8>>,
-    large: bool,
-    stored: bool,
-    streamed: bool,
-) -> Vec<u8> {
+fn written(files: &BTreeMap<String, Vec<u8>>, large: bool, stored: bool, streamed: bool) -> Vec<u8> {
     fn fill<W: io::Write + Seek>(
         mut writer: zip::ZipWriter<W>,
         files: &BTreeMap<String, Vec<u8>>,
@@ -123,14 +103,8 @@ fn written(
         }
         writer.finish().unwrap()
     }
-    let method = if stored {
-        zip::CompressionMethod::Stored
-    } else {
-        zip::CompressionMethod::Deflated
-    };
-    let options = SimpleFileOptions::default()
-        .large_file(large)
-        .compression_method(method);
+    let method = if stored { zip::CompressionMethod::Stored } else { zip::CompressionMethod::Deflated };
+    let options = SimpleFileOptions::default().large_file(large).compression_method(method);
     if streamed {
         fill(zip::ZipWriter::new_stream(Vec::new()), files, options).into_inner()
     } else {

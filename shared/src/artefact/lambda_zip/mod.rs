@@ -79,13 +79,7 @@ pub fn inspect<R: Read + Seek>(
     };
     let mut tree = tree::Tree::of(&directory, &mut findings);
     if directory.unzipped_bytes() > limits.max_unzipped_bytes {
-        findings.say(
-            Code::ZipTooLarge,
-            format!(
-                "the archive unzips to more than {} bytes",
-                limits.max_unzipped_bytes
-            ),
-        );
+        findings.say(Code::ZipTooLarge, format!("the archive unzips to more than {} bytes", limits.max_unzipped_bytes));
         return Ok(findings.into_vec());
     }
     let told = findings.list.len();
@@ -110,11 +104,7 @@ struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     fn about(subject: &'a str) -> Self {
-        Self {
-            subject,
-            list: Vec::new(),
-            more: false,
-        }
+        Self { subject, list: Vec::new(), more: false }
     }
 
     fn say(&mut self, code: Code, message: impl Into<String>) {
@@ -128,8 +118,7 @@ impl<'a> Findings<'a> {
     fn into_vec(mut self) -> Vec<Finding> {
         if self.more {
             let message = format!("there are more findings than the {MAX_FINDINGS} told");
-            self.list
-                .push(Finding::new(Code::ZipInvalid, self.subject, message));
+            self.list.push(Finding::new(Code::ZipInvalid, self.subject, message));
         }
         self.list
     }
@@ -140,11 +129,7 @@ fn shown(name: &[u8]) -> String {
     // Four bytes a character at most: a longer name need not be decoded to be cut.
     let head = name.get(..480).unwrap_or(name);
     let text = String::from_utf8_lossy(head);
-    let mut shown: String = text
-        .chars()
-        .take(120)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(120).flat_map(char::escape_debug).collect();
     if head.len() < name.len() || text.chars().nth(120).is_some() {
         shown.push('…');
     }

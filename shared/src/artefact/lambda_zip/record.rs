@@ -51,10 +51,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads the `N` bytes at `at`, which the caller knows to be there.
-pub(super) fn read_at<const N: usize>(
-    archive: &mut (impl Read + Seek),
-    at: u64,
-) -> io::Result<[u8; N]> {
+pub(super) fn read_at<const N: usize>(archive: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; N]> {
     let mut record = [0; N];
     archive.seek(SeekFrom::Start(at))?;
     archive.read_exact(&mut record)?;
@@ -82,9 +79,7 @@ impl<'a> Extra<'a> {
                 return Err("its extra fields are cut off");
             }
             let (id, length) = (fields.u16(), fields.u16());
-            let data = fields
-                .bytes(length.into())
-                .ok_or("its extra fields are cut off")?;
+            let data = fields.bytes(length.into()).ok_or("its extra fields are cut off")?;
             let slot = match id {
                 0x0001 => &mut extra.zip64,
                 0x7075 => &mut extra.unicode_path,
@@ -101,9 +96,7 @@ impl<'a> Extra<'a> {
         }
         // Version and CRC-32 of the name come before it. Some parsers check neither, so only the name itself counts.
         match extra.unicode_path {
-            Some(data) if data.get(5..) != Some(name) => {
-                Err("its Unicode Path extra field gives another name")
-            }
+            Some(data) if data.get(5..) != Some(name) => Err("its Unicode Path extra field gives another name"),
             _ => Ok(extra),
         }
     }
@@ -114,18 +107,12 @@ impl<'a> Extra<'a> {
     pub(super) fn widen(&self, values: &mut [&mut u64]) -> Result<(), &'static str> {
         let needed = values.iter().filter(|value| ***value == IN_ZIP64).count();
         let Some(data) = self.zip64 else {
-            return if needed == 0 {
-                Ok(())
-            } else {
-                Err("it has no zip64 extra field but needs one")
-            };
+            return if needed == 0 { Ok(()) } else { Err("it has no zip64 extra field but needs one") };
         };
         let mut fields = Fields(data);
         if needed > 0 {
             if data.len() != needed * 8 {
-                return Err(
-                    "its zip64 extra field does not hold the values that it needs, and only these",
-                );
+                return Err("its zip64 extra field does not hold the values that it needs, and only these");
             }
             for value in values.iter_mut().filter(|value| ***value == IN_ZIP64) {
                 **value = fields.u64();
@@ -134,14 +121,7 @@ impl<'a> Extra<'a> {
         }
         let same = data.len() % 8 == 0
             && data.len() / 8 <= values.len()
-            && values
-                .iter()
-                .take(data.len() / 8)
-                .all(|value| **value == fields.u64());
-        if same {
-            Ok(())
-        } else {
-            Err("its zip64 extra field contradicts its header")
-        }
+            && values.iter().take(data.len() / 8).all(|value| **value == fields.u64());
+        if same { Ok(()) } else { Err("its zip64 extra field contradicts its header") }
     }
 }

@@ -23,10 +23,7 @@ pub(super) fn check_name(name: &[u8], utf8: bool) -> Result<(), (Code, &'static 
         return Err((Code::ZipInvalid, "its name is not UTF-8"));
     };
     if !utf8 && !text.is_ascii() {
-        return Err((
-            Code::ZipInvalid,
-            "its name is not ASCII and not marked as UTF-8",
-        ));
+        return Err((Code::ZipInvalid, "its name is not ASCII and not marked as UTF-8"));
     }
     let drive = matches!(name, [letter, b':', ..] if letter.is_ascii_alphabetic());
     let path = text.strip_suffix('/').unwrap_or(text);
@@ -75,11 +72,7 @@ enum Place {
 impl<'a> Tree<'a> {
     /// Sorts the entries and tells which names can't be in one tree.
     pub(super) fn of(directory: &'a Directory, findings: &mut Findings<'_>) -> Self {
-        let mut tree = Self {
-            directory,
-            sorted: (0..directory.entries.len()).collect(),
-            links: BTreeMap::new(),
-        };
+        let mut tree = Self { directory, sorted: (0..directory.entries.len()).collect(), links: BTreeMap::new() };
         let mut sorted = std::mem::take(&mut tree.sorted);
         sorted.sort_by(|a, b| compare(tree.path(*a), tree.path(*b)));
         tree.sorted = sorted;
@@ -97,16 +90,11 @@ impl<'a> Tree<'a> {
                 _ if !rest.starts_with(b"/") => {}
                 Some(Kind::Link) => findings.say(
                     Code::ZipUnsafeSymlink,
-                    format!(
-                        "`{}` would be written through the link `{name}`",
-                        shown(next)
-                    ),
+                    format!("`{}` would be written through the link `{name}`", shown(next)),
                 ),
                 Some(Kind::Folder) => {}
-                _ => findings.say(
-                    Code::ZipDuplicateEntry,
-                    format!("`{name}` is a file and the folder of `{}`", shown(next)),
-                ),
+                _ => findings
+                    .say(Code::ZipDuplicateEntry, format!("`{name}` is a file and the folder of `{}`", shown(next))),
             }
         }
         tree
@@ -122,48 +110,35 @@ impl<'a> Tree<'a> {
                 None => &[],
             };
             let folder = std::str::from_utf8(folder).unwrap_or_default();
-            let refusal = if target.is_empty()
-                || target.contains(['\\', '\u{fffd}'])
-                || target.contains(char::is_control)
-            {
-                "has a target that is no plain path"
-            } else if target.starts_with('/') {
-                "leads to an absolute path"
-            } else if climbs_out(folder, target) {
-                "leads out of the archive"
-            } else {
-                match self.follow(std::str::from_utf8(name).unwrap_or_default(), &mut steps) {
-                    Place::Outside => "leads out of the archive through another link",
-                    Place::Endless => "leads through too many links, or in a circle",
-                    Place::Entry(_) | Place::Other => continue,
-                }
-            };
-            findings.say(
-                Code::ZipUnsafeSymlink,
-                format!("`{}` {refusal}", shown(name)),
-            );
+            let refusal =
+                if target.is_empty() || target.contains(['\\', '\u{fffd}']) || target.contains(char::is_control) {
+                    "has a target that is no plain path"
+                } else if target.starts_with('/') {
+                    "leads to an absolute path"
+                } else if climbs_out(folder, target) {
+                    "leads out of the archive"
+                } else {
+                    match self.follow(std::str::from_utf8(name).unwrap_or_default(), &mut steps) {
+                        Place::Outside => "leads out of the archive through another link",
+                        Place::Endless => "leads through too many links, or in a circle",
+                        Place::Entry(_) | Place::Other => continue,
+                    }
+                };
+            findings.say(Code::ZipUnsafeSymlink, format!("`{}` {refusal}", shown(name)));
         }
     }
 
     /// The file that `path` leads to, through links where there are any.
     pub(super) fn file(&self, path: &str) -> Option<&'a Entry> {
         match self.follow(path, &mut { MAX_STEPS }) {
-            Place::Entry(index) => self
-                .directory
-                .entries
-                .get(index)
-                .filter(|entry| entry.kind == Kind::File),
+            Place::Entry(index) => self.directory.entries.get(index).filter(|entry| entry.kind == Kind::File),
             _ => None,
         }
     }
 
     /// The names of all files.
     pub(super) fn files(&self) -> impl Iterator<Item = &'a [u8]> {
-        let files = self
-            .directory
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::File);
+        let files = self.directory.entries.iter().filter(|entry| entry.kind == Kind::File);
         files.map(|entry| self.directory.name(entry))
     }
 
@@ -204,20 +179,13 @@ impl<'a> Tree<'a> {
     }
 
     fn find(&self, path: &[u8]) -> Option<usize> {
-        let at = self
-            .sorted
-            .binary_search_by(|index| compare(self.path(*index), path))
-            .ok()?;
+        let at = self.sorted.binary_search_by(|index| compare(self.path(*index), path)).ok()?;
         self.sorted.get(at).copied()
     }
 
     /// An entry's name without the slash of a folder.
     fn path(&self, index: usize) -> &'a [u8] {
-        let name = self
-            .directory
-            .entries
-            .get(index)
-            .map_or(&[][..], |entry| self.directory.name(entry));
+        let name = self.directory.entries.get(index).map_or(&[][..], |entry| self.directory.name(entry));
         name.strip_suffix(b"/").unwrap_or(name)
     }
 

@@ -52,14 +52,9 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> super::TemplateFunction {
     let code = read_code(id, properties, template, &place.key("Code"), findings);
-    let spec = read_spec(
-        id,
-        properties,
-        template,
-        code == Code::Inline || code == Code::Refused,
-        findings,
-    );
-    super::TemplateFunction { spec, code }
+    let spec = read_spec(id, properties, template, code == Code::Inline || code == Code::Refused, findings);
+    let has_layers = properties.get("Layers").is_some();
+    super::TemplateFunction { spec, code, has_layers }
 }
 
 fn read_code(
@@ -70,26 +65,19 @@ fn read_code(
     findings: &mut Findings<'_>,
 ) -> Code {
     let Some(Json::Object(code)) = properties.get("Code") else {
-        findings.say(
-            Reason::TemplateInvalid,
-            format!("function `{id}` has no `Code` object"),
-        );
+        findings.say(Reason::TemplateInvalid, format!("function `{id}` has no `Code` object"));
         return Code::Refused;
     };
     let mut outside = |message: String| {
         findings.say(Reason::TemplateCodeOutsideStore, message);
         Code::Refused
     };
-    if code.has("ImageUri") || properties.get("PackageType").and_then(Json::as_str) == Some("Image")
-    {
-        return outside(format!(
-            "function `{id}` runs a container image, which is no stored bundle"
-        ));
+    if code.has("ImageUri") || properties.get("PackageType").and_then(Json::as_str) == Some("Image") {
+        return outside(format!("function `{id}` runs a container image, which is no stored bundle"));
     }
     if let Some(inline) = code.get("ZipFile") {
         if code.has("S3Bucket") || code.has("S3Key") {
-            let message =
-                format!("function `{id}` has both `ZipFile` and an S3 object as its `Code`");
+            let message = format!("function `{id}` has both `ZipFile` and an S3 object as its `Code`");
             findings.say(Reason::TemplateInvalid, message);
             return Code::Refused;
         }
@@ -102,33 +90,20 @@ fn read_code(
         };
     }
     let (Some(bucket), Some(key)) = (code.get("S3Bucket"), code.get("S3Key")) else {
-        return outside(format!(
-            "the `Code` of function `{id}` is neither inline nor named by `S3Bucket` and `S3Key`"
-        ));
+        return outside(format!("the `Code` of function `{id}` is neither inline nor named by `S3Bucket` and `S3Key`"));
     };
-    let (bucket, key) = match (
-        Text::read(bucket, template.parameters),
-        Text::read(key, template.parameters),
-    ) {
+    let (bucket, key) = match (Text::read(bucket, template.parameters), Text::read(key, template.parameters)) {
         (Ok(bucket), Ok(key)) => (bucket, key),
-        _ if template
-            .parameters
-            .keys()
-            .any(|name| name.starts_with("AssetParameters")) =>
-        {
+        _ if template.parameters.keys().any(|name| name.starts_with("AssetParameters")) => {
             return outside(format!(
                 "function `{id}` takes its code by CDK's legacy asset parameters: synthesise with `DefaultStackSynthesizer`"
             ));
         }
         (Err(why), _) => {
-            return outside(format!(
-                "where the code of function `{id}` lies cannot be told: `{place}.S3Bucket` {why}"
-            ));
+            return outside(format!("where the code of function `{id}` lies cannot be told: `{place}.S3Bucket` {why}"));
         }
         (_, Err(why)) => {
-            return outside(format!(
-                "where the code of function `{id}` lies cannot be told: `{place}.S3Key` {why}"
-            ));
+            return outside(format!("where the code of function `{id}` lies cannot be told: `{place}.S3Key` {why}"));
         }
     };
     let mut not_portable = |message: String| {
@@ -158,11 +133,7 @@ fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
         Json::String(code) => !code.trim_start().starts_with("{{resolve:"),
         Json::Object(function) if function.has("Fn::Sub") || function.has("Fn::Join") => {
             // Long code, or code that names other resources, is no `Text`, but is text of the template for sure.
-            let only_refers = |text: Text| {
-                text.pieces()
-                    .iter()
-                    .all(|piece| matches!(piece, Piece::Ref(_)))
-            };
+            let only_refers = |text: Text| text.pieces().iter().all(|piece| matches!(piece, Piece::Ref(_)));
             !Text::read(code, template.parameters).is_ok_and(only_refers)
         }
         _ => false,
@@ -171,9 +142,7 @@ fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
 
 /// Whether a bucket's name depends on the stage's account, directly or by a parameter.
 fn varies_by_account(bucket: &Text) -> bool {
-    bucket
-        .references()
-        .any(|name| name == "AWS::AccountId" || !name.starts_with("AWS::"))
+    bucket.references().any(|name| name == "AWS::AccountId" || !name.starts_with("AWS::"))
 }
 
 fn read_spec(
@@ -193,24 +162,15 @@ fn read_spec(
         }
         evaluated
     };
-    let runtime = properties
-        .get("Runtime")
-        .map(|it| value_of("Runtime", it).unwrap_or_default());
-    let handler = properties
-        .get("Handler")
-        .and_then(|it| value_of("Handler", it));
+    let runtime = properties.get("Runtime").map(|it| value_of("Runtime", it).unwrap_or_default());
+    let handler = properties.get("Handler").and_then(|it| value_of("Handler", it));
     let architecture = match properties.get("Architectures") {
         None => None,
-        Some(Json::Array(one)) if one.len() == 1 => {
-            one.first().and_then(|it| value_of("Architectures", it))
-        }
+        Some(Json::Array(one)) if one.len() == 1 => one.first().and_then(|it| value_of("Architectures", it)),
         Some(other) => value_of("Architectures", other),
     };
     if runtime.is_none() && !unchecked {
-        findings.say(
-            Reason::TemplateInvalid,
-            format!("function `{id}` has no `Runtime`"),
-        );
+        findings.say(Reason::TemplateInvalid, format!("function `{id}` has no `Runtime`"));
     }
     let architecture = match architecture.as_deref() {
         None | Some("x86_64") => Architecture::X86_64,
@@ -218,19 +178,12 @@ fn read_spec(
         Some(other) => {
             findings.say(
                 Reason::TemplateInvalid,
-                format!(
-                    "function `{id}` has the unknown architecture `{}`",
-                    shown(other)
-                ),
+                format!("function `{id}` has the unknown architecture `{}`", shown(other)),
             );
             Architecture::X86_64
         }
     };
-    FunctionSpec {
-        runtime: runtime.unwrap_or_default(),
-        handler,
-        architecture,
-    }
+    FunctionSpec { runtime: runtime.unwrap_or_default(), handler, architecture }
 }
 
 /// What can be told of a property before there is a stage.
@@ -245,13 +198,8 @@ impl Evaluate<'_> {
         if let Some(Json::Array(arguments)) = value.get("Fn::FindInMap") {
             return self.find_in_map(arguments);
         }
-        let defaults = self
-            .parameters
-            .iter()
-            .filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
-        Text::read(value, self.parameters)
-            .ok()?
-            .resolve(&defaults.collect())
+        let defaults = self.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
+        Text::read(value, self.parameters).ok()?.resolve(&defaults.collect())
     }
 
     /// CDK takes the newest Node.js of each region from a mapping: the values then differ by version only, and the
@@ -265,16 +213,10 @@ impl Evaluate<'_> {
             Json::String(first) => vec![entries.get(first)?],
             _ => entries.iter().map(|(_, entry)| entry).collect(),
         };
-        let values: Option<BTreeSet<&str>> = entries
-            .iter()
-            .map(|entry| entry.get(second)?.as_str())
-            .collect();
+        let values: Option<BTreeSet<&str>> = entries.iter().map(|entry| entry.get(second)?.as_str()).collect();
         let values = values?;
-        let family = |runtime: &&str| {
-            runtime
-                .trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'x')
-                .to_owned()
-        };
+        let family =
+            |runtime: &&str| runtime.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'x').to_owned();
         let families: BTreeSet<String> = values.iter().map(family).collect();
         (families.len() == 1).then(|| values.last().map(|it| (*it).to_owned()))?
     }

@@ -12,36 +12,18 @@ use crate::{finding::Code, ids::StackName};
 
 /// Resource types that generate or run what isn't in the template, each with what it does.
 const GENERATORS: &[(&str, &str)] = &[
-    (
-        "AWS::CloudFormation::Macro",
-        "defines a macro, which rewrites templates at deploy time",
-    ),
-    (
-        "AWS::CloudFormation::ModuleDefaultVersion",
-        "chooses a module, which CloudFormation expands at deploy time",
-    ),
-    (
-        "AWS::CloudFormation::ModuleVersion",
-        "registers a module, which CloudFormation expands at deploy time",
-    ),
-    (
-        "AWS::CloudFormation::StackSet",
-        "deploys a template of its own, which the gate does not see",
-    ),
+    ("AWS::CloudFormation::Macro", "defines a macro, which rewrites templates at deploy time"),
+    ("AWS::CloudFormation::ModuleDefaultVersion", "chooses a module, which CloudFormation expands at deploy time"),
+    ("AWS::CloudFormation::ModuleVersion", "registers a module, which CloudFormation expands at deploy time"),
+    ("AWS::CloudFormation::StackSet", "deploys a template of its own, which the gate does not see"),
     ("AWS::Serverless::Api", "needs the SAM transform"),
-    (
-        "AWS::Serverless::Application",
-        "fetches an application at deploy time",
-    ),
+    ("AWS::Serverless::Application", "fetches an application at deploy time"),
     ("AWS::Serverless::Function", "needs the SAM transform"),
     ("AWS::Serverless::HttpApi", "needs the SAM transform"),
     ("AWS::Serverless::LayerVersion", "needs the SAM transform"),
     ("AWS::Serverless::SimpleTable", "needs the SAM transform"),
     ("AWS::Serverless::StateMachine", "needs the SAM transform"),
-    (
-        "AWS::ServiceCatalog::CloudFormationProduct",
-        "fetches templates at deploy time",
-    ),
+    ("AWS::ServiceCatalog::CloudFormationProduct", "fetches templates at deploy time"),
     (
         "AWS::ServiceCatalog::CloudFormationProvisionedProduct",
         "provisions a product whose template the gate does not see",
@@ -55,28 +37,16 @@ const FETCHED: &[(&str, &str)] = &[
     ("AWS::ApiGateway::RestApi", "BodyS3Location"),
     ("AWS::ApiGatewayV2::Api", "BodyS3Location"),
     ("AWS::AppSync::FunctionConfiguration", "CodeS3Location"),
-    (
-        "AWS::AppSync::FunctionConfiguration",
-        "RequestMappingTemplateS3Location",
-    ),
-    (
-        "AWS::AppSync::FunctionConfiguration",
-        "ResponseMappingTemplateS3Location",
-    ),
+    ("AWS::AppSync::FunctionConfiguration", "RequestMappingTemplateS3Location"),
+    ("AWS::AppSync::FunctionConfiguration", "ResponseMappingTemplateS3Location"),
     ("AWS::AppSync::GraphQLSchema", "DefinitionS3Location"),
     ("AWS::AppSync::Resolver", "CodeS3Location"),
     ("AWS::AppSync::Resolver", "RequestMappingTemplateS3Location"),
-    (
-        "AWS::AppSync::Resolver",
-        "ResponseMappingTemplateS3Location",
-    ),
+    ("AWS::AppSync::Resolver", "ResponseMappingTemplateS3Location"),
     ("AWS::Bedrock::Agent", "ActionGroups.ApiSchema.S3"),
     ("AWS::Bedrock::Flow", "DefinitionS3Location"),
     ("AWS::CloudFormation::HookVersion", "SchemaHandlerPackage"),
-    (
-        "AWS::CloudFormation::ResourceVersion",
-        "SchemaHandlerPackage",
-    ),
+    ("AWS::CloudFormation::ResourceVersion", "SchemaHandlerPackage"),
     ("AWS::CloudFront::KeyValueStore", "ImportSource"),
     ("AWS::CodeCommit::Repository", "Code.S3"),
     ("AWS::Config::ConformancePack", "TemplateS3Uri"),
@@ -110,18 +80,12 @@ pub(super) fn check_resource(
 ) -> Option<StackName> {
     let reported = findings.len();
     if let Some((_, why)) = GENERATORS.iter().find(|(it, _)| *it == r#type) {
-        findings.say(
-            Code::TemplateNotSelfContained,
-            format!("resource `{id}` of type `{type}` {why}"),
-        );
+        findings.say(Code::TemplateNotSelfContained, format!("resource `{id}` of type `{type}` {why}"));
     }
     if r#type.ends_with("::MODULE") {
         findings.say(
             Code::TemplateNotSelfContained,
-            format!(
-                "resource `{id}` is the module `{}`, which CloudFormation expands at deploy time",
-                shown(r#type)
-            ),
+            format!("resource `{id}` is the module `{}`, which CloudFormation expands at deploy time", shown(r#type)),
         );
     }
     for (_, path) in FETCHED.iter().filter(|(it, _)| *it == r#type) {
@@ -131,7 +95,10 @@ pub(super) fn check_resource(
         {
             findings.say(
                 Code::TemplateNotSelfContained,
-                format!("resource `{id}` fetches `{place}.{}` at deploy time: write it into the template instead", path.join(".")),
+                format!(
+                    "resource `{id}` fetches `{place}.{}` at deploy time: write it into the template instead",
+                    path.join(".")
+                ),
             );
         }
     }
@@ -181,18 +148,10 @@ fn stored_template(url: &Text) -> Option<StackName> {
         ("AWS::Region", "region"),
         ("AWS::URLSuffix", "amazonaws.com"),
     ];
-    if !signs
-        .iter()
-        .take(2)
-        .all(|(name, _)| url.references().any(|it| it == *name))
-    {
+    if !signs.iter().take(2).all(|(name, _)| url.references().any(|it| it == *name)) {
         return None;
     }
-    let url = url.resolve(
-        &signs
-            .map(|(name, sign)| (name.to_owned(), sign.to_owned()))
-            .into(),
-    )?;
+    let url = url.resolve(&signs.map(|(name, sign)| (name.to_owned(), sign.to_owned())).into())?;
     let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
     // `https://{bucket}.s3.{region}.amazonaws.com/{key}` or `https://s3.{region}.amazonaws.com/{bucket}/{key}`.
     let (host, key) = match host.strip_prefix("<bucket>.") {
@@ -200,30 +159,16 @@ fn stored_template(url: &Text) -> Option<StackName> {
         None => (host, path.strip_prefix("<bucket>/")?),
     };
     let region = host.strip_prefix("s3")?.strip_suffix(".amazonaws.com")?;
-    if !region
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-    {
+    if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') {
         return None;
     }
-    key.strip_prefix("<prefix>/cloudformation/")?
-        .strip_suffix(".json")?
-        .parse()
-        .ok()
+    key.strip_prefix("<prefix>/cloudformation/")?.strip_suffix(".json")?.parse().ok()
 }
 
 /// A custom resource runs its provider at deploy time: a resource of the template, or one that the stage names.
-fn custom_resource(
-    id: &str,
-    properties: &Object<'_>,
-    place: &Place<'_>,
-    findings: &mut Findings<'_>,
-) {
+fn custom_resource(id: &str, properties: &Object<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
     let Some(token) = properties.get("ServiceToken") else {
-        return findings.say(
-            Code::TemplateInvalid,
-            format!("custom resource `{id}` has no `ServiceToken`"),
-        );
+        return findings.say(Code::TemplateInvalid, format!("custom resource `{id}` has no `ServiceToken`"));
     };
     let mut refers = false;
     walk(token, &Place::Root, &mut |value, _| {
@@ -278,7 +223,9 @@ fn assets(
             if names_asset_bucket(&text) {
                 findings.say(
                     Code::TemplateCodeOutsideStore,
-                    format!("resource `{id}` takes content from the asset bucket (`{place}`), which is not in the store"),
+                    format!(
+                        "resource `{id}` takes content from the asset bucket (`{place}`), which is not in the store"
+                    ),
                 );
             }
             false
@@ -289,9 +236,7 @@ fn assets(
 fn names_asset_bucket(text: &Text) -> bool {
     text.pieces().windows(2).any(|pair| match pair {
         [Piece::Literal(before), Piece::Ref(account)] if account == "AWS::AccountId" => {
-            let Some((before, qualifier)) = before
-                .strip_suffix("-assets-")
-                .and_then(|it| it.rsplit_once("cdk-"))
+            let Some((before, qualifier)) = before.strip_suffix("-assets-").and_then(|it| it.rsplit_once("cdk-"))
             else {
                 return false;
             };
@@ -303,10 +248,7 @@ fn names_asset_bucket(text: &Text) -> bool {
 
 /// CDK's bootstrap qualifier: at most 10 lowercase letters and digits, `hnb659fds` where nobody chose another.
 fn is_qualifier(text: &str) -> bool {
-    (1..=10).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    (1..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Macros: `Transform` over the whole template, `Fn::Transform` anywhere in it.
@@ -317,13 +259,13 @@ pub(super) fn check_transforms(root: &Json<'_>, findings: &mut Findings<'_>) {
         Some(one) => std::slice::from_ref(one),
     };
     for transform in transforms {
-        let name = transform
-            .as_str()
-            .or_else(|| transform.get("Name")?.as_str())
-            .unwrap_or("?");
+        let name = transform.as_str().or_else(|| transform.get("Name")?.as_str()).unwrap_or("?");
         findings.say(
             Code::TemplateNotSelfContained,
-            format!("`Transform` lets the macro `{}` write the template at deploy time: store the processed template", shown(name)),
+            format!(
+                "`Transform` lets the macro `{}` write the template at deploy time: store the processed template",
+                shown(name)
+            ),
         );
     }
     walk(root, &Place::Root, &mut |value, place| {
@@ -334,10 +276,7 @@ pub(super) fn check_transforms(root: &Json<'_>, findings: &mut Findings<'_>) {
             let name = transform.get("Name").and_then(Json::as_str).unwrap_or("?");
             findings.say(
                 Code::TemplateNotSelfContained,
-                format!(
-                    "`{place}` is written at deploy time by `Fn::Transform` with the macro `{}`",
-                    shown(name)
-                ),
+                format!("`{place}` is written at deploy time by `Fn::Transform` with the macro `{}`", shown(name)),
             );
         }
         true

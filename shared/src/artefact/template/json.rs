@@ -54,9 +54,7 @@ impl<'a> Json<'a> {
 impl<'a> Object<'a> {
     /// The member `key`. Objects of a template are small, and a look is made at each a few times only.
     pub(super) fn get(&self, key: &str) -> Option<&Json<'a>> {
-        self.iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
@@ -119,17 +117,8 @@ impl fmt::Display for Place<'_> {
 
 /// A text of the document as a message may show it: cut, and without control characters or backticks.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN)
-        .map(|c| {
-            if c.is_control() || c == '`' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect();
+    let mut shown: String =
+        text.chars().take(SHOWN).map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
@@ -141,19 +130,12 @@ pub(super) fn shown(text: &str) -> String {
 /// # Errors
 /// What is wrong and where, for anything but one UTF-8 JSON document (RFC 8259) nested at most 127 deep.
 pub(super) fn read(bytes: &[u8]) -> Result<(Json<'_>, Vec<String>), String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        format!(
-            "not UTF-8: the byte at offset {} begins no character",
-            error.valid_up_to()
-        )
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8: the byte at offset {} begins no character", error.valid_up_to()))?;
     let duplicates = RefCell::default();
     // serde_json bounds the depth itself, so neither this nor what walks the value can exhaust the stack.
     let mut json = serde_json::Deserializer::from_str(text);
-    let strict = Strict {
-        place: Place::Root,
-        duplicates: &duplicates,
-    };
+    let strict = Strict { place: Place::Root, duplicates: &duplicates };
     let value = strict
         .deserialize(&mut json)
         .and_then(|value| json.end().map(|()| value))
@@ -162,19 +144,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Json<'_>, Vec<String>), String> {
 }
 
 /// Calls `visit` with every value and its place, parents first; where it says `false` the children are left out.
-pub(super) fn walk(
-    value: &Json<'_>,
-    place: &Place<'_>,
-    visit: &mut impl FnMut(&Json<'_>, &Place<'_>) -> bool,
-) {
+pub(super) fn walk(value: &Json<'_>, place: &Place<'_>, visit: &mut impl FnMut(&Json<'_>, &Place<'_>) -> bool) {
     if !visit(value, place) {
         return;
     }
     match value {
         Json::Object(members) => {
-            members
-                .iter()
-                .for_each(|(key, it)| walk(it, &place.key(key), visit));
+            members.iter().for_each(|(key, it)| walk(it, &place.key(key), visit));
         }
         Json::Array(items) => {
             let items = items.iter().enumerate();
@@ -235,10 +211,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
         let mut array = Vec::new();
-        while let Some(value) = items.next_element_seed(Strict {
-            place: self.place.index(array.len()),
-            ..self
-        })? {
+        while let Some(value) = items.next_element_seed(Strict { place: self.place.index(array.len()), ..self })? {
             array.push(value);
         }
         array.shrink_to_fit();
@@ -304,10 +277,7 @@ mod tests {
         check(r#"{"a": {"b": 1}, "c": {"b": 2}}"#, &[]);
         check(r#"{"a": 1, "a": 1}"#, &["a"]);
         check(r#"{"a": [0, {"b": 1, "c": 2, "b": 3}]}"#, &["a[1].b"]);
-        check(
-            r#"{"a": {"x": 1, "x": 2}, "b": 0, "a": {}, "a": 1}"#,
-            &["a.x", "a", "a"],
-        );
+        check(r#"{"a": {"x": 1, "x": 2}, "b": 0, "a": {}, "a": 1}"#, &["a.x", "a", "a"]);
     }
 
     #[test]

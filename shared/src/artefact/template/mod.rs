@@ -79,6 +79,8 @@ pub struct TemplateFunction {
     pub spec: FunctionSpec,
     /// Where its code lies.
     pub code: Code,
+    /// Whether it has layers, any of which may hold its handler or `bootstrap` instead of the bundle.
+    pub has_layers: bool,
 }
 
 /// A parameter of a template.
@@ -101,10 +103,7 @@ struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     fn new(subject: &'a str) -> Self {
-        Self {
-            subject,
-            list: Vec::new(),
-        }
+        Self { subject, list: Vec::new() }
     }
 
     fn say(&mut self, code: Reason, message: impl Into<String>) {
@@ -145,39 +144,25 @@ fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
     if bytes.len() > MAX_BYTES {
         findings.say(
             Reason::TemplateTooLarge,
-            format!(
-                "the template has {} bytes, CloudFormation takes {MAX_BYTES}",
-                bytes.len()
-            ),
+            format!("the template has {} bytes, CloudFormation takes {MAX_BYTES}", bytes.len()),
         );
         return None;
     }
-    let (root, duplicates) = json::read(bytes)
-        .map_err(|error| findings.say(Reason::TemplateInvalid, error))
-        .ok()?;
+    let (root, duplicates) = json::read(bytes).map_err(|error| findings.say(Reason::TemplateInvalid, error)).ok()?;
     for place in duplicates {
-        findings.say(
-            Reason::TemplateInvalid,
-            format!("the key `{place}` stands twice"),
-        );
+        findings.say(Reason::TemplateInvalid, format!("the key `{place}` stands twice"));
     }
     let Json::Object(sections) = &root else {
         findings.say(Reason::TemplateInvalid, "the document is not an object");
         return None;
     };
     for section in sections.keys().filter(|key| !SECTIONS.contains(key)) {
-        findings.say(
-            Reason::TemplateInvalid,
-            format!("`{}` is not a section of a template", shown(section)),
-        );
+        findings.say(Reason::TemplateInvalid, format!("`{}` is not a section of a template", shown(section)));
     }
     if let Some(version) = sections.get("AWSTemplateFormatVersion")
         && version.as_str() != Some("2010-09-09")
     {
-        findings.say(
-            Reason::TemplateInvalid,
-            "`AWSTemplateFormatVersion` is not `2010-09-09`",
-        );
+        findings.say(Reason::TemplateInvalid, "`AWSTemplateFormatVersion` is not `2010-09-09`");
     }
     let nothing = Object::default();
     let mut too_large = false;
@@ -186,20 +171,15 @@ fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
             None => return &nothing,
             Some(Json::Object(members)) => members,
             Some(_) => {
-                findings.say(
-                    Reason::TemplateInvalid,
-                    format!("`{name}` is not an object"),
-                );
+                findings.say(Reason::TemplateInvalid, format!("`{name}` is not an object"));
                 return &nothing;
             }
         };
         if members.len() > limit {
             too_large = true;
             let count = members.len();
-            findings.say(
-                Reason::TemplateTooLarge,
-                format!("`{name}` has {count} members, CloudFormation takes {limit}"),
-            );
+            findings
+                .say(Reason::TemplateTooLarge, format!("`{name}` has {count} members, CloudFormation takes {limit}"));
         }
         members
     };
@@ -240,17 +220,11 @@ fn read_resource(
 ) {
     // Also what lets every later message hold the id as it is.
     if id.is_empty() || id.len() > 255 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        let message = format!(
-            "resource `{}` has a logical id that is not of letters and digits",
-            shown(id)
-        );
+        let message = format!("resource `{}` has a logical id that is not of letters and digits", shown(id));
         return findings.say(Reason::TemplateInvalid, message);
     }
     let Some(r#type) = resource.get("Type").and_then(Json::as_str) else {
-        return findings.say(
-            Reason::TemplateInvalid,
-            format!("resource `{id}` has no `Type`"),
-        );
+        return findings.say(Reason::TemplateInvalid, format!("resource `{id}` has no `Type`"));
     };
     let nothing = Object::default();
     let properties = match resource.get("Properties") {
@@ -265,31 +239,21 @@ fn read_resource(
     let resource = resources.key(id);
     let place = resource.key("Properties");
     let parameters = &template.parameters;
-    if let Some(stack) = fetch::check_resource(id, r#type, properties, parameters, &place, findings)
-    {
+    if let Some(stack) = fetch::check_resource(id, r#type, properties, parameters, &place, findings) {
         template.nested.insert(id.to_owned(), stack);
     }
     if r#type == "AWS::Lambda::Function" {
-        let evaluate = Evaluate {
-            parameters: &template.parameters,
-            mappings,
-        };
+        let evaluate = Evaluate { parameters: &template.parameters, mappings };
         let function = code::read(id, properties, &evaluate, &place, findings);
         template.functions.insert(id.to_owned(), function);
     }
 }
 
-fn read_parameters(
-    parameters: &Object<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<String, Parameter> {
+fn read_parameters(parameters: &Object<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, Parameter> {
     let mut read = BTreeMap::new();
     for (name, parameter) in parameters.iter() {
         let Some(r#type) = parameter.get("Type").and_then(Json::as_str) else {
-            findings.say(
-                Reason::TemplateInvalid,
-                format!("parameter `{}` has no `Type`", shown(name)),
-            );
+            findings.say(Reason::TemplateInvalid, format!("parameter `{}` has no `Type`", shown(name)));
             continue;
         };
         let default = parameter.get("Default");
@@ -311,28 +275,17 @@ impl Template {
     /// Holds the template of `stack`, one of `module`'s, against the commit's manifest: every function's code is inline
     /// or one of the stored bundles, and every bundle of the stack is the code of a function that exists.
     #[must_use]
-    pub fn check_code(
-        &self,
-        subject: &str,
-        stack: &StackName,
-        module: &Module,
-        manifest: &Manifest,
-    ) -> Vec<Finding> {
+    pub fn check_code(&self, subject: &str, stack: &StackName, module: &Module, manifest: &Manifest) -> Vec<Finding> {
         let mut findings = Findings::new(subject);
         // A promotion passes the folder of the stack's own module, and copies the bundle of any.
         let bundles: BTreeMap<&str, (bool, &crate::manifest::Function)> = manifest
             .modules
             .iter()
-            .flat_map(|it| {
-                it.functions
-                    .iter()
-                    .map(move |function| (it.id == module.id, function))
-            })
+            .flat_map(|it| it.functions.iter().map(move |function| (it.id == module.id, function)))
             .filter(|(_, function)| function.stack == *stack)
             .map(|(own, function)| (function.logical_id.as_str(), (own, function)))
             .collect();
-        let mut assets: BTreeMap<(&Text, &Text), (&str, &crate::manifest::Function)> =
-            BTreeMap::new();
+        let mut assets: BTreeMap<(&Text, &Text), (&str, &crate::manifest::Function)> = BTreeMap::new();
         for (id, function) in &self.functions {
             let bundle = bundles.get(id.as_str());
             match (&function.code, bundle) {
@@ -358,7 +311,9 @@ impl Template {
                         );
                     }
                 }
-                (Code::AssetBucket { bucket, key }, Some((_, bundle))) => match assets.insert((bucket, key), (id, bundle)) {
+                (Code::AssetBucket { bucket, key }, Some((_, bundle))) => match assets
+                    .insert((bucket, key), (id, bundle))
+                {
                     Some((other, earlier)) if earlier.sha256 != bundle.sha256 => findings.say(
                         Reason::TemplateCodeOutsideStore,
                         format!("functions `{other}` and `{id}` name the same asset `{key}`, but their bundles differ"),

@@ -17,7 +17,9 @@ pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
             for account in account_ids(text) {
                 findings.say(
                     Code::TemplateNotPortable,
-                    format!("`{place}` names the account `{account}` literally: use `${{AWS::AccountId}}` or a parameter"),
+                    format!(
+                        "`{place}` names the account `{account}` literally: use `${{AWS::AccountId}}` or a parameter"
+                    ),
                 );
             }
         }
@@ -29,10 +31,7 @@ pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
 fn is_prose(place: &Place<'_>, value: &Json<'_>) -> bool {
     match place {
         // The template's own, or a resource's attribute; not a property that happens to be called so.
-        Place::Key(
-            Place::Root | Place::Key(Place::Key(Place::Root, "Resources"), _),
-            "Metadata",
-        ) => true,
+        Place::Key(Place::Root | Place::Key(Place::Key(Place::Root, "Resources"), _), "Metadata") => true,
         Place::Key(_, "Description") => value.as_str().is_some(),
         _ => false,
     }
@@ -45,9 +44,7 @@ const MAX_IDS: usize = 10;
 fn account_ids(text: &str) -> Vec<&str> {
     let mut ids = Vec::new();
     // `123456789012`, or a parameter's list of them.
-    let is_list = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b", :".contains(&b));
+    let is_list = text.bytes().all(|b| b.is_ascii_digit() || b", :".contains(&b));
     let mut rest = text;
     let mut offset = 0;
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit())
@@ -58,11 +55,7 @@ fn account_ids(text: &str) -> Vec<&str> {
         let length = digits.bytes().take_while(u8::is_ascii_digit).count();
         let (before, id) = text.get(..from + length).unwrap_or_default().split_at(from);
         let after = text.get(from + length..).unwrap_or_default();
-        if length == 12
-            && (is_list || is_account(before, after))
-            && !AWS_ACCOUNTS.contains(&id)
-            && !ids.contains(&id)
-        {
+        if length == 12 && (is_list || is_account(before, after)) && !AWS_ACCOUNTS.contains(&id) && !ids.contains(&id) {
             ids.push(id);
         }
         offset = from + length;
@@ -76,21 +69,14 @@ fn account_ids(text: &str) -> Vec<&str> {
 fn is_account(before: &str, after: &str) -> bool {
     let left = before.chars().next_back();
     let right = after.chars().next();
-    let breaks =
-        |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'`,;(){}[]<>=&|\\".contains(c));
+    let breaks = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'`,;(){}[]<>=&|\\".contains(c));
     let is_quote = |c: Option<char>| c.is_some_and(|c| "\"'`".contains(c));
     let is_hash = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     if is_hash(left) || is_hash(right) || left == Some('+') {
         return false;
     }
-    if left == Some('.')
-        && before
-            .trim_end_matches('.')
-            .ends_with(|c: char| c.is_ascii_digit())
-        || right == Some('.')
-            && after
-                .trim_start_matches('.')
-                .starts_with(|c: char| c.is_ascii_digit())
+    if left == Some('.') && before.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit())
+        || right == Some('.') && after.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
         || is_uuid_tail(before)
     {
         return false;
@@ -109,19 +95,16 @@ fn is_account(before: &str, after: &str) -> bool {
 
 /// Whether the text ends like a UUID without its last 12 digits.
 fn is_uuid_tail(before: &str) -> bool {
-    let Some(tail) = before
-        .len()
-        .checked_sub(24)
-        .and_then(|start| before.get(start..))
-    else {
+    let Some(tail) = before.len().checked_sub(24).and_then(|start| before.get(start..)) else {
         return false;
     };
     let groups: Vec<&str> = tail.split('-').collect();
     let lengths = [8, 4, 4, 4, 0];
     groups.len() == lengths.len()
-        && groups.iter().zip(lengths).all(|(group, length)| {
-            group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit())
-        })
+        && groups
+            .iter()
+            .zip(lengths)
+            .all(|(group, length)| group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -195,10 +178,7 @@ mod tests {
         ] {
             check_text(text, false);
         }
-        assert_eq!(
-            account_ids("arn:aws:iam::783225319266:role/123456789012"),
-            [OURS]
-        );
+        assert_eq!(account_ids("arn:aws:iam::783225319266:role/123456789012"), [OURS]);
     }
 
     #[test]
@@ -219,11 +199,7 @@ mod tests {
         let mut findings = Findings::new("payments-api.json");
         let document = template.to_string();
         check(&json::read(document.as_bytes()).unwrap().0, &mut findings);
-        let places: Vec<_> = findings
-            .into_list()
-            .into_iter()
-            .map(|it| it.message)
-            .collect();
+        let places: Vec<_> = findings.into_list().into_iter().map(|it| it.message).collect();
         insta::assert_json_snapshot!(places, @r#"
         [
           "`Mappings.ByAccount.123456789012.Role` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
@@ -237,11 +213,7 @@ mod tests {
 
     #[test]
     fn the_table_of_aws_accounts_holds_whole_ids_each_once() {
-        assert!(
-            AWS_ACCOUNTS
-                .iter()
-                .all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()))
-        );
+        assert!(AWS_ACCOUNTS.iter().all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit())));
         let once: std::collections::BTreeSet<_> = AWS_ACCOUNTS.iter().collect();
         assert_eq!(once.len(), AWS_ACCOUNTS.len());
         assert!(!AWS_ACCOUNTS.contains(&OURS));

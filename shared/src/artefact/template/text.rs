@@ -10,13 +10,8 @@ use super::{
 };
 
 /// The pseudo parameters that a stage gives a value to.
-pub const PSEUDO_PARAMETERS: [&str; 5] = [
-    "AWS::AccountId",
-    "AWS::Partition",
-    "AWS::Region",
-    "AWS::StackName",
-    "AWS::URLSuffix",
-];
+pub const PSEUDO_PARAMETERS: [&str; 5] =
+    ["AWS::AccountId", "AWS::Partition", "AWS::Region", "AWS::StackName", "AWS::URLSuffix"];
 
 /// The most bytes that a text may hold: an S3 key has 1,024, a bucket 63, a URL some more.
 const MAX_BYTES: usize = 4096;
@@ -106,15 +101,8 @@ impl Text {
     ///
     /// # Errors
     /// Why it isn't a text, in words that follow "it".
-    pub(super) fn read(
-        value: &Json<'_>,
-        parameters: &BTreeMap<String, Parameter>,
-    ) -> Result<Self, String> {
-        Expression {
-            parameters,
-            depth: 0,
-        }
-        .read(value)
+    pub(super) fn read(value: &Json<'_>, parameters: &BTreeMap<String, Parameter>) -> Result<Self, String> {
+        Expression { parameters, depth: 0 }.read(value)
     }
 
     fn push_literal(&mut self, literal: &str) {
@@ -178,9 +166,7 @@ impl Expression<'_> {
     fn read(self, value: &Json<'_>) -> Result<Text, String> {
         let neither = || "is neither a string nor an intrinsic function".to_owned();
         match value {
-            Json::String(literal) if literal.contains("{{resolve:") => {
-                Err(DYNAMIC_REFERENCE.to_owned())
-            }
+            Json::String(literal) if literal.contains("{{resolve:") => Err(DYNAMIC_REFERENCE.to_owned()),
             Json::String(literal) => {
                 let mut text = Text::default();
                 text.append_literal(literal)?;
@@ -191,10 +177,7 @@ impl Expression<'_> {
                 let (Some((function, argument)), None) = (members.next(), members.next()) else {
                     return Err(neither());
                 };
-                let inner = Self {
-                    depth: self.depth + 1,
-                    ..self
-                };
+                let inner = Self { depth: self.depth + 1, ..self };
                 if inner.depth > MAX_DEPTH {
                     return Err(format!("nests functions deeper than {MAX_DEPTH}"));
                 }
@@ -217,19 +200,14 @@ impl Expression<'_> {
             return Ok(Text::reference(name));
         }
         let Some(parameter) = self.parameters.get(name) else {
-            return Err(format!(
-                "refers to `{}`, which is not a parameter",
-                shown(name)
-            ));
+            return Err(format!("refers to `{}`, which is not a parameter", shown(name)));
         };
         // A list is many values, and of an SSM parameter the stage knows only the name.
         if parameter.r#type == "String" || parameter.r#type == "Number" {
             Ok(Text::reference(name))
         } else {
             let (name, r#type) = (shown(name), shown(&parameter.r#type));
-            Err(format!(
-                "refers to the parameter `{name}` of type `{type}`, not `String`"
-            ))
+            Err(format!("refers to the parameter `{name}` of type `{type}`, not `String`"))
         }
     }
 
@@ -309,11 +287,7 @@ mod tests {
             ("Latest", "AWS::SSM::Parameter::Value<String>"),
         ]
         .map(|(name, r#type)| {
-            let parameter = Parameter {
-                has_default: false,
-                r#type: r#type.to_owned(),
-                default: None,
-            };
+            let parameter = Parameter { has_default: false, r#type: r#type.to_owned(), default: None };
             (name.to_owned(), parameter)
         })
         .into()
@@ -388,10 +362,7 @@ mod tests {
     #[test]
     fn variables_that_multiply_themselves_end_at_the_limit() {
         let bomb = |levels: usize| {
-            (0..levels).fold(
-                json!("x".repeat(64)),
-                |inner, _| json!({"Fn::Sub": ["${A}${A}${A}${A}", {"A": inner}]}),
-            )
+            (0..levels).fold(json!("x".repeat(64)), |inner, _| json!({"Fn::Sub": ["${A}${A}${A}${A}", {"A": inner}]}))
         };
         assert!(read(&bomb(3)).is_ok());
         insta::assert_snapshot!(refuse(&bomb(4)), @"is longer than 4096 bytes");

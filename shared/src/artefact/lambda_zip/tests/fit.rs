@@ -4,11 +4,7 @@ use super::*;
 use crate::artefact::Architecture;
 
 fn spec(runtime: &str, handler: Option<&str>) -> FunctionSpec {
-    FunctionSpec {
-        runtime: runtime.to_owned(),
-        handler: handler.map(str::to_owned),
-        architecture: Architecture::Arm64,
-    }
+    FunctionSpec { runtime: runtime.to_owned(), handler: handler.map(str::to_owned), architecture: Architecture::Arm64 }
 }
 
 fn elf(class: u8, endianness: u8, kind: u16, machine: u16) -> Vec<u8> {
@@ -21,11 +17,7 @@ fn elf(class: u8, endianness: u8, kind: u16, machine: u16) -> Vec<u8> {
 
 #[track_caller]
 fn check_fit(items: &[Item], spec: &FunctionSpec, expect: &str) {
-    assert_eq!(
-        codes_of(&zip(items), Some(spec), &Limits::default()).join(" "),
-        expect,
-        "{spec:?}"
-    );
+    assert_eq!(codes_of(&zip(items), Some(spec), &Limits::default()).join(" "), expect, "{spec:?}");
 }
 
 #[test]
@@ -40,39 +32,15 @@ fn an_os_only_runtime_needs_a_bootstrap_that_it_can_execute() {
     };
     check(&[Item::stored("bootstrap", &arm).mode(0o100_755)], "");
     check(&[good.clone().streamed(true, false)], "");
-    check(
-        &[Item::deflated("bootstrap", b"#!/bin/sh\nexec ./app").mode(0o100_755)],
-        "",
-    );
-    check(
-        &[
-            Item::link("bootstrap", "bin/app"),
-            Item::deflated("bin/app", &arm).mode(0o100_755),
-        ],
-        "",
-    );
-    check(
-        &[
-            Item::link("bootstrap", "bin/app"),
-            Item::deflated("bin/app", &arm),
-        ],
-        "bootstrap-missing",
-    );
+    check(&[Item::deflated("bootstrap", b"#!/bin/sh\nexec ./app").mode(0o100_755)], "");
+    check(&[Item::link("bootstrap", "bin/app"), Item::deflated("bin/app", &arm).mode(0o100_755)], "");
+    check(&[Item::link("bootstrap", "bin/app"), Item::deflated("bin/app", &arm)], "bootstrap-missing");
     check(&[Item::link("bootstrap", "bin/app")], "bootstrap-missing");
     check(&[text("index.js")], "bootstrap-missing");
     check(&[Item::folder("bootstrap/")], "bootstrap-missing");
-    check(
-        &[Item::deflated("bin/bootstrap", &arm).mode(0o100_755)],
-        "bootstrap-missing",
-    );
-    check(
-        &[Item::deflated("bootstrap", &arm).mode(0o100_644)],
-        "bootstrap-missing",
-    );
-    check(
-        &[Item::deflated("bootstrap", &arm).with(|it| it.made_by = 20)],
-        "bootstrap-missing",
-    );
+    check(&[Item::deflated("bin/bootstrap", &arm).mode(0o100_755)], "bootstrap-missing");
+    check(&[Item::deflated("bootstrap", &arm).mode(0o100_644)], "bootstrap-missing");
+    check(&[Item::deflated("bootstrap", &arm).with(|it| it.made_by = 20)], "bootstrap-missing");
     for other in [
         elf(2, 1, 3, 62),
         elf(1, 1, 3, 183),
@@ -82,34 +50,14 @@ fn an_os_only_runtime_needs_a_bootstrap_that_it_can_execute() {
         b"\x7fELF\x02\x01".to_vec(),
         Vec::new(),
     ] {
-        check(
-            &[Item::deflated("bootstrap", &other).mode(0o100_755)],
-            "architecture-mismatch",
-        );
+        check(&[Item::deflated("bootstrap", &other).mode(0o100_755)], "architecture-mismatch");
     }
-    let x86 = FunctionSpec {
-        architecture: Architecture::X86_64,
-        ..spec("provided.al2023", None)
-    };
-    check_fit(
-        &[Item::deflated("bootstrap", &elf(2, 1, 2, 62)).mode(0o100_755)],
-        &x86,
-        "",
-    );
+    let x86 = FunctionSpec { architecture: Architecture::X86_64, ..spec("provided.al2023", None) };
+    check_fit(&[Item::deflated("bootstrap", &elf(2, 1, 2, 62)).mode(0o100_755)], &x86, "");
     check_fit(&[good], &x86, "architecture-mismatch");
     // What can't be read is not looked into.
-    check(
-        &[Item::deflated("bootstrap", &arm)
-            .mode(0o100_755)
-            .both(|it| it.crc ^= 1)],
-        "zip-content-mismatch",
-    );
-    check(
-        &[Item::deflated("bootstrap", &arm)
-            .mode(0o100_755)
-            .both(|it| it.flags |= 1)],
-        "zip-encrypted",
-    );
+    check(&[Item::deflated("bootstrap", &arm).mode(0o100_755).both(|it| it.crc ^= 1)], "zip-content-mismatch");
+    check(&[Item::deflated("bootstrap", &arm).mode(0o100_755).both(|it| it.flags |= 1)], "zip-encrypted");
 }
 
 #[test]
@@ -119,14 +67,7 @@ fn a_handler_names_a_file_of_the_bundle() {
         check_fit(&[text(file)], &spec(runtime, Some(handler)), expect);
     };
     let node = |handler: &str, file: &str, found| check("nodejs22.x", handler, file, found);
-    for file in [
-        "index.js",
-        "index.mjs",
-        "index.cjs",
-        "index",
-        "index/index.js",
-        "index/package.json",
-    ] {
+    for file in ["index.js", "index.mjs", "index.cjs", "index", "index/index.js", "index/package.json"] {
         node("index.handler", file, true);
     }
     node("index.nested.handler", "index.js", true);
@@ -157,27 +98,12 @@ fn a_handler_names_a_file_of_the_bundle() {
     python("handler", "handler.py", false);
     python(".app.handler", "app.py", false);
 
-    check(
-        "ruby3.3",
-        "lambda_function.LambdaFunctions::Handler.process",
-        "lambda_function.rb",
-        true,
-    );
+    check("ruby3.3", "lambda_function.LambdaFunctions::Handler.process", "lambda_function.rb", true);
     check("ruby3.3", "lib/app.handler", "lib/app.rb", true);
     check("ruby3.3", "app.handler", "app.py", false);
     // A class in a jar, an assembly's method, and what we don't know.
-    check(
-        "java21",
-        "example.Handler::handleRequest",
-        "lib/app.jar",
-        true,
-    );
-    check(
-        "dotnet8",
-        "Assembly::Namespace.Class::Method",
-        "Assembly.dll",
-        true,
-    );
+    check("java21", "example.Handler::handleRequest", "lib/app.jar", true);
+    check("dotnet8", "Assembly::Namespace.Class::Method", "Assembly.dll", true);
     check("elixir1", "whatever", "a", true);
 }
 
@@ -190,15 +116,7 @@ fn a_handler_in_a_layer_is_not_looked_up() {
 
 #[test]
 fn a_handler_is_found_through_links() {
-    let items = [
-        Item::link("src", "dist"),
-        Item::link("dist/index.js", "main.js"),
-        text("dist/main.js"),
-    ];
+    let items = [Item::link("src", "dist"), Item::link("dist/index.js", "main.js"), text("dist/main.js")];
     check_fit(&items, &spec("nodejs22.x", Some("src/index.handler")), "");
-    check_fit(
-        &[Item::link("index.js", "gone.js")],
-        &spec("nodejs22.x", Some("index.handler")),
-        "handler-missing",
-    );
+    check_fit(&[Item::link("index.js", "gone.js")], &spec("nodejs22.x", Some("index.handler")), "handler-missing");
 }

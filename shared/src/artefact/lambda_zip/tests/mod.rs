@@ -1,9 +1,6 @@
 //! What is taken and what is refused, one archive at a time.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "archives of tests are small"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "archives of tests are small")]
 
 mod fit;
 mod limits;
@@ -19,15 +16,8 @@ use super::{
 
 fn codes_of(bytes: &[u8], spec: Option<&FunctionSpec>, limits: &Limits) -> Vec<&'static str> {
     let findings = inspect(Cursor::new(bytes), "f.zip", spec, limits).unwrap();
-    assert!(
-        findings
-            .iter()
-            .all(|finding| finding.subject == "f.zip" && !finding.message.is_empty())
-    );
-    let mut codes: Vec<_> = findings
-        .iter()
-        .map(|finding| finding.code.as_str())
-        .collect();
+    assert!(findings.iter().all(|finding| finding.subject == "f.zip" && !finding.message.is_empty()));
+    let mut codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
     codes.sort_unstable();
     codes
 }
@@ -36,12 +26,7 @@ fn codes_of(bytes: &[u8], spec: Option<&FunctionSpec>, limits: &Limits) -> Vec<&
 #[track_caller]
 fn check_bytes(bytes: &[u8], expect: &str) {
     let codes = codes_of(bytes, None, &Limits::default()).join(" ");
-    assert_eq!(
-        codes,
-        expect,
-        "{:#?}",
-        inspect(Cursor::new(bytes), "f.zip", None, &Limits::default())
-    );
+    assert_eq!(codes, expect, "{:#?}", inspect(Cursor::new(bytes), "f.zip", None, &Limits::default()));
 }
 
 #[track_caller]
@@ -50,8 +35,5 @@ fn check(items: &[Item], expect: &str) {
 }
 
 fn text(name: &str) -> Item {
-    Item::deflated(
-        name,
-        b"exports.handler = async () => 'hello hello hello hello'",
-    )
+    Item::deflated(name, b"exports.handler = async () => 'hello hello hello hello'")
 }

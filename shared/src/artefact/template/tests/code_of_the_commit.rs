@@ -9,9 +9,7 @@ fn check_code(resources: Value, change: impl FnOnce(&mut Value)) -> Vec<String> 
     let manifest = Manifest::parse(manifest.to_string().as_bytes(), &commit()).unwrap();
     let (_, template) = inspect(template(resources).to_string().as_bytes(), SUBJECT);
     let stack = "payments-api".parse().unwrap();
-    say(template
-        .unwrap()
-        .check_code(SUBJECT, &stack, &manifest.modules[0], &manifest))
+    say(template.unwrap().check_code(SUBJECT, &stack, &manifest.modules[0], &manifest))
 }
 
 /// A bundle beside the example's.
@@ -25,15 +23,8 @@ fn push(list: &mut Value, item: Value) {
 
 #[test]
 fn a_function_runs_a_bundle_of_the_manifest() {
-    for code in [
-        stored("authorise-payment"),
-        asset("0f"),
-        json!({"ZipFile": "x"}),
-    ] {
-        assert_eq!(
-            check_code(json!({"AuthorisePaymentFn": function(code)}), |_| {}),
-            [""; 0]
-        );
+    for code in [stored("authorise-payment"), asset("0f"), json!({"ZipFile": "x"})] {
+        assert_eq!(check_code(json!({"AuthorisePaymentFn": function(code)}), |_| {}), [""; 0]);
     }
 }
 
@@ -55,10 +46,7 @@ fn the_key_is_that_of_the_functions_own_bundle() {
     ] {
         let code = json!({"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": key});
         let said = check_code(json!({"AuthorisePaymentFn": function(code)}), |_| {});
-        assert!(
-            said.len() == 1 && said[0].starts_with("template-code-outside-store"),
-            "{said:?}"
-        );
+        assert!(said.len() == 1 && said[0].starts_with("template-code-outside-store"), "{said:?}");
     }
 }
 
@@ -69,13 +57,7 @@ fn a_bundle_of_another_module_is_not_under_the_stacks_prefix() {
         modules[0]["functions"] = json!([]);
         push(modules, json!({"id": "MOD-013", "functions": functions}));
     };
-    assert_eq!(
-        check_code(
-            json!({"AuthorisePaymentFn": function(asset("0f"))}),
-            elsewhere
-        ),
-        [""; 0]
-    );
+    assert_eq!(check_code(json!({"AuthorisePaymentFn": function(asset("0f"))}), elsewhere), [""; 0]);
     insta::assert_debug_snapshot!(check_code(json!({"AuthorisePaymentFn": function(stored("authorise-payment"))}), elsewhere), @r#"
     [
         "template-code-outside-store: function `AuthorisePaymentFn` has its code at `${ArtefactPrefix}/functions/authorise-payment.zip`, but its bundle `authorise-payment` is listed in another module than `MOD-012`",
@@ -97,21 +79,13 @@ fn a_bundles_logical_id_is_a_lambda_function_of_its_stack() {
     ]
     "#);
     // A function whose code was refused exists all the same.
-    assert_eq!(
-        check_code(
-            json!({"AuthorisePaymentFn": function(json!({"ImageUri": "x"}))}),
-            |_| {}
-        ),
-        [""; 0]
-    );
+    assert_eq!(check_code(json!({"AuthorisePaymentFn": function(json!({"ImageUri": "x"}))}), |_| {}), [""; 0]);
 }
 
 #[test]
 fn functions_of_one_asset_run_the_same_bytes() {
-    let resources =
-        json!({"AuthorisePaymentFn": function(asset("0f")), "SettleFn": function(asset("0f"))});
-    let differ =
-        |modules: &mut Value| push(&mut modules[0]["functions"], bundle("settle", "SettleFn"));
+    let resources = json!({"AuthorisePaymentFn": function(asset("0f")), "SettleFn": function(asset("0f"))});
+    let differ = |modules: &mut Value| push(&mut modules[0]["functions"], bundle("settle", "SettleFn"));
     insta::assert_debug_snapshot!(check_code(resources.clone(), differ), @r#"
     [
         "template-code-outside-store: functions `AuthorisePaymentFn` and `SettleFn` name the same asset `0f.zip`, but their bundles differ",
@@ -128,9 +102,8 @@ fn functions_of_one_asset_run_the_same_bytes() {
 #[test]
 fn a_nested_stack_is_another_stack_of_the_module() {
     let nested = |name: &str| {
-        let url = format!(
-            "https://${{ArtefactBucket}}.s3.amazonaws.com/${{ArtefactPrefix}}/cloudformation/{name}.json"
-        );
+        let url =
+            format!("https://${{ArtefactBucket}}.s3.amazonaws.com/${{ArtefactPrefix}}/cloudformation/{name}.json");
         json!({"AuthorisePaymentFn": function(asset("0f")), "Nested": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}}})
     };
     let listed = |modules: &mut Value| {

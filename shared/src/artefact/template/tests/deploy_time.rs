@@ -21,9 +21,7 @@ fn macros_are_refused_at_the_top_and_anywhere() {
 
 #[test]
 fn what_generates_resources_is_refused() {
-    let of = |r#type: &str| {
-        check_resource(json!({"Type": r#type, "Properties": {"ServiceToken": {"Ref": "Table"}}}))
-    };
+    let of = |r#type: &str| check_resource(json!({"Type": r#type, "Properties": {"ServiceToken": {"Ref": "Table"}}}));
     for refused in [
         "AWS::CloudFormation::Macro",
         "AWS::CloudFormation::StackSet",
@@ -31,17 +29,11 @@ fn what_generates_resources_is_refused() {
         "Bank::Payments::Ledger::MODULE",
     ] {
         let said = of(refused);
-        assert!(
-            said.len() == 1 && said[0].starts_with("template-not-self-contained"),
-            "{said:?}"
-        );
+        assert!(said.len() == 1 && said[0].starts_with("template-not-self-contained"), "{said:?}");
     }
-    for fine in [
-        "AWS::CloudFormation::WaitConditionHandle",
-        "AWS::CDK::Metadata",
-        "Bank::Payments::Ledger",
-        "Custom::Ledger",
-    ] {
+    for fine in
+        ["AWS::CloudFormation::WaitConditionHandle", "AWS::CDK::Metadata", "Bank::Payments::Ledger", "Custom::Ledger"]
+    {
         assert_eq!(of(fine), [""; 0]);
     }
 }
@@ -49,9 +41,7 @@ fn what_generates_resources_is_refused() {
 #[test]
 fn a_nested_stack_takes_its_template_from_the_store_only() {
     let nested = |url: &str| {
-        check_resource(
-            json!({"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}}),
-        )
+        check_resource(json!({"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}}))
     };
     for stored in [
         "https://${ArtefactBucket}.s3.ap-southeast-2.amazonaws.com/${ArtefactPrefix}/cloudformation/payments-db.json",
@@ -77,18 +67,13 @@ fn a_nested_stack_takes_its_template_from_the_store_only() {
         "https://evil@${ArtefactBucket}.s3.amazonaws.com/${ArtefactPrefix}/cloudformation/payments-db.json",
     ] {
         let said = nested(outside);
-        assert!(
-            said.len() == 1 && said[0].starts_with("template-not-self-contained"),
-            "{outside}: {said:?}"
-        );
+        assert!(said.len() == 1 && said[0].starts_with("template-not-self-contained"), "{outside}: {said:?}");
     }
 }
 
 #[test]
 fn a_custom_resource_is_made_by_the_template_or_by_what_the_stage_names() {
-    let of = |token: &Value| {
-        check_resource(json!({"Type": "Custom::Ledger", "Properties": {"ServiceToken": token}}))
-    };
+    let of = |token: &Value| check_resource(json!({"Type": "Custom::Ledger", "Properties": {"ServiceToken": token}}));
     for fine in [
         json!({"Fn::GetAtt": ["Table", "Arn"]}),
         json!({"Fn::Sub": "${Provider.Arn}"}),
@@ -114,9 +99,7 @@ fn a_custom_resource_is_made_by_the_template_or_by_what_the_stage_names() {
 
 #[test]
 fn content_that_cloudformation_fetches_from_s3_is_refused() {
-    let of = |r#type: &str, properties: Value| {
-        check_resource(json!({"Type": r#type, "Properties": properties}))
-    };
+    let of = |r#type: &str, properties: Value| check_resource(json!({"Type": r#type, "Properties": properties}));
     let location = json!({"Bucket": {"Ref": "ArtefactBucket"}, "Key": "x"});
     insta::assert_debug_snapshot!([
         of("AWS::ApiGateway::RestApi", json!({"BodyS3Location": location})),
@@ -132,14 +115,8 @@ fn content_that_cloudformation_fetches_from_s3_is_refused() {
     ]
     "#);
     for (r#type, properties) in [
-        (
-            "AWS::ApiGateway::RestApi",
-            json!({"Body": {"openapi": "3.0.1"}}),
-        ),
-        (
-            "AWS::StepFunctions::StateMachine",
-            json!({"DefinitionString": "{}"}),
-        ),
+        ("AWS::ApiGateway::RestApi", json!({"Body": {"openapi": "3.0.1"}})),
+        ("AWS::StepFunctions::StateMachine", json!({"DefinitionString": "{}"})),
         ("AWS::Synthetics::Canary", json!({"Code": {"Script": "x"}})),
     ] {
         assert_eq!(of(r#type, properties), [""; 0]);

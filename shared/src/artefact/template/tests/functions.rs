@@ -5,27 +5,14 @@ use super::*;
 #[test]
 fn code_is_inline_in_the_store_or_in_an_asset_bucket_of_the_stage() {
     let read = |code: Value| read_one(&template(json!({"It": function(code)}))).code;
-    assert_eq!(
-        read(json!({"ZipFile": "exports.handler = async () => 1"})),
-        Code::Inline
-    );
-    assert_eq!(
-        read(json!({"ZipFile": {"Fn::Sub": "const t = '${Table.Arn}'"}})),
-        Code::Inline
-    );
+    assert_eq!(read(json!({"ZipFile": "exports.handler = async () => 1"})), Code::Inline);
+    assert_eq!(read(json!({"ZipFile": {"Fn::Sub": "const t = '${Table.Arn}'"}})), Code::Inline);
     assert_eq!(
         read(stored("authorise-payment")),
-        Code::ArtefactStore {
-            key: Text::reference("ArtefactPrefix").then("/functions/authorise-payment.zip")
-        }
+        Code::ArtefactStore { key: Text::reference("ArtefactPrefix").then("/functions/authorise-payment.zip") }
     );
-    let Code::AssetBucket { bucket, key } = read(asset("0f")) else {
-        panic!()
-    };
-    assert_eq!(
-        bucket.to_string(),
-        "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
-    );
+    let Code::AssetBucket { bucket, key } = read(asset("0f")) else { panic!() };
+    assert_eq!(bucket.to_string(), "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}");
     assert_eq!(key.as_literal(), Some("0f.zip"));
     // A qualifier, a folder and a name of one's own, a literal region, a parameter.
     for bucket in [
@@ -33,10 +20,7 @@ fn code_is_inline_in_the_store_or_in_an_asset_bucket_of_the_stage() {
         json!({"Fn::Join": ["-", ["bank-assets", {"Ref": "AWS::AccountId"}, {"Ref": "AWS::Region"}]]}),
         json!({"Ref": "ArtefactPrefix"}),
     ] {
-        assert!(matches!(
-            read(json!({"S3Bucket": bucket, "S3Key": "payments/0f.zip"})),
-            Code::AssetBucket { .. }
-        ));
+        assert!(matches!(read(json!({"S3Bucket": bucket, "S3Key": "payments/0f.zip"})), Code::AssetBucket { .. }));
     }
 }
 
@@ -105,32 +89,23 @@ fn the_bundles_runtime_handler_and_architecture_are_told() {
     let read = |it: &Value| {
         let mut template = template(json!({"It": it}));
         template["Parameters"]["Cpu"] = json!({"Type": "String", "Default": "arm64"});
-        template["Mappings"] = json!({"Node": {"ap-southeast-2": {"value": "nodejs22.x"}, "us-gov-west-1": {"value": "nodejs20.x"}}});
+        template["Mappings"] =
+            json!({"Node": {"ap-southeast-2": {"value": "nodejs22.x"}, "us-gov-west-1": {"value": "nodejs20.x"}}});
         let spec = read_one(&template).spec;
         (spec.runtime, spec.handler, spec.architecture)
     };
-    let node = |handler: &str, architecture| {
-        (
-            "nodejs22.x".to_owned(),
-            Some(handler.to_owned()),
-            architecture,
-        )
-    };
+    let node = |handler: &str, architecture| ("nodejs22.x".to_owned(), Some(handler.to_owned()), architecture);
     assert_eq!(read(&it), node("index.handler", Architecture::X86_64));
     it["Properties"]["Architectures"] = json!(["arm64"]);
     assert_eq!(read(&it), node("index.handler", Architecture::Arm64));
     it["Properties"]["Architectures"] = json!([{"Ref": "Cpu"}]);
     assert_eq!(read(&it), node("index.handler", Architecture::Arm64));
     it["Properties"]["Handler"] = json!({"Fn::Join": [".", ["index", "main"]]});
-    it["Properties"]["Runtime"] =
-        json!({"Fn::FindInMap": ["Node", {"Ref": "AWS::Region"}, "value"]});
+    it["Properties"]["Runtime"] = json!({"Fn::FindInMap": ["Node", {"Ref": "AWS::Region"}, "value"]});
     assert_eq!(read(&it), node("index.main", Architecture::Arm64));
     it["Properties"]["Runtime"] = json!("provided.al2023");
     it["Properties"].as_object_mut().unwrap().remove("Handler");
-    assert_eq!(
-        read(&it),
-        ("provided.al2023".to_owned(), None, Architecture::Arm64)
-    );
+    assert_eq!(read(&it), ("provided.al2023".to_owned(), None, Architecture::Arm64));
 }
 
 #[test]
@@ -140,10 +115,7 @@ fn what_cannot_be_told_of_a_bundle_is_a_finding() {
     it["Properties"]["Handler"] = json!({"Ref": "ArtefactPrefix"});
     it["Properties"]["Architectures"] = json!(["riscv"]);
     let mut bare = function(stored("b"));
-    bare["Properties"]
-        .as_object_mut()
-        .unwrap()
-        .remove("Runtime");
+    bare["Properties"].as_object_mut().unwrap().remove("Runtime");
     insta::assert_debug_snapshot!(check(&template(json!({"It": it, "Bare": bare}))), @r#"
     [
         "template-invalid: function `Bare` has no `Runtime`",

@@ -49,10 +49,7 @@ fn template(resources: Value) -> Value {
 
 fn say(findings: Vec<Finding>) -> Vec<String> {
     assert!(findings.iter().all(|it| it.subject == SUBJECT));
-    findings
-        .into_iter()
-        .map(|it| format!("{}: {}", it.code, it.message))
-        .collect()
+    findings.into_iter().map(|it| format!("{}: {}", it.code, it.message)).collect()
 }
 
 fn check_bytes(bytes: &[u8]) -> Vec<String> {
@@ -66,7 +63,8 @@ fn check(template: &Value) -> Vec<String> {
 
 /// What is said of a template with one more resource.
 fn check_resource(resource: Value) -> Vec<String> {
-    let mut resources = json!({"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": {"TableName": {"Ref": "AWS::NoValue"}}}});
+    let mut resources =
+        json!({"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": {"TableName": {"Ref": "AWS::NoValue"}}}});
     resources["It"] = resource;
     check(&template(resources))
 }
@@ -101,11 +99,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "[0-9:.${}\\\\\"é-]{0,30}",
         ".{0,20}",
     ];
-    let leaf = prop_oneof![
-        word.clone().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        Just(Value::Null)
-    ];
+    let leaf = prop_oneof![word.clone().prop_map(Value::from), any::<i64>().prop_map(Value::from), Just(Value::Null)];
     leaf.prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),

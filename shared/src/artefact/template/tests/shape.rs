@@ -4,8 +4,7 @@ use super::*;
 
 #[test]
 fn a_synthesised_template_is_read() {
-    let mut whole =
-        template(json!({"It": function(asset("0f")), "Table": {"Type": "AWS::DynamoDB::Table"}}));
+    let mut whole = template(json!({"It": function(asset("0f")), "Table": {"Type": "AWS::DynamoDB::Table"}}));
     whole["AWSTemplateFormatVersion"] = json!("2010-09-09");
     whole["Parameters"]["Level"] = json!({"Type": "Number", "Default": 3});
     whole["Outputs"] = json!({"ApiUrl": {"Value": "x"}});
@@ -43,7 +42,8 @@ fn a_synthesised_template_is_read() {
                 }
               ]
             }
-          }
+          },
+          "has_layers": false
         }
       },
       "parameters": {
@@ -77,22 +77,11 @@ fn a_synthesised_template_is_read() {
 
 #[test]
 fn what_is_no_template_is_refused() {
-    for bytes in [
-        "",
-        "[]",
-        "null",
-        "{}",
-        r#"{"Resources": {}}"#,
-        r#"{"Resources": []}"#,
-        "Resources:\n  A: {}",
-        "\u{feff}{}",
-    ] {
+    for bytes in
+        ["", "[]", "null", "{}", r#"{"Resources": {}}"#, r#"{"Resources": []}"#, "Resources:\n  A: {}", "\u{feff}{}"]
+    {
         let (findings, read) = inspect(bytes.as_bytes(), SUBJECT);
-        assert_eq!(
-            findings.first().map(|it| it.code),
-            Some(Reason::TemplateInvalid),
-            "{bytes}"
-        );
+        assert_eq!(findings.first().map(|it| it.code), Some(Reason::TemplateInvalid), "{bytes}");
         assert_eq!(read, None, "{bytes}");
     }
     insta::assert_debug_snapshot!(check(&json!({"Resources": []})), @r#"
@@ -163,10 +152,7 @@ fn the_limit_is_in_bytes_and_met_exactly() {
 #[test]
 fn there_may_be_500_resources_and_200_of_the_others() {
     let many = |count: usize, member: &Value| -> Value {
-        (0..count)
-            .map(|n| (format!("A{n}"), member.clone()))
-            .collect::<Map<_, _>>()
-            .into()
+        (0..count).map(|n| (format!("A{n}"), member.clone())).collect::<Map<_, _>>().into()
     };
     let queue = json!({"Type": "AWS::SQS::Queue"});
     let of = |resources, parameters| json!({"Resources": many(resources, &queue), "Parameters": many(parameters, &json!({"Type": "String"}))});
@@ -181,9 +167,7 @@ fn there_may_be_500_resources_and_200_of_the_others() {
 
 #[test]
 fn a_document_that_is_wrong_everywhere_gets_a_bounded_answer() {
-    let wrong: Vec<_> = (0..5000)
-        .map(|n| format!(r#""{:0>12}""#, 111_111_111_111_u64 + n))
-        .collect();
+    let wrong: Vec<_> = (0..5000).map(|n| format!(r#""{:0>12}""#, 111_111_111_111_u64 + n)).collect();
     let text = format!(
         r#"{{"Resources": {{"A": {{"Type": "X::Y::Z", "Properties": {{"{}": [{}]}}}}}}}}"#,
         "k".repeat(5000),
@@ -196,10 +180,6 @@ fn a_document_that_is_wrong_everywhere_gets_a_bounded_answer() {
 
 #[test]
 fn hostile_nesting_ends_without_the_stack() {
-    let deep = format!(
-        r#"{{"Resources": {}{}}}"#,
-        r#"{"a":"#.repeat(150_000),
-        "}".repeat(150_000)
-    );
+    let deep = format!(r#"{{"Resources": {}{}}}"#, r#"{"a":"#.repeat(150_000), "}".repeat(150_000));
     assert_eq!(check_bytes(deep.as_bytes()).len(), 1);
 }

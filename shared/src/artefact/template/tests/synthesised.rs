@@ -14,10 +14,7 @@ fn check_synthesised(json: &str) -> (Vec<String>, Vec<String>) {
             }
             other => format!("{other:?}"),
         };
-        format!(
-            "{id}: {} {:?}, {code}",
-            it.spec.runtime, it.spec.architecture
-        )
+        format!("{id}: {} {:?}, {code}", it.spec.runtime, it.spec.architecture)
     });
     let functions = functions.collect();
     (say(findings), functions)

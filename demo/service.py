@@ -1,0 +1,109 @@
+"""The example service as its CI sees it: a checkout of its own, builds, tests against live dev."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from processes import Processes
+
+REPO = "bank-payments"
+SOURCE = Path(__file__).resolve().parent.parent / "examples" / "payments-service"
+NOT_SOURCE = ("node_modules", "dist", ".gitignore")
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the service's sources, so that a build leaves nothing in the repository; the packages stay where they are."""
+    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    (folder / "node_modules").symlink_to(SOURCE / "node_modules")
+    return folder
+
+
+def tree_id(folder: Path) -> str:
+    """The id that Git gives a folder with these files: the commits here have no history, so they go by it."""
+    entries = []
+    for path in folder.iterdir():
+        if path.name in NOT_SOURCE:
+            continue
+        if path.is_dir():
+            # Git sorts a folder as if its name ended with a slash
+            entries.append((path.name + "/", f"40000 {path.name}\0".encode() + bytes.fromhex(tree_id(path))))
+        else:
+            entries.append((path.name, f"100644 {path.name}\0".encode() + bytes.fromhex(git_id("blob", path.read_bytes()))))
+    return git_id("tree", b"".join(entry for _, entry in sorted(entries)))
+
+
+def git_id(kind: str, content: bytes) -> str:
+    """The id of a Git object."""
+    return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).hexdigest()
+
+
+class Build:
+    """One commit of the service and the folder that it is built into."""
+
+    def __init__(self, processes: Processes, source: Path, out: Path, sha: str, variant: str | None = None) -> None:
+        self.processes, self.source, self.out, self.sha, self.variant = processes, source, out, sha, variant
+
+    @property
+    def short(self) -> str:
+        return self.sha[:8]
+
+    @property
+    def prefix(self) -> str:
+        """Where it lies in the artefact store."""
+        return f"{REPO}/{self.sha}"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.out / "build-manifest.json").read_text())
+
+    @property
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """The manifest's functions by name, each with its `module`."""
+        return {of["name"]: {**of, "module": module["id"]} for module in self.manifest["modules"] for of in module["functions"]}
+
+    @property
+    def stacks(self) -> dict[str, str]:
+        """The stacks' names and each one's module."""
+        return {of["name"]: module["id"] for module in self.manifest["modules"] for of in module["stacks"]}
+
+    def files(self) -> dict[str, bytes]:
+        """Everything to upload by its key within the commit, the manifest last."""
+        paths = sorted((path for path in self.out.rglob("*") if path.is_file()), key=lambda path: (path.name == "build-manifest.json", path))
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in paths}
+
+    def node(self, *arguments: str | Path, environment: dict[str, str] | None = None, may_fail: bool = False) -> tuple[int, str]:
+        """Runs one of the service's scripts, with nothing of our own environment but what is given."""
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return self.processes.run(["node", *arguments], self.source, {**clean, **(environment or {})}, may_fail)
+
+    def make(self, *more: str | Path) -> None:
+        """Builds, or completes what was built."""
+        variant = ["--variant", self.variant] if self.variant else []
+        self.node("build.mjs", "--out", self.out, "--sha", self.sha, "--repo", REPO, "--actor", "ci", *variant, *more)
+
+    def test_integration(self, outputs: dict[str, str], deployed: list[dict[str, str]], access: dict[str, str]) -> dict[str, Any]:
+        """Runs the integration tests against live dev and completes the manifest; what they counted.
+
+        `deployed` is the live code, read from Lambda; `access` the environment to reach AWS with.
+        """
+        given = {name: self.out.with_name(f"{self.out.name}-{name}.json") for name in ("outputs", "deployed", "results")}
+        given["outputs"].write_text(json.dumps(outputs))
+        given["deployed"].write_text(json.dumps(deployed))
+        paths = [part for name, path in given.items() for part in (f"--{name}", path)]
+        # RUN_INTEGRATION comes from the CI environment `dev` (ADR-053), which is us
+        self.node("tests/run-integration.mjs", *paths, "--out", self.out, environment={**access, "RUN_INTEGRATION": "1"})
+        self.make("--integration", given["results"])
+        return self.manifest["tests"]["integration"]
+
+    def verify_deployment(self, outputs: dict[str, str], seconds: int) -> tuple[bool, list[dict[str, Any]]]:
+        """The smoke test of ADR-053, CI step 13: whether it passed, and what it says of each URL."""
+        path = self.out.with_name(f"{self.out.name}-outputs.json")
+        path.write_text(json.dumps(outputs))
+        code, printed = self.node("tests/verify-deployment.mjs", "--outputs", path, "--sha", self.sha,
+                                  "--deadline", str(seconds), may_fail=True)
+        return code == 0, [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

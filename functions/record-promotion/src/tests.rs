@@ -1,0 +1,274 @@
+use gatekeeper::{
+    ids::{CommitSha, PromotionId},
+    promotion::{
+        plan::Pinned,
+        plan::{PlannedFunction, PlannedStack},
+        record::WayBack,
+        step::Report,
+    },
+    store::memory::Memory,
+};
+
+use super::*;
+
+const ID: &str = "01J0000000000000000000000A";
+
+fn now() -> Timestamp {
+    "2026-05-02T03:10:00Z".parse().unwrap()
+}
+
+fn sha(digit: &str) -> CommitSha {
+    digit.repeat(40).parse().unwrap()
+}
+
+fn promotion() -> PromotionRef {
+    PromotionRef {
+        stage: "uat".parse().unwrap(),
+        repo: "bank-payments".parse().unwrap(),
+        promotion_id: ID.parse().unwrap(),
+    }
+}
+
+fn plan() -> Plan {
+    let pinned = |name: &str| Pinned {
+        key: format!("bank-payments/{}/modules/MOD-012/{name}", sha("a")),
+        version_id: "v1".to_owned(),
+        sha256: gatekeeper::ids::Sha256::of(name.as_bytes()),
+        size: 3,
+    };
+    let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
+    Plan {
+        stacks: vec![PlannedStack {
+            module,
+            stack,
+            stack_name: "bank-payments-uat-payments-api".parse().unwrap(),
+            template: pinned("cloudformation/payments-api.json"),
+            parameters: std::collections::BTreeMap::new(),
+        }],
+        functions: vec![PlannedFunction {
+            module: "MOD-012".parse().unwrap(),
+            function: "authorise-payment".parse().unwrap(),
+            stack: "payments-api".parse().unwrap(),
+            stack_name: "bank-payments-uat-payments-api".parse().unwrap(),
+            logical_id: "Fn".to_owned(),
+            bundle: pinned("functions/authorise-payment.zip"),
+        }],
+        ..Plan::default()
+    }
+}
+
+fn record(rollback: bool, way_back: bool) -> PromotionRecord {
+    PromotionRecord {
+        schema_version: 1,
+        promotion_id: ID.parse().unwrap(),
+        repo: promotion().repo,
+        commit_sha: sha("b"),
+        stage: promotion().stage,
+        requested_by: "jane@bank.example".to_owned(),
+        reason: "release".to_owned(),
+        rollback,
+        status: Status::Running,
+        execution_arn: "arn".to_owned(),
+        started_at: now(),
+        ended_at: None,
+        verdict_version_id: "v1".to_owned(),
+        manifest_version_id: "m1".to_owned(),
+        stages_config_version_id: "c1".to_owned(),
+        role_arn: None,
+        stack_role_arn: None,
+        plan: plan(),
+        way_back: way_back.then(|| WayBack {
+            commit_sha: sha("a"),
+            promotion_id: "01J00000000000000000000000".parse().unwrap(),
+            plan: plan(),
+        }),
+        steps: Vec::new(),
+        live: Vec::new(),
+    }
+}
+
+/// What the steps answered: each `done`, but the last that was asked may have failed.
+fn input(direction: Direction, failing: Option<&str>, error: Option<&str>) -> RecordInput {
+    let mut failed = false;
+    let mut answer = |step: &str, status| {
+        let report = Report::begun(step, now());
+        if failed {
+            return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: Vec::new() };
+        }
+        failed = failing == Some(step);
+        if failed && error.is_some() {
+            return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: vec![report] };
+        }
+        let status = if failed { ReportStatus::Failed } else { status };
+        StepAnswer::of(vec![report.ended(status, "as told", now())], 1, 0)
+    };
+    RecordInput {
+        promotion: promotion(),
+        direction,
+        stacks: answer("apply-stack", ReportStatus::Applied),
+        functions: answer("deploy-function", ReportStatus::Unchanged),
+        smoke: answer("smoke-test", ReportStatus::Passed),
+        error: error.map(|error| Caught { error: error.to_owned(), cause: "it was killed".to_owned() }),
+    }
+}
+
+struct World {
+    records: Memory,
+}
+
+impl World {
+    async fn started(record: &PromotionRecord) -> Self {
+        let records = Memory::default();
+        let lock = Lock::held(record.promotion_id.clone(), "arn".to_owned(), now());
+        let lock_key = RecordKey::Lock(record.stage.clone(), record.repo.clone());
+        record::write(&records, &lock_key, &lock, &Precondition::Absent).await.unwrap();
+        record::write(&records, &PromotionRecord::key(&promotion()), record, &Precondition::Absent).await.unwrap();
+        Self { records }
+    }
+
+    async fn outcome(&self, input: &RecordInput) -> anyhow::Result<RecordAnswer> {
+        let stored = PromotionRecord::load(&self.records, &input.promotion).await?;
+        record_outcome(&self.records, input, stored, Vec::new(), now(), &Logger::silent()).await
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, key: &RecordKey) -> Option<T> {
+        self.records.bytes_of(&key.to_string()).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    fn record(&self) -> PromotionRecord {
+        self.read(&PromotionRecord::key(&promotion())).unwrap()
+    }
+
+    fn stage(&self) -> Option<StageState> {
+        self.read(&RecordKey::Stage(promotion().stage, promotion().repo))
+    }
+
+    fn is_locked(&self) -> bool {
+        let lock: Lock = self.read(&RecordKey::Lock(promotion().stage, promotion().repo)).unwrap();
+        lock.released_at.is_none()
+    }
+
+    fn handoff(&self) -> Option<String> {
+        let commit = record(false, false).commit();
+        let key = RecordKey::DeployedHandoff(commit, "MOD-012".parse().unwrap()).to_string();
+        self.records.bytes_of(&key).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn success_is_recorded_handed_off_and_unlocked() {
+    let world = World::started(&record(false, true)).await;
+    let answer = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert_eq!((answer.status, answer.cause.as_str()), (Status::Succeeded, ""));
+    let done = world.record();
+    assert_eq!((done.status, done.ended_at, done.steps.len()), (Status::Succeeded, Some(now()), 3));
+    assert_eq!(world.stage().unwrap().commit_sha, sha("b"));
+    assert!(!world.is_locked());
+    insta::assert_snapshot!(world.handoff().unwrap(), @r#"
+    ---
+    module_id: MOD-012
+    repo: bank-payments
+    commit_sha: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    build_status: Deployed
+    stage: uat
+    timestamp: "2026-05-02T03:10:00Z"
+    evidence: promotions/uat/bank-payments/01J0000000000000000000000A.json
+    ---
+
+    # MOD-012 is Deployed
+
+    Commit `bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb` of `bank-payments`, stage `uat`.
+
+    | artefact | SHA-256 |
+    |---|---|
+    | `bank-payments/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/modules/MOD-012/cloudformation/payments-api.json` | `bea1d2dbbb765114530d9d90633981e5fec26b24cf617e35bcce38f189c18d4c` |
+    | `bank-payments/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/modules/MOD-012/functions/authorise-payment.zip` | `82366aab9a6a389f970fddb98be4e045e64614e18c5ce1788b18a32ecb5d70bb` |
+    "#);
+}
+
+#[tokio::test]
+async fn a_failure_goes_back_to_the_commit_before_and_keeps_the_lock_meanwhile() {
+    let world = World::started(&record(false, true)).await;
+    let answer = world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    assert_eq!(answer.status, Status::GoingBack);
+    assert_eq!(answer.cause, "smoke-test failed: `smoke-test`: as told");
+    assert!(world.is_locked());
+    assert_eq!(world.record().ended_at, None);
+
+    let answer = world.outcome(&input(Direction::Back, None, None)).await.unwrap();
+    assert_eq!(answer.status, Status::RolledBack);
+    let record = world.record();
+    let steps: Vec<_> = record.steps.iter().map(|step| (step.step.as_str(), step.direction)).collect();
+    assert_eq!(steps.len(), 6, "{steps:?}");
+    assert!(!world.is_locked());
+    assert_eq!((world.stage(), world.handoff()), (None, None), "the failed commit is not what the stage runs");
+}
+
+#[tokio::test]
+async fn without_an_earlier_commit_or_on_the_way_back_a_failure_is_final() {
+    for (rollback, way_back, direction) in
+        [(false, false, Direction::Forward), (true, false, Direction::Forward), (false, true, Direction::Back)]
+    {
+        let world = World::started(&record(rollback, way_back)).await;
+        let answer = world.outcome(&input(direction, Some("apply-stack"), None)).await.unwrap();
+        assert_eq!(answer.status, Status::Failed);
+        assert!(!world.is_locked());
+        assert_eq!(world.stage(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_died_leaves_what_it_had_begun_and_what_step_functions_caught() {
+    let world = World::started(&record(false, false)).await;
+    let input = input(Direction::Forward, Some("deploy-function"), Some("Sandbox.Timedout"));
+    let answer = world.outcome(&input).await.unwrap();
+    assert_eq!(answer.cause, "deploy-function failed: Sandbox.Timedout: it was killed");
+    let steps = world.record().steps;
+    let [stacks, functions] = steps.as_slice() else { panic!("{steps:#?}") };
+    assert_eq!(stacks.error, None);
+    assert_eq!(functions.error.as_deref(), Some("Sandbox.Timedout: it was killed"));
+    assert_eq!(functions.reports[0].status, ReportStatus::InProgress);
+}
+
+#[tokio::test]
+async fn killed_at_any_call_and_started_again_it_ends_in_the_same_records() {
+    let clean = World::started(&record(false, true)).await;
+    let steps = input(Direction::Forward, None, None);
+    clean.outcome(&steps).await.unwrap();
+    for at in 1.. {
+        let world = World::started(&record(false, true)).await;
+        world.records.fail_at_call(Some(at));
+        let first = world.outcome(&steps).await;
+        world.records.fail_at_call(None);
+        let again = world.outcome(&steps).await.unwrap();
+        assert_eq!(again.status, Status::Succeeded, "killed at call {at}");
+        assert_eq!(world.record(), clean.record(), "killed at call {at}");
+        assert_eq!((world.stage(), world.handoff()), (clean.stage(), clean.handoff()), "killed at call {at}");
+        assert!(!world.is_locked(), "killed at call {at}");
+        if first.is_ok() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_took_over_is_left_to_him() {
+    let world = World::started(&record(false, false)).await;
+    let key = RecordKey::Lock(promotion().stage, promotion().repo);
+    let stored: Stored<Lock> = record::read(&world.records, &key).await.unwrap().unwrap();
+    let other: PromotionId = "01J0000000000000000000000B".parse().unwrap();
+    let taken = Lock::held(other, "arn".to_owned(), now());
+    record::write(&world.records, &key, &taken, &Precondition::Unchanged(stored.etag)).await.unwrap();
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert!(world.is_locked());
+}
+
+#[test]
+fn the_state_machines_own_json_is_read() {
+    let caught = json!({"Error": "States.Timeout", "Cause": "late"});
+    let fresh = json!({"status": "in-progress", "wait_seconds": 0, "progress": []});
+    let input = json!({"promotion": promotion(), "direction": "back", "stacks": fresh, "functions": fresh,
+                       "smoke": fresh, "error": caught, "outcome": {"status": "going-back"}});
+    let input: RecordInput = serde_json::from_value(input).unwrap();
+    assert_eq!(input.error.unwrap().error, "States.Timeout");
+}

@@ -1,0 +1,302 @@
+//! Verifying over the memory store: each refusal, and how many round trips an answer takes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    converge::Gate,
+    promotion::history::Completed,
+    store::{Precondition, memory::Memory},
+    telemetry::{Logger, wall_clock},
+};
+
+const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+
+/// A commit that is Built, by the gate itself, and a stage to promote it to.
+struct World {
+    artefacts: Memory,
+    records: Memory,
+}
+
+fn commit() -> Commit {
+    Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
+}
+
+fn request() -> PromotionRequest {
+    PromotionRequest {
+        repo: commit().repo,
+        commit_sha: Some(commit().sha),
+        stage: "uat".parse().unwrap(),
+        requested_by: "jane@bank.example".to_owned(),
+        reason: "release 2026-05".to_owned(),
+        dry_run: false,
+        rollback: false,
+    }
+}
+
+fn template(parameters: &Value) -> Value {
+    json!({
+        "Parameters": parameters,
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"QueueUrl": {"Value": {"Ref": "Queue"}}}
+    })
+}
+
+impl World {
+    async fn built(reports: usize, change: impl FnOnce(&mut Value)) -> Self {
+        let world = Self { artefacts: Memory::default(), records: Memory::default() };
+        let stage = json!({"schema_version": 1, "stages": {"uat": {"parameters": {"LogLevel": "info"}}}});
+        world.config(&stage.to_string()).await;
+        world.upload(reports, change).await;
+        world
+    }
+
+    async fn config(&self, text: &str) {
+        let key = RecordKey::StagesConfig.to_string();
+        self.records.put(&key, text.as_bytes(), "application/json", &Precondition::Absent).await.unwrap();
+    }
+
+    /// Uploads a whole commit and lets the gate judge it.
+    async fn upload(&self, reports: usize, change: impl FnOnce(&mut Value)) {
+        let prefix = commit().prefix();
+        let template = template(&json!({"LogLevel": {"Type": "String"}, "Stage": {"Type": "String"}})).to_string();
+        let path = "modules/MOD-012/cloudformation/payments-api.json";
+        self.artefacts.upload(&format!("{prefix}{path}"), template.as_bytes(), &[]);
+        let names: Vec<_> = (0..reports).map(|index| format!("report-{index}.xml")).collect();
+        for name in &names {
+            self.artefacts.upload(&format!("{prefix}reports/{name}"), name.as_bytes(), &[]);
+        }
+        let reports: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let sha256 = Sha256::of(name.as_bytes());
+                json!({"suite": "unit", "format": "junit", "file": name, "sha256": sha256, "size": name.len()})
+            })
+            .collect();
+        let mut manifest = json!({
+            "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
+            "timestamp": "2026-05-02T03:04:05Z",
+            "modules": [{"id": "MOD-012", "stacks": [
+                {"name": "payments-api", "sha256": Sha256::of(template.as_bytes()), "size": template.len()}
+            ]}],
+            "reports": reports,
+            "tests": {
+                "typecheck": {"errors": 0},
+                "unit": {"passed": 2, "failed": 0, "line_coverage": 90, "function_coverage": 90},
+                "policy": {"passed": 1, "failed": 0, "policies_satisfied": ["POL-004"]},
+                "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": true}
+            },
+            "deploy": {"stage": "dev", "succeeded": true}
+        });
+        change(&mut manifest);
+        self.artefacts.upload(&format!("{prefix}build-manifest.json"), manifest.to_string().as_bytes(), &[]);
+        self.drain().await;
+    }
+
+    async fn drain(&self) {
+        loop {
+            let events = self.artefacts.take_events();
+            if events.is_empty() {
+                return;
+            }
+            let gate = Gate {
+                artefacts: &self.artefacts,
+                records: &self.records,
+                log: Logger::silent(),
+                clock: wall_clock,
+                scratch: std::env::temp_dir(),
+            };
+            for event in &events {
+                gate.settle(event).await.unwrap();
+            }
+        }
+    }
+
+    async fn verify(&self, request: &PromotionRequest) -> Answer {
+        verify(&self.artefacts, &self.records, "artefacts", request).await.unwrap()
+    }
+
+    #[track_caller]
+    fn assert_refused(answer: Answer, codes: &[Code]) {
+        let reasons = answer.unwrap_err();
+        let mut actual: Vec<_> = reasons.iter().map(|reason| reason.code).collect();
+        actual.dedup();
+        assert_eq!(actual, codes, "{reasons:#?}");
+    }
+
+    async fn ran(&self, sha: &str, rollback: bool) {
+        let key = RecordKey::Stage(request().stage, commit().repo);
+        let before = record::read::<StageState>(&self.records, &key).await.unwrap();
+        let precondition =
+            before.as_ref().map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
+        let count = before.as_ref().map_or(0, |stored| stored.record.history.len());
+        let completed = Completed {
+            commit_sha: sha.parse().unwrap(),
+            promotion_id: format!("{count:026}").parse().unwrap(),
+            completed_at: wall_clock(),
+            rollback,
+        };
+        let state = StageState::after(before.map(|it| it.record), &request().stage, &commit().repo, completed);
+        record::write(&self.records, &key, &state, &precondition).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_built_commit_is_planned_with_everything_pinned() {
+    let world = World::built(1, |_| {}).await;
+    let verified = world.verify(&request()).await.unwrap();
+    let [stack] = verified.plan.stacks.as_slice() else { panic!("{:?}", verified.plan) };
+    assert_eq!(stack.stack_name.as_str(), "bank-payments-uat-payments-api");
+    assert_eq!(
+        world.artefacts.head(&stack.template.key, None).await.unwrap().unwrap().version_id,
+        stack.template.version_id
+    );
+    insta::assert_json_snapshot!(stack.parameters, @r#"
+    {
+      "LogLevel": "info",
+      "Stage": "uat"
+    }
+    "#);
+    assert!(verified.way_back.is_none());
+}
+
+#[tokio::test]
+async fn what_is_not_built_is_refused_with_the_verdicts_own_reasons() {
+    let world = World::built(1, |manifest| manifest["tests"]["integration"]["skipped"] = json!(2)).await;
+    World::assert_refused(
+        world.verify(&request()).await,
+        &[Code::IntegrationSkipped, Code::NotBuilt, Code::TagNotTrue],
+    );
+    let unknown = PromotionRequest { commit_sha: Some("0".repeat(40).parse().unwrap()), ..request() };
+    World::assert_refused(world.verify(&unknown).await, &[Code::NotBuilt]);
+}
+
+#[tokio::test]
+async fn a_tag_alone_promotes_nothing_and_a_missing_one_refuses() {
+    let world = World::built(1, |_| {}).await;
+    let report = format!("{}reports/report-0.xml", commit().prefix());
+    world.artefacts.tag(&report, &[], "mallory");
+    World::assert_refused(world.verify(&request()).await, &[Code::TagNotTrue]);
+    let unjudged = World::built(1, |manifest| manifest["tests"]["unit"]["failed"] = json!(1)).await;
+    for key in unjudged.artefacts.keys() {
+        unjudged.artefacts.tag(&key, &[("integration-passed", "true")], "mallory");
+    }
+    World::assert_refused(unjudged.verify(&request()).await, &[Code::UnitFailed, Code::NotBuilt]);
+}
+
+#[tokio::test]
+async fn what_changed_since_the_verdict_is_refused_before_the_gate_has_even_looked() {
+    let world = World::built(1, |_| {}).await;
+    let report = format!("{}reports/report-0.xml", commit().prefix());
+    world.artefacts.upload(&report, b"other", &[("integration-passed", "true")]);
+    World::assert_refused(world.verify(&request()).await, &[Code::VerdictStale]);
+    world.artefacts.delete(&report);
+    World::assert_refused(world.verify(&request()).await, &[Code::VerdictStale]);
+    let world = World::built(1, |_| {}).await;
+    let extra = format!("{}modules/MOD-012/functions/backdoor.zip", commit().prefix());
+    world.artefacts.upload(&extra, b"PK", &[("integration-passed", "true")]);
+    World::assert_refused(world.verify(&request()).await, &[Code::VerdictStale]);
+    let world = World::built(1, |_| {}).await;
+    let manifest = format!("{}build-manifest.json", commit().prefix());
+    let bytes = world.artefacts.bytes_of(&manifest).unwrap();
+    world.artefacts.upload(&manifest, &bytes, &[("integration-passed", "true")]);
+    World::assert_refused(world.verify(&request()).await, &[Code::VerdictStale]);
+}
+
+#[tokio::test]
+async fn a_revocation_refuses_before_the_gate_has_even_looked() {
+    let world = World::built(1, |_| {}).await;
+    let manifest = format!("{}build-manifest.json", commit().prefix());
+    let revocation = Revocation {
+        schema_version: 1,
+        repo: commit().repo,
+        commit_sha: commit().sha,
+        manifest_version_id: world.artefacts.head(&manifest, None).await.unwrap().unwrap().version_id,
+        revoked_by: "jane@bank.example".to_owned(),
+        revoked_at: wall_clock(),
+        reason: "found a fault".to_owned(),
+    };
+    let key = RecordKey::Revocation(commit());
+    record::write(&world.records, &key, &revocation, &Precondition::Absent).await.unwrap();
+    World::assert_refused(world.verify(&request()).await, &[Code::Revoked]);
+}
+
+#[tokio::test]
+async fn a_stage_that_is_unknown_or_badly_configured_refuses() {
+    let world = World::built(1, |_| {}).await;
+    let other = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    World::assert_refused(world.verify(&other).await, &[Code::StageUnknown]);
+    world.records.delete(&RecordKey::StagesConfig.to_string());
+    World::assert_refused(world.verify(&request()).await, &[Code::StagesConfigInvalid]);
+    world.config("{}").await;
+    World::assert_refused(world.verify(&request()).await, &[Code::StagesConfigInvalid]);
+}
+
+#[tokio::test]
+async fn a_parameter_without_a_value_and_a_check_without_its_output_refuse() {
+    let world = World::built(1, |_| {}).await;
+    world.records.delete(&RecordKey::StagesConfig.to_string());
+    let smoke = json!([{"repo": "bank-payments", "stack": "payments-api", "output": "Nothing"},
+                       {"repo": "bank-kyc", "stack": "payments-api", "output": "Nothing"}]);
+    world.config(&json!({"schema_version": 1, "stages": {"uat": {"smoke": smoke}}}).to_string()).await;
+    World::assert_refused(world.verify(&request()).await, &[Code::ParameterMissing, Code::SmokeUnknownTarget]);
+}
+
+#[tokio::test]
+async fn what_no_step_can_apply_is_refused_rather_than_left_out() {
+    let file = "V1__create_ledger.sql";
+    let world = World::built(0, |_| {}).await;
+    let key = format!("{}modules/MOD-012/schema/payments/migrations/{file}", commit().prefix());
+    world.artefacts.upload(&key, b"SELECT 1;", &[]);
+    world
+        .upload(0, |manifest| {
+            let sha256 = Sha256::of(b"SELECT 1;");
+            manifest["modules"][0]["migrations"] =
+                json!([{"database": "payments", "file": file, "sha256": sha256, "size": 9}]);
+            manifest["flyway"] = json!({"payments": {"validated": true}});
+        })
+        .await;
+    World::assert_refused(world.verify(&request()).await, &[Code::NotSupportedYet]);
+    let world = World::built(1, |_| {}).await;
+    world.artefacts.delete(&format!("{}modules/MOD-012/cloudformation/payments-api.json", commit().prefix()));
+    world.upload(1, |_| {}).await;
+    world.artefacts.delete(&format!("{}modules/MOD-012/cloudformation/payments-api.json", commit().prefix()));
+    let manifest = format!("{}build-manifest.json", commit().prefix());
+    let mut value: Value = serde_json::from_slice(&world.artefacts.bytes_of(&manifest).unwrap()).unwrap();
+    value["modules"] = json!([]);
+    world.artefacts.upload(&manifest, value.to_string().as_bytes(), &[]);
+    world.drain().await;
+    World::assert_refused(world.verify(&request()).await, &[Code::NothingToPromote]);
+}
+
+#[tokio::test]
+async fn a_rollback_goes_to_what_was_promoted_before_and_nowhere_else() {
+    let world = World::built(1, |_| {}).await;
+    let back = PromotionRequest { rollback: true, commit_sha: None, ..request() };
+    World::assert_refused(world.verify(&back).await, &[Code::NothingToRollBackTo]);
+    let named = PromotionRequest { rollback: true, ..request() };
+    World::assert_refused(world.verify(&named).await, &[Code::NeverPromoted]);
+    world.ran(SHA, false).await;
+    World::assert_refused(world.verify(&back).await, &[Code::NothingToRollBackTo]);
+    world.ran(&"b".repeat(40), false).await;
+    let verified = world.verify(&back).await.unwrap();
+    assert_eq!(verified.commit, commit());
+    assert!(verified.way_back.is_none(), "a rollback never rolls back a rollback");
+    assert_eq!(world.verify(&named).await.unwrap().commit, commit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn verifying_forty_objects_takes_two_round_trips_and_two_reads_an_object() {
+    let world = World::built(38, |_| {}).await;
+    world.artefacts.answer_after(Duration::from_millis(30));
+    world.records.answer_after(Duration::from_millis(30));
+    let (before, _, bodies_before) = world.artefacts.counts();
+    let started = tokio::time::Instant::now();
+    world.verify(&request()).await.unwrap();
+    assert_eq!(started.elapsed().as_millis() / 30, 2, "all first looks at once, then all objects at once");
+    let (after, _, bodies_after) = world.artefacts.counts();
+    assert_eq!(after - before, 1 + 1 + 2 * 40, "a listing, the manifest, and two reads an object");
+    assert_eq!(bodies_after, bodies_before);
+}
