@@ -49,10 +49,11 @@ schema: ## writes the manifest's JSON Schema
 tools:
 	@infra/local/setup.sh
 
+# All targets, though only the binaries are needed here: the tests' build of the dependencies then is this one.
 .PHONY: functions
 functions: tools
 	@command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
-	cargo build --quiet --locked --workspace --bins
+	cargo build --quiet --locked --workspace --all-targets
 	@infra/local/layout_functions.sh target/debug $(FUNCTIONS)
 
 .PHONY: example
@@ -81,5 +82,4 @@ test-local: tools
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
 test-e2e: functions example
-	cargo test --quiet --locked --workspace --test burst --test e2e --no-run
-	RUST_TEST_THREADS=8 infra/local/with_instance.sh cargo test --quiet --locked --workspace --test burst --test e2e
+		RUST_TEST_THREADS=8 infra/local/with_instance.sh cargo test --quiet --locked --workspace --test burst --test e2e

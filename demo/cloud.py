@@ -9,20 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from processes import Processes
 from service import REPO, Build
 
-ROOT = Path(__file__).resolve().parent.parent
 FALSE = "integration-passed=false"
 ROLES = {"ci": "CiRoleArn", "jane": "PromoterRoleArn", "auditor": "AuditorRoleArn"}
-POLL_SECONDS = 0.02
 T = TypeVar("T")
 
 
@@ -40,7 +36,8 @@ def expect(what: str, expected: object, seen: object) -> None:
         raise Unexpected(what, expected, seen)
 
 
-def eventually(what: str, expected: object, look: Callable[[], T], holds: Callable[[T], bool], within: float) -> T:
+def eventually(what: str, expected: object, look: Callable[[], T], holds: Callable[[T], bool], within: float,
+               pause: float = 0.03) -> T:
     """What `look` sees as soon as it `holds`; raises `Unexpected` when it doesn't within so many seconds."""
     deadline = time.monotonic() + within
     while True:
@@ -49,19 +46,12 @@ def eventually(what: str, expected: object, look: Callable[[], T], holds: Callab
             return seen
         if time.monotonic() > deadline:
             raise Unexpected(f"{what} (within {within:g} s)", expected, seen)
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
 
 
 def hex_of(checksum: str) -> str:
     """AWS's base64 of a SHA-256 as the manifest writes it."""
     return base64.b64decode(checksum).hex()
-
-
-def launcher(command: str, state: Path, processes: Processes, environment: dict[str, str]) -> None:
-    """`up` or `down` of the local AWS that keeps everything in `state`."""
-    python = ROOT / ".local" / "venv" / "bin" / "python"
-    processes.run([python, ROOT / "infra" / "local" / "gatekeeper_local.py", command], ROOT,
-                  {**environment, "GATEKEEPER_LOCAL_STATE": str(state)})
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ class Cloud:
         expect(f"the verdict on {REPO} {build.short}", (outcome, []), (verdict["outcome"], verdict["reasons"]))
         wanted = {"true" if outcome == "built" else "false"}
         eventually("`integration-passed` on every object", wanted, lambda: self.all_passed(build),
-                   lambda tags: set(tags.values()) == wanted, 5)
+                   lambda tags: set(tags.values()) == wanted, 5, pause=0.2)
         return verdict
 
     # ---- stacks and functions
@@ -297,5 +287,5 @@ class Cloud:
             for event in (event for page in pages for event in page["events"] if event["message"].startswith("{")):
                 line = json.loads(event["message"])
                 if "_aws" not in line:
-                    lines.append({**line, "function": group["logGroupName"].rsplit("/gatekeeper-", 1)[1]})
+                    lines.append({**line, "log": group["logGroupName"].rsplit("/gatekeeper-", 1)[1]})
         return sorted(lines, key=lambda line: line["timestamp"])

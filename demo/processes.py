@@ -20,7 +20,8 @@ class Processes:
     """Starts programs in groups of their own, so that each ends with all that it has started."""
 
     def __init__(self) -> None:
-        self.running: list[subprocess.Popen[str]] = []
+        self.running: set[subprocess.Popen[str]] = set()
+        self.closed = False
 
     def run(self, command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str] | None = None,
             may_fail: bool = False) -> tuple[int, str]:
@@ -29,19 +30,22 @@ class Processes:
             [str(part) for part in command], cwd=cwd, env=dict(environment or os.environ), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
-        self.running.append(process)
+        self.running.add(process)
         try:
+            if self.closed:
+                raise Failed("the demo is ending")
             printed, _ = process.communicate()
         except BaseException:
             self._end(process)
             raise
-        self.running.remove(process)
+        self.running.discard(process)
         if process.returncode != 0 and not may_fail:
             raise Failed(f"`{' '.join(str(part) for part in command)}` ended with {process.returncode}\n{printed.strip()}")
         return process.returncode, printed
 
     def end_all(self) -> None:
-        """Ends what still runs."""
+        """Ends what still runs, and what another thread starts from now on."""
+        self.closed = True
         for process in list(self.running):
             self._end(process)
 
@@ -53,5 +57,4 @@ class Processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE_SECONDS)
                 break
-        with contextlib.suppress(ValueError):
-            self.running.remove(process)
+        self.running.discard(process)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,23 @@ from processes import Processes
 
 REPO = "bank-payments"
 SOURCE = Path(__file__).resolve().parent.parent / "examples" / "payments-service"
-NOT_SOURCE = ("node_modules", "dist", ".gitignore")
+NOT_SOURCE = ("node_modules", "dist")  # as in its .gitignore
 
 
-def checkout(folder: Path) -> Path:
-    """A copy of the service's sources, so that a build leaves nothing in the repository; the packages stay where they are."""
+def checkout(folder: Path, variant: str | None = None) -> Path:
+    """A copy of the service's sources, so that a build leaves nothing in the repository; the packages stay where they are.
+
+    With a `variant`, the files that this later commit changes are in place.
+    """
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    if variant:
+        shutil.copytree(SOURCE / "variants" / variant, folder, dirs_exist_ok=True)
     (folder / "node_modules").symlink_to(SOURCE / "node_modules")
     return folder
 
 
 def tree_id(folder: Path) -> str:
-    """The id that Git gives a folder with these files: the commits here have no history, so they go by it."""
+    """The id that Git gives the sources (`git rev-parse HEAD:examples/payments-service`): a commit of the demo has no history, so it goes by it."""
     entries = []
     for path in folder.iterdir():
         if path.name in NOT_SOURCE:
@@ -45,8 +51,9 @@ def git_id(kind: str, content: bytes) -> str:
 class Build:
     """One commit of the service and the folder that it is built into."""
 
-    def __init__(self, processes: Processes, source: Path, out: Path, sha: str, variant: str | None = None) -> None:
-        self.processes, self.source, self.out, self.sha, self.variant = processes, source, out, sha, variant
+    def __init__(self, processes: Processes, source: Path, out: Path, environment: Mapping[str, str]) -> None:
+        self.processes, self.source, self.out, self.environment = processes, source, out, environment
+        self.sha = tree_id(source)
 
     @property
     def short(self) -> str:
@@ -76,17 +83,17 @@ class Build:
         paths = sorted((path for path in self.out.rglob("*") if path.is_file()), key=lambda path: (path.name == "build-manifest.json", path))
         return {str(path.relative_to(self.out)): path.read_bytes() for path in paths}
 
-    def node(self, *arguments: str | Path, environment: dict[str, str] | None = None, may_fail: bool = False) -> tuple[int, str]:
-        """Runs one of the service's scripts, with nothing of our own environment but what is given."""
-        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        return self.processes.run(["node", *arguments], self.source, {**clean, **(environment or {})}, may_fail)
+    def node(self, *arguments: str | Path, environment: Mapping[str, str] | None = None, may_fail: bool = False) -> tuple[int, str]:
+        """Runs one of the service's scripts; its exit code and what it printed."""
+        return self.processes.run(["node", *arguments], self.source, {**self.environment, **(environment or {})}, may_fail)
 
-    def make(self, *more: str | Path) -> None:
-        """Builds, or completes what was built."""
-        variant = ["--variant", self.variant] if self.variant else []
-        self.node("build.mjs", "--out", self.out, "--sha", self.sha, "--repo", REPO, "--actor", "ci", *variant, *more)
+    def make(self, *more: str | Path) -> float:
+        """Builds, or completes what was built; the seconds that it took."""
+        began = time.monotonic()
+        self.node("build.mjs", "--out", self.out, "--sha", self.sha, "--repo", REPO, "--actor", "ci", *more)
+        return time.monotonic() - began
 
-    def test_integration(self, outputs: dict[str, str], deployed: list[dict[str, str]], access: dict[str, str]) -> dict[str, Any]:
+    def test_integration(self, outputs: dict[str, str], deployed: list[dict[str, str]], access: Mapping[str, str]) -> dict[str, Any]:
         """Runs the integration tests against live dev and completes the manifest; what they counted.
 
         `deployed` is the live code, read from Lambda; `access` the environment to reach AWS with.

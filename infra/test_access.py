@@ -232,7 +232,8 @@ class Work(Case):
             bootstrap=("ssm:GetParameters",),
             stack=tuple(f"cloudformation:{name}" for name in (
                 "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DescribeStacks",
-                "DescribeStackEvents", "GetTemplate", "ListStackResources", "DeleteStack")),
+                "DescribeStackEvents", "DescribeEvents", "GetTemplate", "ListStackResources",
+                "DeleteStack")),
         )
 
     def test_cloudformation_reads_code_for_a_stage(self):

@@ -169,8 +169,7 @@ mod tests {
             move |line| sink.lock().unwrap().push_str(line),
         );
         write(&logger);
-        let text = lines.lock().unwrap().clone();
-        text
+        lines.lock().unwrap().clone()
     }
 
     #[test]

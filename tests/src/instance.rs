@@ -23,6 +23,7 @@ pub struct Outputs {
     pub ci_role_arn: String,
     pub promoter_role_arn: String,
     pub auditor_role_arn: String,
+    pub stage_role_arn: String,
     pub signing_key_arn: String,
     pub dead_letter_queue_url: String,
 }

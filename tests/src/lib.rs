@@ -15,6 +15,7 @@
 
 pub mod commit;
 pub mod instance;
+pub mod promotion;
 pub mod watch;
 pub mod zips;
 

@@ -336,6 +336,20 @@ impl Promotions {
     }
 }
 
+impl Caller {
+    /// CloudFormation.
+    #[must_use]
+    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(&self.config)
+    }
+
+    /// Step Functions.
+    #[must_use]
+    pub fn step_functions(&self) -> aws_sdk_sfn::Client {
+        aws_sdk_sfn::Client::new(&self.config)
+    }
+}
+
 /// A function as it is live.
 pub async fn live(who: &Caller, function_name: &str) -> Live {
     let lambda = who.lambda();

@@ -46,6 +46,20 @@ impl S3Store {
     }
 }
 
+/// What S3 said in its own words, or why nothing was heard of it.
+fn said<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
+    error: SdkError<E>,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    let service = error.as_service_error().map(ProvideErrorMetadata::meta);
+    match service.and_then(|meta| Some((meta.code()?, meta.message().unwrap_or_default()))) {
+        Some((code, message)) => format!("{code}: {message}").into(),
+        None => match status(&error) {
+            Some(status) => format!("S3 answered with status {status}").into(),
+            None => error.into(),
+        },
+    }
+}
+
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
@@ -70,7 +84,7 @@ impl Store for S3Store {
                 .set_version_id_marker(version_marker)
                 .send()
                 .await
-                .map_err(|error| self.failed("ListObjectVersions", prefix, error))?;
+                .map_err(|error| self.failed("ListObjectVersions", prefix, said(error)))?;
             listed.extend(page.versions().iter().filter(|version| version.is_latest() == Some(true)).filter_map(
                 |version| {
                     Some(Listed {
@@ -101,7 +115,7 @@ impl Store for S3Store {
         let head = match answer {
             Ok(head) => head,
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed("HeadObject", key, error)),
+            Err(error) => return Err(self.failed("HeadObject", key, said(error))),
         };
         let version_id =
             head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
@@ -129,7 +143,7 @@ impl Store for S3Store {
         let mut object = match answer {
             Ok(object) => object,
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed("GetObject", key, error)),
+            Err(error) => return Err(self.failed("GetObject", key, said(error))),
         };
         let (version_id, etag) = match (object.version_id(), object.e_tag()) {
             (Some(version_id), Some(etag)) => (version_id.to_owned(), etag.to_owned()),
@@ -155,7 +169,7 @@ impl Store for S3Store {
         let mut object = match answer {
             Ok(object) => object,
             Err(error) if is_absent(&error) => return Ok(false),
-            Err(error) => return Err(self.failed("GetObject", key, error)),
+            Err(error) => return Err(self.failed("GetObject", key, said(error))),
         };
         while let Some(piece) = object.body.next().await {
             let piece = piece.map_err(|error| self.failed("GetObject", key, error))?;
@@ -172,7 +186,7 @@ impl Store for S3Store {
                 Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
             }
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.failed("GetObjectTagging", key, error)),
+            Err(error) => Err(self.failed("GetObjectTagging", key, said(error))),
         }
     }
 
@@ -196,7 +210,7 @@ impl Store for S3Store {
         match answer {
             Ok(_) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(failed(error.into())),
+            Err(error) => Err(failed(said(error))),
         }
     }
 
@@ -228,7 +242,7 @@ impl Store for S3Store {
             },
             // 412: it changed; 409: it is changing; 404: what should be unchanged is gone.
             Err(error) if matches!(status(&error), Some(412 | 409)) || is_absent(&error) => Ok(Written::Conflict),
-            Err(error) => Err(self.failed("PutObject", key, error)),
+            Err(error) => Err(self.failed("PutObject", key, said(error))),
         }
     }
 }

@@ -1,0 +1,263 @@
+"""The main job of the gatekeeper on a local AWS, from nothing: `make demo`.
+
+Each tick is an assertion on what is really there. Ends with 0 only when all of them held, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import Future
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from actions import TELLING, Actions, call, is_set_back, seconds_between, steps, story
+from cloud import Cloud, Unexpected, eventually, expect
+from processes import Failed
+from service import REPO, Build
+from terminal import BOLD, GREEN, RED, Terminal
+
+
+class Demo(Actions):
+    """The story; what one chapter finds out, the later ones use."""
+
+    def run(self) -> None:
+        """All chapters."""
+        building = self.start_build(self.first)  # beside the start of the local AWS
+        self.local_aws()
+        self.build_first(building)
+        self.upload()
+        self.forge()
+        self.promote_too_early()
+        building = self.start_build(self.second)  # CI goes on while the first commit is promoted
+        self.become_built()
+        self.promote_first()
+        self.prove_live()
+        self.break_second(building)
+        self.evidence()
+        self.log_lines()
+        self.term.chapter("Clean up")
+        self.clean_up()
+
+    # ---- chapters
+
+    def local_aws(self) -> None:
+        self.term.chapter("An AWS account on this machine, with the gatekeeper in it")
+        with self.term.doing("MiniStack starts, infra/template.yaml is deployed into it") as line:
+            self.launcher("up")
+            self.cloud = Cloud(json.loads((self.folder / "aws" / "outputs.json").read_text()))
+            pages = self.aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName="gatekeeper")
+            resources = Counter(of["ResourceType"] for page in pages for of in page["StackResourceSummaries"])
+            line.done = (f"infra/template.yaml deployed by a change set: {resources.total()} resources, "
+                         f"{resources['AWS::Lambda::Function']} functions")
+        self.denied("CI's role writes a verdict into the records bucket", lambda: self.aws.client("s3", "ci").put_object(
+            Bucket=self.aws.outputs["RecordsBucket"], Key=f"{self.first.prefix}/verdict.json", Body=b"{}"))
+
+    def build_first(self, building: Future[float]) -> None:
+        self.term.chapter("CI builds a commit of examples/payments-service")
+        self.built(self.first, building)
+        self.term.note(f"{REPO} {self.first.sha}, the Git tree id of its sources")
+
+    def upload(self) -> None:
+        self.term.chapter("CI uploads it; its integration tests have not run yet")
+        with self.term.doing("uploading") as line:
+            count, version = self.aws.upload(self.first)
+            line.done = f"{count} objects uploaded by CI's role, each with its SHA-256, the manifest last"
+        with self.term.doing("the gate judges") as line:
+            verdict = self.aws.verdict(self.first, version, "registered")
+            line.done = f"verdict `{verdict['outcome']}`; integration-passed=false on all {count} objects"
+        self.summary.append(("verdict after the upload", f"{time.monotonic() - line.began:.2f} s"))
+        with self.term.doing("the gate's own tags come back to it as events") as line:
+            self.quiet()
+            line.done = "the gate's own tags came back to it as events, and ended there: it is quiet"
+
+    def forge(self) -> None:
+        self.term.chapter("Somebody forges the tag integration-passed=true")
+        artefact = self.key_of(self.first, "authorise-payment")
+        manifest = f"{self.first.prefix}/build-manifest.json"
+        self.denied("CI tags authorise-payment.zip, against the bucket's policy", lambda: self.aws.tag("ci", artefact, "true"))
+        expect("the tag of authorise-payment.zip", "false", self.aws.passed(artefact))
+        first = self.set_back("ci", manifest, "CI tags the manifest, which is to ask the gate, and the gate does not agree")
+        second = self.set_back(None, artefact, "the account's administrator, whom no policy stops, tags authorise-payment.zip")
+        self.summary.append(("forged tags", f"1 refused by policy, 2 set back in {first:.2f} s and {second:.2f} s"))
+
+    def promote_too_early(self) -> None:
+        self.term.chapter("Jane tries to promote it to UAT")
+        with self.term.doing("PromoteFunction verifies") as line:
+            answer = self.aws.promote(self.first.sha, "in a hurry")
+            codes = Counter(reason["code"] for reason in answer["reasons"])
+            expect("the answer of PromoteFunction", "refused", answer["status"])
+            expect("the reasons", {"not-built": 1, "tag-not-true": len(self.aws.all_passed(self.first))}, dict(codes))
+            line.done = "PromoteFunction refuses, with all its reasons:"
+        for code, count in codes.items():
+            shown = next(reason for reason in answer["reasons"] if reason["code"] == code)
+            message = shown["message"] if count == 1 else f"`integration-passed` is `false` on {count} objects"
+            self.term.note(f"{code}: {message}", "0")
+        expect("executions", 0, self.aws.executions())
+        expect("stacks in UAT", [], [stack for stack in self.first.stacks if self.aws.has_stack(f"{REPO}-uat-{stack}")])
+        self.term.held_line("nothing was touched: no execution, no stack in UAT")
+
+    def become_built(self) -> None:
+        self.term.chapter("CI deploys it to dev and runs the integration tests there")
+        self.test_in_dev(self.first)
+        with self.term.doing("the smoke test of dev") as line:
+            passed, answers = self.first.verify_deployment(self.aws.stack_outputs(self.first, "dev"), 10)
+            expect("tests/verify-deployment.mjs", True, passed)
+            line.done = f"smoke test of dev passed on {len(answers)} URLs"
+
+    def promote_first(self) -> None:
+        self.term.chapter("Jane promotes it to UAT")
+        with self.term.doing("a dry run") as line:
+            answer = self.aws.promote(self.first.sha, "release", dry_run=True)
+            expect("the answer of the dry run", "planned", answer["status"])
+            expect("executions", 0, self.aws.executions())
+            counts = {part: len(answer["plan"][part]) for part in ("stacks", "functions", "smoke")}
+            line.done = "dry run: {stacks} stacks, {functions} functions, {smoke} smoke checks, pinned by version and SHA-256".format(**counts)
+        began = time.monotonic()
+        self.promotion(self.first, "release", [*steps("forward", smoke_test="done"), ("forward", "record-promotion", "succeeded")])
+        self.summary.append(("promotion to UAT", f"{time.monotonic() - began:.1f} s"))
+
+    def prove_live(self) -> None:
+        self.term.chapter("What runs in UAT is what was tested")
+        with self.term.doing("calling UAT") as line:
+            url = self.aws.stack_outputs(self.first, "uat")["ApiUrl"]
+            self.healthy(url)
+            payment = {"debtor_iban": "DE89370400440532013000", "creditor_iban": "GB82WEST12345698765432", "amount": "12.34", "currency": "EUR",
+                       "idempotency_key": "demo-0001"}
+            status, body = call(url + "payments", payment)
+            expect("POST /payments in UAT", (201, "authorised"), (status, body.get("status")))
+            line.done = f"UAT answers through its URL: /health names {self.first.short}, a payment is authorised"
+        tested = {of["function"]: of["code_sha256"] for of in self.first.manifest["tests"]["integration"]["deployed"]}
+        stored, live = self.aws.stored_code(self.first), self.aws.live_code(self.first, "uat")
+        expect("stored = tested", tested, stored)
+        expect("live = stored", stored, live)
+        same = len(live)
+        self.term.held_line(f"{same} of {same} functions: the same SHA-256 three times")
+        self.term.table(("function", "tested in dev", "stored in S3", "live in UAT (CodeSha256)"),
+                        [(name, tested[name][:16], stored[name][:16], live[name][:16]) for name in live])
+        self.summary.append(("tested = stored = live", f"{same} of {same} functions"))
+
+    def break_second(self, building: Future[float]) -> None:
+        self.term.chapter("The next commit passes its tests, and fails in UAT")
+        self.built(self.second, building)
+        count, version = self.aws.upload(self.second)
+        self.aws.verdict(self.second, version, "registered")
+        self.test_in_dev(self.second)
+        with self.term.doing("the smoke test of dev") as line:
+            passed, answers = self.second.verify_deployment(self.aws.stack_outputs(self.second, "dev"), 1)
+            expect("tests/verify-deployment.mjs", False, passed)
+            line.done = f"smoke test of dev fails on {len(answers)} URLs: Built, not Deployed; Jane promotes it all the same"
+        before = self.aws.live_code(self.first, "uat")
+        record = self.promotion(self.second, "release, too hasty", [
+            *steps("forward", smoke_test="failed"), ("forward", "record-promotion", "going-back"),
+            *steps("back", smoke_test="done"), ("back", "record-promotion", "rolled-back")])
+        with self.term.doing("looking at UAT") as line:
+            expect("the live code of UAT", before, self.aws.live_code(self.first, "uat"))
+            expect("it differs from the second commit's", True, before != {name: of["sha256"] for name, of in self.second.functions.items()})
+            self.healthy(self.aws.stack_outputs(self.first, "uat")["ApiUrl"])
+            state = self.aws.record(f"stages/uat/{REPO}.json") or {}
+            expect("stages/uat", self.first.sha, state.get("commit_sha"))
+            line.done = f"UAT runs {self.first.short} again: code, /health and stages/uat/{REPO}.json say so"
+        self.summary.append(("the way back", f"{seconds_between(record['started_at'], record['ended_at']):.1f} s from the start of the promotion that failed"))
+
+    def evidence(self) -> None:
+        self.term.chapter("The evidence, as an auditor reads it")
+        bucket = self.aws.outputs["RecordsBucket"]
+        promotions = [self.aws.record(key) or {} for key in self.aws.keys_under(bucket, f"promotions/uat/{REPO}/", "auditor")]
+        expect("promotions in the records", [(self.first.sha, "succeeded"), (self.second.sha, "rolled-back")],
+               [(of.get("commit_sha"), of.get("status")) for of in promotions])
+        live = {of["function"]: of["code_sha256"] for of in promotions[0]["live"]}
+        expect("the live code in the first record", {name: of["sha256"] for name, of in self.first.functions.items()}, live)
+        self.term.held_line(f"promotion records in {bucket}, the live code in them")
+        self.term.table(("promotion", "commit", "asked by", "reason", "became"),
+                        [(of["promotion_id"], of["commit_sha"][:8], of["requested_by"], of["reason"], of["status"]) for of in promotions])
+        handoffs = {build.short: self.handoffs(build) for build in (self.first, self.second)}
+        expect("handoff documents", {self.first.short: ["built", "deployed"], self.second.short: ["built"]}, handoffs)
+        self.term.held_line("handoff documents: Built for both commits, Deployed only for the first")
+        key = f"docs/handoffs/{next(iter(self.first.stacks.values()))}-ci-deployed-{self.first.sha}.handoff.md"
+        front = (self.aws.text(f"{self.first.prefix}/{key}") or "").split("---\n")[1]
+        expect(f"the evidence of {key}", True, f"evidence: promotions/uat/{REPO}/{promotions[0]['promotion_id']}.json" in front)
+        self.term.note(key)
+        for text in front.splitlines():
+            self.term.note(f"  {text}", "0")
+
+    def log_lines(self) -> None:
+        self.term.chapter("What CloudWatch Logs has of it")
+        with self.term.doing("reading the logs") as line:
+            told = story(self.aws.log_lines())
+            expect("warnings about forged tags", 2, sum(is_set_back(of) for of in told))
+            expect("dead letters", 0, self.aws.dead_letters())
+            line.done = f"{len(told)} lines tell the story; no dead letter"
+        for of in told:
+            self.show(of)
+
+
+def failed(demo: Demo, error: BaseException) -> None:
+    """Says what did not hold, and what the functions logged about it."""
+    term = demo.term
+    term.say()
+    if isinstance(error, Unexpected):
+        term.say(term.paint(f"did not hold: {error}", RED, BOLD))
+        term.note(f"expected  {error.expected}", "0")
+        term.note(f"seen      {error.seen}", "0")
+    elif isinstance(error, (Failed, ClientError)):
+        term.say(term.paint(f"failed: {error}", RED, BOLD))
+    else:
+        term.say("".join(traceback.format_exception(error)))
+    if demo.cloud is None:
+        return
+    try:
+        lines = [of for of in demo.aws.log_lines() if of["level"] != "INFO" or of["message"].startswith(TELLING)]
+    except Exception as unread:  # the first error is the one to tell of
+        term.note(f"the logs could not be read: {unread}")
+        return
+    term.note(f"the last of {len(lines)} log lines:")
+    for line in lines[-15:]:
+        demo.show(line)
+
+
+def interrupted(*_: object) -> None:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Tells the story; 0 when all held, 1 when not, 130 when interrupted."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, interrupted)
+    terminal, began = Terminal(), time.monotonic()
+    terminal.say(terminal.paint("artefact-gatekeeper: from an upload to UAT, on an AWS of its own", BOLD))
+    folder = Path(tempfile.mkdtemp(prefix="gatekeeper-demo-"))
+    demo = None
+    code = 1
+    try:
+        demo = Demo(terminal, folder)
+        demo.run()
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+        terminal.say("\ninterrupted")
+    except Exception as error:
+        if demo is None:
+            raise
+        failed(demo, error)
+    finally:
+        if demo is not None:
+            demo.clean_up()
+        shutil.rmtree(folder, ignore_errors=True)
+    if code == 0:
+        terminal.say("\n" + terminal.paint(f"{terminal.tick} all {terminal.held} checks held, in {time.monotonic() - began:.0f} s", BOLD, GREEN))
+        for name, value in demo.summary:
+            terminal.say(f"  {name:<25} {value}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

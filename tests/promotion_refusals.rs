@@ -1,0 +1,226 @@
+//! What `promote` refuses (CONTRACT §5): with every reason, with nothing touched.
+
+use std::time::{Duration, Instant};
+
+use e2e::{
+    commit::{Commit, STACK, path, the_template, the_zip},
+    promotion::{
+        Promotions, STAGE, URL_STAGE, a_commit, a_repo, break_template, change_template, promotion_of, rollback_of,
+    },
+    tell,
+};
+use gatekeeper::{
+    finding::Code,
+    ids::Sha256,
+    store_key::RecordKey,
+    verdict::{Outcome, Verdict},
+};
+use serde_json::{Value, json};
+
+/// Puts a verdict where the gate put its own: its records wake nobody, so it stays.
+async fn forge(here: &Promotions, commit: &Commit, change: impl FnOnce(&mut Verdict)) {
+    let mut verdict = here.aws.verdict(commit).await.unwrap();
+    change(&mut verdict);
+    let (bytes, key) = (serde_json::to_vec(&verdict).unwrap(), RecordKey::Verdict(commit.id.clone()));
+    let put = here.aws.root.s3.put_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
+    put.checksum_sha256(Sha256::of(&bytes).to_base64()).body(bytes.into()).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_was_never_uploaded_or_is_not_tested_yet() {
+    let here = Promotions::get().await;
+    let commit = a_commit(&here.aws, &a_repo("untested"), 200);
+    here.refuses(&promotion_of(&commit, STAGE), &[Code::ManifestMissing, Code::NotBuilt]).await;
+
+    here.registered(&commit).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    let not_built = reasons.iter().find(|it| it.code == Code::NotBuilt).unwrap();
+    assert_eq!(not_built.message, "the commit is `registered`, the stage requires `built`");
+}
+
+#[tokio::test]
+async fn a_rejected_commit_with_the_verdicts_own_reasons() {
+    let here = Promotions::get().await;
+    let mut commit = a_commit(&here.aws, &a_repo("rejected"), 200);
+    commit.manifest["tests"]["integration"]["skipped"] = json!(3);
+    commit.manifest["tests"]["unit"]["failed"] = json!(1);
+    commit.publish(&here.aws.ci().await).await;
+    let why = [(Code::IntegrationSkipped, "tests.integration"), (Code::UnitFailed, "tests.unit")];
+    let verdict = here.aws.becomes(&commit, Outcome::Rejected, &why).await;
+
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    assert!(reasons.iter().any(|it| it.code == Code::NotBuilt), "{reasons:?}");
+    for reason in &verdict.reasons {
+        assert!(reasons.contains(reason), "{reason:?} is not among {reasons:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_commit() {
+    let here = Promotions::get().await;
+    let commit = here.a_commit(&a_repo("revoked"), 200).await;
+    here.aws.quiet(&commit).await;
+    commit.tag(&here.promoter, &path("build-manifest.json"), &[("integration-passed", "false")]).await;
+    here.aws.becomes(&commit, Outcome::Revoked, &[(Code::Revoked, "build-manifest.json")]).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    for code in [Code::NotBuilt, Code::Revoked] {
+        assert!(reasons.iter().any(|it| it.code == code), "no `{code}`: {reasons:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_built_verdict_whose_objects_are_not_tagged() {
+    let here = Promotions::get().await;
+    let commit = a_commit(&here.aws, &a_repo("untagged"), 200);
+    here.registered(&commit).await;
+    forge(&here, &commit, |verdict| verdict.outcome = Outcome::Built).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    let untagged = reasons.iter().filter(|it| it.code == Code::TagNotTrue);
+    assert_eq!(untagged.count(), commit.objects.len() + 1, "every object, and the manifest: {reasons:#?}");
+}
+
+#[tokio::test]
+async fn a_verdict_on_other_objects_than_those_that_are_stored() {
+    let here = Promotions::get().await;
+    let (commit, key) = {
+        let commit = here.a_commit(&a_repo("stale"), 200).await;
+        let key = commit.key(&the_zip());
+        (commit, key)
+    };
+    let event = promotion_of(&commit, STAGE);
+    assert_eq!(here.ask(&with(&event, "dry_run", json!(true))).await.unwrap()["status"], "planned");
+    let judged = here.aws.verdict(&commit).await.unwrap();
+    let zip = judged.artefacts.iter().position(|it| it.key == key).unwrap();
+
+    // Another version of the manifest was judged than the one that is stored.
+    forge(&here, &commit, |verdict| verdict.manifest_version_id = Some("another".to_owned())).await;
+    here.refuses(&event, &[Code::VerdictStale]).await;
+    // Another version of a bundle.
+    forge(&here, &commit, |verdict| {
+        *verdict = judged.clone();
+        verdict.artefacts[zip].version_id = "another".to_owned();
+    })
+    .await;
+    here.refuses(&event, &[Code::VerdictStale]).await;
+    // One that is stored was not judged.
+    forge(&here, &commit, |verdict| {
+        *verdict = judged.clone();
+        verdict.artefacts.retain(|it| !it.key.contains("/reports/"));
+    })
+    .await;
+    here.refuses(&event, &[Code::VerdictStale]).await;
+    // The very version, with other bytes.
+    forge(&here, &commit, |verdict| {
+        *verdict = judged.clone();
+        verdict.artefacts[zip].sha256 = Sha256::of(b"other");
+    })
+    .await;
+    here.refuses(&event, &[Code::DigestMismatch]).await;
+    // As it was.
+    forge(&here, &commit, |verdict| *verdict = judged.clone()).await;
+    assert_eq!(here.ask(&with(&event, "dry_run", json!(true))).await.unwrap()["status"], "planned");
+}
+
+#[tokio::test]
+async fn a_stage_that_does_not_fit_the_commit() {
+    let here = Promotions::get().await;
+    let repo = a_repo("unfit");
+    let mut commit = a_commit(&here.aws, &repo, 200);
+    change_template(&mut commit, |template| {
+        template["Parameters"]["Tables"] = json!({"Type": "String"});
+        template["Parameters"]["Vpc"] = json!({"Type": "String"});
+    });
+    let commit = here.built(commit).await;
+    here.refuses(&promotion_of(&commit, "prod"), &[Code::StageUnknown]).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    let missing = reasons.iter().map(|it| (it.code, it.subject == commit.key(&the_template())));
+    assert_eq!(missing.collect::<Vec<_>>(), [(Code::ParameterMissing, true); 2], "{reasons:?}");
+    assert!(["`Tables`", "`Vpc`"].iter().all(|it| reasons.iter().any(|reason| reason.message.contains(it))));
+    // Every reason at once.
+    here.refuses(&promotion_of(&commit, URL_STAGE), &[Code::ParameterMissing, Code::SmokeUnknownTarget]).await;
+}
+
+#[tokio::test]
+async fn a_commit_with_migrations_or_without_a_stack() {
+    let here = Promotions::get().await;
+    // With a schema and a migration.
+    let commit = here.built(Commit::new(&here.aws, "migrates")).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    assert_eq!(reasons.iter().map(|it| (it.code, it.subject.as_str())).collect::<Vec<_>>(), [(
+        Code::NotSupportedYet,
+        "payments"
+    )]);
+
+    let mut commit = a_commit(&here.aws, &a_repo("empty"), 200);
+    commit.objects.retain(|it, _| it.to_string().starts_with("reports/"));
+    commit.list();
+    let commit = here.built(commit).await;
+    here.refuses(&promotion_of(&commit, STAGE), &[Code::NothingToPromote]).await;
+}
+
+#[tokio::test]
+async fn a_rollback_to_where_the_stage_never_was() {
+    let here = Promotions::get().await;
+    let repo = a_repo("forward");
+    let (first, other) = (here.a_commit(&repo, 200).await, here.a_commit(&repo, 200).await);
+    here.refuses(&rollback_of(&repo, None, STAGE), &[Code::NothingToRollBackTo]).await;
+    here.refuses(&rollback_of(&repo, Some(&first), STAGE), &[Code::NeverPromoted]).await;
+    here.promoted(&first, STAGE).await;
+    here.refuses(&rollback_of(&repo, None, STAGE), &[Code::NothingToRollBackTo]).await;
+    here.refuses(&rollback_of(&repo, Some(&other), STAGE), &[Code::NeverPromoted]).await;
+    // A promotion that failed brought nothing that one could go back to.
+    let mut broken = a_commit(&here.aws, &repo, 200);
+    break_template(&mut broken);
+    let broken = here.built(broken).await;
+    here.promote(&broken, STAGE).await;
+    here.refuses(&rollback_of(&repo, Some(&broken), STAGE), &[Code::NeverPromoted]).await;
+}
+
+fn with(event: &Value, field: &str, value: Value) -> Value {
+    let mut event = event.clone();
+    event[field] = value;
+    event
+}
+
+#[tokio::test]
+async fn a_malformed_event_is_a_function_error_that_names_every_field() {
+    let here = Promotions::get().await;
+    let event = json!({"repo": "bank-payments", "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357", "stage": STAGE,
+                       "requested_by": "jane@bank.example", "reason": "release 2026-05"});
+    let names = async |event: &Value, fields: &[&str]| {
+        let (error_type, message) = here.ask(event).await.unwrap_err();
+        assert_eq!(error_type, "InvalidPromotionEvent");
+        let named: Vec<_> = message.split("; ").map(|it| it.split('`').nth(1).unwrap_or(it)).collect();
+        assert_eq!(named, fields, "{message}");
+    };
+    for field in ["repo", "commit_sha", "stage", "requested_by", "reason"] {
+        names(&with(&event, field, Value::Null), &[field]).await;
+        names(&with(&event, field, json!(7)), &[field]).await;
+        names(&with(&event, field, json!("")), &[field]).await;
+    }
+    names(&with(&event, "dry_run", json!("false")), &["dry_run"]).await;
+    names(&with(&event, "rollback", json!(1)), &["rollback"]).await;
+    // Would be a promotion that nobody wanted.
+    names(&with(&event, "dryRun", json!(true)), &["dryRun"]).await;
+    names(&with(&event, "repo", json!("../bank")), &["repo"]).await;
+    names(&json!({}), &["repo", "stage", "commit_sha", "requested_by", "reason"]).await;
+    names(&json!([]), &["the event is not a JSON object"]).await;
+}
+
+#[tokio::test]
+async fn promote_answers_in_about_a_second() {
+    let here = Promotions::get().await;
+    let commit = here.a_commit(&a_repo("quick"), 200).await;
+    let event = with(&promotion_of(&commit, STAGE), "dry_run", json!(true));
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        assert_eq!(here.ask(&event).await.unwrap()["status"], "planned");
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    tell(&format!("promote answers a dry run in {:.0?} to {:.0?}, with other tests at work", took[0], took[4]));
+    // The machine may be busy with other promotions; that it takes long each time is another matter.
+    assert!(took[0] < Duration::from_secs(1), "{took:?}");
+    assert_eq!(commit.objects.len(), 3, "of a commit with `{STACK}`, a function and a report");
+}

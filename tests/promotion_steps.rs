@@ -1,0 +1,367 @@
+//! What a promotion does (CONTRACT §5 and §6): exactly the tested bytes go live, and the records tell of it.
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_sfn::types::ExecutionStatus;
+use e2e::{
+    commit::{Commit, MODULE, the_template, the_zip},
+    instance::Caller,
+    promotion::{
+        Live, OTHER_ACCOUNT, Promotions, STAGE, Started, a_commit, a_repo, build_example, change_template, live,
+        outcomes, promotion_of, started,
+    },
+    tell,
+};
+use gatekeeper::{
+    ids::Sha256,
+    promotion::{
+        history::StageState,
+        record::{PromotionRecord, Status},
+        step::{Direction, ReportStatus},
+    },
+    store_key::{ArtefactPath, RecordKey},
+};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// The name of a promoted commit's one function in its stage.
+fn function_name(record: &PromotionRecord) -> &str {
+    record.live[0].function_name.as_ref().unwrap()
+}
+
+/// Holds an object's pin in a plan against what is stored.
+async fn is_pinned(here: &Promotions, commit: &Commit, path: &ArtefactPath, pinned: &Value) {
+    let head = here.aws.root.s3.head_object().bucket(commit.bucket()).key(commit.key(path)).send().await.unwrap();
+    let bytes = &commit.objects[path];
+    assert_eq!(pinned["key"], json!(commit.key(path)));
+    assert_eq!(pinned["version_id"], json!(head.version_id().unwrap()));
+    assert_eq!(pinned["sha256"], json!(Sha256::of(bytes)));
+    assert_eq!(pinned["size"], json!(bytes.len()));
+}
+
+#[tokio::test]
+async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
+    let here = Promotions::get().await;
+    let repo = a_repo("goes-live");
+    let commit = here.a_commit(&repo, 200).await;
+    let event = promotion_of(&commit, STAGE);
+
+    // A dry run plans, and touches nothing.
+    let mut dry = event.clone();
+    dry["dry_run"] = json!(true);
+    let planned = here.ask(&dry).await.unwrap();
+    assert_eq!(here.traces(&event).await.len(), 0);
+    let nothing = json!({"status": "planned", "promotion_id": null, "execution_arn": null, "reasons": [],
+                         "plan": planned["plan"]});
+    assert_eq!(planned, nothing);
+
+    let begun = here.start(&event).await;
+    assert_eq!(begun.plan, planned["plan"]);
+    let record = here.ended(&begun).await;
+    assert_eq!(record.status, Status::Succeeded, "{record:#?}");
+    let forward = Direction::Forward;
+    assert_eq!(outcomes(&record), [
+        ("apply-stack", forward, vec![ReportStatus::Applied]),
+        // CloudFormation has made the function of the very bundle.
+        ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+        ("smoke-test", forward, vec![ReportStatus::Passed]),
+    ]);
+
+    // The plan is pinned.
+    let (stack, function) = (&begun.plan["stacks"][0], &begun.plan["functions"][0]);
+    is_pinned(&here, &commit, &the_template(), stack).await;
+    is_pinned(&here, &commit, &the_zip(), function).await;
+    assert_eq!(serde_json::to_value(&record.plan).unwrap(), begun.plan);
+    assert_eq!((&stack["module"], &function["logical_id"]), (&json!(MODULE), &json!("AuthorisePaymentFn")));
+    let bucket = &here.aws.outputs.artefact_bucket;
+    let prefix = format!("{}modules/{MODULE}", commit.id.prefix());
+    assert_eq!(
+        stack["parameters"],
+        json!({"Stage": STAGE, "CommitSha": commit.id.sha, "LogLevel": "info", "ArtefactBucket": bucket,
+               "ArtefactPrefix": prefix})
+    );
+
+    // It is live.
+    let zip = Sha256::of(&commit.objects[&the_zip()]);
+    let Live { code, environment, versions } = here.live(function_name(&record)).await;
+    assert_eq!(code, zip);
+    assert_eq!(versions, [commit.id.to_string()]);
+    for (name, value) in [("STAGE", STAGE), ("COMMIT_SHA", commit.id.sha.as_str()), ("LOG_LEVEL", "info")] {
+        assert_eq!(environment[name], value);
+    }
+    assert_eq!(record.live.len(), 1);
+    assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip), true));
+
+    // The record was there before anything was done, pins what it rests on, and tells who and why.
+    let key = PromotionRecord::key(&begun.promotion);
+    let first = first_version(&here, &key).await;
+    assert_eq!((first.status, first.ended_at, first.steps.len()), (Status::Running, None, 0));
+    let version = async |key: RecordKey| {
+        let head = here.aws.root.s3.head_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
+        head.send().await.unwrap().version_id().unwrap().to_owned()
+    };
+    assert_eq!(record.verdict_version_id, version(RecordKey::Verdict(commit.id.clone())).await);
+    assert_eq!(record.stages_config_version_id, version(RecordKey::StagesConfig).await);
+    let judged = here.aws.verdict(&commit).await.unwrap().manifest_version_id;
+    assert_eq!(Some(&record.manifest_version_id), judged.as_ref());
+    assert_eq!((record.requested_by.as_str(), record.reason.as_str()), ("jane@bank.example", "release 2026-05"));
+    assert_eq!(record.way_back, None);
+
+    // What the stage runs, and the handoff.
+    let state = here.state(&repo, STAGE).await.unwrap();
+    assert_eq!((&state.commit_sha, &state.promotion_id), (&commit.id.sha, &record.promotion_id));
+    let handoff = RecordKey::DeployedHandoff(commit.id.clone(), MODULE.parse().unwrap());
+    let handoff = String::from_utf8(here.aws.record(&handoff).await.unwrap()).unwrap();
+    for line in [
+        "build_status: Deployed".to_owned(),
+        format!("module_id: {MODULE}"),
+        format!("stage: {STAGE}"),
+        format!("evidence: {key}"),
+    ] {
+        assert!(handoff.lines().any(|it| it == line), "no `{line}` in\n{handoff}");
+    }
+    assert!(handoff.contains(&zip.to_string()));
+}
+
+/// A promotion's record as it was first written.
+async fn first_version(here: &Promotions, key: &RecordKey) -> PromotionRecord {
+    let (s3, bucket) = (&here.aws.root.s3, &here.aws.outputs.records_bucket);
+    let versions = s3.list_object_versions().bucket(bucket).prefix(key.to_string()).send().await.unwrap();
+    // The newest comes first.
+    let first = versions.versions().last().unwrap().version_id().unwrap();
+    let get = s3.get_object().bucket(bucket).key(key.to_string()).version_id(first).send().await.unwrap();
+    serde_json::from_slice(&get.body.collect().await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn promoting_the_same_commit_again_changes_nothing() {
+    let here = Promotions::get().await;
+    let repo = a_repo("again");
+    let commit = here.a_commit(&repo, 200).await;
+    let first = here.promoted(&commit, STAGE).await;
+    let before = here.live(function_name(&first)).await;
+    let second = here.promoted(&commit, STAGE).await;
+    let forward = Direction::Forward;
+    assert_eq!(outcomes(&second), [
+        ("apply-stack", forward, vec![ReportStatus::Unchanged]),
+        ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+        ("smoke-test", forward, vec![ReportStatus::Passed]),
+    ]);
+    assert_eq!(here.live(function_name(&first)).await, before, "no new version, no other code");
+    assert_eq!(second.plan, first.plan);
+    assert_eq!(second.live, first.live);
+    assert_eq!(second.way_back, None, "there is no other commit to go back to");
+    let handoff = RecordKey::DeployedHandoff(commit.id.clone(), MODULE.parse().unwrap());
+    assert_eq!(here.aws.versions(&handoff).await, 1, "handoffs are written once");
+
+    // Somebody has changed the code by hand: CloudFormation sees no difference, the step does.
+    let lambda = here.aws.root.lambda();
+    let other = a_commit(&here.aws, &repo, 500).objects.remove(&the_zip()).unwrap();
+    let update = lambda.update_function_code().function_name(function_name(&first)).zip_file(Blob::new(other.clone()));
+    update.send().await.unwrap();
+    let third = here.promoted(&commit, STAGE).await;
+    assert_eq!(outcomes(&third)[..2], [
+        ("apply-stack", forward, vec![ReportStatus::Unchanged]),
+        ("deploy-function", forward, vec![ReportStatus::Applied]),
+    ]);
+    let report = &third.steps[1].reports[0];
+    assert_eq!(report.facts["previous_code_sha256"], json!(Sha256::of(&other)), "it tells what was there");
+    assert_eq!(here.live(function_name(&first)).await.code, before.code);
+}
+
+#[tokio::test]
+async fn the_next_commit_replaces_the_one_before() {
+    let here = Promotions::get().await;
+    let repo = a_repo("next");
+    let (first, second) = (here.a_commit(&repo, 200).await, here.a_commit(&repo, 200).await);
+    let before = here.promoted(&first, STAGE).await;
+    let after = here.promoted(&second, STAGE).await;
+    assert_eq!(function_name(&after), function_name(&before));
+    let live = here.live(function_name(&after)).await;
+    assert_eq!(live.code, Sha256::of(&second.objects[&the_zip()]));
+    assert_eq!(live.versions, [first.id.to_string(), second.id.to_string()]);
+    let way_back = after.way_back.unwrap();
+    assert_eq!((way_back.commit_sha, way_back.promotion_id), (first.id.sha.clone(), before.promotion_id));
+    assert_eq!(way_back.plan, before.plan);
+    let state = here.state(&repo, STAGE).await.unwrap();
+    assert_eq!(state.commit_sha, second.id.sha);
+    assert_eq!(state.history.iter().map(|it| &it.commit_sha).collect::<Vec<_>>(), [&first.id.sha, &second.id.sha]);
+}
+
+/// A CDK template takes its code from the asset bucket of the stage's account.
+fn from_assets(commit: &mut Commit) {
+    let asset = Sha256::of(&commit.objects[&the_zip()]);
+    change_template(commit, |template| {
+        let parameters = template["Parameters"].as_object_mut().unwrap();
+        parameters.remove("ArtefactBucket");
+        parameters.remove("ArtefactPrefix");
+        template["Resources"]["AuthorisePaymentFn"]["Properties"]["Code"] = json!({
+            "S3Bucket": {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"},
+            "S3Key": format!("{asset}.zip"),
+        });
+    });
+}
+
+#[tokio::test]
+async fn code_that_a_template_takes_from_the_asset_bucket_is_copied_there() {
+    let here = Promotions::get().await;
+    let mut commit = a_commit(&here.aws, &a_repo("cdk"), 200);
+    from_assets(&mut commit);
+    let commit = here.built(commit).await;
+    let record = here.promoted(&commit, STAGE).await;
+    let facts = &record.steps[0].reports[0].facts;
+    assert_eq!((&facts["code_copied"], &facts["code_already_there"]), (&json!(1), &json!(0)));
+    assert_eq!(here.live(function_name(&record)).await.code, Sha256::of(&commit.objects[&the_zip()]));
+}
+
+#[tokio::test]
+async fn a_stage_in_another_account_gets_the_same_bytes_there() {
+    let here = Promotions::get().await;
+    let stage_role = &here.aws.outputs.stage_role_arn;
+    let there = here.aws.assume(stage_role, "e2e").await;
+    for assets in [false, true] {
+        let mut commit = a_commit(&here.aws, &a_repo("other-account"), 200);
+        if assets {
+            from_assets(&mut commit);
+        }
+        let commit = here.built(commit).await;
+        let record = here.promoted(&commit, OTHER_ACCOUNT).await;
+        assert_eq!(record.role_arn.as_ref(), Some(stage_role));
+        let live = live(&there, function_name(&record)).await;
+        assert_eq!(live.code, Sha256::of(&commit.objects[&the_zip()]));
+        assert_eq!(live.versions, [commit.id.to_string()]);
+        assert!(record.live[0].is_promoted_code);
+        let name = record.plan.stacks[0].stack_name.as_str();
+        let is_in = async |who: &Caller| who.cloudformation().describe_stacks().stack_name(name).send().await.is_ok();
+        assert_eq!((is_in(&there).await, is_in(&here.aws.root).await), (true, false));
+    }
+}
+
+/// What a promotion leaves, without the times of the reports.
+async fn end_state(here: &Promotions, started: &Started) -> (PromotionRecord, Option<StageState>, Vec<Live>, usize) {
+    let mut record = here.record(&started.promotion).await;
+    let mut functions = Vec::new();
+    for live in &record.live {
+        functions.push(here.live(live.function_name.as_ref().unwrap()).await);
+    }
+    let handoff = RecordKey::DeployedHandoff(record.commit(), MODULE.parse().unwrap());
+    for report in record.steps.iter_mut().flat_map(|step| &mut step.reports) {
+        report.started_at = record.started_at;
+        report.ended_at = None;
+        // What was done is what may differ: the first one made it, the second one found it.
+        report.status = ReportStatus::InProgress;
+        report.detail.clear();
+        report.facts.clear();
+    }
+    let state = here.state(&started.promotion.repo, started.promotion.stage.as_str()).await;
+    (record, state, functions, here.aws.versions(&handoff).await)
+}
+
+#[tokio::test]
+async fn every_step_can_be_repeated() {
+    let here = Promotions::get().await;
+    let repo = a_repo("repeated");
+    let (first, second) = (here.a_commit(&repo, 200).await, here.a_commit(&repo, 200).await);
+    here.promoted(&first, STAGE).await;
+    let started = here.start(&promotion_of(&second, STAGE)).await;
+    here.ended(&started).await;
+    let ended = end_state(&here, &started).await;
+    let lock = here.lock(&started.promotion).await;
+
+    let stack = here.aws.outputs.promote_function.strip_suffix("-promote").unwrap();
+    let invoke = async |step: &str, payload: Value| {
+        let call = here.aws.root.lambda().invoke().function_name(format!("{stack}-{step}"));
+        let answer = call.payload(Blob::new(payload.to_string())).send().await.unwrap();
+        let payload: Value = serde_json::from_slice(answer.payload().unwrap().as_ref()).unwrap();
+        assert_eq!(answer.function_error(), None, "{step}: {payload}");
+        payload
+    };
+    let promotion = json!(started.promotion);
+    for _ in 0..2 {
+        let mut input = json!({"promotion": promotion, "direction": "forward", "error": null});
+        for (step, answers) in [("apply-stack", "stacks"), ("deploy-function", "functions"), ("smoke-test", "smoke")] {
+            let mut progress = json!([]);
+            let answer = loop {
+                let payload = json!({"promotion": promotion, "direction": "forward", "progress": progress});
+                let answer = invoke(step, payload).await;
+                if answer["status"] != "in-progress" {
+                    break answer;
+                }
+                progress = answer["progress"].clone();
+            };
+            assert_eq!(answer["status"], "done", "{step}: {answer:#}");
+            // The same step twice in a row, as after a lost answer.
+            let payload = json!({"promotion": promotion, "direction": "forward", "progress": answer["progress"]});
+            assert_eq!(invoke(step, payload).await["status"], "done");
+            input[answers] = answer;
+        }
+        for _ in 0..2 {
+            assert_eq!(invoke("record-promotion", input.clone()).await["status"], "succeeded");
+        }
+        assert_eq!(end_state(&here, &started).await, ended);
+    }
+    assert_eq!(here.lock(&started.promotion).await, lock, "released once");
+}
+
+#[tokio::test]
+async fn an_execution_that_is_started_again_ends_in_the_same_state() {
+    let here = Promotions::get().await;
+    let commit = here.a_commit(&a_repo("redriven"), 200).await;
+    let started = here.start(&promotion_of(&commit, STAGE)).await;
+    // While the first one is at it.
+    let arns = [second_execution(&here, &started, "beside").await];
+    here.ended(&started).await;
+    for arn in arns {
+        here.execution_ends(&arn).await;
+    }
+    let ended = end_state(&here, &started).await;
+    assert_eq!(ended.0.status, Status::Succeeded);
+    let arn = second_execution(&here, &started, "after").await;
+    assert_eq!(here.execution_ends(&arn).await, (ExecutionStatus::Succeeded, None));
+    assert_eq!(end_state(&here, &started).await, ended);
+}
+
+async fn second_execution(here: &Promotions, started: &Started, suffix: &str) -> String {
+    let input = json!({"promotion": started.promotion, "direction": "forward", "progress": []});
+    let start = here.aws.root.step_functions().start_execution().input(input.to_string());
+    let start = start.state_machine_arn(&here.aws.outputs.promotion_state_machine);
+    let start = start.name(format!("{}-{suffix}", started.promotion.promotion_id));
+    start.send().await.unwrap().execution_arn().to_owned()
+}
+
+#[tokio::test]
+async fn the_real_example_goes_live_in_the_stage_that_every_instance_has() {
+    let here = Promotions::get().await;
+    let began = Instant::now();
+    let commit = build_example(&here.aws, &"bank-payments".parse().unwrap());
+    let build = began.elapsed();
+    let commit = here.built(commit).await;
+    let began = Instant::now();
+    let event = promotion_of(&commit, "uat");
+    let answer = here.ask(&event).await.unwrap();
+    let answered = began.elapsed();
+    let record = here.ended(&started(&event, &answer)).await;
+    assert_eq!(record.status, Status::Succeeded, "{record:#?}");
+    tell(&format!(
+        "the example: built {build:.1?}, `promote` answered {answered:.1?}, promoted {:.1?}",
+        began.elapsed()
+    ));
+
+    // Every bundle that was tested is live, and nothing else.
+    let zips = commit.objects.iter().filter(|(path, _)| matches!(path, ArtefactPath::Function(..)));
+    let mut zips: Vec<_> = zips.map(|(_, bytes)| Sha256::of(bytes)).collect();
+    let mut running = Vec::new();
+    for function in &record.live {
+        let live = here.live(function.function_name.as_ref().unwrap()).await;
+        assert_eq!(live.versions.last(), Some(&commit.id.to_string()));
+        running.push(live.code);
+    }
+    zips.sort();
+    running.sort();
+    assert_eq!(running, zips);
+    let smoke = record.steps.last().unwrap();
+    let asked: Vec<_> = smoke.reports.iter().map(|it| it.subject.as_str()).collect();
+    assert_eq!((smoke.step.as_str(), asked), ("smoke-test", vec![
+        "GET payments-api.ApiUrl/health",
+        "invoke reconcile-ledger"
+    ]));
+}
