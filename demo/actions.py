@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from cloud import Cloud, StepDone, Unexpected, eventually, expect
 from processes import Processes
 from service import REPO, Build, checkout
-from terminal import RED, YELLOW, Terminal
+from terminal import PLAIN, RED, YELLOW, Terminal
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a step does, for the line that moves.
@@ -32,7 +32,7 @@ PROMOTION_SECONDS = 90
 SET_BACK_SECONDS = 5
 # Lines of level INFO that tell the story; warnings and errors always do.
 TELLING = ("commit is ", "promotion ", "change set executed", "function code updated", "smoke check ")
-FIELDS = ("key", "integration_passed_before", "integration_passed", "principal", "stage", "requested_by", "stack_name", "function_name", "check", "detail", "status", "reasons")
+FIELDS = ("key", "integration_passed", "principal", "stage", "requested_by", "stack_name", "function_name", "check", "detail", "status", "reasons")
 
 
 class Actions:
@@ -193,12 +193,13 @@ class Actions:
         fields = {name: line[name] for name in FIELDS if line.get(name)}
         if "reasons" in fields:
             fields["reasons"] = ",".join(f"{code}×{count}" for code, count in Counter(of["code"] for of in line["reasons"]).items())
+        if "integration_passed" in fields:
+            fields["integration_passed"] = f"{line.get('integration_passed_before')}→{line['integration_passed']}"
         if "key" in fields:
             fields["key"] = fields["key"].removeprefix(f"{line.get('repo')}/{line.get('commit_sha')}/")
-        commit = f" {line['commit_sha'][:8]}" if "commit_sha" in line else ""
-        told = " ".join(f"{name}={value}" for name, value in fields.items())
-        text = f"{line['timestamp'][11:23]} {line['level']:<5} {line['log']}: {line['message']}{commit} {told}"
-        self.term.note(text, RED if line["level"] == "ERROR" else YELLOW if line["level"] == "WARN" else "0")
+        words = [line["timestamp"][11:23], f"{line['level']:<5}", f"{line['log']}:", line["message"], line.get("commit_sha", "")[:8]]
+        text = " ".join([word for word in words if word] + [f"{name}={value}" for name, value in fields.items()])
+        self.term.note(text, {"ERROR": RED, "WARN": YELLOW}.get(line["level"], PLAIN))
 
 
 def steps(direction: str, smoke_test: str) -> list[tuple[str, str, str]]:
@@ -217,8 +218,10 @@ def in_words(done: StepDone) -> str:
         versions = sorted({of["facts"]["version"] for of in reports})
         return f"{name}: code of {len(reports)} functions proved, published as version {' or '.join(versions)}"
     if done.step == "smoke-test":
-        shown = [of for of in reports if (of["status"] == "failed") == (status == "failed")]
-        return f"{name}: " + ", ".join(of["subject"] + (f" {of['detail']}" if status == "failed" else "") for of in shown) + f": {status}"
+        shown = [of for of in reports if of["status"] == ("failed" if status == "failed" else "passed")]
+        if status == "failed":
+            return f"{name} fails: " + ", ".join(f"{of['subject']} {of['detail']}" for of in shown)
+        return f"{name}: {' and '.join(of['subject'] for of in shown)} passed"
     return f"{name}: {status}"
 
 

@@ -22,7 +22,7 @@ from actions import TELLING, Actions, call, is_set_back, seconds_between, steps,
 from cloud import Cloud, Unexpected, eventually, expect
 from processes import Failed
 from service import REPO, Build
-from terminal import BOLD, GREEN, RED, Terminal
+from terminal import BOLD, GREEN, PLAIN, RED, Terminal
 
 
 class Demo(Actions):
@@ -99,7 +99,7 @@ class Demo(Actions):
         for code, count in codes.items():
             shown = next(reason for reason in answer["reasons"] if reason["code"] == code)
             message = shown["message"] if count == 1 else f"`integration-passed` is `false` on {count} objects"
-            self.term.note(f"{code}: {message}", "0")
+            self.term.note(f"{code}: {message}", PLAIN)
         expect("executions", 0, self.aws.executions())
         expect("stacks in UAT", [], [stack for stack in self.first.stacks if self.aws.has_stack(f"{REPO}-uat-{stack}")])
         self.term.held_line("nothing was touched: no execution, no stack in UAT")
@@ -186,7 +186,7 @@ class Demo(Actions):
         expect(f"the evidence of {key}", True, f"evidence: promotions/uat/{REPO}/{promotions[0]['promotion_id']}.json" in front)
         self.term.note(key)
         for text in front.splitlines():
-            self.term.note(f"  {text}", "0")
+            self.term.note(f"  {text}", PLAIN)
 
     def log_lines(self) -> None:
         self.term.chapter("What CloudWatch Logs has of it")
@@ -205,8 +205,8 @@ def failed(demo: Demo, error: BaseException) -> None:
     term.say()
     if isinstance(error, Unexpected):
         term.say(term.paint(f"did not hold: {error}", RED, BOLD))
-        term.note(f"expected  {error.expected}", "0")
-        term.note(f"seen      {error.seen}", "0")
+        term.note(f"expected  {error.expected}", PLAIN)
+        term.note(f"seen      {error.seen}", PLAIN)
     elif isinstance(error, (Failed, ClientError)):
         term.say(term.paint(f"failed: {error}", RED, BOLD))
     else:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
+GREEN, RED, YELLOW, DIM, BOLD, PLAIN = "32", "31", "33", "2", "1", "0"
 MIN_COLUMNS, MAX_COLUMNS = 72, 118
 
 
@@ -45,7 +45,7 @@ class Terminal:
 
     def paint(self, text: str, *styles: str) -> str:
         """The text in a colour, where there are colours."""
-        return f"\033[{';'.join(styles)}m{text}\033[0m" if self.colours else text
+        return f"\033[{';'.join(styles)}m{text}\033[0m" if self.colours and styles != (PLAIN,) else text
 
     def say(self, text: str = "") -> None:
         """One line, at once."""
@@ -91,8 +91,8 @@ class Terminal:
 
     def _print(self, mark: str, style: str, text: str, seconds: float | None) -> None:
         took = "" if seconds is None else f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-        room = max(1, self.columns - 6 - len(text) - len(took))
-        self.say(f"    {self.paint(mark, style)} {text}{' ' * room}{self.paint(took, DIM)}".rstrip())
+        room = " " * max(1, self.columns - 5 - len(mark) - len(text) - len(took))
+        self.say(f"    {self.paint(mark, style)} {text}{room + self.paint(took, DIM) if took else ''}")
 
     def _spin(self, line: Line, stop: threading.Event) -> None:
         turn = 0
@@ -113,4 +113,4 @@ class Terminal:
         self.note(laid_out(header))
         self.note(self.rule * (sum(widths) + 2 * (len(widths) - 1)))
         for row in rows:
-            self.note(laid_out(row), "0")
+            self.note(laid_out(row), PLAIN)

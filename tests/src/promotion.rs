@@ -238,7 +238,8 @@ impl Promotions {
         let refused =
             json!({"status": "refused", "promotion_id": null, "execution_arn": null, "reasons": null, "plan": nothing});
         assert_eq!(answer, refused, "{reasons:?}");
-        assert_eq!(self.traces(event).await, before, "a refusal touches nothing");
+        assert_eq!(self.traces(event).await, before, "a refusal writes nothing");
+        assert!(!before.is_empty() || !self.has_stack(event).await, "a refusal applies nothing");
         reasons
     }
 
@@ -249,25 +250,25 @@ impl Promotions {
         assert_eq!(told, codes.iter().copied().collect(), "{reasons:#?}");
     }
 
-    /// Every version of every record that promotions of a repository to a stage leave, and its stack's status.
+    /// Every version of every record that promotions of an event's repository to its stage have left.
     pub async fn traces(&self, event: &Value) -> BTreeSet<String> {
         let (stage, repo) = (event["stage"].as_str().unwrap(), event["repo"].as_str().unwrap());
+        let prefixes =
+            [format!("promotions/{stage}/{repo}/"), format!("locks/{stage}/{repo}.json"), format!("stages/{stage}/{repo}.json")];
         let mut traces = BTreeSet::new();
-        for prefix in [
-            format!("promotions/{stage}/{repo}/"),
-            format!("locks/{stage}/{repo}.json"),
-            format!("stages/{stage}/{repo}.json"),
-        ] {
+        for prefix in prefixes {
             let list = self.aws.root.s3.list_object_versions().bucket(&self.aws.outputs.records_bucket).prefix(prefix);
             let listed = list.send().await.unwrap();
             let trace = |key: Option<&str>, version: Option<&str>| format!("{}@{}", key.unwrap(), version.unwrap());
             traces.extend(listed.versions().iter().map(|it| trace(it.key(), it.version_id())));
         }
-        let name = format!("{repo}-{stage}-{STACK}");
-        let stacks = self.aws.root.cloudformation().describe_stacks().stack_name(&name).send().await;
-        let stacks = stacks.map(|it| it.stacks.unwrap_or_default()).unwrap_or_default();
-        traces.extend(stacks.iter().map(|it| format!("{name} is {:?} since {:?}", it.stack_status, it.last_updated_time)));
         traces
+    }
+
+    /// Whether an event's stage has the stack of its repository.
+    pub async fn has_stack(&self, event: &Value) -> bool {
+        let name = format!("{}-{}-{STACK}", event["repo"].as_str().unwrap(), event["stage"].as_str().unwrap());
+        self.aws.root.cloudformation().describe_stacks().stack_name(name).send().await.is_ok()
     }
 
     /// Sends an event that must start a promotion.

@@ -14,7 +14,6 @@ use gatekeeper::{
     promotion::{
         history::{Completed, StageState},
         lock::Lock,
-        plan::Plan,
         record::{LiveFunction, PromotionRecord, Status, StepRecord},
         step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
     },
