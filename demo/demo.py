@@ -6,6 +6,7 @@ Each tick is an assertion on what is really there. Ends with 0 only when all of 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -19,9 +20,9 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from actions import TELLING, Actions, call, is_set_back, seconds_between, steps, story
-from cloud import Cloud, Unexpected, eventually, expect
+from cloud import Cloud, Unexpected, expect
 from processes import Failed
-from service import REPO, Build
+from service import REPO
 from terminal import BOLD, GREEN, PLAIN, RED, Terminal
 
 
@@ -224,13 +225,13 @@ def failed(demo: Demo, error: BaseException) -> None:
 
 
 def interrupted(*_: object) -> None:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
+    """Other signals end the demo as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 def main() -> int:
     """Tells the story; 0 when all held, 1 when not, 130 when interrupted."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell starts background jobs without it
         signal.signal(sign, interrupted)
     terminal, began = Terminal(), time.monotonic()
     terminal.say(terminal.paint("artefact-gatekeeper: from an upload to UAT, on an AWS of its own", BOLD))
@@ -244,6 +245,8 @@ def main() -> int:
     except KeyboardInterrupt:
         code = 130
         terminal.say("\ninterrupted")
+    except BrokenPipeError:
+        terminal.out = open(os.devnull, "w")  # nobody reads on; what was started still has to end
     except Exception as error:
         if demo is None:
             raise

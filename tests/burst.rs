@@ -112,6 +112,10 @@ async fn two_hundred_objects_at_once_are_all_tagged_right_and_then_it_is_quiet()
         commit.objects.keys().map(|path| (path.to_string(), Some("true".to_owned()))).collect();
     wanted.insert(manifest(), Some("true".to_owned()));
     assert_eq!(passed, wanted);
+    // Nobody but the gate has touched a tag, so nobody is warned of.
+    let lines = aws.log_lines(commit.id.repo.as_str()).await;
+    let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert!(aws.dead_letters(commit.id.repo.as_str()).await.is_empty());
     tell(&format!(
         "burst of 201 objects: uploaded {uploaded:.1?}, all tags right {right:.1?}, quiet {quiet:.1?}; \

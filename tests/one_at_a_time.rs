@@ -50,10 +50,8 @@ async fn of_promotions_asked_for_at_once_exactly_one_starts() {
 async fn other_repositories_and_stages_are_promoted_meanwhile() {
     let here = Promotions::get().await;
     let (one, other) = (here.a_commit(&a_repo("one"), 500).await, here.a_commit(&a_repo("other"), 500).await);
-    let begun = [
-        here.start(&promotion_of(&one, SLOW_STAGE)).await,
-        here.start(&promotion_of(&other, SLOW_STAGE)).await,
-    ];
+    let begun =
+        [here.start(&promotion_of(&one, SLOW_STAGE)).await, here.start(&promotion_of(&other, SLOW_STAGE)).await];
     let third = here.a_commit(&a_repo("third"), 200).await;
     here.promoted(&third, SLOW_STAGE).await;
     for begun in &begun {

@@ -146,10 +146,10 @@ async fn a_commit_with_migrations_or_without_a_stack() {
     // With a schema and a migration.
     let commit = here.built(Commit::new(&here.aws, "migrates")).await;
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
-    assert_eq!(reasons.iter().map(|it| (it.code, it.subject.as_str())).collect::<Vec<_>>(), [(
-        Code::NotSupportedYet,
-        "payments"
-    )]);
+    assert_eq!(
+        reasons.iter().map(|it| (it.code, it.subject.as_str())).collect::<Vec<_>>(),
+        [(Code::NotSupportedYet, "payments")]
+    );
 
     let mut commit = a_commit(&here.aws, &a_repo("empty"), 200);
     commit.objects.retain(|it, _| it.to_string().starts_with("reports/"));

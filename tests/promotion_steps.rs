@@ -59,12 +59,15 @@ async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
     let record = here.ended(&begun).await;
     assert_eq!(record.status, Status::Succeeded, "{record:#?}");
     let forward = Direction::Forward;
-    assert_eq!(outcomes(&record), [
-        ("apply-stack", forward, vec![ReportStatus::Applied]),
-        // CloudFormation has made the function of the very bundle.
-        ("deploy-function", forward, vec![ReportStatus::Unchanged]),
-        ("smoke-test", forward, vec![ReportStatus::Passed]),
-    ]);
+    assert_eq!(
+        outcomes(&record),
+        [
+            ("apply-stack", forward, vec![ReportStatus::Applied]),
+            // CloudFormation has made the function of the very bundle.
+            ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+            ("smoke-test", forward, vec![ReportStatus::Passed]),
+        ]
+    );
 
     // The plan is pinned.
     let (stack, function) = (&begun.plan["stacks"][0], &begun.plan["functions"][0]);
@@ -141,11 +144,14 @@ async fn promoting_the_same_commit_again_changes_nothing() {
     let before = here.live(function_name(&first)).await;
     let second = here.promoted(&commit, STAGE).await;
     let forward = Direction::Forward;
-    assert_eq!(outcomes(&second), [
-        ("apply-stack", forward, vec![ReportStatus::Unchanged]),
-        ("deploy-function", forward, vec![ReportStatus::Unchanged]),
-        ("smoke-test", forward, vec![ReportStatus::Passed]),
-    ]);
+    assert_eq!(
+        outcomes(&second),
+        [
+            ("apply-stack", forward, vec![ReportStatus::Unchanged]),
+            ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+            ("smoke-test", forward, vec![ReportStatus::Passed]),
+        ]
+    );
     assert_eq!(here.live(function_name(&first)).await, before, "no new version, no other code");
     assert_eq!(second.plan, first.plan);
     assert_eq!(second.live, first.live);
@@ -159,10 +165,13 @@ async fn promoting_the_same_commit_again_changes_nothing() {
     let update = lambda.update_function_code().function_name(function_name(&first)).zip_file(Blob::new(other.clone()));
     update.send().await.unwrap();
     let third = here.promoted(&commit, STAGE).await;
-    assert_eq!(outcomes(&third)[..2], [
-        ("apply-stack", forward, vec![ReportStatus::Unchanged]),
-        ("deploy-function", forward, vec![ReportStatus::Applied]),
-    ]);
+    assert_eq!(
+        outcomes(&third)[..2],
+        [
+            ("apply-stack", forward, vec![ReportStatus::Unchanged]),
+            ("deploy-function", forward, vec![ReportStatus::Applied]),
+        ]
+    );
     let report = &third.steps[1].reports[0];
     assert_eq!(report.facts["previous_code_sha256"], json!(Sha256::of(&other)), "it tells what was there");
     assert_eq!(here.live(function_name(&first)).await.code, before.code);
@@ -360,8 +369,8 @@ async fn the_real_example_goes_live_in_the_stage_that_every_instance_has() {
     assert_eq!(running, zips);
     let smoke = record.steps.last().unwrap();
     let asked: Vec<_> = smoke.reports.iter().map(|it| it.subject.as_str()).collect();
-    assert_eq!((smoke.step.as_str(), asked), ("smoke-test", vec![
-        "GET payments-api.ApiUrl/health",
-        "invoke reconcile-ledger"
-    ]));
+    assert_eq!(
+        (smoke.step.as_str(), asked),
+        ("smoke-test", vec!["GET payments-api.ApiUrl/health", "invoke reconcile-ledger"])
+    );
 }

@@ -3,9 +3,7 @@
 
 use e2e::{
     commit::{Commit, the_template, the_zip},
-    promotion::{
-        Promotions, STAGE, a_commit, a_repo, break_template, change_template, outcomes, rollback_of,
-    },
+    promotion::{Promotions, STAGE, a_commit, a_repo, break_template, change_template, outcomes, rollback_of},
 };
 use gatekeeper::{
     ids::Sha256,
@@ -67,11 +65,14 @@ async fn a_first_promotion_whose_smoke_test_fails_has_no_way_back() {
     let commit = here.a_commit(&repo, 500).await;
     let record = here.promote(&commit, STAGE).await;
     assert_eq!((record.status, &record.way_back), (Status::Failed, &None));
-    assert_eq!(outcomes(&record), [
-        ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
-        ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
-        ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
-    ]);
+    assert_eq!(
+        outcomes(&record),
+        [
+            ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
+            ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
+            ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
+        ]
+    );
     let report = &record.steps[2].reports[0];
     assert!(report.detail.contains("500"), "it says what was answered: {}", report.detail);
     assert!(report.facts["attempts"].as_u64().unwrap() > 1, "{report:?}");
@@ -91,14 +92,17 @@ async fn a_failing_smoke_test_brings_the_commit_before_back() {
 
     let record = here.promote(&bad, STAGE).await;
     assert_eq!(record.status, Status::RolledBack);
-    assert_eq!(outcomes(&record), [
-        ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
-        ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
-        ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
-        ("apply-stack", BACK, vec![ReportStatus::Applied]),
-        ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
-        ("smoke-test", BACK, vec![ReportStatus::Passed]),
-    ]);
+    assert_eq!(
+        outcomes(&record),
+        [
+            ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
+            ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
+            ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
+            ("apply-stack", BACK, vec![ReportStatus::Applied]),
+            ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
+            ("smoke-test", BACK, vec![ReportStatus::Passed]),
+        ]
+    );
     assert_eq!(code(&here, &record).await, zip_of(&good));
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&good)), false));
     assert_eq!(here.state(&repo, STAGE).await, before, "the stage runs what it ran");
@@ -132,17 +136,22 @@ async fn a_change_set_that_cloudformation_refuses_touches_nothing() {
     let good = here.a_commit(&repo, 200).await;
     let before = here.promoted(&good, STAGE).await;
     let mut bad = a_commit(&here.aws, &repo, 200);
-    change_template(&mut bad, |template| template["Parameters"]["LogLevel"]["AllowedValues"] = json!(["none", "debug"]));
+    change_template(&mut bad, |template| {
+        template["Parameters"]["LogLevel"]["AllowedValues"] = json!(["none", "debug"])
+    });
     let bad = here.built(bad).await;
     let record = here.promote(&bad, STAGE).await;
     assert_eq!(record.status, Status::RolledBack);
     let detail = &record.steps[0].reports[0].detail;
     assert!(detail.starts_with("cloudformation refuses") && detail.contains("LogLevel"), "{detail}");
-    assert_eq!(outcomes(&record)[1..], [
-        ("apply-stack", BACK, vec![ReportStatus::Unchanged]),
-        ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
-        ("smoke-test", BACK, vec![ReportStatus::Passed]),
-    ]);
+    assert_eq!(
+        outcomes(&record)[1..],
+        [
+            ("apply-stack", BACK, vec![ReportStatus::Unchanged]),
+            ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
+            ("smoke-test", BACK, vec![ReportStatus::Passed]),
+        ]
+    );
     assert_eq!(record.live[0].code_sha256, before.live[0].code_sha256);
 }
 
@@ -160,10 +169,10 @@ async fn a_way_back_that_fails_is_told_with_what_runs_then() {
 
     let record = here.promote(&bad, STAGE).await;
     assert_eq!(record.status, Status::Failed);
-    assert_eq!(outcomes(&record)[2..], [
-        ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
-        ("apply-stack", BACK, vec![ReportStatus::Failed]),
-    ]);
+    assert_eq!(
+        outcomes(&record)[2..],
+        [("smoke-test", FORWARD, vec![ReportStatus::Failed]), ("apply-stack", BACK, vec![ReportStatus::Failed]),]
+    );
     let detail = &record.steps[3].reports[0].detail;
     assert!(detail.contains(&template.version_id) && detail.contains("gone from the store"), "{detail}");
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&bad)), true));

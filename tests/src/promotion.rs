@@ -50,8 +50,7 @@ fn stages(stage_role_arn: &str) -> Value {
     config["stages"][STAGE] = json!({"parameters": parameters, "smoke": asks(1)});
     config["stages"][SLOW_STAGE] = json!({"parameters": parameters, "smoke": asks(120)});
     config["stages"][URL_STAGE] = json!({"smoke": [{"stack": STACK, "output": "ApiUrl", "path": "/health"}]});
-    config["stages"][OTHER_ACCOUNT] =
-        json!({"role_arn": stage_role_arn, "parameters": parameters, "smoke": asks(1)});
+    config["stages"][OTHER_ACCOUNT] = json!({"role_arn": stage_role_arn, "parameters": parameters, "smoke": asks(1)});
     config
 }
 
@@ -253,8 +252,11 @@ impl Promotions {
     /// Every version of every record that promotions of an event's repository to its stage have left.
     pub async fn traces(&self, event: &Value) -> BTreeSet<String> {
         let (stage, repo) = (event["stage"].as_str().unwrap(), event["repo"].as_str().unwrap());
-        let prefixes =
-            [format!("promotions/{stage}/{repo}/"), format!("locks/{stage}/{repo}.json"), format!("stages/{stage}/{repo}.json")];
+        let prefixes = [
+            format!("promotions/{stage}/{repo}/"),
+            format!("locks/{stage}/{repo}.json"),
+            format!("stages/{stage}/{repo}.json"),
+        ];
         let mut traces = BTreeSet::new();
         for prefix in prefixes {
             let list = self.aws.root.s3.list_object_versions().bucket(&self.aws.outputs.records_bucket).prefix(prefix);
@@ -309,7 +311,8 @@ impl Promotions {
     pub async fn execution_ends(&self, arn: &str) -> (ExecutionStatus, Option<String>) {
         let sfn = self.aws.root.step_functions();
         let look = async || sfn.describe_execution().execution_arn(arn).send().await.unwrap();
-        let ended = eventually("the execution ends", PATIENCE, look, |it| *it.status() != ExecutionStatus::Running).await;
+        let ended =
+            eventually("the execution ends", PATIENCE, look, |it| *it.status() != ExecutionStatus::Running).await;
         (ended.status().clone(), ended.error)
     }
 
@@ -359,7 +362,8 @@ pub async fn live(who: &Caller, function_name: &str) -> Live {
     let environment = configuration.environment().and_then(|it| it.variables()).cloned().unwrap_or_default();
     let versions = lambda.list_versions_by_function().function_name(function_name).send().await.unwrap();
     let versions = versions.versions().iter().filter_map(|it| Some((it.version()?.parse::<u64>().ok()?, it)));
-    let versions: BTreeMap<_, _> = versions.map(|(number, it)| (number, it.description().unwrap().to_owned())).collect();
+    let versions: BTreeMap<_, _> =
+        versions.map(|(number, it)| (number, it.description().unwrap().to_owned())).collect();
     Live {
         code: Sha256::from_base64(configuration.code_sha256().unwrap()).unwrap(),
         environment: environment.into_iter().collect(),

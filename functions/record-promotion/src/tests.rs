@@ -1,8 +1,7 @@
 use gatekeeper::{
     ids::{CommitSha, PromotionId},
     promotion::{
-        plan::Pinned,
-        plan::{PlannedFunction, PlannedStack},
+        plan::{Pinned, Plan, PlannedFunction, PlannedStack},
         record::WayBack,
         step::Report,
     },

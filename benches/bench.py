@@ -1,0 +1,293 @@
+"""Measures the functions as they are deployed: `make bench`.
+
+    .local/venv/bin/python benches/bench.py RELEASE-FOLDER FUNCTION…
+
+Every figure stands beside another one from the same run, because a figure alone says as much about the machine as about
+the function. Prints tables, writes target/bench.json, and ends with 0 whatever the figures are: a wrong answer of a
+function is an error, a slow one is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from function import Function
+from network import Network
+from store import REPO, STAGE, Commit, Store, created, large_bundle, small_bundle
+
+from instance import Instance  # store.py has put infra/local on the path
+
+REPORT = Path(__file__).resolve().parent.parent / "target" / "bench.json"
+MB = 1_000_000
+
+STARTS = 31
+PROMOTIONS = 7
+GLANCES = 31
+DELAY_SECONDS = 0.03
+LONGER_SECONDS = 0.53
+OBJECTS = 40
+LARGE_BYTES = 200 * MB
+
+# What the issue that asked for it wants of it.
+MAX_ZIPPED_BYTES = 4 * MB
+MAX_START_MS = 10
+MAX_PEAK_BYTES = 64 * MB
+MAX_ROUND_TRIPS = 5
+
+# The least that another runtime must do: one HTTP request, without any SDK.
+NODE = "require('http').get('http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/next')"
+
+
+def ms(seconds: float) -> float:
+    """Milliseconds, to what a clock can tell."""
+    return round(seconds * 1000, 2)
+
+
+def table(title: str, header: Sequence[str], rows: list[Sequence[str]]) -> None:
+    """Prints columns as wide as they need to be, figures to the right."""
+    widths = [max(len(row[at]) for row in [header, *rows]) for at in range(len(header))]
+    print(f"\n{title}\n")
+    for row in [header, ["-" * width for width in widths], *rows]:
+        first, *others = (cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths)))
+        print("  " + "  ".join([first, *others]).rstrip())
+    sys.stdout.flush()
+
+
+class Bench:
+    """One run: the release binaries, a local AWS, and a folder for what they leave."""
+
+    def __init__(self, release: Path, functions: list[str], store: Store, folder: Path) -> None:
+        self.release, self.functions, self.store, self.folder = release, functions, store, folder
+        self.environment = store.environment(store.port)
+        self.requirements: list[dict[str, Any]] = []
+
+    def function(self, name: str, environment: dict[str, str] | None = None) -> Function:
+        """A new execution environment of a function."""
+        return Function([self.release / name], environment or self.environment, self.folder / f"{name}.log")
+
+    def requires(self, what: str, limit: float, measured: float, unit: str) -> None:
+        """Notes what a figure ought to be."""
+        self.requirements.append({"what": what, "at_most": limit, "measured": measured, "unit": unit, "holds": measured <= limit})
+
+    # ---- size
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Each function's size, and what it is zipped (deflate, the usual level), which is what a cold start loads."""
+        figures = {}
+        for name in self.functions:
+            code = (self.release / name).read_bytes()
+            figures[name] = {"unpacked_bytes": len(code), "zipped_bytes": len(zlib.compress(code, 6))}
+        self.requires("the largest function, zipped", MAX_ZIPPED_BYTES / MB,
+                      max(it["zipped_bytes"] for it in figures.values()) / MB, "MB")
+        return figures
+
+    # ---- start
+
+    def starts(self) -> dict[str, dict[str, float]]:
+        """From exec to the request for the first event, of every function in turn, beside `true` and Node.js."""
+        commands: dict[str, list[str | Path]] = {name: [self.release / name] for name in self.functions}
+        if shutil.which("node"):
+            commands["(node: one http.get)"] = ["node", "-e", NODE]
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        cpu: dict[str, list[float]] = {name: [] for name in commands}
+        bare = []
+        # In turn, so that whatever else the machine does falls on all alike.
+        for _ in range(STARTS):
+            bare.append(spawned("true"))
+            for name, command in commands.items():
+                with Function(command, self.environment, self.folder / "starts.log") as function:
+                    seconds[name].append(function.start_seconds)
+                cpu[name].append(function.cpu_seconds or 0.0)
+        figures = {name: {"median_ms": ms(statistics.median(seconds[name])), "least_ms": ms(min(seconds[name])),
+                          "cpu_median_ms": ms(statistics.median(cpu[name]))} for name in commands}
+        slowest = max(figures[name]["median_ms"] for name in self.functions)
+        self.requires("the slowest function's start to its first event", MAX_START_MS, slowest, "ms")
+        return {**figures, "(true: start and end)": {"median_ms": ms(statistics.median(bare)), "least_ms": ms(min(bare))}}
+
+    # ---- a large bundle
+
+    def memory(self) -> dict[str, float]:
+        """`intake` judges a commit with a ZIP of a line, and one with a ZIP of 200 MB; the same bytes hashed alone beside it."""
+        small, large = Commit({"small": small_bundle("small")}), Commit({"large": large_bundle(LARGE_BYTES)})
+        peaks, seconds = {}, {}
+        for name, commit in (("small", small), ("large", large)):
+            self.store.upload(commit)
+            with self.function("intake") as intake:
+                _, seconds[name] = intake.invoke(created(commit.manifest_key))
+                peaks[name] = intake.peak_bytes()
+            expect_built(self.store, commit)
+        (bundle,) = (content for key, content in large.objects.items() if key.endswith(".zip"))
+        began = time.perf_counter()
+        hashlib.sha256(bundle).digest()
+        hashing = time.perf_counter() - began
+        self.requires(f"peak memory of `intake` with a ZIP of {len(bundle) / MB:.0f} MB", MAX_PEAK_BYTES / MB, peaks["large"] / MB, "MB")
+        return {
+            "zip_bytes": len(bundle), "peak_bytes": peaks["large"], "peak_with_a_small_zip_bytes": peaks["small"],
+            "seconds": round(seconds["large"], 3), "seconds_with_a_small_zip": round(seconds["small"], 3),
+            "megabytes_a_second": round(len(bundle) / MB / seconds["large"]),
+            "hashed_alone_megabytes_a_second": round(len(bundle) / MB / hashing),
+        }
+
+    # ---- promote, and a glance
+
+    def promotion(self) -> dict[str, Any]:
+        """`promote` on a commit of 40 objects with 30 ms added to each call, each time in a new execution environment."""
+        commit = Commit({f"function-{n:02}": small_bundle(str(n)) for n in range(OBJECTS - 2)})
+        self.store.upload(commit)
+        figures: dict[str, Any] = {"objects": len(commit.objects) + 1, "added_ms": ms(DELAY_SECONDS)}
+        with self.function("intake") as intake:
+            _, seconds = intake.invoke(created(commit.manifest_key))
+            figures["intake_judges_and_tags_ms"] = ms(seconds)
+            expect_built(self.store, commit)
+            key = next(iter(commit.objects))
+            glances = [intake.invoke(created(f"{commit.prefix}/{key}"))[1] for _ in range(GLANCES)]
+            figures["intake_glance_median_ms"] = ms(statistics.median(glances))
+        event = {"repo": REPO, "commit_sha": commit.sha, "stage": STAGE, "requested_by": "jane@bank.example", "reason": "bench"}
+        with Network(self.store.port) as network:
+            # Once past the recording, which then answers the reads: so the local AWS's own pace is no part of the figures.
+            self.promote(network, {**event, "dry_run": True}, "planned", 0)
+            wait_until(lambda: len(network.recorded) == network.calls.total())
+            network.replaying = True
+            for name, asked, status in (("dry_run", {**event, "dry_run": True}, "planned"), ("start", event, "started")):
+                network.calls.clear()
+                at_delay = [self.promote(network, asked, status, DELAY_SECONDS) for _ in range(PROMOTIONS)]
+                calls = network.calls.total() // PROMOTIONS
+                longer = [self.promote(network, asked, status, LONGER_SECONDS) for _ in range(PROMOTIONS)]
+                median, least = statistics.median(at_delay), min(at_delay)
+                figures[name] = {
+                    "calls": calls, "median_ms": ms(median), "least_ms": ms(least),
+                    # What another millisecond of network costs is the number of calls that wait for one another.
+                    "round_trips": round((min(longer) - least) / (LONGER_SECONDS - DELAY_SECONDS), 2),
+                    "delays": round(median / DELAY_SECONDS, 2),
+                }
+            figures["reads"] = len(network.recorded)
+            figures["reads_one_after_another_ms"] = ms(one_after_another(network))
+        figures["times_faster_than_one_after_another"] = round(
+            figures["reads_one_after_another_ms"] / figures["dry_run"]["median_ms"], 1)
+        for name in ("dry_run", "start"):
+            self.requires(f"calls of `promote` that wait for one another ({name})", MAX_ROUND_TRIPS, figures[name]["round_trips"], "")
+            self.requires(f"`promote`'s answer ({name}), in delays of {ms(DELAY_SECONDS):.0f} ms", MAX_ROUND_TRIPS, figures[name]["delays"], "")
+        return figures
+
+    def promote(self, network: Network, event: dict[str, Any], status: str, delay: float) -> float:
+        """One request to a new execution environment; the seconds from event to answer."""
+        network.delay = delay
+        with self.function("promote", self.store.environment(network.port)) as promote:
+            answer, seconds = promote.invoke(event)
+        if answer["status"] != status:
+            raise RuntimeError(f"`promote` answered {answer}")
+        if status == "started":
+            self.store.unlock()
+        return seconds
+
+
+def spawned(command: str) -> float:
+    """The seconds from before exec to the end of a program."""
+    began = time.perf_counter()
+    os.waitpid(os.posix_spawnp(command, [command], os.environ), 0)
+    return time.perf_counter() - began
+
+
+def one_after_another(network: Network) -> float:
+    """The seconds that the recorded reads take on one connection, each waiting for the one before."""
+    network.delay = DELAY_SECONDS
+    connection = http.client.HTTPConnection("127.0.0.1", network.port)
+    began = time.perf_counter()
+    for line in network.recorded:
+        method, path, _ = line.decode().split(" ")
+        connection.request(method, path, headers={"Host": "recorded"})
+        connection.getresponse().read()
+    seconds = time.perf_counter() - began
+    connection.close()
+    return seconds
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits for another thread."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the recording is not whole")
+        time.sleep(0.01)
+
+
+def expect_built(store: Store, commit: Commit) -> None:
+    """A function that is quick and wrong has no figures."""
+    if (outcome := store.outcome(commit)) != "built":
+        raise RuntimeError(f"the verdict is `{outcome}`")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were made on."""
+    return {"system": platform.system(), "architecture": platform.machine(), "cpus": os.cpu_count(),
+            "load_average": os.getloadavg()[0]}
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The tables."""
+    sizes, starts, memory, promotion = (figures[name] for name in ("size", "start", "memory", "promotion"))
+    node = starts.get("(node: one http.get)", {}).get("median_ms")
+    rows = []
+    for name, start in starts.items():
+        size = sizes.get(name)
+        rows.append([
+            name, f"{size['zipped_bytes'] / MB:.2f} MB" if size else "", f"{size['unpacked_bytes'] / MB:.2f} MB" if size else "",
+            f"{start['median_ms']:.2f} ms", f"{start['least_ms']:.2f} ms",
+            f"{start['cpu_median_ms']:.2f} ms" if "cpu_median_ms" in start else "",
+            f"1/{node / start['median_ms']:.0f}" if node and size else "",
+        ])
+    table("Functions, release profile", ("function", "zipped", "unpacked", "start (median)", "least", "CPU", "of Node's"), rows)
+    table("`intake` judges a bundle", ("", "large ZIP", "small ZIP"), [
+        ["ZIP", f"{memory['zip_bytes'] / MB:.0f} MB", "< 1 kB"],
+        ["peak memory", f"{memory['peak_bytes'] / MB:.1f} MB", f"{memory['peak_with_a_small_zip_bytes'] / MB:.1f} MB"],
+        ["event to answer", f"{memory['seconds']:.2f} s", f"{memory['seconds_with_a_small_zip']:.2f} s"],
+        ["download, hash and inspection", f"{memory['megabytes_a_second']} MB/s", ""],
+        ["(the same bytes only hashed)", f"{memory['hashed_alone_megabytes_a_second']} MB/s", ""],
+    ])
+    rows = [[label, str(it["calls"]), f"{it['median_ms']:.0f} ms", f"{it['least_ms']:.0f} ms", f"{it['round_trips']:.2f}"]
+            for label, it in (("dry run", promotion["dry_run"]), ("start", promotion["start"]))]
+    rows.append(["(its reads one after another)", str(promotion["reads"]), f"{promotion['reads_one_after_another_ms']:.0f} ms", "",
+                 str(promotion["reads"])])
+    table(f"`promote` on {promotion['objects']} objects, {promotion['added_ms']:.0f} ms added to each call",
+          ("", "calls", "median", "least", "one after another"), rows)
+    print(f"\n  `intake` on the same commit, nothing added: {promotion['intake_judges_and_tags_ms']:.0f} ms to judge and tag it, "
+          f"{promotion['intake_glance_median_ms']:.1f} ms for an event that changes nothing")
+    table("What was asked for", ("", "at most", "measured", ""), [
+        [it["what"], f"{it['at_most']:g} {it['unit']}".strip(), f"{it['measured']:.2f} {it['unit']}".strip(), "yes" if it["holds"] else "NO"]
+        for it in figures["requirements"]])
+
+
+def main() -> None:
+    """Runs everything against a local AWS of its own, which is gone afterwards."""
+    release, functions = Path(sys.argv[1]).resolve(), sys.argv[2:]
+    os.environ.pop("GATEKEEPER_LOCAL_PORT", None)  # another instance may have it
+    with tempfile.TemporaryDirectory(prefix="gatekeeper-bench-") as folder:
+        instance = Instance(Path(folder) / "aws")
+        try:
+            instance.start()
+            bench = Bench(release, functions, Store(instance), Path(folder))
+            figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
+                       "memory": bench.memory(), "requirements": bench.requirements}
+        finally:
+            instance.stop()
+    show(figures)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"\nwritten to {REPORT.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What the measured functions find: a local AWS with both buckets and a state machine, and commits in it.
+
+Nothing is deployed there: the functions run as processes of the benchmark's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "infra" / "local"))
+
+from instance import ACCOUNT, REGION, Instance  # noqa: E402
+
+ARTEFACTS, RECORDS = "bench-artefacts", "bench-records"
+REPO, MODULE, STACK, STAGE = "bank-payments", "MOD-012", "payments-api", "uat"
+STATE_MACHINE = {"StartAt": "Nothing", "States": {"Nothing": {"Type": "Pass", "End": True}}}
+
+
+def sha256_of(content: bytes) -> str:
+    """As manifests write it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def bundle(*files: tuple[str, bytes, int]) -> bytes:
+    """A ZIP of these files: name, content and method."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content, method in files:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content, method, compresslevel=1)
+    return buffer.getvalue()
+
+
+def small_bundle(word: str) -> bytes:
+    """A Node.js function of a line."""
+    return bundle(("index.js", f"exports.handler = async () => '{word}';\n".encode(), zipfile.ZIP_DEFLATED))
+
+
+def large_bundle(size: int) -> bytes:
+    """The same with `size` bytes that compression makes no smaller, half of them stored and half deflated."""
+    code = ("index.js", b"exports.handler = async () => 'large';\n", zipfile.ZIP_DEFLATED)
+    return bundle(code, ("stored.bin", os.urandom(size // 2), zipfile.ZIP_STORED),
+                  ("deflated.bin", os.urandom(size // 2), zipfile.ZIP_DEFLATED))
+
+
+class Commit:
+    """A commit that ought to be Built: functions, their template, and the manifest that tells of them."""
+
+    def __init__(self, bundles: dict[str, bytes]) -> None:
+        self.sha = hashlib.sha1(b"".join(hashlib.sha256(it).digest() for it in bundles.values())).hexdigest()
+        self.prefix = f"{REPO}/{self.sha}"
+        template = json.dumps(self.template(list(bundles))).encode()
+        self.objects = {f"modules/{MODULE}/functions/{name}.zip": content for name, content in bundles.items()}
+        self.objects[f"modules/{MODULE}/cloudformation/{STACK}.json"] = template
+        self.manifest = json.dumps(self.manifest_of(bundles, template)).encode()
+        self.manifest_key = f"{self.prefix}/build-manifest.json"
+
+    @staticmethod
+    def logical_id(function: str) -> str:
+        return function.replace("-", "")
+
+    def template(self, functions: list[str]) -> dict[str, Any]:
+        resources = {self.logical_id(name): {"Type": "AWS::Lambda::Function", "Properties": {
+            "Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Ref": "RoleArn"},
+            "Code": {"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": {"Fn::Sub": f"${{ArtefactPrefix}}/functions/{name}.zip"}},
+        }} for name in functions}
+        parameters = {name: {"Type": "String"} for name in ("ArtefactBucket", "ArtefactPrefix", "RoleArn")}
+        return {"Parameters": parameters, "Resources": resources}
+
+    def manifest_of(self, bundles: dict[str, bytes], template: bytes) -> dict[str, Any]:
+        passed = {"passed": 31, "failed": 0, "skipped": 0}
+        digests = {name: sha256_of(content) for name, content in bundles.items()}
+        return {
+            "schema_version": 1, "repo": REPO, "commit_sha": self.sha, "branch": "main", "timestamp": "2026-05-02T03:04:05Z",
+            "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/1", "run_attempt": 1, "actor": "ci"},
+            "modules": [{
+                "id": MODULE,
+                "functions": [{"name": name, "sha256": digests[name], "size": len(content), "stack": STACK,
+                               "logical_id": self.logical_id(name)} for name, content in bundles.items()],
+                "stacks": [{"name": STACK, "sha256": sha256_of(template), "size": len(template)}],
+            }],
+            "tests": {
+                "typecheck": {"errors": 0},
+                "unit": {**passed, "line_coverage": 87.1, "function_coverage": 84.0},
+                "policy": {**passed, "policies_satisfied": ["POL-004"]},
+                "integration": {**passed, "run_integration": True, "deployed": [
+                    {"function": name, "code_sha256": digest} for name, digest in digests.items()]},
+            },
+            "deploy": {"stage": "dev", "succeeded": True},
+        }
+
+
+class Store:
+    """The buckets and the state machine of a running instance."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.s3 = instance.client("s3")
+        for bucket in (ARTEFACTS, RECORDS):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        stages = {"schema_version": 1, "stages": {STAGE: {"requires": "built", "parameters": {"RoleArn": "unused"}}}}
+        self.s3.put_object(Bucket=RECORDS, Key="config/stages.json", Body=json.dumps(stages).encode())
+        trust = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        role = instance.client("iam").create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        self.role_arn = role["Arn"]
+        self.state_machine_arn = instance.client("stepfunctions").create_state_machine(
+            name="promotion", definition=json.dumps(STATE_MACHINE), roleArn=self.role_arn)["stateMachineArn"]
+
+    @property
+    def port(self) -> int:
+        return self.instance.record()["port"]
+
+    def environment(self, port: int) -> dict[str, str]:
+        """What the template gives a function, with AWS at this port."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT,
+            "ARTEFACT_BUCKET": ARTEFACTS, "RECORDS_BUCKET": RECORDS, "STATE_MACHINE_ARN": self.state_machine_arn,
+            "STACK_ROLE_ARN": self.role_arn,
+        }
+
+    def upload(self, commit: Commit) -> None:
+        """Uploads a commit with checksums, its manifest last."""
+        def put(key: str, content: bytes) -> None:
+            checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            self.s3.put_object(Bucket=ARTEFACTS, Key=key, Body=content, ChecksumSHA256=checksum)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda item: put(f"{commit.prefix}/{item[0]}", item[1]), commit.objects.items()))
+        put(commit.manifest_key, commit.manifest)
+
+    def outcome(self, commit: Commit) -> str:
+        """What the verdict on a commit says, with its reasons."""
+        body = self.s3.get_object(Bucket=RECORDS, Key=f"{commit.prefix}/verdict.json")["Body"].read()
+        verdict = json.loads(body)
+        return " ".join([verdict["outcome"], *(f"{it['code']}: {it['message']}" for it in verdict["reasons"])])
+
+    def unlock(self) -> None:
+        """Removes the lock of a promotion whose state machine does nothing."""
+        self.s3.delete_object(Bucket=RECORDS, Key=f"locks/{STAGE}/{REPO}.json")
+
+
+def created(key: str) -> dict[str, Any]:
+    """What S3 sends when an object was created."""
+    return {"Records": [{
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": "2026-05-02T03:05:06.789Z",
+        "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "AWS:AROAEXAMPLEID0000000C1:pipeline"},
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": ARTEFACTS, "arn": f"arn:aws:s3:::{ARTEFACTS}"}, "object": {"key": key}},
+    }]}
