@@ -82,4 +82,5 @@ test-local: tools
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
 test-e2e: functions example
-	RUST_TEST_THREADS=8 infra/local/with_instance.sh cargo test --quiet --locked --workspace --test burst --test e2e
+	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
+	  cargo test --quiet --locked --workspace --test burst --test e2e --test promotion

@@ -139,8 +139,8 @@ class Function:
 
     @staticmethod
     def _reply(request: Request, status: str, headers: Mapping[str, str], body: bytes) -> None:
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
-        request.connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        lines = [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
+        request.connection.sendall("\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode() + body)
 
     def _log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""

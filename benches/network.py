@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
+import time
 from types import TracebackType
 
 READS = (b"GET ", b"HEAD ")
 
 
 class Network:
-    """A proxy on `port`, in a thread of its own. `calls` counts the requests by their first line."""
+    """A proxy on `port`, in a thread of its own. `arrivals` are the times at which requests came."""
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
         self.delay = 0.0
         self.replaying = False
         self.recorded: dict[bytes, bytes] = {}
-        self.calls: Counter[bytes] = Counter()
+        self.arrivals: list[float] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -37,6 +37,11 @@ class Network:
         self.loop.call_soon_threadsafe(self.server.close)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+
+    def round_trips(self) -> int:
+        """How many of the calls waited for one another: those that came at once came within half of a delay."""
+        gaps = zip(self.arrivals, self.arrivals[1:])
+        return bool(self.arrivals) + sum(later - earlier > self.delay / 2 for earlier, later in gaps)
 
 
 class _Caller(asyncio.Protocol):
@@ -61,7 +66,7 @@ class _Caller(asyncio.Protocol):
                 return
             data, self.head = self.head, b""
             self.request = data.partition(b"\r\n")[0]
-            self.network.calls[self.request] += 1
+            self.network.arrivals.append(time.monotonic())
             if self.network.replaying and self.request in self.network.recorded:
                 self.answered(self.network.recorded[self.request])
                 return

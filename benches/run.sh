@@ -7,5 +7,5 @@ functions=(intake tag-guard promote apply-stack deploy-function smoke-test recor
 
 command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
 # By name and not `--workspace`: the CLI's features of shared crates would get into the functions.
-cargo build --quiet --locked --release "${functions[@]/#/--package=}"
-exec .local/venv/bin/python benches/bench.py "${CARGO_TARGET_DIR:-target}/release" "${functions[@]}"
+cargo build --locked --release "${functions[@]/#/--package=}"
+PYTHONPATH=infra/local exec .local/venv/bin/python benches/bench.py "${CARGO_TARGET_DIR:-target}/release" "${functions[@]}"

@@ -10,15 +10,11 @@ import hashlib
 import io
 import json
 import os
-import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "infra" / "local"))
-
-from instance import ACCOUNT, REGION, Instance  # noqa: E402
+from instance import ACCOUNT, REGION, Instance
 
 ARTEFACTS, RECORDS = "bench-artefacts", "bench-records"
 REPO, MODULE, STACK, STAGE = "bank-payments", "MOD-012", "payments-api", "uat"
@@ -72,7 +68,8 @@ class Commit:
     def template(self, functions: list[str]) -> dict[str, Any]:
         resources = {self.logical_id(name): {"Type": "AWS::Lambda::Function", "Properties": {
             "Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Ref": "RoleArn"},
-            "Code": {"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": {"Fn::Sub": f"${{ArtefactPrefix}}/functions/{name}.zip"}},
+            "Code": {"S3Bucket": {"Ref": "ArtefactBucket"},
+                     "S3Key": {"Fn::Sub": f"${{ArtefactPrefix}}/functions/{name}.zip"}},
         }} for name in functions}
         parameters = {name: {"Type": "String"} for name in ("ArtefactBucket", "ArtefactPrefix", "RoleArn")}
         return {"Parameters": parameters, "Resources": resources}
@@ -157,5 +154,6 @@ def created(key: str) -> dict[str, Any]:
     return {"Records": [{
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": "2026-05-02T03:05:06.789Z",
         "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "AWS:AROAEXAMPLEID0000000C1:pipeline"},
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": ARTEFACTS, "arn": f"arn:aws:s3:::{ARTEFACTS}"}, "object": {"key": key}},
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": ARTEFACTS, "arn": f"arn:aws:s3:::{ARTEFACTS}"},
+               "object": {"key": key}},
     }]}

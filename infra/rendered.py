@@ -138,6 +138,8 @@ class Rendered:
         resource = self.template["Resources"][name]
         if attribute in ("Name", "QueueName"):
             return self.resolve(resource["Properties"].get("StateMachineName", name))
+        if attribute == "RoleId":
+            return f"AROA{name.upper()}"
         assert attribute == "Arn", f"{name}.{attribute}"
         if resource["Type"] in NAMED_ARNS:
             named_by, arn = NAMED_ARNS[resource["Type"]]

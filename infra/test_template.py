@@ -104,8 +104,9 @@ class Functions(unittest.TestCase):
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
         machine = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"]}
-        more = {"PromoteFunction": machine, "RecordPromotionFunction": machine,
-                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+        gate = {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
+        more = {"IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": machine,
+                "RecordPromotionFunction": machine, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)
 
@@ -176,7 +177,7 @@ class Watching(unittest.TestCase):
         dashboard, = STACK.of_type("AWS::CloudWatch::Dashboard").values()
         widgets = body(dashboard["DashboardBody"])["widgets"]
         shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", []) if metric[0] == "ArtefactGatekeeper"}
-        self.assertEqual(shown, {"Verdicts", "Promotions", "VerdictLatencyMilliseconds", "ObjectsJudged", "TagWrites", "TagsReverted", "GateErrors"})
+        self.assertEqual(shown, {"Verdicts", "Promotions", "TagWrites", "TagsReverted", "GateErrors"})
         alarms, = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
         self.assertEqual(len(alarms), len(STACK.of_type("AWS::CloudWatch::Alarm")))
 

@@ -1,7 +1,8 @@
 //! Promotions from outside, on the local AWS: `make test-e2e`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
+mod example;
 mod one_at_a_time;
 mod promotion_refusals;
 mod promotion_steps;

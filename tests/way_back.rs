@@ -137,7 +137,7 @@ async fn a_change_set_that_cloudformation_refuses_touches_nothing() {
     let before = here.promoted(&good, STAGE).await;
     let mut bad = a_commit(&here.aws, &repo, 200);
     change_template(&mut bad, |template| {
-        template["Parameters"]["LogLevel"]["AllowedValues"] = json!(["none", "debug"])
+        template["Parameters"]["LogLevel"]["AllowedValues"] = json!(["none", "debug"]);
     });
     let bad = here.built(bad).await;
     let record = here.promote(&bad, STAGE).await;

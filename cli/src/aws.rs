@@ -40,7 +40,7 @@ pub(crate) struct AwsArgs {
         value_name = "NAME",
         env = "GATEKEEPER_STACK",
         hide_env_values = true,
-        default_value = "artefact-gatekeeper",
+        default_value = "gatekeeper",
         help_heading = "Gatekeeper"
     )]
     gatekeeper_stack: String,

@@ -213,6 +213,37 @@ def code_and_templates_across_accounts() -> None:
     replace(s3, "_get_object_data", "bucket_name key version_id", wrap)
 
 
+def copies_across_accounts() -> None:
+    """CopyObject reads another account's bucket when its policy lets the caller; MiniStack looks in the caller's account only.
+
+    The source's bytes are put where they shall go by MiniStack's own PutObject. Tags are not copied.
+    Source: S3 API reference, CopyObject ("You must have read access to the source object and write access to the
+    destination bucket").
+    """
+    def wrap(original: Callable) -> Callable:
+        def copy(bucket_name: str, dest_key: str, headers: dict) -> tuple:
+            path, _, query = headers.get("x-amz-copy-source", "").lstrip("/").partition("?")
+            bucket, _, key = unquote(path).partition("/")
+            if s3._bucket_owner_account(bucket) in (None, responses.get_account_id()):
+                return original(bucket_name, dest_key, headers)
+            body = s3._get_object_data(bucket, key, parse_qs(query).get("versionId", [None])[0])
+            if body is None:  # not there, or not for this caller: S3 doesn't tell a stranger which
+                return s3._error("AccessDenied", "Access Denied", 403)
+            put = {name: value for name, value in headers.items() if not name.startswith("x-amz-copy-source")}
+            if algorithm := put.pop("x-amz-checksum-algorithm", None):
+                put["x-amz-sdk-checksum-algorithm"] = algorithm
+            status, answered, answer = s3._put_object(bucket_name, dest_key, body, put)
+            if status >= 300:
+                return status, answered, answer
+            result = (f'<CopyObjectResult xmlns="{s3.S3_NS}"><LastModified>{responses.now_iso()}</LastModified>'
+                      f"<ETag>{answered['ETag']}</ETag></CopyObjectResult>")
+            version = {name: value for name, value in answered.items() if name == "x-amz-version-id"}
+            return 200, {"Content-Type": "application/xml", **version}, result.encode()
+        return copy
+
+    replace(s3, "_copy_object", "bucket_name dest_key headers", wrap)
+
+
 def bucket_policies_name_foreign_roles() -> None:
     """A bucket's policy can let in one role of another account; MiniStack asks it about that account's root only.
 

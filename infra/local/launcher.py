@@ -26,6 +26,7 @@ CLOSERS = (
     gaps_s3.notifications_name_the_caller,
     gaps_s3.eventbridge_events_name_the_version,
     gaps_s3.code_and_templates_across_accounts,
+    gaps_s3.copies_across_accounts,
     gaps_s3.template_urls_name_a_version,
     gaps_s3.bucket_policies_name_foreign_roles,
     gaps_s3.bucket_properties_are_applied,

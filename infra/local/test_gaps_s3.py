@@ -261,10 +261,33 @@ class OtherAccounts(LocalAwsTest):
         digest = base64.b64encode(hashlib.sha256(self.code).digest()).decode()
         self.assertEqual(self.create_function(keys, role), digest)
 
+    def own_bucket(self, keys: dict) -> str:
+        name = f"stage-{next(names)}"
+        self.client_as(keys, "s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return name
+
+    def copy(self, keys: dict, bucket: str, version: str) -> dict:
+        source = {"Bucket": self.bucket_name, "Key": "code.zip", "VersionId": version}
+        return self.client_as(keys, "s3").copy_object(
+            CopySource=source, Bucket=bucket, Key="asset.zip", ChecksumAlgorithm="SHA256", TaggingDirective="REPLACE")
+
+    def test_a_version_is_copied_into_a_bucket_of_the_other_account(self) -> None:
+        role, keys = self.stage_role()
+        self.let_in(role)
+        version = self.s3.head_object(Bucket=self.bucket_name, Key="code.zip")["VersionId"]
+        self.put(self.bucket_name, "code.zip", b"a later version")
+        bucket = self.own_bucket(keys)
+        self.assertTrue(self.copy(keys, bucket, version)["CopyObjectResult"]["ETag"])
+        copied = self.client_as(keys, "s3").get_object(Bucket=bucket, Key="asset.zip", ChecksumMode="ENABLED")
+        self.assertEqual(copied["Body"].read(), self.code)
+        self.assertEqual(copied["ChecksumSHA256"], base64.b64encode(hashlib.sha256(self.code).digest()).decode())
+
     def test_another_role_gets_nothing(self) -> None:
         named, _ = self.stage_role()
         self.let_in(named)
         role, keys = self.stage_role()
+        version = self.s3.head_object(Bucket=self.bucket_name, Key="code.zip")["VersionId"]
+        self.assertRefused("AccessDenied", self.copy, keys=keys, bucket=self.own_bucket(keys), version=version)
         self.assertRefused("403", self.client_as(keys, "s3").head_object, Bucket=self.bucket_name, Key="code.zip")
         self.assertRefused(
             "ValidationError", self.client_as(keys, "cloudformation").create_change_set,

@@ -59,6 +59,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             records_bucket: "records".to_owned(),
             state_machine_arn: None,
             stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),
+            gate_role_ids: Vec::new(),
             s3_endpoint: Some(ENDPOINT.to_owned()),
         },
         config: cloud::config(cloud),

@@ -144,6 +144,9 @@ impl Promoter {
             Written::Done { etag, version_id } => Stored { record: held, etag, version_id },
             Written::Conflict => return Ok(refused(request, vec![in_progress(request, None)], &log)),
         };
+        if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
+            self.close_abandoned(&promotion, &abandoned.record, now, &log).await?;
+        }
         let record = new_record(request, verified, &promotion, &execution_arn, now);
         let started = self.record_and_start(&promotion, &record).await;
         if let Err(error) = started {
@@ -167,6 +170,28 @@ impl Promoter {
             reasons: Vec::new(),
             plan: record.plan,
         })
+    }
+
+    /// Completes the record of a promotion whose execution died without: who takes over its lock has proved that.
+    async fn close_abandoned(
+        &self,
+        promotion: &PromotionRef,
+        lock: &Lock,
+        now: Timestamp,
+        log: &Logger,
+    ) -> anyhow::Result<()> {
+        let abandoned = PromotionRef { promotion_id: lock.promotion_id.clone(), ..promotion.clone() };
+        let key = PromotionRecord::key(&abandoned);
+        let Some(stored) = record::read::<PromotionRecord>(&self.buckets.records, &key).await? else { return Ok(()) };
+        if stored.record.ended_at.is_none() {
+            let failed = PromotionRecord { status: Status::Failed, ended_at: Some(now), ..stored.record };
+            record::write(&self.buckets.records, &key, &failed, &Precondition::Unchanged(stored.etag)).await?;
+            log.warn(
+                "lock taken over from a promotion whose execution died; its record is completed as failed",
+                json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": lock.execution_arn}),
+            );
+        }
+        Ok(())
     }
 
     async fn record_and_start(&self, promotion: &PromotionRef, record: &PromotionRecord) -> anyhow::Result<()> {

@@ -15,9 +15,10 @@ use crate::{converge::Gate, telemetry};
 /// Where a setting is missing or the Runtime API doesn't answer.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
+    let gate_role_ids: Arc<[String]> = settings.gate_role_ids.iter().cloned().collect();
     let buckets = Arc::new(Buckets::new(&super::config().await, &settings));
     run_lambda(move |payload, Invocation { log, .. }| {
-        let buckets = Arc::clone(&buckets);
+        let (buckets, gate_role_ids) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids));
         async move {
             let gate = Gate {
                 artefacts: &buckets.artefacts,
@@ -26,7 +27,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
                 clock: telemetry::wall_clock,
                 scratch: std::env::temp_dir(),
             };
-            let answer = gate.settle_batch(&payload).await;
+            let answer = gate.settle_batch(&payload, &gate_role_ids).await;
             answer.map_err(|error| FunctionError::new("GateError", error))
         }
     })

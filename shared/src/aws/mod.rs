@@ -36,6 +36,8 @@ pub struct Settings {
     pub state_machine_arn: Option<String>,
     /// The role that CloudFormation takes for the stages' stacks.
     pub stack_role_arn: Option<String>,
+    /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
+    pub gate_role_ids: Vec<String>,
     /// Where S3 answers when it isn't at its usual address.
     pub s3_endpoint: Option<String>,
 }
@@ -62,6 +64,7 @@ impl Settings {
             records_bucket: required("RECORDS_BUCKET")?,
             state_machine_arn: setting("STATE_MACHINE_ARN"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
+            gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
     }

@@ -38,13 +38,24 @@ pub struct BatchFailed {
     first: String,
 }
 
+/// S3 names a role's session `AWS:{role id}:{session name}`. Whoever assumes a role chooses the session's name, but not
+/// the role's id.
+fn is_own(principal: &str, own_role_ids: &[String]) -> bool {
+    let role_id = principal.trim_start_matches("AWS:").split(':').next();
+    role_id.is_some_and(|id| own_role_ids.iter().any(|own| own == id))
+}
+
 impl<S: Store, R: Store> Gate<'_, S, R> {
-    /// Settles everything that an invocation brings.
+    /// Settles everything that an invocation brings. What `own_role_ids` did is the gate's own doing and nobody's
+    /// hand on a tag.
     ///
     /// # Errors
     /// [`BatchFailed`] where a record failed and doesn't come from a queue, which gets its failures named instead.
-    pub async fn settle_batch(&self, payload: &Value) -> Result<BatchAnswer, BatchFailed> {
-        let batch = Batch::parse(payload);
+    pub async fn settle_batch(&self, payload: &Value, own_role_ids: &[String]) -> Result<BatchAnswer, BatchFailed> {
+        let mut batch = Batch::parse(payload);
+        for event in batch.records.iter_mut().flat_map(|record| record.events.iter_mut().flatten()) {
+            event.principal = event.principal.take().filter(|it| !is_own(it, own_role_ids));
+        }
         let (mut answer, mut errors) = (BatchAnswer::default(), Vec::new());
         for record in &batch.records {
             let Err(error) = self.settle_record(&record.events).await else { continue };
@@ -78,7 +89,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 Ok(settled) => self.log_of(event).info(
                     "event settled",
                     json!({
-                        "key": event.key, "version_id": event.version_id,
+                        "key": event.key, "version_id": event.version_id, "principal": event.principal,
                         "outcome": settled.outcome, "tag_writes": settled.tag_writes,
                     }),
                 ),
@@ -87,5 +98,19 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_knows_itself_by_its_roles_id_and_not_by_a_sessions_name() {
+        let own = ["AROAGATE".to_owned()];
+        assert!(is_own("AWS:AROAGATE:gatekeeper-intake", &own));
+        assert!(is_own("AROAGATE:gatekeeper-intake", &own));
+        assert!(!is_own("AWS:AROACI:AROAGATE", &own));
+        assert!(!is_own("AWS:111122223333", &own));
     }
 }

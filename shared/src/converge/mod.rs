@@ -87,7 +87,7 @@ pub struct Gate<'a, S, R = S> {
     pub scratch: PathBuf,
 }
 
-/// What an event says beyond "look there": who changed the tags of which object.
+/// What an event says beyond "look there": which stranger changed the tags of which object.
 #[derive(Debug, Clone)]
 struct Hint {
     path: ArtefactPath,
@@ -295,15 +295,16 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let key = write.path.of(commit);
         self.artefacts.put_tags(&key, &write.version_id, &write.tags).await?;
         let after = write.tags.get(gate::INTEGRATION_PASSED);
-        // Only an event about this very object's tags tells of somebody's hand on them.
-        if let Hint { path, tagged_by: Some(who) } = hint
+        // Only an event about a stranger's hand on this very object's tags is worth a warning: the gate takes back its
+        // own `true` whenever a commit changes.
+        if let Hint { path, tagged_by: Some(stranger) } = hint
             && *path == write.path
             && write.before.as_ref() != after
         {
             self.log.warn(
                 "tag set back: the gate does not agree with it",
                 json!({
-                    "key": key, "version_id": write.version_id, "principal": who,
+                    "key": key, "version_id": write.version_id, "principal": stranger,
                     "integration_passed_before": write.before, "integration_passed": after,
                 }),
             );

@@ -1,0 +1,47 @@
+//! The real example (examples/payments-service), built as its pipeline builds it, in the stage that every instance has.
+
+use std::time::Instant;
+
+use e2e::{
+    promotion::{Promotions, build_example, promotion_of, started},
+    tell,
+};
+use gatekeeper::{ids::Sha256, promotion::record::Status, store_key::ArtefactPath};
+
+#[tokio::test]
+async fn it_goes_live_with_every_bundle_that_was_tested() {
+    let here = Promotions::get().await;
+    let began = Instant::now();
+    let commit = build_example(&here.aws, &"bank-payments".parse().unwrap());
+    let build = began.elapsed();
+    let commit = here.built(commit).await;
+    let began = Instant::now();
+    let event = promotion_of(&commit, "uat");
+    let answer = here.ask(&event).await.unwrap();
+    let answered = began.elapsed();
+    let record = here.ended(&started(&event, &answer)).await;
+    assert_eq!(record.status, Status::Succeeded, "{record:#?}");
+    tell(&format!(
+        "the example: built {build:.1?}, `promote` answered {answered:.1?}, promoted {:.1?}",
+        began.elapsed()
+    ));
+
+    // Every bundle that was tested is live, and nothing else.
+    let zips = commit.objects.iter().filter(|(path, _)| matches!(path, ArtefactPath::Function(..)));
+    let mut zips: Vec<_> = zips.map(|(_, bytes)| Sha256::of(bytes)).collect();
+    let mut running = Vec::new();
+    for function in &record.live {
+        let live = here.live(function.function_name.as_ref().unwrap()).await;
+        assert_eq!(live.versions.last(), Some(&commit.id.to_string()));
+        running.push(live.code);
+    }
+    zips.sort();
+    running.sort();
+    assert_eq!(running, zips);
+    let smoke = record.steps.last().unwrap();
+    let asked: Vec<_> = smoke.reports.iter().map(|it| it.subject.as_str()).collect();
+    assert_eq!(
+        (smoke.step.as_str(), asked),
+        ("smoke-test", vec!["GET payments-api.ApiUrl/health", "invoke reconcile-ledger"])
+    );
+}
