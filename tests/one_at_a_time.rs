@@ -75,5 +75,7 @@ async fn a_lock_whose_promotion_was_stopped_is_taken_over() {
     let record = here.promoted(&good, SLOW_STAGE).await;
     assert_eq!(record.way_back, None, "what was stopped has never completed");
     assert!(record.live[0].is_promoted_code);
+    let abandoned = here.record(&begun.promotion).await;
+    assert_eq!((abandoned.status, abandoned.ended_at.is_some()), (Status::Failed, true), "completed by who took over");
     here.refuses(&rollback_of(&repo, Some(&stuck), SLOW_STAGE), &[Code::NeverPromoted]).await;
 }
