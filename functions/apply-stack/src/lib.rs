@@ -17,14 +17,12 @@ use gatekeeper::{
     aws::{
         Buckets, Settings,
         lambda::{FunctionError, Invocation},
+        promotion_step::Begun,
         s3_client,
         stage_account::stage_config,
     },
-    promotion::{
-        record::PromotionRecord,
-        step::{Direction, Report, ReportStatus, StepAnswer, StepInput},
-    },
-    telemetry::{Logger, chain, wall_clock},
+    promotion::step::{Direction, Report, ReportStatus, StepAnswer},
+    telemetry::{Logger, wall_clock},
 };
 use serde_json::{Value, json};
 
@@ -56,21 +54,10 @@ impl ApplyStack {
     /// # Errors
     /// [`FunctionError`] where we could not look or act; a stack that fails is a report.
     pub async fn handle(&self, payload: Value, invocation: Invocation) -> Result<StepAnswer, FunctionError> {
-        let input: StepInput =
-            serde_json::from_value(payload).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let buckets = Buckets::new(&self.config, &self.settings);
-        let record = Box::pin(PromotionRecord::load(&buckets.records, &input.promotion)).await;
-        let record = record.map_err(|error| FunctionError::new("RecordUnreadable", chain(&error)))?.record;
-        let Some((commit, plan)) = record.heading(input.direction) else {
-            return Err(FunctionError::new("NoWayBack", "the stage ran no commit before this one"));
-        };
-        let log = invocation
-            .log
-            .for_commit(&commit)
-            .with("step", "apply-stack")
-            .with("stage", record.stage.as_str())
-            .with("promotion_id", record.promotion_id.as_str())
-            .with("direction", direction_word(input.direction));
+        let begun = Box::pin(Begun::of(payload, &buckets.records, &invocation, "apply-stack")).await?;
+        let Begun { record, direction, commit, plan, progress: before, log } = begun;
+        let log = log.with("direction", direction_word(direction));
 
         let stage = Box::pin(stage_config(&self.config, record.role_arn.as_deref())).await;
         // A role can be lent inside of its own account only.
@@ -85,15 +72,15 @@ impl ApplyStack {
             stack_role_arn: record.stack_role_arn.as_deref().or(own_role),
             commit: &commit,
             functions: &plan.functions,
-            change_set_name: change_set_name(record.promotion_id.as_str(), input.direction),
+            change_set_name: change_set_name(record.promotion_id.as_str(), direction),
             look_again: self.look_again,
             log: &log,
         };
         let (mut progress, mut wait_seconds) = (Vec::new(), WAIT_SECONDS);
         for stack in &plan.stacks {
             let name = stack.stack_name.as_str();
-            let before = input.progress.iter().find(|report| report.subject == name).cloned();
-            let mut report = before.unwrap_or_else(|| Report::begun(name, wall_clock()));
+            let begun = before.iter().find(|report| report.subject == name).cloned();
+            let mut report = begun.unwrap_or_else(|| Report::begun(name, wall_clock()));
             if report.ended_at.is_none() {
                 match Box::pin(work.advance(stack, &mut report)).await {
                     Ok(()) => {}

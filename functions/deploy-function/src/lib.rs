@@ -19,13 +19,13 @@ use futures_util::{StreamExt as _, stream};
 use gatekeeper::{
     aws::{
         lambda::{FunctionError, Invocation},
+        promotion_step::Begun,
         stack_functions,
         stage_account::stage_config,
     },
     promotion::{
         plan::PlannedFunction,
-        record::PromotionRecord,
-        step::{Report, ReportStatus, StepAnswer, StepInput},
+        step::{Report, ReportStatus, StepAnswer},
     },
     store::Store,
     telemetry::{Clock, Logger, chain},
@@ -76,26 +76,14 @@ impl<S: Store> Step<S> {
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
     /// at, and it may be asked again.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
-        let input: StepInput =
-            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let Begun { record, commit, plan, progress, log, .. } =
+            Begun::of(event, &self.records, invocation, "deploy-function").await?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
-        let record =
-            PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
-        let Some((commit, plan)) = record.heading(input.direction) else {
-            return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
-        };
-        let log = invocation
-            .log
-            .for_commit(&commit)
-            .with("promotion_id", record.promotion_id.as_str())
-            .with("stage", record.stage.as_str())
-            .with("step", "deploy-function");
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
-        let before =
-            |planned: &PlannedFunction| input.progress.iter().find(|it| it.subject == planned.function.as_str());
+        let before = |planned: &PlannedFunction| progress.iter().find(|it| it.subject == planned.function.as_str());
         let through = |planned: &PlannedFunction| {
             before(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
         };

@@ -8,6 +8,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -17,14 +18,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     aws::{
         lambda::{FunctionError, Invocation},
+        promotion_step::Begun,
         stack_functions,
         stage_account::stage_config,
     },
     ids::{FunctionName, StackName},
     promotion::{
         plan::Plan,
-        record::PromotionRecord,
-        step::{Report, ReportStatus, StepAnswer, StepInput},
+        step::{Report, ReportStatus, StepAnswer},
     },
     stage::{SmokeCheck, SmokeTarget},
     store::Store,
@@ -53,8 +54,8 @@ pub struct Step<S> {
     pub records: S,
     /// The configuration of the gatekeeper's own account.
     pub config: SdkConfig,
-    /// What HTTP is asked with.
-    pub agent: ureq::Agent,
+    /// What HTTP is asked with; made at the first check, because it reads the system's roots.
+    pub agent: LazyLock<ureq::Agent>,
     /// The present.
     pub clock: Clock,
 }
@@ -79,20 +80,9 @@ impl<S: Store> Step<S> {
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
     /// at, and it may be asked again.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
-        let input: StepInput =
-            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let Begun { record, plan, progress, log, .. } =
+            Begun::of(event, &self.records, invocation, "smoke-test").await?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
-        let record =
-            PromotionRecord::load(&self.records, &input.promotion).await.map_err(|error| failed(&error))?.record;
-        let Some((commit, plan)) = record.heading(input.direction) else {
-            return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
-        };
-        let log = invocation
-            .log
-            .for_commit(&commit)
-            .with("promotion_id", record.promotion_id.as_str())
-            .with("stage", record.stage.as_str())
-            .with("step", "smoke-test");
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
@@ -101,14 +91,13 @@ impl<S: Store> Step<S> {
         }
 
         let config = stage_config(&self.config, record.role_arn.as_deref()).await;
-        let stage = Stage::look(&config, plan).await.map_err(|error| failed(&*error))?;
+        let stage = Stage::look(&config, &plan).await.map_err(|error| failed(&*error))?;
         // One ask each: asking again is this step's own business, with its own pace.
         let lambda = aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build();
         let lambda = aws_sdk_lambda::Client::from_conf(lambda);
         let checks = plan.smoke.iter().enumerate().map(|(index, check)| {
             let subject = subject(check);
-            let before =
-                input.progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
+            let before = progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
             let report = before.cloned().unwrap_or_else(|| Report::begun(subject, (self.clock)()));
             self.check(&lambda, &stage, check, report, stop, &log)
         });
@@ -190,7 +179,7 @@ impl<S: Store> Step<S> {
     }
 
     async fn get(&self, url: String) -> Result<Answer, String> {
-        let agent = self.agent.clone();
+        let agent = ureq::Agent::clone(&self.agent);
         let answered = tokio::task::spawn_blocking(move || http::get(&agent, &url)).await;
         answered.unwrap_or_else(|_| Err("the request broke off".to_owned()))
     }

@@ -91,7 +91,7 @@ fn step(account: &Arc<Account>, smoke: &Value) -> Step<Memory> {
     Step {
         records,
         config: scripted::config(move |request| account.answer(request)),
-        agent: http::agent(),
+        agent: std::sync::LazyLock::new(http::agent),
         clock: wall_clock,
     }
 }
