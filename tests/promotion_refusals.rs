@@ -34,7 +34,7 @@ async fn a_commit_that_was_never_uploaded_or_is_not_tested_yet() {
 
     here.registered(&commit).await;
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
-    let message = "the commit is `registered`, the stage requires `built`";
+    let message = "the commit is `registered`, the stage requires `built`: its integration tests have not run yet";
     assert_eq!(reasons, [Finding::new(Code::NotBuilt, commit.id.to_string(), message)]);
 }
 

@@ -208,7 +208,11 @@ fn built_verdict(
         return None;
     };
     if verdict.record.outcome != Outcome::Built {
-        let message = format!("the commit is `{}`, the stage requires `built`", verdict.record.outcome);
+        let why = match verdict.record.outcome {
+            Outcome::Registered => ": its integration tests have not run yet",
+            _ => "",
+        };
+        let message = format!("the commit is `{}`, the stage requires `built`{why}", verdict.record.outcome);
         reasons.push(Finding::new(Code::NotBuilt, commit.to_string(), message));
         reasons.extend(verdict.record.reasons.iter().cloned());
     }
