@@ -144,7 +144,7 @@ fn valid_commit_sha(text: &str) -> bool {
 }
 
 fn valid_module_id(text: &str) -> bool {
-    text.strip_prefix("MOD-").is_some_and(|digits| all(digits, 3..=20, |b| b.is_ascii_digit()))
+    text.strip_prefix("MOD-").is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn valid_stage(text: &str) -> bool {
