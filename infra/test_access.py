@@ -254,7 +254,9 @@ class Work(Case):
 
     def test_record_promotion_sees_what_is_live(self):
         self.check("RecordPromotionRole", records=("s3:ListBucket",), promotion=("s3:GetObject",), function=("lambda:GetFunction",),
-                   stack=("cloudformation:DescribeStacks",), execution=("states:DescribeExecution",), key=("kms:Decrypt", "kms:GenerateDataKey"))
+                   stack=("cloudformation:ListStackResources",), key=("kms:Decrypt", "kms:GenerateDataKey"))
+        execution = f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX"
+        self.assertFalse(DEFAULT.may("RecordPromotionRole", "states:DescribeExecution", execution))
 
     def test_ci_uploads_in_parts_and_waits_for_the_verdict(self):
         self.check("CiRole", artefacts=("s3:ListBucket", "s3:ListBucketVersions"), itself=("cloudformation:DescribeStacks",), artefact=("s3:AbortMultipartUpload", "s3:GetObjectTagging"),

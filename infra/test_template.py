@@ -106,7 +106,7 @@ class Functions(unittest.TestCase):
         machine = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"]}
         gate = {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
         more = {"IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": machine,
-                "RecordPromotionFunction": machine, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)
 

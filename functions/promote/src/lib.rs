@@ -137,7 +137,7 @@ impl Promoter {
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
 
         let held = Lock::held(promotion.promotion_id.clone(), execution_arn.clone(), now);
-        let precondition = precondition_of(verified.lock.as_ref());
+        let precondition = Stored::precondition(verified.lock.as_ref());
         let lock_key = RecordKey::Lock(request.stage.clone(), request.repo.clone());
         let records = &self.buckets.records;
         let lock = match record::write(records, &lock_key, &held, &precondition).await? {
@@ -227,10 +227,6 @@ impl Promoter {
         record::write(records, &lock_key, &released, &Precondition::Unchanged(lock.etag.clone())).await?;
         Ok(())
     }
-}
-
-fn precondition_of(lock: Option<&Stored<Lock>>) -> Precondition {
-    lock.map_or(Precondition::Absent, |lock| Precondition::Unchanged(lock.etag.clone()))
 }
 
 fn new_promotion_id() -> anyhow::Result<PromotionId> {

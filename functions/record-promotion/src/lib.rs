@@ -200,8 +200,7 @@ fn next_status(record: &PromotionRecord, direction: Direction, succeeded: bool) 
 async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Timestamp) -> anyhow::Result<Completed> {
     let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
     let before = record::read::<StageState>(records, &key).await?;
-    let precondition =
-        before.as_ref().map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
+    let precondition = Stored::precondition(before.as_ref());
     let before = before.map(|stored| stored.record);
     let completed = Completed {
         commit_sha: record.commit_sha.clone(),

@@ -186,16 +186,10 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 Some(standing) if standing.record.says_the_same_as(&verdict) => {
                     (standing.record.clone(), standing.etag.clone())
                 }
-                standing => {
-                    let precondition = match standing {
-                        Some(stored) => Precondition::Unchanged(stored.etag.clone()),
-                        None => Precondition::Absent,
-                    };
-                    match self.write_verdict(&verdict, &precondition).await? {
-                        Some(etag) => (verdict, etag),
-                        None => continue,
-                    }
-                }
+                standing => match self.write_verdict(&verdict, &Stored::precondition(standing.as_ref())).await? {
+                    Some(etag) => (verdict, etag),
+                    None => continue,
+                },
             };
             if outcome == Outcome::Built {
                 self.write_handoffs(&verdict, &gathered.evidence).await?;
@@ -229,10 +223,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             revoked_at: (self.clock)(),
             reason: "the manifest's tag `integration-passed` was set to `false` by hand".to_owned(),
         };
-        let precondition = match &view.revocation {
-            Some(stored) => Precondition::Unchanged(stored.etag.clone()),
-            None => Precondition::Absent,
-        };
+        let precondition = Stored::precondition(view.revocation.as_ref());
         let key = RecordKey::Revocation(commit.clone());
         record::write(self.records, &key, &revocation, &precondition).await?;
         self.log.warn(

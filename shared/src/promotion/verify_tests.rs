@@ -129,8 +129,7 @@ impl World {
     async fn ran(&self, sha: &str, rollback: bool) {
         let key = RecordKey::Stage(request().stage, commit().repo);
         let before = record::read::<StageState>(&self.records, &key).await.unwrap();
-        let precondition =
-            before.as_ref().map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()));
+        let precondition = Stored::precondition(before.as_ref());
         let count = before.as_ref().map_or(0, |stored| stored.record.history.len());
         let completed = Completed {
             commit_sha: sha.parse().unwrap(),

@@ -71,3 +71,11 @@ pub struct Stored<T> {
     /// Its version.
     pub version_id: String,
 }
+
+impl<T> Stored<T> {
+    /// What must hold for a write over what was read: that nobody has written since.
+    #[must_use]
+    pub fn precondition(seen: Option<&Self>) -> Precondition {
+        seen.map_or(Precondition::Absent, |stored| Precondition::Unchanged(stored.etag.clone()))
+    }
+}
