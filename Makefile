@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake tag-guard promote apply-stack deploy-function smoke-test record-promotion
+FUNCTIONS := intake tag-guard promote apply-stack deploy-function migrate-database smoke-test record-promotion
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 EXAMPLE := examples/payments-service
@@ -48,6 +48,7 @@ schema: ## writes the manifest's JSON Schema
 .PHONY: tools
 tools:
 	@infra/local/setup.sh
+	@infra/local/setup_database.sh
 
 # All targets, though only the binaries are needed here: the tests' build of the dependencies then is this one.
 .PHONY: functions
@@ -83,4 +84,4 @@ test-local: tools
 .PHONY: test-e2e
 test-e2e: functions example
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
-	  cargo test --quiet --locked --workspace --test burst --test e2e --test promotion
+	  cargo test --quiet --locked --workspace --test burst --test databases --test e2e --test promotion

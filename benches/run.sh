@@ -3,9 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-functions=(intake tag-guard promote apply-stack deploy-function smoke-test record-promotion)
+functions=(intake tag-guard promote apply-stack deploy-function migrate-database smoke-test record-promotion)
 
 command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
 # By name and not `--workspace`: the CLI's features of shared crates would get into the functions.
 cargo build --locked --release "${functions[@]/#/--package=}"
+cargo build --locked --release --package=gatekeeper --example=judge_files
 PYTHONPATH=infra/local exec .local/venv/bin/python benches/bench.py "${CARGO_TARGET_DIR:-target}/release" "${functions[@]}"

@@ -20,6 +20,12 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --deployer ARN         who may write config/* and change the buckets' settings, as a role or user ARN; can be given
                          many times. Default for a new stack: who runs this
   --stages FILE          uploads FILE as config/stages.json afterwards
+  --image-repository R   builds the image of migrate-database (Docker with buildx) and pushes it into R, a repository that ECR
+                         has in this account and region; without it commits with databases aren't promoted. Needs the two
+                         images that it is made of, by digest, and emulation when they are for another architecture:
+  --flyway-image I       flyway/flyway:11.8.2@sha256:…
+  --postgres-image I     postgres:18-bookworm@sha256:…
+                         `docker buildx imagetools inspect flyway/flyway:11.8.2` shows a digest
   --code-bucket NAME     where the functions' ZIPs go; made when missing (default gatekeeper-code-ACCOUNT-REGION)
   --skip-build           deploys what lies in target/lambda
   --plan                 makes the change set and shows it, but doesn't execute it
@@ -40,6 +46,9 @@ stack=gatekeeper
 region=${AWS_REGION:-${AWS_DEFAULT_REGION:-ap-southeast-2}}
 architecture=arm64
 code_bucket=''
+image_repository=''
+flyway_image=''
+postgres_image=''
 stages=''
 build=yes
 execute=yes
@@ -51,7 +60,7 @@ while [ $# -gt 0 ]; do
     --help | -h) usage; exit 0 ;;
     --skip-build) build=no; shift; continue ;;
     --plan) execute=no; shift; continue ;;
-    --stack | --region | --architecture | --parameter | --deployer | --stages | --code-bucket) ;;
+    --stack | --region | --architecture | --parameter | --deployer | --stages | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
     *) usage >&2; fail "unknown option \`$1\`" 2 ;;
   esac
   [ $# -ge 2 ] || fail "\`$1\` needs a value" 2
@@ -63,13 +72,16 @@ while [ $# -gt 0 ]; do
     --deployer) deployers+=("$2") ;;
     --stages) stages=$2 ;;
     --code-bucket) code_bucket=$2 ;;
+    --image-repository) image_repository=$2 ;;
+    --flyway-image) flyway_image=$2 ;;
+    --postgres-image) postgres_image=$2 ;;
   esac
   shift 2
 done
 
 case $architecture in
-  arm64) target=--arm64 ;;
-  x86_64) target=--x86-64 ;;
+  arm64) target=--arm64 platform=linux/arm64 ;;
+  x86_64) target=--x86-64 platform=linux/amd64 ;;
   *) fail "the architecture is \`arm64\` or \`x86_64\`, not \`$architecture\`" 2 ;;
 esac
 for parameter in "${parameters[@]}"; do
@@ -81,6 +93,14 @@ done
 if [ -n "$stages" ]; then
   [ -r "$stages" ] || fail "\`$stages\` can't be read" 2
   python3 -m json.tool "$stages" >/dev/null || fail "\`$stages\` is no JSON" 2
+fi
+
+if [ -n "$image_repository" ]; then
+  for image in "--flyway-image=$flyway_image" "--postgres-image=$postgres_image"; do
+    [[ $image =~ @sha256:[0-9a-f]{64}$ ]] || fail "\`${image%%=*}\` must be an image with its digest, \`…@sha256:…\`" 2
+  done
+  docker buildx version >/dev/null 2>&1 || fail '`docker` with buildx is missing: https://docs.docker.com/engine/install/'
+  FUNCTIONS+=(migrate-database)
 fi
 
 need aws 'install the AWS CLI, https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
@@ -120,6 +140,27 @@ if [ ${#deployers[@]} -gt 0 ]; then
   parameters+=("DeployerPrincipalArns=$(IFS=,; echo "${deployers[*]}")")
 fi
 parameters+=("Architecture=$architecture")
+
+# An image of other code than the functions' would be asked in words that it doesn't know.
+if [ -z "$image_repository" ] && [[ " ${parameters[*]}" != *' MigrateDatabaseImageUri='* ]]; then
+  query="Stacks[0].Parameters[?ParameterKey=='MigrateDatabaseImageUri'].ParameterValue"
+  image=$(aws cloudformation describe-stacks --stack-name "$stack" --query "$query" --output text 2>/dev/null || true)
+  [ -z "$image" ] || [ "$image" = None ] ||
+    fail "the stack has migrate-database: give \`--image-repository\`, or \`--parameter MigrateDatabaseImageUri=…\` with an image or nothing"
+fi
+if [ -n "$image_repository" ]; then
+  registry=$account.dkr.ecr.$region.amazonaws.com
+  tag=$registry/$image_repository:$(date -u +%Y%m%dT%H%M%SZ) # for people; the stack names the digest
+  built=$(mktemp)
+  aws ecr get-login-password | docker login --username AWS --password-stdin "$registry" >/dev/null
+  # Lambda takes one image, no index of them: so no provenance beside it.
+  docker buildx build --platform "$platform" --provenance=false --push --metadata-file "$built" --tag "$tag" \
+    --build-arg "FLYWAY_IMAGE=$flyway_image" --build-arg "POSTGRES_IMAGE=$postgres_image" \
+    --file functions/migrate-database/Dockerfile target/lambda/migrate-database
+  digest=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' "$built")
+  rm -f "$built"
+  parameters+=("MigrateDatabaseImageUri=$registry/$image_repository@$digest")
+fi
 
 code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
 if ! aws s3api head-bucket --bucket "$code_bucket" --expected-bucket-owner "$account" >/dev/null 2>&1; then

@@ -10,7 +10,7 @@ import unittest
 from rendered import ACCOUNT, Rendered
 
 GATE = ("IntakeRole", "TagGuardRole")
-STEPS = ("ApplyStackRole", "DeployFunctionRole", "SmokeTestRole", "RecordPromotionRole")
+STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
 FUNCTIONS = (*GATE, "PromoteRole", *STEPS)
 PEOPLE = ("CiRole", "PromoterRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
@@ -21,6 +21,11 @@ ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
 TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 
 DEFAULT = Rendered()
+SECRET = f"arn:aws:secretsmanager:ap-southeast-2:{ACCOUNT}:secret:gatekeeper/uat/payments-AbCdEf"
+SECRETS_KEY = f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/secrets"
+DATABASES = Rendered(
+    MigrateDatabaseImageUri="migrate-database@sha256:" + "3f" * 32, DatabaseSecretArns=SECRET.replace("-AbCdEf", "-*"),
+    DatabaseSecretKeyArns=SECRETS_KEY)
 ARTEFACTS = f"arn:aws:s3:::{DEFAULT.outputs['ArtefactBucket']}"
 RECORDS = f"arn:aws:s3:::{DEFAULT.outputs['RecordsBucket']}"
 FUNCTION = f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:function:"
@@ -172,7 +177,8 @@ class Promotion(Case):
         intake = stack.attribute("IntakeRole", "Arn")
         for who in ("ApplyStackRole", "DeployFunctionRole", "SmokeTestRole", "StackRole"):
             for action, arn in (
-                ("lambda:UpdateFunctionCode", f"{FUNCTION}gatekeeper-intake"), ("lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote"),
+                ("lambda:UpdateFunctionCode", f"{FUNCTION}gatekeeper-intake"), ("lambda:InvokeFunction", f"{FUNCTION}gatekeeper-migrate-database"),
+                ("lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote"),
                 ("cloudformation:CreateChangeSet", f"{STACK}gatekeeper/1"), ("cloudformation:DeleteStack", f"{STACK}gatekeeper/1"),
                 ("iam:PutRolePolicy", intake), ("iam:PassRole", intake), ("iam:UpdateAssumeRolePolicy", intake), ("sts:AssumeRole", intake),
                 ("iam:DeleteRolePolicy", stack.attribute("StackRole", "Arn")),
@@ -190,6 +196,55 @@ class Promotion(Case):
         stage = "arn:aws:iam::444455556666:role/gatekeeper-stage"
         self.only(("administrator",), "sts:AssumeRole", stage)
         self.only((*STEPS, "administrator"), "sts:AssumeRole", stage, Rendered(StageRoleArns=stage))
+
+
+class Databases(Case):
+    def test_migrate_database_reads_the_secrets_that_are_named_and_nobody_else_does(self):
+        self.only(("MigrateDatabaseRole", "administrator"), "secretsmanager:GetSecretValue", SECRET, DATABASES)
+        for action in ("PutSecretValue", "DeleteSecret", "DescribeSecret", "UpdateSecret", "ListSecretVersionIds"):
+            self.only(("administrator",), f"secretsmanager:{action}", SECRET, DATABASES)
+        for other in (SECRET.replace("payments", "ledger"), SECRET.replace(ACCOUNT, "444455556666")):
+            self.only(("administrator",), "secretsmanager:GetSecretValue", other, DATABASES)
+
+    def test_by_default_it_reads_none(self):
+        self.only(("administrator",), "secretsmanager:GetSecretValue", SECRET)
+        self.assertNotIn("DecipherSecrets", [one.get("Sid") for one in DEFAULT.statements("MigrateDatabaseRole")])
+
+    def test_no_stages_template_reads_a_migration_secret(self):
+        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess", DatabaseSecretArns=SECRET)
+        for who in ("StackRole", "ApplyStackRole", "DeployFunctionRole", "SmokeTestRole"):
+            stack.properties(who)["Policies"].append({"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
+            self.assertFalse(stack.may(who, "secretsmanager:GetSecretValue", SECRET), who)
+            self.assertTrue(stack.may(who, "secretsmanager:GetSecretValue", SECRET.replace("gatekeeper/", "bank-payments/")), who)
+
+    def test_the_secrets_key_is_used_through_secrets_manager_only(self):
+        statement, = (one for one in DATABASES.statements("MigrateDatabaseRole") if one.get("Sid") == "DecipherSecrets")
+        self.assertEqual((statement["Action"], statement["Resource"]), ("kms:Decrypt", [SECRETS_KEY]))
+        self.assertEqual(statement["Condition"], {"StringEquals": {"kms:ViaService": "secretsmanager.ap-southeast-2.amazonaws.com"}})
+
+    def test_it_reads_the_plan_the_migrations_and_the_snapshots_only(self):
+        schema = f"{COMMIT}/modules/MOD-012/schema"
+        for key, allowed in ((f"{schema}/payments-schema.sql", True), (f"{schema}/payments/migrations/V1__create_ledger.sql", True),
+                             (ZIP, False), (MANIFEST, False), (f"{COMMIT}/reports/junit.xml", False)):
+            for action in ("s3:GetObject", "s3:GetObjectVersion"):
+                self.assertEqual(DATABASES.may("MigrateDatabaseRole", action, f"{ARTEFACTS}/{key}"), allowed, key)
+        for key, allowed in (("promotions/uat/bank-payments/01JX.json", True), ("config/stages.json", False), (f"{COMMIT}/verdict.json", False)):
+            self.assertEqual(DATABASES.may("MigrateDatabaseRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
+
+    def test_it_is_invoked_by_the_promotion_and_by_promote(self):
+        function = f"{FUNCTION}gatekeeper-migrate-database"
+        self.only(("PromoteRole", "administrator"), "lambda:InvokeFunction", function, DATABASES)
+        self.only(("administrator",), "lambda:InvokeFunction", function)
+        invoked = [one["Resource"] for one in DATABASES.statements("PromoteRole") if one["Action"] == "lambda:InvokeFunction"]
+        self.assertEqual(invoked, [function])
+        self.assertTrue(DATABASES.may("PromotionRole", "lambda:InvokeFunction", function))
+
+    def test_in_a_vpc_lambda_makes_its_interfaces_and_the_function_none(self):
+        create = "ec2:CreateNetworkInterface"
+        self.only(("administrator",), create, "*", DATABASES)
+        inside = Rendered(DatabaseSubnetIds="subnet-1", DatabaseSecurityGroupIds="sg-1")
+        self.only(("MigrateDatabaseRole", "administrator"), create, "*", inside)
+        self.only(("administrator",), create, "*", inside, lambda__SourceFunctionArn=f"{FUNCTION}gatekeeper-migrate-database")
 
 
 class Work(Case):
@@ -247,6 +302,9 @@ class Work(Case):
             function=tuple(f"lambda:{name}" for name in (
                 "GetFunction", "GetFunctionConfiguration", "UpdateFunctionCode", "PublishVersion", "ListVersionsByFunction")),
         )
+
+    def test_migrate_database_reads(self):
+        self.check("MigrateDatabaseRole", promotion=("s3:GetObject",), key=("kms:Decrypt",))
 
     def test_smoke_test_asks(self):
         self.check("SmokeTestRole", promotion=("s3:GetObject",), key=("kms:Decrypt",), stack=("cloudformation:DescribeStacks",),

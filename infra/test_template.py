@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 
-STACK = Rendered()
-PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "smoke-test", "record-promotion")
+IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
+STACK = Rendered(MigrateDatabaseImageUri=IMAGE)
+PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion")
 
 
 class Lint(unittest.TestCase):
@@ -93,19 +94,46 @@ class Functions(unittest.TestCase):
 
     def test_there_is_one_for_each_package_with_a_role_of_its_own(self):
         self.assertEqual({one["FunctionName"] for one in self.functions.values()}, {f"gatekeeper-{name}" for name in PACKAGES})
-        self.assertEqual({one["Code"]["S3Key"] for one in self.functions.values()}, {f"../target/lambda/{name}/" for name in PACKAGES})
+        zipped = {name: one for name, one in self.functions.items() if name != "MigrateDatabaseFunction"}
+        self.assertEqual({one["Code"]["S3Key"] for one in zipped.values()},
+                         {f"../target/lambda/{name}/" for name in PACKAGES if name != "migrate-database"})
         self.assertEqual(len({one["Role"] for one in self.functions.values()}), len(PACKAGES))
 
     def test_they_run_our_binary_on_the_chosen_architecture(self):
         for architecture in ("arm64", "x86_64"):
-            for one in Rendered(Architecture=architecture).of_type("AWS::Lambda::Function").values():
+            functions = Rendered(Architecture=architecture, MigrateDatabaseImageUri=IMAGE).of_type("AWS::Lambda::Function")
+            image = functions.pop("MigrateDatabaseFunction")
+            self.assertEqual((image["PackageType"], image["Code"], image["Architectures"]), ("Image", {"ImageUri": IMAGE}, [architecture]))
+            for one in functions.values():
                 self.assertEqual((one["Runtime"], one["Handler"], one["Architectures"]), ("provided.al2023", "bootstrap", [architecture]))
+
+    def test_without_an_image_there_are_no_databases_and_nobody_asks_for_them(self):
+        without = Rendered()
+        self.assertNotIn("MigrateDatabaseFunction", without.resources)
+        self.assertEqual(without.properties("PromoteFunction")["Environment"]["Variables"]["MIGRATE_DATABASE_FUNCTION"], "")
+        definition = without.properties("PromotionStateMachine")["DefinitionSubstitutions"]
+        self.assertEqual(definition, STACK.properties("PromotionStateMachine")["DefinitionSubstitutions"], "the definition stays valid")
+
+    def test_an_image_is_named_by_its_digest(self):
+        pattern = STACK.template["Parameters"]["MigrateDatabaseImageUri"]["AllowedPattern"]
+        for image, allowed in ((IMAGE, True), ("", True), (IMAGE.split("@")[0], False), (f"{IMAGE.split('@')[0]}:11.8.2", False), (f"{IMAGE}0", False)):
+            self.assertEqual(bool(re.fullmatch(pattern, image)), allowed, image)
+
+    def test_databases_are_asked_from_a_vpc_when_one_is_named(self):
+        self.assertNotIn("VpcConfig", STACK.properties("MigrateDatabaseFunction"))
+        inside = Rendered(MigrateDatabaseImageUri=IMAGE, DatabaseSubnetIds="subnet-1,subnet-2", DatabaseSecurityGroupIds="sg-1")
+        self.assertEqual(inside.properties("MigrateDatabaseFunction")["VpcConfig"],
+                         {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]})
+
+    def test_promote_has_time_to_hear_what_migrate_database_says(self):
+        self.assertEqual((STACK.properties("PromoteFunction")["Timeout"], STACK.properties("MigrateDatabaseFunction")["Timeout"]), (120, 900))
 
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
-        machine = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"]}
+        promote = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database"}
         gate = {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
-        more = {"IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": machine,
+        more = {"IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
+                "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)

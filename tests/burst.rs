@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use e2e::{
-    commit::{Commit, path, the_zip},
+    commit::{Commit, dump_of, path, the_zip},
     instance::Instance,
     tell,
     watch::{PATIENCE, Seen, eventually, manifest, tags},
@@ -63,7 +63,7 @@ async fn a_tag_is_right_and_a_forged_one_is_back_within_a_second() {
     assert!(built < SLOW, "{built:?}");
 }
 
-/// 40 functions, a template, 60 migrations and 99 reports.
+/// 40 functions, a template, 60 migrations, a schema snapshot and 98 reports.
 fn large_commit(aws: &Instance) -> Commit {
     let mut commit = Commit::new(aws, "burst");
     commit.objects.clear();
@@ -76,7 +76,10 @@ fn large_commit(aws: &Instance) -> Commit {
         let name = format!("modules/MOD-012/schema/payments/migrations/V{n}__change.sql");
         commit.objects.insert(path(&name), format!("ALTER TABLE ledger ADD COLUMN c{n} text;\n").into_bytes());
     }
-    for n in 1..=99 {
+    commit
+        .objects
+        .insert(path("modules/MOD-012/schema/payments-schema.sql"), dump_of("CREATE TABLE public.ledger ();"));
+    for n in 1..=98 {
         commit.objects.insert(path(&format!("reports/suite-{n}.xml")), format!("<testsuites n='{n}'/>").into_bytes());
     }
     commit.list();

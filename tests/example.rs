@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use e2e::{
+    databases::Database,
     promotion::{Promotions, build_example, promotion_of, started},
     tell,
 };
@@ -38,6 +39,19 @@ async fn it_goes_live_with_every_bundle_that_was_tested() {
     zips.sort();
     running.sort();
     assert_eq!(running, zips);
+
+    // UAT's database has run the commit's migrations, and its schema is the one that was tested.
+    let payments = Database::of_stage(&here.aws, "payments");
+    let ran = payments.sql("SELECT script FROM flyway_schema_history WHERE success ORDER BY installed_rank");
+    let migrations = commit.manifest["modules"].as_array().unwrap().iter().filter_map(|it| it["migrations"].as_array());
+    let files: Vec<_> = migrations.flatten().map(|it| it["file"].as_str().unwrap()).collect();
+    assert_eq!((files.len(), ran.lines().collect::<Vec<_>>()), (5, files));
+    assert!(record.schema_comparisons()[&"payments".parse().unwrap()].equal, "{record:#?}");
+    assert_eq!(
+        payments.sql("SELECT string_agg(code, ' ' ORDER BY code) FROM ledger.currency"),
+        "AUD CHF EUR GBP JPY NZD USD"
+    );
+
     let smoke = record.steps.last().unwrap();
     let asked: Vec<_> = smoke.reports.iter().map(|it| it.subject.as_str()).collect();
     assert_eq!(

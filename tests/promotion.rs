@@ -4,6 +4,7 @@
 
 mod example;
 mod one_at_a_time;
+mod promotion_databases;
 mod promotion_refusals;
 mod promotion_steps;
 mod way_back;

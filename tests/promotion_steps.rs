@@ -63,6 +63,7 @@ async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
             ("apply-stack", forward, vec![ReportStatus::Applied]),
             // CloudFormation has made the function of the very bundle.
             ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+            ("migrate-database", forward, vec![]),
             ("smoke-test", forward, vec![ReportStatus::Passed]),
         ]
     );
@@ -147,6 +148,7 @@ async fn promoting_the_same_commit_again_changes_nothing() {
         [
             ("apply-stack", forward, vec![ReportStatus::Unchanged]),
             ("deploy-function", forward, vec![ReportStatus::Unchanged]),
+            ("migrate-database", forward, vec![]),
             ("smoke-test", forward, vec![ReportStatus::Passed]),
         ]
     );
@@ -168,6 +170,7 @@ async fn promoting_the_same_commit_again_changes_nothing() {
         [
             ("apply-stack", forward, vec![ReportStatus::Unchanged]),
             ("deploy-function", forward, vec![ReportStatus::Applied]),
+            ("migrate-database", forward, vec![]),
         ]
     );
     let report = &third.steps[1].reports[0];
@@ -285,7 +288,12 @@ async fn every_step_can_be_repeated() {
     let promotion = json!(started.promotion);
     for _ in 0..2 {
         let mut input = json!({"promotion": promotion, "direction": "forward", "error": null});
-        for (step, answers) in [("apply-stack", "stacks"), ("deploy-function", "functions"), ("smoke-test", "smoke")] {
+        for (step, answers) in [
+            ("apply-stack", "stacks"),
+            ("deploy-function", "functions"),
+            ("migrate-database", "databases"),
+            ("smoke-test", "smoke"),
+        ] {
             let mut progress = json!([]);
             let answer = loop {
                 let payload = json!({"promotion": promotion, "direction": "forward", "progress": progress});

@@ -70,6 +70,7 @@ async fn a_first_promotion_whose_smoke_test_fails_has_no_way_back() {
         [
             ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
             ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
+            ("migrate-database", FORWARD, vec![]),
             ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
         ]
     );
@@ -97,9 +98,11 @@ async fn a_failing_smoke_test_brings_the_commit_before_back() {
         [
             ("apply-stack", FORWARD, vec![ReportStatus::Applied]),
             ("deploy-function", FORWARD, vec![ReportStatus::Unchanged]),
+            ("migrate-database", FORWARD, vec![]),
             ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
             ("apply-stack", BACK, vec![ReportStatus::Applied]),
             ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
+            ("migrate-database", BACK, vec![]),
             ("smoke-test", BACK, vec![ReportStatus::Passed]),
         ]
     );
@@ -149,6 +152,7 @@ async fn a_change_set_that_cloudformation_refuses_touches_nothing() {
         [
             ("apply-stack", BACK, vec![ReportStatus::Unchanged]),
             ("deploy-function", BACK, vec![ReportStatus::Unchanged]),
+            ("migrate-database", BACK, vec![]),
             ("smoke-test", BACK, vec![ReportStatus::Passed]),
         ]
     );

@@ -35,9 +35,21 @@ ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 DEPLOY_SECONDS = 120
 # What may be a folder or a file in a template, by resource type.
 LOCAL_CODE = {
+    "AWS::Lambda::Function": "Code",
     "AWS::Serverless::Function": "CodeUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
 }
+# Images on AWS; here the same binaries, because nothing runs containers.
+INSTEAD_OF_IMAGES = {"MigrateDatabaseFunction": "../target/lambda/migrate-database/"}
+
+
+def local_template() -> dict:
+    """The template, with binaries in the place of images."""
+    template = yaml_parse(TEMPLATE.read_text())
+    for logical_id, folder in INSTEAD_OF_IMAGES.items():
+        if function := template["Resources"].get(logical_id, {}).get("Properties"):
+            function.update(PackageType="Zip", Code=folder, Runtime="provided.al2023", Handler="bootstrap")
+    return template
 
 
 def local_code(template: dict) -> dict[str, Path]:
@@ -60,7 +72,7 @@ def files_in(path: Path) -> list[Path]:
 
 def fingerprint() -> str:
     """Changes when the template, the functions, the state machine or the stages do."""
-    code = local_code(yaml_parse(TEMPLATE.read_text()))
+    code = local_code(local_template())
     files = [file for _, path in sorted(code.items()) for file in files_in(path)]
     return digest_of(TEMPLATE, STAGES, Path(__file__), *files)
 
@@ -99,22 +111,27 @@ def upload(s3: Any, name: str, content: bytes) -> dict[str, str]:
 
 def package(s3: Any) -> dict:
     """The template with its local code uploaded and named by bucket, key and version."""
-    template = yaml_parse(TEMPLATE.read_text())
+    template = local_template()
     code = local_code(template)
     with ThreadPoolExecutor(2) as pool:
         uploads = pool.map(lambda item: (item[0], upload(s3, item[0], packed(item[1]))), code.items())
         for logical_id, location in uploads:
             resource = template["Resources"][logical_id]
+            if resource["Type"] == "AWS::Lambda::Function":
+                location = {f"S3{name.replace('Version', 'ObjectVersion')}": value for name, value in location.items()}
             resource["Properties"][LOCAL_CODE[resource["Type"]]] = location
     return template
 
 
-def stack_parameters(template: dict) -> list[dict[str, str]]:
+def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]:
     """The parameters that differ from their defaults on this machine."""
     values = {
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "StackRolePolicyArns": ADMINISTRATOR,
         "StageRoleArns": STAGE_ROLE_ARN,
+        "MigrateDatabaseImageUri": f"no-image@sha256:{'0' * 64}",  # see INSTEAD_OF_IMAGES
+        "DatabaseSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:gatekeeper/*",
+        "DatabaseCaFile": str(instance.database.ca_file),
     }
     declared = template.get("Parameters", {})
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared]
@@ -162,7 +179,7 @@ def apply(instance: Instance, template: dict) -> None:
         ChangeSetName=f"deploy-{time.time_ns()}",
         ChangeSetType="UPDATE" if exists else "CREATE",
         TemplateURL=f"{instance.endpoint}/{location['Bucket']}/{location['Key']}",
-        Parameters=stack_parameters(template),
+        Parameters=stack_parameters(instance, template),
         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )["Id"]
     if wait(lambda: cloudformation.describe_change_set(ChangeSetName=change_set), "Status") == "FAILED":

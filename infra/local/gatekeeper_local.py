@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import deployment
 from instance import ACCOUNT, REGION, Instance, LocalError, state_folder
+from postgres import private
 
 
 def up(instance: Instance) -> None:
@@ -41,6 +42,7 @@ def up(instance: Instance) -> None:
     write_outputs(instance, {
         "Endpoint": instance.endpoint, "Region": REGION, "AccountId": ACCOUNT,
         "AccessKeyId": ACCOUNT, "SecretAccessKey": ACCOUNT,
+        **instance.database.outputs(),
         **outputs,
         "DeployedFingerprint": fingerprint,
     })
@@ -49,7 +51,7 @@ def up(instance: Instance) -> None:
 
 def down(instance: Instance) -> None:
     """Stops what `up` started and removes its state."""
-    was_up = bool(instance.record())
+    was_up = bool(instance.record() or instance.database.record())
     instance.stop()
     print("down" if was_up else "nothing was up")
 
@@ -71,9 +73,10 @@ def deployed_fingerprint(instance: Instance) -> str | None:
 
 
 def write_outputs(instance: Instance, outputs: dict[str, str]) -> None:
-    """Writes outputs.json whole or not at all."""
+    """Writes outputs.json whole or not at all, and for nobody else: it holds a password."""
     new = instance.outputs_file.with_suffix(".new")
-    new.write_text(json.dumps(outputs, indent=2) + "\n")
+    with open(new, "w", opener=private) as file:
+        file.write(json.dumps(outputs, indent=2) + "\n")
     os.replace(new, instance.outputs_file)
 
 

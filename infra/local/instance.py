@@ -1,4 +1,4 @@
-"""One running local AWS: its process, its port and the folder that holds all it leaves on disk."""
+"""One running local AWS: MiniStack's process, its port, the database beside it and the folder that holds all they leave on disk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterator
 
 import boto3
 from botocore.config import Config
 
+import postgres
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+FLYWAY = ROOT / ".local" / "flyway"
 ACCOUNT = "111122223333"  # the account number of AWS's own examples
 REGION = "ap-southeast-2"  # ADR-053's region
 START_SECONDS = 60
@@ -56,6 +61,7 @@ class Instance:
         self.record_file = self.folder / "process.json"
         self.log_file = self.folder / "log"
         self.outputs_file = state / "outputs.json"
+        self.database = postgres.Postgres(state)
         self.process: subprocess.Popen | None = None  # only in the Python that started it
 
     @contextlib.contextmanager
@@ -80,9 +86,9 @@ class Instance:
         return False
 
     def is_up(self) -> bool:
-        """Whether the process runs and answers."""
+        """Whether MiniStack and the database run and answer."""
         record = self.record()
-        return bool(record) and self.is_ours(record["pid"]) and healthy(record["port"])
+        return bool(record) and self.is_ours(record["pid"]) and healthy(record["port"]) and self.database.is_up()
 
     def runs_this_code(self) -> bool:
         """Whether it was started from the launcher and the packages that are here now."""
@@ -101,6 +107,20 @@ class Instance:
         )
 
     def start(self) -> None:
+        """Starts MiniStack and the database side by side, and returns when both answer."""
+        with ThreadPoolExecutor(1) as pool:
+            database = pool.submit(self.database.start, free_port())
+            try:
+                self.start_ministack()
+                database.result()
+            except BaseException as error:
+                futures.wait([database])  # what isn't there yet can't be stopped
+                self.stop()
+                if isinstance(error, postgres.PostgresError):
+                    raise LocalError(str(error)) from error
+                raise
+
+    def start_ministack(self) -> None:
         """Starts the launcher, detached, and returns when it answers.
 
         The port is `GATEKEEPER_LOCAL_PORT`, else a free one.
@@ -120,14 +140,14 @@ class Instance:
         while not healthy(port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log_file.read_text(errors="replace")[-2000:]
-                self.stop()
                 raise LocalError(f"the local AWS did not start on port {port}\n{tail}")
             time.sleep(0.03)
 
     def environment(self, port: int) -> dict[str, str]:
         """The whole environment of MiniStack. Functions inherit it, so nothing of ours may leak in."""
         return {
-            "PATH": os.environ.get("PATH", os.defpath),  # functions need `node` and the like
+            # Functions need `flyway`, `pg_dump` and `psql`, and `java`, `node` and the like.
+            "PATH": os.pathsep.join([str(FLYWAY), str(postgres.PROGRAMS), os.environ.get("PATH", os.defpath)]),
             "LANG": "C.UTF-8",
             "HOME": str(self.folder / "tmp"),
             "TMPDIR": str(self.folder / "tmp"),
@@ -144,7 +164,7 @@ class Instance:
         }
 
     def stop(self) -> None:
-        """Ends the launcher and the functions that it runs, and removes all they left; fine when nothing is up."""
+        """Ends the launcher, the functions that it runs and the database, and removes all they left; fine when nothing is up."""
         pid = self.record().get("pid")
         if pid is not None and self.is_ours(pid):
             # Functions are in the launcher's process group, and may outlive it.
@@ -152,6 +172,7 @@ class Instance:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, sign)
                 self.wait_for_end(pid)
+        self.database.stop()
         self.outputs_file.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -168,7 +189,7 @@ class Instance:
 
 def instance_code() -> str:
     """What a running instance has to agree with."""
-    own = [HERE / name for name in ("launcher.py", "patching.py", "instance.py", "requirements.txt")]
+    own = [HERE / name for name in ("launcher.py", "patching.py", "instance.py", "postgres.py", "certificates.py", "requirements.txt")]
     return digest_of(*own, *sorted(HERE.glob("gaps_*.py")))
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import shutil
+import stat
 import tempfile
 import unittest
 from pathlib import Path
@@ -17,8 +18,10 @@ import deployment
 import gaps_s3
 import gatekeeper_local
 import patching
+import postgres
 from instance import Instance, LocalError, healthy
 from local_aws import BOOTSTRAP
+from postgres import ready
 
 TEMPLATE = {
     "Transform": "AWS::Serverless-2016-10-31",
@@ -26,8 +29,10 @@ TEMPLATE = {
         "RecordsBucket": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}},
         "Function": {"Type": "AWS::Serverless::Function", "Properties": {
             "Runtime": "provided.al2023", "Handler": "bootstrap", "CodeUri": "function"}},
+        "Image": {"Type": "AWS::Lambda::Function", "Properties": {
+            "PackageType": "Image", "Code": {"ImageUri": "image"}, "Role": {"Fn::GetAtt": ["FunctionRole", "Arn"]}}},
     },
-    "Outputs": {"RecordsBucket": {"Value": {"Ref": "RecordsBucket"}}, "Function": {"Value": {"Ref": "Function"}}},
+    "Outputs": {name: {"Value": {"Ref": name}} for name in ("RecordsBucket", "Function", "Image")},
 }
 # Fails when it is made, not before.
 FAILING = {"Type": "AWS::Lambda::Url", "Properties": {"TargetFunctionArn": "nobody", "AuthType": "NONE"}}
@@ -38,9 +43,10 @@ class UpAndDown(unittest.TestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="local-aws-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.template = self.folder / "template.json"
-        template = mock.patch.object(deployment, "TEMPLATE", self.template)
-        template.start()
-        self.addCleanup(template.stop)
+        for name, value in {"TEMPLATE": self.template, "INSTEAD_OF_IMAGES": {"Image": "function"}}.items():
+            patch = mock.patch.object(deployment, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
         self.write(TEMPLATE, BOOTSTRAP)
         self.instance = Instance(self.folder / "state")
         self.addCleanup(self.instance.stop)
@@ -59,8 +65,8 @@ class UpAndDown(unittest.TestCase):
     def outputs(self) -> dict:
         return json.loads(self.instance.outputs_file.read_text())
 
-    def live_code(self) -> str:
-        return self.instance.client("lambda").get_function(FunctionName=self.outputs()["Function"])["Configuration"]["CodeSha256"]
+    def live_code(self, function: str = "Function") -> str:
+        return self.instance.client("lambda").get_function(FunctionName=self.outputs()[function])["Configuration"]["CodeSha256"]
 
     def assertFails(self, reason: str) -> None:
         with self.assertRaisesRegex(LocalError, reason):
@@ -73,7 +79,11 @@ class UpAndDown(unittest.TestCase):
         stored = self.instance.client("s3").get_object(Bucket=first["RecordsBucket"], Key="config/stages.json")
         self.assertEqual(stored["Body"].read(), deployment.STAGES.read_bytes())
         packed = deployment.packed(self.folder / "function")
-        self.assertEqual(self.live_code(), base64.b64encode(hashlib.sha256(packed).digest()).decode())
+        for function in ("Function", "Image"):
+            self.assertEqual(self.live_code(function), base64.b64encode(hashlib.sha256(packed).digest()).decode(), function)
+        database = self.instance.database
+        self.assertEqual({name: first[name] for name in database.outputs()}, database.outputs())
+        self.assertEqual(stat.S_IMODE(self.instance.outputs_file.stat().st_mode), 0o600)
         self.assertIn("already up", self.said("up"))
         self.assertNotIn("older", self.said("status"))
 
@@ -91,11 +101,26 @@ class UpAndDown(unittest.TestCase):
 
         self.assertEqual(self.said("down"), "down\n")
         self.assertFalse(healthy(port))
+        self.assertFalse(ready(int(first["PostgresPort"])))
         self.assertEqual([path.name for path in self.instance.state.iterdir()], [".lock"])
         self.assertEqual(self.said("down"), "nothing was up\n")
         with self.assertRaises(SystemExit) as ended:
             self.said("status")
         self.assertEqual(ended.exception.code, 1)
+
+    def test_up_starts_anew_when_the_database_has_gone(self) -> None:
+        self.said("up")
+        first = self.outputs()
+        self.instance.database.stop()
+        self.assertFalse(self.instance.is_up())
+        self.said("up")
+        self.assertTrue(self.instance.is_up())
+        self.assertNotEqual(self.outputs()["PostgresPassword"], first["PostgresPassword"])
+
+    def test_without_postgresql_nothing_is_left_running(self) -> None:
+        with mock.patch.object(postgres, "PROGRAMS", self.folder / "nowhere"):
+            self.assertFails("nowhere.* doesn't lead to PostgreSQL's programs")
+        self.assertEqual(self.instance.record(), {})
 
     def test_a_first_deployment_that_fails_leaves_nothing_running(self) -> None:
         self.write({**TEMPLATE, "Resources": {**TEMPLATE["Resources"], "Broken": FAILING}}, BOOTSTRAP)

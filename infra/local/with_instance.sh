@@ -16,9 +16,12 @@ export GATEKEEPER_LOCAL_STATE GATEKEEPER_OUTPUTS=$GATEKEEPER_LOCAL_STATE/outputs
 
 end() {
   status=$?
-  if [ $status -ne 0 ] && [ -s "$GATEKEEPER_LOCAL_STATE/ministack/log" ]; then
-    echo "--- the end of MiniStack's own log ---" >&2
-    tail -n 30 "$GATEKEEPER_LOCAL_STATE/ministack/log" >&2
+  if [ $status -ne 0 ]; then
+    for part in ministack postgres; do
+      [ -s "$GATEKEEPER_LOCAL_STATE/$part/log" ] || continue
+      echo "--- the end of the log of $part ---" >&2
+      tail -n 30 "$GATEKEEPER_LOCAL_STATE/$part/log" >&2
+    done
   fi
   "${local_aws[@]}" down > /dev/null || status=1
   rm -rf "$GATEKEEPER_LOCAL_STATE"

@@ -81,6 +81,24 @@ codes! {
     TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
     LogicalIdInvalid "logical-id-invalid" "a `logical_id` of the manifest is not a Lambda function of its stack's template";
 
+    // Flyway migrations.
+    FlywayNameInvalid "flyway-name-invalid" "a migration file's name is none that Flyway would run: it would be passed over in silence";
+    FlywayNotUtf8 "flyway-not-utf8" "a migration file is not UTF-8, which Flyway can't read";
+    FlywayFileTooLarge "flyway-file-too-large" "a migration file is larger than 64 MiB";
+    FlywayChecksumMismatch "flyway-checksum-mismatch" "a stored migration file is not the one that Flyway validated: it was edited";
+    FlywayFileMissing "flyway-file-missing" "Flyway validated a migration file that is not stored";
+    FlywayFileExtra "flyway-file-extra" "a stored migration file is not one that Flyway validated";
+    FlywayFileRenamed "flyway-file-renamed" "a migration file has another name than the one that Flyway validated";
+    FlywayOrder "flyway-order" "the manifest lists migrations in another order than Flyway runs them";
+    FlywayDuplicateVersion "flyway-duplicate-version" "two migration files have the same version or the same description, so Flyway runs neither";
+
+    // Schema snapshots.
+    SchemaSnapshotMissing "schema-snapshot-missing" "a migrated database has no snapshot of the schema that was tested";
+    SchemaSnapshotInvalid "schema-snapshot-invalid" "a schema snapshot is not a whole plain SQL dump of one database by pg_dump";
+    SchemaSnapshotHoldsData "schema-snapshot-holds-data" "a schema snapshot holds rows, sequence positions or statistics: a leak of data";
+    SchemaSnapshotHoldsSecret "schema-snapshot-holds-secret" "a schema snapshot holds a password or its hash";
+    SchemaSnapshotsDiffer "schema-snapshots-differ" "two snapshots of one database are not of the same schema";
+
     // dbt.
     DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that we know: schema v4 to v12, with nodes";
 
@@ -120,6 +138,13 @@ codes! {
     ParameterMissing "parameter-missing" "a template's parameter has no default and the stage gives no value";
     NothingToPromote "nothing-to-promote" "the commit holds nothing that can be applied to a stage";
     NotSupportedYet "not-supported-yet" "the commit needs something that this gatekeeper cannot apply";
+    DatabaseNotConfigured "database-not-configured" "the stage does not tell where a database of the commit is";
+    DatabaseSecretInvalid "database-secret-invalid" "a database's secret can't be read, or does not tell how to reach it safely";
+    DatabaseUnreachable "database-unreachable" "a stage's database can't be connected to";
+    FlywayValidateFailed "flyway-validate-failed" "`flyway validate` found the stage's schema history and the commit's migrations at odds";
+    FlywayHistoryMismatch "flyway-history-mismatch" "a row of the stage's schema history is not what the manifest and the files say, or failed";
+    FlywayHistoryRewritten "flyway-history-rewritten" "the stage's schema history is not what the last promotion left: `flyway repair` or a hand changed it";
+    SchemaDifference "schema-difference" "the stage's live schema is not the one that was tested with the commit";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
 }
 
@@ -138,7 +163,7 @@ mod tests {
         let mut words: Vec<_> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
         for (code, meaning) in Code::ALL {
             let word = code.as_str();
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{word}");
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{word}");
             assert!(!meaning.is_empty());
             assert_eq!(serde_json::to_value(code).unwrap(), word);
         }

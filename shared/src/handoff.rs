@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::{
-    ids::{Commit, ModuleId, StageName},
+    ids::{Commit, DatabaseName, ModuleId, StageName},
     manifest::{Manifest, Module},
+    promotion::record::SchemaComparison,
     store_key::RecordKey,
     verdict::Verdict,
 };
@@ -68,6 +69,7 @@ pub fn deployed<'a>(
     now: Timestamp,
     evidence: &RecordKey,
     artefacts: impl Iterator<Item = (&'a str, String)>,
+    schemas: impl Iterator<Item = (&'a DatabaseName, &'a SchemaComparison)>,
 ) -> String {
     let mut text = FrontMatter {
         module,
@@ -79,7 +81,20 @@ pub fn deployed<'a>(
     }
     .render();
     artefact_table(&mut text, artefacts);
+    schema_table(&mut text, schemas);
     text
+}
+
+/// Whether each database's live schema is the tested one, by the digests of their normal forms.
+fn schema_table<'a>(text: &mut String, schemas: impl Iterator<Item = (&'a DatabaseName, &'a SchemaComparison)>) {
+    let mut schemas = schemas.peekable();
+    if schemas.peek().is_some() {
+        text.push_str("\n| database | schema parity | tested schema | live schema |\n|---|---|---|---|\n");
+    }
+    for (database, SchemaComparison { equal, tested_sha256, live_sha256, .. }) in schemas {
+        let parity = if *equal { "equal" } else { "**differs**" };
+        let _ = writeln!(text, "| `{database}` | {parity} | `{tested_sha256}` | `{live_sha256}` |");
+    }
 }
 
 fn artefact_table<'a>(text: &mut String, artefacts: impl Iterator<Item = (&'a str, String)>) {

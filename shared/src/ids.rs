@@ -117,6 +117,14 @@ text_id!(
     "1 to 200 plain characters without a slash, not starting with a dot", valid_file_name
 );
 text_id!(
+    /// A migration's path below its database's `migrations/` folder, as Flyway records it in `script`: such as
+    /// `V1__create_ledger.sql` or `2026/V12__add_currency.sql`.
+    MigrationPath, "migration path",
+    r"^([\p{L}\p{N}_][\p{L}\p{N}._+ ()@,=-]{0,199}/)*[\p{L}\p{N}_][\p{L}\p{N}._+ ()@,=-]{0,195}\.sql$",
+    "a file name that ends in `.sql`, below folders or not: letters, digits and `._+ ()@,=-`, no part of it starting \
+     with a dot", valid_migration_path
+);
+text_id!(
     /// One promotion, a ULID: 26 characters that sort by time.
     PromotionId, "promotion id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
     "26 characters of Crockford's base 32", valid_promotion_id
@@ -168,6 +176,16 @@ fn valid_database_name(text: &str) -> bool {
 fn valid_file_name(text: &str) -> bool {
     starts(text, |b| b.is_ascii_alphanumeric() || b == b'_')
         && all(text, 1..=200, |b| b.is_ascii_alphanumeric() || b"._+ ()@,=-".contains(&b))
+}
+
+fn valid_migration_path(text: &str) -> bool {
+    let starts = |part: &str| part.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let valid = |part: &str| {
+        let plain = part.chars().all(|c| c.is_alphanumeric() || "._+ ()@,=-".contains(c));
+        starts(part) && plain && part.chars().count() <= 200
+    };
+    // The longest key that S3 takes is 1,024 bytes, and the commit's folder is a part of it.
+    text.len() <= 600 && text.len() > ".sql".len() && text.ends_with(".sql") && text.split('/').all(valid)
 }
 
 fn valid_promotion_id(text: &str) -> bool {

@@ -7,13 +7,17 @@ pub mod artefact;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod converge;
+#[cfg(feature = "database")]
+pub mod database;
 pub mod event;
 pub mod finding;
+pub mod flyway;
 pub mod gate;
 pub mod handoff;
 pub mod ids;
 pub mod manifest;
 pub mod promotion;
+pub mod schema_snapshot;
 pub mod stage;
 pub mod store;
 pub mod store_key;

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, DatabaseName, FileName, FunctionName, ModuleId, Repo, Sha256, StackName, StageName},
+    ids::{
+        Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, Repo, Sha256, StackName,
+        StageName,
+    },
     store_key::ArtefactPath,
 };
 
@@ -139,8 +142,8 @@ pub struct Schema {
 pub struct Migration {
     /// The database that it migrates.
     pub database: DatabaseName,
-    /// The file's name, such as `V1__create_ledger.sql`.
-    pub file: FileName,
+    /// The file's path below the database's `migrations/` folder, such as `V1__create_ledger.sql`.
+    pub file: MigrationPath,
     /// The file's SHA-256.
     pub sha256: Sha256,
     /// The file's size in bytes.
@@ -260,7 +263,8 @@ pub struct Report {
 pub struct Flyway {
     /// Whether `flyway validate` passed against the dev database.
     pub validated: bool,
-    /// Flyway's checksum of each migration file.
+    /// Flyway's checksum of each migration file by its `script`, the file's path below the `migrations/` folder; none
+    /// for what Flyway records without a checksum.
     #[serde(default)]
     pub checksums: BTreeMap<String, Option<i32>>,
 }
@@ -419,6 +423,16 @@ impl Manifest {
                 schemas.chain(module.migrations.iter().map(|migration| &migration.database))
             })
             .collect()
+    }
+
+    /// The modules that hold a schema or migrations for a database.
+    pub fn modules_of(&self, database: &DatabaseName) -> impl Iterator<Item = &ModuleId> {
+        let modules = self.modules.iter().filter(move |module| {
+            let mut schemas = module.schemas.iter().map(|it| &it.database);
+            let mut migrations = module.migrations.iter().map(|it| &it.database);
+            schemas.any(|it| it == database) || migrations.any(|it| it == database)
+        });
+        modules.map(|module| &module.id)
     }
 
     /// Every object that must be stored beside the manifest.

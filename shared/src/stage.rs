@@ -67,6 +67,24 @@ pub enum Requirement {
 pub struct Database {
     /// The secret that holds how to reach it.
     pub secret_arn: String,
+    /// What a live schema that is not the tested one means for a promotion.
+    #[serde(default)]
+    pub schema_parity: SchemaParity,
+    /// Values for the placeholders of the migrations (Flyway documentation, "Placeholders"). They are no secrets: they
+    /// stand in records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placeholders: BTreeMap<String, String>,
+}
+
+/// What a live schema that is not the tested one means for a promotion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemaParity {
+    /// The promotion fails.
+    #[default]
+    Required,
+    /// It is written down.
+    Reported,
 }
 
 /// One thing that must answer after a promotion.

@@ -8,7 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Commit, DatabaseName, FileName, FunctionName, ModuleId, PromotionId, Repo, Sha256, StackName, StageName,
+    Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256, StackName,
+    StageName,
 };
 
 /// An object's key in the artefact bucket, as CI may write it.
@@ -34,8 +35,8 @@ pub enum ArtefactPath {
     Template(ModuleId, StackName),
     /// `modules/{MOD-NNN}/schema/{db-name}-schema.sql`: a schema snapshot.
     Schema(ModuleId, DatabaseName),
-    /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql`: a Flyway migration.
-    Migration(ModuleId, DatabaseName, FileName),
+    /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql`: a Flyway migration; `{file}` may lie in folders.
+    Migration(ModuleId, DatabaseName, MigrationPath),
     /// `modules/{MOD-NNN}/dbt/manifest.json`: dbt's compiled manifest.
     DbtManifest(ModuleId),
 }
@@ -92,8 +93,8 @@ impl ArtefactPath {
                     ["functions", file] => Some(Self::Function(module, file.strip_suffix(".zip")?.parse().ok()?)),
                     ["cloudformation", file] => Some(Self::Template(module, file.strip_suffix(".json")?.parse().ok()?)),
                     ["schema", file] => Some(Self::Schema(module, file.strip_suffix("-schema.sql")?.parse().ok()?)),
-                    ["schema", database, "migrations", file] if file.ends_with(".sql") => {
-                        Some(Self::Migration(module, database.parse().ok()?, file.parse().ok()?))
+                    ["schema", database, "migrations", file @ ..] => {
+                        Some(Self::Migration(module, database.parse().ok()?, file.join("/").parse().ok()?))
                     }
                     ["dbt", "manifest.json"] => Some(Self::DbtManifest(module)),
                     _ => None,
@@ -251,6 +252,7 @@ mod tests {
             "modules/MOD-012/cloudformation/payments-api.json",
             "modules/MOD-012/schema/payments-schema.sql",
             "modules/MOD-012/schema/payments/migrations/V1__create_ledger.sql",
+            "modules/MOD-012/schema/payments/migrations/2026/V2__größe.sql",
             "modules/MOD-012/dbt/manifest.json",
             "reports/integration.xml",
         ] {
@@ -298,6 +300,10 @@ mod tests {
             (inside("modules/MOD-012/functions/../x.zip"), true),
             (inside("modules/MOD-012/schema/payments.sql"), true),
             (inside("modules/MOD-012/schema/p/migrations/V1__x.txt"), true),
+            (inside("modules/MOD-012/schema/p/migrations/../V1__x.sql"), true),
+            (inside("modules/MOD-012/schema/p/migrations//V1__x.sql"), true),
+            (inside("modules/MOD-012/schema/p/migrations/.sql"), true),
+            (inside("modules/MOD-012/schema/p/migrations/V1\\x.sql"), true),
             (inside("modules/MOD-012//functions/f.zip"), true),
             (inside("reports/a/b.xml"), true),
             (inside("reports/.."), true),

@@ -10,8 +10,8 @@ use gatekeeper::{
         Change::{self, Created, Removed, Tagged},
     },
     ids::Commit,
-    promotion::request::PromotionRequest,
-    store_key::ArtefactKey,
+    promotion::{database_check::DatabaseCheckEvent, request::PromotionRequest},
+    store_key::{ArtefactKey, ArtefactPath},
 };
 use serde_json::Value;
 
@@ -33,8 +33,15 @@ const GATE: [(&str, &[(Change, &str)]); 7] = [
 ];
 
 /// Every sample for `promote`: whether it is a dry run, and whether it is a rollback.
-const PROMOTE: [(&str, bool, bool); 3] =
-    [("promotion.json", false, false), ("promotion-dry-run.json", true, false), ("rollback.json", false, true)];
+const PROMOTE: [(&str, bool, bool); 4] = [
+    ("promotion.json", false, false),
+    ("promotion-dry-run.json", true, false),
+    ("rollback.json", false, true),
+    ("rollback-accepting-schema-difference.json", false, true),
+];
+
+/// The sample for `migrate-database` when `promote` asks it to look.
+const DATABASE_CHECK: &str = "database-check.json";
 
 fn sample(name: &str) -> Value {
     let text = std::fs::read_to_string(Path::new(FOLDER).join(name)).unwrap();
@@ -68,6 +75,21 @@ fn every_manual_event_is_read() {
         assert_eq!((request.dry_run, request.rollback), (dry_run, rollback), "{name}");
         assert_eq!(request.repo, commit().repo, "{name}");
         assert_eq!(request.commit_sha, (!rollback).then(|| commit().sha), "{name}");
+        assert_eq!(request.accept_schema_difference, name.contains("accepting"), "{name}");
+    }
+}
+
+#[test]
+fn the_database_check_is_read() {
+    let DatabaseCheckEvent { check } = serde_json::from_value(sample(DATABASE_CHECK)).unwrap();
+    assert_eq!(Commit { repo: check.repo, sha: check.commit_sha }, commit());
+    for migration in &check.migrations {
+        let key = ArtefactKey::parse(&migration.script.key).unwrap();
+        let path =
+            ArtefactPath::Migration(migration.module.clone(), migration.database.clone(), migration.file.clone());
+        assert_eq!((key.commit, key.path), (commit(), path));
+        assert!(check.databases.iter().any(|it| it.database == migration.database));
+        assert!(check.history_before[&migration.database].iter().all(|row| row.success));
     }
 }
 
@@ -75,6 +97,7 @@ fn every_manual_event_is_read() {
 fn no_sample_goes_untested() {
     let files = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let samples: BTreeSet<_> = files.filter(|name| name.ends_with(".json")).collect();
-    let tested = GATE.iter().map(|(name, _)| *name).chain(PROMOTE.iter().map(|(name, ..)| *name));
+    let promote = PROMOTE.iter().map(|(name, ..)| *name);
+    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([DATABASE_CHECK]);
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

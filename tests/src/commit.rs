@@ -11,6 +11,10 @@ use aws_sdk_s3::{
 };
 use futures_util::{StreamExt as _, stream};
 use gatekeeper::{
+    flyway::{
+        checksum,
+        migration_name::{MigrationName, Place},
+    },
     ids::{self, Sha256},
     store_key::ArtefactPath,
 };
@@ -90,7 +94,6 @@ impl Commit {
                     "policy": {"passed": 12, "failed": 0, "skipped": 0, "policies_satisfied": ["POL-004", "POL-017"]},
                     "integration": {"passed": 31, "failed": 0, "skipped": 0, "run_integration": true, "deployed": []},
                 },
-                "flyway": {"payments": {"validated": true, "checksums": {}}},
                 "deploy": {"stage": "dev", "succeeded": true},
             }),
             objects: BTreeMap::new(),
@@ -100,7 +103,10 @@ impl Commit {
         };
         commit.objects = BTreeMap::from([
             (the_zip(), zips::node(name)),
-            (path("modules/MOD-012/schema/payments-schema.sql"), b"CREATE TABLE ledger (id bigint);\n".to_vec()),
+            (
+                path("modules/MOD-012/schema/payments-schema.sql"),
+                dump_of("CREATE TABLE public.ledger (\n    id bigint\n);"),
+            ),
             (
                 path("modules/MOD-012/schema/payments/migrations/V1__create ledger + index (1).sql"),
                 b"CREATE TABLE ledger (id bigint);\n".to_vec(),
@@ -167,11 +173,31 @@ impl Commit {
             entry["size"] = json!(size);
             module[list].as_array_mut().unwrap().push(entry);
         }
+        let migrations = module["migrations"].as_array_mut().unwrap();
+        migrations.sort_by_key(|it| (it["database"].to_string(), place(it["file"].as_str().unwrap())));
         self.manifest["modules"] = json!([module]);
+        self.manifest["flyway"] = self.validated();
         self.manifest["reports"] = json!(reports);
         if let Some(integration) = self.manifest["tests"].get_mut("integration") {
             integration["deployed"] = json!(deployed);
         }
+    }
+
+    /// What `flyway validate` would say of the migrations.
+    fn validated(&self) -> Value {
+        let mut flyway = json!({});
+        for (path, bytes) in &self.objects {
+            match path {
+                ArtefactPath::Schema(_, database) => flyway[database.as_str()]["validated"] = json!(true),
+                ArtefactPath::Migration(_, database, file) => {
+                    let checksum = checksum::scan(bytes.as_slice()).unwrap().unwrap().checksum;
+                    flyway[database.as_str()]["validated"] = json!(true);
+                    flyway[database.as_str()]["checksums"][file.as_str()] = json!(checksum);
+                }
+                _ => {}
+            }
+        }
+        flyway
     }
 
     /// The manifest from before the integration tests.
@@ -285,6 +311,21 @@ impl Commit {
         who.s3.delete_object().bucket(&self.bucket).key(self.key(path)).send().await.unwrap();
         self.cause(1);
     }
+}
+
+/// When Flyway runs a migration among others.
+fn place(file: &str) -> Place {
+    MigrationName::parse(file).unwrap().place()
+}
+
+/// A schema snapshot as pg_dump writes one, of these statements.
+#[must_use]
+pub fn dump_of(statements: &str) -> Vec<u8> {
+    let text = format!(
+        "--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\nSET client_encoding = 'UTF8';\n\n{statements}\n\n\
+         --\n-- PostgreSQL database dump complete\n--\n\n"
+    );
+    text.into_bytes()
 }
 
 /// A tag set.

@@ -26,6 +26,10 @@ pub struct Outputs {
     pub stage_role_arn: String,
     pub signing_key_arn: String,
     pub dead_letter_queue_url: String,
+    pub postgres_host: String,
+    pub postgres_port: String,
+    pub postgres_user: String,
+    pub postgres_password: String,
 }
 
 /// The instance as its administrator sees it.

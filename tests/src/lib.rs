@@ -14,7 +14,9 @@
 )]
 
 pub mod commit;
+pub mod databases;
 pub mod instance;
+pub mod odd_migrations;
 pub mod promotion;
 pub mod watch;
 pub mod zips;

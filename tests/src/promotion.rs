@@ -25,6 +25,7 @@ use ulid::Ulid;
 
 use crate::{
     commit::{Commit, STACK, the_template, the_zip},
+    databases,
     instance::{Caller, Instance},
     watch::{PATIENCE, eventually},
     zips,
@@ -36,11 +37,15 @@ pub const STAGE: &str = "e2e";
 pub const SLOW_STAGE: &str = "e2e-slow";
 /// Asks a URL that no commit here puts out.
 pub const URL_STAGE: &str = "e2e-url";
+/// Has the databases of these tests, whose schemas must be the tested ones.
+pub const DATABASE_STAGE: &str = "e2e-databases";
+/// Has the same databases, and only reports when a schema isn't the tested one.
+pub const REPORTING_STAGE: &str = "e2e-databases-reporting";
 /// In an account of its own.
 pub const OTHER_ACCOUNT: &str = "e2e-other-account";
 
 /// The stages beside those that every instance has, in one configuration for all tests.
-fn stages(stage_role_arn: &str) -> Value {
+fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
     let mut config: Value = serde_json::from_str(include_str!("../../infra/local/stages.json")).unwrap();
     let asks = |seconds: u64| {
         json!([{"function": "authorise-payment", "payload": {"ping": true}, "expect_json": {"statusCode": 200},
@@ -50,6 +55,13 @@ fn stages(stage_role_arn: &str) -> Value {
     config["stages"][STAGE] = json!({"parameters": parameters, "smoke": asks(1)});
     config["stages"][SLOW_STAGE] = json!({"parameters": parameters, "smoke": asks(120)});
     config["stages"][URL_STAGE] = json!({"smoke": [{"stack": STACK, "output": "ApiUrl", "path": "/health"}]});
+    for (stage, parity) in [(DATABASE_STAGE, "required"), (REPORTING_STAGE, "reported")] {
+        let entry =
+            |arn: &String| json!({"secret_arn": arn, "schema_parity": parity, "placeholders": {"account": "acc-1"}});
+        let databases: BTreeMap<_, _> = secrets.iter().map(|(name, arn)| (*name, entry(arn))).collect();
+        config["stages"][stage] = json!({"parameters": parameters, "databases": databases, "smoke": asks(1)});
+    }
+    config["stages"]["uat"]["databases"]["payments"] = json!({"secret_arn": secrets["payments"]});
     config["stages"][OTHER_ACCOUNT] = json!({"role_arn": stage_role_arn, "parameters": parameters, "smoke": asks(1)});
     config
 }
@@ -394,7 +406,8 @@ pub fn outcomes(record: &PromotionRecord) -> Vec<(&str, Direction, Vec<ReportSta
 }
 
 async fn configure(aws: &Instance) {
-    let wanted = stages(&aws.outputs.stage_role_arn).to_string().into_bytes();
+    let secrets = databases::secrets(aws).await;
+    let wanted = stages(&aws.outputs.stage_role_arn, &secrets).to_string().into_bytes();
     if aws.record(&RecordKey::StagesConfig).await.as_ref() != Some(&wanted) {
         let put = aws.root.s3.put_object().bucket(&aws.outputs.records_bucket).key(RecordKey::StagesConfig.to_string());
         put.checksum_sha256(Sha256::of(&wanted).to_base64()).body(wanted.into()).send().await.unwrap();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper::{
     ids::{CommitSha, PromotionId, Repo, StageName},
     promotion::{
-        plan::Plan,
+        plan::{MigrationState, Plan},
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
         step::{PromotionRef, ReportStatus},
@@ -80,14 +80,21 @@ struct PromoteAnswer {
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
-    ask(&args.repo, Some(&args.sha), false, &args.common, output).await
+    ask(&args.repo, Some(&args.sha), Direction::Forward, &args.common, output).await
+}
+
+/// Whether it is a promotion or a rollback.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    Forward,
+    Back { accept_schema_difference: bool },
 }
 
 /// Asks for a promotion or a rollback, and follows it.
 pub(super) async fn ask(
     repo: &Repo,
     sha: Option<&CommitSha>,
-    rollback: bool,
+    direction: Direction,
     args: &Common,
     output: &mut Output,
 ) -> anyhow::Result<Answer> {
@@ -99,7 +106,8 @@ pub(super) async fn ask(
         requested_by,
         reason: args.reason.clone(),
         dry_run: args.dry_run,
-        rollback,
+        rollback: matches!(direction, Direction::Back { .. }),
+        accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
     };
     // What is malformed is refused before anybody is asked; a caller's name never is.
     let named = args.requested_by.as_deref();
@@ -195,7 +203,14 @@ fn planned(plan: &Plan) -> String {
     part(
         "migrations",
         migrations
-            .map(|it| format!("    {} <- {}\n      {}\n", it.database, it.script.key, pinned(&it.script)))
+            .map(|it| {
+                let state = match it.state {
+                    Some(MigrationState::Pending) => "pending",
+                    Some(MigrationState::Applied) => "there already",
+                    None => "not looked at",
+                };
+                format!("    {} <- {} ({state})\n      {}\n", it.database, it.script.key, pinned(&it.script))
+            })
             .collect(),
     );
     let smoke = plan.smoke.iter().map(|check| match &check.target {

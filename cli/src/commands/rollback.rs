@@ -2,7 +2,7 @@
 
 use gatekeeper::ids::{CommitSha, Repo};
 
-use super::promote::{Common, ask};
+use super::promote::{Common, Direction, ask};
 use crate::{exit::Answer, output::Output};
 
 const EXAMPLES: &str = "\
@@ -20,10 +20,14 @@ pub(crate) struct Args {
     /// The commit, in full; without it the one before the present one
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
+    /// Go back although the live schema is not the one that was tested with the commit
+    #[arg(long)]
+    accept_schema_difference: bool,
     #[command(flatten)]
     common: Common,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
-    ask(&args.repo, args.sha.as_ref(), true, &args.common, output).await
+    let direction = Direction::Back { accept_schema_difference: args.accept_schema_difference };
+    ask(&args.repo, args.sha.as_ref(), direction, &args.common, output).await
 }

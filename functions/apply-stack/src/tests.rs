@@ -58,6 +58,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             artefact_bucket: "artefacts".to_owned(),
             records_bucket: "records".to_owned(),
             state_machine_arn: None,
+            migrate_database_function: None,
             stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),
             gate_role_ids: Vec::new(),
             s3_endpoint: Some(ENDPOINT.to_owned()),

@@ -1,5 +1,7 @@
 //! The manual event (CONTRACT §5): verified and planned by the core, then locked, recorded and started here.
 
+mod database_check;
+
 use anyhow::Context as _;
 use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
@@ -24,6 +26,8 @@ use gatekeeper::{
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+pub use crate::database_check::DatabaseChecker;
 
 /// What `promote` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,6 +65,8 @@ pub struct Promoter {
     pub step_functions: aws_sdk_sfn::Client,
     /// The promotion state machine.
     pub state_machine_arn: String,
+    /// What looks at a stage's databases.
+    pub databases: DatabaseChecker,
 }
 
 impl Promoter {
@@ -78,7 +84,7 @@ impl Promoter {
 
     async fn answer(&self, request: &PromotionRequest, log: &Logger) -> anyhow::Result<Answer> {
         let Buckets { artefacts, records } = &self.buckets;
-        let verified = match verify(artefacts, records, artefacts.bucket(), request).await? {
+        let mut verified = match verify(artefacts, records, artefacts.bucket(), request).await? {
             Ok(verified) => verified,
             Err(reasons) => return Ok(refused(request, reasons, log)),
         };
@@ -88,6 +94,10 @@ impl Promoter {
             && !self.may_take(&lock.record, now).await?
         {
             return Ok(refused(request, vec![in_progress(request, Some(&lock.record))], &log));
+        }
+        let reasons = self.databases.check(request, &mut verified).await?;
+        if !reasons.is_empty() {
+            return Ok(refused(request, reasons, &log));
         }
         if request.dry_run {
             log.info("promotion planned, dry run", json!({"commit_sha": verified.commit.sha}));
@@ -159,7 +169,8 @@ impl Promoter {
             json!({
                 "execution_arn": execution_arn, "requested_by": request.requested_by, "reason": request.reason,
                 "rollback": request.rollback, "stacks": record.plan.stacks.len(),
-                "functions": record.plan.functions.len(),
+                "functions": record.plan.functions.len(), "databases": record.plan.databases.len(),
+                "migrations_pending": record.plan.pending().count(),
                 "way_back": record.way_back.as_ref().map(|back| &back.commit_sha),
             }),
         );
@@ -255,6 +266,7 @@ fn new_record(
         requested_by: request.requested_by.clone(),
         reason: request.reason.clone(),
         rollback: request.rollback,
+        accept_schema_difference: request.accept_schema_difference,
         status: Status::Running,
         execution_arn: execution_arn.to_owned(),
         started_at: now,

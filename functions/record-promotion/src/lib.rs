@@ -14,7 +14,7 @@ use gatekeeper::{
     promotion::{
         history::{Completed, StageState},
         lock::Lock,
-        record::{LiveFunction, PromotionRecord, Status, StepRecord},
+        record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
         step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
     },
     store::{
@@ -40,6 +40,8 @@ pub struct RecordInput {
     pub stacks: StepAnswer,
     /// What `deploy-function` answered last; in progress without reports where it was never asked.
     pub functions: StepAnswer,
+    /// What `migrate-database` answered last; in progress without reports where it was never asked.
+    pub databases: StepAnswer,
     /// What `smoke-test` answered last; in progress without reports where it was never asked.
     pub smoke: StepAnswer,
     /// What Step Functions caught, where a step failed without an answer.
@@ -157,8 +159,13 @@ pub async fn record_outcome(
 }
 
 /// The steps in their order with what they answered.
-fn answers(input: &RecordInput) -> [(&'static str, &StepAnswer); 3] {
-    [("apply-stack", &input.stacks), ("deploy-function", &input.functions), ("smoke-test", &input.smoke)]
+fn answers(input: &RecordInput) -> [(&'static str, &StepAnswer); 4] {
+    [
+        ("apply-stack", &input.stacks),
+        ("deploy-function", &input.functions),
+        (MIGRATE_DATABASE, &input.databases),
+        ("smoke-test", &input.smoke),
+    ]
 }
 
 /// Why the steps failed, in one line; none where all are done.
@@ -225,10 +232,13 @@ async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Time
         repo: record.repo.clone(),
         promotion_id: record.promotion_id.clone(),
     });
+    let comparisons = record.schema_comparisons();
     let documents = record.plan.modules().into_iter().map(|module| {
         let artefacts = record.plan.artefacts_of(module);
         let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
-        let document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts);
+        let databases = record.plan.databases.iter().filter(|it| it.modules.contains(module));
+        let schemas = databases.filter_map(|it| comparisons.get(&it.database).map(|found| (&it.database, found)));
+        let document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
         (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)
     });
     let documents: Vec<_> = documents.collect();

@@ -1,10 +1,11 @@
 use gatekeeper::{
     ids::{CommitSha, PromotionId},
     promotion::{
-        plan::{Pinned, Plan, PlannedFunction, PlannedStack},
+        plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
         record::WayBack,
         step::Report,
     },
+    stage::SchemaParity,
     store::memory::Memory,
 };
 
@@ -66,6 +67,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         requested_by: "jane@bank.example".to_owned(),
         reason: "release".to_owned(),
         rollback,
+        accept_schema_difference: false,
         status: Status::Running,
         execution_arn: "arn".to_owned(),
         started_at: now(),
@@ -106,6 +108,7 @@ fn input(direction: Direction, failing: Option<&str>, error: Option<&str>) -> Re
         direction,
         stacks: answer("apply-stack", ReportStatus::Applied),
         functions: answer("deploy-function", ReportStatus::Unchanged),
+        databases: answer("migrate-database", ReportStatus::Applied),
         smoke: answer("smoke-test", ReportStatus::Passed),
         error: error.map(|error| Caught { error: error.to_owned(), cause: "it was killed".to_owned() }),
     }
@@ -160,7 +163,7 @@ async fn success_is_recorded_handed_off_and_unlocked() {
     let answer = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
     assert_eq!((answer.status, answer.cause.as_str()), (Status::Succeeded, ""));
     let done = world.record();
-    assert_eq!((done.status, done.ended_at, done.steps.len()), (Status::Succeeded, Some(now()), 3));
+    assert_eq!((done.status, done.ended_at, done.steps.len()), (Status::Succeeded, Some(now()), 4));
     assert_eq!(world.stage().unwrap().commit_sha, sha("b"));
     assert!(!world.is_locked());
     insta::assert_snapshot!(world.handoff().unwrap(), @r#"
@@ -186,6 +189,32 @@ async fn success_is_recorded_handed_off_and_unlocked() {
 }
 
 #[tokio::test]
+async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
+    let mut record = record(false, false);
+    let snapshot = record.plan.stacks[0].template.clone();
+    record.plan.databases = vec![PlannedDatabase {
+        database: "payments".parse().unwrap(),
+        modules: ["MOD-012".parse().unwrap()].into(),
+        secret_arn: "arn".to_owned(),
+        schema_parity: SchemaParity::Required,
+        placeholders: std::collections::BTreeMap::new(),
+        checksums: std::collections::BTreeMap::new(),
+        snapshot,
+    }];
+    let world = World::started(&record).await;
+    let mut input = input(Direction::Forward, None, None);
+    let digest = gatekeeper::ids::Sha256::of(b"schema");
+    let parity = json!({"equal": true, "mode": "required", "tested_sha256": digest, "live_sha256": digest,
+                        "snapshot_key": "key", "snapshot_version_id": "v1"});
+    let migrated = Report::begun("payments", now()).ended(ReportStatus::Applied, "as told", now());
+    input.databases.progress = vec![migrated.with("schema_parity", parity)];
+    world.outcome(&input).await.unwrap();
+    let handoff = world.handoff().unwrap();
+    let (_, table) = handoff.split_once("\n\n| database").unwrap();
+    insta::assert_snapshot!(format!("| database{table}"), @"");
+}
+
+#[tokio::test]
 async fn a_failure_goes_back_to_the_commit_before_and_keeps_the_lock_meanwhile() {
     let world = World::started(&record(false, true)).await;
     let answer = world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
@@ -198,7 +227,7 @@ async fn a_failure_goes_back_to_the_commit_before_and_keeps_the_lock_meanwhile()
     assert_eq!(answer.status, Status::RolledBack);
     let record = world.record();
     let steps: Vec<_> = record.steps.iter().map(|step| (step.step.as_str(), step.direction)).collect();
-    assert_eq!(steps.len(), 6, "{steps:?}");
+    assert_eq!(steps.len(), 8, "{steps:?}");
     assert!(!world.is_locked());
     assert_eq!((world.stage(), world.handoff()), (None, None), "the failed commit is not what the stage runs");
 }
@@ -267,7 +296,7 @@ fn the_state_machines_own_json_is_read() {
     let caught = json!({"Error": "States.Timeout", "Cause": "late"});
     let fresh = json!({"status": "in-progress", "wait_seconds": 0, "progress": []});
     let input = json!({"promotion": promotion(), "direction": "back", "stacks": fresh, "functions": fresh,
-                       "smoke": fresh, "error": caught, "outcome": {"status": "going-back"}});
+                       "databases": fresh, "smoke": fresh, "error": caught, "outcome": {"status": "going-back"}});
     let input: RecordInput = serde_json::from_value(input).unwrap();
     assert_eq!(input.error.unwrap().error, "States.Timeout");
 }

@@ -36,6 +36,8 @@ pub struct Settings {
     pub records_bucket: String,
     /// The promotion state machine, for the functions that start or look at its executions.
     pub state_machine_arn: Option<String>,
+    /// The function that looks at databases and migrates them, for the one that asks it to look.
+    pub migrate_database_function: Option<String>,
     /// The role that CloudFormation takes for the stages' stacks.
     pub stack_role_arn: Option<String>,
     /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
@@ -65,6 +67,7 @@ impl Settings {
             artefact_bucket: required("ARTEFACT_BUCKET")?,
             records_bucket: required("RECORDS_BUCKET")?,
             state_machine_arn: setting("STATE_MACHINE_ARN"),
+            migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),

@@ -2,7 +2,7 @@
 //! never read twice, not for another event and not for another commit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Seek as _, Write as _},
 };
 
@@ -13,10 +13,15 @@ use serde_json::json;
 use super::{Gate, GateError};
 use crate::{
     artefact::{FunctionSpec, dbt_manifest, lambda_zip, template},
-    finding::Finding,
+    finding::{Code, Finding},
+    flyway::{
+        checksum::{self, Scanned},
+        files::{self, MigrationFile},
+    },
     gate::{Evidence, StoredManifest},
-    ids::{Sha256, StackName},
+    ids::{DatabaseName, Sha256, StackName},
     manifest::{Claim, Manifest},
+    schema_snapshot,
     store::{
         Precondition, Store, StoreError,
         record::{self, RecordError},
@@ -33,16 +38,28 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 /// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
 const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
 
+/// The largest migration file that is read: it is streamed, so this bounds time and disk.
+const MAX_MIGRATION_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is no larger is inspected with as many others as there may be calls: a database has hundreds of migrations.
+const SMALL_BYTES: u64 = 256 * 1024;
+
 /// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
 const SUBJECT: &str = "{key}";
 
 /// What a validator found in some bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Inspection {
     findings: Vec<Finding>,
     /// What a template says of its functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     template: Option<template::Template>,
+    /// What Flyway makes of a migration file; none where it can't read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    migration: Option<Scanned>,
+    /// The digest of a schema snapshot's normal form; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Sha256>,
 }
 
 /// A validator and what its object must fit.
@@ -52,6 +69,8 @@ enum Validator {
     Template,
     LambdaZip(Option<FunctionSpec>),
     DbtManifest,
+    Migration,
+    SchemaSnapshot,
 }
 
 /// An object that waits for its validator.
@@ -102,15 +121,29 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let others = claims.iter().filter_map(|claim| match claim.path {
             ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
-            // Templates are done; snapshots, migrations and reports are checked by digest and size.
-            ArtefactPath::Template(..)
-            | ArtefactPath::Schema(..)
-            | ArtefactPath::Migration(..)
-            | ArtefactPath::Report(_)
-            | ArtefactPath::Manifest => None,
+            ArtefactPath::Migration(..) => job(claim, Validator::Migration),
+            ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
+            // Templates are done; reports are checked by digest and size.
+            ArtefactPath::Template(..) | ArtefactPath::Report(_) | ArtefactPath::Manifest => None,
         });
-        for (_, inspection) in self.run(others.collect()).await? {
+        let mut scanned = BTreeMap::new();
+        let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
+        for (job, inspection) in self.run(others.collect()).await? {
             findings.extend(inspection.findings);
+            match (job.path, inspection.migration, inspection.schema) {
+                (path @ ArtefactPath::Migration(..), Some(migration), _) => {
+                    scanned.insert(path, migration);
+                }
+                (ArtefactPath::Schema(_, database), _, Some(schema)) => {
+                    schemas.entry(database).or_default().insert(schema);
+                }
+                _ => {}
+            }
+        }
+        findings.extend(check_migrations(manifest, &scanned));
+        for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
+            let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
+            findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
         Ok(findings)
     }
@@ -125,18 +158,23 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             .buffer_unordered(super::CALLS_IN_FLIGHT)
             .try_collect()
             .await?;
-        let mut done: Vec<_> = stream::iter(looked_up)
-            .map(|(job, known)| async move {
-                let inspection = match known {
-                    Some(inspection) => inspection,
-                    None => self.read_and_remember(&job).await?,
-                };
-                let inspection = inspection.at(&job.key);
-                Ok::<_, GateError>((job, inspection))
-            })
-            .buffer_unordered(INSPECTIONS_IN_FLIGHT)
-            .try_collect()
-            .await?;
+        let (small, large): (Vec<_>, Vec<_>) = looked_up.into_iter().partition(|(job, _)| job.size <= SMALL_BYTES);
+        let mut done = Vec::new();
+        for (jobs, in_flight) in [(small, super::CALLS_IN_FLIGHT), (large, INSPECTIONS_IN_FLIGHT)] {
+            let inspected: Vec<_> = stream::iter(jobs)
+                .map(|(job, known)| async move {
+                    let inspection = match known {
+                        Some(inspection) => inspection,
+                        None => self.read_and_remember(&job).await?,
+                    };
+                    let inspection = inspection.at(&job.key);
+                    Ok::<_, GateError>((job, inspection))
+                })
+                .buffer_unordered(in_flight)
+                .try_collect()
+                .await?;
+            done.extend(inspected);
+        }
         done.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
         Ok(done)
     }
@@ -144,7 +182,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
         let inspection = if job.is_too_large() {
             // Its size alone refuses it: don't read it.
-            Inspection { findings: vec![job.too_large()], template: None }
+            Inspection { findings: vec![job.too_large()], ..Inspection::default() }
         } else {
             self.read(job).await?
         };
@@ -207,19 +245,60 @@ fn inspection_id(sha256: Sha256, validator: &Validator) -> Sha256 {
 }
 
 fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<Inspection> {
-    let findings = match validator {
+    let mut inspection = Inspection::default();
+    match validator {
         Validator::LambdaZip(spec) => {
-            lambda_zip::inspect(spool, SUBJECT, spec.as_ref(), &lambda_zip::Limits::default())?
+            inspection.findings = lambda_zip::inspect(spool, SUBJECT, spec.as_ref(), &lambda_zip::Limits::default())?;
         }
-        Validator::DbtManifest => dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?,
+        Validator::DbtManifest => {
+            inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+        }
         Validator::Template => {
-            let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut spool, &mut bytes)?;
-            let (findings, template) = template::inspect(&bytes, SUBJECT);
-            return Ok(Inspection { findings, template });
+            (inspection.findings, inspection.template) = template::inspect(&whole(&mut spool)?, SUBJECT);
         }
+        Validator::Migration => match checksum::scan(spool)? {
+            Ok(scanned) => inspection.migration = Some(scanned),
+            Err(not_utf8) => {
+                inspection.findings.push(Finding::new(Code::FlywayNotUtf8, SUBJECT, not_utf8.to_string()));
+            }
+        },
+        Validator::SchemaSnapshot => {
+            let bytes = whole(&mut spool)?;
+            inspection.findings = schema_snapshot::inspect(&bytes, SUBJECT);
+            if inspection.findings.is_empty() {
+                let normal = schema_snapshot::normal_form(&bytes, schema_snapshot::Include::default());
+                inspection.schema = normal.ok().map(|normal| normal.sha256());
+            }
+        }
+    }
+    Ok(inspection)
+}
+
+fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(spool, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
+fn check_migrations(manifest: &Manifest, scanned: &BTreeMap<ArtefactPath, Scanned>) -> Vec<Finding> {
+    let mut files: BTreeMap<&DatabaseName, Vec<MigrationFile<'_>>> = BTreeMap::new();
+    for module in &manifest.modules {
+        for it in &module.migrations {
+            let path = ArtefactPath::Migration(module.id.clone(), it.database.clone(), it.file.clone());
+            files.entry(&it.database).or_default().push(MigrationFile {
+                path: it.file.as_str(),
+                scanned: scanned.get(&path).copied(),
+                sha256: it.sha256,
+            });
+        }
+    }
+    let databases: BTreeSet<_> = files.keys().copied().chain(manifest.flyway.keys()).collect();
+    let check = |database: &DatabaseName| {
+        let files = files.get(database).map(Vec::as_slice).unwrap_or_default();
+        files::check(database.as_str(), files, manifest.flyway.get(database).map(|flyway| &flyway.checksums))
     };
-    Ok(Inspection { findings, template: None })
+    databases.into_iter().flat_map(check).collect()
 }
 
 impl Job {
@@ -232,6 +311,8 @@ impl Job {
             Validator::Template => template::MAX_BYTES as u64,
             Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Validator::Migration => MAX_MIGRATION_BYTES,
+            Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
         }
     }
 
@@ -241,9 +322,11 @@ impl Job {
 
     fn too_large(&self) -> Finding {
         let code = match self.validator {
-            Validator::Template => crate::finding::Code::TemplateTooLarge,
-            Validator::LambdaZip(_) => crate::finding::Code::ZipTooLarge,
-            Validator::DbtManifest => crate::finding::Code::DbtManifestInvalid,
+            Validator::Template => Code::TemplateTooLarge,
+            Validator::LambdaZip(_) => Code::ZipTooLarge,
+            Validator::DbtManifest => Code::DbtManifestInvalid,
+            Validator::Migration => Code::FlywayFileTooLarge,
+            Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
         };
         Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
     }
@@ -263,3 +346,7 @@ fn check_code(job: &Job, stack: &StackName, template: &template::Template, manif
     let module = manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack));
     module.map(|module| template.check_code(&job.key, stack, module, manifest)).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

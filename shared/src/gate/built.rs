@@ -3,6 +3,8 @@
 //! A bad result is refused whenever it is told; a missing one once the integration tests ran, because until then the
 //! pipeline is still under way.
 
+use std::collections::BTreeSet;
+
 use crate::{
     finding::{Code, Finding},
     manifest::{IntegrationTests, Manifest},
@@ -99,7 +101,7 @@ impl Conditions {
         }
     }
 
-    /// Condition 4: `flyway validate` passes for each database.
+    /// Condition 4: `flyway validate` passes for each database; and CI step 10: the schema that was tested is recorded.
     fn flyway(&mut self, manifest: &Manifest) {
         for database in manifest.databases() {
             if !manifest.flyway.contains_key(database) {
@@ -108,6 +110,16 @@ impl Conditions {
                     format!("flyway.{database}"),
                     "the manifest has no `flyway validate` result for this database",
                 );
+            }
+        }
+        let migrations = manifest.modules.iter().flat_map(|module| &module.migrations);
+        let snapshots = manifest.modules.iter().flat_map(|module| &module.schemas);
+        let snapshots: BTreeSet<_> = snapshots.map(|schema| &schema.database).collect();
+        for database in migrations.map(|migration| &migration.database).collect::<BTreeSet<_>>() {
+            if !snapshots.contains(database) {
+                let message = "the manifest lists migrations of this database and no schema snapshot: take one with \
+                               `pg_dump --schema-only` after the integration tests";
+                self.missing(Code::SchemaSnapshotMissing, database.as_str(), message);
             }
         }
         for (database, flyway) in &manifest.flyway {

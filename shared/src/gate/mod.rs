@@ -291,6 +291,7 @@ pub(crate) mod tests {
         broken(with("/tests/policy/passed", json!(1)), &[Code::PolicyUncovered]);
         broken(without("", "flyway"), &[Code::FlywayMissing]);
         broken(with("/flyway/payments/validated", json!(false)), &[Code::FlywayInvalid]);
+        broken(with("/modules/0/schemas", json!([])), &[Code::SchemaSnapshotMissing]);
         broken(without("", "deploy"), &[Code::DeployMissing]);
         broken(with("/deploy/succeeded", json!(false)), &[Code::DeployFailed]);
         broken(with("/tests/integration/run_integration", json!(false)), &[Code::IntegrationGuardOff]);

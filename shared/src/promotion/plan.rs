@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     artefact::template::Template,
     finding::{Code, Finding},
-    ids::{Commit, DatabaseName, FileName, FunctionName, ModuleId, Sha256, StackName, StageName},
+    ids::{Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, Sha256, StackName, StageName},
     manifest::Manifest,
-    stage::{SmokeCheck, SmokeTarget, Stage},
+    stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage},
     store_key::ArtefactPath,
     verdict::Verdict,
 };
@@ -36,6 +36,9 @@ pub struct Plan {
     pub functions: Vec<PlannedFunction>,
     /// The migrations, in the manifest's order.
     pub migrations: Vec<PlannedMigration>,
+    /// The databases that are migrated or compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<PlannedDatabase>,
     /// What must answer afterwards.
     pub smoke: Vec<SmokeCheck>,
 }
@@ -81,11 +84,45 @@ pub struct PlannedMigration {
     pub module: ModuleId,
     /// The database.
     pub database: DatabaseName,
-    /// The file's name.
-    pub file: FileName,
+    /// The file's path below the database's `migrations/` folder.
+    pub file: MigrationPath,
     /// The file.
     #[serde(flatten)]
     pub script: Pinned,
+    /// Whether the stage's database has run it; none where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<MigrationState>,
+}
+
+/// Whether a stage's database has run a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationState {
+    /// It has.
+    Applied,
+    /// The promotion will run it.
+    Pending,
+}
+
+/// A database of the stage, and what it is held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDatabase {
+    /// The database.
+    pub database: DatabaseName,
+    /// The modules that have migrations or a snapshot of it.
+    pub modules: BTreeSet<ModuleId>,
+    /// The secret that holds how to reach it.
+    pub secret_arn: String,
+    /// What a live schema that is not the tested one means: the stage's own rule; for a rollback required, unless the
+    /// request accepts a difference.
+    pub schema_parity: SchemaParity,
+    /// Values for the migrations' placeholders.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placeholders: BTreeMap<String, String>,
+    /// Flyway's checksum of each migration as it was validated in dev: the manifest's `flyway.{database}.checksums`.
+    pub checksums: BTreeMap<String, Option<i32>>,
+    /// The snapshot of the schema that was integration-tested.
+    pub snapshot: Pinned,
 }
 
 /// What a plan is made of.
@@ -103,6 +140,9 @@ pub struct Subject<'a> {
     pub stage_name: &'a StageName,
     /// The stage.
     pub stage: &'a Stage,
+    /// What a difference between the live and the tested schema means to a rollback; none for a promotion, where the
+    /// stage's databases tell.
+    pub rollback_parity: Option<SchemaParity>,
 }
 
 impl Plan {
@@ -111,7 +151,7 @@ impl Plan {
     /// # Errors
     /// Every reason why it can't be applied to this stage.
     pub fn of(subject: Subject<'_>) -> Result<Self, Vec<Finding>> {
-        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage } = subject;
+        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage, rollback_parity } = subject;
         let commit = verdict.commit();
         let (mut plan, mut wrong) = (Self::default(), Vec::new());
         let pin = |path: ArtefactPath| {
@@ -178,13 +218,46 @@ impl Plan {
                         database: migration.database.clone(),
                         file: migration.file.clone(),
                         script,
+                        state: None,
                     }),
                     Err(finding) => wrong.push(finding),
                 }
             }
         }
+        for name in manifest.databases() {
+            // Where several modules have a snapshot, the gate has seen that they are of one schema.
+            let modules = manifest.modules.iter();
+            let snapshot = modules.flat_map(|module| {
+                let schemas = module.schemas.iter().filter(|schema| schema.database == *name);
+                schemas.map(|schema| ArtefactPath::Schema(module.id.clone(), schema.database.clone()))
+            });
+            let snapshot = snapshot.map(&pin).next().unwrap_or_else(|| {
+                let message = "the commit holds migrations of it and no schema snapshot";
+                Err(Finding::new(Code::SchemaSnapshotMissing, name.as_str(), message))
+            });
+            let configured = stage.databases.get(name).ok_or_else(|| {
+                let message =
+                    format!("add it to `databases` of `{stage_name}` in config/stages.json, with its `secret_arn`");
+                Finding::new(Code::DatabaseNotConfigured, name.as_str(), message)
+            });
+            match (configured, snapshot) {
+                (Ok(configured), Ok(snapshot)) => plan.databases.push(PlannedDatabase {
+                    database: name.clone(),
+                    modules: manifest.modules_of(name).cloned().collect(),
+                    secret_arn: configured.secret_arn.clone(),
+                    schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
+                    placeholders: configured.placeholders.clone(),
+                    checksums: manifest.flyway.get(name).map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
+                    snapshot,
+                }),
+                (configured, snapshot) => wrong.extend(configured.err().into_iter().chain(snapshot.err())),
+            }
+        }
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
-        wrong.extend(plan.unappliable(&commit));
+        if plan.stacks.is_empty() {
+            let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
+            wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
+        }
         wrong.sort();
         wrong.dedup();
         if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
@@ -194,7 +267,13 @@ impl Plan {
     #[must_use]
     pub fn modules(&self) -> BTreeSet<&ModuleId> {
         let stacks = self.stacks.iter().map(|it| &it.module);
-        stacks.chain(self.functions.iter().map(|it| &it.module)).collect()
+        let functions = self.functions.iter().map(|it| &it.module);
+        stacks.chain(functions).chain(self.databases.iter().flat_map(|it| &it.modules)).collect()
+    }
+
+    /// The migrations that the stage's databases had not run when it was looked.
+    pub fn pending(&self) -> impl Iterator<Item = &PlannedMigration> {
+        self.migrations.iter().filter(|it| it.state == Some(MigrationState::Pending))
     }
 
     /// What is applied of a module.
@@ -202,23 +281,8 @@ impl Plan {
     pub fn artefacts_of(&self, module: &ModuleId) -> Vec<&Pinned> {
         let stacks = self.stacks.iter().filter(|it| it.module == *module).map(|it| &it.template);
         let functions = self.functions.iter().filter(|it| it.module == *module).map(|it| &it.bundle);
-        stacks.chain(functions).collect()
-    }
-
-    /// What no step could apply.
-    fn unappliable(&self, commit: &Commit) -> Vec<Finding> {
-        let mut wrong = Vec::new();
-        if self.stacks.is_empty() {
-            let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
-            wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
-        }
-        let databases: BTreeSet<_> = self.migrations.iter().map(|it| &it.database).collect();
-        for database in databases {
-            let message = "the commit holds migrations of this database, and this gatekeeper has no step that applies \
-                           them; promoting without them would not be what was tested";
-            wrong.push(Finding::new(Code::NotSupportedYet, database.as_str(), message));
-        }
-        wrong
+        let migrations = self.migrations.iter().filter(|it| it.module == *module).map(|it| &it.script);
+        stacks.chain(functions).chain(migrations).collect()
     }
 }
 

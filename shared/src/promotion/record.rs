@@ -1,6 +1,8 @@
 //! The record of one promotion: `promotions/{stage}/{repo}/{promotion_id}.json`. Written when it starts, completed
 //! when it ends, success or not.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +11,42 @@ use super::{
     step::{Direction, PromotionRef, Report},
 };
 use crate::{
-    ids::{Commit, CommitSha, PromotionId, Repo, Sha256, StageName},
+    flyway::history::HistoryRow,
+    ids::{Commit, CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    stage::SchemaParity,
     store::{
         Store,
         record::{self, RecordError, Stored},
     },
     store_key::RecordKey,
 };
+
+/// The step that migrates and compares databases.
+pub const MIGRATE_DATABASE: &str = "migrate-database";
+/// The fact of its reports that holds every row of the schema history, by which the next promotion sees a rewrite.
+pub const HISTORY_FACT: &str = "history";
+/// The fact of its reports that holds a [`SchemaComparison`].
+pub const SCHEMA_PARITY_FACT: &str = "schema_parity";
+
+/// How a stage's live schema compares with the one that was integration-tested (ADR-053 problem 3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaComparison {
+    /// Whether they are the same in normal form.
+    pub equal: bool,
+    /// What a difference means.
+    pub mode: SchemaParity,
+    /// The SHA-256 of the tested schema's normal form.
+    pub tested_sha256: Sha256,
+    /// The SHA-256 of the live schema's normal form.
+    pub live_sha256: Sha256,
+    /// The snapshot, by its key.
+    pub snapshot_key: String,
+    /// The snapshot's version.
+    pub snapshot_version_id: String,
+    /// The difference in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+}
 
 /// What became of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +83,9 @@ pub struct PromotionRecord {
     pub reason: String,
     /// Whether it goes back to an earlier promoted commit.
     pub rollback: bool,
+    /// Whether it goes back although the live schema is not the one that was tested with the commit.
+    #[serde(default)]
+    pub accept_schema_difference: bool,
     /// What became of it.
     pub status: Status,
     /// Its execution.
@@ -138,6 +172,30 @@ impl PromotionRecord {
     #[must_use]
     pub fn commit(&self) -> Commit {
         Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
+    }
+
+    /// The schema histories that `migrate-database` read last, by the database.
+    #[must_use]
+    pub fn schema_histories(&self) -> BTreeMap<DatabaseName, Vec<HistoryRow>> {
+        let history = |report: &Report| {
+            let rows = report.facts.get(HISTORY_FACT)?;
+            Some((report.subject.parse().ok()?, serde_json::from_value(rows.clone()).ok()?))
+        };
+        self.database_reports().filter_map(history).collect()
+    }
+
+    /// How the stage's schemas compared with the tested ones, by the database.
+    #[must_use]
+    pub fn schema_comparisons(&self) -> BTreeMap<DatabaseName, SchemaComparison> {
+        let comparison = |report: &Report| {
+            let comparison = report.facts.get(SCHEMA_PARITY_FACT)?;
+            Some((report.subject.parse().ok()?, serde_json::from_value(comparison.clone()).ok()?))
+        };
+        self.database_reports().filter_map(comparison).collect()
+    }
+
+    fn database_reports(&self) -> impl Iterator<Item = &Report> {
+        self.steps.iter().filter(|step| step.step == MIGRATE_DATABASE).flat_map(|step| &step.reports)
     }
 
     /// The commit and the plan that a direction applies; none where there is no way back.

@@ -28,6 +28,10 @@ pub struct PromotionRequest {
     /// Go back to an earlier promoted commit.
     #[serde(default)]
     pub rollback: bool,
+    /// Go back although the live schema is not the one that was tested with the commit: databases are never rolled
+    /// back.
+    #[serde(default)]
+    pub accept_schema_difference: bool,
 }
 
 /// A malformed event: the function error `InvalidPromotionEvent`.
@@ -51,13 +55,26 @@ impl PromotionRequest {
             return Err(InvalidPromotionEvent(vec!["the event is not a JSON object".to_owned()]));
         };
         let mut wrong = Vec::new();
-        let known = ["repo", "commit_sha", "stage", "requested_by", "reason", "dry_run", "rollback"];
+        let known = [
+            "repo",
+            "commit_sha",
+            "stage",
+            "requested_by",
+            "reason",
+            "dry_run",
+            "rollback",
+            "accept_schema_difference",
+        ];
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
             let name: String = name.chars().take(100).collect();
             wrong.push(format!("`{name}`: unknown field"));
         }
         let rollback = flag(fields, "rollback", &mut wrong);
         let dry_run = flag(fields, "dry_run", &mut wrong);
+        let accept_schema_difference = flag(fields, "accept_schema_difference", &mut wrong);
+        if rollback == Some(false) && accept_schema_difference == Some(true) {
+            wrong.push("`accept_schema_difference`: only a rollback may accept one".to_owned());
+        }
         let repo = id(fields, "repo", &mut wrong);
         let stage = id(fields, "stage", &mut wrong);
         let commit_sha = match fields.get("commit_sha") {
@@ -66,16 +83,18 @@ impl PromotionRequest {
         };
         let requested_by = text(fields, "requested_by", &mut wrong);
         let reason = text(fields, "reason", &mut wrong);
-        match (repo, stage, commit_sha, requested_by, reason, dry_run, rollback) {
+        let flags = (dry_run, rollback, accept_schema_difference);
+        match (repo, stage, commit_sha, requested_by, reason, flags) {
             (
                 Some(repo),
                 Some(stage),
                 Some(commit_sha),
                 Some(requested_by),
                 Some(reason),
-                Some(dry_run),
-                Some(rollback),
-            ) if wrong.is_empty() => Ok(Self { repo, commit_sha, stage, requested_by, reason, dry_run, rollback }),
+                (Some(dry_run), Some(rollback), Some(accept_schema_difference)),
+            ) if wrong.is_empty() => {
+                Ok(Self { repo, commit_sha, stage, requested_by, reason, dry_run, rollback, accept_schema_difference })
+            }
             _ => Err(InvalidPromotionEvent(wrong)),
         }
     }
@@ -155,6 +174,16 @@ mod tests {
         assert_eq!(PromotionRequest::parse(&event).unwrap_err().to_string(), "`commit_sha`: missing");
         event["rollback"] = json!(true);
         assert_eq!(PromotionRequest::parse(&event).unwrap().commit_sha, None);
+    }
+
+    #[test]
+    fn only_a_rollback_may_accept_a_schema_difference() {
+        let mut event = event();
+        event["accept_schema_difference"] = json!(true);
+        let refused = PromotionRequest::parse(&event).unwrap_err().to_string();
+        assert_eq!(refused, "`accept_schema_difference`: only a rollback may accept one");
+        event["rollback"] = json!(true);
+        assert!(PromotionRequest::parse(&event).unwrap().accept_schema_difference);
     }
 
     #[test]

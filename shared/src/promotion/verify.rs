@@ -19,10 +19,11 @@ use crate::{
     artefact::template::{self, Template},
     converge::{CALLS_IN_FLIGHT, inspected_template},
     finding::{Code, Finding},
+    flyway::history::HistoryRow,
     gate::INTEGRATION_PASSED,
-    ids::{Commit, Sha256, StackName},
+    ids::{Commit, DatabaseName, Sha256, StackName},
     manifest::{self, Manifest},
-    stage::{self, Stage, StagesConfig},
+    stage::{self, SchemaParity, Stage, StagesConfig},
     store::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
@@ -54,6 +55,8 @@ pub struct Verified {
     pub manifest_version_id: String,
     /// The lock as it lies there, held or not.
     pub lock: Option<Stored<Lock>>,
+    /// The schema histories of the stage's databases, as the last promotion left them.
+    pub history_before: BTreeMap<DatabaseName, Vec<HistoryRow>>,
 }
 
 /// The answer to a request: everything pinned, or every reason why not.
@@ -128,10 +131,10 @@ pub async fn verify<S: Store>(
             _ => Ok(Vec::new()),
         }
     };
-    let (checked, templates, way_back) = future::try_join3(
+    let (checked, templates, before) = future::try_join3(
         checked,
         templates(artefacts, records, manifest.as_ref(), verdict.as_ref().map(|it| &it.record)),
-        way_back(records, request, &commit, state.as_ref()),
+        promotion_before(records, request, state.as_ref()),
     )
     .await?;
     reasons.extend(checked);
@@ -147,12 +150,14 @@ pub async fn verify<S: Store>(
         artefact_bucket,
         stage_name: stage,
         stage: &stage_config,
+        rollback_parity: rollback_parity(request),
     });
     match plan {
         Ok(plan) if reasons.is_empty() => Ok(Ok(Box::new(Verified {
+            history_before: before.as_ref().map(PromotionRecord::schema_histories).unwrap_or_default(),
+            way_back: before.and_then(|before| way_back(request, &commit, before)),
             commit,
             plan,
-            way_back,
             stage: stage_config,
             stages_config_version_id,
             manifest_version_id: verdict.record.manifest_version_id.unwrap_or_default(),
@@ -350,21 +355,37 @@ async fn templates<S: Store>(
         .await
 }
 
-/// What the stage runs now, where that is another commit: what is brought back when the promotion fails. A rollback
-/// has no way back, because a rollback never rolls back a rollback.
-async fn way_back(
+/// What a rollback makes of a schema that is not the tested one: databases are never rolled back, so it must be the
+/// commit's, whatever the stage asks of promotions.
+fn rollback_parity(request: &PromotionRequest) -> Option<SchemaParity> {
+    match (request.rollback, request.accept_schema_difference) {
+        (false, _) => None,
+        (true, false) => Some(SchemaParity::Required),
+        (true, true) => Some(SchemaParity::Reported),
+    }
+}
+
+/// The promotion that brought what the stage runs now. A rollback, which has no way back, goes on without its record.
+async fn promotion_before(
     records: &impl Store,
     request: &PromotionRequest,
-    commit: &Commit,
     state: Option<&StageState>,
-) -> Result<Option<WayBack>, RecordError> {
-    let Some(state) = state.filter(|state| !request.rollback && state.commit_sha != commit.sha) else {
-        return Ok(None);
-    };
+) -> Result<Option<PromotionRecord>, RecordError> {
+    let Some(state) = state else { return Ok(None) };
     let promotion =
         PromotionRef { stage: state.stage.clone(), repo: state.repo.clone(), promotion_id: state.promotion_id.clone() };
-    let before = PromotionRecord::load(records, &promotion).await?.record;
-    Ok(Some(WayBack { commit_sha: before.commit_sha, promotion_id: before.promotion_id, plan: before.plan }))
+    if request.rollback {
+        let stored = record::read::<PromotionRecord>(records, &PromotionRecord::key(&promotion)).await?;
+        return Ok(stored.map(|stored| stored.record));
+    }
+    Ok(Some(PromotionRecord::load(records, &promotion).await?.record))
+}
+
+/// What the stage runs now, where that is another commit: what is brought back when the promotion fails. A rollback
+/// has no way back, because a rollback never rolls back a rollback.
+fn way_back(request: &PromotionRequest, commit: &Commit, before: PromotionRecord) -> Option<WayBack> {
+    let goes_back = !request.rollback && before.commit_sha != commit.sha;
+    goes_back.then_some(WayBack { commit_sha: before.commit_sha, promotion_id: before.promotion_id, plan: before.plan })
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ fn request() -> PromotionRequest {
         reason: "release 2026-05".to_owned(),
         dry_run: false,
         rollback: false,
+        accept_schema_difference: false,
     }
 }
 
@@ -242,19 +243,6 @@ async fn a_parameter_without_a_value_and_a_check_without_its_output_refuse() {
 
 #[tokio::test]
 async fn what_no_step_can_apply_is_refused_rather_than_left_out() {
-    let file = "V1__create_ledger.sql";
-    let world = World::built(0, |_| {}).await;
-    let key = format!("{}modules/MOD-012/schema/payments/migrations/{file}", commit().prefix());
-    world.artefacts.upload(&key, b"SELECT 1;", &[]);
-    world
-        .upload(0, |manifest| {
-            let sha256 = Sha256::of(b"SELECT 1;");
-            manifest["modules"][0]["migrations"] =
-                json!([{"database": "payments", "file": file, "sha256": sha256, "size": 9}]);
-            manifest["flyway"] = json!({"payments": {"validated": true}});
-        })
-        .await;
-    World::assert_refused(world.verify(&request()).await, &[Code::NotSupportedYet]);
     let world = World::built(1, |_| {}).await;
     world.artefacts.delete(&format!("{}modules/MOD-012/cloudformation/payments-api.json", commit().prefix()));
     world.upload(1, |_| {}).await;
@@ -265,6 +253,58 @@ async fn what_no_step_can_apply_is_refused_rather_than_left_out() {
     world.artefacts.upload(&manifest, value.to_string().as_bytes(), &[]);
     world.drain().await;
     World::assert_refused(world.verify(&request()).await, &[Code::NothingToPromote]);
+}
+
+const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+
+/// A commit with a migration and a snapshot, for a stage with this entry for its database.
+async fn with_a_database(databases: Value) -> World {
+    let world = World::built(0, |_| {}).await;
+    let stage = json!({"parameters": {"LogLevel": "info"}, "databases": databases});
+    world.records.delete(&RecordKey::StagesConfig.to_string());
+    world.config(&json!({"schema_version": 1, "stages": {"uat": stage}}).to_string()).await;
+    let schema = format!("{}modules/MOD-012/schema/payments", commit().prefix());
+    world.artefacts.upload(&format!("{schema}/migrations/V1__create_ledger.sql"), b"SELECT 1;", &[]);
+    world.artefacts.upload(&format!("{schema}-schema.sql"), DUMP.as_bytes(), &[]);
+    let of = |bytes: &[u8]| (Sha256::of(bytes), bytes.len());
+    let (migration, snapshot) = (of(b"SELECT 1;"), of(DUMP.as_bytes()));
+    world
+        .upload(0, |manifest| {
+            manifest["modules"][0]["migrations"] = json!([{"database": "payments", "file": "V1__create_ledger.sql",
+                                                           "sha256": migration.0, "size": migration.1}]);
+            manifest["modules"][0]["schemas"] =
+                json!([{"database": "payments", "sha256": snapshot.0, "size": snapshot.1}]);
+            manifest["flyway"] =
+                json!({"payments": {"validated": true, "checksums": {"V1__create_ledger.sql": 78_787_420}}});
+        })
+        .await;
+    world
+}
+
+#[tokio::test]
+async fn a_database_is_planned_with_its_migrations_its_snapshot_and_the_stages_rules() {
+    let entry = json!({"secret_arn": "arn:secret", "schema_parity": "reported", "placeholders": {"tenant": "nz"}});
+    let world = with_a_database(json!({"payments": entry, "another": {"secret_arn": "arn:other"}})).await;
+    let plan = world.verify(&request()).await.unwrap().plan;
+    let [database] = plan.databases.as_slice() else { panic!("{plan:?}") };
+    assert_eq!((database.secret_arn.as_str(), database.schema_parity), ("arn:secret", SchemaParity::Reported));
+    assert_eq!(database.placeholders["tenant"], "nz");
+    assert_eq!(database.checksums["V1__create_ledger.sql"], Some(78_787_420));
+    assert_eq!(database.snapshot.sha256, Sha256::of(DUMP.as_bytes()));
+    assert_eq!(plan.migrations[0].script.sha256, Sha256::of(b"SELECT 1;"));
+
+    let world = with_a_database(json!({"another": {"secret_arn": "arn:other"}})).await;
+    World::assert_refused(world.verify(&request()).await, &[Code::DatabaseNotConfigured]);
+}
+
+#[tokio::test]
+async fn a_rollback_needs_the_tested_schema_whatever_the_stage_says_unless_a_difference_is_accepted() {
+    let world = with_a_database(json!({"payments": {"secret_arn": "arn:secret", "schema_parity": "reported"}})).await;
+    world.ran(SHA, false).await;
+    for (accept_schema_difference, parity) in [(false, SchemaParity::Required), (true, SchemaParity::Reported)] {
+        let back = PromotionRequest { rollback: true, accept_schema_difference, ..request() };
+        assert_eq!(world.verify(&back).await.unwrap().plan.databases[0].schema_parity, parity);
+    }
 }
 
 #[tokio::test]

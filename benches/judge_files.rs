@@ -1,0 +1,124 @@
+//! What the gate does to a commit's database files, measured by `make bench`: prints one JSON object.
+//!
+//! `judge_files checksums` computes Flyway's checksums of 1,000 migrations of 4 kB; `judge_files snapshot` judges and
+//! normalises a schema snapshot of 5 MB, in a process of its own because the peak of memory is the process's.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a program for `make bench` that ends loudly"
+)]
+
+use std::{fmt::Write as _, hint::black_box, time::Instant};
+
+use gatekeeper::{
+    flyway::checksum,
+    ids::Sha256,
+    schema_snapshot::{self, Include},
+};
+use serde_json::json;
+
+const FILES: usize = 1_000;
+const FILE_BYTES: usize = 4_096;
+const SNAPSHOT_BYTES: usize = 5_000_000;
+const ROUNDS: usize = 15;
+
+fn main() {
+    let figures = match std::env::args().nth(1).as_deref() {
+        Some("checksums") => checksums(),
+        Some("snapshot") => snapshot(),
+        _ => panic!("usage: judge_files checksums|snapshot"),
+    };
+    println!("{figures}");
+}
+
+fn checksums() -> serde_json::Value {
+    let files: Vec<String> = (0..FILES).map(migration).collect();
+    let of_all = || files.iter().fold(0, |sum, file| sum ^ checksum::scan(file.as_bytes()).unwrap().unwrap().checksum);
+    let digests = || files.iter().fold(0, |sum, file| sum ^ Sha256::of(file.as_bytes()).as_bytes()[0]);
+    json!({
+        "files": FILES, "bytes": files.iter().map(String::len).sum::<usize>(),
+        "median_ms": median_ms(of_all), "sha256_median_ms": median_ms(digests),
+    })
+}
+
+fn snapshot() -> serde_json::Value {
+    let dump = dump();
+    let before = peak_bytes();
+    let judged = || {
+        let findings = schema_snapshot::inspect(&dump, "snapshot");
+        assert!(findings.is_empty(), "{findings:?}");
+    };
+    let normalised = || schema_snapshot::normal_form(&dump, Include::default()).unwrap().sha256();
+    let both = || {
+        judged();
+        normalised()
+    };
+    black_box(both());
+    let once = peak_bytes();
+    json!({
+        "bytes": dump.len(), "median_ms": median_ms(both), "judged_median_ms": median_ms(judged),
+        "sha256_median_ms": median_ms(|| Sha256::of(&dump)),
+        // The snapshot itself is in memory already.
+        "memory_bytes": once.saturating_sub(before) + dump.len(),
+    })
+}
+
+fn median_ms<T>(mut work: impl FnMut() -> T) -> f64 {
+    let mut milliseconds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            black_box(work());
+            began.elapsed().as_secs_f64() * 1_000.0
+        })
+        .collect();
+    milliseconds.sort_by(f64::total_cmp);
+    (milliseconds[ROUNDS / 2] * 100.0).round() / 100.0
+}
+
+/// The most memory that the process has held (proc(5), `VmHWM`).
+fn peak_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1_024
+}
+
+fn migration(number: usize) -> String {
+    let mut text = format!("-- Migration {number}\r\nCREATE TABLE \"konto_{number}\" (\n  id bigint PRIMARY KEY\n);\n");
+    while text.len() < FILE_BYTES {
+        let _ = writeln!(text, "COMMENT ON TABLE \"konto_{number}\" IS 'Für Zeile {}';", text.len());
+    }
+    text
+}
+
+/// A dump as pg_dump 15 writes it of tables with indexes, constraints, triggers and functions.
+fn dump() -> Vec<u8> {
+    let mut text = String::from(
+        "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.8\n-- Dumped by pg_dump version 15.8\n\n\
+         SET statement_timeout = 0;\nSET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\n\
+         SELECT pg_catalog.set_config('search_path', '', false);\n\nSET default_table_access_method = heap;\n\n",
+    );
+    let mut number = 0;
+    while text.len() < SNAPSHOT_BYTES {
+        number += 1;
+        let _ = write!(
+            text,
+            "--\n-- Name: post_{number}(); Type: FUNCTION; Schema: public; Owner: migrate_user\n--\n\n\
+             CREATE FUNCTION public.post_{number}() RETURNS trigger\n    LANGUAGE plpgsql\n    AS $$\nBEGIN\n\
+             INSERT INTO public.entry_{number} (amount, note) VALUES (NEW.amount, 'it''s booked; really');\n\
+             RETURN NEW;\nEND;\n$$;\n\n\nALTER FUNCTION public.post_{number}() OWNER TO migrate_user;\n\n\
+             --\n-- Name: entry_{number}; Type: TABLE; Schema: public; Owner: migrate_user\n--\n\n\
+             CREATE TABLE public.entry_{number} (\n    id bigint NOT NULL,\n    account text DEFAULT 'acc-;--'::text NOT NULL,\n    \
+             amount numeric(18,2) NOT NULL,\n    \"Begünstigter\" text,\n    booked_at timestamp with time zone DEFAULT now() NOT NULL,\n    \
+             note text,\n    CONSTRAINT positive_{number} CHECK ((amount > (0)::numeric))\n);\n\n\n\
+             ALTER TABLE public.entry_{number} OWNER TO migrate_user;\n\n\
+             --\n-- Name: entry_{number} entry_{number}_pkey; Type: CONSTRAINT; Schema: public; Owner: migrate_user\n--\n\n\
+             ALTER TABLE ONLY public.entry_{number}\n    ADD CONSTRAINT entry_{number}_pkey PRIMARY KEY (id);\n\n\n\
+             --\n-- Name: entry_{number}_account; Type: INDEX; Schema: public; Owner: migrate_user\n--\n\n\
+             CREATE INDEX entry_{number}_account ON public.entry_{number} USING btree (account, booked_at DESC);\n\n\n",
+        );
+    }
+    text.push_str("--\n-- PostgreSQL database dump complete\n--\n\n");
+    text.into_bytes()
+}

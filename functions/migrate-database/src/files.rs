@@ -1,0 +1,110 @@
+//! The commit's migration files and snapshots, in exactly the bytes that the plan pins.
+
+use std::path::Path;
+
+use futures_util::{StreamExt as _, stream};
+use gatekeeper::{
+    database::Migrations,
+    finding::{Code, Finding},
+    flyway::{
+        checksum::{self, Scanned},
+        files::MigrationFile,
+    },
+    ids::Sha256,
+    promotion::plan::{Pinned, PlannedDatabase, PlannedMigration},
+    store::{Store, StoreError},
+};
+use tempfile::TempDir;
+
+use crate::Trouble;
+
+/// Files that are fetched at once.
+const IN_FLIGHT: usize = 16;
+
+/// The migration files of one database, in a folder of their own that goes when this does.
+#[derive(Debug)]
+pub struct Fetched<'a> {
+    folder: TempDir,
+    files: Vec<(&'a PlannedMigration, Scanned)>,
+}
+
+impl<'a> Fetched<'a> {
+    /// Fetches the migrations of `planned` and nothing else.
+    ///
+    /// # Errors
+    /// Where the store or the disk fails. What isn't what the plan pins is a finding.
+    pub async fn fetch(
+        artefacts: &impl Store,
+        planned: &PlannedDatabase,
+        migrations: &'a [PlannedMigration],
+    ) -> Result<Result<Self, Vec<Finding>>, Trouble> {
+        let folder = tempfile::tempdir()?;
+        let of_database = migrations.iter().filter(|it| it.database == planned.database);
+        let mut fetched = stream::iter(of_database)
+            .map(|migration| async move { (migration, pinned(artefacts, &migration.script).await) })
+            .buffered(IN_FLIGHT);
+        let (mut files, mut wrong) = (Vec::new(), Vec::new());
+        while let Some((migration, bytes)) = fetched.next().await {
+            let bytes = match bytes? {
+                Ok(bytes) => bytes,
+                Err(finding) => {
+                    wrong.push(finding);
+                    continue;
+                }
+            };
+            match checksum::scan(bytes.as_slice())? {
+                Ok(scanned) => files.push((migration, scanned)),
+                Err(not_utf8) => {
+                    wrong.push(Finding::new(Code::FlywayNotUtf8, &migration.script.key, not_utf8.to_string()));
+                }
+            }
+            write(folder.path(), migration.file.as_str(), &bytes)?;
+        }
+        drop(fetched);
+        Ok(if wrong.is_empty() { Ok(Self { folder, files }) } else { Err(wrong) })
+    }
+
+    /// As the history is held against them.
+    #[must_use]
+    pub fn files(&self) -> Vec<MigrationFile<'a>> {
+        let files = self.files.iter().map(|(migration, scanned)| MigrationFile {
+            path: migration.file.as_str(),
+            scanned: Some(*scanned),
+            sha256: migration.script.sha256,
+        });
+        files.collect()
+    }
+
+    /// As Flyway takes them.
+    #[must_use]
+    pub fn migrations(&self, planned: &PlannedDatabase) -> Migrations {
+        Migrations { folder: self.folder.path().to_owned(), placeholders: planned.placeholders.clone() }
+    }
+}
+
+/// A path of the plan holds no part that starts with a dot, so it stays below the folder.
+fn write(folder: &Path, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let path = folder.join(path);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(path, bytes)
+}
+
+/// The bytes that the plan pins.
+///
+/// # Errors
+/// Where the store could not be read.
+pub async fn pinned(artefacts: &impl Store, pinned: &Pinned) -> Result<Result<Vec<u8>, Finding>, StoreError> {
+    let body = artefacts.get(&pinned.key, Some(&pinned.version_id), pinned.size).await?;
+    let Some(body) = body else {
+        let message = format!("its version `{}` is not there any more", pinned.version_id);
+        return Ok(Err(Finding::new(Code::ArtefactMissing, &pinned.key, message)));
+    };
+    let digest = Sha256::of(&body.bytes);
+    if digest != pinned.sha256 {
+        let message = format!("its SHA-256 is `{digest}` and not the planned `{}`", pinned.sha256);
+        return Ok(Err(Finding::new(Code::DigestMismatch, &pinned.key, message)));
+    }
+    Ok(Ok(body.bytes))
+}

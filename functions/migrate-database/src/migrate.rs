@@ -1,0 +1,289 @@
+//! The step itself: `flyway migrate`, and the schema held against the tested one.
+
+use gatekeeper::{
+    aws::{
+        lambda::{FunctionError, Invocation},
+        promotion_step::Begun,
+    },
+    database::{Database, DatabaseError, FailedMigration, Migrated},
+    flyway::{
+        history::{self, HistoryRow},
+        migration_name::{MigrationKind, MigrationName},
+    },
+    promotion::{
+        plan::{PlannedDatabase, PlannedMigration},
+        record::{HISTORY_FACT, MIGRATE_DATABASE, SCHEMA_PARITY_FACT},
+        step::{Direction, Report, ReportStatus, StepAnswer},
+    },
+    store::Store,
+    telemetry::{Logger, chain},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    LEAST_FOR_A_DATABASE, Step, TO_ANSWER, TO_COMPARE, Trouble, check::listed, files::Fetched, parity, secret,
+};
+
+/// When to be asked again: at once, for it works while it is asked.
+const WAIT_SECONDS: u64 = 1;
+
+/// One database's work.
+struct Work<'a> {
+    planned: &'a PlannedDatabase,
+    migrations: &'a [PlannedMigration],
+    deadline: Timestamp,
+    log: &'a Logger,
+}
+
+/// How one database ended: its report's status and detail.
+type Outcome = Result<(ReportStatus, String), String>;
+
+impl<S: Store> Step<S> {
+    /// Migrates the databases of the plan, one after the other, or only compares them on a way back.
+    ///
+    /// # Errors
+    /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record, the store or Secrets Manager could
+    /// not be read, and it may be asked again.
+    pub async fn migrate(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+        let Begun { record, direction, plan, progress, log, .. } =
+            Begun::of(event, &self.records, invocation, MIGRATE_DATABASE).await?;
+        let expected = plan.databases.len();
+        if expected == 0 {
+            log.info("no database to migrate", json!({"outcome": "done"}));
+            return Ok(StepAnswer::of(Vec::new(), 0, WAIT_SECONDS));
+        }
+        let trouble = |error: Trouble| FunctionError::new("StepError", chain(&*error));
+        let client = secret::client(&self.config, record.role_arn.as_deref()).await;
+        let name = format!("artefact-gatekeeper {}", record.promotion_id);
+
+        let mut reports: Vec<Report> = Vec::new();
+        for (index, planned) in plan.databases.iter().enumerate() {
+            let subject = planned.database.as_str();
+            let before = progress.get(index).filter(|it| it.subject == subject && it.ended_at.is_some());
+            if let Some(report) = before.filter(|it| it.status != ReportStatus::Failed) {
+                reports.push(report.clone());
+                continue;
+            }
+            // What there is no time for is left to the next invocation.
+            if index > 0 && self.left(invocation.deadline) < LEAST_FOR_A_DATABASE {
+                break;
+            }
+            let log = log.with("database", subject);
+            let work = Work { planned, migrations: &plan.migrations, deadline: invocation.deadline, log: &log };
+            let mut report = Report::begun(subject, (self.clock)());
+            let outcome = match secret::target(&client, planned).await.map_err(trouble)? {
+                Err(finding) => Err(finding.message),
+                Ok(target) => {
+                    let database = Database::new(self.tools.clone(), target, name.as_str());
+                    if direction == Direction::Forward && !record.rollback {
+                        self.forward(&work, &database, &mut report).await.map_err(trouble)?
+                    } else {
+                        self.compare_only(&work, &database, &mut report).await.map_err(trouble)?
+                    }
+                }
+            };
+            // On the way back the stage gets its code whatever its database is like.
+            let outcome = match outcome {
+                Err(detail) if direction == Direction::Back => Ok((ReportStatus::Unchanged, detail)),
+                outcome => outcome,
+            };
+            let (status, detail) = outcome.unwrap_or_else(|detail| (ReportStatus::Failed, detail));
+            let fields = json!({"outcome": status, "detail": detail});
+            if status == ReportStatus::Failed {
+                log.error("database not migrated", fields);
+            } else {
+                log.info("database done", fields);
+            }
+            reports.push(report.ended(status, detail, (self.clock)()));
+            if status == ReportStatus::Failed {
+                break;
+            }
+        }
+        Ok(StepAnswer::of(reports, expected, WAIT_SECONDS))
+    }
+
+    /// Migrates one database where something is pending, and compares its schema.
+    async fn forward(&self, work: &Work<'_>, database: &Database, report: &mut Report) -> Result<Outcome, Trouble> {
+        let Work { planned, migrations, deadline, log } = work;
+        let name = planned.database.as_str();
+        let fetched = match Fetched::fetch(&self.artefacts, planned, migrations).await? {
+            Ok(fetched) => fetched,
+            Err(findings) => return Ok(Err(listed(&findings))),
+        };
+        let looking = database.clone().within(self.limits(*deadline, TO_COMPARE));
+        let before = match looking.history().await {
+            Ok(history) => history,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        report.facts.insert("server_version".to_owned(), before.server_version.into());
+        let (files, rows_before) = (fetched.files(), before.rows.unwrap_or_default());
+        let wrong = history::check(name, &files, &planned.checksums, &rows_before, None);
+        if !wrong.is_empty() {
+            remember(report, &rows_before);
+            return Ok(Err(format!("nothing was migrated: {}", listed(&wrong))));
+        }
+
+        let pending = history::pending(&files, &rows_before);
+        // What depends on placeholders' values, and callbacks that a killed run didn't reach, only Flyway knows.
+        let only_flyway_knows = files.iter().any(|file| match MigrationName::parse(file.path).map(|it| it.kind) {
+            Ok(MigrationKind::Repeatable) => file.scanned.is_some_and(|it| it.placeholders),
+            Ok(MigrationKind::Callback(_)) => true,
+            _ => false,
+        });
+        let mut ran = 0;
+        if !pending.is_empty() || only_flyway_knows {
+            log.info("flyway migrate begins", json!({"pending": pending}));
+            let migrating = database.clone().within(self.limits(*deadline, TO_COMPARE));
+            let migrated = migrating.migrate(&fetched.migrations(planned)).await;
+            // What is there afterwards is looked at, however Flyway ended.
+            let after = database.clone().within(self.limits(*deadline, TO_ANSWER)).history().await;
+            let rows = match after {
+                Ok(history) => history.rows.unwrap_or_default(),
+                Err(error) => {
+                    let ended = migrated.err().map_or_else(|| "it was migrated".to_owned(), |error| error.to_string());
+                    return Ok(Err(format!("{ended}; and its history can't be read afterwards: {error}")));
+                }
+            };
+            remember(report, &rows);
+            let new = rows.get(rows_before.len()..).unwrap_or_default();
+            let migrated = match migrated {
+                Ok(migrated) => migrated,
+                Err(error) => {
+                    report.facts.insert("flyway".to_owned(), told_of_failure(&error, new));
+                    return Ok(Err(failure(&error, new)));
+                }
+            };
+            ran = migrated.ran.len();
+            report.facts.insert("flyway".to_owned(), told(&migrated));
+            let wrong = history::check(name, &files, &planned.checksums, &rows, Some(&rows_before));
+            if !wrong.is_empty() {
+                return Ok(Err(format!("it was migrated, and its history is wrong: {}", listed(&wrong))));
+            }
+        } else {
+            remember(report, &rows_before);
+        }
+
+        let database = database.clone().within(self.limits(*deadline, TO_ANSWER));
+        let did = match ran {
+            0 => "it had run every migration already".to_owned(),
+            1 => "1 migration ran".to_owned(),
+            ran => format!("{ran} migrations ran"),
+        };
+        let parity = match parity::parity(&self.artefacts, &database, planned).await? {
+            Ok(parity) => parity,
+            Err(error) => return Ok(Err(format!("{did}, but {error}"))),
+        };
+        parity.write_down(report);
+        let status = if ran == 0 { ReportStatus::Unchanged } else { ReportStatus::Applied };
+        Ok(match parity.refusal(planned) {
+            Some(difference) => Err(format!("{did}, but {}:\n{difference}", parity.words())),
+            None => Ok((status, format!("{did}, and {}", parity.words()))),
+        })
+    }
+
+    /// Databases are never rolled back: on a way back, and in a rollback, the schema is compared.
+    async fn compare_only(
+        &self,
+        work: &Work<'_>,
+        database: &Database,
+        report: &mut Report,
+    ) -> Result<Outcome, Trouble> {
+        let database = database.clone().within(self.limits(work.deadline, TO_ANSWER));
+        // The next promotion holds its history against this one too.
+        match database.history().await {
+            Ok(history) => remember(report, &history.rows.unwrap_or_default()),
+            Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
+        }
+        let parity = match parity::parity(&self.artefacts, &database, work.planned).await? {
+            Ok(parity) => parity,
+            Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
+        };
+        parity.write_down(report);
+        let detail = format!("databases are never rolled back; {} with this commit", parity.words());
+        Ok(match parity.refusal(work.planned) {
+            Some(difference) => Err(format!("{detail}:\n{difference}")),
+            None => Ok((ReportStatus::Unchanged, detail)),
+        })
+    }
+}
+
+impl parity::Parity {
+    fn write_down(&self, report: &mut Report) {
+        let comparison = serde_json::to_value(&self.comparison).unwrap_or_default();
+        report.facts.insert(SCHEMA_PARITY_FACT.to_owned(), comparison);
+        for (name, version) in [("server_version", &self.server_version), ("pg_dump_version", &self.pg_dump_version)] {
+            if let Some(version) = version {
+                report.facts.insert(name.to_owned(), version.as_str().into());
+            }
+        }
+    }
+}
+
+/// The history goes into the record, so that the next promotion sees what was changed in it since.
+fn remember(report: &mut Report, rows: &[HistoryRow]) {
+    report.facts.insert(HISTORY_FACT.to_owned(), serde_json::to_value(rows).unwrap_or_default());
+}
+
+/// What Flyway says of a migration, as a fact.
+fn told(migrated: &Migrated) -> Value {
+    json!({
+        "version": migrated.flyway_version,
+        "migrations_executed": migrated.ran.len(),
+        "migrations": migrated.ran,
+        "total_milliseconds": migrated.total_milliseconds,
+        "initial_schema_version": migrated.initial_schema_version,
+        "target_schema_version": migrated.target_schema_version,
+        "warnings": migrated.warnings,
+    })
+}
+
+/// The same where it failed: what ran before is in the history, whether Flyway told of it or was ended.
+fn told_of_failure(error: &DatabaseError, new: &[HistoryRow]) -> Value {
+    let migrations: Vec<_> = succeeded(new)
+        .map(|row| {
+            json!({
+                "version": row.version.as_deref().unwrap_or_default(),
+                "description": row.description,
+                "file": row.script,
+                "execution_milliseconds": row.execution_time,
+            })
+        })
+        .collect();
+    let mut fact = json!({"migrations_executed": migrations.len(), "migrations": migrations});
+    if let (DatabaseError::Migration(failed), Some(fact)) = (error, fact.as_object_mut()) {
+        let FailedMigration { file, line, sql_state, message, flyway_version, .. } = failed;
+        fact.insert("version".to_owned(), flyway_version.as_str().into());
+        fact.insert(
+            "failed".to_owned(),
+            json!({"file": file, "line": line, "sql_state": sql_state, "message": message}),
+        );
+    }
+    fact
+}
+
+fn succeeded(rows: &[HistoryRow]) -> impl Iterator<Item = &HistoryRow> {
+    rows.iter().filter(|row| row.success)
+}
+
+/// Why nothing more was migrated, and what is left.
+fn failure(error: &DatabaseError, new: &[HistoryRow]) -> String {
+    let ran: Vec<_> = succeeded(new).map(|row| format!("`{}`", row.script)).collect();
+    let before = match ran.as_slice() {
+        [] => "no migration ran".to_owned(),
+        ran => format!("ran and stay: {}", ran.join(", ")),
+    };
+    let left = new.iter().find(|row| !row.success).map(|row| row.script.as_str());
+    let left = match (left, error) {
+        (Some(script), _) => format!(
+            "; `{script}` could not run in a transaction, so what it did before it failed is still there, and its row in \
+             flyway_schema_history stands as failed: take it back by hand and remove the row"
+        ),
+        (None, DatabaseError::Migration(_)) => {
+            "; PostgreSQL rolled the failed one back: nothing of it is left".to_owned()
+        }
+        // Ended from outside: a transaction that was open is rolled back with its connection.
+        (None, _) => String::new(),
+    };
+    format!("{error}; {before}{left}")
+}

@@ -1,0 +1,289 @@
+//! A stage for one test: a database of its own on the real PostgreSQL, and promotions to it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use gatekeeper::{
+    aws::{
+        lambda::Invocation,
+        scripted::{self, Answer as Scripted},
+    },
+    database::{Database, Limits, Migrations, Target, Tools},
+    flyway::checksum,
+    ids::Sha256,
+    promotion::{
+        database_check::DatabaseCheckAnswer,
+        step::{Report, StepAnswer},
+    },
+    store::memory::Memory,
+    telemetry::{Logger, wall_clock},
+};
+use migrate_database::{Answer, Step};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub(crate) type Files<'a> = &'a [(&'a str, &'a str)];
+
+/// Where the real PostgreSQL is, as the set-up tells.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Server {
+    postgres_host: String,
+    postgres_port: u16,
+    postgres_user: String,
+    pub(crate) postgres_password: String,
+    postgres_ca_file: PathBuf,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' set-up tells by the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Server {
+    pub(crate) fn find() -> Self {
+        let path = variable("GATEKEEPER_OUTPUTS")
+            .expect("GATEKEEPER_OUTPUTS is not set: these tests need a PostgreSQL, run them by `make test-e2e`");
+        let outputs = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        serde_json::from_slice(&outputs).unwrap_or_else(|error| panic!("{path} tells of no PostgreSQL: {error}"))
+    }
+
+    pub(crate) fn tools(&self) -> Tools {
+        Tools {
+            path: variable("DATABASE_TOOLS_PATH").or_else(|| variable("PATH")).unwrap().into(),
+            java_home: variable("JAVA_HOME").map(Into::into),
+            ca_file: self.postgres_ca_file.clone(),
+        }
+    }
+
+    /// A secret as Neon gives it.
+    pub(crate) fn secret(&self, database: &str) -> String {
+        self.secret_with(database, &self.postgres_password)
+    }
+
+    pub(crate) fn secret_with(&self, database: &str, password: &str) -> String {
+        let password: String = password.bytes().map(|b| format!("%{b:02X}")).collect();
+        let Self { postgres_host: host, postgres_port: port, postgres_user: user, .. } = self;
+        json!({"url": format!("postgresql://{user}:{password}@{host}:{port}/{database}?sslmode=require")}).to_string()
+    }
+
+    pub(crate) fn database(&self, name: &str, application: &str) -> Database {
+        Database::new(self.tools(), Target::from_secret(&self.secret(name)).unwrap(), application)
+    }
+
+    /// Runs SQL as a person would, and gives its rows.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let passfile = folder.path().join("passfile");
+        let password = self.postgres_password.replace('\\', "\\\\").replace(':', "\\:");
+        std::fs::write(&passfile, format!("*:*:*:*:{password}\n")).unwrap();
+        std::fs::set_permissions(&passfile, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let Self { postgres_host: host, postgres_port: port, postgres_user: user, .. } = self;
+        let output = Command::new("psql")
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", &port.to_string(), "-U", user])
+            .args(["-d", database, "-c", sql])
+            .env("PATH", self.tools().path)
+            .env("PGPASSFILE", &passfile)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+/// A stage and its one database, which goes with it.
+pub(crate) struct Stage {
+    pub(crate) server: Server,
+    pub(crate) database: String,
+    dev: String,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for database in [&self.database, &self.dev] {
+            self.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"));
+        }
+    }
+}
+
+/// A promotion to the stage: what it is asked with.
+pub(crate) struct Promotion {
+    pub(crate) step: Step<Memory>,
+    check: Value,
+}
+
+/// What is particular about a promotion.
+#[derive(Clone)]
+pub(crate) struct With<'a> {
+    pub(crate) parity: &'a str,
+    pub(crate) rollback: bool,
+    pub(crate) secret: Option<String>,
+    pub(crate) history_before: Value,
+    pub(crate) placeholders: Value,
+}
+
+impl Default for With<'_> {
+    fn default() -> Self {
+        Self { parity: "required", rollback: false, secret: None, history_before: json!({}), placeholders: json!({}) }
+    }
+}
+
+impl Stage {
+    /// An empty database; `name` is the test's.
+    pub(crate) fn new(name: &str) -> Self {
+        let server = Server::find();
+        let stage = Self {
+            server,
+            database: format!("gk_{name}_{}", std::process::id()),
+            dev: format!("gk_{name}_dev_{}", std::process::id()),
+        };
+        for database in [&stage.database, &stage.dev] {
+            stage.server.sql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0"));
+        }
+        stage
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.database, sql)
+    }
+
+    /// The snapshot that CI would have taken in dev after these migrations, which may grow from call to call.
+    pub(crate) async fn tested(&self, files: Files<'_>) -> Vec<u8> {
+        let folder = folder_of(files);
+        let dev = self.server.database(&self.dev, "ci");
+        let migrations = Migrations { folder: folder.path().to_owned(), placeholders: BTreeMap::new() };
+        dev.migrate(&migrations).await.unwrap();
+        dev.dump_schema().await.unwrap().bytes
+    }
+
+    /// A promotion of a commit that has these files and was tested with that schema.
+    pub(crate) fn promotion(&self, files: Files<'_>, tested: &[u8], with: With<'_>) -> Promotion {
+        let artefacts = Memory::default();
+        let pinned = |key: &str, bytes: &[u8]| {
+            let version = artefacts.upload(key, bytes, &[]);
+            json!({"key": key, "version_id": version, "sha256": Sha256::of(bytes), "size": bytes.len()})
+        };
+        let migrations: Vec<_> = files
+            .iter()
+            .map(|(file, text)| {
+                let mut migration =
+                    pinned(&format!("modules/MOD-012/schema/payments/migrations/{file}"), text.as_bytes());
+                let fields = migration.as_object_mut().unwrap();
+                fields.extend([
+                    ("module".to_owned(), "MOD-012".into()),
+                    ("database".to_owned(), "payments".into()),
+                    ("file".to_owned(), (*file).into()),
+                ]);
+                migration
+            })
+            .collect();
+        let checksums: BTreeMap<_, _> = files
+            .iter()
+            .map(|(file, text)| (*file, checksum::scan(text.as_bytes()).unwrap().unwrap().checksum))
+            .collect();
+        let databases = json!([{
+            "database": "payments", "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:uat/payments",
+            "schema_parity": with.parity, "placeholders": with.placeholders, "checksums": checksums,
+            "snapshot": pinned("modules/MOD-012/schema/payments-schema.sql", tested),
+        }]);
+        let plan =
+            json!({"stacks": [], "functions": [], "migrations": migrations, "databases": databases, "smoke": []});
+        let record = json!({
+            "schema_version": 1, "promotion_id": "01JZ0000000000000000000000", "repo": "bank-payments",
+            "commit_sha": "a".repeat(40), "stage": "uat", "requested_by": "jane@bank.example", "reason": "release",
+            "rollback": with.rollback, "status": "running", "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z",
+            "ended_at": null, "verdict_version_id": "v", "manifest_version_id": "v", "stages_config_version_id": "v",
+            "role_arn": null, "stack_role_arn": null, "steps": [], "live": [], "plan": plan,
+            "way_back": {"commit_sha": "b".repeat(40), "promotion_id": "01JZ0000000000000000000001", "plan": plan},
+        });
+        let records = Memory::default();
+        let key = "promotions/uat/bank-payments/01JZ0000000000000000000000.json";
+        records.upload(key, record.to_string().as_bytes(), &[]);
+        let check = json!({"check": {
+            "stage": "uat", "repo": "bank-payments", "commit_sha": "a".repeat(40), "role_arn": null,
+            "rollback": with.rollback, "databases": databases, "migrations": migrations,
+            "history_before": with.history_before,
+        }});
+        let secret = with.secret.unwrap_or_else(|| self.server.secret(&self.database));
+        let config = scripted::config(move |request| {
+            assert!(request.body.contains("secret:uat/payments"), "{request:?}");
+            Scripted::json(&json!({"ARN": "arn", "Name": "uat/payments", "VersionId": "1", "SecretString": secret}))
+        });
+        Promotion { step: Step { artefacts, records, config, tools: self.server.tools(), clock: wall_clock }, check }
+    }
+}
+
+impl Promotion {
+    pub(crate) async fn check(&self) -> DatabaseCheckAnswer {
+        let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(2) };
+        match self.step.handle(self.check.clone(), &invocation).await.unwrap() {
+            Answer::Check(answer) => answer,
+            Answer::Step(answer) => panic!("{answer:#?}"),
+        }
+    }
+
+    /// What the step answers when it has `time` for it.
+    pub(crate) async fn ask(&self, direction: &str, time: Duration, log: Logger) -> StepAnswer {
+        let promotion = json!({"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"});
+        let input = json!({"promotion": promotion, "direction": direction, "progress": []});
+        let invocation = Invocation { log, deadline: wall_clock() + time };
+        match self.step.handle(input, &invocation).await.unwrap() {
+            Answer::Step(answer) => answer,
+            Answer::Check(answer) => panic!("{answer:#?}"),
+        }
+    }
+
+    /// The step's report on the one database.
+    pub(crate) async fn go(&self) -> Report {
+        self.ask("forward", Duration::from_mins(2), Logger::silent()).await.progress.remove(0)
+    }
+}
+
+pub(crate) fn folder_of(files: Files<'_>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// The processes below this one, with their command lines and environments.
+pub(crate) fn descendants() -> Vec<(PathBuf, String)> {
+    let parent_of = |process: &Path| {
+        let status = std::fs::read_to_string(process.join("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok())
+    };
+    let processes: BTreeMap<u32, PathBuf> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            Some((path.file_name()?.to_str()?.parse().ok()?, path))
+        })
+        .collect();
+    let own = std::process::id();
+    let below = |mut id: u32| {
+        while let Some(parent) = processes.get(&id).and_then(|path| parent_of(path)) {
+            if parent == own {
+                return true;
+            }
+            id = parent;
+        }
+        false
+    };
+    let text = |path: &Path, name| {
+        String::from_utf8_lossy(&std::fs::read(path.join(name)).unwrap_or_default()).replace('\0', " ")
+    };
+    let told = |path: &PathBuf| (path.clone(), format!("{} {}", text(path, "cmdline"), text(path, "environ")));
+    processes.iter().filter(|(id, _)| below(**id)).map(|(_, path)| told(path)).collect()
+}
+
+/// The same database within other limits.
+pub(crate) fn within(database: Database, other_flyway: Duration) -> Database {
+    database.within(Limits { other_flyway, ..Limits::default() })
+}

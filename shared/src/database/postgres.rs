@@ -1,0 +1,162 @@
+//! What `psql` and `pg_dump` tell of a database. Nothing here changes it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Database, DatabaseError, LockHolder, error::capped, tool::Tool};
+use crate::{flyway::history::HistoryRow, schema_snapshot};
+
+/// The most that a query may answer with, in bytes: a schema history of a hundred thousand rows.
+const MAX_ANSWER: u64 = 32 * 1024 * 1024;
+/// How long naming the holders of a lock may take.
+const TO_NAME_HOLDERS: Duration = Duration::from_secs(15);
+
+/// The history as Flyway finds it: the table `flyway_schema_history` in the first schema of the search path
+/// (Flyway documentation, "Default Schema").
+const HISTORY: &str = r"\set ON_ERROR_STOP on
+BEGIN TRANSACTION READ ONLY;
+SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = pg_catalog.current_schema() AND c.relname = 'flyway_schema_history' AND c.relkind = 'r'
+) AS there, coalesce(pg_catalog.quote_ident(pg_catalog.current_schema()), '') AS schema \gset
+\if :there
+  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'rows',
+    (SELECT coalesce(pg_catalog.json_agg(h ORDER BY h.installed_rank), '[]') FROM (
+      SELECT installed_rank, version, description, type, script, checksum, installed_by, installed_on, execution_time,
+        success FROM :schema.flyway_schema_history) h));
+\else
+  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'rows', NULL);
+\endif
+COMMIT;
+";
+
+/// Flyway's advisory locks: the upper half of their key is `Fl`, the lower one depends on the table's name and may carry
+/// over (Flyway's `PostgreSQLAdvisoryLockTemplate`).
+const LOCK_HOLDERS: &str = r"\set ON_ERROR_STOP on
+BEGIN TRANSACTION READ ONLY;
+SELECT coalesce(pg_catalog.json_agg(h), '[]') FROM (
+  SELECT DISTINCT l.pid, a.application_name, a.usename AS user, pg_catalog.host(a.client_addr) AS client_address,
+    to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\THH24:MI:SS\Z') AS since
+  FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid IN (18027, 18028, 18029) AND l.granted
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+) h;
+COMMIT;
+";
+
+/// A schema history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct History {
+    /// PostgreSQL's version, such as `15.18 (Debian 15.18-0+deb12u1)`.
+    pub server_version: String,
+    /// The rows by rank; none where Flyway has never migrated the database.
+    pub rows: Option<Vec<HistoryRow>>,
+}
+
+/// A dump of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dump {
+    /// Plain SQL.
+    pub bytes: Vec<u8>,
+    /// The server's version, as `pg_dump` tells it.
+    pub server_version: Option<String>,
+    /// `pg_dump`'s own version.
+    pub pg_dump_version: Option<String>,
+}
+
+impl Database {
+    /// Reads the schema history, in one read-only transaction.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where it can't be reached or read.
+    pub async fn history(&self) -> Result<History, DatabaseError> {
+        self.query(HISTORY).await
+    }
+
+    /// Who holds Flyway's lock now.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where it can't be reached.
+    pub async fn lock_holders(&self) -> Result<Vec<LockHolder>, DatabaseError> {
+        self.briefly(TO_NAME_HOLDERS).query(LOCK_HOLDERS).await
+    }
+
+    /// Dumps the schema, without any row, as `pg_dump --schema-only` does.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where it can't be reached, where `pg_dump` is older than the server, or where a table is locked
+    /// for longer than the limit.
+    pub async fn dump_schema(&self) -> Result<Dump, DatabaseError> {
+        let lock_wait = self.limits.lock.as_millis();
+        let ended = self
+            .run(Tool {
+                program: "pg_dump",
+                arguments: vec![
+                    "--schema-only".to_owned(),
+                    "--encoding=UTF8".to_owned(),
+                    "--no-password".to_owned(),
+                    format!("--lock-wait-timeout={lock_wait}"),
+                    format!("--dbname={}", self.libpq()),
+                ],
+                input: self.passfile(),
+                file: None,
+                max_output: schema_snapshot::MAX_BYTES,
+            })
+            .await?;
+        if !ended.success {
+            return Err(version_mismatch(&ended.errors).unwrap_or_else(|| Self::failure("pg_dump", &ended.errors)));
+        }
+        let head = String::from_utf8_lossy(ended.output.get(..1024).unwrap_or(&ended.output)).into_owned();
+        let told = |name: &str| head.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+        Ok(Dump {
+            server_version: told("-- Dumped from database version "),
+            pg_dump_version: told("-- Dumped by pg_dump version "),
+            bytes: ended.output,
+        })
+    }
+
+    /// Runs a script of ours that answers with one JSON document.
+    async fn query<T: for<'a> Deserialize<'a>>(&self, script: &'static str) -> Result<T, DatabaseError> {
+        let arguments = ["-X", "-A", "-t", "-q", "-w", "-f", "query.sql", "-d"].map(str::to_owned);
+        let ended = self
+            .run(Tool {
+                program: "psql",
+                arguments: arguments.into_iter().chain([self.libpq()]).collect(),
+                input: self.passfile(),
+                file: Some(("query.sql", script)),
+                max_output: MAX_ANSWER,
+            })
+            .await?;
+        if !ended.success {
+            return Err(Self::failure("psql", &ended.errors));
+        }
+        serde_json::from_slice(&ended.output).map_err(|error| DatabaseError::Tool {
+            tool: "psql",
+            message: capped(&format!("its answer can't be read: {error}")),
+        })
+    }
+}
+
+/// `pg_dump` refuses a server that is newer than itself.
+fn version_mismatch(errors: &str) -> Option<DatabaseError> {
+    let (_, versions) = errors.split_once("server version: ")?;
+    let (server, rest) = versions.split_once("; pg_dump version: ")?;
+    let own = rest.lines().next().unwrap_or_default();
+    let message =
+        format!("its version, {own}, is older than the server's, {server}: install that major version or a newer one");
+    Some(DatabaseError::Tool { tool: "pg_dump", message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pg_dump_that_is_too_old_is_told_with_both_versions() {
+        let errors = "pg_dump: error: aborting because of server version mismatch\n\
+                      pg_dump: detail: server version: 16.10; pg_dump version: 15.18 (Debian 15.18-0+deb12u1)\n";
+        insta::assert_snapshot!(version_mismatch(errors).unwrap(), @"`pg_dump` failed: its version, 15.18 (Debian 15.18-0+deb12u1), is older than the server's, 16.10: install that major version or a newer one");
+        assert_eq!(version_mismatch("pg_dump: error: permission denied"), None);
+    }
+}

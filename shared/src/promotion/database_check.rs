@@ -1,0 +1,64 @@
+//! What `promote` asks of `migrate-database` before anything of a promotion is applied, and what it answers: a tampered
+//! history, a failed or an out-of-order migration stops a promotion while it is still free.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{MigrationState, PlannedDatabase, PlannedMigration};
+use crate::{
+    finding::Finding,
+    flyway::history::HistoryRow,
+    ids::{CommitSha, DatabaseName, MigrationPath, Repo, StageName},
+};
+
+/// A look at a stage's databases that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseCheck {
+    /// The stage.
+    pub stage: StageName,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The role that is assumed in the stage's account.
+    pub role_arn: Option<String>,
+    /// Whether code goes back: then nothing will be migrated, and the live schema must be the one that was tested with
+    /// the commit.
+    pub rollback: bool,
+    /// The databases.
+    pub databases: Vec<PlannedDatabase>,
+    /// Their migrations.
+    pub migrations: Vec<PlannedMigration>,
+    /// The schema histories as the last promotion left them, where it recorded one.
+    #[serde(default)]
+    pub history_before: BTreeMap<DatabaseName, Vec<HistoryRow>>,
+}
+
+/// The event of a check, told from a step's by its one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseCheckEvent {
+    /// What is asked.
+    pub check: DatabaseCheck,
+}
+
+/// What the look came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseCheckAnswer {
+    /// Every reason why the promotion may not start.
+    pub reasons: Vec<Finding>,
+    /// The migrations that each database has not run yet, in the order in which Flyway will.
+    pub pending: BTreeMap<DatabaseName, Vec<MigrationPath>>,
+}
+
+impl DatabaseCheckAnswer {
+    /// Whether a database has run one of the migrations that were asked for.
+    #[must_use]
+    pub fn state_of(&self, database: &DatabaseName, file: &MigrationPath) -> MigrationState {
+        if self.pending.get(database).is_some_and(|pending| pending.contains(file)) {
+            MigrationState::Pending
+        } else {
+            MigrationState::Applied
+        }
+    }
+}

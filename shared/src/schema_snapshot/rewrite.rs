@@ -1,0 +1,155 @@
+//! What `pg_dump`'s versions and options spell in different ways is spelt in one; what is no part of the schema is left
+//! out.
+//!
+//! The differences are those that real dumps of one database by `pg_dump` 15, 16, 17 and 18 show.
+
+use super::{Include, judge, layout::Around, lexer::Token, not_null, statement::Statement, view};
+
+/// The settings of a dump that say something about the statements behind them.
+pub(super) struct Rewriter {
+    include: Include,
+    server: Option<u16>,
+    tablespace: Option<String>,
+    access_method: Option<String>,
+    role: Option<String>,
+}
+
+/// The options of a subscription that a newer `pg_dump` spells out and an older one leaves to their default:
+/// `streaming` from 18 on, whose default is `parallel`; `run_as_owner` from 16 on, of servers that know nothing else.
+const STREAMING_OFF: [&str; 3] = ["streaming", "=", "off"];
+const RUN_AS_OWNER: [&str; 3] = ["run_as_owner", "=", "true"];
+
+impl Rewriter {
+    /// `server` is the major version of the dumped server, where the dump says it.
+    pub(super) fn new(include: Include, server: Option<u16>) -> Self {
+        Self { include, server, tablespace: None, access_method: None, role: None }
+    }
+
+    /// Takes out of `tokens` what the normal form leaves out, and says what it has around them; nothing where it
+    /// leaves the whole statement out.
+    pub(super) fn rewrite(&mut self, bytes: &[u8], tokens: &mut Vec<Token>) -> Option<Around> {
+        let statement = Statement { bytes, tokens };
+        if self.is_setting(statement) || is_removal(statement) || is_public_default(statement) {
+            return None;
+        }
+        let privileges = statement.is(0, "GRANT")
+            || statement.is(0, "REVOKE")
+            || statement.starts(&["ALTER", "DEFAULT", "PRIVILEGES"]);
+        let owner = statement.is(0, "ALTER") && statement.has(tokens.len().wrapping_sub(3), &["OWNER", "TO"]);
+        if privileges && !self.include.privileges || owner && !self.include.owners {
+            return None;
+        }
+        let mut around = Around::default();
+        if let Some(role) = &self.role
+            && (privileges || self.include.owners && statement.is(0, "CREATE"))
+        {
+            around.after = format!(" {} {role}", if privileges { "GRANTED BY" } else { "AUTHORIZATION" });
+        }
+        self.place(statement, &mut around);
+        if statement.is(0, "ALTER") {
+            let only = if statement.is(1, "FOREIGN") { 3 } else { 2 };
+            let relation = if owner { relation_words(statement) } else { 0 };
+            if statement.is(only - 1, "TABLE") && statement.is(only, "ONLY") {
+                tokens.remove(only);
+            } else if relation > 0 {
+                tokens.drain(..relation);
+                around.before = "ALTER TABLE";
+            }
+        } else if statement.starts(&["CREATE", "SUBSCRIPTION"]) {
+            drop_option(bytes, tokens, &STREAMING_OFF);
+            if self.server.is_some_and(|server| server < 16) {
+                drop_option(bytes, tokens, &RUN_AS_OWNER);
+            }
+        } else if self.server.is_some_and(|server| server < 16) && (1..4).any(|index| statement.is(index, "VIEW")) {
+            view::unqualify(bytes, tokens);
+        } else if statement.is(0, "CREATE") && statement.is(1, "DOMAIN") {
+            not_null::drop_made_up_names(bytes, tokens);
+        } else if statement.is(0, "CREATE") && (1..3).any(|index| statement.is(index, "TABLE")) {
+            not_null::drop_made_up_names(bytes, tokens);
+            around.apart = not_null::set_apart(bytes, tokens);
+        }
+        Some(around)
+    }
+
+    /// Whether `statement` only says how the dump is to be read; what it says of later statements is kept.
+    fn is_setting(&mut self, statement: Statement<'_>) -> bool {
+        let value = |index: usize, default: &str| {
+            let value = String::from_utf8_lossy(statement.text(index)).into_owned();
+            (!value.eq_ignore_ascii_case(default) && value != "''").then_some(value)
+        };
+        if statement.starts(&["SET", "default_tablespace"]) {
+            self.tablespace = value(3, "");
+        } else if statement.starts(&["SET", "default_table_access_method"]) {
+            self.access_method = value(3, "heap");
+        } else if statement.starts(&["SET", "SESSION", "AUTHORIZATION"]) {
+            self.role = value(3, "DEFAULT");
+        } else if statement.is(0, "RESET") {
+            self.role = None;
+        }
+        statement.is(0, "SET") || statement.is(0, "RESET") || judge::empty_search_path(statement)
+    }
+
+    /// Says the tablespace and the access method that the dump's settings give to `statement`.
+    fn place(&self, statement: Statement<'_>, around: &mut Around) {
+        if self.tablespace.is_none() && self.access_method.is_none() {
+            return;
+        }
+        let outer = |words: &[&str]| statement.outer().any(|index| statement.has(index, words));
+        let create = |kind: &str| statement.is(0, "CREATE") && (1..3).any(|index| statement.is(index, kind));
+        let table = create("TABLE") && !statement.is(1, "FOREIGN");
+        let rows = table || statement.starts(&["CREATE", "MATERIALIZED", "VIEW"]);
+        let constraint = statement.starts(&["ALTER", "TABLE"])
+            && outer(&["ADD", "CONSTRAINT"])
+            && (outer(&["PRIMARY", "KEY"]) || outer(&["UNIQUE"]) || outer(&["EXCLUDE"]));
+        if let Some(method) = self.access_method.as_ref().filter(|_| rows && !outer(&["PARTITION", "BY"])) {
+            around.after = format!(" USING {method}{}", around.after);
+        }
+        if let Some(tablespace) = self.tablespace.as_ref().filter(|_| rows || create("INDEX") || constraint) {
+            around.after = format!(" TABLESPACE {tablespace}{}", around.after);
+        }
+    }
+}
+
+/// How many words say what is altered where `ALTER TABLE` would do too, as `pg_dump` 15 says it for owners.
+fn relation_words(statement: Statement<'_>) -> usize {
+    match () {
+        () if statement.is(1, "SEQUENCE") || statement.is(1, "VIEW") => 2,
+        () if statement.has(1, &["MATERIALIZED", "VIEW"]) || statement.has(1, &["FOREIGN", "TABLE"]) => 3,
+        () => 0,
+    }
+}
+
+/// Whether `statement` removes something: `--clean` writes such before the schema.
+fn is_removal(statement: Statement<'_>) -> bool {
+    if statement.is(0, "DROP") {
+        return true;
+    }
+    let mut name = if statement.is(1, "FOREIGN") { 3 } else { 2 };
+    if !(statement.is(0, "ALTER") && statement.is(name - 1, "TABLE")) {
+        return false;
+    }
+    name += if statement.has(name, &["IF", "EXISTS"]) { 2 } else { 0 };
+    name += usize::from(statement.is(name, "ONLY"));
+    let action = statement.name_end(name);
+    statement.has(action, &["DROP", "CONSTRAINT"])
+        || statement.has(action, &["ALTER", "COLUMN"]) && statement.has(action + 3, &["DROP", "DEFAULT"])
+}
+
+/// Whether `statement` says of the schema `public` what every new database says. `pg_dump` writes it only with
+/// `--clean` or `--schema`.
+fn is_public_default(statement: Statement<'_>) -> bool {
+    let exact = |words: &[&str]| statement.tokens.len() == words.len() && statement.starts(words);
+    exact(&["CREATE", "SCHEMA", "public"])
+        || exact(&["ALTER", "SCHEMA", "public", "OWNER", "TO", "pg_database_owner"])
+        || statement.starts(&["COMMENT", "ON", "SCHEMA", "public", "IS"])
+            && statement.text(5) == b"'standard public schema'"
+}
+
+/// Drops an option, with the comma before it, from a list of them.
+fn drop_option(bytes: &[u8], tokens: &mut Vec<Token>, option: &[&str]) {
+    let statement = Statement { bytes, tokens };
+    let found = (0..tokens.len()).find(|&index| statement.is(index, ",") && statement.has(index + 1, option));
+    if let Some(comma) = found {
+        tokens.drain(comma..=comma + option.len());
+    }
+}
