@@ -67,7 +67,7 @@ $(EXAMPLE)/node_modules/.package-lock.json: $(EXAMPLE)/package-lock.json
 .PHONY: lint
 lint: tools
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --workspace --all-targets --all-features -- --deny warnings
+	cargo clippy --quiet --locked --workspace --all-targets --test real_database --all-features -- --deny warnings
 	@infra/check_core_is_pure.sh
 	@infra/check_licences.sh
 
@@ -84,4 +84,5 @@ test-local: tools
 .PHONY: test-e2e
 test-e2e: functions example
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
-	  cargo test --quiet --locked --workspace --test burst --test databases --test e2e --test promotion
+	  cargo test --quiet --locked --workspace \
+	    --test burst --test databases --test e2e --test promotion --test real_database

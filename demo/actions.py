@@ -20,6 +20,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cloud import Cloud, StepDone, Unexpected, eventually, expect
+from database import DATABASE, Database
 from processes import Processes
 from service import REPO, Build, checkout
 from terminal import PLAIN, RED, YELLOW, Terminal
@@ -27,11 +28,12 @@ from terminal import PLAIN, RED, YELLOW, Terminal
 ROOT = Path(__file__).resolve().parent.parent
 # What a step does, for the line that moves.
 STEPS = {"ApplyStack": "apply-stack: CloudFormation applies the stored templates", "DeployFunction": "deploy-function: proves and publishes the code",
+         "MigrateDatabase": "migrate-database: Flyway, and the schema held against the tested one",
          "SmokeTest": "smoke-test: asks the stage", "RecordOutcome": "record-promotion: writes down what became of it"}
 PROMOTION_SECONDS = 90
 SET_BACK_SECONDS = 5
 # Lines of level INFO that tell the story; warnings and errors always do.
-TELLING = ("commit is ", "promotion ", "change set executed", "function code updated", "smoke check ")
+TELLING = ("commit is ", "promotion ", "change set executed", "function code updated", "database done", "smoke check ")
 FIELDS = ("key", "integration_passed", "principal", "stage", "requested_by", "stack_name", "function_name", "check", "detail", "status", "reasons")
 
 
@@ -45,9 +47,11 @@ class Actions:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.environment = {**kept, "TMPDIR": str(folder / "tmp")}
         self.first = Build(self.processes, checkout(folder / "first"), folder / "out-first", self.environment)
-        self.second = Build(self.processes, checkout(folder / "second", "broken-smoke"), folder / "out-second", self.environment)
+        self.second = Build(self.processes, checkout(folder / "second", "broken-smoke", "next-migration"), folder / "out-second", self.environment)
+        self.edited = Build(self.processes, checkout(folder / "edited", "edited-migration"), folder / "out-edited", self.environment)
         self.summary: list[tuple[str, str]] = []
         self.cloud: Cloud | None = None
+        self.databases: dict[str, Database] = {}
         self.cleaned = False
 
     @property
@@ -55,6 +59,16 @@ class Actions:
         """The account, once it is there."""
         assert self.cloud is not None
         return self.cloud
+
+    @property
+    def dev(self) -> Database:
+        """Dev's database."""
+        return self.databases["dev"]
+
+    @property
+    def uat(self) -> Database:
+        """UAT's database."""
+        return self.databases["uat"]
 
     def clean_up(self) -> None:
         """Stops all that was started and removes all that was stored, once."""
@@ -89,13 +103,23 @@ class Actions:
             line.done = (f"{build.short} built: {len(build.functions)} functions, {len(build.stacks)} templates; "
                          f"{tests['unit']['passed']} unit and {tests['policy']['passed']} policy tests passed")
 
+    def validate(self, build: Build) -> list[str]:
+        """CI's step 4: dev's history and the migrations of the commit agree; those that dev hasn't run yet."""
+        with self.term.doing("gatekeeper flyway validate") as line:
+            said = self.dev.gatekeeper("flyway", "validate", build.migrations, "--write", build.beside("flyway.json"))
+            asked = said["asked"]
+            expect("the checksums that go into the manifest", said["flyway"], json.loads(build.beside("flyway.json").read_text()))
+            line.done = (f"gatekeeper flyway validate against dev (Flyway {asked['flyway_version']}): valid, "
+                         f"{asked['applied']} applied, {len(asked['pending'])} pending")
+        return asked["pending"]
+
     def denied(self, what: str, attempt: Callable[[], object]) -> None:
         """Expects AWS to deny it."""
         with self.term.doing(what) as line:
             try:
                 attempt()
             except ClientError as error:
-                expect(what, "AccessDenied", error.response["Error"]["Code"])
+                expect(what, "AccessDenied", error.response["Error"]["Code"].removesuffix("Exception"))  # some services add it
             else:
                 raise Unexpected(what, "AccessDenied", "it was allowed")
             line.done = f"{what}: AccessDenied"
@@ -125,25 +149,35 @@ class Actions:
 
         eventually("the gate is quiet", "no new log line", lambda: len(self.aws.log_lines()), same_for_a_while, 10, pause=0.15)
 
-    def test_in_dev(self, build: Build) -> None:
-        """CI's steps 7 to 12 of ADR-053 for a commit whose artefacts are in the store."""
+    def test_in_dev(self, build: Build, pending: list[str]) -> None:
+        """CI's steps 7 to 12 of ADR-053 for a commit whose artefacts are in the store; dev hasn't run the `pending` migrations yet."""
         with self.term.doing("deploying to dev") as line:
             copied = self.aws.publish_assets(build)
             outputs = self.aws.deploy_to_dev(build)
             live = self.aws.live_code(build, "dev")
             expect("the code of dev", {name: of["sha256"] for name, of in build.functions.items()}, live)
             line.done = f"dev runs {build.short} from the stored templates, {copied} ZIPs by way of CDK's asset bucket"
+        with self.term.doing("flyway migrate") as line:
+            ran = self.dev.migrate(build.migrations)
+            expect("what flyway migrate ran", pending, [str(Path(of["filepath"]).relative_to(build.migrations)) for of in ran["migrations"]])
+            line.done = f"flyway migrate: dev's schema is at version {ran['targetSchemaVersion']}, {ran['totalMigrationTime']} ms for"
+        self.term.note(", ".join(pending), PLAIN)
         with self.term.doing("integration tests against dev") as line:
-            access = {"AWS_ACCESS_KEY_ID": self.aws.outputs["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": self.aws.outputs["SecretAccessKey"],
+            access = {**self.dev.entry, "AWS_ACCESS_KEY_ID": self.aws.outputs["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": self.aws.outputs["SecretAccessKey"],
                       "AWS_REGION": self.aws.outputs["Region"], "AWS_ENDPOINT_URL": self.aws.outputs["Endpoint"]}
             tests = build.test_integration(outputs, [{"function": name, "code_sha256": code} for name, code in live.items()], access)
             expect("failed, skipped, RUN_INTEGRATION", (0, 0, True), (tests["failed"], tests["skipped"], tests["run_integration"]))
-            line.done = f"{tests['passed']} integration tests passed against dev; code_sha256 read from Lambda"
-        _, version = self.aws.upload(build, lambda name: name.startswith("reports/integration.") or name == "build-manifest.json")
+            line.done = f"{tests['passed']} integration tests passed against dev, its database among them; code_sha256 read from Lambda"
+        with self.term.doing("gatekeeper snapshot take") as line:
+            taken = self.dev.gatekeeper("snapshot", "take", "--out", build.beside("schema.sql"))
+            line.done = f"gatekeeper snapshot take: dev's schema as it was tested, {taken['size']} bytes by pg_dump, no row in it"
+        build.complete()
+        late = ("reports/integration.xml", "reports/integration.json", f"/schema/{DATABASE}-schema.sql", "build-manifest.json")
+        _, version = self.aws.upload(build, lambda name: name.endswith(late))
         with self.term.doing("the gate judges") as line:
             verdict = self.aws.verdict(build, version, "built")
             objects = len(self.aws.all_passed(build))
-            line.done = f"reports and final manifest uploaded: `{verdict['outcome']}`, integration-passed=true on all {objects}"
+            line.done = f"reports, snapshot and final manifest uploaded: `{verdict['outcome']}`, integration-passed=true on all {objects}"
         eventually("handoff documents", ["built"], lambda: self.handoffs(build), lambda it: it == ["built"], 5)
         self.term.held_line(f"Built handoff documents for {' and '.join(sorted(set(build.stacks.values())))}")
 
@@ -195,6 +229,8 @@ class Actions:
             fields["reasons"] = ",".join(f"{code}×{count}" for code, count in Counter(of["code"] for of in line["reasons"]).items())
         if "integration_passed" in fields:
             fields["integration_passed"] = f"{line.get('integration_passed_before')}→{line['integration_passed']}"
+        if "detail" in fields:
+            fields["detail"] = first_line(fields["detail"])
         if "key" in fields:
             fields["key"] = fields["key"].removeprefix(f"{line.get('repo')}/{line.get('commit_sha')}/")
         words = [line["timestamp"][11:23], f"{line['level']:<5}", f"{line['log']}:", line["message"], line.get("commit_sha", "")[:8]]
@@ -204,7 +240,8 @@ class Actions:
 
 def steps(direction: str, smoke_test: str) -> list[tuple[str, str, str]]:
     """The steps that a direction takes until something is recorded."""
-    return [(direction, "apply-stack", "done"), (direction, "deploy-function", "done"), (direction, "smoke-test", smoke_test)]
+    done = ("apply-stack", "deploy-function", "migrate-database")
+    return [*((direction, step, "done") for step in done), (direction, "smoke-test", smoke_test)]
 
 
 def in_words(done: StepDone) -> str:
@@ -217,6 +254,8 @@ def in_words(done: StepDone) -> str:
     if done.step == "deploy-function":
         versions = sorted({of["facts"]["version"] for of in reports})
         return f"{name}: code of {len(reports)} functions proved, published as version {' or '.join(versions)}"
+    if done.step == "migrate-database":
+        return f"{name}: " + "; ".join(f"{of['subject']}: {first_line(of['detail'])}" for of in reports)
     if done.step == "smoke-test":
         shown = [of for of in reports if of["status"] == ("failed" if status == "failed" else "passed")]
         if status == "failed":
@@ -251,6 +290,17 @@ def call(url: str, json_body: Any = None) -> tuple[int, Any]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def first_line(detail: str) -> str:
+    """What a report says, without the difference that may follow."""
+    return detail.splitlines()[0].rstrip(":")
+
+
+def schema_parity(record: dict[str, Any]) -> dict[str, Any]:
+    """How the stage's schema compared with the tested one, from the record's first `migrate-database`."""
+    step = next(of for of in record["steps"] if of["step"] == "migrate-database")
+    return step["reports"][0]["facts"]["schema_parity"]
 
 
 def seconds_between(start: str, end: str) -> float:

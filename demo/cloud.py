@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from database import DATABASE
 from service import REPO, Build
 
 FALSE = "integration-passed=false"
@@ -141,19 +142,32 @@ class Cloud:
         text = self.text(key, who)
         return None if text is None else json.loads(text)
 
-    def verdict(self, build: Build, manifest_version: str, outcome: str) -> dict[str, Any]:
-        """The gate's verdict on that version of the manifest, once every object's tag agrees with it."""
+    def verdict(self, build: Build, manifest_version: str, outcome: str, *codes: str) -> dict[str, Any]:
+        """The gate's verdict on that version of the manifest, for reasons with these codes, once every object's tag agrees with it."""
         def look() -> dict[str, Any]:
             return self.record(f"{build.prefix}/verdict.json", "ci") or {}
 
         verdict = eventually(
             f"the verdict on {REPO} {build.short}", f"{outcome} for manifest version {manifest_version}", look,
             lambda it: it.get("manifest_version_id") == manifest_version and it.get("outcome") in (outcome, "rejected"), 10)
-        expect(f"the verdict on {REPO} {build.short}", (outcome, []), (verdict["outcome"], verdict["reasons"]))
+        if (verdict["outcome"], [of["code"] for of in verdict["reasons"]]) != (outcome, [*codes]):
+            raise Unexpected(f"the verdict on {REPO} {build.short}", (outcome, codes), (verdict["outcome"], verdict["reasons"]))
         wanted = {"true" if outcome == "built" else "false"}
         eventually("`integration-passed` on every object", wanted, lambda: self.all_passed(build),
                    lambda tags: set(tags.values()) == wanted, 5, pause=0.2)
         return verdict
+
+    # ---- the stage's database
+
+    def configure_database(self, stage: str, url: str) -> str:
+        """Puts the way into a stage's database into Secrets Manager and names it in config/stages.json, as the platform's team would; its ARN."""
+        text = json.dumps({"url": url})
+        arn = self.client("secretsmanager").create_secret(Name=f"gatekeeper/{stage}/{DATABASE}", SecretString=text)["ARN"]
+        s3, place = self.client("s3"), {"Bucket": self.outputs["RecordsBucket"], "Key": "config/stages.json"}
+        config = json.load(s3.get_object(**place)["Body"])
+        config["stages"][stage]["databases"] = {DATABASE: {"secret_arn": arn}}
+        s3.put_object(**place, Body=json.dumps(config, indent=2).encode(), ContentType="application/json", ChecksumAlgorithm="SHA256")
+        return arn
 
     # ---- stacks and functions
 
@@ -269,6 +283,7 @@ class Cloud:
     @staticmethod
     def _step_done(state: str, output: dict[str, Any], seconds: float) -> StepDone:
         step, field = {"ApplyStack": ("apply-stack", "stacks"), "DeployFunction": ("deploy-function", "functions"),
+                       "MigrateDatabase": ("migrate-database", "databases"),
                        "SmokeTest": ("smoke-test", "smoke"), "RecordOutcome": ("record-promotion", "outcome")}[state]
         return StepDone(step, output.get("direction", "forward"), seconds, output[field])
 

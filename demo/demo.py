@@ -1,4 +1,4 @@
-"""The main job of the gatekeeper on a local AWS, from nothing: `make demo`.
+"""The main job of the gatekeeper on a local AWS, with real databases, from nothing: `make demo`.
 
 Each tick is an assertion on what is really there. Ends with 0 only when all of them held, leaves nothing behind.
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from actions import TELLING, Actions, call, is_set_back, seconds_between, steps, story
+from actions import TELLING, Actions, call, is_set_back, schema_parity, seconds_between, steps, story
 from cloud import Cloud, Unexpected, expect
+from database import DATABASE, Database
 from processes import Failed
 from service import REPO
 from terminal import BOLD, GREEN, PLAIN, RED, Terminal
@@ -33,15 +34,18 @@ class Demo(Actions):
         """All chapters."""
         building = self.start_build(self.first)  # beside the start of the local AWS
         self.local_aws()
+        self.databases_there()
         self.build_first(building)
         self.upload()
         self.forge()
         self.promote_too_early()
         building = self.start_build(self.second)  # CI goes on while the first commit is promoted
         self.become_built()
+        self.edit_a_migration()
         self.promote_first()
         self.prove_live()
         self.break_second(building)
+        self.change_by_hand()
         self.evidence()
         self.log_lines()
         self.term.chapter("Clean up")
@@ -61,10 +65,21 @@ class Demo(Actions):
         self.denied("CI's role writes a verdict into the records bucket", lambda: self.aws.client("s3", "ci").put_object(
             Bucket=self.aws.outputs["RecordsBucket"], Key=f"{self.first.prefix}/verdict.json", Body=b"{}"))
 
+    def databases_there(self) -> None:
+        with self.term.doing("databases for dev and UAT") as line:
+            for stage in ("dev", "uat"):
+                self.databases[stage] = Database(self.processes, stage, self.aws.outputs, self.environment)
+                version = self.databases[stage].create().split()[0]
+            secret = self.aws.configure_database("uat", self.uat.url)
+            line.done = f"PostgreSQL {version} with {self.dev.name} and {self.uat.name}; UAT's way in is a secret that config/stages.json names"
+        self.denied("CI's role reads it", lambda: self.aws.client("secretsmanager", "ci").get_secret_value(SecretId=secret))
+
     def build_first(self, building: Future[float]) -> None:
-        self.term.chapter("CI builds a commit of examples/payments-service")
-        self.built(self.first, building)
+        self.term.chapter("CI validates the migrations of a commit of examples/payments-service, and builds it")
         self.term.note(f"{REPO} {self.first.sha}, the Git tree id of its sources")
+        pending = self.validate(self.first)
+        self.built(self.first, building)
+        expect("pending migrations of dev", self.first.stored_migrations, pending)
 
     def upload(self) -> None:
         self.term.chapter("CI uploads it; its integration tests have not run yet")
@@ -94,7 +109,7 @@ class Demo(Actions):
         with self.term.doing("PromoteFunction verifies") as line:
             answer = self.aws.promote(self.first.sha, "in a hurry")
             expect("the answer of PromoteFunction", "refused", answer["status"])
-            expect("the reasons", ["not-built"], [reason["code"] for reason in answer["reasons"]])
+            expect("the reasons", {"not-built", "schema-snapshot-missing"}, {reason["code"] for reason in answer["reasons"]})
             line.done = "PromoteFunction refuses, with all its reasons:"
         for reason in answer["reasons"]:
             self.term.note(f"{reason['code']}: {reason['message']}", PLAIN)
@@ -104,11 +119,28 @@ class Demo(Actions):
 
     def become_built(self) -> None:
         self.term.chapter("CI deploys it to dev and runs the integration tests there")
-        self.test_in_dev(self.first)
+        self.test_in_dev(self.first, self.first.stored_migrations)
         with self.term.doing("the smoke test of dev") as line:
             passed, answers = self.first.verify_deployment(self.aws.stack_outputs(self.first, "dev"), 10)
             expect("tests/verify-deployment.mjs", True, passed)
             line.done = f"smoke test of dev passed on {len(answers)} URLs"
+
+    def edit_a_migration(self) -> None:
+        self.term.chapter("Somebody edits a migration that dev has run")
+        with self.term.doing("gatekeeper flyway validate") as line:
+            said = self.dev.gatekeeper("flyway", "validate", self.edited.migrations, answer="no")
+            line.done = "gatekeeper flyway validate refuses it by name, exit code 1:"
+        named = [of["subject"] for of in said["reasons"] if of["code"] == "flyway-validate-failed"]
+        expect("the file that Flyway refuses", [f"{DATABASE}/migrations/V1__create_ledger.sql"], named)
+        for reason in said["reasons"]:
+            self.term.note(f"{reason['subject']}: {reason['message']}", PLAIN)
+        with self.term.doing("the gate judges") as line:
+            expect("changed files", ["V1__create_ledger.sql"], self.edited.take_over(self.first))
+            count, version = self.aws.upload(self.edited)
+            verdict = self.aws.verdict(self.edited, version, "rejected", "flyway-checksum-mismatch")
+            line.done = f"uploaded all the same, with the validation of the file as it was: `{verdict['outcome']}`, false on all {count} objects"
+        for reason in verdict["reasons"]:
+            self.term.note(f"{reason['code']}: {reason['message']}", PLAIN)
 
     def promote_first(self) -> None:
         self.term.chapter("Jane promotes it to UAT")
@@ -117,10 +149,18 @@ class Demo(Actions):
             expect("the answer of the dry run", "planned", answer["status"])
             expect("executions", 0, self.aws.executions())
             counts = {part: len(answer["plan"][part]) for part in ("stacks", "functions", "smoke")}
+            pending = [of["file"] for of in answer["plan"]["migrations"] if of["state"] == "pending"]
+            expect("pending migrations of UAT", self.first.stored_migrations, pending)
             line.done = "dry run: {stacks} stacks, {functions} functions, {smoke} smoke checks, pinned by version and SHA-256".format(**counts)
+        self.term.note(f"pending in UAT, by flyway validate and info: {', '.join(pending)}", PLAIN)
         began = time.monotonic()
-        self.promotion(self.first, "release", [*steps("forward", smoke_test="done"), ("forward", "record-promotion", "succeeded")])
+        record = self.promotion(self.first, "release", [*steps("forward", smoke_test="done"), ("forward", "record-promotion", "succeeded")])
         self.summary.append(("promotion to UAT", f"{time.monotonic() - began:.1f} s"))
+        parity = schema_parity(record)
+        expect("the live schema is the tested one", True, parity["equal"])
+        expect("digests of both schemas", parity["tested_sha256"], parity["live_sha256"])
+        self.term.held_line(f"schema parity: tested in dev {parity['tested_sha256'][:16]}, live in UAT {parity['live_sha256'][:16]} (normal forms)")
+        self.summary.append(("schema parity", "the schema that was tested in dev is live in UAT"))
 
     def prove_live(self) -> None:
         self.term.chapter("What runs in UAT is what was tested")
@@ -144,10 +184,12 @@ class Demo(Actions):
 
     def break_second(self, building: Future[float]) -> None:
         self.term.chapter("The next commit passes its tests, and fails in UAT")
+        pending = self.validate(self.second)
+        expect("pending migrations of dev", ["2026/V5__add_value_date.sql"], pending)
         self.built(self.second, building)
         count, version = self.aws.upload(self.second)
         self.aws.verdict(self.second, version, "registered")
-        self.test_in_dev(self.second)
+        self.test_in_dev(self.second, pending)
         with self.term.doing("the smoke test of dev") as line:
             passed, answers = self.second.verify_deployment(self.aws.stack_outputs(self.second, "dev"), 1)
             expect("tests/verify-deployment.mjs", False, passed)
@@ -162,8 +204,30 @@ class Demo(Actions):
             self.healthy(self.aws.stack_outputs(self.first, "uat")["ApiUrl"])
             state = self.aws.record(f"stages/uat/{REPO}.json") or {}
             expect("stages/uat", self.first.sha, state.get("commit_sha"))
-            line.done = f"UAT runs {self.first.short} again: code, /health and stages/uat/{REPO}.json say so"
+            history = self.uat.sql("SELECT max(version::int) FROM flyway_schema_history;")
+            expect("the newest version of UAT's history", "5", history)
+            line.done = f"UAT runs {self.first.short} again: code, /health and stages/uat/{REPO}.json say so; its database keeps V5"
         self.summary.append(("the way back", f"{seconds_between(record['started_at'], record['ended_at']):.1f} s from the start of the promotion that failed"))
+
+    def change_by_hand(self) -> None:
+        self.term.chapter("Somebody changes UAT's schema by hand, and Jane wants to go back")
+        with self.term.doing("ALTER TABLE by psql") as line:
+            self.uat.sql("ALTER TABLE ledger.account ADD COLUMN internal_note text;")
+            line.done = "psql: ALTER TABLE ledger.account ADD COLUMN internal_note text"
+        executions = self.aws.executions()
+        with self.term.doing("a rollback") as line:
+            answer = self.aws.promote(self.first.sha, "to be safe", rollback=True)
+            expect("the answer of PromoteFunction", ("refused", ["schema-difference"]), (answer["status"], [of["code"] for of in answer["reasons"]]))
+            line.done = f"a rollback to {self.first.short} is refused: the code would meet a schema that it was not tested with"
+        message = answer["reasons"][0]["message"]
+        expect("the difference names both columns", [True, True], [name in message for name in ("value_date", "internal_note")])
+        for text in message.splitlines():
+            self.term.note(text, PLAIN)
+        with self.term.doing("a dry run that accepts it") as line:
+            answer = self.aws.promote(self.first.sha, "to be safe", rollback=True, accept_schema_difference=True, dry_run=True)
+            expect("the answer of PromoteFunction", ("planned", []), (answer["status"], answer["reasons"]))
+            expect("executions", executions, self.aws.executions())
+            line.done = 'with "accept_schema_difference": true it would go ahead (a dry run)'
 
     def evidence(self) -> None:
         self.term.chapter("The evidence, as an auditor reads it")
@@ -179,12 +243,16 @@ class Demo(Actions):
         handoffs = {build.short: self.handoffs(build) for build in (self.first, self.second)}
         expect("handoff documents", {self.first.short: ["built", "deployed"], self.second.short: ["built"]}, handoffs)
         self.term.held_line("handoff documents: Built for both commits, Deployed only for the first")
-        key = f"docs/handoffs/{next(iter(self.first.stacks.values()))}-ci-deployed-{self.first.sha}.handoff.md"
-        front = (self.aws.text(f"{self.first.prefix}/{key}") or "").split("---\n")[1]
+        key = f"docs/handoffs/{self.first.database_module}-ci-deployed-{self.first.sha}.handoff.md"
+        _, front, tables = (self.aws.text(f"{self.first.prefix}/{key}") or "").split("---\n", 2)
+        parity = schema_parity(promotions[0])
+        schema = f"| `{DATABASE}` | equal | `{parity['tested_sha256']}` | `{parity['live_sha256']}` |"
+        expect(f"the row of the schema in {key}", True, schema in tables)
         expect(f"the evidence of {key}", True, f"evidence: promotions/uat/{REPO}/{promotions[0]['promotion_id']}.json" in front)
         self.term.note(key)
         for text in front.splitlines():
             self.term.note(f"  {text}", PLAIN)
+        self.term.note(f"  {schema}", PLAIN)
 
     def log_lines(self) -> None:
         self.term.chapter("What CloudWatch Logs has of it")
@@ -233,6 +301,7 @@ def main() -> int:
     terminal, began = Terminal(), time.monotonic()
     terminal.say(terminal.paint("artefact-gatekeeper: from an upload to UAT, on an AWS of its own", BOLD))
     folder = Path(tempfile.mkdtemp(prefix="gatekeeper-demo-"))
+    folder.chmod(0o711)  # root's PostgreSQL runs as another user, who has to get to a folder of its own in it
     demo = None
     code = 1
     try:

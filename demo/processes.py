@@ -24,17 +24,17 @@ class Processes:
         self.closed = False
 
     def run(self, command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str] | None = None,
-            may_fail: bool = False) -> tuple[int, str]:
-        """Runs to the end; its exit code and what it printed. Raises `Failed` unless it `may_fail`."""
+            may_fail: bool = False, given: str = "") -> tuple[int, str]:
+        """Runs to the end with `given` as its input; its exit code and what it printed. Raises `Failed` unless it `may_fail`."""
         process = subprocess.Popen(
             [str(part) for part in command], cwd=cwd, env=dict(environment or os.environ), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         self.running.add(process)
         try:
             if self.closed:
                 raise Failed("the demo is ending")
-            printed, _ = process.communicate()
+            printed, _ = process.communicate(given)
         except BaseException:
             self._end(process)
             raise

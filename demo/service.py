@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from database import DATABASE
 from processes import Processes
 
 REPO = "bank-payments"
@@ -17,13 +18,13 @@ SOURCE = Path(__file__).resolve().parent.parent / "examples" / "payments-service
 NOT_SOURCE = ("node_modules", "dist")  # as in its .gitignore
 
 
-def checkout(folder: Path, variant: str | None = None) -> Path:
+def checkout(folder: Path, *variants: str) -> Path:
     """A copy of the service's sources, so that a build leaves nothing in the repository; the packages stay where they are.
 
-    With a `variant`, the files that this later commit changes are in place.
+    With `variants`, the files that this later commit changes are in place.
     """
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns(*NOT_SOURCE))
-    if variant:
+    for variant in variants:
         shutil.copytree(SOURCE / "variants" / variant, folder, dirs_exist_ok=True)
     (folder / "node_modules").symlink_to(SOURCE / "node_modules")
     return folder
@@ -78,6 +79,25 @@ class Build:
         """The stacks' names and each one's module."""
         return {of["name"]: module["id"] for module in self.manifest["modules"] for of in module["stacks"]}
 
+    @property
+    def migrations(self) -> Path:
+        """The folder of the database's migrations, in the sources."""
+        return self.source / "db" / DATABASE / "migrations"
+
+    @property
+    def stored_migrations(self) -> list[str]:
+        """Their paths below it, in the manifest's order."""
+        return [of["file"] for module in self.manifest["modules"] for of in module.get("migrations", [])]
+
+    @property
+    def database_module(self) -> str:
+        """The module that brings the database's migrations."""
+        return next(module["id"] for module in self.manifest["modules"] if module.get("migrations"))
+
+    def beside(self, name: str) -> Path:
+        """A file beside the build folder, which isn't uploaded."""
+        return self.out.with_name(f"{self.out.name}-{name}")
+
     def files(self) -> dict[str, bytes]:
         """Everything to upload by its key within the commit, the manifest last."""
         paths = sorted((path for path in self.out.rglob("*") if path.is_file()), key=lambda path: (path.name == "build-manifest.json", path))
@@ -94,22 +114,39 @@ class Build:
         return time.monotonic() - began
 
     def test_integration(self, outputs: dict[str, str], deployed: list[dict[str, str]], access: Mapping[str, str]) -> dict[str, Any]:
-        """Runs the integration tests against live dev and completes the manifest; what they counted.
+        """Runs the integration tests against live dev; what they counted.
 
-        `deployed` is the live code, read from Lambda; `access` the environment to reach AWS with.
+        `deployed` is the live code, read from Lambda; `access` the environment to reach AWS and the database with.
         """
-        given = {name: self.out.with_name(f"{self.out.name}-{name}.json") for name in ("outputs", "deployed", "results")}
+        given = {name: self.beside(f"{name}.json") for name in ("outputs", "deployed", "results")}
         given["outputs"].write_text(json.dumps(outputs))
         given["deployed"].write_text(json.dumps(deployed))
         paths = [part for name, path in given.items() for part in (f"--{name}", path)]
         # RUN_INTEGRATION comes from the CI environment `dev` (ADR-053), which is us
         self.node("tests/run-integration.mjs", *paths, "--out", self.out, environment={**access, "RUN_INTEGRATION": "1"})
-        self.make("--integration", given["results"])
-        return self.manifest["tests"]["integration"]
+        return json.loads(given["results"].read_text())
+
+    def complete(self) -> None:
+        """Adds to the manifest what the tests, `flyway validate` and the snapshot of dev's schema came to."""
+        self.make("--integration", self.beside("results.json"), "--flyway", self.beside("flyway.json"), "--schema", self.beside("schema.sql"))
+
+    def take_over(self, other: Build) -> list[str]:
+        """Takes another commit's finished build and puts this one's migrations in, told by their own digests; those that differ."""
+        shutil.copytree(other.out, self.out)
+        manifest, changed = {**other.manifest, "commit_sha": self.sha}, []
+        for module in manifest["modules"]:
+            for of in module.get("migrations", []):
+                content = (self.migrations / of["file"]).read_bytes()
+                (self.out / "modules" / module["id"] / "schema" / DATABASE / "migrations" / of["file"]).write_bytes(content)
+                before, of["sha256"], of["size"] = of["sha256"], hashlib.sha256(content).hexdigest(), len(content)
+                if of["sha256"] != before:
+                    changed.append(of["file"])
+        (self.out / "build-manifest.json").write_text(json.dumps(manifest))
+        return changed
 
     def verify_deployment(self, outputs: dict[str, str], seconds: int) -> tuple[bool, list[dict[str, Any]]]:
         """The smoke test of ADR-053, CI step 13: whether it passed, and what it says of each URL."""
-        path = self.out.with_name(f"{self.out.name}-outputs.json")
+        path = self.beside("outputs.json")
         path.write_text(json.dumps(outputs))
         code, printed = self.node("tests/verify-deployment.mjs", "--outputs", path, "--sha", self.sha,
                                   "--deadline", str(seconds), may_fail=True)

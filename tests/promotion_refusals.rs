@@ -132,14 +132,14 @@ async fn a_stage_that_does_not_fit_the_commit() {
 }
 
 #[tokio::test]
-async fn a_commit_with_migrations_or_without_a_stack() {
+async fn a_commit_with_a_database_that_the_stage_does_not_have_or_without_a_stack() {
     let here = Promotions::get().await;
     // With a schema and a migration.
     let commit = here.built(Commit::new(&here.aws, "migrates")).await;
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
     assert_eq!(
         reasons.iter().map(|it| (it.code, it.subject.as_str())).collect::<Vec<_>>(),
-        [(Code::NotSupportedYet, "payments")]
+        [(Code::DatabaseNotConfigured, "payments")]
     );
 
     let mut commit = a_commit(&here.aws, &a_repo("empty"), 200);

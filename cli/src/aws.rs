@@ -21,9 +21,9 @@ use tokio::sync::OnceCell;
 
 use crate::exit::Misuse;
 
-/// How AWS is reached, and where the gatekeeper is.
+/// How AWS is reached.
 #[derive(Debug, clap::Args)]
-pub(crate) struct AwsArgs {
+pub(crate) struct CallerArgs {
     /// The AWS profile
     #[arg(long, value_name = "NAME", help_heading = "AWS")]
     profile: Option<String>,
@@ -33,6 +33,13 @@ pub(crate) struct AwsArgs {
     /// Another endpoint than AWS's own
     #[arg(long, value_name = "URL", help_heading = "AWS")]
     endpoint_url: Option<String>,
+}
+
+/// How AWS is reached, and where the gatekeeper is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AwsArgs {
+    #[command(flatten)]
+    caller: CallerArgs,
 
     /// The gatekeeper's CloudFormation stack, whose outputs name its buckets and functions
     #[arg(
@@ -111,6 +118,29 @@ impl Part {
     }
 }
 
+impl CallerArgs {
+    /// Reads the configuration. Flags win over an outputs file, the file over the environment; keys in the environment
+    /// win over the file's, because they say who calls.
+    pub(crate) async fn config(&self, file: Option<&Outputs>) -> SdkConfig {
+        let in_file = |name: &str| file.and_then(|outputs| outputs.get(name)?.as_str().map(str::to_owned));
+        let mut loader = config_loader(TlsRoots::Native);
+        if let Some(region) = self.region.clone().or_else(|| in_file("Region")) {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(endpoint) = self.endpoint_url.clone().or_else(|| in_file("Endpoint")) {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        } else if let (None, Some(id), Some(secret)) =
+            (std::env::var_os("AWS_ACCESS_KEY_ID"), in_file("AccessKeyId"), in_file("SecretAccessKey"))
+        {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "outputs file"));
+        }
+        loader.load().await
+    }
+}
+
 impl AwsArgs {
     /// Whether a part is named by its own flag or variable.
     pub(crate) fn names(&self, part: Part) -> bool {
@@ -119,7 +149,7 @@ impl AwsArgs {
 }
 
 /// An outputs file: only texts matter, whatever else it holds.
-type Outputs = BTreeMap<String, serde_json::Value>;
+pub(crate) type Outputs = BTreeMap<String, serde_json::Value>;
 
 /// AWS, as the caller reaches it.
 pub(crate) struct Aws<'a> {
@@ -131,27 +161,11 @@ pub(crate) struct Aws<'a> {
 }
 
 impl<'a> Aws<'a> {
-    /// Reads the configuration. Flags win over the outputs file, the file over the environment; keys in the
-    /// environment win over the file's, because they say who calls.
+    /// Reads the configuration.
     pub(crate) async fn connect(args: &'a AwsArgs) -> anyhow::Result<Self> {
         let file = args.outputs.as_deref().map(read_outputs).transpose()?;
-        let in_file = |name: &str| file.as_ref().and_then(|outputs| outputs.get(name)?.as_str().map(str::to_owned));
-
-        let mut loader = config_loader(TlsRoots::Native);
-        if let Some(region) = args.region.clone().or_else(|| in_file("Region")) {
-            loader = loader.region(Region::new(region));
-        }
-        if let Some(endpoint) = args.endpoint_url.clone().or_else(|| in_file("Endpoint")) {
-            loader = loader.endpoint_url(endpoint);
-        }
-        if let Some(profile) = &args.profile {
-            loader = loader.profile_name(profile);
-        } else if let (None, Some(id), Some(secret)) =
-            (std::env::var_os("AWS_ACCESS_KEY_ID"), in_file("AccessKeyId"), in_file("SecretAccessKey"))
-        {
-            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "outputs file"));
-        }
-        Ok(Self { args, config: loader.load().await, file, stack: OnceCell::new() })
+        let config = args.caller.config(file.as_ref()).await;
+        Ok(Self { args, config, file, stack: OnceCell::new() })
     }
 
     /// The name of a part of the installation: from its flag, the outputs file or the stack's outputs.

@@ -4,12 +4,15 @@
 
 mod aws;
 mod commands;
+mod database;
 mod exit;
 mod folder;
 mod follow;
 mod history;
+mod migrations;
 mod output;
 mod reason;
+mod whole_file;
 
 use std::process::ExitCode;
 
@@ -23,10 +26,11 @@ Exit codes:
   0  yes
   1  the gate said no, or the promotion did not succeed
   2  wrong use
-  3  AWS or the network could not be reached, or refused
+  3  AWS, the network or a database could not be reached, or refused; or a tool is missing
 
 Examples:
   gatekeeper check build/commit
+  gatekeeper flyway validate migrations/payments --database payments --write build/flyway.json
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat --reason 'release 2026-05'
   gatekeeper status --stage uat --output json";
 
@@ -45,6 +49,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(Box<commands::check::Args>),
+    Flyway(commands::flyway::Args),
+    Snapshot(commands::snapshot::Args),
     Promote(Box<commands::promote::Args>),
     Rollback(Box<commands::rollback::Args>),
     Status(Box<commands::status::Args>),
@@ -66,6 +72,8 @@ async fn main() -> ExitCode {
 async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
     match command {
         Command::Check(args) => commands::check::run(&args, output).await,
+        Command::Flyway(args) => commands::flyway::run(&args, output).await,
+        Command::Snapshot(args) => commands::snapshot::run(&args, output).await,
         Command::Promote(args) => commands::promote::run(&args, output).await,
         Command::Rollback(args) => commands::rollback::run(&args, output).await,
         Command::Status(args) => commands::status::run(&args, output).await,
@@ -107,6 +115,12 @@ mod tests {
             "status",
             "status --stage uat --repo bank-payments --profile bank --region ap-southeast-2",
             "revoke --repo bank-payments --sha SHA --reason fault --endpoint-url http://127.0.0.1:4566",
+            "rollback --repo bank-payments --stage uat --reason fault --accept-schema-difference",
+            "flyway checksums migrations --database payments",
+            "flyway validate migrations --database payments --write flyway.json --placeholder a=b --placeholder c=",
+            "flyway validate migrations --database payments --secret-arn ARN --region ap-southeast-2",
+            "snapshot take --database payments --out payments.sql --write-part payments.json --ca-file ca.pem",
+            "snapshot compare tested.sql other.sql --owners --privileges",
         ] {
             assert!(parse(arguments).is_ok(), "{arguments}: {}", parse(arguments).unwrap_err());
         }
@@ -127,6 +141,11 @@ mod tests {
             "promote --repo bank-payments --sha SHA --stage UAT --reason release",
             "revoke --repo bank-payments --sha SHA",
             "status --output yaml",
+            "flyway",
+            "flyway migrate migrations --database payments",
+            "flyway validate migrations",
+            "flyway validate migrations --database payments --url postgresql://user:password@host/payments",
+            "snapshot compare tested.sql",
         ] {
             assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments}");
         }

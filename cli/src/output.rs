@@ -125,7 +125,9 @@ impl Output {
 fn hint(error: &str) -> Option<&'static str> {
     let error = error.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
-    if says(&["expiredtoken", "token has expired", "session has expired", "token is expired"]) {
+    if says(&["the database can't be reached", "the database refuses", "the database offers no tls"]) {
+        Some("look at what tells where the database is, `DATABASE_URL` or the secret, and whether it is up")
+    } else if says(&["expiredtoken", "token has expired", "session has expired", "token is expired"]) {
         Some("the AWS session is over; log in again, such as by `aws sso login`")
     } else if says(&["credentials provider", "no credentials", "credential provider", "loading credentials"]) {
         Some("no AWS credentials were found; pass `--profile`, or log in as for the AWS CLI")
@@ -151,6 +153,7 @@ mod tests {
         says("dispatch failure: io error: client error (Connect): tcp connect error: Connection refused", "endpoint");
         says("ExpiredToken: The provided token has expired", "log in again");
         says("no credentials in the property bag", "--profile");
+        says("the database can't be reached: connection to server failed: Connection refused", "DATABASE_URL");
         assert_eq!(hint("the record `stages/uat/bank-kyc.json` is not valid"), None);
     }
 }

@@ -1,14 +1,17 @@
 // Builds one commit into a folder in the layout of the artefact store; see README.md.
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdirSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle } from './build/bundle.mjs';
 import { suite, typecheck } from './build/checks.mjs';
-import { digest, readManifest, withIntegration, writeManifest } from './build/manifest.mjs';
+import { readManifest, withIntegration, withSchema, write, writeManifest } from './build/manifest.mjs';
+import { migrationsOf } from './build/migrations.mjs';
 import { ROOT } from './build/overlay.mjs';
 
-const USAGE = `usage: node build.mjs --out DIR --sha SHA --repo REPO [--branch NAME] [--variant broken-smoke]
-         [--run-url URL] [--run-attempt N] [--actor NAME] [--without-integration | --integration FILE [--stage dev]]`;
+const USAGE = `usage: node build.mjs --out DIR --sha SHA --repo REPO [--branch NAME] [--variant NAME]
+         [--run-url URL] [--run-attempt N] [--actor NAME] [--without-integration | --integration FILE [--stage dev]]
+         [--flyway FILE.json] [--schema FILE.sql]`;
 
 function settings() {
   const text = (value) => ({ type: 'string', ...(value !== undefined && { default: value }) });
@@ -19,7 +22,7 @@ function settings() {
       'run-url': text(run ? `${server}/${repository}/actions/runs/${run}` : 'local'),
       'run-attempt': text(process.env.GITHUB_RUN_ATTEMPT ?? '1'),
       actor: text(process.env.GITHUB_ACTOR ?? 'local'),
-      integration: text(),
+      integration: text(), flyway: text(), schema: text(),
       'without-integration': { type: 'boolean', default: false },
     },
   });
@@ -27,7 +30,7 @@ function settings() {
   if (!values.out || !values.sha || !values.repo) throw wrong('`--out`, `--sha` and `--repo` are needed');
   if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(values.sha)) throw wrong('`--sha` must be 40 or 64 lowercase hex digits');
   if (!/^[a-z0-9][a-z0-9._-]{0,99}$/.test(values.repo)) throw wrong('`--repo` must be a repository\'s name');
-  if (values.variant && values.variant !== 'broken-smoke') throw wrong(`no variant \`${values.variant}\``);
+  if (values.variant && !readdirSync(join(ROOT, 'variants')).includes(values.variant)) throw wrong(`no variant \`${values.variant}\``);
   if (values.integration && values['without-integration']) throw wrong('`--integration` and `--without-integration` exclude each other');
   return { ...values, out: resolve(values.out) };
 }
@@ -74,30 +77,31 @@ async function artefacts(out, work, variant) {
   const names = MODULES.flatMap(({ functions }) => Object.keys(functions));
   const zips = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await write(zipOf(name), await bundle(name, variant))])));
   const stacks = await synthesise(join(work, 'cdk.out'), zipOf);
-  return Promise.all(MODULES.map(async ({ id, stack, functions }) => ({
+  const store = async (id, { database, file, bytes }) => (
+    { database, file, ...(await write(join(out, 'modules', id, 'schema', database, 'migrations', file), bytes)) }
+  );
+  return Promise.all(MODULES.map(async ({ id, stack, functions, database }) => ({
     id,
     functions: Object.entries(functions).map(([name, construct]) => ({ name, ...zips[name], stack, logical_id: stacks[stack].logicalId(construct) })),
     stacks: [{ name: stack, ...(await write(join(out, 'modules', id, 'cloudformation', `${stack}.json`), stacks[stack].template)) }],
+    ...(database && { migrations: await Promise.all((await migrationsOf(database, variant)).map((of) => store(id, of))) }),
   })));
-}
-
-async function write(file, bytes) {
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, bytes);
-  return digest(bytes);
 }
 
 async function main() {
   const options = settings();
   const started = performance.now();
   // tests ran against what was built: it is completed, never built anew
-  const earlier = options.integration && (await readManifest(options.out, options.repo, options.sha));
+  const earlier = (options.integration || options.schema) && (await readManifest(options.out, options.repo, options.sha));
   let facts = earlier || (await build(options));
   if (options.integration) facts = withIntegration(facts, JSON.parse(await readFile(options.integration, 'utf8')), options.stage);
+  if (options.flyway) facts = { ...facts, flyway: JSON.parse(await readFile(options.flyway, 'utf8')) };
+  if (options.schema) facts = await withSchema(options.out, facts, await readFile(options.schema));
   const { modules, tests } = await writeManifest(options.out, facts);
   console.log(JSON.stringify({
     done: earlier ? 'completed' : 'built', out: options.out, seconds: Number(((performance.now() - started) / 1000).toFixed(1)),
-    functions: modules.flatMap(({ functions }) => functions.map(({ name }) => name)), tests,
+    functions: modules.flatMap(({ functions }) => functions.map(({ name }) => name)),
+    migrations: modules.flatMap(({ migrations = [] }) => migrations.map(({ file }) => file)), tests,
   }));
 }
 

@@ -94,7 +94,7 @@ codes! {
 
     // Schema snapshots.
     SchemaSnapshotMissing "schema-snapshot-missing" "a migrated database has no snapshot of the schema that was tested";
-    SchemaSnapshotInvalid "schema-snapshot-invalid" "a schema snapshot is not a whole plain SQL dump of one database by pg_dump";
+    SchemaSnapshotInvalid "schema-snapshot-invalid" "a schema snapshot is not a whole plain SQL dump of one database by `pg_dump`";
     SchemaSnapshotHoldsData "schema-snapshot-holds-data" "a schema snapshot holds rows, sequence positions or statistics: a leak of data";
     SchemaSnapshotHoldsSecret "schema-snapshot-holds-secret" "a schema snapshot holds a password or its hash";
     SchemaSnapshotsDiffer "schema-snapshots-differ" "two snapshots of one database are not of the same schema";

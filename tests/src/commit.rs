@@ -184,7 +184,7 @@ impl Commit {
     }
 
     /// What `flyway validate` would say of the migrations.
-    fn validated(&self) -> Value {
+    pub(crate) fn validated(&self) -> Value {
         let mut flyway = json!({});
         for (path, bytes) in &self.objects {
             match path {

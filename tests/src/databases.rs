@@ -152,14 +152,20 @@ impl<'a> Database<'a> {
     }
 }
 
-/// Gives a commit these migrations of a database, and the snapshot of a schema that real Flyway made of them.
+/// Gives a commit these migrations of a database, and the snapshot of the schema that real Flyway makes of them.
 pub fn add_migrations(aws: &Instance, commit: &mut Commit, database: &str, migrations: &[(&str, &str)]) {
+    add_files(commit, database, migrations, snapshot_of(aws, migrations));
+}
+
+/// The snapshot of the schema that real Flyway makes of these migrations.
+#[must_use]
+pub fn snapshot_of(aws: &Instance, migrations: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Vec<u8> {
     let dev = Database::scratch(aws);
-    let folder = folder_of(migrations);
-    let migrated = dev.flyway("migrate", folder.path());
-    assert!(migrated.status.success(), "{}", text(migrated));
-    add_files(commit, database, migrations, dev.dump());
+    let migrated = dev.flyway("migrate", folder_of(migrations).path());
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stdout));
+    let snapshot = dev.dump();
     dev.drop();
+    snapshot
 }
 
 /// Gives a commit these migrations of a database, and this snapshot.

@@ -171,6 +171,10 @@ pub fn build_example(aws: &Instance, repo: &Repo) -> Commit {
         for stack in listed(module, "stacks") {
             paths.push(format!("{at}/cloudformation/{}.json", stack["name"].as_str().unwrap()));
         }
+        for migration in listed(module, "migrations") {
+            let text = |field: &str| migration[field].as_str().unwrap();
+            paths.push(format!("{at}/schema/{}/migrations/{}", text("database"), text("file")));
+        }
     }
     paths.extend(listed(&manifest, "reports").iter().map(|it| format!("reports/{}", it["file"].as_str().unwrap())));
     let read = |text: &String| (ArtefactPath::parse(text).unwrap(), std::fs::read(out.join(text)).unwrap());
@@ -179,8 +183,27 @@ pub fn build_example(aws: &Instance, repo: &Repo) -> Commit {
         json!({"passed": 6, "failed": 0, "skipped": 0, "run_integration": true, "deployed": deployed});
     manifest["deploy"] = json!({"stage": "dev", "succeeded": true});
     commit.manifest = manifest;
+    add_snapshots(aws, &mut commit);
     std::fs::remove_dir_all(out).unwrap();
     commit
+}
+
+/// Adds what a pipeline finds out by its dev database: what Flyway validated, and the schema that was tested.
+fn add_snapshots(aws: &Instance, commit: &mut Commit) {
+    let mut migrations: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (path, bytes) in &commit.objects {
+        if let ArtefactPath::Migration(module, database, file) = path {
+            migrations.entry((module.clone(), database.clone())).or_default().push((file.to_string(), bytes.clone()));
+        }
+    }
+    for ((module, database), files) in migrations {
+        let snapshot = databases::snapshot_of(aws, &files);
+        let entry = json!([{"database": database, "sha256": Sha256::of(&snapshot), "size": snapshot.len()}]);
+        let modules = commit.manifest["modules"].as_array_mut().unwrap().iter_mut();
+        modules.filter(|it| it["id"] == json!(module)).for_each(|it| it["schemas"] = entry.clone());
+        commit.objects.insert(ArtefactPath::Schema(module, database), snapshot);
+    }
+    commit.manifest["flyway"] = commit.validated();
 }
 
 /// What a release manager sends.

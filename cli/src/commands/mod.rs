@@ -1,8 +1,10 @@
 //! One file a subcommand.
 
 pub(crate) mod check;
+pub(crate) mod flyway;
 pub(crate) mod promote;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod schema;
+pub(crate) mod snapshot;
 pub(crate) mod status;

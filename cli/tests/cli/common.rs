@@ -28,10 +28,16 @@ impl Run {
 
 /// Runs the command in an environment that holds nothing of the caller's.
 pub(crate) fn gatekeeper(arguments: &[&str]) -> Run {
+    gatekeeper_with(arguments, &[])
+}
+
+/// The same with variables in its environment.
+pub(crate) fn gatekeeper_with(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_gatekeeper"))
         .args(arguments)
         .env_clear()
         .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(variables.iter().copied())
         .envs(std::env::var_os("TMPDIR").map(|folder| ("TMPDIR", folder)))
         .output();
     let Output { status, stdout, stderr } = output.unwrap();

@@ -4,13 +4,27 @@ use crate::common::{SHA, gatekeeper};
 
 #[test]
 fn every_command_helps_with_examples() {
-    for command in ["", "check", "promote", "rollback", "status", "revoke", "schema"] {
+    for command in [
+        "",
+        "check",
+        "promote",
+        "rollback",
+        "status",
+        "revoke",
+        "flyway",
+        "flyway checksums",
+        "flyway validate",
+        "snapshot",
+        "snapshot take",
+        "snapshot compare",
+        "schema",
+    ] {
         let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = gatekeeper(&arguments);
         assert_eq!(help.code, 0, "{}", help.stderr);
         assert!(help.stdout.contains("Examples:"), "{command}");
         let name = if command.is_empty() { "gatekeeper" } else { command };
-        insta::assert_snapshot!(format!("help_{name}"), help.stdout);
+        insta::assert_snapshot!(format!("help_{}", name.replace(' ', "_")), help.stdout);
     }
 }
 
@@ -22,6 +36,11 @@ fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
         &["status", "--outputs", "/no/such/outputs.json"],
         &["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "],
         &["check", "s3://bank-artefacts"],
+        &["flyway", "checksums", "/no/such/folder", "--database", "payments"],
+        &["flyway", "checksums", ".", "--database", "pay ments"],
+        &["flyway", "validate", ".", "--database", "payments", "--placeholder", "owner"],
+        &["snapshot", "take", "--database", "payments"],
+        &["snapshot", "compare", "/no/such/file.sql", "/no/such/file.sql"],
     ] {
         let run = gatekeeper(arguments);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {}", run.stderr);

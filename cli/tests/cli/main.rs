@@ -4,5 +4,7 @@
 
 mod check;
 mod common;
+mod flyway;
 mod help;
 mod schema;
+mod snapshot;

@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 const FORMATS = { '.xml': 'junit', '.json': 'vitest-json', '.txt': 'text' };
 
 /** SHA-256 and size of some bytes, as the manifest names them. */
 export function digest(bytes) {
   return { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
+}
+
+/** Writes a file of a build folder; answers what the manifest says of it. */
+export async function write(file, bytes) {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, bytes);
+  return digest(bytes);
 }
 
 /** The raw reports that lie in a build folder. */
@@ -27,7 +34,7 @@ export async function writeManifest(out, facts) {
   return manifest;
 }
 
-/** Reads a build folder's manifest for this commit, having checked that every ZIP and template still is what it says; none when there is none. */
+/** Reads a build folder's manifest for this commit, having checked that every artefact still is what it says; none when there is none. */
 export async function readManifest(out, repo, commit) {
   const text = await readFile(join(out, 'build-manifest.json'), 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return undefined;
@@ -36,10 +43,12 @@ export async function readManifest(out, repo, commit) {
   if (text === undefined) return undefined;
   const manifest = JSON.parse(text);
   if (manifest.repo !== repo || manifest.commit_sha !== commit) return undefined;
-  for (const { id, functions, stacks } of manifest.modules) {
+  for (const { id, functions, stacks, migrations = [], schemas = [] } of manifest.modules) {
     const artefacts = [
       ...functions.map((of) => [of, join('functions', `${of.name}.zip`)]),
       ...stacks.map((of) => [of, join('cloudformation', `${of.name}.json`)]),
+      ...migrations.map((of) => [of, join('schema', of.database, 'migrations', of.file)]),
+      ...schemas.map((of) => [of, join('schema', `${of.database}-schema.sql`)]),
     ];
     for (const [{ sha256 }, file] of artefacts) {
       const path = join('modules', id, file);
@@ -58,4 +67,12 @@ export function withIntegration(manifest, integration, stage) {
     tests: { ...manifest.tests, integration },
     deploy: { stage, succeeded: built.every(({ name, sha256 }) => live.get(name) === sha256) },
   };
+}
+
+/** Stores a snapshot of the schema that was tested, beside the migrations that made it. */
+export async function withSchema(out, manifest, bytes) {
+  const of = manifest.modules.find(({ migrations }) => migrations);
+  const [{ database }] = of.migrations;
+  const schema = { database, ...(await write(join(out, 'modules', of.id, 'schema', `${database}-schema.sql`), bytes)) };
+  return { ...manifest, modules: manifest.modules.map((module) => (module === of ? { ...module, schemas: [schema] } : module)) };
 }

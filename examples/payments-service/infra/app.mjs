@@ -6,10 +6,13 @@ import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Code, Function as LambdaFn, FunctionUrlAuthType, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 
-/** What is built: modules, their stack, and the function behind each construct. */
+/** What is built: modules, their stack, the function behind each construct, and the database whose migrations they bring. */
 export const MODULES = [
   { id: 'MOD-012', stack: 'payments-api', functions: { 'authorise-payment': 'AuthorisePaymentFn', 'payment-status': 'PaymentStatusFn' } },
-  { id: 'MOD-013', stack: 'payments-events', functions: { 'post-ledger-entry': 'PostLedgerEntryFn', 'reconcile-ledger': 'ReconcileLedgerFn' } },
+  {
+    id: 'MOD-013', stack: 'payments-events', functions: { 'post-ledger-entry': 'PostLedgerEntryFn', 'reconcile-ledger': 'ReconcileLedgerFn' },
+    database: 'payments',
+  },
 ];
 
 /** What `cdk synth` sets beside the app, so that the templates are those that the CLI would write. */

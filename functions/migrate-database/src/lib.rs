@@ -33,7 +33,7 @@ const TO_COMPARE: Duration = Duration::from_secs(20);
 /// With less time than that no further database is begun.
 const LEAST_FOR_A_DATABASE: Duration = Duration::from_mins(1);
 /// So much earlier PostgreSQL itself ends a statement: then Flyway tells which one it was.
-const BEFORE_THE_TOOL: Duration = Duration::from_secs(5);
+const BEFORE_THE_TOOL: Duration = Duration::from_secs(10);
 /// The least time that a tool gets: what was asked too late fails by it rather than at once.
 const LEAST: Duration = Duration::from_secs(2);
 /// The longest that a look may take: `promote` waits for it.

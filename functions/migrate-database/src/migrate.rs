@@ -282,7 +282,9 @@ fn failure(error: &DatabaseError, new: &[HistoryRow]) -> String {
         (None, DatabaseError::Migration(_)) => {
             "; PostgreSQL rolled the failed one back: nothing of it is left".to_owned()
         }
-        // Ended from outside: a transaction that was open is rolled back with its connection.
+        (None, DatabaseError::TimedOut { .. }) => {
+            "; PostgreSQL rolls back what was open when its connection ended".to_owned()
+        }
         (None, _) => String::new(),
     };
     format!("{error}; {before}{left}")

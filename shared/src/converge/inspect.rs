@@ -15,6 +15,7 @@ use crate::{
     artefact::{FunctionSpec, dbt_manifest, lambda_zip, template},
     finding::{Code, Finding},
     flyway::{
+        self,
         checksum::{self, Scanned},
         files::{self, MigrationFile},
     },
@@ -37,9 +38,6 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 
 /// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
 const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
-
-/// The largest migration file that is read: it is streamed, so this bounds time and disk.
-const MAX_MIGRATION_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What is no larger is inspected with as many others as there may be calls: a database has hundreds of migrations.
 const SMALL_BYTES: u64 = 256 * 1024;
@@ -311,7 +309,7 @@ impl Job {
             Validator::Template => template::MAX_BYTES as u64,
             Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
-            Validator::Migration => MAX_MIGRATION_BYTES,
+            Validator::Migration => flyway::MAX_BYTES,
             Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
         }
     }

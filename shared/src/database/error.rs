@@ -141,7 +141,7 @@ impl DatabaseError {
     pub(super) fn connection(text: &str, sql_state: Option<&str>) -> Option<Self> {
         let said = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let shown = || capped(text);
-        let certificate = &["SSL", "certificate", "TLS", "hostname", "PKIX"];
+        let certificate = &["SSL", "certificate", "TLS", "PKIX"];
         let refused = &["authentication failed", "no password", "pg_hba.conf", "authentication method", "role \""];
         let unreachable = &[
             "could not translate host name",

@@ -126,7 +126,7 @@ fn edited(database: &str, files: &[Named<'_>], claimed: &BTreeMap<String, Option
     for it in files {
         let (Some(claim), Some(scanned)) = (claimed.get(it.file.path), it.file.scanned) else { continue };
         let message = match claim {
-            None if it.is_recorded() => {
+            None if it.is_recorded() && it.is_hashed_as_it_is(scanned) => {
                 format!("the manifest gives no checksum, and Flyway has `{}` for this file", scanned.checksum)
             }
             Some(claim) if *claim != scanned.checksum && it.is_hashed_as_it_is(scanned) => format!(

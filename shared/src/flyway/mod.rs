@@ -6,3 +6,6 @@ pub mod checksum;
 pub mod files;
 pub mod history;
 pub mod migration_name;
+
+/// The largest migration file that is read, in bytes: 64 MiB. It is streamed, so this bounds time and disk.
+pub const MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -151,7 +151,7 @@ impl Plan {
     /// # Errors
     /// Every reason why it can't be applied to this stage.
     pub fn of(subject: Subject<'_>) -> Result<Self, Vec<Finding>> {
-        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage, rollback_parity } = subject;
+        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage, .. } = subject;
         let commit = verdict.commit();
         let (mut plan, mut wrong) = (Self::default(), Vec::new());
         let pin = |path: ArtefactPath| {
@@ -224,35 +224,7 @@ impl Plan {
                 }
             }
         }
-        for name in manifest.databases() {
-            // Where several modules have a snapshot, the gate has seen that they are of one schema.
-            let modules = manifest.modules.iter();
-            let snapshot = modules.flat_map(|module| {
-                let schemas = module.schemas.iter().filter(|schema| schema.database == *name);
-                schemas.map(|schema| ArtefactPath::Schema(module.id.clone(), schema.database.clone()))
-            });
-            let snapshot = snapshot.map(&pin).next().unwrap_or_else(|| {
-                let message = "the commit holds migrations of it and no schema snapshot";
-                Err(Finding::new(Code::SchemaSnapshotMissing, name.as_str(), message))
-            });
-            let configured = stage.databases.get(name).ok_or_else(|| {
-                let message =
-                    format!("add it to `databases` of `{stage_name}` in config/stages.json, with its `secret_arn`");
-                Finding::new(Code::DatabaseNotConfigured, name.as_str(), message)
-            });
-            match (configured, snapshot) {
-                (Ok(configured), Ok(snapshot)) => plan.databases.push(PlannedDatabase {
-                    database: name.clone(),
-                    modules: manifest.modules_of(name).cloned().collect(),
-                    secret_arn: configured.secret_arn.clone(),
-                    schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
-                    placeholders: configured.placeholders.clone(),
-                    checksums: manifest.flyway.get(name).map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
-                    snapshot,
-                }),
-                (configured, snapshot) => wrong.extend(configured.err().into_iter().chain(snapshot.err())),
-            }
-        }
+        plan.databases = databases(subject, &pin, &mut wrong);
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
         if plan.stacks.is_empty() {
             let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
@@ -321,6 +293,45 @@ fn declared(
     }
     let declared = given.iter().filter(|(name, _)| template.parameters.contains_key(*name));
     declared.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The commit's databases as the stage has them.
+fn databases(
+    subject: Subject<'_>,
+    pin: &impl Fn(ArtefactPath) -> Result<Pinned, Finding>,
+    wrong: &mut Vec<Finding>,
+) -> Vec<PlannedDatabase> {
+    let Subject { manifest, stage_name, stage, rollback_parity, .. } = subject;
+    let mut planned = Vec::new();
+    for name in manifest.databases() {
+        // Where several modules have a snapshot, the gate has seen that they are of one schema.
+        let snapshot = manifest.modules.iter().find_map(|module| {
+            let schema = module.schemas.iter().find(|schema| schema.database == *name)?;
+            Some(pin(ArtefactPath::Schema(module.id.clone(), schema.database.clone())))
+        });
+        let snapshot = snapshot.unwrap_or_else(|| {
+            let message = "the commit holds migrations of it and no schema snapshot";
+            Err(Finding::new(Code::SchemaSnapshotMissing, name.as_str(), message))
+        });
+        let configured = stage.databases.get(name).ok_or_else(|| {
+            let message =
+                format!("add it to `databases` of `{stage_name}` in config/stages.json, with its `secret_arn`");
+            Finding::new(Code::DatabaseNotConfigured, name.as_str(), message)
+        });
+        match (configured, snapshot) {
+            (Ok(configured), Ok(snapshot)) => planned.push(PlannedDatabase {
+                database: name.clone(),
+                modules: manifest.modules_of(name).cloned().collect(),
+                secret_arn: configured.secret_arn.clone(),
+                schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
+                placeholders: configured.placeholders.clone(),
+                checksums: manifest.flyway.get(name).map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
+                snapshot,
+            }),
+            (configured, snapshot) => wrong.extend(configured.err().into_iter().chain(snapshot.err())),
+        }
+    }
+    planned
 }
 
 /// The stage's checks that are about this commit's stacks and functions.

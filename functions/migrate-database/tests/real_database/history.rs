@@ -14,13 +14,13 @@ const V3: (&str, &str) = ("V3__note.sql", "ALTER TABLE ledger ADD COLUMN note te
 /// A stage that a commit with `files` was promoted to.
 async fn promoted(name: &str, files: Files<'_>) -> Stage {
     let stage = Stage::new(name);
-    let report = stage.promotion(files, b"", With { parity: "reported", ..With::default() }).go().await;
+    let report = reported(&stage, files).await.go().await;
     assert_eq!(report.status, ReportStatus::Applied, "{report:#?}");
     stage
 }
 
-fn reported(stage: &Stage, files: Files<'_>) -> Promotion {
-    stage.promotion(files, b"", With { parity: "reported", ..With::default() })
+async fn reported(stage: &Stage, files: Files<'_>) -> Promotion {
+    stage.promotion(files, &stage.untested().await, With { parity: "reported", ..With::default() })
 }
 
 fn codes(look: &DatabaseCheckAnswer) -> BTreeMap<&'static str, Vec<&str>> {
@@ -35,7 +35,7 @@ fn codes(look: &DatabaseCheckAnswer) -> BTreeMap<&'static str, Vec<&str>> {
 async fn a_migration_that_was_edited_after_it_ran_is_refused_by_name() {
     let stage = promoted("edited", &[V1, V2]).await;
     let edited = [(V1.0, "CREATE TABLE ledger (id bigint PRIMARY KEY, extra int);\n"), V2];
-    let promotion = reported(&stage, &edited);
+    let promotion = reported(&stage, &edited).await;
     let look = promotion.check().await;
     assert_eq!(
         codes(&look),
@@ -51,38 +51,38 @@ async fn a_migration_that_was_edited_after_it_ran_is_refused_by_name() {
 #[tokio::test]
 async fn a_migration_between_those_that_ran_is_refused() {
     let stage = promoted("order", &[V1, V3]).await;
-    let look = reported(&stage, &[V1, V2, V3]).check().await;
+    let look = reported(&stage, &[V1, V2, V3]).await.check().await;
     assert_eq!(codes(&look).keys().copied().collect::<Vec<_>>(), ["flyway-history-mismatch", "flyway-validate-failed"]);
 }
 
 #[tokio::test]
 async fn a_commit_that_lacks_what_the_stage_ran_is_refused() {
     let stage = promoted("older", &[V1, V2]).await;
-    let look = reported(&stage, &[V1]).check().await;
+    let look = reported(&stage, &[V1]).await.check().await;
     assert_eq!(codes(&look).keys().copied().collect::<Vec<_>>(), ["flyway-history-mismatch", "flyway-validate-failed"]);
 }
 
 #[tokio::test]
 async fn a_repaired_history_is_seen_by_what_the_last_promotion_left() {
     let stage = Stage::new("repaired");
-    let report = reported(&stage, &[V1, V2]).go().await;
+    let report = reported(&stage, &[V1, V2]).await.go().await;
     let history_before = json!({"payments": report.facts["history"]});
     // Somebody edits a migration, runs it by hand and then `flyway repair`, which makes files and rows agree.
     let edited = [(V1.0, "CREATE TABLE ledger (id bigint PRIMARY KEY, extra int);\n"), V2];
     let checksum = gatekeeper::flyway::checksum::scan(edited[0].1.as_bytes()).unwrap().unwrap().checksum;
     stage.sql(&format!("UPDATE flyway_schema_history SET checksum = {checksum} WHERE version = '1'"));
 
-    let look = reported(&stage, &edited).check().await;
+    let look = reported(&stage, &edited).await.check().await;
     assert_eq!(look.reasons, [], "without the record there is nothing to see");
     let with = With { parity: "reported", history_before, ..With::default() };
-    let look = stage.promotion(&edited, b"", with).check().await;
+    let look = stage.promotion(&edited, &stage.untested().await, with).check().await;
     assert_eq!(codes(&look), BTreeMap::from([("flyway-history-rewritten", vec!["payments/flyway_schema_history/1"])]));
 }
 
 #[tokio::test]
 async fn a_file_that_flyway_would_pass_over_is_refused() {
     let stage = Stage::new("naming");
-    let look = reported(&stage, &[V1, ("V2_currency.sql", V2.1)]).check().await;
+    let look = reported(&stage, &[V1, ("V2_currency.sql", V2.1)]).await.check().await;
     assert!(codes(&look).contains_key("flyway-validate-failed"), "{look:#?}");
 }
 
@@ -91,7 +91,7 @@ async fn callbacks_run_with_a_migration_and_never_in_a_look() {
     let stage = Stage::new("callbacks");
     let noted = "CREATE TABLE IF NOT EXISTS noted (what text);\nINSERT INTO noted VALUES ('beforeValidate');\n";
     let files = [V1, ("beforeValidate.sql", noted)];
-    let promotion = reported(&stage, &files);
+    let promotion = reported(&stage, &files).await;
     assert_eq!(promotion.check().await.reasons, []);
     assert_eq!(stage.sql("SELECT to_regclass('noted') IS NULL"), "t");
     let report = promotion.go().await;

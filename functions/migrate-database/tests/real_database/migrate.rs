@@ -12,6 +12,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::stage::{Stage, With, folder_of, within};
 
+/// How many sessions run a migration that sleeps.
+const SLEEPING: &str = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND state = 'active' AND \
+                        pid <> pg_backend_pid() AND datname = current_database()";
 const LEDGER: &str = "CREATE TABLE ledger (id bigint PRIMARY KEY, größe text);\n";
 const CURRENCY: &str = "ALTER TABLE ledger ADD COLUMN currency char(3) NOT NULL;\n";
 const VIEW: &str = "CREATE OR REPLACE VIEW balances AS SELECT currency, count(*) FROM ledger GROUP BY currency;\n";
@@ -74,7 +77,7 @@ async fn a_migration_that_fails_half_way_leaves_what_ran_before_and_nothing_of_i
     let promotion = stage.promotion(&files, b"", With::default());
     let report = promotion.go().await;
     assert_eq!(report.status, ReportStatus::Failed);
-    insta::assert_snapshot!(report.detail, @"");
+    insta::assert_snapshot!(report.detail, @r#"the migration `V2__bad.sql` failed at line 3: ERROR: duplicate key value violates unique constraint "ledger_pkey" (SQL state 23505); ran and stay: `V1__ledger.sql`; PostgreSQL rolled the failed one back: nothing of it is left"#);
     assert!(!report.detail.contains("DE02"), "rows of a bank don't go into records");
     assert_eq!(report.facts["flyway"]["migrations_executed"], 1);
     assert_eq!(report.facts["flyway"]["migrations"][0]["file"], "V1__ledger.sql");
@@ -97,7 +100,7 @@ async fn a_failed_migration_outside_of_a_transaction_leaves_a_failed_row_and_the
     let promotion = stage.promotion(&files, b"", With::default());
     let report = promotion.go().await;
     assert_eq!(report.status, ReportStatus::Failed);
-    insta::assert_snapshot!(report.detail, @"");
+    insta::assert_snapshot!(report.detail, @r#"the migration `V2__unique.sql` failed at line 1: ERROR: could not create unique index "t_id" (SQL state 23505); ran and stay: `V1__t.sql`; `V2__unique.sql` could not run in a transaction, so what it did before it failed is still there, and its row in flyway_schema_history stands as failed: take it back by hand and remove the row"#);
     assert_eq!(stage.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "1", "it is still there");
     let look = promotion.check().await;
     assert!(look.reasons.iter().any(|it| it.code.as_str() == "flyway-history-mismatch"), "{look:#?}");
@@ -124,7 +127,7 @@ async fn a_killed_step_is_asked_again_and_ends_the_same() {
     let killed = timeout(Duration::from_mins(1), async {
         tokio::select! {
             report = promotion.go() => panic!("not slow enough: {report:#?}"),
-            () = until(|| stage.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND state = 'active' AND pid <> pg_backend_pid() AND datname = current_database()") == "1") => {}
+            () = until(|| stage.sql(SLEEPING) == "1") => {}
         }
     });
     killed.await.unwrap();
@@ -143,10 +146,10 @@ async fn what_takes_longer_than_the_invocation_is_ended_by_postgresql_and_told_w
     let files = [("V1__ledger.sql", LEDGER), ("V2__slow.sql", "SELECT 1;\nSELECT pg_sleep(600);\n")];
     let promotion = stage.promotion(&files, b"", With::default());
     let started = Instant::now();
-    let answer = promotion.ask("forward", Duration::from_secs(32), Logger::silent()).await;
-    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    let answer = promotion.ask("forward", Duration::from_secs(45), Logger::silent()).await;
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
     assert_eq!(answer.status, StepStatus::Failed);
-    insta::assert_snapshot!(answer.progress[0].detail, @"");
+    insta::assert_snapshot!(answer.progress[0].detail, @"the migration `V2__slow.sql` failed at line 2: ERROR: canceling statement due to statement timeout (SQL state 57014); ran and stay: `V1__ledger.sql`; PostgreSQL rolled the failed one back: nothing of it is left");
 }
 
 #[tokio::test]
@@ -159,7 +162,7 @@ async fn another_flyway_is_waited_for() {
     let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
     let both = async {
         tokio::join!(other.migrate(&migrations), async {
-            until(|| !stage.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").is_empty()).await;
+            until(|| stage.is_locked()).await;
             promotion.go().await
         })
     };
@@ -171,15 +174,18 @@ async fn another_flyway_is_waited_for() {
 #[tokio::test]
 async fn another_flyway_that_does_not_end_is_named() {
     let stage = Stage::new("named");
-    let files = [("V1__slow.sql", "SELECT pg_sleep(12);\n")];
-    let folder = folder_of(&files);
+    let folder = folder_of(&[("V1__slow.sql", "SELECT pg_sleep(120);\n")]);
     let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
     let other = stage.server.database(&stage.database, "somebody else's flyway");
     let own = within(stage.server.database(&stage.database, "own"), Duration::from_secs(2));
-    let (_, named) = tokio::join!(other.migrate(&migrations), async {
-        until(|| !stage.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").is_empty()).await;
+    let named = async {
+        until(|| stage.is_locked()).await;
         own.migrate(&migrations).await
-    });
+    };
+    let named = tokio::select! {
+        other = other.migrate(&migrations) => panic!("{other:?}"),
+        named = named => named,
+    };
     let error = named.unwrap_err();
     let DatabaseError::LockHeld { seconds: 2, holders } = &error else { panic!("{error}") };
     assert_eq!(holders[0].application_name.as_deref(), Some("somebody else's flyway"));
@@ -190,13 +196,14 @@ async fn another_flyway_that_does_not_end_is_named() {
 async fn placeholders_get_the_stages_values_and_run_again_only_when_they_changed() {
     let stage = Stage::new("placeholders");
     let files = [("V1__ledger.sql", LEDGER), ("R__comment.sql", "COMMENT ON TABLE ledger IS '${note}';\n")];
+    let tested = stage.untested().await;
     let with = |note: &str| With { parity: "reported", placeholders: json!({"note": note}), ..With::default() };
     let note = r"a${HOME}, b\n = é";
-    let report = stage.promotion(&files, b"", with(note)).go().await;
+    let report = stage.promotion(&files, &tested, with(note)).go().await;
     assert_eq!(report.status, ReportStatus::Applied, "{report:#?}");
     assert_eq!(stage.sql("SELECT obj_description('ledger'::regclass)"), note);
-    assert_eq!(stage.promotion(&files, b"", with(note)).go().await.status, ReportStatus::Unchanged);
-    let report = stage.promotion(&files, b"", with("another")).go().await;
+    assert_eq!(stage.promotion(&files, &tested, with(note)).go().await.status, ReportStatus::Unchanged);
+    let report = stage.promotion(&files, &tested, with("another")).go().await;
     assert_eq!(report.status, ReportStatus::Applied, "{report:#?}");
     assert_eq!(stage.sql("SELECT obj_description('ledger'::regclass)"), "another");
 }

@@ -160,6 +160,18 @@ impl Stage {
         dev.dump_schema().await.unwrap().bytes
     }
 
+    /// A snapshot of a schema that no commit of the test has: of an empty one.
+    pub(crate) async fn untested(&self) -> Vec<u8> {
+        self.server.database(&self.dev, "ci").dump_schema().await.unwrap().bytes
+    }
+
+    /// Whether somebody holds an advisory lock here: Flyway's is one.
+    pub(crate) fn is_locked(&self) -> bool {
+        let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database \
+                   WHERE datname = current_database())";
+        self.sql(sql) != "0"
+    }
+
     /// A promotion of a commit that has these files and was tested with that schema.
     pub(crate) fn promotion(&self, files: Files<'_>, tested: &[u8], with: With<'_>) -> Promotion {
         let artefacts = Memory::default();
@@ -186,7 +198,7 @@ impl Stage {
             .map(|(file, text)| (*file, checksum::scan(text.as_bytes()).unwrap().unwrap().checksum))
             .collect();
         let databases = json!([{
-            "database": "payments", "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:uat/payments",
+            "database": "payments", "modules": ["MOD-012"], "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:uat/payments",
             "schema_parity": with.parity, "placeholders": with.placeholders, "checksums": checksums,
             "snapshot": pinned("modules/MOD-012/schema/payments-schema.sql", tested),
         }]);

@@ -1,0 +1,164 @@
+//! A folder of migration files: what the gate would say of it, and what Flyway will record of each file.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use gatekeeper::{
+    finding::{Code, Finding},
+    flyway::{
+        MAX_BYTES,
+        checksum::{self, NotUtf8, Scanned},
+        files::{self, MigrationFile},
+        migration_name::{MigrationKind, MigrationName},
+    },
+    ids::{DatabaseName, MigrationPath, Sha256},
+};
+
+use crate::exit::Misuse;
+
+/// Checksums by path, as the manifest holds them.
+pub(crate) type Checksums = BTreeMap<String, Option<i32>>;
+
+/// The `.sql` files below a folder, in Flyway's order; what Flyway would pass over comes last.
+#[derive(Debug)]
+pub(crate) struct Migrations(pub(crate) Vec<Migration>);
+
+/// One migration file.
+#[derive(Debug)]
+pub(crate) struct Migration {
+    /// Its path below the folder with `/`, Flyway's `script`.
+    pub(crate) path: String,
+    /// Its name; none where Flyway would not run it.
+    pub(crate) name: Option<MigrationName>,
+    scanned: Result<Scanned, NotUtf8>,
+    sha256: Sha256,
+    size: u64,
+}
+
+impl Migration {
+    /// What Flyway records for the file: none before it has run, where its placeholders are replaced first.
+    pub(crate) fn checksum(&self) -> Option<i32> {
+        let scanned = self.scanned.ok()?;
+        let replaced = scanned.placeholders && matches!(self.kind(), Some(MigrationKind::Repeatable));
+        (self.is_recorded() && !replaced).then_some(scanned.checksum)
+    }
+
+    /// Whether Flyway can read it at all.
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.scanned.is_ok()
+    }
+
+    /// Whether it has a row in Flyway's history once it has run.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.name.as_ref().is_some_and(MigrationName::is_recorded)
+    }
+
+    pub(crate) fn kind(&self) -> Option<&MigrationKind> {
+        self.name.as_ref().map(|name| &name.kind)
+    }
+}
+
+impl Migrations {
+    /// Reads every `.sql` file below `folder`.
+    ///
+    /// # Errors
+    /// Where there is none, or one can't be read.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Misuse> {
+        let mut migrations = Vec::new();
+        for (path, file) in walk(folder)? {
+            let bytes = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+            let scanned = checksum::scan(bytes.as_slice()).map_err(|error| unreadable(&file, &error))?;
+            let name = MigrationName::parse(&path).ok();
+            migrations.push(Migration { path, name, scanned, sha256: Sha256::of(&bytes), size: bytes.len() as u64 });
+        }
+        if migrations.is_empty() {
+            return Err(Misuse(format!(
+                "`{}` holds no `.sql` file: name the folder of the migrations",
+                folder.display()
+            )));
+        }
+        migrations.sort_by(|a, b| {
+            let by_name = match (&a.name, &b.name) {
+                (Some(a), Some(b)) => a.place().cmp(&b.place()),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            };
+            by_name.then_with(|| a.path.cmp(&b.path))
+        });
+        Ok(Self(migrations))
+    }
+
+    /// Everything for which the gate, or Flyway, would refuse these files; without a look at any database.
+    pub(crate) fn findings(&self, database: &DatabaseName) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for Migration { path, name, scanned, size, .. } in &self.0 {
+            let mut found = |code, message| {
+                findings.push(Finding::new(code, format!("{database}/migrations/{path}"), message));
+            };
+            if let (Some(_), Err(error)) = (name, path.parse::<MigrationPath>()) {
+                found(Code::FlywayNameInvalid, error.to_string());
+            }
+            if let Err(not_utf8) = scanned {
+                found(Code::FlywayNotUtf8, not_utf8.to_string());
+            }
+            if *size > MAX_BYTES {
+                found(Code::FlywayFileTooLarge, format!("{size} bytes are more than the {MAX_BYTES} allowed"));
+            }
+        }
+        findings.extend(files::check(database.as_str(), &self.files(), None));
+        findings
+    }
+
+    /// The files as the gate's checks take them.
+    pub(crate) fn files(&self) -> Vec<MigrationFile<'_>> {
+        let files = self.0.iter();
+        files.map(|it| MigrationFile { path: &it.path, scanned: it.scanned.ok(), sha256: it.sha256 }).collect()
+    }
+
+    /// What Flyway records for each file that it records.
+    pub(crate) fn checksums(&self) -> Checksums {
+        let recorded = self.0.iter().filter(|it| it.is_recorded());
+        recorded.map(|it| (it.path.clone(), it.checksum())).collect()
+    }
+}
+
+/// Copies every `.sql` file below `folder` to `copy`, so that Flyway sees what is hashed, and nothing else.
+pub(crate) fn copy(folder: &Path, copy: &Path) -> Result<(), Misuse> {
+    for (path, file) in walk(folder)? {
+        let to = copy.join(&path);
+        let copied = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(&file, &to));
+        copied.map_err(|error| unreadable(&file, &error))?;
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Misuse {
+    Misuse(format!("`{}` can't be read: {error}", path.display()))
+}
+
+/// Every `.sql` file below `root`: its path below it with `/`, and where it is.
+fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, Misuse> {
+    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))? {
+            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(|error| unreadable(&path, &error))?;
+            if kind.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+                let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str) else {
+                    return Err(Misuse(format!("`{}` has a name that is not UTF-8: rename it", path.display())));
+                };
+                if !path.is_file() {
+                    return Err(Misuse(format!("`{}` is not a file, nor a link to one", path.display())));
+                }
+                found.push((name.replace(std::path::MAIN_SEPARATOR, "/"), path));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
