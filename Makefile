@@ -83,6 +83,7 @@ test-local: tools
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
 test-e2e: functions example
+	@infra/local/setup_pg_dump_versions.sh
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
 	  cargo test --quiet --locked --workspace \
 	    --test burst --test databases --test e2e --test promotion --test real_database

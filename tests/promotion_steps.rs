@@ -170,7 +170,6 @@ async fn promoting_the_same_commit_again_changes_nothing() {
         [
             ("apply-stack", forward, vec![ReportStatus::Unchanged]),
             ("deploy-function", forward, vec![ReportStatus::Applied]),
-            ("migrate-database", forward, vec![]),
         ]
     );
     let report = &third.steps[1].reports[0];

@@ -1,13 +1,23 @@
 //! Real dumps of a hostile schema: none that is schema-only is refused, and none that holds data passes.
 
-use e2e::{databases::Database, instance::Instance};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use e2e::{databases::Database, instance::Instance, tell};
 use gatekeeper::{
     finding::Code,
     schema_snapshot::{Include, difference, inspect, normal_form},
 };
+use tokio::sync::Mutex;
 
 /// Bodies, comments and defaults that begin with what a row begins with, and everything else that trips a reader by lines.
 const HOSTILE: &str = include_str!("../shared/src/schema_snapshot/fixtures/hostile.sql");
+
+/// The schema makes roles, which all databases share.
+static HOSTILE_SCHEMA: Mutex<()> = Mutex::const_new(());
 
 fn codes(dump: &[u8]) -> Vec<Code> {
     let mut codes: Vec<_> = inspect(dump, "snapshot").into_iter().map(|finding| finding.code).collect();
@@ -18,6 +28,7 @@ fn codes(dump: &[u8]) -> Vec<Code> {
 #[tokio::test]
 async fn a_schema_only_dump_of_a_hostile_schema_passes_and_equals_another_of_it() {
     let aws = Instance::get().await;
+    let _alone = HOSTILE_SCHEMA.lock().await;
     let dev = Database::scratch(&aws);
     dev.sql(HOSTILE);
     let (one, other) = (dev.dump(), dev.dump_with(&["--no-owner", "--no-privileges", "--no-comments"]));
@@ -28,9 +39,48 @@ async fn a_schema_only_dump_of_a_hostile_schema_passes_and_equals_another_of_it(
     dev.sql("ALTER TABLE IF EXISTS public.by_hand RENAME TO other; CREATE TABLE public.by_hand (note text)");
     let found = difference(&normal(&one), &normal(&dev.dump())).unwrap();
     assert!(found.to_string().contains("by_hand"), "{found}");
-    dev.sql("ALTER SUBSCRIPTION elsewhere SET (slot_name = NONE)");
-    dev.sql("DROP SUBSCRIPTION elsewhere");
-    dev.drop();
+    dev.drop_with_subscription();
+}
+
+/// Every pg_dump that the set-up has brought, by its version: the machine's own and those of pg_dump_versions.txt.
+fn versions() -> BTreeMap<String, PathBuf> {
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local");
+    let mut programs = vec![local.join("postgresql/pg_dump")];
+    if let Ok(others) = std::fs::read_dir(local.join("pg_dump")) {
+        programs.extend(others.map(|it| it.unwrap().path().join("bin/pg_dump")).filter(|it| it.exists()));
+    }
+    let version = |program: &Path| {
+        let output = Command::new(program).arg("--version").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split_whitespace().nth(2).unwrap().to_owned()
+    };
+    programs.into_iter().map(|program| (version(&program), program)).collect()
+}
+
+#[tokio::test]
+async fn every_version_of_pg_dump_gives_the_same_normal_form_and_none_gets_data_through() {
+    let aws = Instance::get().await;
+    let _alone = HOSTILE_SCHEMA.lock().await;
+    let dev = Database::scratch(&aws);
+    dev.sql(HOSTILE);
+    let versions = versions();
+    tell(&format!("pg_dump {}", versions.keys().cloned().collect::<Vec<_>>().join(", ")));
+    assert!(versions.len() >= if cfg!(target_arch = "x86_64") { 4 } else { 1 }, "{versions:?}");
+    let everything = Include { owners: true, privileges: true };
+    let mut forms = BTreeMap::new();
+    for (version, program) in &versions {
+        let dump = dev.dump_by(program, &["--schema-only"]);
+        assert_eq!(inspect(&dump, "snapshot"), [], "{version}");
+        forms.insert(version, normal_form(&dump, everything).unwrap().to_text());
+        for options in [&[][..], &["--inserts"], &["--column-inserts"], &["--data-only"], &["--rows-per-insert=2"]] {
+            let codes = codes(&dev.dump_by(program, options));
+            assert!(codes.contains(&Code::SchemaSnapshotHoldsData), "{version} {options:?}: {codes:?}");
+        }
+    }
+    let (_, first) = forms.first_key_value().unwrap();
+    for (version, form) in &forms {
+        assert!(form == first, "{version} differs from the first");
+    }
+    dev.drop_with_subscription();
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn a_first_promotion_whose_smoke_test_fails_has_no_way_back() {
             ("smoke-test", FORWARD, vec![ReportStatus::Failed]),
         ]
     );
-    let report = &record.steps[2].reports[0];
+    let report = &record.steps[3].reports[0];
     assert!(report.detail.contains("500"), "it says what was answered: {}", report.detail);
     assert!(report.facts["attempts"].as_u64().unwrap() > 1, "{report:?}");
     // The record tells what runs there all the same, and the stage's pointer does not.
@@ -174,10 +174,10 @@ async fn a_way_back_that_fails_is_told_with_what_runs_then() {
     let record = here.promote(&bad, STAGE).await;
     assert_eq!(record.status, Status::Failed);
     assert_eq!(
-        outcomes(&record)[2..],
+        outcomes(&record)[3..],
         [("smoke-test", FORWARD, vec![ReportStatus::Failed]), ("apply-stack", BACK, vec![ReportStatus::Failed]),]
     );
-    let detail = &record.steps[3].reports[0].detail;
+    let detail = &record.steps[4].reports[0].detail;
     assert!(detail.contains(&template.version_id) && detail.contains("gone from the store"), "{detail}");
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&bad)), true));
     assert_eq!(here.state(&repo, STAGE).await, state, "nothing has completed since");

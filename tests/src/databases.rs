@@ -79,6 +79,13 @@ impl<'a> Database<'a> {
         administration.sql(&format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name));
     }
 
+    /// Removes it with the subscription that the hostile schema makes.
+    pub fn drop_with_subscription(self) {
+        self.sql("ALTER SUBSCRIPTION elsewhere SET (slot_name = NONE)");
+        self.sql("DROP SUBSCRIPTION elsewhere");
+        self.drop();
+    }
+
     /// How to reach it, at `host` or where it is.
     fn url(&self, host: &str) -> String {
         let Outputs { postgres_host, postgres_port, postgres_user, postgres_password, .. } = self.outputs;
@@ -88,7 +95,7 @@ impl<'a> Database<'a> {
 
     /// Runs statements as its administrator; gives what they print, a row a line.
     pub fn sql(&self, statements: &str) -> String {
-        let output = self.run("psql", &["-AtqX", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+        let output = self.run(&tool("postgresql", "psql"), &["-AtqX", "-v", "ON_ERROR_STOP=1", "-c", statements]);
         text(output)
     }
 
@@ -107,17 +114,23 @@ impl<'a> Database<'a> {
     /// `pg_dump`, with data unless the options say otherwise.
     #[must_use]
     pub fn whole_dump(&self, options: &[&str]) -> Vec<u8> {
-        let output = self.run("pg_dump", options);
+        self.dump_by(&tool("postgresql", "pg_dump"), options)
+    }
+
+    /// The same by another version's program.
+    #[must_use]
+    pub fn dump_by(&self, program: &Path, options: &[&str]) -> Vec<u8> {
+        let output = self.run(program, options);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+    fn run(&self, program: &Path, arguments: &[&str]) -> Output {
         let Outputs { postgres_host, postgres_port, postgres_user, postgres_password, .. } = self.outputs;
-        let mut command = Command::new(tool("postgresql", program));
+        let mut command = Command::new(program);
         command.args(arguments).env("PGHOST", postgres_host).env("PGPORT", postgres_port);
         command.env("PGUSER", postgres_user).env("PGPASSWORD", postgres_password).env("PGDATABASE", &self.name);
-        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("`{program}`: {error}"))
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("`{}`: {error}", program.display()))
     }
 
     /// Runs real Flyway with a folder of migrations, as a pipeline does.
