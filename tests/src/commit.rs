@@ -318,7 +318,7 @@ fn place(file: &str) -> Place {
     MigrationName::parse(file).unwrap().place()
 }
 
-/// A schema snapshot as pg_dump writes one, of these statements.
+/// A schema snapshot as `pg_dump` writes one, of these statements.
 #[must_use]
 pub fn dump_of(statements: &str) -> Vec<u8> {
     let text = format!(

@@ -151,7 +151,7 @@ impl<'a> Database<'a> {
             quoted(postgres_password),
         );
         for (name, value) in placeholders {
-            settings += &format!("{} = {}\n", quoted(name), quoted(value));
+            settings.extend([quoted(name), " = ".to_owned(), quoted(value), "\n".to_owned()]);
         }
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         file.write_all(settings.as_bytes()).unwrap();

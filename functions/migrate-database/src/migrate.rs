@@ -19,6 +19,7 @@ use gatekeeper::{
     telemetry::{Logger, chain},
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,9 +29,15 @@ use crate::{
 /// When to be asked again: at once, for it works while it is asked.
 const WAIT_SECONDS: u64 = 1;
 
+/// The most of histories and of migrations that ran in one answer, in bytes each: Step Functions carries 256 KiB from
+/// step to step ("Quotas"), and a database may have thousands of migrations.
+const MAX_ROWS_BYTES: usize = 64 * 1024;
+
 /// One database's work.
 struct Work<'a> {
     planned: &'a PlannedDatabase,
+    /// Its share of [`MAX_ROWS_BYTES`].
+    rows_bytes: usize,
     migrations: &'a [PlannedMigration],
     deadline: Timestamp,
     log: &'a Logger,
@@ -70,7 +77,13 @@ impl<S: Store> Step<S> {
                 break;
             }
             let log = log.with("database", subject);
-            let work = Work { planned, migrations: &plan.migrations, deadline: invocation.deadline, log: &log };
+            let work = Work {
+                planned,
+                rows_bytes: MAX_ROWS_BYTES / expected,
+                migrations: &plan.migrations,
+                deadline: invocation.deadline,
+                log: &log,
+            };
             let mut report = Report::begun(subject, (self.clock)());
             let outcome = match secret::target(&client, planned).await.map_err(trouble)? {
                 Err(finding) => Err(finding.message),
@@ -105,7 +118,7 @@ impl<S: Store> Step<S> {
 
     /// Migrates one database where something is pending, and compares its schema.
     async fn forward(&self, work: &Work<'_>, database: &Database, report: &mut Report) -> Result<Outcome, Trouble> {
-        let Work { planned, migrations, deadline, log } = work;
+        let Work { planned, rows_bytes, migrations, deadline, log } = work;
         let name = planned.database.as_str();
         let fetched = match Fetched::fetch(&self.artefacts, planned, migrations).await? {
             Ok(fetched) => fetched,
@@ -120,7 +133,7 @@ impl<S: Store> Step<S> {
         let (files, rows_before) = (fetched.files(), before.rows.unwrap_or_default());
         let wrong = history::check(name, &files, &planned.checksums, &rows_before, None);
         if !wrong.is_empty() {
-            remember(report, &rows_before);
+            remember(report, &rows_before, *rows_bytes);
             return Ok(Err(format!("nothing was migrated: {}", listed(&wrong))));
         }
 
@@ -145,23 +158,23 @@ impl<S: Store> Step<S> {
                     return Ok(Err(format!("{ended}; and its history can't be read afterwards: {error}")));
                 }
             };
-            remember(report, &rows);
+            remember(report, &rows, *rows_bytes);
             let new = rows.get(rows_before.len()..).unwrap_or_default();
             let migrated = match migrated {
                 Ok(migrated) => migrated,
                 Err(error) => {
-                    report.facts.insert("flyway".to_owned(), told_of_failure(&error, new));
+                    report.facts.insert("flyway".to_owned(), told_of_failure(&error, new, *rows_bytes));
                     return Ok(Err(failure(&error, new)));
                 }
             };
             ran = migrated.ran.len();
-            report.facts.insert("flyway".to_owned(), told(&migrated));
+            report.facts.insert("flyway".to_owned(), told(&migrated, *rows_bytes));
             let wrong = history::check(name, &files, &planned.checksums, &rows, Some(&rows_before));
             if !wrong.is_empty() {
                 return Ok(Err(format!("it was migrated, and its history is wrong: {}", listed(&wrong))));
             }
         } else {
-            remember(report, &rows_before);
+            remember(report, &rows_before, *rows_bytes);
         }
 
         let database = database.clone().within(self.limits(*deadline, TO_ANSWER));
@@ -192,7 +205,7 @@ impl<S: Store> Step<S> {
         let database = database.clone().within(self.limits(work.deadline, TO_ANSWER));
         // The next promotion holds its history against this one too.
         match database.history().await {
-            Ok(history) => remember(report, &history.rows.unwrap_or_default()),
+            Ok(history) => remember(report, &history.rows.unwrap_or_default(), work.rows_bytes),
             Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
         }
         let parity = match parity::parity(&self.artefacts, &database, work.planned).await? {
@@ -220,17 +233,30 @@ impl parity::Parity {
     }
 }
 
-/// The history goes into the record, so that the next promotion sees what was changed in it since.
-fn remember(report: &mut Report, rows: &[HistoryRow]) {
-    report.facts.insert(HISTORY_FACT.to_owned(), serde_json::to_value(rows).unwrap_or_default());
+/// The history goes into the record, so that the next promotion sees what was changed in it since: the newest rows, as
+/// many as fit. Older ones are still held against the files and the manifest.
+fn remember(report: &mut Report, rows: &[HistoryRow], most: usize) {
+    report.facts.insert(HISTORY_FACT.to_owned(), json!(newest(rows, most)));
+    report.facts.insert("history_rows".to_owned(), rows.len().into());
+}
+
+/// The last of `rows` that together take no more than `most` bytes as JSON.
+fn newest<T: Serialize>(rows: &[T], most: usize) -> &[T] {
+    let mut left = most;
+    let fits = |row: &&T| {
+        let bytes = serde_json::to_vec(row).map_or(usize::MAX, |bytes| bytes.len() + 1);
+        left.checked_sub(bytes).map(|rest| left = rest).is_some()
+    };
+    let count = rows.iter().rev().take_while(fits).count();
+    rows.get(rows.len() - count..).unwrap_or_default()
 }
 
 /// What Flyway says of a migration, as a fact.
-fn told(migrated: &Migrated) -> Value {
+fn told(migrated: &Migrated, most: usize) -> Value {
     json!({
         "version": migrated.flyway_version,
         "migrations_executed": migrated.ran.len(),
-        "migrations": migrated.ran,
+        "migrations": newest(&migrated.ran, most),
         "total_milliseconds": migrated.total_milliseconds,
         "initial_schema_version": migrated.initial_schema_version,
         "target_schema_version": migrated.target_schema_version,
@@ -239,7 +265,7 @@ fn told(migrated: &Migrated) -> Value {
 }
 
 /// The same where it failed: what ran before is in the history, whether Flyway told of it or was ended.
-fn told_of_failure(error: &DatabaseError, new: &[HistoryRow]) -> Value {
+fn told_of_failure(error: &DatabaseError, new: &[HistoryRow], most: usize) -> Value {
     let migrations: Vec<_> = succeeded(new)
         .map(|row| {
             json!({
@@ -250,9 +276,9 @@ fn told_of_failure(error: &DatabaseError, new: &[HistoryRow]) -> Value {
             })
         })
         .collect();
-    let mut fact = json!({"migrations_executed": migrations.len(), "migrations": migrations});
+    let mut fact = json!({"migrations_executed": migrations.len(), "migrations": newest(&migrations, most)});
     if let (DatabaseError::Migration(failed), Some(fact)) = (error, fact.as_object_mut()) {
-        let FailedMigration { file, line, sql_state, message, flyway_version, .. } = failed;
+        let FailedMigration { file, line, sql_state, message, flyway_version, .. } = &**failed;
         fact.insert("version".to_owned(), flyway_version.as_str().into());
         fact.insert(
             "failed".to_owned(),
@@ -288,4 +314,18 @@ fn failure(error: &DatabaseError, new: &[HistoryRow]) -> String {
         (None, _) => String::new(),
     };
     format!("{error}; {before}{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_history_the_newest_rows_are_carried() {
+        let rows: Vec<String> = (1..=9).map(|row| format!("row {row}")).collect();
+        // Seven characters with their quotes, and a comma.
+        for (most, oldest) in [(0, None), (7, None), (8, Some("row 9")), (31, Some("row 7")), (10_000, Some("row 1"))] {
+            assert_eq!(newest(&rows, most).first().map(String::as_str), oldest, "{most} bytes");
+        }
+    }
 }

@@ -45,7 +45,7 @@ pub enum DatabaseError {
     },
     /// A migration failed.
     #[error("{0}")]
-    Migration(FailedMigration),
+    Migration(Box<FailedMigration>),
     /// Flyway refuses, before it migrates anything or between two migrations.
     #[error("flyway: {message} (`{code}`)")]
     Flyway {
@@ -163,13 +163,12 @@ impl DatabaseError {
                 Some(if said(certificate) { Self::Tls(shown()) } else { Self::Unreachable(shown()) })
             }
             Some("3D000" | "53300" | "57P03") => Some(Self::Unreachable(shown())),
-            Some(_) => None,
             None if said(refused) && said(&["connection to server", "FATAL"]) => Some(Self::Refused(shown())),
             None if said(&["connection to server", "root certificate"]) && said(certificate) => {
                 Some(Self::Tls(shown()))
             }
             None if said(unreachable) => Some(Self::Unreachable(shown())),
-            None => None,
+            _ => None,
         }
     }
 }

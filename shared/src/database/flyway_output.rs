@@ -95,7 +95,7 @@ pub struct RanMigration {
 /// Why Flyway didn't do what it was asked for.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Migration(FailedMigration),
+    Migration(Box<FailedMigration>),
     Connection { message: String, sql_state: Option<String> },
     LockHeld,
     Other { code: String, message: String },
@@ -105,7 +105,8 @@ pub(super) enum Failure {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Error {
-    error_code: Option<String>,
+    #[serde(rename = "errorCode")]
+    code: Option<String>,
     sql_state: Option<String>,
     message: Option<String>,
     line_number: Option<u64>,
@@ -241,7 +242,8 @@ pub(super) fn migrated(output: &str, folder: &str) -> Result<Migrated, Failure> 
     });
     let ran: Vec<_> = ran.collect();
     if let Some(error) = result.error.filter(|_| !result.success) {
-        return Err(Failure::Migration(failed_migration(error, folder, ran, result.flyway_version)));
+        let failed = failed_migration(error, folder, ran, result.flyway_version);
+        return Err(Failure::Migration(Box::new(failed)));
     }
     if !result.success {
         return Err(Failure::Unreadable("it failed and does not say why".to_owned()));
@@ -261,7 +263,7 @@ fn refused(output: &str, folder: &str) -> Result<(), Failure> {
     let Ok(Refused { error }) = serde_json::from_str::<Refused>(output) else {
         return Ok(());
     };
-    let code = error.error_code.unwrap_or_default();
+    let code = error.code.unwrap_or_default();
     let message = error.message.unwrap_or_default();
     if code == "DB_CONNECTION" {
         // The message itself holds the URL.

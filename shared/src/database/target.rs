@@ -266,10 +266,11 @@ impl Told {
                     return invalid("its `sslmode` does not ask for TLS: make it `verify-full`");
                 }
                 ("channel_binding", "require") => channel_binding = true,
-                ("channel_binding", "prefer") => {}
-                ("channel_binding", _) => return invalid("its `channel_binding` is neither `require` nor `prefer`"),
-                // Set by the gatekeeper itself.
-                ("application_name" | "connect_timeout", _) => {}
+                ("channel_binding", value) if value != "prefer" => {
+                    return invalid("its `channel_binding` is neither `require` nor `prefer`");
+                }
+                // The default, and what the gatekeeper sets itself.
+                ("channel_binding" | "application_name" | "connect_timeout", _) => {}
                 // Neon's way for clients that don't send the server's name in TLS: those here do.
                 ("options", value) if value.strip_prefix("endpoint=") == Some(first_label) => {}
                 (name, _) if REFUSED.contains(&name) => {

@@ -127,7 +127,7 @@ async fn a_statement_and_a_lock_have_their_time() {
     stage.sql("CREATE TABLE busy (id int)");
     let (server, name) = (&stage.server, &stage.database);
     std::thread::scope(|scope| {
-        let busy = "DO $$ BEGIN LOCK TABLE busy; WHILE to_regclass('done') IS NULL LOOP PERFORM pg_sleep(0.1); END LOOP; \
+        let busy = "DO $$ BEGIN LOCK TABLE busy; WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'done') LOOP PERFORM pg_sleep(0.1); END LOOP; \
                     END $$";
         scope.spawn(|| server.sql(name, busy));
         let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'busy'::regclass";
