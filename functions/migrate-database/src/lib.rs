@@ -37,7 +37,7 @@ const BEFORE_THE_TOOL: Duration = Duration::from_secs(10);
 /// The least time that a tool gets: what was asked too late fails by it rather than at once.
 const LEAST: Duration = Duration::from_secs(2);
 /// The longest that a look may take: `promote` waits for it.
-const LONGEST_LOOK: Duration = Duration::from_secs(60);
+const LONGEST_LOOK: Duration = Duration::from_mins(1);
 
 /// The step and what it needs.
 #[derive(Debug)]

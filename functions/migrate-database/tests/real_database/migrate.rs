@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatekeeper::{
     database::{DatabaseError, Migrations},
+    ids::MigrationPath,
     promotion::{record::PromotionRecord, step::ReportStatus, step::StepStatus},
     telemetry::Logger,
 };
@@ -28,7 +29,7 @@ async fn a_fresh_database_runs_everything_and_has_the_tested_schema_and_a_second
 
     let look = promotion.check().await;
     assert_eq!(look.reasons, []);
-    let pending: Vec<_> = look.pending.values().flatten().map(|file| file.as_str()).collect();
+    let pending: Vec<_> = look.pending.values().flatten().map(MigrationPath::as_str).collect();
     assert_eq!(pending, ["V1__ledger.sql", "2026/V2__currency.sql", "R__balances.sql"]);
     assert_eq!(stage.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0", "a look changes nothing");
 

@@ -13,7 +13,7 @@ use gatekeeper::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::stage::{Files, Stage, With, descendants, folder_of};
+use crate::stage::{Files, Stage, With, descendants, encoded, folder_of};
 
 const COMMIT: Files<'_> = &[("V1__ledger.sql", "CREATE TABLE ledger (id bigint PRIMARY KEY);\n")];
 
@@ -59,8 +59,8 @@ async fn the_password_is_in_no_argument_and_no_environment_of_a_child() {
                         seen.insert(program);
                     }
                 }
-                let password = &stage.server.postgres_password;
-                let encoded: String = password.bytes().map(|b| format!("%{b:02X}")).collect();
+                let password = &stage.server.password;
+                let encoded = encoded(password);
                 assert!(!told.contains(password.as_str()) && !told.contains(&encoded), "{}: {told}", process.display());
                 assert!(!told.contains("AWS_"), "{told}");
                 if let Ok(input) = std::fs::read_link(process.join("fd/0")) {

@@ -30,13 +30,24 @@ pub(crate) type Files<'a> = &'a [(&'a str, &'a str)];
 
 /// Where the real PostgreSQL is, as the set-up tells.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 pub(crate) struct Server {
-    postgres_host: String,
-    postgres_port: u16,
-    postgres_user: String,
-    pub(crate) postgres_password: String,
-    postgres_ca_file: PathBuf,
+    #[serde(rename = "PostgresHost")]
+    host: String,
+    #[serde(rename = "PostgresPort")]
+    port: u16,
+    #[serde(rename = "PostgresUser")]
+    user: String,
+    #[serde(rename = "PostgresPassword")]
+    pub(crate) password: String,
+    #[serde(rename = "PostgresCaFile")]
+    ca_file: PathBuf,
+}
+
+/// As it stands in a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |text, b| {
+        if b.is_ascii_alphanumeric() { text + &char::from(b).to_string() } else { text + &format!("%{b:02X}") }
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests' set-up tells by the environment")]
@@ -56,18 +67,18 @@ impl Server {
         Tools {
             path: variable("DATABASE_TOOLS_PATH").or_else(|| variable("PATH")).unwrap().into(),
             java_home: variable("JAVA_HOME").map(Into::into),
-            ca_file: self.postgres_ca_file.clone(),
+            ca_file: self.ca_file.clone(),
         }
     }
 
     /// A secret as Neon gives it.
     pub(crate) fn secret(&self, database: &str) -> String {
-        self.secret_with(database, &self.postgres_password)
+        self.secret_with(database, &self.password)
     }
 
     pub(crate) fn secret_with(&self, database: &str, password: &str) -> String {
-        let password: String = password.bytes().map(|b| format!("%{b:02X}")).collect();
-        let Self { postgres_host: host, postgres_port: port, postgres_user: user, .. } = self;
+        let password = encoded(password);
+        let Self { host, port, user, .. } = self;
         json!({"url": format!("postgresql://{user}:{password}@{host}:{port}/{database}?sslmode=require")}).to_string()
     }
 
@@ -79,10 +90,10 @@ impl Server {
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let passfile = folder.path().join("passfile");
-        let password = self.postgres_password.replace('\\', "\\\\").replace(':', "\\:");
+        let password = self.password.replace('\\', "\\\\").replace(':', "\\:");
         std::fs::write(&passfile, format!("*:*:*:*:{password}\n")).unwrap();
         std::fs::set_permissions(&passfile, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let Self { postgres_host: host, postgres_port: port, postgres_user: user, .. } = self;
+        let Self { host, port, user, .. } = self;
         let output = Command::new("psql")
             .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", &port.to_string(), "-U", user])
             .args(["-d", database, "-c", sql])
