@@ -7,6 +7,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a program for `make bench` that ends loudly"
 )]
 
@@ -92,7 +93,7 @@ fn migration(number: usize) -> String {
     text
 }
 
-/// A dump as pg_dump 15 writes it of tables with indexes, constraints, triggers and functions.
+/// A dump as `pg_dump` 15 writes it of tables with indexes, constraints, triggers and functions.
 fn dump() -> Vec<u8> {
     let mut text = String::from(
         "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.8\n-- Dumped by pg_dump version 15.8\n\n\

@@ -1,7 +1,7 @@
 //! What the gate says of migrations and schema snapshots without a database, held against the real Flyway and the real
-//! pg_dump: `make test-e2e`.
+//! `pg_dump`: `make test-e2e`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod flyway_checksums;
 mod schema_snapshots;

@@ -43,7 +43,7 @@ fn migrated(record: &PromotionRecord) -> &Report {
     &step.unwrap().reports[0]
 }
 
-fn parity<'a>(record: &'a PromotionRecord, database: &str) -> SchemaComparison {
+fn parity(record: &PromotionRecord, database: &str) -> SchemaComparison {
     record.schema_comparisons().remove(&database.parse().unwrap()).unwrap()
 }
 

@@ -42,7 +42,7 @@ async fn a_schema_only_dump_of_a_hostile_schema_passes_and_equals_another_of_it(
     dev.drop_with_subscription();
 }
 
-/// Every pg_dump that the set-up has brought, by its version: the machine's own and those of pg_dump_versions.txt.
+/// Every `pg_dump` that the set-up has brought, by its version: the machine's own and those of `pg_dump_versions.txt`.
 fn versions() -> BTreeMap<String, PathBuf> {
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local");
     let mut programs = vec![local.join("postgresql/pg_dump")];
