@@ -211,7 +211,11 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
     world.outcome(&input).await.unwrap();
     let handoff = world.handoff().unwrap();
     let (_, table) = handoff.split_once("\n\n| database").unwrap();
-    insta::assert_snapshot!(format!("| database{table}"), @"");
+    insta::assert_snapshot!(format!("| database{table}"), @"
+    | database | schema parity | tested schema | live schema |
+    |---|---|---|---|
+    | `payments` | equal | `df0ad6e43880f09c90ebf95f19110178aba6890df0010ebda7485029e2b543b4` | `df0ad6e43880f09c90ebf95f19110178aba6890df0010ebda7485029e2b543b4` |
+    ");
 }
 
 #[tokio::test]
