@@ -249,7 +249,9 @@ async fn a_look_at_a_database_runs_nothing_of_the_commit() {
     let (repo, uat) = (a_repo("checked"), Database::of_stage(&here.aws, "checked"));
     let callback = ("beforeValidate.sql", "CREATE TABLE callback_ran ();\n");
     let mut commit = a_commit(&here.aws, &repo, 200);
-    add_files(&mut commit, "checked", &[V1, callback], dump_of(""));
+    // Flyway Community passes over what undoes a migration; a repository may keep it.
+    let undo = ("U1__ledger.sql", "DROP TABLE ledger;\n");
+    add_files(&mut commit, "checked", &[V1, callback, undo], dump_of(""));
     let commit = here.built(commit).await;
     let mut event = promotion_of(&commit, DATABASE_STAGE);
     event["dry_run"] = json!(true);

@@ -71,7 +71,6 @@ impl Database {
         }
         let configuration = format!(
             "flyway.url={}\n\
-             flyway.validateMigrationNaming=true\n\
              flyway.outOfOrder=false\n\
              flyway.cleanDisabled=true\n\
              flyway.baselineOnMigrate=false\n\

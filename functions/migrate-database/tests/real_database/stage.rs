@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -34,13 +35,20 @@ pub(crate) struct Server {
     #[serde(rename = "PostgresHost")]
     host: String,
     #[serde(rename = "PostgresPort")]
-    port: u16,
+    port: String,
     #[serde(rename = "PostgresUser")]
     user: String,
     #[serde(rename = "PostgresPassword")]
     pub(crate) password: String,
     #[serde(rename = "PostgresCaFile")]
     ca_file: PathBuf,
+}
+
+/// Flyway and PostgreSQL's programs as the set-up has installed them, then what they need of the machine.
+fn installed(path: &str) -> OsString {
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local");
+    let folders = [local.join("flyway"), local.join("postgresql")].into_iter();
+    std::env::join_paths(folders.chain(std::env::split_paths(path))).unwrap()
 }
 
 /// As it stands in a URL.
@@ -65,7 +73,7 @@ impl Server {
 
     pub(crate) fn tools(&self) -> Tools {
         Tools {
-            path: variable("DATABASE_TOOLS_PATH").or_else(|| variable("PATH")).unwrap().into(),
+            path: installed(&variable("PATH").unwrap()),
             java_home: variable("JAVA_HOME").map(Into::into),
             ca_file: self.ca_file.clone(),
         }
@@ -95,7 +103,7 @@ impl Server {
         std::fs::set_permissions(&passfile, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let Self { host, port, user, .. } = self;
         let output = Command::new("psql")
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", &port.to_string(), "-U", user])
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", port, "-U", user])
             .args(["-d", database, "-c", sql])
             .env("PATH", self.tools().path)
             .env("PGPASSFILE", &passfile)
