@@ -197,19 +197,60 @@ async fn a_migration_that_fails_half_way_is_named_and_the_code_goes_back() {
 #[tokio::test]
 async fn a_migration_whose_connection_broke_is_promoted_again() {
     let here = Promotions::get().await;
-    let (repo, uat) = (a_repo("killed"), Database::of_stage(&here.aws, "killed"));
+    let (repo, uat) = (a_repo("broken_off"), Database::of_stage(&here.aws, "broken_off"));
     let slow = ("V2__slow.sql", "CREATE TABLE slow ();\nSELECT pg_sleep(3);\n");
-    let commit = with_migrations(&here, &repo, "killed", &[V1, slow]).await;
+    let commit = with_migrations(&here, &repo, "broken_off", &[V1, slow]).await;
     let begun = here.start(&promotion_of(&commit, DATABASE_STAGE)).await;
-    let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = 'uat_killed' AND wait_event = 'PgSleep'";
+    let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = 'uat_broken_off' AND wait_event = 'PgSleep'";
     let look = async || uat.sql(sleeping);
     let pid = eventually("the migration runs", PATIENCE, look, |pid| !pid.is_empty()).await;
-    // The connection breaks in mid-migration; the step itself being killed is functions/migrate-database's own test.
+    // The connection breaks in mid-migration.
     uat.sql(&format!("SELECT pg_terminate_backend({pid})"));
     let record = here.ended(&begun).await;
     let retried = here.promote(&commit, DATABASE_STAGE).await;
     assert_eq!(retried.status, Status::Succeeded, "{record:#?}\n{retried:#?}");
-    assert!(parity(&retried, "killed").equal);
+    assert!(parity(&retried, "broken_off").equal);
+}
+
+#[tokio::test]
+async fn a_step_that_is_killed_in_mid_migration_is_repeated_by_the_state_machine() {
+    let here = Promotions::get().await;
+    let (repo, uat) = (a_repo("killed"), Database::of_stage(&here.aws, "killed"));
+    let slow = ("V2__slow_in_the_killed_step.sql", "CREATE TABLE slow ();\nSELECT pg_sleep(4);\n");
+    let commit = with_migrations(&here, &repo, "killed", &[V1, slow]).await;
+    let begun = here.start(&promotion_of(&commit, DATABASE_STAGE)).await;
+    let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = 'uat_killed' AND wait_event = 'PgSleep'";
+    let look = async || uat.sql(sleeping);
+    eventually("the migration runs", PATIENCE, look, |pid| !pid.is_empty()).await;
+    // Without a chance to end its Flyway, which goes on and holds its lock.
+    kill(&step_that_migrates(slow.0));
+    let record = here.ended(&begun).await;
+    assert_eq!(record.status, Status::Succeeded, "{record:#?}");
+    assert!(parity(&record, "killed").equal);
+    assert_eq!(uat.sql("SELECT count(*) FROM flyway_schema_history WHERE success"), "2");
+}
+
+/// The process of the function whose Flyway migrates a folder with this file: Flyway's Java has the folder among its
+/// arguments, and is a child of its script, which is a child of the function.
+fn step_that_migrates(file: &str) -> String {
+    let parent = |process: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned()
+    };
+    let java = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process = entry.unwrap().file_name().into_string().unwrap();
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let folder = line.split('\0').find_map(|argument| argument.strip_prefix("-locations=filesystem:"))?.to_owned();
+        (line.contains("org.flywaydb") && std::path::Path::new(&folder).join(file).exists()).then_some(process)
+    });
+    parent(&parent(&java.last().unwrap()))
+}
+
+fn kill(process: &str) {
+    let program = std::fs::read_link(format!("/proc/{process}/exe")).unwrap();
+    assert!(program.ends_with("bootstrap"), "{}", program.display());
+    assert!(std::process::Command::new("kill").args(["-9", process]).status().unwrap().success());
 }
 
 #[tokio::test]
