@@ -19,7 +19,16 @@ use crate::{
 /// The databases that the stages of these tests have, each for one test: one promotion at a time changes one.
 pub const DATABASES: [&str; 11] = [
     "payments", // the example's
-    "fresh", "tampered", "repaired", "by_hand", "half_way", "broken_off", "killed", "back", "checked", "pooled",
+    "fresh",
+    "tampered",
+    "repaired",
+    "by_hand",
+    "half_way",
+    "broken_off",
+    "killed",
+    "back",
+    "checked",
+    "pooled",
 ];
 
 /// A database on the local PostgreSQL.
