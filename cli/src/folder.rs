@@ -1,15 +1,19 @@
 //! A build folder as if it were a commit's folder in the bucket: read only, one version of everything, no tags.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use gatekeeper::{
-    ids::Commit,
+    ids::{Commit, Sha256},
     store::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written},
+    store_key::ArtefactPath,
 };
+
+use crate::build::BuildFile;
 
 /// The version that every file of a folder is.
 const VERSION: &str = "local";
@@ -22,6 +26,10 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub(crate) struct Folder {
     root: PathBuf,
     prefix: String,
+    /// The manifest that is judged in place of the folder's own.
+    manifest: Option<Vec<u8>>,
+    /// The digests that are known already, by key.
+    digests: BTreeMap<String, Sha256>,
 }
 
 impl Folder {
@@ -32,10 +40,27 @@ impl Folder {
     pub(crate) fn open(root: &Path, commit: &Commit) -> io::Result<Self> {
         let root = root.canonicalize()?;
         if root.is_dir() {
-            Ok(Self { root, prefix: commit.prefix() })
+            Ok(Self { root, prefix: commit.prefix(), manifest: None, digests: BTreeMap::new() })
         } else {
             Err(io::ErrorKind::NotADirectory.into())
         }
+    }
+
+    /// The folder as it will be published: with this manifest, and files that are measured already.
+    pub(crate) fn with(mut self, manifest: Vec<u8>, files: &[BuildFile]) -> Self {
+        let files = files.iter().filter(|file| !file.is_manifest());
+        self.digests = files.map(|file| (format!("{}{}", self.prefix, file.path), file.sha256)).collect();
+        self.manifest = Some(manifest);
+        self
+    }
+
+    /// The manifest in place of the folder's own, where `key` is the manifest's.
+    fn manifest(&self, key: &str) -> Option<&Vec<u8>> {
+        self.manifest.as_ref().filter(|_| key == self.manifest_key())
+    }
+
+    fn manifest_key(&self) -> String {
+        format!("{}{}", self.prefix, ArtefactPath::Manifest)
     }
 
     /// The file behind a key; none where there is none, or where it lies outside of the folder.
@@ -107,6 +132,11 @@ impl Store for Folder {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         self.walk(&self.root, &mut listed)?;
+        if let Some(manifest) = &self.manifest {
+            let key = self.manifest_key();
+            listed.retain(|file| file.key != key);
+            listed.push(Listed { key, version_id: VERSION.to_owned(), size: manifest.len() as u64 });
+        }
         listed.retain(|file| file.key.starts_with(prefix));
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
@@ -114,14 +144,22 @@ impl Store for Folder {
 
     async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
         let failed = |error| self.failed("looking at", key, error);
+        if let Some(manifest) = self.manifest(key).filter(|_| is_local(version_id)) {
+            let size = manifest.len() as u64;
+            return Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: Some(Sha256::of(manifest)) }));
+        }
         let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
         let size = file.metadata().map_err(failed)?.len();
-        // As after an upload in parts: whoever wants the digest streams the bytes.
-        Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: None }))
+        // Where it isn't known it is as after an upload in parts: whoever wants the digest streams the bytes.
+        Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: self.digests.get(key).copied() }))
     }
 
     async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
         let failed = |error| self.failed("reading", key, error);
+        if let Some(manifest) = self.manifest(key).filter(|manifest| manifest.len() as u64 <= max_bytes) {
+            let (version_id, etag) = (VERSION.to_owned(), VERSION.to_owned());
+            return Ok(Some(Body { bytes: manifest.clone(), version_id, etag }));
+        }
         let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
         let mut bytes = Vec::new();
         File::open(file).and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes)).map_err(failed)?;
@@ -235,6 +273,19 @@ mod tests {
         let manifest = key("build-manifest.json");
         assert!(folder.put_tags(&manifest, "local", &Tags::new()).await.is_err());
         assert!(folder.put(&manifest, b"", "text/plain", &Precondition::Absent).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_manifest_stands_in_place_of_the_folders_own() {
+        for files in [&[("build-manifest.json", b"{}" as &[u8])] as &[_], &[]] {
+            let (_root, folder) = folder(files);
+            let folder = folder.with(b"new".to_vec(), &[]);
+            let key = key("build-manifest.json");
+            let listed = folder.list(&commit().prefix()).await.unwrap();
+            assert_eq!(listed.iter().map(|it| (it.key.as_str(), it.size)).collect::<Vec<_>>(), [(key.as_str(), 3)]);
+            assert_eq!(folder.get(&key, Some(VERSION), 9).await.unwrap().unwrap().bytes, b"new");
+            assert_eq!(folder.head(&key, None).await.unwrap().unwrap().sha256, Some(Sha256::of(b"new")));
+        }
     }
 
     #[cfg(unix)]

@@ -3,15 +3,18 @@
 //! A command gives an [`exit::Answer`]; what went wrong on the way is an error. One module writes to standard output.
 
 mod aws;
+mod build;
 mod commands;
 mod database;
 mod exit;
 mod folder;
 mod follow;
+mod github;
 mod history;
 mod migrations;
 mod output;
 mod reason;
+mod upload;
 mod whole_file;
 
 use std::process::ExitCode;
@@ -30,6 +33,7 @@ Exit codes:
 
 Examples:
   gatekeeper check build/commit
+  gatekeeper publish build/commit --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --branch main --wait
   gatekeeper flyway validate migrations/payments --database payments --write build/flyway.json
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat --reason 'release 2026-05'
   gatekeeper status --stage uat --output json";
@@ -48,7 +52,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Publish(Box<commands::publish::Args>),
     Check(Box<commands::check::Args>),
+    Observe(Box<commands::observe::Args>),
     Flyway(commands::flyway::Args),
     Snapshot(commands::snapshot::Args),
     Promote(Box<commands::promote::Args>),
@@ -71,6 +77,8 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
     match command {
+        Command::Publish(args) => commands::publish::run(&args, output).await,
+        Command::Observe(args) => commands::observe::run(&args, output).await,
         Command::Check(args) => commands::check::run(&args, output).await,
         Command::Flyway(args) => commands::flyway::run(&args, output).await,
         Command::Snapshot(args) => commands::snapshot::run(&args, output).await,
@@ -107,6 +115,13 @@ mod tests {
             "check build",
             "check build --repo bank-payments --sha SHA",
             "check s3://bank-artefacts/bank-payments/SHA/",
+            "publish build --repo bank-payments --sha SHA",
+            "publish build --wait --expect registered",
+            "publish --repo bank-payments --sha SHA --branch main --flyway f.json --observed o.json --wait=600 build",
+            "publish build --dry-run",
+            "publish build --even-if-rejected",
+            "observe build --stage dev --repo bank-payments",
+            "observe --manifest m.json --stage dev --repo bank-payments --stack-name {repo}-{stage}-{stack} --write o.json",
             "promote --repo bank-payments --sha SHA --stage uat --reason release",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --requested-by jane@bank.example --dry-run",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --no-follow --output json",
@@ -130,7 +145,13 @@ mod tests {
     fn what_is_missing_or_malformed_is_wrong_use() {
         for arguments in [
             "",
-            "publish build",
+            "publish",
+            "publish build --wait 60",
+            "publish build --expect built",
+            "publish build --dry-run --wait",
+            "publish build --sha main",
+            "observe --stage dev --repo bank-payments",
+            "observe build --manifest m.json --stage dev --repo bank-payments",
             "check",
             "check build --expect revoked",
             "check build --repo bank-payments",

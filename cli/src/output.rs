@@ -6,6 +6,7 @@ use anstream::ColorChoice;
 use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style};
 use gatekeeper::telemetry;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 /// How a result is written.
@@ -103,6 +104,17 @@ impl Output {
         if self.is_live {
             let _ = write!(self.stderr, "\r");
         }
+    }
+
+    /// A bar over `bytes` of work, where somebody watches; nothing must be written until it is cleared.
+    pub(crate) fn bar(&self, what: &str, bytes: u64) -> ProgressBar {
+        let target = if self.is_live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target);
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.with_message(what.to_owned())
     }
 
     /// Tells of something that doesn't keep the command from its result.

@@ -53,7 +53,7 @@ pub(crate) struct Args {
 
 /// The least outcome that is a yes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Expectation {
+pub(super) enum Expectation {
     /// Manifest and artefacts agree; the integration tests may still be to come.
     Registered,
     /// All of ADR-053's Built conditions hold.
@@ -61,7 +61,7 @@ enum Expectation {
 }
 
 impl Expectation {
-    fn is_met_by(self, outcome: Outcome) -> bool {
+    pub(super) fn is_met_by(self, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Built => true,
             Outcome::Registered => self == Self::Registered,
@@ -159,7 +159,8 @@ async fn take_revocation(from: &S3Store, commit: &Commit, to: &Memory) -> anyhow
     Ok(())
 }
 
-async fn judge<S: Store>(
+/// The gate's verdict on what is in a store.
+pub(super) async fn judge<S: Store>(
     artefacts: &S,
     records: &Memory,
     commit: &Commit,

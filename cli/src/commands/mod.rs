@@ -2,7 +2,9 @@
 
 pub(crate) mod check;
 pub(crate) mod flyway;
+pub(crate) mod observe;
 pub(crate) mod promote;
+pub(crate) mod publish;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod schema;

@@ -6,7 +6,9 @@ use crate::common::{SHA, gatekeeper};
 fn every_command_helps_with_examples() {
     for command in [
         "",
+        "publish",
         "check",
+        "observe",
         "promote",
         "rollback",
         "status",
@@ -36,6 +38,9 @@ fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
         &["status", "--outputs", "/no/such/outputs.json"],
         &["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "],
         &["check", "s3://bank-artefacts"],
+        &["publish", "/no/such/folder", "--repo", "bank-payments", "--sha", SHA],
+        &["observe", "/no/such/folder", "--stage", "dev", "--repo", "bank-payments"],
+        &["observe", ".", "--stage", "dev", "--repo", "bank-payments", "--stack-name", "{repo}-{stage}"],
         &["flyway", "checksums", "/no/such/folder", "--database", "payments"],
         &["flyway", "checksums", ".", "--database", "pay ments"],
         &["flyway", "validate", ".", "--database", "payments", "--placeholder", "owner"],
@@ -78,6 +83,17 @@ fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
     let run =
         gatekeeper(&["revoke", "--repo", "bank-payments", "--sha", SHA, "--reason", "fault", "--outputs", outputs]);
     assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{}", run.stderr);
+
+    let build = crate::common::Build::built();
+    let folder = build.folder().to_str().unwrap();
+    for arguments in [
+        &["publish", folder, "--repo", "bank-payments", "--sha", SHA] as &[_],
+        &["observe", folder, "--repo", "bank-payments", "--stage", "dev"],
+    ] {
+        let run = gatekeeper(&[arguments, &["--outputs", outputs]].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains("help: the endpoint could not be reached"), "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod check;
 mod common;
 mod flyway;
 mod help;
+mod publish;
 mod schema;
 mod snapshot;

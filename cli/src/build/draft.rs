@@ -1,0 +1,450 @@
+//! The manifest of a build folder: digests and sizes from its files, the rest from what the build says of itself.
+//!
+//! The build's own document is kept, also what this version doesn't know of it; entries that its files make plain may
+//! be left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatekeeper::{
+    flyway::migration_name::MigrationName,
+    ids::Commit,
+    manifest::{Build, SCHEMA_VERSION},
+    store_key::ArtefactPath,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{
+    BuildFile,
+    code_of::{self, TemplateFunction},
+};
+use crate::exit::Misuse;
+
+type Object = Map<String, Value>;
+
+/// The lists of a module, as the manifest calls them.
+const LISTS: [&str; 4] = ["functions", "stacks", "schemas", "migrations"];
+
+/// What is known of a build beside its folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) commit: Commit,
+    /// None where the folder's own document says which.
+    pub(crate) branch: Option<String>,
+    /// None where the folder's own document says which, or none is known.
+    pub(crate) build: Option<Build>,
+    /// What `gatekeeper flyway validate --write` wrote.
+    pub(crate) flyway: Object,
+    /// What `gatekeeper observe --write` wrote.
+    pub(crate) observed: Option<Value>,
+    pub(crate) timestamp: Timestamp,
+}
+
+/// A manifest, and what its maker should look at.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) document: Object,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Makes the manifest.
+///
+/// # Errors
+/// Every reason why it can't be made.
+pub(crate) fn draft(
+    base: Object,
+    files: &[BuildFile],
+    functions: &[TemplateFunction],
+    facts: Facts,
+) -> Result<Draft, Misuse> {
+    let (Draft { mut document, warnings }, mut reasons) = listed(base, files, functions);
+    let Facts { commit, branch, build, flyway, observed, timestamp } = facts;
+    for (field, value) in
+        [("schema_version", json!(SCHEMA_VERSION)), ("repo", json!(commit.repo)), ("commit_sha", json!(commit.sha))]
+    {
+        match document.insert(field.to_owned(), value.clone()) {
+            Some(other) if other != value => reasons.push(format!(
+                "`{field}` of `build-manifest.json` is {other}, not {value}: the folder is of another build"
+            )),
+            _ => {}
+        }
+    }
+    document.insert("timestamp".to_owned(), json!(timestamp));
+    if let Some(branch) = branch {
+        document.insert("branch".to_owned(), json!(branch));
+    } else if !document.contains_key("branch") {
+        reasons.push("the branch is not known: pass `--branch`".to_owned());
+    }
+    if let Some(build) = build {
+        document.insert("build".to_owned(), json!(build));
+    }
+    if !flyway.is_empty() {
+        match document.entry("flyway").or_insert_with(|| json!({})) {
+            Value::Object(databases) => databases.extend(flyway),
+            _ => reasons.push("`flyway` of `build-manifest.json` is not an object".to_owned()),
+        }
+    }
+    if let Some(observed) = observed {
+        match document.get_mut("tests").and_then(|tests| tests.get_mut("integration")) {
+            Some(Value::Object(integration)) => drop(integration.insert("deployed".to_owned(), observed)),
+            _ => reasons.push(
+                "`--observed` tells which code the integration tests exercised, but `build-manifest.json` has no \
+                 `tests.integration`: add their figures"
+                    .to_owned(),
+            ),
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(Draft { document, warnings });
+    }
+    reasons.sort();
+    Err(Misuse(format!("the manifest can't be made\n  {}", reasons.join("\n  "))))
+}
+
+/// The manifest's lists, for every file of the folder, and every reason why one can't be made.
+pub(crate) fn listed(
+    mut document: Object,
+    files: &[BuildFile],
+    functions: &[TemplateFunction],
+) -> (Draft, Vec<String>) {
+    let open = files.iter().filter(|file| !file.is_manifest());
+    let mut lists = Lists {
+        open: open.map(|file| (file.path.clone(), file)).collect(),
+        functions,
+        seen: BTreeSet::new(),
+        warnings: Vec::new(),
+        reasons: Vec::new(),
+    };
+    let mut modules = lists.take(&mut document, "modules");
+    let mut reports = lists.take(&mut document, "reports");
+    for module in &mut modules {
+        lists.complete_module(module);
+    }
+    for report in &mut reports {
+        let path = report.get("file").and_then(Value::as_str).map(|file| format!("reports/{file}"));
+        lists.complete(path, "reports", report);
+    }
+    for (_, file) in std::mem::take(&mut lists.open) {
+        lists.add(file, &mut modules, &mut reports);
+    }
+    for module in &mut modules {
+        if let Some(Value::Array(migrations)) = module.get_mut("migrations") {
+            migrations.sort_by_cached_key(flyways_order);
+        }
+    }
+    document.insert("modules".to_owned(), Value::Array(modules));
+    if !reports.is_empty() {
+        document.insert("reports".to_owned(), Value::Array(reports));
+    }
+    (Draft { document, warnings: lists.warnings }, lists.reasons)
+}
+
+/// Where Flyway runs a migration among the others; what it would pass over comes last, and the gate tells of it.
+fn flyways_order(entry: &Value) -> impl Ord + use<> {
+    let text = |field| entry.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let file = text("file");
+    let place = MigrationName::parse(&file).ok().map(|name| name.place());
+    (text("database"), place.is_none(), place, file)
+}
+
+/// The lists while they are held against the files.
+struct Lists<'a> {
+    /// The files that no entry was found for yet.
+    open: BTreeMap<ArtefactPath, &'a BuildFile>,
+    functions: &'a [TemplateFunction],
+    seen: BTreeSet<ArtefactPath>,
+    warnings: Vec<String>,
+    reasons: Vec<String>,
+}
+
+impl Lists<'_> {
+    fn take(&mut self, document: &mut Object, list: &str) -> Vec<Value> {
+        match document.remove(list) {
+            None => Vec::new(),
+            Some(Value::Array(entries)) => entries,
+            Some(_) => {
+                self.reasons.push(format!("`{list}` of `build-manifest.json` is not a list"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn complete_module(&mut self, module: &mut Value) {
+        let Some(id) = module.get("id").and_then(Value::as_str).map(str::to_owned) else {
+            return self.reasons.push("a module of `build-manifest.json` has no `id`".to_owned());
+        };
+        for list in LISTS {
+            for entry in module.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                let text = |field| entry.get(field).and_then(Value::as_str);
+                let path = match list {
+                    "functions" => text("name").map(|name| format!("functions/{name}.zip")),
+                    "stacks" => text("name").map(|name| format!("cloudformation/{name}.json")),
+                    "schemas" => text("database").map(|database| format!("schema/{database}-schema.sql")),
+                    _ => text("database")
+                        .zip(text("file"))
+                        .map(|(database, file)| format!("schema/{database}/migrations/{file}")),
+                };
+                self.complete(path.map(|path| format!("modules/{id}/{path}")), list, entry);
+            }
+        }
+        if let Some(dbt) = module.get_mut("dbt").filter(|dbt| !dbt.is_null()) {
+            self.complete(Some(format!("modules/{id}/dbt/manifest.json")), "dbt", dbt);
+        }
+    }
+
+    /// Gives an entry of the build's document the digest and size of its file.
+    fn complete(&mut self, path: Option<String>, list: &str, entry: &mut Value) {
+        let Some(path) = path.and_then(|it| ArtefactPath::parse(&it)) else {
+            return self
+                .reasons
+                .push(format!("an entry of `{list}` in `build-manifest.json` names no artefact: {entry}"));
+        };
+        let Some(file) = self.open.remove(&path) else {
+            let why = if self.seen.contains(&path) {
+                "is listed twice in `build-manifest.json`"
+            } else {
+                "is listed in `build-manifest.json`, but there is no such file: build it, or remove the entry"
+            };
+            return self.reasons.push(format!("`{path}` {why}"));
+        };
+        self.seen.insert(path);
+        let Some(entry) = entry.as_object_mut() else { return };
+        if let Some(said) = entry.get("sha256").and_then(Value::as_str)
+            && said != file.sha256.to_string()
+        {
+            let path = &file.path;
+            self.warnings.push(format!(
+                "`{path}` is not what `build-manifest.json` says: it was changed since; its bytes of now count"
+            ));
+        }
+        self.fill(entry, file);
+    }
+
+    /// The digest and size of a file, and of a bundle the function that it is the code of.
+    fn fill(&mut self, entry: &mut Object, file: &BuildFile) {
+        entry.insert("sha256".to_owned(), json!(file.sha256));
+        entry.insert("size".to_owned(), json!(file.size));
+        let ArtefactPath::Function(module, name) = &file.path else { return };
+        if entry.contains_key("stack") && entry.contains_key("logical_id") {
+            return;
+        }
+        if let Some(function) = code_of::the_one(self.functions, file) {
+            entry.entry("stack").or_insert_with(|| json!(function.stack));
+            entry.entry("logical_id").or_insert_with(|| json!(function.logical_id));
+        } else {
+            self.reasons.push(format!(
+                "which function `{}` is the code of can't be told from the templates: add `{{\"name\": \"{name}\", \
+                 \"stack\": …, \"logical_id\": …}}` to `functions` of module `{module}` in `build-manifest.json`",
+                file.path
+            ));
+        }
+    }
+
+    /// Adds the entry of a file that the build's document doesn't list.
+    fn add(&mut self, file: &BuildFile, modules: &mut Vec<Value>, reports: &mut Vec<Value>) {
+        let (module, list, entry) = match &file.path {
+            ArtefactPath::Manifest => return,
+            ArtefactPath::Report(name) => match name.as_str().strip_suffix(".xml") {
+                Some(stem) => {
+                    let suite = stem.split('.').next();
+                    let mut entry = json!({"suite": suite, "format": "junit", "file": name});
+                    entry.as_object_mut().into_iter().for_each(|entry| self.fill(entry, file));
+                    return reports.push(entry);
+                }
+                None => {
+                    return self.reasons.push(format!(
+                        "what `{}` reports can't be told from its name: add `{{\"suite\": …, \"format\": …, \"file\": \
+                         \"{name}\"}}` to `reports` in `build-manifest.json`",
+                        file.path
+                    ));
+                }
+            },
+            ArtefactPath::Function(module, name) => (module, "functions", json!({"name": name})),
+            ArtefactPath::Template(module, name) => (module, "stacks", json!({"name": name})),
+            ArtefactPath::Schema(module, database) => (module, "schemas", json!({"database": database})),
+            ArtefactPath::Migration(module, database, path) => {
+                (module, "migrations", json!({"database": database, "file": path}))
+            }
+            ArtefactPath::DbtManifest(module) => (module, "dbt", json!({})),
+        };
+        let Value::Object(mut entry) = entry else { return };
+        self.fill(&mut entry, file);
+        let id = module.as_str();
+        let at =
+            modules.iter().position(|it| it.get("id").and_then(Value::as_str) == Some(id)).unwrap_or(modules.len());
+        if at == modules.len() {
+            modules.push(json!({"id": id}));
+        }
+        let Some(Value::Object(module)) = modules.get_mut(at) else { return };
+        if list == "dbt" {
+            module.insert(list.to_owned(), Value::Object(entry));
+            return;
+        }
+        match module.entry(list).or_insert_with(|| json!([])) {
+            Value::Array(entries) => {
+                entries.push(Value::Object(entry));
+                if list == "stacks" && entries.len() > 1 {
+                    self.warnings.push(format!(
+                        "`{}` is applied after the stacks before it; list the stacks of `{id}` in \
+                         `build-manifest.json` where another order is needed",
+                        file.path
+                    ));
+                }
+            }
+            _ => self.reasons.push(format!("`{list}` of module `{id}` in `build-manifest.json` is not a list")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatekeeper::{ids::Sha256, manifest::Manifest};
+
+    use super::*;
+
+    const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+
+    fn facts() -> Facts {
+        Facts {
+            commit: Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() },
+            branch: Some("main".to_owned()),
+            build: None,
+            flyway: Map::new(),
+            observed: None,
+            timestamp: "2026-05-02T03:04:05Z".parse().unwrap(),
+        }
+    }
+
+    /// Files whose bytes are their own paths.
+    fn files(paths: &[&str]) -> Vec<BuildFile> {
+        let file = |path: &&str| BuildFile {
+            path: ArtefactPath::parse(path).unwrap(),
+            file: path.into(),
+            size: path.len() as u64,
+            sha256: Sha256::of(path.as_bytes()),
+        };
+        paths.iter().map(file).collect()
+    }
+
+    fn object(value: &Value) -> Object {
+        value.as_object().unwrap().clone()
+    }
+
+    /// The template of one function, `PayFn`, whose code is the bundle `pay`.
+    fn templates() -> Vec<TemplateFunction> {
+        let template = json!({
+            "Parameters": {"ArtefactBucket": {"Type": "String"}, "ArtefactPrefix": {"Type": "String"}},
+            "Resources": {"PayFn": {"Type": "AWS::Lambda::Function", "Properties": {
+                "Runtime": "nodejs22.x", "Handler": "index.handler",
+                "Code": {"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": {"Fn::Sub": "${ArtefactPrefix}/functions/pay.zip"}}
+            }}}
+        });
+        let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
+        code_of::functions(&module, &stack, template.to_string().as_bytes())
+    }
+
+    const PAY: &str = "modules/MOD-012/functions/pay.zip";
+    const API: &str = "modules/MOD-012/cloudformation/payments-api.json";
+
+    fn refused(base: &Value, paths: &[&str]) -> String {
+        draft(object(base), &files(paths), &templates(), facts()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_folder_without_a_document_is_listed_from_its_files() {
+        let migration = |file: &str| format!("modules/MOD-012/schema/payments/migrations/{file}");
+        let migrations = ["R__views.sql", "V10__b.sql", "V2__a.sql"].map(migration);
+        let mut paths = vec![
+            PAY,
+            API,
+            "modules/MOD-012/schema/payments-schema.sql",
+            "modules/MOD-013/dbt/manifest.json",
+            "reports/unit.xml",
+        ];
+        paths.extend(migrations.iter().map(String::as_str));
+        let Draft { mut document, warnings } = draft(Map::new(), &files(&paths), &templates(), facts()).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        let bytes = Value::Object(document.clone()).to_string();
+        let manifest = Manifest::parse(bytes.as_bytes(), &facts().commit).unwrap();
+        assert_eq!(manifest.claims().len(), paths.len());
+        for claim in manifest.claims() {
+            assert_eq!(claim.sha256, Sha256::of(claim.path.to_string().as_bytes()), "{}", claim.path);
+        }
+        let in_order: Vec<_> = manifest.modules[0].migrations.iter().map(|it| it.file.as_str()).collect();
+        assert_eq!(in_order, ["V2__a.sql", "V10__b.sql", "R__views.sql"]);
+        let function = document["modules"][0]["functions"][0].take();
+        assert_eq!((&function["stack"], &function["logical_id"]), (&json!("payments-api"), &json!("PayFn")));
+        assert_eq!(document["reports"][0]["suite"], "unit");
+    }
+
+    #[test]
+    fn the_builds_own_document_is_kept_and_its_digests_are_made_anew() {
+        let base = json!({
+            "modules": [{"id": "MOD-012", "functions": [
+                {"name": "pay", "sha256": "0".repeat(64), "size": 1, "stack": "payments-api", "logical_id": "OtherFn", "memory": 512}
+            ], "stacks": [{"name": "payments-api"}], "removed": [{"function": "refund", "reason": "POL-004"}]}],
+            "tests": {"typecheck": {"errors": 0}},
+            "sbom": {"format": "spdx"}
+        });
+        let Draft { document, warnings } = draft(object(&base), &files(&[PAY, API]), &templates(), facts()).unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let function = &document["modules"][0]["functions"][0];
+        assert_eq!(function["sha256"], json!(Sha256::of(PAY.as_bytes())));
+        assert_eq!((&function["logical_id"], &function["memory"]), (&json!("OtherFn"), &json!(512)));
+        assert_eq!(document["modules"][0]["removed"][0]["function"], "refund");
+        assert_eq!(document["sbom"]["format"], "spdx");
+    }
+
+    #[test]
+    fn every_disagreement_is_a_reason() {
+        let base = json!({
+            "schema_version": 2, "repo": "bank-kyc",
+            "modules": [{"id": "MOD-012", "functions": [{"name": "settle"}, {"name": "pay"}, {"name": "pay"}, {}]}],
+            "reports": [{"suite": "unit", "format": "junit", "file": "unit.xml"}]
+        });
+        let shown = refused(&base, &[PAY, API, "modules/MOD-012/functions/refund.zip", "reports/coverage.json"]);
+        insta::assert_snapshot!(shown, @r#"
+        the manifest can't be made
+          `modules/MOD-012/functions/pay.zip` is listed twice in `build-manifest.json`
+          `modules/MOD-012/functions/settle.zip` is listed in `build-manifest.json`, but there is no such file: build it, or remove the entry
+          `repo` of `build-manifest.json` is "bank-kyc", not "bank-payments": the folder is of another build
+          `reports/unit.xml` is listed in `build-manifest.json`, but there is no such file: build it, or remove the entry
+          `schema_version` of `build-manifest.json` is 2, not 1: the folder is of another build
+          an entry of `functions` in `build-manifest.json` names no artefact: {}
+          what `reports/coverage.json` reports can't be told from its name: add `{"suite": …, "format": …, "file": "coverage.json"}` to `reports` in `build-manifest.json`
+          which function `modules/MOD-012/functions/refund.zip` is the code of can't be told from the templates: add `{"name": "refund", "stack": …, "logical_id": …}` to `functions` of module `MOD-012` in `build-manifest.json`
+        "#);
+    }
+
+    #[test]
+    fn what_flyway_and_lambda_said_is_added_where_it_belongs() {
+        let observed = json!([{"function": "pay", "code_sha256": Sha256::of(PAY.as_bytes())}]);
+        let facts = Facts {
+            flyway: object(&json!({"payments": {"validated": true, "checksums": {"V1__x.sql": -1}}})),
+            observed: Some(observed.clone()),
+            ..facts()
+        };
+        let base = json!({
+            "tests": {"integration": {"passed": 3, "failed": 0, "run_integration": true, "deployed": []}},
+            "flyway": {"ledger": {"validated": true}, "payments": {"validated": false}}
+        });
+        let Draft { document, .. } = draft(object(&base), &files(&[PAY, API]), &templates(), facts.clone()).unwrap();
+        assert_eq!(document["tests"]["integration"]["deployed"], observed);
+        assert_eq!(document["tests"]["integration"]["passed"], 3);
+        assert_eq!(document["flyway"]["payments"]["checksums"]["V1__x.sql"], -1);
+        assert_eq!(document["flyway"]["ledger"]["validated"], true);
+        // Nobody tells what the tests exercised before they ran.
+        let refused = draft(Map::new(), &files(&[PAY, API]), &templates(), facts).unwrap_err();
+        assert!(refused.to_string().contains("has no `tests.integration`"), "{refused}");
+    }
+
+    #[test]
+    fn the_order_of_stacks_is_the_builds_or_told() {
+        let web = "modules/MOD-012/cloudformation/a-web.json";
+        let Draft { warnings, .. } = draft(Map::new(), &files(&[web, API]), &[], facts()).unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let base = json!({"modules": [{"id": "MOD-012", "stacks": [{"name": "payments-api"}, {"name": "a-web"}]}]});
+        let Draft { document, warnings } = draft(object(&base), &files(&[web, API]), &[], facts()).unwrap();
+        assert_eq!((warnings.len(), &document["modules"][0]["stacks"][0]["name"]), (0, &json!("payments-api")));
+    }
+}

@@ -1,0 +1,257 @@
+//! `gatekeeper observe`: which code do a stage's functions run, between deploy and integration tests?
+
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use anyhow::Context as _;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    aws::stack_functions,
+    ids::{FunctionName, Repo, Sha256, StackName, StageName},
+    manifest::{DeployedFunction, Function, Module},
+    promotion::plan::{Pinned, PlannedFunction},
+    stage::{self, StagesConfig},
+    store::Store as _,
+    store_key::RecordKey,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    aws::{Aws, AwsArgs, called},
+    build::{self, draft},
+    exit::{Answer, Misuse},
+    output::{Output, bad, good},
+    whole_file,
+};
+
+/// Functions that are looked at at once: Lambda allows 100 reading calls a second.
+const LOOKS_IN_FLIGHT: usize = 10;
+
+/// What a version of a file that is not stored is called.
+const LOCAL: &str = "local";
+
+const NOTES: &str = "\
+Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes against the
+stored ones. A stack's name in the stage is made as config/stages.json of the records bucket says, or as --stack-name
+does, which needs no access to that bucket.
+
+Exit codes:
+  0  every function runs the code of its bundle
+  1  a function is missing, or runs other code
+  2  wrong use
+  3  AWS could not be reached, or refused
+
+Examples:
+  gatekeeper observe build/commit --stage dev --repo bank-payments --write build/observed.json
+  gatekeeper observe --manifest build/commit/build-manifest.json --stage dev --repo bank-payments \\
+      --stack-name '{repo}-{stage}-{stack}' --output json";
+
+/// Reads from Lambda which code a stage's functions run, and holds it against the bundles of a build
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// The folder of the build, whose bundles are hashed
+    #[arg(value_name = "DIR", required_unless_present = "manifest", conflicts_with = "manifest")]
+    folder: Option<PathBuf>,
+    /// A manifest instead, whose digests are taken
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// The stage
+    #[arg(long, value_name = "STAGE")]
+    stage: StageName,
+    /// The repository
+    #[arg(long, value_name = "REPO")]
+    repo: Repo,
+    /// A stack's name in the stage; `{repo}`, `{stage}` and `{stack}` are replaced
+    #[arg(long, value_name = "TEMPLATE")]
+    stack_name: Option<String>,
+    /// Writes what the functions run to this JSON file, for `gatekeeper publish --observed`
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+/// What is taken of a manifest.
+#[derive(Debug, Deserialize)]
+struct Modules {
+    modules: Vec<Module>,
+}
+
+/// What the command found out.
+#[derive(Debug, Serialize)]
+struct Report {
+    repo: Repo,
+    stage: StageName,
+    /// Whether every function runs its bundle's code.
+    equal: bool,
+    functions: Vec<Observed>,
+}
+
+/// A function of the stage.
+#[derive(Debug, Serialize)]
+struct Observed {
+    function: FunctionName,
+    stack_name: StackName,
+    /// Its name in Lambda; none where there is none.
+    live_name: Option<String>,
+    /// The digest of its bundle.
+    stored: Sha256,
+    /// That of the code that it runs.
+    live: Option<Sha256>,
+    equal: bool,
+    /// Why nothing is known of its code.
+    problem: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let modules = modules(args).await?;
+    let aws = Aws::connect(&args.aws).await?;
+    let stage = match &args.stack_name {
+        Some(template) => stage_called(template)?,
+        None => configured(&aws, &args.stage).await?,
+    };
+    let mut planned = Vec::new();
+    for module in &modules {
+        for function in &module.functions {
+            let name = stage.stack_name_of(&args.repo, &args.stage, &function.stack);
+            let stack_name = name.map_err(|finding| Misuse(finding.message))?;
+            planned.push(plan(module, function, stack_name));
+        }
+    }
+    let planned: Vec<_> = planned.iter().collect();
+    let client = stack_functions::looking_client(&aws.config);
+    let names = called("ListStackResources", stack_functions::find(&client, &planned).await)?;
+    let lambda = aws_sdk_lambda::Client::new(&aws.config);
+    let looks = planned.iter().map(|planned| observe(&lambda, planned, &names));
+    let functions: Vec<_> = stream::iter(looks).buffered(LOOKS_IN_FLIGHT).try_collect().await?;
+
+    if let Some(path) = &args.write {
+        let deployed: Vec<_> = functions
+            .iter()
+            .filter_map(|it| Some(DeployedFunction { function: it.function.clone(), code_sha256: it.live? }))
+            .collect();
+        let mut text = serde_json::to_string_pretty(&deployed)?;
+        text.push('\n');
+        whole_file::write(path, text.as_bytes())?;
+    }
+    let equal = functions.iter().all(|it| it.equal);
+    let report = Report { repo: args.repo.clone(), stage: args.stage.clone(), equal, functions };
+    output.result(&report, &text(&report))?;
+    Ok(Answer::yes_if(equal))
+}
+
+/// The build's modules.
+async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
+    let document = match (&args.folder, &args.manifest) {
+        (Some(folder), _) => {
+            let files = build::measure(build::walk(folder)?, |_| {}).await?;
+            let (draft, reasons) = draft::listed(build::base(&files)?, &files, &build::functions(&files));
+            if !reasons.is_empty() {
+                let reasons = reasons.join("\n  ");
+                return Err(Misuse(format!("what `{}` holds can't be told\n  {reasons}", folder.display())).into());
+            }
+            draft.document
+        }
+        (None, Some(path)) => build::read_object(path)?,
+        (None, None) => return Err(Misuse("name the folder, or pass `--manifest`".to_owned()).into()),
+    };
+    let Modules { modules } = serde_json::from_value(Value::Object(document))
+        .map_err(|error| Misuse(format!("the manifest's `modules` can't be used: {error}")))?;
+    Ok(modules)
+}
+
+/// A stage of which nothing but its stacks' names matters.
+fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
+    if !template.contains("{stack}") {
+        return Err(Misuse("`--stack-name` holds no `{stack}`: every stack would have one name".to_owned()).into());
+    }
+    Ok(serde_json::from_value(serde_json::json!({"stack_name": template}))?)
+}
+
+/// The stage as the gatekeeper's configuration has it; CONTRACT §6's defaults where it has none of this name.
+async fn configured(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<stage::Stage> {
+    let key = RecordKey::StagesConfig.to_string();
+    let body = aws.records().await?.get(&key, None, stage::MAX_BYTES).await;
+    let body = body.context("how the stage's stacks are called is not known; pass `--stack-name`")?;
+    let config = body.map(|body| StagesConfig::parse(&body.bytes)).transpose();
+    let config = config.map_err(|finding| anyhow::anyhow!("`{key}`: {}", finding.message))?;
+    match config.and_then(|mut config| config.stages.remove(name)) {
+        Some(stage) => Ok(stage),
+        None => Ok(serde_json::from_value(serde_json::json!({}))?),
+    }
+}
+
+fn plan(module: &Module, function: &Function, stack_name: StackName) -> PlannedFunction {
+    let Function { name, sha256, size, stack, logical_id } = function.clone();
+    let bundle = Pinned { key: LOCAL.to_owned(), version_id: LOCAL.to_owned(), sha256, size };
+    PlannedFunction { module: module.id.clone(), function: name, stack, stack_name, logical_id, bundle }
+}
+
+/// Looks at one function.
+async fn observe(
+    lambda: &aws_sdk_lambda::Client,
+    planned: &PlannedFunction,
+    names: &BTreeMap<FunctionName, Result<String, String>>,
+) -> anyhow::Result<Observed> {
+    let mut observed = Observed {
+        function: planned.function.clone(),
+        stack_name: planned.stack_name.clone(),
+        live_name: None,
+        stored: planned.bundle.sha256,
+        live: None,
+        equal: false,
+        problem: None,
+    };
+    let name = match names.get(&planned.function) {
+        Some(Ok(name)) => name,
+        Some(Err(why)) => return Ok(Observed { problem: Some(why.clone()), ..observed }),
+        None => return Ok(Observed { problem: Some("it was not looked for".to_owned()), ..observed }),
+    };
+    observed.live_name = Some(name.clone());
+    match lambda.get_function_configuration().function_name(name).send().await {
+        Err(error)
+            if error.as_service_error().is_some_and(GetFunctionConfigurationError::is_resource_not_found_exception) =>
+        {
+            observed.problem = Some(format!("its stack names `{name}`, which Lambda does not have"));
+        }
+        answer => {
+            let answer =
+                called("GetFunctionConfiguration", answer).with_context(|| format!("`{name}` can't be looked at"))?;
+            observed.live = answer.code_sha256().and_then(Sha256::from_base64);
+            observed.equal = observed.live == Some(observed.stored);
+            if observed.live.is_none() {
+                observed.problem = Some(format!("Lambda tells no digest of the code of `{name}`"));
+            }
+        }
+    }
+    Ok(observed)
+}
+
+fn text(report: &Report) -> String {
+    let functions = &report.functions;
+    let width = functions.iter().map(|it| it.function.as_str().len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Observed { function, stored, live, equal, problem, live_name, .. } in functions {
+        let name = live_name.as_deref().unwrap_or("-");
+        let _ = match (live, equal) {
+            (_, true) => writeln!(text, "{}  {function:width$}  {stored}  {name}", good("equal  ")),
+            (Some(live), false) => {
+                writeln!(text, "{}  {function:width$}  {live}  {name}, stored is {stored}", bad("differs"))
+            }
+            (None, _) => {
+                writeln!(text, "{}  {function:width$}  {}", bad("missing"), problem.as_deref().unwrap_or(name))
+            }
+        };
+    }
+    let equal = functions.iter().filter(|it| it.equal).count();
+    let _ = write!(
+        text,
+        "{equal} of {} functions of {} in {} run the code of their bundles",
+        functions.len(),
+        report.repo,
+        report.stage
+    );
+    text
+}

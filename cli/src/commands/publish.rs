@@ -1,0 +1,431 @@
+//! `gatekeeper publish`: a build folder becomes a commit of the artefact store (ADR-053, CI step 6).
+
+use std::{
+    cell::{Cell, RefCell},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use gatekeeper::{
+    ids::{Commit, CommitSha, InvalidId, Repo},
+    manifest::Build,
+    store::{memory::Memory, record, s3::S3Store},
+    store_key::{ArtefactPath, RecordKey},
+    telemetry,
+    verdict::{Outcome, Verdict},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::check::{Expectation, judge};
+use crate::{
+    aws::{Aws, AwsArgs},
+    build::{
+        self, BuildFile,
+        draft::{self, Facts},
+    },
+    exit::{Answer, Misuse},
+    folder::Folder,
+    github::{self, GitHub},
+    output::{Output, bad, faint, good, open},
+    reason::{self, Reason, count},
+    upload::{MAX_SINGLE_BYTES, Uploader},
+};
+
+/// How long to wait between two looks at the verdict.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The least that S3 takes as a part.
+const MIN_MULTIPART_BYTES: u64 = 5 * 1024 * 1024;
+
+const NOTES: &str = "\
+DIR is laid out as a commit's folder in the artefact store:
+  build-manifest.json                                       what the build says of itself; optional
+  modules/MOD-NNN/functions/NAME.zip
+  modules/MOD-NNN/cloudformation/STACK.json
+  modules/MOD-NNN/schema/DATABASE-schema.sql
+  modules/MOD-NNN/schema/DATABASE/migrations/FILE.sql
+  modules/MOD-NNN/dbt/manifest.json
+  reports/NAME
+Anything else in it is refused before anything is uploaded. Digests, sizes and the order of migrations are told by the
+files; test results, and the function behind a bundle where no template names it, by DIR's build-manifest.json.
+
+The build is judged before it is uploaded: what the gate would reject is not uploaded, and every reason is told.
+What is stored already is skipped, so that an interrupted run is resumed by running it again. The manifest comes last,
+and only where it says something new: a new version starts afresh at the gate.
+
+On GitHub Actions the repository, commit, branch, run, attempt and actor are taken from the environment, reasons become
+annotations, and a summary is added to the run's page.
+
+Exit codes:
+  0  published; with --wait: and the gate says what is expected
+  1  the gate rejects it, before or after the upload
+  2  wrong use, or a folder that makes no commit
+  3  AWS could not be reached, or refused, or the verdict did not come in time
+
+Examples:
+  gatekeeper publish build/commit --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --branch main
+  gatekeeper publish build/commit --wait --expect registered      on GitHub Actions, before the integration tests
+  gatekeeper publish build/commit --wait=600 --flyway build/flyway.json --observed build/observed.json
+  gatekeeper publish build/commit --dry-run --output json";
+
+/// Builds the manifest of a build folder, judges it, and uploads what is not stored yet, the manifest last
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// The folder of the build
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The repository; on GitHub Actions that of the run
+    #[arg(long, value_name = "REPO")]
+    repo: Option<Repo>,
+    /// The commit, in full; on GitHub Actions that of the run
+    #[arg(long, value_name = "SHA")]
+    sha: Option<CommitSha>,
+    /// The branch; on GitHub Actions that of the run, else what the folder's manifest says
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+    /// The page of the run that built it; on GitHub Actions its own
+    #[arg(long, value_name = "URL", requires = "actor", help_heading = "Build")]
+    run_url: Option<String>,
+    /// Which attempt of the run, from 1
+    #[arg(long, value_name = "N", requires = "run_url", default_value_t = 1, help_heading = "Build")]
+    run_attempt: u32,
+    /// Who or what started the run
+    #[arg(long, value_name = "WHO", requires = "run_url", help_heading = "Build")]
+    actor: Option<String>,
+    /// What `gatekeeper flyway validate --write` wrote: becomes the manifest's `flyway`
+    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
+    flyway: Option<PathBuf>,
+    /// What `gatekeeper observe --write` wrote: becomes `tests.integration.deployed`
+    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
+    observed: Option<PathBuf>,
+    /// Waits for the gate's verdict, at most this many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
+    wait: Option<u64>,
+    /// The least verdict that is a yes
+    #[arg(long, value_name = "OUTCOME", default_value = "built", requires = "wait")]
+    expect: Expectation,
+    /// Uploads also what the gate will reject, so that the rejection is on record; the exit code stays 1
+    #[arg(long)]
+    even_if_rejected: bool,
+    /// Builds the manifest and judges, uploads nothing and needs no AWS
+    #[arg(long, conflicts_with_all = ["wait", "even_if_rejected"])]
+    dry_run: bool,
+    /// The size from which on a file is uploaded in parts, in bytes; S3 takes 5 GiB in one call, and computes the SHA-256
+    /// of the whole only then
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_SINGLE_BYTES, hide_default_value = true,
+        value_parser = clap::value_parser!(u64).range(MIN_MULTIPART_BYTES..=MAX_SINGLE_BYTES))]
+    multipart_above: u64,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Report {
+    status: Status,
+    #[serde(flatten)]
+    commit: Commit,
+    /// The objects that were uploaded, by their place in the commit's folder.
+    uploaded: Vec<String>,
+    /// Those that were there already.
+    skipped: Vec<String>,
+    /// How many bytes were uploaded.
+    bytes: u64,
+    /// The version of the manifest that is stored now; none where nothing was uploaded.
+    manifest_version_id: Option<String>,
+    /// The gate's verdict where it was waited for; this command's own where nothing was uploaded.
+    verdict: Option<Verdict>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    /// The gate would reject it; nothing was uploaded.
+    Refused,
+    /// It was only looked at.
+    Planned,
+    /// Something was uploaded.
+    Published,
+    /// All of it was there already.
+    Unchanged,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let github = GitHub::from_env();
+    let result = publish(args, github.as_ref(), output).await;
+    if let (Some(github), Err(error)) = (&github, &result) {
+        let text = telemetry::chain(error.as_ref());
+        output.progress(&github::error("gatekeeper publish", &text));
+        let summary = github::section("gatekeeper publish failed", &text, &[], &[]);
+        summarise(github, &summary, output);
+    }
+    result
+}
+
+async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> anyhow::Result<Answer> {
+    let commit = commit(args, github)?;
+    let nothing = "nothing was uploaded";
+    let files = measure(&args.folder, output).await.context(nothing)?;
+    let manifest = manifest(args, github, &commit, &files, output).context(nothing)?;
+    let folder = Folder::open(&args.folder, &commit)
+        .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", args.folder.display())))?;
+    let foreseen = judge(&folder.with(manifest.clone(), &files), &Memory::default(), &commit, output).await;
+    let foreseen = foreseen.map_err(|error| Misuse(telemetry::chain(error.as_ref()))).context(nothing)?;
+    let rejected = foreseen.outcome == Outcome::Rejected;
+
+    let mut report = Report {
+        status: Status::Planned,
+        commit: commit.clone(),
+        uploaded: Vec::new(),
+        skipped: Vec::new(),
+        bytes: 0,
+        manifest_version_id: None,
+        verdict: None,
+    };
+    let answer = if args.dry_run || (rejected && !args.even_if_rejected) {
+        if rejected {
+            report.status = Status::Refused;
+        }
+        report.verdict = Some(foreseen);
+        Answer::yes_if(!rejected)
+    } else {
+        if rejected {
+            output.warning("the gate will reject this commit; it is uploaded because of `--even-if-rejected`");
+            output.progress(&reason::reasons(&reasons(&foreseen), Some(&commit)));
+        }
+        let aws = Aws::connect(&args.aws).await?;
+        upload(&aws.artefacts().await?, args, &files, &manifest, &mut report, output).await?;
+        match (args.wait, &report.manifest_version_id) {
+            (Some(seconds), Some(version)) => {
+                output.progress(&format!("waiting for the verdict on manifest version `{version}`"));
+                let verdict = verdict(&aws.records().await?, &commit, version, seconds).await?;
+                let answer = Answer::yes_if(args.expect.is_met_by(verdict.outcome));
+                if answer == Answer::No {
+                    output.warning(&unmet(args.expect, verdict.outcome));
+                }
+                report.verdict = Some(verdict);
+                answer
+            }
+            _ => Answer::yes_if(!rejected),
+        }
+    };
+    if let Some(github) = github {
+        show(github, &report, answer, &files, output);
+    }
+    output.result(&report, &text(&report))?;
+    Ok(answer)
+}
+
+/// The commit, from the options or the run.
+fn commit(args: &Args, github: Option<&GitHub>) -> Result<Commit, Misuse> {
+    let of_run = |what: Option<&String>| what.cloned();
+    let unknown =
+        |option: &str| Misuse(format!("`{option}` is needed: only on GitHub Actions the environment tells it"));
+    let wrong =
+        |option: &str, error: &InvalidId| Misuse(format!("{error}; GitHub's environment says so, pass `{option}`"));
+    let repo = match (&args.repo, of_run(github.and_then(|it| it.repo.as_ref()))) {
+        (Some(repo), _) => repo.clone(),
+        (None, Some(repo)) => repo.parse().map_err(|error| wrong("--repo", &error))?,
+        (None, None) => return Err(unknown("--repo")),
+    };
+    let sha = match (&args.sha, of_run(github.and_then(|it| it.sha.as_ref()))) {
+        (Some(sha), _) => sha.clone(),
+        (None, Some(sha)) => sha.parse().map_err(|error| wrong("--sha", &error))?,
+        (None, None) => return Err(unknown("--sha")),
+    };
+    Ok(Commit { repo, sha })
+}
+
+async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misuse> {
+    let found = build::walk(folder)?;
+    let total = found.iter().filter_map(|(_, file)| Some(file.metadata().ok()?.len())).sum();
+    let bar = output.bar("reading  ", total);
+    let ticks = bar.clone();
+    let files = build::measure(found, move |bytes| ticks.inc(bytes)).await;
+    bar.finish_and_clear();
+    files
+}
+
+/// The manifest's bytes.
+fn manifest(
+    args: &Args,
+    github: Option<&GitHub>,
+    commit: &Commit,
+    files: &[BuildFile],
+    output: &mut Output,
+) -> anyhow::Result<Vec<u8>> {
+    let observed = |path: &PathBuf| -> Result<Value, Misuse> {
+        let observed = serde_json::from_slice(&build::read(path)?);
+        observed.map_err(|error| Misuse(format!("`{}` is not JSON: {error}", path.display())))
+    };
+    let given = args.run_url.clone().zip(args.actor.clone());
+    let given = given.map(|(run_url, actor)| Build { run_url, run_attempt: args.run_attempt, actor });
+    let facts = Facts {
+        commit: commit.clone(),
+        branch: args.branch.clone().or_else(|| github?.branch.clone()),
+        build: given.or_else(|| github?.build.clone()),
+        flyway: args.flyway.as_deref().map(build::read_object).transpose()?.unwrap_or_default(),
+        observed: args.observed.as_ref().map(observed).transpose()?,
+        timestamp: telemetry::wall_clock(),
+    };
+    let draft = draft::draft(build::base(files)?, files, &build::functions(files), facts)?;
+    for warning in &draft.warnings {
+        output.warning(warning);
+    }
+    let mut bytes = serde_json::to_vec_pretty(&draft.document)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Uploads what is not there, the manifest last.
+async fn upload(
+    store: &S3Store,
+    args: &Args,
+    files: &[BuildFile],
+    manifest: &[u8],
+    report: &mut Report,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let commit = report.commit.clone();
+    let uploader = Uploader::start(store, &commit, args.multipart_above).await?;
+    for stray in uploader.strays(files) {
+        output.warning(&format!(
+            "`{stray}` is stored, but not in this build: the gate rejects a commit with more than it lists"
+        ));
+    }
+    let artefacts = files.len() - usize::from(files.iter().any(BuildFile::is_manifest));
+    let total = files.iter().filter(|file| !file.is_manifest()).map(|file| file.size).sum();
+    output.progress(&format!("uploading to `{}`: {} of {total} bytes", store.bucket(), count(artefacts, "artefact")));
+    let bar = output.bar("uploading", total);
+    let (uploaded, skipped, bytes) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()), Cell::new(0));
+    let done = uploader.artefacts(files, |file, stored| {
+        bar.inc(file.size);
+        if stored.uploaded {
+            uploaded.borrow_mut().push(file.path.clone());
+            bytes.set(bytes.get() + file.size);
+        } else {
+            skipped.borrow_mut().push(file.path.clone());
+        }
+    });
+    let done = done.await;
+    bar.finish_and_clear();
+    let (mut uploaded, mut skipped) = (uploaded.into_inner(), skipped.into_inner());
+    done.with_context(|| {
+        let there = uploaded.len() + skipped.len();
+        format!("{there} of {} are there; run it again to go on", count(artefacts, "artefact"))
+    })?;
+    uploaded.sort();
+    skipped.sort();
+    report.uploaded = uploaded.iter().map(ToString::to_string).collect();
+    report.skipped = skipped.iter().map(ToString::to_string).collect();
+    report.bytes = bytes.get();
+
+    let stored = uploader.manifest(manifest, store).await?;
+    let list = if stored.uploaded { &mut report.uploaded } else { &mut report.skipped };
+    list.push(ArtefactPath::Manifest.to_string());
+    if stored.uploaded {
+        report.bytes += manifest.len() as u64;
+    }
+    report.status = if report.uploaded.is_empty() { Status::Unchanged } else { Status::Published };
+    report.manifest_version_id = Some(stored.version_id);
+    Ok(())
+}
+
+/// Waits for the verdict on this manifest version.
+async fn verdict(records: &S3Store, commit: &Commit, version: &str, seconds: u64) -> anyhow::Result<Verdict> {
+    let key = RecordKey::Verdict(commit.clone());
+    let told = async {
+        loop {
+            if let Some(stored) = record::read::<Verdict>(records, &key).await?
+                && stored.record.manifest_version_id.as_deref() == Some(version)
+                // Everything is there: the gate looked while it wasn't.
+                && stored.record.outcome != Outcome::Incomplete
+            {
+                return anyhow::Ok(stored.record);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let late = || {
+        anyhow!(
+            "`{commit}` is published, but after {seconds} s the gate has not judged manifest version `{version}`: wait longer, or look at the intake function's log"
+        )
+    };
+    tokio::time::timeout(Duration::from_secs(seconds), told).await.map_err(|_| late())?
+}
+
+/// Why a verdict is no yes, also where it has no reasons.
+fn unmet(expect: Expectation, outcome: Outcome) -> String {
+    match (expect, outcome) {
+        (Expectation::Built, Outcome::Registered) => {
+            "expected is `built`, but the integration tests have not run yet: publish again with them, or pass \
+             `--expect registered`"
+                .to_owned()
+        }
+        (Expectation::Built, _) => format!("expected is `built`, the verdict is `{outcome}`"),
+        (Expectation::Registered, _) => format!("expected is `registered`, the verdict is `{outcome}`"),
+    }
+}
+
+fn reasons(verdict: &Verdict) -> Vec<Reason> {
+    verdict.reasons.iter().map(Reason::from).collect()
+}
+
+/// One line of what became of the files.
+fn summary(report: &Report) -> String {
+    let Report { uploaded, skipped, bytes, .. } = report;
+    format!("{} uploaded, {bytes} bytes; {} there already", count(uploaded.len(), "object"), skipped.len())
+}
+
+fn text(report: &Report) -> String {
+    let commit = &report.commit;
+    let head = match report.status {
+        Status::Refused => format!("{}  {commit}, nothing was uploaded", bad("refused")),
+        Status::Planned => format!("{}  {commit}, nothing was uploaded", open("planned")),
+        Status::Published => format!("{}  {commit}", good("published")),
+        Status::Unchanged => format!("{}  {commit}", good("unchanged")),
+    };
+    let mut text = head + "\n";
+    if let Some(version) = &report.manifest_version_id {
+        text += &faint(&format!("{}; manifest version `{version}`", summary(report)));
+        text.push('\n');
+    }
+    if let Some(verdict) = &report.verdict {
+        text.push('\n');
+        text += &reason::verdict(verdict);
+    }
+    text
+}
+
+/// Annotations and the job summary.
+fn show(github: &GitHub, report: &Report, answer: Answer, files: &[BuildFile], output: &mut Output) {
+    let Report { status, commit, verdict, .. } = report;
+    let reasons = verdict.as_ref().map(reasons).unwrap_or_default();
+    if answer == Answer::No {
+        for line in github::errors(&reasons) {
+            output.progress(&line);
+        }
+        if let (true, Some(verdict)) = (reasons.is_empty(), verdict) {
+            output.progress(&github::error(verdict.outcome.as_str(), "it is not what is expected; see the log"));
+        }
+    }
+    let outcome = verdict.as_ref().map(|verdict| verdict.outcome.as_str());
+    let heading = match (status, outcome) {
+        (Status::Refused, _) => "refused, nothing was uploaded",
+        (Status::Planned, _) => "planned, nothing was uploaded",
+        (_, Some(outcome)) => outcome,
+        (_, None) => "published",
+    };
+    let version = report.manifest_version_id.as_ref().map(|it| format!("; manifest version `{it}`"));
+    let facts = format!("`{commit}`: {}{}", summary(report), version.unwrap_or_default());
+    summarise(github, &github::section(heading, &facts, &reasons, files), output);
+}
+
+fn summarise(github: &GitHub, markdown: &str, output: &mut Output) {
+    if let Err(error) = github.add_to_summary(markdown) {
+        output.warning(&telemetry::chain(error.as_ref()));
+    }
+}
