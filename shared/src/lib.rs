@@ -17,6 +17,7 @@ pub mod handoff;
 pub mod ids;
 pub mod manifest;
 pub mod promotion;
+pub mod report;
 pub mod schema_snapshot;
 pub mod stage;
 pub mod store;

@@ -47,7 +47,7 @@ pub(crate) struct Draft {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Makes the manifest.
+/// Makes the manifest; `recount` writes into it what the listed reports show.
 ///
 /// # Errors
 /// Every reason why it can't be made.
@@ -55,9 +55,11 @@ pub(crate) fn draft(
     base: Object,
     files: &[BuildFile],
     functions: &[TemplateFunction],
+    recount: impl FnOnce(&mut Object) -> Vec<String>,
     facts: Facts,
 ) -> Result<Draft, Misuse> {
     let (Draft { mut document, warnings }, mut reasons) = listed(base, files, functions);
+    reasons.extend(recount(&mut document));
     let Facts { commit, branch, build, flyway, observed, timestamp } = facts;
     for (field, value) in
         [("schema_version", json!(SCHEMA_VERSION)), ("repo", json!(commit.repo)), ("commit_sha", json!(commit.sha))]
@@ -302,6 +304,11 @@ mod tests {
 
     use super::*;
 
+    /// These files are names only.
+    fn uncounted(_: &mut Object) -> Vec<String> {
+        Vec::new()
+    }
+
     const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
     fn facts() -> Facts {
@@ -347,7 +354,7 @@ mod tests {
     const API: &str = "modules/MOD-012/cloudformation/payments-api.json";
 
     fn refused(base: &Value, paths: &[&str]) -> String {
-        draft(object(base), &files(paths), &templates(), facts()).unwrap_err().to_string()
+        draft(object(base), &files(paths), &templates(), uncounted, facts()).unwrap_err().to_string()
     }
 
     #[test]
@@ -362,7 +369,8 @@ mod tests {
             "reports/unit.xml",
         ];
         paths.extend(migrations.iter().map(String::as_str));
-        let Draft { mut document, warnings } = draft(Map::new(), &files(&paths), &templates(), facts()).unwrap();
+        let Draft { mut document, warnings } =
+            draft(Map::new(), &files(&paths), &templates(), uncounted, facts()).unwrap();
         assert_eq!(warnings, [""; 0]);
         let bytes = Value::Object(document.clone()).to_string();
         let manifest = Manifest::parse(bytes.as_bytes(), &facts().commit).unwrap();
@@ -386,7 +394,8 @@ mod tests {
             "tests": {"typecheck": {"errors": 0}},
             "sbom": {"format": "spdx"}
         });
-        let Draft { document, warnings } = draft(object(&base), &files(&[PAY, API]), &templates(), facts()).unwrap();
+        let Draft { document, warnings } =
+            draft(object(&base), &files(&[PAY, API]), &templates(), uncounted, facts()).unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let function = &document["modules"][0]["functions"][0];
         assert_eq!(function["sha256"], json!(Sha256::of(PAY.as_bytes())));
@@ -428,23 +437,24 @@ mod tests {
             "tests": {"integration": {"passed": 3, "failed": 0, "run_integration": true, "deployed": []}},
             "flyway": {"ledger": {"validated": true}, "payments": {"validated": false}}
         });
-        let Draft { document, .. } = draft(object(&base), &files(&[PAY, API]), &templates(), facts.clone()).unwrap();
+        let Draft { document, .. } =
+            draft(object(&base), &files(&[PAY, API]), &templates(), uncounted, facts.clone()).unwrap();
         assert_eq!(document["tests"]["integration"]["deployed"], observed);
         assert_eq!(document["tests"]["integration"]["passed"], 3);
         assert_eq!(document["flyway"]["payments"]["checksums"]["V1__x.sql"], -1);
         assert_eq!(document["flyway"]["ledger"]["validated"], true);
         // Nobody tells what the tests exercised before they ran.
-        let refused = draft(Map::new(), &files(&[PAY, API]), &templates(), facts).unwrap_err();
+        let refused = draft(Map::new(), &files(&[PAY, API]), &templates(), uncounted, facts).unwrap_err();
         assert!(refused.to_string().contains("has no `tests.integration`"), "{refused}");
     }
 
     #[test]
     fn the_order_of_stacks_is_the_builds_or_told() {
         let web = "modules/MOD-012/cloudformation/a-web.json";
-        let Draft { warnings, .. } = draft(Map::new(), &files(&[web, API]), &[], facts()).unwrap();
+        let Draft { warnings, .. } = draft(Map::new(), &files(&[web, API]), &[], uncounted, facts()).unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let base = json!({"modules": [{"id": "MOD-012", "stacks": [{"name": "payments-api"}, {"name": "a-web"}]}]});
-        let Draft { document, warnings } = draft(object(&base), &files(&[web, API]), &[], facts()).unwrap();
+        let Draft { document, warnings } = draft(object(&base), &files(&[web, API]), &[], uncounted, facts()).unwrap();
         assert_eq!((warnings.len(), &document["modules"][0]["stacks"][0]["name"]), (0, &json!("payments-api")));
     }
 }

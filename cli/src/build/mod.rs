@@ -3,6 +3,7 @@
 
 pub(crate) mod code_of;
 pub(crate) mod draft;
+pub(crate) mod figures;
 
 use std::{
     fs::{self, File},

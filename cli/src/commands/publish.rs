@@ -24,6 +24,7 @@ use crate::{
     build::{
         self, BuildFile,
         draft::{self, Facts},
+        figures,
     },
     exit::{Answer, Misuse},
     folder::Folder,
@@ -49,7 +50,9 @@ DIR is laid out as a commit's folder in the artefact store:
   modules/MOD-NNN/dbt/manifest.json
   reports/NAME
 Anything else in it is refused before anything is uploaded. Digests, sizes and the order of migrations are told by the
-files; test results, and the function behind a bundle where no template names it, by DIR's build-manifest.json.
+files; the figures of tests by their reports (junit, vitest-json, jest-json; coverage: istanbul-summary, istanbul, lcov),
+and what build-manifest.json says of them must agree. The function behind a bundle, where no template names it, and
+everything else that no file tells, is told by DIR's build-manifest.json.
 
 The build is judged before it is uploaded: what the gate would reject is not uploaded, and every reason is told.
 What is stored already is skipped, so that an interrupted run is resumed by running it again. The manifest comes last,
@@ -271,7 +274,8 @@ fn manifest(
         observed: args.observed.as_ref().map(observed).transpose()?,
         timestamp: telemetry::wall_clock(),
     };
-    let draft = draft::draft(build::base(files)?, files, &build::functions(files), facts)?;
+    let recount = |document: &mut _| figures::recount(document, files);
+    let draft = draft::draft(build::base(files)?, files, &build::functions(files), recount, facts)?;
     for warning in &draft.warnings {
         output.warning(warning);
     }
