@@ -192,7 +192,7 @@ async fn every_upload_is_tagged_as_not_passed_until_the_gate_says_so() {
 async fn what_was_interrupted_is_resumed() {
     let aws = Instance::get().await;
     let (ci, mut commit) = (Shell::of_ci(&aws).await, Commit::new(&aws, "publish-resumed"));
-    for number in 0..60 {
+    for number in 0..120 {
         let place = path(&format!("modules/{MODULE}/functions/function-{number}.zip"));
         commit.objects.insert(place, zips::large(&format!("{number}"), 1024 * 1024));
     }
@@ -261,12 +261,37 @@ async fn what_the_gate_rejects_is_uploaded_only_on_purpose() {
     assert_eq!((run.code, &run.report["status"]), (1, &json!("refused")), "{run:#?}");
     assert_eq!(versions(&aws, &commit).await, BTreeMap::new());
 
-    let run = ci.publish(&commit, folder.path(), &["--wait=60", "--even-if-rejected"]).await;
+    // On GitHub Actions the run tells which commit it is, and the reasons are shown on its page.
+    let summary = tempfile::NamedTempFile::new().unwrap();
+    let mut on_github = ci;
+    on_github.variables.extend([
+        ("GITHUB_ACTIONS", "true".to_owned()),
+        ("GITHUB_REPOSITORY", format!("example-bank/{}", commit.id.repo)),
+        ("GITHUB_SHA", commit.id.sha.to_string()),
+        ("GITHUB_REF_NAME", "release/2026-05".to_owned()),
+        ("GITHUB_SERVER_URL", "https://github.com".to_owned()),
+        ("GITHUB_RUN_ID", "123".to_owned()),
+        ("GITHUB_RUN_ATTEMPT", "2".to_owned()),
+        ("GITHUB_ACTOR", "jane".to_owned()),
+        ("GITHUB_STEP_SUMMARY", summary.path().to_str().unwrap().to_owned()),
+    ]);
+    let directory = folder.path().to_str().unwrap();
+    let run = on_github.run(&["publish", directory, "--wait=60", "--even-if-rejected"]).await;
     assert_eq!((run.code, &run.report["verdict"]["outcome"]), (1, &json!("rejected")), "{run:#?}");
     let reason = [(Code::CoverageBelowThreshold, "tests.unit.line_coverage")];
     let verdict = aws.becomes(&commit, Outcome::Rejected, &reason).await;
     // The gate itself said so, on this manifest.
     assert_eq!(verdict.manifest_version_id.as_deref(), run.report["verdict"]["manifest_version_id"].as_str());
+    let annotation = "\n::error title=coverage-below-threshold::tests.unit.line_coverage: 79.9 %25 is below";
+    assert!(run.stderr.contains(annotation), "{}", run.stderr);
+    let summary = fs::read_to_string(summary.path()).unwrap();
+    assert!(summary.starts_with("### rejected\n") && summary.contains("| `coverage-below-threshold` |"), "{summary}");
+
+    let manifest = aws.root.s3.get_object().bucket(commit.bucket()).key(commit.manifest_key()).send().await.unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest.body.collect().await.unwrap().to_vec()).unwrap();
+    let run = "https://github.com/example-bank/REPO/actions/runs/123".replace("REPO", commit.id.repo.as_str());
+    assert_eq!(manifest["build"], json!({"run_url": run, "run_attempt": 2, "actor": "jane"}));
+    assert_eq!(manifest["branch"], "release/2026-05");
 }
 
 #[tokio::test]

@@ -146,7 +146,9 @@ fn hint(error: &str) -> Option<&'static str> {
     } else if says(&["a region must be set", "missing region", "no region"]) {
         Some("pass `--region`, or set it as for the AWS CLI")
     } else if says(&["accessdenied", "not authorized to perform"]) {
-        Some("these credentials may not do that; the installation's PromoterRole and AuditorRole can")
+        Some(
+            "these credentials may not do that; the installation's CiRole publishes, PromoterRole promotes, AuditorRole reads",
+        )
     } else if says(&["connection refused", "dns error", "io error", "timeout", "connect error"]) {
         Some("the endpoint could not be reached; look at the network, `--endpoint-url` and `--region`")
     } else {

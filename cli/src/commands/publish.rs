@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -36,6 +36,9 @@ use crate::{
 
 /// How long to wait between two looks at the verdict.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a log is told of an upload that goes on.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The least that S3 takes as a part.
 const MIN_MULTIPART_BYTES: u64 = 5 * 1024 * 1024;
@@ -305,6 +308,7 @@ async fn upload(
     output.progress(&format!("uploading to `{}`: {} of {total} bytes", store.bucket(), count(artefacts, "artefact")));
     let bar = output.bar("uploading", total);
     let (uploaded, skipped, bytes) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()), Cell::new(0));
+    let (shown, told) = (RefCell::new(output), Cell::new(Instant::now()));
     let done = uploader.artefacts(files, |file, stored| {
         bar.inc(file.size);
         if stored.uploaded {
@@ -312,6 +316,12 @@ async fn upload(
             bytes.set(bytes.get() + file.size);
         } else {
             skipped.borrow_mut().push(file.path.clone());
+        }
+        let mut output = shown.borrow_mut();
+        if !output.is_live() && told.get().elapsed() > TELL_EVERY {
+            told.set(Instant::now());
+            let there = uploaded.borrow().len() + skipped.borrow().len();
+            output.progress(&format!("{there} of {} are there", count(artefacts, "artefact")));
         }
     });
     let done = done.await;
