@@ -126,7 +126,7 @@ mod tests {
         "functions": {"total": 4, "covered": 4, "skipped": 0, "pct": 100}}}"#;
 
     /// The document after its reports were recounted, and the reasons against it.
-    fn recounted(tests: Value, reports: &[(&str, &str, &str)]) -> (Value, Vec<String>) {
+    fn recounted(tests: &Value, reports: &[(&str, &str, &str)]) -> (Value, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let (mut listed, mut files) = (Vec::new(), Vec::new());
         for (index, (suite, format, text)) in reports.iter().enumerate() {
@@ -146,7 +146,7 @@ mod tests {
     fn what_nobody_wrote_down_is_told_by_the_reports() {
         let reports =
             [("unit", "junit", UNIT), ("contract", "junit", CONTRACT), ("unit", "istanbul-summary", COVERAGE)];
-        let (tests, reasons) = recounted(json!({"typecheck": {"errors": 0}}), &reports);
+        let (tests, reasons) = recounted(&json!({"typecheck": {"errors": 0}}), &reports);
         assert_eq!(reasons, [""; 0]);
         let unit = json!({"passed": 2, "failed": 1, "skipped": 1, "line_coverage": 79.96, "function_coverage": 100.0});
         assert_eq!(tests, json!({"typecheck": {"errors": 0}, "unit": unit}));
@@ -156,7 +156,7 @@ mod tests {
     fn what_somebody_wrote_down_is_held_against_the_reports() {
         let told = json!({"unit": {"passed": 3, "failed": 0, "skipped": 1, "line_coverage": 81.2}});
         let reports = [("unit", "junit", UNIT), ("unit", "istanbul-summary", COVERAGE), ("unit", "text", "anything")];
-        let (_, reasons) = recounted(told, &reports);
+        let (_, reasons) = recounted(&told, &reports);
         insta::assert_snapshot!(reasons.join("\n"), @"
         `tests.unit.passed` is 3, and the reports show 2: correct it, or leave it out
         `tests.unit.line_coverage` is 81.2, and the reports show 79.96: correct it, or leave it out
@@ -167,7 +167,7 @@ mod tests {
     fn a_report_that_is_none_or_lies_is_refused_by_name() {
         let lying = r#"<testsuite name="unit" tests="2" failures="1"><testcase classname="a" name="one"/></testsuite>"#;
         let reports = [("policy", "junit", "<testsuite>"), ("unit", "junit", lying), ("unit", "vitest-json", "[]")];
-        let (_, reasons) = recounted(json!({}), &reports);
+        let (_, reasons) = recounted(&json!({}), &reports);
         assert!(reasons[0].starts_with("`reports/0.txt` is not JUnit XML"), "{reasons:?}");
         assert!(reasons[1].starts_with("`reports/1.txt` contradicts itself"), "{reasons:?}");
         assert!(reasons.last().unwrap().starts_with("`reports/2.txt` is not Vitest JSON"), "{reasons:?}");
