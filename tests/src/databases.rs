@@ -45,7 +45,7 @@ pub(crate) async fn secrets(aws: &Instance) -> BTreeMap<&'static str, String> {
     let client = aws_sdk_secretsmanager::Client::new(&aws.root.config);
     let mut arns = BTreeMap::new();
     for name in DATABASES {
-        let secret = format!("gatekeeper/e2e/{name}");
+        let secret = format!("e2e/{name}");
         let database = Database::of_stage(aws, name);
         let there = client.describe_secret().secret_id(&secret).send().await;
         let arn = match there {
