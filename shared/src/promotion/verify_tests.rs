@@ -295,6 +295,17 @@ async fn a_database_is_planned_with_its_migrations_its_snapshot_and_the_stages_r
 
     let world = with_a_database(json!({"another": {"secret_arn": "arn:other"}})).await;
     World::assert_refused(world.verify(&request()).await, &[Code::DatabaseNotConfigured]);
+
+    // A snapshot alone asks nothing of a stage that does not have the database.
+    let migration = format!("{}modules/MOD-012/schema/payments/migrations/V1__create_ledger.sql", commit().prefix());
+    world.artefacts.delete(&migration);
+    let manifest = format!("{}build-manifest.json", commit().prefix());
+    let mut value: Value = serde_json::from_slice(&world.artefacts.bytes_of(&manifest).unwrap()).unwrap();
+    value["modules"][0]["migrations"] = json!([]);
+    value["flyway"]["payments"]["checksums"] = json!({});
+    world.artefacts.upload(&manifest, value.to_string().as_bytes(), &[]);
+    world.drain().await;
+    assert_eq!(world.verify(&request()).await.unwrap().plan.databases, []);
 }
 
 #[tokio::test]
