@@ -261,11 +261,13 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             }
         },
         Validator::SchemaSnapshot => {
-            let bytes = whole(&mut spool)?;
-            inspection.findings = schema_snapshot::inspect(&bytes, SUBJECT);
-            if inspection.findings.is_empty() {
-                let normal = schema_snapshot::normal_form(&bytes, schema_snapshot::Include::default());
-                inspection.schema = normal.ok().map(|normal| normal.sha256());
+            // It judges on its way: one pass over the dump.
+            match schema_snapshot::normal_form(&whole(&mut spool)?, schema_snapshot::Include::default()) {
+                Ok(normal) => inspection.schema = Some(normal.sha256()),
+                Err(findings) => {
+                    let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
+                    inspection.findings = findings.into_iter().map(about).collect();
+                }
             }
         }
     }
