@@ -174,6 +174,9 @@ pub struct Tests {
     /// `pnpm test:integration`. Absent means: not run yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integration: Option<IntegrationTests>,
+    /// `node tests/verify-deployment.mjs`, the smoke test of the stage that was deployed to (ADR-053 CI step 13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<SmokeTest>,
 }
 
 /// The type check.
@@ -181,6 +184,9 @@ pub struct Tests {
 pub struct Typecheck {
     /// How many errors it found.
     pub errors: u64,
+    /// The exit code of the step's process: reports lie, such as one that nobody wrote because the run broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// The unit and contract tests.
@@ -199,6 +205,9 @@ pub struct UnitTests {
     /// Functions covered, in percent.
     #[serde(default)]
     pub function_coverage: Option<f64>,
+    /// The exit code of the step's process: reports lie, such as one that nobody wrote because the run broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// The policy tests.
@@ -214,6 +223,9 @@ pub struct PolicyTests {
     /// The policies that the module satisfies; each needs a test.
     #[serde(default)]
     pub policies_satisfied: Vec<String>,
+    /// The exit code of the step's process: reports lie, such as one that nobody wrote because the run broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// The integration tests against the live deployed dev stage.
@@ -232,6 +244,20 @@ pub struct IntegrationTests {
     /// Which code the tests exercised, read from Lambda.
     #[serde(default)]
     pub deployed: Vec<DeployedFunction>,
+    /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
+    /// gate calls them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed_tests: BTreeSet<String>,
+    /// The exit code of the step's process: reports lie, such as one that nobody wrote because the run broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// The smoke test after the integration tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SmokeTest {
+    /// The exit code of its process; 0 says that the stage answers as it should.
+    pub exit_code: i32,
 }
 
 /// The code that a dev function ran while it was tested.
