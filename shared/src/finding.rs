@@ -102,12 +102,19 @@ codes! {
     // dbt.
     DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that we know: schema v4 to v12, with nodes";
 
+    // Test and coverage reports.
+    ReportInvalid "report-invalid" "a report can't be recounted: it is not of its format, or broken off";
+    ReportTooLarge "report-too-large" "a report is larger than 256 MiB, or holds more tests than can be compared";
+    ReportContradictory "report-contradictory" "a report contradicts itself or another one of its suite";
+    ReportMismatch "report-mismatch" "the manifest's figures are not those that the reports show";
+    ReportMissing "report-missing" "a suite has no report that can be recounted, and the policy or the branch's last Built commit asks for one";
+
     // ADR-053's Built conditions.
     TypecheckMissing "typecheck-missing" "the manifest does not tell the type check's result";
     TypecheckFailed "typecheck-failed" "the type check found errors";
     UnitMissing "unit-missing" "the manifest does not tell the unit tests' result, or none ran";
     UnitFailed "unit-failed" "unit tests failed";
-    CoverageBelowThreshold "coverage-below-threshold" "line or function coverage is below 80 %, or not told";
+    CoverageBelowThreshold "coverage-below-threshold" "line or function coverage is below what ADR-053 or the policy asks, or not told";
     PolicyMissing "policy-missing" "the manifest does not tell the policy tests' result";
     PolicyFailed "policy-failed" "policy tests failed";
     PolicyUncovered "policy-uncovered" "there are fewer policy tests than rows of `policies_satisfied`";
@@ -124,6 +131,10 @@ codes! {
     PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";
     DcmIncomplete "dcm-incomplete" "DCM plan and deploy did not both complete";
     DbtBuildIncomplete "dbt-build-incomplete" "`dbt build` did not complete, or its manifest is not stored";
+    ExitCodeFailed "exit-code-failed" "a process that ran tests did not exit with 0, whatever its report says";
+    ExitCodeMissing "exit-code-missing" "the manifest does not tell the exit code of a process that ran tests, and the policy requires it";
+    PulumiMissing "pulumi-missing" "the manifest of the repository of Pulumi programs names no program";
+    IntegrationVanished "integration-vanished" "an integration test of the branch's last Built commit is gone and not named in `removed_tests`";
     Revoked "revoked" "this manifest version was taken back after it was Built";
 
     // Promotion.

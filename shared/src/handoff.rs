@@ -48,16 +48,47 @@ pub fn built(verdict: &Verdict, manifest: &Manifest, module: &Module) -> String 
         evidence: RecordKey::Verdict(commit.clone()).to_string(),
     }
     .render();
-    let prefix = commit.module_prefix(&module.id);
-    artefact_table(
-        &mut text,
-        verdict
-            .artefacts
-            .iter()
-            .filter(|artefact| artefact.key.starts_with(&format!("{prefix}/")))
-            .map(|artefact| (artefact.key.as_str(), artefact.sha256.to_string())),
-    );
+    artefact_table(&mut text, artefacts_of(verdict, &commit, module));
     text
+}
+
+/// The objects of a module as they were judged.
+fn artefacts_of<'a>(
+    verdict: &'a Verdict,
+    commit: &Commit,
+    module: &Module,
+) -> impl Iterator<Item = (&'a str, String)> + use<'a> {
+    let prefix = format!("{}/", commit.module_prefix(&module.id));
+    let of_module = verdict.artefacts.iter().filter(move |artefact| artefact.key.starts_with(&prefix));
+    of_module.map(|artefact| (artefact.key.as_str(), artefact.sha256.to_string()))
+}
+
+/// The handoff that CI deployed `module` to the stage that its integration tests ran against, where the deploy step and
+/// the smoke test after it succeeded; none where they didn't, or are not told.
+#[must_use]
+pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -> Option<String> {
+    let deploy = manifest.deploy.as_ref().filter(|deploy| deploy.succeeded)?;
+    manifest.tests.smoke.as_ref().filter(|smoke| smoke.exit_code == 0)?;
+    let commit = verdict.commit();
+    let mut text = FrontMatter {
+        module: &module.id,
+        commit: &commit,
+        build_status: "Deployed",
+        stage: deploy.stage.as_str(),
+        timestamp: verdict.evaluated_at,
+        evidence: RecordKey::Verdict(commit.clone()).to_string(),
+    }
+    .render();
+    artefact_table(&mut text, artefacts_of(verdict, &commit, module));
+    Some(text)
+}
+
+/// The stage that a handoff tells of; none where it is no handoff.
+#[must_use]
+pub fn stage_of(document: &[u8]) -> Option<StageName> {
+    let text = std::str::from_utf8(document).ok()?;
+    let (front_matter, _) = text.strip_prefix("---\n")?.split_once("\n---\n")?;
+    front_matter.lines().find_map(|line| line.strip_prefix("stage: "))?.parse().ok()
 }
 
 /// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
@@ -133,6 +164,8 @@ mod tests {
             outcome: Outcome::Built,
             reasons: Vec::<Finding>::new(),
             artefacts: artefacts.collect(),
+            policy_version_id: None,
+            compared_with: None,
             evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
         };
         insta::assert_snapshot!(built(&verdict, &manifest, &manifest.modules[0]), @r#"

@@ -139,7 +139,7 @@ fn starts(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 }
 
 /// The records bucket's own folders beside those of the repositories: its policy tells writers apart by them.
-const RESERVED_REPOS: [&str; 5] = ["config", "inspections", "locks", "promotions", "stages"];
+const RESERVED_REPOS: [&str; 6] = ["built", "config", "inspections", "locks", "promotions", "stages"];
 
 fn valid_repo(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

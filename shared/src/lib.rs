@@ -16,6 +16,7 @@ pub mod gate;
 pub mod handoff;
 pub mod ids;
 pub mod manifest;
+pub mod policy;
 pub mod promotion;
 pub mod report;
 pub mod schema_snapshot;

@@ -181,6 +181,10 @@ pub enum RecordKey {
     Inspection(Sha256),
     /// The stages' configuration (CONTRACT §6).
     StagesConfig,
+    /// Which conditions bind which repository.
+    PolicyConfig,
+    /// The last Built commit of a repository's branch, by the SHA-256 of the branch's name: it may be any text.
+    LastBuilt(Repo, Sha256),
     /// The record of one promotion (CONTRACT §5).
     Promotion(StageName, Repo, PromotionId),
     /// What a stage runs now (CONTRACT §5).
@@ -225,6 +229,8 @@ impl fmt::Display for RecordKey {
             }
             Self::Inspection(digest) => write!(f, "inspections/{digest}.json"),
             Self::StagesConfig => f.write_str("config/stages.json"),
+            Self::PolicyConfig => f.write_str("config/policy.json"),
+            Self::LastBuilt(repo, branch) => write!(f, "built/{repo}/{branch}.json"),
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
             Self::Stage(stage, repo) => write!(f, "stages/{stage}/{repo}.json"),
             Self::Lock(stage, repo) => write!(f, "locks/{stage}/{repo}.json"),
@@ -325,6 +331,8 @@ mod tests {
             RecordKey::BuiltHandoff(commit.clone(), module.clone()),
             RecordKey::DeployedHandoff(commit.clone(), module),
             RecordKey::StagesConfig,
+            RecordKey::PolicyConfig,
+            RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
             RecordKey::Stage(stage.clone(), commit.repo.clone()),
             RecordKey::Lock(stage, commit.repo),
@@ -337,6 +345,8 @@ mod tests {
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-built-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         config/stages.json
+        config/policy.json
+        built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json
         stages/uat/bank-payments.json
         locks/uat/bank-payments.json

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Finding,
-    ids::{Commit, CommitSha, Repo, Sha256},
+    ids::{Commit, CommitSha, FileName, Repo, Sha256},
     store_key::ArtefactPath,
 };
 
@@ -74,7 +74,57 @@ pub struct Verdict {
     pub reasons: Vec<Finding>,
     /// The objects that were judged, by key.
     pub artefacts: Vec<JudgedArtefact>,
+    /// The version of `config/policy.json` that was applied; none where ADR-053 alone was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version_id: Option<String>,
+    /// The commit whose integration tests these were compared with; none where the branch had no Built commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<Baseline>,
     /// When the gate came to this conclusion.
+    pub evaluated_at: Timestamp,
+}
+
+/// A Built commit and the raw reports of its integration tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// Its manifest's version.
+    pub manifest_version_id: String,
+    /// Its reports.
+    pub reports: Vec<BaselineReport>,
+}
+
+/// A raw report of a baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineReport {
+    /// Its name under `reports/`.
+    pub file: FileName,
+    /// Its format.
+    pub format: String,
+    /// The version that was judged.
+    pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The last Built commit of a branch, which the next one is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBuilt {
+    /// 1.
+    pub schema_version: u32,
+    /// The repository.
+    pub repo: Repo,
+    /// The branch.
+    pub branch: String,
+    /// The branch's first Built commit, which is compared with none.
+    pub first_commit_sha: CommitSha,
+    /// The last one.
+    #[serde(flatten)]
+    pub baseline: Baseline,
+    /// When its verdict was given.
     pub evaluated_at: Timestamp,
 }
 
@@ -116,6 +166,8 @@ impl Verdict {
             outcome,
             reasons,
             artefacts,
+            policy_version_id,
+            compared_with,
             evaluated_at: _,
         } = self;
         *schema_version == other.schema_version
@@ -125,6 +177,8 @@ impl Verdict {
             && *outcome == other.outcome
             && *reasons == other.reasons
             && *artefacts == other.artefacts
+            && *policy_version_id == other.policy_version_id
+            && *compared_with == other.compared_with
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs the validators over the artefacts of a commit, and remembers by digest what they found: the same bytes are
+//! Runs the validators over the artefacts and reports of a commit, and remembers by digest what they found: the same bytes are
 //! never read twice, not for another event and not for another commit.
 
 use std::{
@@ -22,6 +22,7 @@ use crate::{
     gate::{Evidence, StoredManifest},
     ids::{DatabaseName, Sha256, StackName},
     manifest::{Claim, Manifest},
+    report::{self, Recounted, suite::Suite},
     schema_snapshot,
     store::{
         Precondition, Store, StoreError,
@@ -47,7 +48,7 @@ const SUBJECT: &str = "{key}";
 
 /// What a validator found in some bytes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Inspection {
+pub(super) struct Inspection {
     findings: Vec<Finding>,
     /// What a template says of its functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,33 +59,44 @@ struct Inspection {
     /// The digest of a schema snapshot's normal form; none where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Sha256>,
+    /// What a report shows; none where it can't be recounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) report: Option<Recounted>,
+}
+
+/// What all validators together found in a commit.
+#[derive(Debug, Default)]
+pub(super) struct Inspected {
+    pub(super) findings: Vec<Finding>,
+    pub(super) reports: BTreeMap<ArtefactPath, Recounted>,
 }
 
 /// A validator and what its object must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Validator {
+pub(super) enum Validator {
     Template,
     LambdaZip(Option<FunctionSpec>),
     DbtManifest,
     Migration,
     SchemaSnapshot,
+    Report(report::Format),
 }
 
 /// An object that waits for its validator.
-struct Job {
-    path: ArtefactPath,
-    key: String,
-    version_id: String,
-    sha256: Sha256,
-    size: u64,
-    validator: Validator,
+pub(super) struct Job {
+    pub(super) path: ArtefactPath,
+    pub(super) key: String,
+    pub(super) version_id: String,
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    pub(super) validator: Validator,
 }
 
 impl<S: Store, R: Store> Gate<'_, S, R> {
-    /// Every finding in the objects whose bytes are the claimed ones; others are refused by their digest already.
-    pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Vec<Finding>, GateError> {
-        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Vec::new()) };
+    /// What is in the objects whose bytes are the claimed ones; others are refused by their digest already.
+    pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Inspected, GateError> {
+        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Inspected::default()) };
         let claims = manifest.claims();
         let job = |claim: &Claim, validator| {
             let object = evidence.objects.get(&claim.path).filter(|object| object.sha256 == claim.sha256)?;
@@ -121,21 +133,27 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
             ArtefactPath::Migration(..) => job(claim, Validator::Migration),
             ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
-            // Templates are done; reports are checked by digest and size.
-            ArtefactPath::Template(..) | ArtefactPath::Report(_) | ArtefactPath::Manifest => None,
+            // Of an unknown suite or format it is evidence for people, and checked by digest and size.
+            ArtefactPath::Report(ref file) => {
+                let report = manifest.reports.iter().find(|report| report.file == *file)?;
+                Suite::of(&report.suite)?;
+                job(claim, Validator::Report(report::Format::of(&report.format)?))
+            }
+            // Templates are done.
+            ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
         });
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
+        let mut reports = BTreeMap::new();
         for (job, inspection) in self.run(others.collect()).await? {
-            findings.extend(inspection.findings);
-            match (job.path, inspection.migration, inspection.schema) {
-                (path @ ArtefactPath::Migration(..), Some(migration), _) => {
-                    scanned.insert(path, migration);
-                }
-                (ArtefactPath::Schema(_, database), _, Some(schema)) => {
-                    schemas.entry(database).or_default().insert(schema);
-                }
-                _ => {}
+            let Inspection { findings: found, migration, schema, report, .. } = inspection;
+            findings.extend(found);
+            if let Some(report) = report {
+                reports.insert(job.path, report);
+            } else if let Some(migration) = migration {
+                scanned.insert(job.path, migration);
+            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (job.path, schema) {
+                schemas.entry(database).or_default().insert(schema);
             }
         }
         findings.extend(check_migrations(manifest, &scanned));
@@ -143,15 +161,15 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
-        Ok(findings)
+        Ok(Inspected { findings, reports })
     }
 
     /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
     async fn run(&self, jobs: Vec<Job>) -> Result<Vec<(Job, Inspection)>, GateError> {
         let looked_up: Vec<_> = stream::iter(jobs)
             .map(|job| async move {
-                let known = record::read::<Inspection>(self.records, &RecordKey::Inspection(job.id())).await?;
-                Ok::<_, GateError>((job, known.map(|stored| stored.record)))
+                let known = self.remembered(&job).await?;
+                Ok::<_, GateError>((job, known))
             })
             .buffer_unordered(super::CALLS_IN_FLIGHT)
             .try_collect()
@@ -177,7 +195,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(done)
     }
 
-    async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
+    /// What an earlier inspection of the same bytes found.
+    pub(super) async fn remembered(&self, job: &Job) -> Result<Option<Inspection>, GateError> {
+        let known = record::read::<Inspection>(self.records, &RecordKey::Inspection(job.id())).await?;
+        Ok(known.map(|stored| stored.record))
+    }
+
+    pub(super) async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
         let inspection = if job.is_too_large() {
             // Its size alone refuses it: don't read it.
             Inspection { findings: vec![job.too_large()], ..Inspection::default() }
@@ -195,8 +219,15 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(inspection)
     }
 
-    /// Spools the object to disk, hashing on the way, and validates it there, so that memory doesn't grow with it.
     async fn read(&self, job: &Job) -> Result<Inspection, GateError> {
+        let spool = self.spool(job).await?;
+        let validator = job.validator.clone();
+        let inspected = tokio::task::spawn_blocking(move || validate(&validator, spool)).await;
+        Ok(inspected.map_err(std::io::Error::other)??)
+    }
+
+    /// Spools the object to disk, hashing on the way, so that memory doesn't grow with it.
+    pub(super) async fn spool(&self, job: &Job) -> Result<std::fs::File, GateError> {
         use sha2::Digest as _;
         let mut spool = tempfile::tempfile_in(&self.scratch)?;
         let mut hasher = sha2::Sha256::new();
@@ -219,9 +250,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             return Err(failed("the bytes are not those of the stored checksum").into());
         }
         spool.rewind()?;
-        let validator = job.validator.clone();
-        let inspected = tokio::task::spawn_blocking(move || validate(&validator, spool)).await;
-        Ok(inspected.map_err(std::io::Error::other)??)
+        Ok(spool)
     }
 }
 
@@ -259,6 +288,10 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             Err(not_utf8) => {
                 inspection.findings.push(Finding::new(Code::FlywayNotUtf8, SUBJECT, not_utf8.to_string()));
             }
+        },
+        Validator::Report(format) => match report::read(*format, std::io::BufReader::new(spool))? {
+            Ok(recounted) => inspection.report = Some(recounted),
+            Err(not) => inspection.findings.push(Finding::new(Code::ReportInvalid, SUBJECT, not.to_string())),
         },
         Validator::SchemaSnapshot => {
             // It judges on its way: one pass over the dump.
@@ -313,6 +346,7 @@ impl Job {
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
             Validator::Migration => flyway::MAX_BYTES,
             Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
+            Validator::Report(_) => report::MAX_BYTES,
         }
     }
 
@@ -327,6 +361,7 @@ impl Job {
             Validator::DbtManifest => Code::DbtManifestInvalid,
             Validator::Migration => Code::FlywayFileTooLarge,
             Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
+            Validator::Report(_) => Code::ReportTooLarge,
         };
         Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
     }

@@ -9,6 +9,7 @@ use crate::{
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
     ids::{Commit, Sha256},
     manifest::{self, Manifest},
+    policy::{Policy, Rules},
     store::{
         Listed, Store, Tags,
         record::{self, Stored},
@@ -16,6 +17,9 @@ use crate::{
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     verdict::{Outcome, Revocation, Verdict},
 };
+
+/// The largest policy that is read.
+const MAX_POLICY_BYTES: u64 = 1024 * 1024;
 
 /// What one object needs, as far as a few calls can tell.
 pub(super) enum Glance {
@@ -35,6 +39,8 @@ pub(super) struct View {
     pub(super) listed: BTreeMap<ArtefactPath, Listed>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<Stored<Revocation>>,
+    /// What binds the repository, and the version of the policy that says so.
+    pub(super) rules: (Rules, Option<String>),
 }
 
 /// Everything that a verdict on a view rests on, and the manifest's own object.
@@ -97,13 +103,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let wanted = match (&verdict, present_manifest) {
             (None, None) => {
                 // Written once, by the first artefact: what else is there matters only with a manifest.
-                let evidence = Evidence {
-                    commit: commit.clone(),
-                    manifest: StoredManifest::Missing,
-                    objects: BTreeMap::new(),
-                    inspections: Vec::new(),
-                    revocation: None,
-                };
+                let evidence = Evidence::of(commit.clone());
                 let (outcome, reasons) = gate::judge(&evidence);
                 return Ok(Glance::Record(verdict_of(&evidence, outcome, reasons, (self.clock)())));
             }
@@ -141,14 +141,25 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
     pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
         let prefix = commit.prefix();
-        let (listed, verdict, revocation) = future::try_join3(
+        let (listed, verdict, revocation, rules) = future::try_join4(
             async { Ok::<_, GateError>(self.artefacts.list(&prefix).await?) },
             self.verdict(commit),
             self.revocation(commit),
+            self.rules(commit),
         )
         .await?;
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
-        Ok(View { commit: commit.clone(), listed: listed.collect(), verdict, revocation })
+        Ok(View { commit: commit.clone(), listed: listed.collect(), verdict, revocation, rules })
+    }
+
+    /// What binds the commit's repository. A policy that can't be read is no verdict: nothing is judged until it is mended.
+    async fn rules(&self, commit: &Commit) -> Result<(Rules, Option<String>), GateError> {
+        let key = RecordKey::PolicyConfig.to_string();
+        let Some(body) = self.records.get(&key, None, MAX_POLICY_BYTES).await? else {
+            return Ok((Rules::of_adr_053(&commit.repo), None));
+        };
+        let policy = Policy::parse(&body.bytes).map_err(|source| GateError::Policy { key, source })?;
+        Ok((policy.rules_of(&commit.repo), Some(body.version_id)))
     }
 
     /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
@@ -171,14 +182,19 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         else {
             return Ok(None);
         };
+        let (rules, policy_version_id) = view.rules.clone();
         let mut evidence = Evidence {
-            commit: view.commit.clone(),
             manifest,
             objects,
-            inspections: Vec::new(),
+            rules,
+            policy_version_id,
             revocation: view.revocation.as_ref().map(|stored| stored.record.clone()),
+            ..Evidence::of(view.commit.clone())
         };
-        evidence.inspections = self.inspect(&evidence).await?;
+        let inspected = self.inspect(&evidence).await?;
+        (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
+        let standing = view.verdict.as_ref().map(|stored| &stored.record);
+        evidence.earlier = self.earlier(standing, &evidence).await?;
         Ok(Some(Gathered { evidence, manifest: manifest_tags }))
     }
 

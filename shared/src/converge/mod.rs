@@ -7,9 +7,12 @@
 //! * tags can't be written under a condition, but each write comes back as an event, and whoever gets it compares
 //!   the object with the verdict that stands by then.
 
+mod baseline;
 pub mod batch;
 mod inspect;
 mod look;
+#[cfg(test)]
+mod reports_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +31,7 @@ use crate::{
     gate::{self, Evidence, StoredManifest, TagWrite},
     handoff,
     ids::Commit,
+    policy::InvalidPolicy,
     store::{
         Precondition, Store, StoreError, Tags, Written,
         record::{self, RecordError, Stored},
@@ -57,6 +61,15 @@ pub enum GateError {
     Unsettled {
         /// The commit.
         commit: Commit,
+    },
+    /// The policy is none, so nothing can be judged by it.
+    #[error("`{key}` can't be applied")]
+    Policy {
+        /// Its key in the records bucket.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: InvalidPolicy,
     },
     /// One of the gate's own records could not be read or written.
     #[error(transparent)]
@@ -193,6 +206,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             };
             if outcome == Outcome::Built {
                 self.write_handoffs(&verdict, &gathered.evidence).await?;
+                self.remember_built(&verdict, &gathered.evidence).await?;
             }
             tag_writes += self.write_tags(commit, &gathered, outcome, hint).await?;
 
@@ -323,14 +337,19 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(Some(etag))
     }
 
-    /// Writes the Built handoff of every module, once (CONTRACT §7).
+    /// Writes the Built handoff of every module, once (CONTRACT §7), and the Deployed one of the stage that the tests ran
+    /// against once its smoke test passed (ADR-053 CI step 14).
     async fn write_handoffs(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
         let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(()) };
         let commit = &evidence.commit;
-        let handoffs = manifest.modules.iter().map(|module| {
+        let built = manifest.modules.iter().map(|module| {
             (RecordKey::BuiltHandoff(commit.clone(), module.id.clone()), handoff::built(verdict, manifest, module))
         });
-        stream::iter(handoffs)
+        let deployed = manifest.modules.iter().filter_map(|module| {
+            let document = handoff::deployed_by_ci(verdict, manifest, module)?;
+            Some((RecordKey::DeployedHandoff(commit.clone(), module.id.clone()), document))
+        });
+        stream::iter(built.chain(deployed))
             .map(|(key, document)| async move {
                 let key = key.to_string();
                 self.records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
@@ -357,6 +376,8 @@ fn verdict_of(evidence: &Evidence, outcome: Outcome, reasons: Vec<Finding>, now:
         outcome,
         reasons,
         artefacts: artefacts.collect(),
+        policy_version_id: evidence.policy_version_id.clone(),
+        compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),
         evaluated_at: now,
     }
 }

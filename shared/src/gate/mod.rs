@@ -1,6 +1,7 @@
 //! The gate as a pure function: what is stored of a commit, and the verdict on it (CONTRACT §4).
 
 mod built;
+pub(crate) mod reports;
 mod tags;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,11 @@ use crate::{
     finding::{Code, Finding},
     ids::{Commit, Sha256},
     manifest::Manifest,
+    policy::Rules,
+    report::{Recounted, TestId},
     store::Tags,
     store_key::ArtefactPath,
-    verdict::{Outcome, Revocation},
+    verdict::{Baseline, Outcome, Revocation},
 };
 
 /// One object of a commit as it is stored.
@@ -61,6 +64,26 @@ impl StoredManifest {
     }
 }
 
+/// What became of the integration tests of an earlier commit.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The earlier commit.
+    pub baseline: Baseline,
+    /// What the reports of both show.
+    pub comparison: Comparison,
+}
+
+/// Which integration tests of an earlier commit are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// These, with their names. None, where all are still there.
+    Vanished(BTreeMap<TestId, String>),
+    /// The earlier commit has raw reports, this one has none.
+    NoReport,
+    /// One of the reports holds more tests than can be named.
+    TooMany,
+}
+
 /// Everything that a verdict rests on.
 #[derive(Debug, Clone)]
 pub struct Evidence {
@@ -72,8 +95,34 @@ pub struct Evidence {
     pub objects: BTreeMap<ArtefactPath, Object>,
     /// What the validators found in those of them whose bytes are the claimed ones.
     pub inspections: Vec<Finding>,
+    /// What the reports among them show.
+    pub reports: BTreeMap<ArtefactPath, Recounted>,
+    /// The last Built commit of the branch before this one, and what became of its integration tests.
+    pub earlier: Option<Earlier>,
+    /// What binds the repository.
+    pub rules: Rules,
+    /// The version of `config/policy.json` that says so; none where ADR-053 alone does.
+    pub policy_version_id: Option<String>,
     /// That it was taken back.
     pub revocation: Option<Revocation>,
+}
+
+impl Evidence {
+    /// Of a commit of which nothing is known yet.
+    #[must_use]
+    pub fn of(commit: Commit) -> Self {
+        Self {
+            rules: Rules::of_adr_053(&commit.repo),
+            commit,
+            manifest: StoredManifest::Missing,
+            objects: BTreeMap::new(),
+            inspections: Vec::new(),
+            reports: BTreeMap::new(),
+            earlier: None,
+            policy_version_id: None,
+            revocation: None,
+        }
+    }
 }
 
 /// Judges a commit: the outcome and every reason why it isn't Built, in a stable order.
@@ -143,7 +192,9 @@ fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> (Outcome, Vec<Fin
             }
         }
     }
-    wrong.extend(built::conditions(manifest, integration_ran));
+    let (shown, doubts) = reports::check(evidence, manifest);
+    wrong.extend(doubts);
+    wrong.extend(built::conditions(manifest, &evidence.rules, &shown));
 
     let outcome = if !wrong.is_empty() {
         Outcome::Rejected
@@ -174,11 +225,9 @@ pub(crate) mod tests {
             (claim.path, object)
         });
         Evidence {
-            commit: commit(),
             objects: objects.collect(),
             manifest: StoredManifest::Read { version_id: "m1".to_owned(), manifest: Box::new(parsed) },
-            inspections: Vec::new(),
-            revocation: None,
+            ..Evidence::of(commit())
         }
     }
 
@@ -330,7 +379,9 @@ pub(crate) mod tests {
         manifest["modules"][0].as_object_mut().unwrap().remove("dbt");
         let commit = Commit { repo: "bank-risk-platform".parse().unwrap(), ..commit() };
         let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit).unwrap();
-        let codes: Vec<_> = built::conditions(&parsed, true).into_iter().map(|it| it.code).collect();
+        let rules = Rules::of_adr_053(&commit.repo);
+        let broken = built::conditions(&parsed, &rules, &BTreeMap::new());
+        let codes: Vec<_> = broken.into_iter().map(|it| it.code).collect();
         assert_eq!(codes, [Code::DcmIncomplete, Code::DbtBuildIncomplete, Code::DbtBuildIncomplete]);
     }
 }

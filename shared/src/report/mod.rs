@@ -11,6 +11,7 @@ mod jest;
 mod json;
 mod junit;
 mod recount;
+pub mod suite;
 mod xml;
 
 use std::{
@@ -27,8 +28,12 @@ pub use self::{
     recount::{Counts, InvalidTestIds, MAX_TEST_IDS, PassedTests, Recount, TestId},
 };
 
+/// The largest report that is read: it is streamed, so this bounds time and disk.
+pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
 /// The formats that can be recounted, by their word in the manifest (`reports[].format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "&'static str")]
 pub enum Format {
     /// `junit`: the `JUnit` XML of any producer.
     Junit,
@@ -57,6 +62,19 @@ impl Format {
         })
     }
 
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Junit => "junit",
+            Self::Json(Runner::Vitest) => "vitest-json",
+            Self::Json(Runner::Jest) => "jest-json",
+            Self::IstanbulSummary => "istanbul-summary",
+            Self::Istanbul => "istanbul",
+            Self::Lcov => "lcov",
+        }
+    }
+
     /// What a message calls a report of this format.
     fn name(self) -> &'static str {
         match self {
@@ -67,6 +85,12 @@ impl Format {
             Self::Istanbul => "Istanbul coverage JSON",
             Self::Lcov => "an LCOV tracefile",
         }
+    }
+}
+
+impl From<Format> for &'static str {
+    fn from(format: Format) -> Self {
+        format.as_str()
     }
 }
 
@@ -199,7 +223,7 @@ mod tests {
     #[test]
     fn a_format_is_known_by_its_word() {
         for word in ["junit", "vitest-json", "jest-json", "istanbul-summary", "istanbul", "lcov"] {
-            assert!(Format::of(word).is_some(), "{word}");
+            assert_eq!(Format::of(word).unwrap().as_str(), word);
         }
         for word in ["", "JUnit", "trx", "cobertura"] {
             assert_eq!(Format::of(word), None, "{word}");

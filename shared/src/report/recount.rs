@@ -32,6 +32,24 @@ pub struct Counts {
     pub skipped: u64,
 }
 
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            passed: self.passed.saturating_add(other.passed),
+            failed: self.failed.saturating_add(other.failed),
+            skipped: self.skipped.saturating_add(other.skipped),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed and {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
 /// What the cases of a test report show.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recount {
@@ -88,6 +106,13 @@ impl PassedTests {
     #[must_use]
     pub fn vanished_since(&self, earlier: &Self) -> BTreeSet<TestId> {
         earlier.0.difference(&self.0).copied().collect()
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn union(mut self, other: &Self) -> Self {
+        self.0.extend(&other.0);
+        self
     }
 
     /// All of them.

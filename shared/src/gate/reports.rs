@@ -1,0 +1,139 @@
+//! The raw reports against what the manifest says of them: figures are recounted, not believed.
+
+use std::collections::BTreeMap;
+
+use super::{Comparison, Earlier, Evidence};
+use crate::{
+    finding::{Code, Finding},
+    manifest::{Manifest, Tests},
+    policy::Condition,
+    report::{
+        Counts, Format, TestId,
+        suite::{self, Shown, Suite, SuiteReport},
+    },
+    store_key::ArtefactPath,
+};
+
+/// How far a told coverage may be from the recounted one, in percent: producers round.
+const ROUNDED: f64 = 0.1;
+
+/// The most vanished tests that are told one by one.
+const MAX_VANISHED: usize = 50;
+
+/// The manifest's reports that were recounted.
+pub(crate) fn of_suites<'a>(
+    manifest: &'a Manifest,
+    recounted: &'a BTreeMap<ArtefactPath, crate::report::Recounted>,
+) -> impl Iterator<Item = SuiteReport<'a>> {
+    manifest.reports.iter().filter_map(|report| {
+        let (path, recounted) = recounted.get_key_value(&ArtefactPath::Report(report.file.clone()))?;
+        Some(SuiteReport { path, suite: &report.suite, format: Format::of(&report.format)?, recounted })
+    })
+}
+
+/// What the reports show, and every reason not to believe them or the manifest.
+pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite, Shown>, Vec<Finding>) {
+    let (shown, doubts) = suite::add_up(of_suites(manifest, &evidence.reports));
+    let at = |finding: Finding| match ArtefactPath::parse(&finding.subject) {
+        Some(path) => Finding { subject: path.of(&evidence.commit), ..finding },
+        None => finding,
+    };
+    let mut findings: Vec<_> = doubts.into_iter().map(at).collect();
+    for (suite, told) in told(&manifest.tests) {
+        let shown = shown.get(&suite);
+        match shown.and_then(|it| it.tests) {
+            Some(counts) => findings.extend(mismatches(suite, told, counts)),
+            None if evidence.rules.require(Condition::report_of(suite)) && manifest.tests.integration.is_some() => {
+                let message = "no report of these tests can be recounted, and the policy requires one: upload their raw \
+                               report (`junit`, `vitest-json` or `jest-json`)";
+                findings.push(Finding::new(Code::ReportMissing, format!("tests.{}", suite.as_str()), message));
+            }
+            None => {}
+        }
+    }
+    findings.extend(coverage(evidence, manifest, shown.get(&Suite::Unit)));
+    if let Some(earlier) = &evidence.earlier {
+        findings.extend(vanished(earlier, manifest));
+    }
+    (shown, findings)
+}
+
+/// The counts that the manifest tells.
+fn told(tests: &Tests) -> impl Iterator<Item = (Suite, Counts)> {
+    let counts = |passed, failed, skipped| Counts { passed, failed, skipped };
+    let unit = tests.unit.as_ref().map(|it| (Suite::Unit, counts(it.passed, it.failed, it.skipped)));
+    let policy = tests.policy.as_ref().map(|it| (Suite::Policy, counts(it.passed, it.failed, it.skipped)));
+    let integration = tests.integration.as_ref();
+    let integration = integration.map(|it| (Suite::Integration, counts(it.passed, it.failed, it.skipped)));
+    [unit, policy, integration].into_iter().flatten()
+}
+
+fn mismatches(suite: Suite, told: Counts, shown: Counts) -> impl Iterator<Item = Finding> {
+    let fields = [
+        ("passed", told.passed, shown.passed),
+        ("failed", told.failed, shown.failed),
+        ("skipped", told.skipped, shown.skipped),
+    ];
+    fields.into_iter().filter(|(_, told, shown)| told != shown).map(move |(field, told, shown)| {
+        let message = format!("the manifest says {told}, the reports show {shown}");
+        Finding::new(Code::ReportMismatch, format!("tests.{}.{field}", suite.as_str()), message)
+    })
+}
+
+fn coverage(evidence: &Evidence, manifest: &Manifest, shown: Option<&Shown>) -> Vec<Finding> {
+    let Some(unit) = &manifest.tests.unit else { return Vec::new() };
+    let Some(coverage) = shown.and_then(|it| it.coverage.as_ref()) else {
+        let required = evidence.rules.require(Condition::CoverageReport) && manifest.tests.integration.is_some();
+        let message = "no coverage report of the unit tests can be recounted, and the policy requires one: upload it \
+                       (`istanbul-summary`, `istanbul` or `lcov`)";
+        return required.then(|| Finding::new(Code::ReportMissing, "tests.unit", message)).into_iter().collect();
+    };
+    let fields = [
+        ("line_coverage", unit.line_coverage, coverage.lines.percent()),
+        ("function_coverage", unit.function_coverage, coverage.functions.percent()),
+    ];
+    let differ = fields.into_iter().filter_map(|(field, told, shown)| {
+        let (told, shown) = (told?, shown?);
+        // What is no number differs too.
+        let equal = (told - shown).abs() <= ROUNDED;
+        let message = format!("the manifest says {told} %, the reports show {shown:.2} %");
+        (!equal).then(|| Finding::new(Code::ReportMismatch, format!("tests.unit.{field}"), message))
+    });
+    differ.collect()
+}
+
+/// The integration tests that the branch's last Built commit passed and this one doesn't have, but for those that its
+/// manifest names. Where tests failed or were skipped the commit is refused for that.
+fn vanished(earlier: &Earlier, manifest: &Manifest) -> Vec<Finding> {
+    let Some(tests) = manifest.tests.integration.as_ref().filter(|it| it.failed == 0 && it.skipped == 0) else {
+        return Vec::new();
+    };
+    let before = format!("the last Built commit of `{}`, `{}`,", manifest.branch, earlier.baseline.commit_sha);
+    let one = |code, message: String| vec![Finding::new(code, "tests.integration", message)];
+    match &earlier.comparison {
+        Comparison::NoReport => {
+            let message = format!("{before} has raw reports of its integration tests, and this one none: upload them");
+            one(Code::ReportMissing, message)
+        }
+        Comparison::TooMany => {
+            let most = crate::report::MAX_TEST_IDS;
+            let message =
+                format!("a report of more than {most} integration tests can't be compared with {before}: split it");
+            one(Code::ReportTooLarge, message)
+        }
+        Comparison::Vanished(names) => {
+            let removed: Vec<_> = tests.removed_tests.iter().map(|name| TestId::of(name)).collect();
+            let gone: Vec<_> = names.iter().filter(|(id, _)| !removed.contains(id)).map(|(_, name)| name).collect();
+            let message = format!(
+                "{before} passed it, and this one does not have it: restore it, or name it in \
+                 `tests.integration.removed_tests`"
+            );
+            let told = gone.iter().take(MAX_VANISHED);
+            let told = told.map(|name| Finding::new(Code::IntegrationVanished, name.as_str(), message.as_str()));
+            let more = gone.len().saturating_sub(MAX_VANISHED);
+            let rest = format!("{more} more tests that {before} passed are gone");
+            let rest = (more > 0).then(|| Finding::new(Code::IntegrationVanished, "tests.integration", rest));
+            told.chain(rest).collect()
+        }
+    }
+}

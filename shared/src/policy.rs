@@ -1,0 +1,278 @@
+//! Which of ADR-053's Built conditions bind which repository: `config/policy.json` in the records bucket.
+//!
+//! Without the document ADR-053 holds as it is written. With it a repository may be held to more, or be spared a condition
+//! that it can't have, such as the type check of a repository without types. What a manifest tells is judged either way: a
+//! condition that doesn't bind may be left untold, but a bad result is refused.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ids::Repo, report::suite::Suite};
+
+/// The schema version that this gate knows.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The repository whose pipelines run DCM and dbt (ADR-053, condition 8).
+const RISK_PLATFORM: &str = "bank-risk-platform";
+
+/// The repository of Pulumi programs (ADR-053 "Pulumi").
+const PLATFORM: &str = "bank-platform";
+
+/// The least line and function coverage of the unit tests, in percent (ADR-053, condition 2).
+const MIN_COVERAGE: f64 = 80.0;
+
+/// Something that a manifest must tell before its commit is Built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// The type check's result (condition 1).
+    Typecheck,
+    /// The unit tests' result (condition 2).
+    Unit,
+    /// Their line and function coverage (condition 2).
+    Coverage,
+    /// The policy tests' result (condition 3).
+    Policy,
+    /// `flyway validate`'s result for each database (condition 4).
+    Flyway,
+    /// A snapshot of each migrated database's schema (CI step 10).
+    SchemaSnapshot,
+    /// The deploy step's result (condition 5).
+    Deploy,
+    /// Which code of each function the integration tests exercised (problem 1).
+    TestedBytes,
+    /// The commit of the Pulumi program.
+    Pulumi,
+    /// DCM's plan and deploy (condition 8).
+    Dcm,
+    /// `dbt build`'s result, and a stored dbt manifest (condition 8).
+    Dbt,
+    /// A raw report of the unit tests that can be recounted.
+    UnitReport,
+    /// A raw coverage report of the unit tests that can be recounted.
+    CoverageReport,
+    /// A raw report of the policy tests that can be recounted.
+    PolicyReport,
+    /// A raw report of the integration tests that can be recounted.
+    IntegrationReport,
+    /// The exit code of each process that ran tests.
+    ExitCodes,
+}
+
+impl Condition {
+    /// That a suite's tests have a raw report.
+    #[must_use]
+    pub fn report_of(suite: Suite) -> Self {
+        match suite {
+            Suite::Unit => Self::UnitReport,
+            Suite::Policy => Self::PolicyReport,
+            Suite::Integration => Self::IntegrationReport,
+        }
+    }
+}
+
+/// `config/policy.json`: what binds every repository, and what one of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The version of this document's schema: 1.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
+    pub schema_version: u32,
+    /// What differs from ADR-053 for every repository.
+    #[serde(default)]
+    pub all: Change,
+    /// What differs from that for one.
+    #[serde(default)]
+    pub repos: BTreeMap<Repo, Change>,
+}
+
+/// What differs from the rules before it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The least line coverage of the unit tests, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub min_line_coverage: Option<f64>,
+    /// The least function coverage of the unit tests, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub min_function_coverage: Option<f64>,
+    /// Conditions that bind from here on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub require: BTreeSet<Condition>,
+    /// Conditions that don't bind any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub waive: BTreeSet<Condition>,
+}
+
+/// What binds one repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// The least line coverage of the unit tests, in percent.
+    pub min_line_coverage: f64,
+    /// The least function coverage of the unit tests, in percent.
+    pub min_function_coverage: f64,
+    /// What its manifests must tell.
+    pub required: BTreeSet<Condition>,
+}
+
+/// Why a document is no policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPolicy(String);
+
+impl fmt::Display for InvalidPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a policy: {}", self.0)
+    }
+}
+
+impl std::error::Error for InvalidPolicy {}
+
+impl Policy {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// Where it isn't one. An unknown field is refused: a misspelt condition would bind nobody.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPolicy> {
+        let policy: Self = serde_json::from_slice(bytes).map_err(|error| InvalidPolicy(error.to_string()))?;
+        if policy.schema_version != SCHEMA_VERSION {
+            let found = policy.schema_version;
+            return Err(InvalidPolicy(format!("`schema_version` is {found}, this gate knows {SCHEMA_VERSION}")));
+        }
+        let changes = policy.repos.iter().map(|(repo, change)| (repo.as_str(), change));
+        for (whose, change) in changes.chain([("all", &policy.all)]) {
+            for (field, percent) in [
+                ("min_line_coverage", change.min_line_coverage),
+                ("min_function_coverage", change.min_function_coverage),
+            ] {
+                if let Some(percent) = percent.filter(|percent| !(0.0..=100.0).contains(percent)) {
+                    return Err(InvalidPolicy(format!("`{field}` of `{whose}` is {percent}, not 0 to 100 percent")));
+                }
+            }
+            if let Some(both) = change.require.intersection(&change.waive).next() {
+                return Err(InvalidPolicy(format!("`{whose}` both requires and waives {}", quoted(*both))));
+            }
+        }
+        Ok(policy)
+    }
+
+    /// What binds `repo`.
+    #[must_use]
+    pub fn rules_of(&self, repo: &Repo) -> Rules {
+        let rules = Rules::of_adr_053(repo).changed_by(&self.all);
+        match self.repos.get(repo) {
+            Some(change) => rules.changed_by(change),
+            None => rules,
+        }
+    }
+}
+
+impl Rules {
+    /// What binds `repo` by ADR-053 "Built and Deployed definitions" alone.
+    #[must_use]
+    pub fn of_adr_053(repo: &Repo) -> Self {
+        use Condition::{
+            Coverage, Dbt, Dcm, Deploy, Flyway, Policy, Pulumi, SchemaSnapshot, TestedBytes, Typecheck, Unit,
+        };
+        let mut required =
+            BTreeSet::from([Typecheck, Unit, Coverage, Policy, Flyway, SchemaSnapshot, Deploy, TestedBytes]);
+        match repo.as_str() {
+            RISK_PLATFORM => required.extend([Dcm, Dbt]),
+            PLATFORM => required.extend([Pulumi]),
+            _ => {}
+        }
+        Self { min_line_coverage: MIN_COVERAGE, min_function_coverage: MIN_COVERAGE, required }
+    }
+
+    fn changed_by(mut self, change: &Change) -> Self {
+        self.required.extend(&change.require);
+        self.required.retain(|condition| !change.waive.contains(condition));
+        Self {
+            min_line_coverage: change.min_line_coverage.unwrap_or(self.min_line_coverage),
+            min_function_coverage: change.min_function_coverage.unwrap_or(self.min_function_coverage),
+            required: self.required,
+        }
+    }
+
+    /// Whether a manifest must tell it.
+    #[must_use]
+    pub fn require(&self, condition: Condition) -> bool {
+        self.required.contains(&condition)
+    }
+}
+
+/// A condition as the document spells it.
+fn quoted(condition: Condition) -> String {
+    serde_json::to_string(&condition).unwrap_or_default().replace('"', "`")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rules(policy: &Value, repo: &str) -> Rules {
+        Policy::parse(policy.to_string().as_bytes()).unwrap().rules_of(&repo.parse().unwrap())
+    }
+
+    #[track_caller]
+    fn refused(policy: &Value, because: &str) {
+        let error = Policy::parse(policy.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(because), "{error}");
+    }
+
+    #[test]
+    fn an_empty_policy_is_adr_053() {
+        let none = json!({"schema_version": 1});
+        for repo in ["bank-payments", "bank-risk-platform", "bank-platform"] {
+            assert_eq!(rules(&none, repo), Rules::of_adr_053(&repo.parse().unwrap()));
+        }
+        assert!(rules(&none, "bank-risk-platform").require(Condition::Dcm));
+        assert!(rules(&none, "bank-platform").require(Condition::Pulumi));
+        let payments = rules(&none, "bank-payments");
+        assert!(!payments.require(Condition::Dcm) && !payments.require(Condition::IntegrationReport));
+        assert_eq!((payments.min_line_coverage, payments.min_function_coverage), (80.0, 80.0));
+    }
+
+    #[test]
+    fn what_binds_one_repository_comes_after_what_binds_all() {
+        let policy = json!({
+            "schema_version": 1,
+            "all": {"min_line_coverage": 85, "require": ["integration-report", "exit-codes"], "waive": ["tested-bytes"]},
+            "repos": {"bank-core": {"min_line_coverage": 90.5, "require": ["tested-bytes"], "waive": ["exit-codes"]}}
+        });
+        let (core, kyc) = (rules(&policy, "bank-core"), rules(&policy, "bank-kyc"));
+        assert_eq!((core.min_line_coverage, core.min_function_coverage), (90.5, 80.0));
+        assert_eq!((kyc.min_line_coverage, kyc.min_function_coverage), (85.0, 80.0));
+        for (condition, of_core, of_kyc) in [
+            (Condition::IntegrationReport, true, true),
+            (Condition::ExitCodes, false, true),
+            (Condition::TestedBytes, true, false),
+            (Condition::Typecheck, true, true),
+        ] {
+            assert_eq!((core.require(condition), kyc.require(condition)), (of_core, of_kyc), "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_binds_nobody_and_says_so() {
+        refused(&json!({}), "schema_version");
+        refused(&json!({"schema_version": 2}), "`schema_version` is 2, this gate knows 1");
+        refused(&json!({"schema_version": 1, "repo": {}}), "unknown field `repo`");
+        refused(&json!({"schema_version": 1, "all": {"require": ["typechek"]}}), "unknown variant `typechek`");
+        refused(
+            &json!({"schema_version": 1, "all": {"min_line_coverage": 101}}),
+            "`min_line_coverage` of `all` is 101",
+        );
+        refused(&json!({"schema_version": 1, "repos": {"Bank": {}}}), "Bank");
+        let both = json!({"schema_version": 1, "repos": {"bank-kyc": {"require": ["unit"], "waive": ["unit"]}}});
+        refused(&both, "`bank-kyc` both requires and waives `unit`");
+    }
+}

@@ -1,0 +1,193 @@
+//! The suites of tests that a manifest has figures of, and what all reports of one show together.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, Format, PassedTests, Recounted, coverage::Coverage};
+use crate::{
+    finding::{Code, Finding},
+    store_key::ArtefactPath,
+};
+
+/// A suite that the manifest has figures of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suite {
+    /// The unit and contract tests, which are one step (ADR-053 CI step 2).
+    Unit,
+    /// The policy tests (ADR-053 CI step 3).
+    Policy,
+    /// The integration tests (ADR-053 CI step 9).
+    Integration,
+}
+
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unit, Self::Policy, Self::Integration];
+
+    /// The suite that a report of this word (`reports[].suite`) tells of; none where the manifest has no figures of it.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "unit" | "contract" => Self::Unit,
+            "policy" => Self::Policy,
+            "integration" => Self::Integration,
+            _ => return None,
+        })
+    }
+
+    /// Its name under `tests` in the manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Policy => "policy",
+            Self::Integration => "integration",
+        }
+    }
+}
+
+/// A recounted report of a commit.
+#[derive(Debug, Clone, Copy)]
+pub struct SuiteReport<'a> {
+    /// Where it lies.
+    pub path: &'a ArtefactPath,
+    /// The suite's word, as the manifest has it.
+    pub suite: &'a str,
+    /// Its format.
+    pub format: Format,
+    /// What it shows.
+    pub recounted: &'a Recounted,
+}
+
+/// What the reports of one suite show together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// How many tests there were; none where no report tells.
+    pub tests: Option<Counts>,
+    /// The coverage; none where no report tells.
+    pub coverage: Option<Coverage>,
+}
+
+/// Adds up what the reports of each suite show, and every reason not to believe them; subjects are the reports' paths.
+///
+/// A suite's run that was written down in two formats is counted once, so both must show the same.
+#[must_use]
+pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeMap<Suite, Shown>, Vec<Finding>) {
+    let (mut shown, mut findings) = (BTreeMap::<Suite, Shown>::new(), Vec::new());
+    let mut by_format: BTreeMap<(Suite, &str), BTreeMap<&str, Counts>> = BTreeMap::new();
+    for SuiteReport { path, suite: word, format, recounted } in reports {
+        let Some(suite) = Suite::of(word) else { continue };
+        let problems = match recounted {
+            Recounted::Tests(recount) => {
+                let sum = by_format.entry((suite, word)).or_default().entry(format.as_str()).or_default();
+                *sum = sum.plus(recount.counts);
+                &recount.problems
+            }
+            Recounted::Coverage(coverage) => {
+                if shown.entry(suite).or_default().coverage.replace(coverage.clone()).is_some() {
+                    let message = format!("it is a second coverage report of the {word} tests: keep one of them");
+                    findings.push(Finding::new(Code::ReportContradictory, path.to_string(), message));
+                }
+                &coverage.problems
+            }
+        };
+        let lies = problems.iter().map(|it| Finding::new(Code::ReportContradictory, path.to_string(), it.as_str()));
+        findings.extend(lies);
+    }
+    for ((suite, word), formats) in by_format {
+        let mut counts = formats.iter();
+        let Some((first, told)) = counts.next() else { continue };
+        for (format, other) in counts.filter(|(_, other)| *other != told) {
+            let message = format!(
+                "the `{first}` reports of the suite `{word}` show {told}, the `{format}` reports {other}: write one run in \
+                 two formats, or all of it in one"
+            );
+            findings.push(Finding::new(Code::ReportContradictory, format!("tests.{}", suite.as_str()), message));
+        }
+        let sum = shown.entry(suite).or_default().tests.get_or_insert_default();
+        *sum = sum.plus(*told);
+    }
+    (shown, findings)
+}
+
+/// The tests of a suite that passed, of all its test reports; none where one of them holds more than can be named.
+#[must_use]
+pub fn passed<'a>(suite: Suite, reports: impl IntoIterator<Item = SuiteReport<'a>>) -> Option<PassedTests> {
+    let of_suite = reports.into_iter().filter(|report| Suite::of(report.suite) == Some(suite));
+    let tests = of_suite.filter_map(|report| match report.recounted {
+        Recounted::Tests(recount) => Some(recount),
+        Recounted::Coverage(_) => None,
+    });
+    tests
+        .map(|recount| recount.passed.as_ref())
+        .try_fold(PassedTests::default(), |all, of_one| Some(all.union(of_one?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::read;
+
+    const TWO: &str = "<testsuite name='a'><testcase name='b'/><testcase name='c'><failure/></testcase></testsuite>";
+    const ONE: &str = "<testsuite name='d'><testcase name='e'/></testsuite>";
+    const VITEST: &str = r#"{"success": true, "numTotalTests": 1, "numPassedTests": 1, "numFailedTests": 0, "numPendingTests": 0,
+        "numTodoTests": 0, "testResults": [{"name": "/w/a.test.ts", "status": "passed", "message": "",
+        "assertionResults": [{"ancestorTitles": ["a"], "title": "b", "fullName": "a b", "status": "passed", "failureMessages": []}]}]}"#;
+    const LCOV: &str = "SF:a\nFN:1,f\nFNDA:1,f\nDA:1,1\nend_of_record\n";
+
+    fn shown(reports: &[(&str, &str, &str)]) -> (BTreeMap<Suite, Shown>, Vec<String>) {
+        let recounted = reports.iter().enumerate().map(|(index, (suite, word, text))| {
+            let format = Format::of(word).unwrap();
+            let path = ArtefactPath::parse(&format!("reports/{index}.txt")).unwrap();
+            (path, *suite, format, read(format, text.as_bytes()).unwrap().unwrap())
+        });
+        let recounted: Vec<_> = recounted.collect();
+        let reports = recounted.iter().map(|(path, suite, format, recounted)| SuiteReport {
+            path,
+            suite,
+            format: *format,
+            recounted,
+        });
+        let (shown, findings) = add_up(reports);
+        (shown, findings.into_iter().map(|it| format!("{} {}: {}", it.code, it.subject, it.message)).collect())
+    }
+
+    #[test]
+    fn unit_and_contract_tests_are_one_suite_and_reports_of_no_suite_are_not_counted() {
+        let (shown, findings) = shown(&[
+            ("unit", "junit", TWO),
+            ("contract", "junit", ONE),
+            ("lint", "junit", TWO),
+            ("unit", "lcov", LCOV),
+        ]);
+        assert_eq!(findings, [""; 0]);
+        assert_eq!(shown.keys().collect::<Vec<_>>(), [&Suite::Unit]);
+        let unit = &shown[&Suite::Unit];
+        assert_eq!(unit.tests, Some(Counts { passed: 2, failed: 1, skipped: 0 }));
+        assert_eq!(unit.coverage.as_ref().unwrap().lines.percent(), Some(100.0));
+    }
+
+    #[test]
+    fn one_run_in_two_formats_is_counted_once() {
+        let (shown, findings) = shown(&[("policy", "junit", ONE), ("policy", "vitest-json", VITEST)]);
+        assert_eq!(findings, [""; 0]);
+        assert_eq!(shown[&Suite::Policy].tests, Some(Counts { passed: 1, failed: 0, skipped: 0 }));
+    }
+
+    #[test]
+    fn reports_that_contradict_each_other_are_not_believed() {
+        let (_, findings) = shown(&[
+            ("unit", "junit", TWO),
+            ("unit", "vitest-json", VITEST),
+            ("unit", "lcov", LCOV),
+            ("unit", "lcov", LCOV),
+        ]);
+        insta::assert_snapshot!(findings.join("\n"), @"
+        report-contradictory reports/3.txt: it is a second coverage report of the unit tests: keep one of them
+        report-contradictory tests.unit: the `junit` reports of the suite `unit` show 1 passed, 1 failed and 0 skipped, the `vitest-json` reports 1 passed, 0 failed and 0 skipped: write one run in two formats, or all of it in one
+        ");
+    }
+}
