@@ -136,20 +136,23 @@ class Records(Case):
             f"{COMMIT}/verdict.json": GATE,
             f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
             f"{COMMIT}/docs/handoffs/MOD-012-ci-built-3f1c.handoff.md": GATE,
-            f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-3f1c.handoff.md": ("RecordPromotionRole",),
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-3f1c.handoff.md": (*GATE, "RecordPromotionRole"),
+            "built/bank-payments/3f1c.json": GATE,
             "inspections/3f1c.json": GATE,
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
             "promotions/uat/bank-payments/revocation.json": (),
             "locks/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"),
             "stages/uat/bank-payments.json": ("RecordPromotionRole",),
             "config/stages.json": (),
+            "config/policy.json": (),
             "anything/else": (),
         }.items():
             self.only(writers, "s3:PutObject", f"{RECORDS}/{key}")
 
     def test_only_deployers_configure(self):
         deployers = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
-        self.only(("administrator",), "s3:PutObject", f"{RECORDS}/config/stages.json", deployers)
+        for key in ("stages", "policy"):
+            self.only(("administrator",), "s3:PutObject", f"{RECORDS}/config/{key}.json", deployers)
         self.only((), "s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json".replace("verdict", "other"), deployers)
 
     def test_nothing_is_deleted_and_no_lock_is_lifted(self):
@@ -158,7 +161,8 @@ class Records(Case):
 
     def test_ci_reads_what_became_of_a_commit_only(self):
         for key, allowed in ((f"{COMMIT}/verdict.json", True), (f"{COMMIT}/revocation.json", True), (f"{COMMIT}/docs/handoffs/x.handoff.md", True),
-                             ("promotions/uat/bank-payments/01JX.json", False), ("config/stages.json", False)):
+                             ("promotions/uat/bank-payments/01JX.json", False), ("config/stages.json", False), ("config/policy.json", True),
+                             ("built/bank-payments/3f1c.json", False)):
             self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
 
 

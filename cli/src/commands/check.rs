@@ -1,12 +1,13 @@
 //! `gatekeeper check`: the gate's verdict on a build folder or on what is stored, without writing anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gatekeeper::{
     converge::{Gate, GateError},
     ids::{Commit, CommitSha, Repo},
     manifest,
+    policy::Policy,
     store::{Store, memory::Memory, s3::S3Store},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     telemetry::{self, Logger},
@@ -15,14 +16,15 @@ use gatekeeper::{
 
 use crate::{
     aws::{Aws, AwsArgs, Part},
+    build,
     exit::{Answer, Misuse},
     folder::Folder,
     output::Output,
     reason,
 };
 
-/// The largest revocation that is read.
-const MAX_REVOCATION_BYTES: u64 = 64 * 1024;
+/// The largest revocation or policy that is read.
+const MAX_RECORD_BYTES: u64 = 1024 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// The least outcome that is a yes
     #[arg(long, value_name = "OUTCOME", default_value = "built")]
     expect: Expectation,
+    /// The policy to judge by, a copy of config/policy.json; without it that of the installation, or ADR-053 for a folder
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     #[command(flatten)]
     aws: AwsArgs,
 }
@@ -87,7 +92,11 @@ async fn local(args: &Args, output: &mut Output) -> anyhow::Result<Verdict> {
     };
     let folder = Folder::open(root, &commit)
         .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", root.display())))?;
-    let verdict = judge(&folder, &Memory::default(), &commit, output).await;
+    let records = Memory::default();
+    if let Some(path) = &args.policy {
+        set_policy(&build::read(path)?, &path.display().to_string(), &records)?;
+    }
+    let verdict = judge(&folder, &records, &commit, output).await;
     // What a folder can't be read for is up to whoever named it.
     verdict.map_err(|error| Misuse(telemetry::chain(error.as_ref())).into())
 }
@@ -115,14 +124,24 @@ async fn stored(args: &Args, address: &str, output: &mut Output) -> anyhow::Resu
     }
     let aws = Aws::connect(&args.aws).await?;
     let records = Memory::default();
+    let mut policy_version_id = None;
     match records_of(&aws, bucket, &args.aws).await {
-        Ok(bucket) => take_revocation(&bucket, &commit, &records).await?,
+        Ok(bucket) => {
+            take_revocation(&bucket, &commit, &records).await?;
+            policy_version_id = take_policy(&bucket, &records).await?;
+        }
         Err(error) => {
             let why = telemetry::chain(error.as_ref());
-            output.warning(&format!("whether `{commit}` was revoked is not known: {why}"));
+            output
+                .warning(&format!("whether `{commit}` was revoked, and by which policy to judge, is not known: {why}"));
         }
     }
-    judge(&aws.bucket(bucket), &records, &commit, output).await
+    if let Some(path) = &args.policy {
+        set_policy(&build::read(path)?, &path.display().to_string(), &records)?;
+        policy_version_id = None;
+    }
+    let verdict = judge(&aws.bucket(bucket), &records, &commit, output).await?;
+    Ok(Verdict { policy_version_id, ..verdict })
 }
 
 /// `BUCKET/REPO/SHA`, with or without a slash at the end.
@@ -153,9 +172,24 @@ async fn records_of(aws: &Aws<'_>, artefact_bucket: &str, args: &AwsArgs) -> any
 /// Copies the commit's revocation, which the verdict needs, to where nothing outlives this process.
 async fn take_revocation(from: &S3Store, commit: &Commit, to: &Memory) -> anyhow::Result<()> {
     let key = RecordKey::Revocation(commit.clone()).to_string();
-    if let Some(body) = from.get(&key, None, MAX_REVOCATION_BYTES).await? {
+    if let Some(body) = from.get(&key, None, MAX_RECORD_BYTES).await? {
         to.upload(&key, &body.bytes, &[]);
     }
+    Ok(())
+}
+
+/// Copies the installation's policy to where a verdict is made; gives its version.
+pub(super) async fn take_policy(from: &S3Store, to: &Memory) -> anyhow::Result<Option<String>> {
+    let key = RecordKey::PolicyConfig.to_string();
+    let Some(body) = from.get(&key, None, MAX_RECORD_BYTES).await? else { return Ok(None) };
+    set_policy(&body.bytes, &key, to)?;
+    Ok(Some(body.version_id))
+}
+
+/// Judges by the policy with these bytes, which `from` holds.
+pub(super) fn set_policy(bytes: &[u8], from: &str, to: &Memory) -> Result<(), Misuse> {
+    Policy::parse(bytes).map_err(|error| Misuse(format!("`{from}` is {error}")))?;
+    to.upload(&RecordKey::PolicyConfig.to_string(), bytes, &[]);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use gatekeeper::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::check::{Expectation, judge};
+use super::check::{Expectation, judge, set_policy, take_policy};
 use crate::{
     aws::{Aws, AwsArgs},
     build::{
@@ -107,6 +107,9 @@ pub(crate) struct Args {
     /// What `gatekeeper observe --write` wrote: becomes `tests.integration.deployed`
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]
     observed: Option<PathBuf>,
+    /// The policy to judge by, a copy of config/policy.json; without it that of the installation, or ADR-053 in a dry run
+    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
+    policy: Option<PathBuf>,
     /// Waits for the gate's verdict, at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
     wait: Option<u64>,
@@ -178,7 +181,9 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
     let manifest = manifest(args, github, &commit, &files, output).context(nothing)?;
     let folder = Folder::open(&args.folder, &commit)
         .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", args.folder.display())))?;
-    let foreseen = judge(&folder.with(manifest.clone(), &files), &Memory::default(), &commit, output).await;
+    let records = Memory::default();
+    policy(args, &records, output).await.context(nothing)?;
+    let foreseen = judge(&folder.with(manifest.clone(), &files), &records, &commit, output).await;
     let foreseen = foreseen.map_err(|error| Misuse(telemetry::chain(error.as_ref()))).context(nothing)?;
     let rejected = foreseen.outcome == Outcome::Rejected;
 
@@ -223,6 +228,24 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
     }
     output.result(&report, &text(&report))?;
     Ok(answer)
+}
+
+/// Judges by what the gate judges by: the given policy, else the installation's.
+async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::Result<()> {
+    if let Some(path) = &args.policy {
+        return Ok(set_policy(&build::read(path)?, &path.display().to_string(), records)?);
+    }
+    if args.dry_run {
+        return Ok(());
+    }
+    let installed = async {
+        let aws = Aws::connect(&args.aws).await?;
+        take_policy(&aws.records().await?, records).await
+    };
+    if let Err(error) = installed.await {
+        output.warning(&format!("the gate's policy can't be read, so the build is judged by ADR-053 alone: {error}"));
+    }
+    Ok(())
 }
 
 /// The commit, from the options or the run.

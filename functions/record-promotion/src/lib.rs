@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     aws::{lambda::FunctionError, stage_account::stage_config},
     handoff,
+    ids::StageName,
     promotion::{
         history::{Completed, StageState},
         lock::Lock,
@@ -28,6 +29,9 @@ use gatekeeper::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// The largest handoff that is read back: the gatekeeper wrote it.
+const MAX_HANDOFF_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the state machine hands over: what each step answered, as far as it was asked.
 #[derive(Debug, Clone, Deserialize)]
@@ -224,7 +228,8 @@ async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Time
     Ok(after.history.iter().rev().find(|it| it.promotion_id == record.promotion_id).cloned().unwrap_or(completed))
 }
 
-/// Writes the Deployed handoff of every module, once (CONTRACT §7).
+/// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an
+/// earlier stage, such as dev's, is followed by this one as its next version.
 async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
     let commit = record.commit();
     let evidence = PromotionRecord::key(&PromotionRef {
@@ -243,14 +248,29 @@ async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Time
     });
     let documents: Vec<_> = documents.collect();
     stream::iter(documents)
-        .map(|(key, document)| async move {
-            let key = key.to_string();
-            records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
-        })
+        .map(|(key, document)| write_handoff(records, key, document, &record.stage))
         .buffer_unordered(16)
-        .try_for_each(|_| async { Ok(()) })
+        .try_for_each(|()| async { Ok(()) })
         .await
         .context("a handoff document could not be written")
+}
+
+async fn write_handoff(
+    records: &impl Store,
+    key: RecordKey,
+    document: String,
+    stage: &StageName,
+) -> anyhow::Result<()> {
+    let key = key.to_string();
+    let precondition = match records.get(&key, None, MAX_HANDOFF_BYTES).await? {
+        None => Precondition::Absent,
+        Some(there) if handoff::stage_of(&there.bytes).as_ref() == Some(stage) => return Ok(()),
+        Some(of_another_stage) => Precondition::Unchanged(of_another_stage.etag),
+    };
+    let written = records.put(&key, document.as_bytes(), "text/markdown", &precondition).await?;
+    // The step is retried then, and looks again.
+    anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by somebody else");
+    Ok(())
 }
 
 /// Releases the lock, where this promotion still holds it.

@@ -189,6 +189,22 @@ async fn success_is_recorded_handed_off_and_unlocked() {
 }
 
 #[tokio::test]
+async fn a_stages_handoff_follows_that_of_the_stage_before_and_is_written_once() {
+    let world = World::started(&record(false, true)).await;
+    let commit = record(false, false).commit();
+    let key = RecordKey::DeployedHandoff(commit, "MOD-012".parse().unwrap()).to_string();
+    world.records.upload(&key, b"---\nstage: dev\n---\n\n# MOD-012 is Deployed\n", &[]);
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    let of_uat = world.handoff().unwrap();
+    assert!(of_uat.contains("\nstage: uat\n"), "{of_uat}");
+
+    world.records.upload(&key, b"---\nstage: uat\n---\n\nwritten before\n", &[]);
+    let again = World { records: world.records };
+    again.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert!(again.handoff().unwrap().contains("written before"));
+}
+
+#[tokio::test]
 async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
     let mut record = record(false, false);
     let snapshot = record.plan.stacks[0].template.clone();
