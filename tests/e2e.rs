@@ -4,5 +4,6 @@
 
 mod delivery;
 mod gate;
+mod reports;
 mod requests;
 mod roles;

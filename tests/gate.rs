@@ -213,7 +213,8 @@ async fn a_template_with_a_literal_account_is_rejected() {
 #[tokio::test]
 async fn skipped_integration_tests_are_rejected() {
     let claim = |manifest: &mut Value| manifest["tests"]["integration"]["skipped"] = json!(2);
-    rejected("skipped", |_| {}, claim, &[(Code::IntegrationSkipped, "tests.integration")]).await;
+    let told = [(Code::IntegrationSkipped, "tests.integration"), (Code::ReportMismatch, "tests.integration.skipped")];
+    rejected("skipped", |_| {}, claim, &told).await;
 }
 
 #[tokio::test]
@@ -243,6 +244,7 @@ async fn every_reason_is_told_not_only_the_first() {
         (Code::DigestMismatch, "modules/MOD-012/schema/payments-schema.sql"),
         (Code::CoverageBelowThreshold, "tests.unit.line_coverage"),
         (Code::IntegrationFailed, "tests.integration"),
+        (Code::ReportMismatch, "tests.integration.failed"),
         (Code::TestedBytesMissing, "authorise-payment"),
         (Code::FlywayInvalid, "flyway.payments"),
         (Code::DeployFailed, "deploy"),

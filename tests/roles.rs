@@ -92,6 +92,8 @@ async fn what_works(aws: &Instance, who: &Caller, commit: &Commit) -> BTreeSet<&
     note("write verdicts", write(&RecordKey::Verdict(other.clone())).await);
     note("write Built handoffs", write(&RecordKey::BuiltHandoff(other.clone(), module)).await);
     note("write inspections", write(&RecordKey::Inspection(Sha256::of(other.repo.as_str().as_bytes()))).await);
+    let last_built = RecordKey::LastBuilt(other.repo.clone(), Sha256::of(b"main"));
+    note("write what was Built last", write(&last_built).await);
     note("revoke", write(&RecordKey::Revocation(other.clone())).await);
     let deployed = RecordKey::DeployedHandoff(other.clone(), "MOD-012".parse().unwrap());
     note("write Deployed handoffs", write(&deployed).await);
@@ -202,7 +204,9 @@ async fn the_gates_functions_judge_and_tag_and_neither_upload_nor_promote() {
         "write verdicts",
         "write Built handoffs",
         "write inspections",
+        "write what was Built last",
         "revoke",
+        "write Deployed handoffs",
     ];
     check("intake", async |aws| aws.role_of(&aws.outputs.intake_function).await, &works).await;
     check("tag-guard", async |aws| aws.role_of(&aws.outputs.tag_guard_function).await, &works).await;
