@@ -47,6 +47,8 @@ MAX_ROUND_TRIPS = 5
 MAX_CHECKSUMS_MS = 50
 MAX_SNAPSHOT_MS = 300
 MAX_SNAPSHOT_MEMORY = 5  # times its size
+MAX_RECOUNT_MS = 1000
+MAX_RECOUNT_BYTES = 64 * MB
 
 # The least that another runtime must do: one HTTP request, without any SDK.
 NODE = "require('http').get('http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/next')"
@@ -144,18 +146,20 @@ class Bench:
             "hashed_alone_megabytes_a_second": round(len(bundle) / MB / hashing),
         }
 
-    # ---- a database's files
+    # ---- a database's files, and reports
 
-    def database_files(self) -> dict[str, dict[str, float]]:
-        """Flyway's checksums of 1,000 migrations, and a schema snapshot of 5 MB; SHA-256 of the same bytes beside them."""
+    def judged_files(self) -> dict[str, dict[str, float]]:
+        """Flyway's checksums of 1,000 migrations, a schema snapshot of 5 MB and 50 MB of JUnit XML."""
         program = self.release / "examples" / "judge_files"
-        figures = {what: json.loads(subprocess.check_output([program, what])) for what in ("checksums", "snapshot")}
-        checksums, snapshot = figures["checksums"], figures["snapshot"]
+        figures = {what: json.loads(subprocess.check_output([program, what])) for what in ("checksums", "snapshot", "report")}
+        checksums, snapshot, report = figures["checksums"], figures["snapshot"], figures["report"]
         self.requires(f"Flyway's checksums of {checksums['files']} files of 4 kB", MAX_CHECKSUMS_MS, checksums["median_ms"], "ms")
         self.requires(f"a schema snapshot of {snapshot['bytes'] / MB:.0f} MB, judged and normalised",
                       MAX_SNAPSHOT_MS, snapshot["median_ms"], "ms")
         self.requires("memory for it, the snapshot itself counted", MAX_SNAPSHOT_MEMORY,
                       snapshot["memory_bytes"] / snapshot["bytes"], "times its size")
+        self.requires(f"{report['bytes'] / MB:.0f} MB of JUnit XML recounted", MAX_RECOUNT_MS, report["median_ms"], "ms")
+        self.requires("memory of the whole process that recounts it", MAX_RECOUNT_BYTES / MB, report["memory_bytes"] / MB, "MB")
         return figures
 
     # ---- promote, and a glance
@@ -276,12 +280,14 @@ def show(figures: dict[str, Any]) -> None:
         ["download, hash and inspection", f"{memory['megabytes_a_second']} MB/s", ""],
         ["(the same bytes only hashed)", f"{memory['hashed_alone_megabytes_a_second']} MB/s", ""],
     ])
-    checksums, snapshot = figures["database_files"]["checksums"], figures["database_files"]["snapshot"]
-    table("A database's files, judged", ("", "size", "time", "(only SHA-256)", "memory"), [
+    checksums, snapshot, report = (figures["judged_files"][what] for what in ("checksums", "snapshot", "report"))
+    table("Files, judged", ("", "size", "time", "(only SHA-256)", "memory"), [
         [f"Flyway's checksums of {checksums['files']} migrations", f"{checksums['bytes'] / MB:.1f} MB",
          f"{checksums['median_ms']:.1f} ms", f"{checksums['sha256_median_ms']:.1f} ms", ""],
         ["a schema snapshot, judged and normalised", f"{snapshot['bytes'] / MB:.1f} MB", f"{snapshot['median_ms']:.1f} ms",
          f"{snapshot['sha256_median_ms']:.1f} ms", f"{snapshot['memory_bytes'] / MB:.1f} MB"],
+        [f"JUnit XML of {report['tests']} tests, recounted", f"{report['bytes'] / MB:.1f} MB", f"{report['median_ms']:.1f} ms",
+         f"(only read: {report['read_median_ms']:.1f} ms)", f"{report['memory_bytes'] / MB:.1f} MB"],
     ])
     rows = [[label, str(it["calls"]), f"{it['median_without_delay_ms']:.0f} ms", f"{it['median_ms']:.0f} ms",
              f"{it['cpu_median_ms']:.0f} ms", str(it["round_trips"])]
@@ -307,7 +313,7 @@ def main() -> None:
             instance.start()
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
-                       "memory": bench.memory(), "database_files": bench.database_files(), "requirements": bench.requirements}
+                       "memory": bench.memory(), "judged_files": bench.judged_files(), "requirements": bench.requirements}
         finally:
             instance.stop()
     show(figures)

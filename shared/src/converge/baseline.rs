@@ -1,5 +1,5 @@
 //! The branch's last Built commit: integration tests that it passed must not vanish in silence (ADR-053
-//! "RUN_INTEGRATION requirement": a test that doesn't run proves nothing).
+//! "`RUN_INTEGRATION` requirement": a test that doesn't run proves nothing).
 
 use std::{collections::BTreeMap, io::BufReader};
 
