@@ -9,6 +9,8 @@ pub(crate) enum Answer {
     Yes,
     /// The gate said no, or a promotion did not succeed.
     No,
+    /// A command that was run ended so.
+    Ended(u8),
 }
 
 impl Answer {
@@ -35,6 +37,7 @@ pub(crate) fn code(result: &anyhow::Result<Answer>) -> u8 {
     match result {
         Ok(Answer::Yes) => 0,
         Ok(Answer::No) => 1,
+        Ok(Answer::Ended(code)) => *code,
         Err(error) if error.chain().any(<dyn std::error::Error>::is::<Misuse>) => 2,
         Err(_) => 3,
     }
@@ -50,6 +53,7 @@ mod tests {
     fn every_end_has_its_code() {
         assert_eq!(code(&Ok(Answer::Yes)), 0);
         assert_eq!(code(&Ok(Answer::No)), 1);
+        assert_eq!(code(&Ok(Answer::Ended(143))), 143);
         let misuse = || Err::<Answer, _>(anyhow::Error::new(Misuse("no such folder".to_owned())));
         assert_eq!(code(&misuse()), 2);
         assert_eq!(code(&misuse().context("behind something else")), 2);

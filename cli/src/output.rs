@@ -79,6 +79,20 @@ impl Output {
         }
     }
 
+    /// Whether the result is a JSON document.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Passes on what another program put out, byte by byte; where the result is a document, beside it.
+    pub(crate) fn pass_on(&mut self, bytes: &[u8]) {
+        // Whoever doesn't read it doesn't keep the program from its end.
+        let _ = match self.format {
+            Format::Text => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Format::Json => io::stderr().write_all(bytes),
+        };
+    }
+
     /// Tells of progress.
     pub(crate) fn progress(&mut self, line: &str) {
         // There is nowhere to tell that nobody can be told.

@@ -4,6 +4,7 @@
 pub(crate) mod code_of;
 pub(crate) mod draft;
 pub(crate) mod figures;
+pub(crate) mod step;
 
 use std::{
     fs::{self, File},

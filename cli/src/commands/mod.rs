@@ -7,6 +7,7 @@ pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
+pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod status;

@@ -33,8 +33,14 @@ pub(crate) fn gatekeeper(arguments: &[&str]) -> Run {
 
 /// The same with variables in its environment.
 pub(crate) fn gatekeeper_with(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+    gatekeeper_in(Path::new("."), arguments, variables)
+}
+
+/// The same in a folder.
+pub(crate) fn gatekeeper_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_gatekeeper"))
         .args(arguments)
+        .current_dir(folder)
         .env_clear()
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(variables.iter().copied())

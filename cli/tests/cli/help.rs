@@ -9,6 +9,7 @@ fn every_command_helps_with_examples() {
         "publish",
         "check",
         "observe",
+        "run",
         "promote",
         "rollback",
         "status",

@@ -7,5 +7,6 @@ mod common;
 mod flyway;
 mod help;
 mod publish;
+mod run;
 mod schema;
 mod snapshot;

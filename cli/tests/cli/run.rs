@@ -1,0 +1,248 @@
+//! `gatekeeper run` with real processes: what is passed on, and what the build's document says then.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, gatekeeper_in};
+
+/// Where the programs of these tests are found.
+const PATH: (&str, &str) = ("PATH", "/usr/local/bin:/usr/bin:/bin");
+
+/// A folder of a build, and one to work in.
+struct Pipeline {
+    root: tempfile::TempDir,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Pipeline {
+    fn new() -> Self {
+        Self { root: tempfile::tempdir().unwrap(), variables: vec![PATH] }
+    }
+
+    fn of(document: &str) -> Self {
+        let pipeline = Self::new();
+        fs::create_dir(pipeline.build()).unwrap();
+        fs::write(pipeline.manifest(), document).unwrap();
+        pipeline
+    }
+
+    fn with(mut self, variables: &[(&'static str, &'static str)]) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
+    fn build(&self) -> std::path::PathBuf {
+        self.root.path().join("build")
+    }
+
+    fn manifest(&self) -> std::path::PathBuf {
+        self.build().join("build-manifest.json")
+    }
+
+    /// Runs a step; `options` come before the command.
+    fn run_with(&self, step: &str, options: &[&str], command: &[&str]) -> Run {
+        let build = self.build();
+        let before = ["run", step, "--dir", build.to_str().unwrap()];
+        let arguments: Vec<_> = [&before, options, &["--"], command].concat();
+        let mut run = gatekeeper_in(self.root.path(), &arguments, &self.variables);
+        run.stderr = run.stderr.replace(self.root.path().to_str().unwrap(), "ROOT");
+        run
+    }
+
+    /// Runs a step whose command is a line of shell.
+    fn run(&self, step: &str, line: &str) -> Run {
+        self.run_with(step, &[], &["sh", "-c", line])
+    }
+
+    fn document(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.manifest()).unwrap()).unwrap()
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=CI", "-c", "user.email=ci@bank.example", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn output_and_exit_code_are_the_commands_own() {
+    let pipeline = Pipeline::new();
+    let run = pipeline.run("unit", "printf 'one\\ntwo'; printf 'three' >&2; exit 42");
+    insta::assert_snapshot!(run.shown(), @"
+    exit 42
+    --- stdout
+    one
+    two--- stderr
+    three
+    ");
+    assert_eq!(pipeline.document(), json!({"tests": {"unit": {"exit_code": 42}}}));
+    let run = pipeline.run("unit", "true");
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+    assert_eq!(pipeline.document(), json!({"tests": {"unit": {"exit_code": 0}}}));
+    // Nothing is left beside it that `publish` would refuse.
+    assert_eq!(fs::read_dir(pipeline.build()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_signal_is_told_as_a_shell_does() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.run("smoke", "kill -KILL $$").code, 137);
+    assert_eq!(pipeline.document(), json!({"tests": {"smoke": {"exit_code": 137}}}));
+}
+
+#[test]
+fn the_rest_of_the_document_is_kept_also_what_the_command_writes() {
+    let pipeline = Pipeline::of(
+        r#"{"branch": "main", "tests": {"unit": {"exit_code": 0}, "x": 1.25}, "deploy": {"succeeded": true}}"#,
+    );
+    let run = pipeline.run(
+        "deploy",
+        r#"grep -q succeeded build/build-manifest.json && exit 9; echo '{"branch": "other", "sbom": []}' > build/build-manifest.json"#,
+    );
+    assert_eq!(run.code, 0, "what the run before told was withdrawn: {}", run.shown());
+    let deploy = json!({"stage": "dev", "succeeded": true});
+    assert_eq!(pipeline.document(), json!({"branch": "other", "sbom": [], "deploy": deploy}));
+    assert_eq!(pipeline.run_with("deploy", &["--stage", "uat"], &["false"]).code, 1);
+    assert_eq!(pipeline.document()["deploy"], json!({"stage": "uat", "succeeded": false}));
+}
+
+#[test]
+fn a_document_that_cant_be_used_is_refused_before_anything_runs() {
+    for document in ["{", "[]", r#"{"tests": []}"#, r#"{"tests": {"policy": "passed"}}"#] {
+        let pipeline = Pipeline::of(document);
+        let run = pipeline.run("policy", "touch ran");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+        assert!(run.stderr.contains("`ROOT/build/build-manifest.json`"), "{}", run.stderr);
+        assert!(!pipeline.root.path().join("ran").exists(), "{document}");
+        assert_eq!(fs::read_to_string(pipeline.manifest()).unwrap(), document);
+    }
+}
+
+#[test]
+fn a_document_that_the_command_breaks_is_an_error_unless_the_step_failed_anyway() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.run("unit", "echo '[' > build/build-manifest.json").code, 2);
+    let pipeline = Pipeline::new();
+    let run = pipeline.run("unit", "echo '[' > build/build-manifest.json; exit 5");
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("is not a JSON object"), "{}", run.stderr);
+}
+
+#[test]
+fn whether_the_integration_tests_were_told_to_run_is_seen_in_the_environment() {
+    for (variables, seen) in
+        [(&[("RUN_INTEGRATION", "1")] as &[_], true), (&[("RUN_INTEGRATION", "0")], false), (&[], false)]
+    {
+        let pipeline = Pipeline::new().with(variables);
+        assert_eq!(pipeline.run("integration", "true").code, 0);
+        assert_eq!(pipeline.document(), json!({"tests": {"integration": {"exit_code": 0, "run_integration": seen}}}));
+    }
+}
+
+#[test]
+fn type_errors_are_counted_and_passed_on_byte_by_byte() {
+    let pipeline = Pipeline::new();
+    let tsc = r"printf 'a.ts(1,7): error TS2322: no\nb.ts(2,1): error TS2304: no\n\nFound 2 errors.\n'; exit 2";
+    let run = pipeline.run("typecheck", tsc);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (2, "a.ts(1,7): error TS2322: no\nb.ts(2,1): error TS2304: no\n\nFound 2 errors.\n")
+    );
+    assert_eq!(pipeline.document(), json!({"tests": {"typecheck": {"errors": 2, "exit_code": 2}}}));
+    assert_eq!(pipeline.run("typecheck", "exit 3").code, 3);
+    assert_eq!(pipeline.document(), json!({"tests": {"typecheck": {"errors": 1, "exit_code": 3}}}));
+    assert_eq!(pipeline.run("typecheck", "echo 0 errors").code, 0);
+    assert_eq!(pipeline.document(), json!({"tests": {"typecheck": {"errors": 0, "exit_code": 0}}}));
+}
+
+#[test]
+fn a_command_that_cant_be_started_is_a_failed_step() {
+    let pipeline = Pipeline::new();
+    let run = pipeline.run_with("deploy", &[], &["no-such-command"]);
+    insta::assert_snapshot!(run.shown(), @"
+    exit 127
+    --- stdout
+    --- stderr
+    error: `no-such-command` can't be started: No such file or directory (os error 2)
+    ");
+    assert_eq!(pipeline.document(), json!({"deploy": {"stage": "dev", "succeeded": false}}));
+    fs::write(pipeline.root.path().join("notes"), "no program").unwrap();
+    assert_eq!(pipeline.run_with("smoke", &[], &["./notes"]).code, 126);
+    assert_eq!(pipeline.document()["tests"]["smoke"]["exit_code"], 126);
+}
+
+#[test]
+fn steps_that_run_at_once_lose_nothing() {
+    let pipeline = Pipeline::new();
+    let steps = ["typecheck", "unit", "policy", "integration", "smoke", "dcm-plan", "dcm-deploy", "dbt-build"];
+    std::thread::scope(|scope| {
+        for step in steps {
+            scope.spawn(|| assert_eq!(pipeline.run(step, "true").code, 0));
+        }
+    });
+    let document = pipeline.document();
+    assert_eq!(document["tests"].as_object().unwrap().len(), 5);
+    assert_eq!(document["dcm"], json!({"plan": true, "deploy": true}));
+    assert_eq!(document["dbt_build"], json!({"succeeded": true}));
+}
+
+#[test]
+fn the_commit_of_a_pulumi_program_is_told_only_where_it_is_all_of_it() {
+    let pipeline = Pipeline::new();
+    let program = pipeline.root.path();
+    let refused = pipeline.run("pulumi", "touch ran");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("can't be told: fatal: not a git repository"), "{}", refused.stderr);
+
+    git(program, &["init", "--quiet"]);
+    fs::write(program.join(".gitignore"), "build\n").unwrap();
+    fs::write(program.join("Pulumi.yaml"), "name: bank-platform\n").unwrap();
+    let refused = pipeline.run("pulumi", "touch ran");
+    insta::assert_snapshot!(refused.shown(), @"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the Pulumi program is not the commit's, because of uncommitted changes
+      ?? .gitignore
+      ?? Pulumi.yaml
+    commit them, or let `.gitignore` name what is built
+    ");
+    assert!(!program.join("ran").exists());
+
+    git(program, &["add", "."]);
+    git(program, &["commit", "--quiet", "--message", "the program"]);
+    let sha = git(program, &["rev-parse", "HEAD"]);
+    assert_eq!(pipeline.run("pulumi", "true").code, 0);
+    let deploy = json!({"stage": "dev", "succeeded": true});
+    assert_eq!(pipeline.document(), json!({"deploy": deploy, "pulumi": {"program_sha": sha}}));
+}
+
+#[test]
+fn on_github_a_failing_step_is_an_annotation() {
+    let pipeline = Pipeline::new().with(&[("GITHUB_ACTIONS", "true")]);
+    insta::assert_snapshot!(pipeline.run("policy", "exit 3").shown(), @"
+    exit 3
+    --- stdout
+    --- stderr
+    ::error title=policy::`sh` ended with exit code 3
+    ");
+    assert_eq!(pipeline.run("policy", "true").stderr, "");
+}
+
+#[test]
+fn as_json_the_result_stands_alone_on_standard_output() {
+    for step in ["unit", "typecheck"] {
+        let pipeline = Pipeline::of(r#"{"branch": "main"}"#);
+        let run = pipeline.run_with(step, &["--output", "json"], &["echo", "said"]);
+        assert_eq!(run.stderr, "said\n");
+        insta::assert_snapshot!(format!("run_{step}_json"), run.stdout);
+    }
+}
