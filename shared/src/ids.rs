@@ -130,6 +130,14 @@ text_id!(
     "26 characters of Crockford's base 32", valid_promotion_id
 );
 
+impl StageName {
+    /// `dev`, where pipelines deploy to and test (ADR-053 "CI pipeline shape").
+    #[must_use]
+    pub fn dev() -> Self {
+        Self("dev".to_owned())
+    }
+}
+
 fn all(text: &str, lengths: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -206,6 +206,21 @@ impl RecordKey {
         stage.map_or_else(|| "locks/".to_owned(), |stage| format!("locks/{stage}/"))
     }
 
+    /// Where [`RecordKey::BuiltHandoff`] and [`RecordKey::DeployedHandoff`] of a commit lie.
+    #[must_use]
+    pub fn handoffs_prefix(commit: &Commit) -> String {
+        format!("{}docs/handoffs/", commit.prefix())
+    }
+
+    /// The handoff document of `commit` that lies at `key`; none where no handoff document of it lies.
+    #[must_use]
+    pub fn handoff_of(commit: &Commit, key: &str) -> Option<Self> {
+        let name = key.strip_prefix(&Self::handoffs_prefix(commit))?;
+        let module: ModuleId = name.split_once("-ci-")?.0.parse().ok()?;
+        let kinds = [Self::BuiltHandoff(commit.clone(), module.clone()), Self::DeployedHandoff(commit.clone(), module)];
+        kinds.into_iter().find(|it| it.to_string() == key)
+    }
+
     /// The stage and repository that the key of a [`RecordKey::Stage`] or [`RecordKey::Lock`] is about.
     #[must_use]
     pub fn stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
@@ -285,6 +300,29 @@ mod tests {
         assert_eq!(RecordKey::stage_and_repo(&lock), Some(pair()));
         for other in ["stages/uat", "stages/UAT/bank-payments.json", "promotions/uat/bank-payments.json"] {
             assert_eq!(RecordKey::stage_and_repo(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_handoffs_of_a_listing_read_back_and_nothing_else_does() {
+        let module: ModuleId = "MOD-012".parse().unwrap();
+        for handoff in [RecordKey::BuiltHandoff(commit(), module.clone()), RecordKey::DeployedHandoff(commit(), module)]
+        {
+            assert_eq!(RecordKey::handoff_of(&commit(), &handoff.to_string()), Some(handoff));
+        }
+        let folder = RecordKey::handoffs_prefix(&commit());
+        let other = "0".repeat(40);
+        for name in [
+            "",
+            "MOD-012.handoff.md",
+            &format!("MOD-12-ci-built-{SHA}.handoff.md"),
+            &format!("MOD-012-ci-tested-{SHA}.handoff.md"),
+            &format!("MOD-012-ci-built-{SHA}.handoff.md.bak"),
+            &format!("MOD-012-ci-built-{other}.handoff.md"),
+            &format!("../MOD-012-ci-built-{SHA}.handoff.md"),
+            &format!("x/MOD-012-ci-built-{SHA}.handoff.md"),
+        ] {
+            assert_eq!(RecordKey::handoff_of(&commit(), &format!("{folder}{name}")), None, "{name}");
         }
     }
 
