@@ -40,8 +40,9 @@ fmt: ## formats the Rust code
 	cargo fmt --all
 
 .PHONY: schema
-schema: ## writes the manifest's JSON Schema
-	cargo run --quiet --package gatekeeper-cli -- schema > shared/build-manifest.schema.json
+schema: ## writes the JSON Schemas of manifests and handoff documents
+	cargo run --quiet --package gatekeeper-cli -- schema manifest > shared/build-manifest.schema.json
+	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
 
 # --- what the commands above are made of ---
 
@@ -78,7 +79,7 @@ test-rust:
 .PHONY: test-local
 test-local: tools
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e

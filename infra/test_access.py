@@ -166,6 +166,20 @@ class Records(Case):
             self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
 
 
+    def test_ci_lists_handoffs_only(self):
+        for prefix, allowed in ((f"{COMMIT}/docs/handoffs/", True), (f"{COMMIT}/", False), ("promotions/", False), ("config/", False), ("", False)):
+            self.assertEqual(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS, s3__prefix=prefix), allowed, prefix)
+        self.assertFalse(DEFAULT.may("CiRole", "s3:ListBucketVersions", RECORDS, s3__prefix=f"{COMMIT}/docs/handoffs/"))
+
+    def test_ci_is_told_that_a_verdict_is_not_there_yet(self):
+        """S3 says so only to those who may list; it asks without a prefix."""
+        self.assertTrue(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS))
+
+    def test_ci_writes_no_handoff(self):
+        for kind in ("built", "deployed"):
+            self.assertFalse(DEFAULT.may("CiRole", "s3:PutObject", f"{RECORDS}/{COMMIT}/docs/handoffs/MOD-012-ci-{kind}-3f1c.handoff.md"))
+
+
 class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
         self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
+mod handoffs;
+
 use std::{
     collections::BTreeMap,
     fs,

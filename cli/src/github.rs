@@ -3,9 +3,12 @@
 use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
-use gatekeeper::manifest::Build;
+use gatekeeper::{
+    ids::{Commit, CommitSha, InvalidId, Repo},
+    manifest::Build,
+};
 
-use crate::{build::BuildFile, reason::Reason};
+use crate::{build::BuildFile, exit::Misuse, reason::Reason};
 
 /// The most artefacts that a summary lists: GitHub takes 1 MiB of summary from a step.
 const MAX_ROWS: usize = 500;
@@ -65,6 +68,25 @@ impl GitHub {
         let written = file.and_then(|mut file| file.write_all(markdown.as_bytes()));
         written.with_context(|| format!("the job summary `{}` could not be written", path.display()))
     }
+}
+
+/// The commit that a command is about: from its options, else the run's.
+pub(crate) fn commit(repo: Option<&Repo>, sha: Option<&CommitSha>, github: Option<&GitHub>) -> Result<Commit, Misuse> {
+    let unknown =
+        |option: &str| Misuse(format!("`{option}` is needed: only on GitHub Actions the environment tells it"));
+    let wrong =
+        |option: &str, error: &InvalidId| Misuse(format!("{error}; GitHub's environment says so, pass `{option}`"));
+    let repo = match (repo, github.and_then(|it| it.repo.as_ref())) {
+        (Some(repo), _) => repo.clone(),
+        (None, Some(repo)) => repo.parse().map_err(|error| wrong("--repo", &error))?,
+        (None, None) => return Err(unknown("--repo")),
+    };
+    let sha = match (sha, github.and_then(|it| it.sha.as_ref())) {
+        (Some(sha), _) => sha.clone(),
+        (None, Some(sha)) => sha.parse().map_err(|error| wrong("--sha", &error))?,
+        (None, None) => return Err(unknown("--sha")),
+    };
+    Ok(Commit { repo, sha })
 }
 
 /// The workflow command that shows an error on the run's page (GitHub documentation, "Workflow commands").

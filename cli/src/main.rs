@@ -58,6 +58,7 @@ enum Command {
     Run(commands::run::Args),
     Flyway(commands::flyway::Args),
     Snapshot(commands::snapshot::Args),
+    Handoffs(commands::handoffs::Args),
     Promote(Box<commands::promote::Args>),
     Rollback(Box<commands::rollback::Args>),
     Status(Box<commands::status::Args>),
@@ -84,11 +85,12 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::Check(args) => commands::check::run(&args, output).await,
         Command::Flyway(args) => commands::flyway::run(&args, output).await,
         Command::Snapshot(args) => commands::snapshot::run(&args, output).await,
+        Command::Handoffs(args) => commands::handoffs::run(&args, output).await,
         Command::Promote(args) => commands::promote::run(&args, output).await,
         Command::Rollback(args) => commands::rollback::run(&args, output).await,
         Command::Status(args) => commands::status::run(&args, output).await,
         Command::Revoke(args) => commands::revoke::run(&args, output).await,
-        Command::Schema(commands::schema::Args {}) => commands::schema::run(output),
+        Command::Schema(args) => commands::schema::run(&args, output),
     }
 }
 
@@ -114,6 +116,11 @@ mod tests {
     fn each_command_takes_what_the_contract_says() {
         for arguments in [
             "schema",
+            "schema manifest",
+            "schema handoff",
+            "handoffs pull",
+            "handoffs pull --repo bank-payments --sha SHA --into docs/handoffs --wait --expect deployed",
+            "handoffs pull --wait=600 --profile bank",
             "check build",
             "check build --repo bank-payments --sha SHA",
             "check s3://bank-artefacts/bank-payments/SHA/",
@@ -170,6 +177,11 @@ mod tests {
             "run unit --dir build",
             "run unit --dir build pnpm test:unit",
             "run lint --dir build -- pnpm lint",
+            "schema verdict",
+            "handoffs",
+            "handoffs pull docs",
+            "handoffs pull --wait 600",
+            "handoffs pull --expect registered",
             "flyway",
             "flyway migrate migrations --database payments",
             "flyway validate migrations",

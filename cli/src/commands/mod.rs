@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod flyway;
+pub(crate) mod handoffs;
 pub(crate) mod observe;
 pub(crate) mod promote;
 pub(crate) mod publish;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use gatekeeper::{
-    ids::{Commit, CommitSha, InvalidId, Repo},
+    ids::{Commit, CommitSha, Repo},
     manifest::Build,
     store::{memory::Memory, record, s3::S3Store},
     store_key::{ArtefactPath, RecordKey},
@@ -175,7 +175,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 }
 
 async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> anyhow::Result<Answer> {
-    let commit = commit(args, github)?;
+    let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), github)?;
     let nothing = "nothing was uploaded";
     let files = measure(&args.folder, output).await.context(nothing)?;
     let manifest = manifest(args, github, &commit, &files, output).context(nothing)?;
@@ -246,26 +246,6 @@ async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::R
         output.warning(&format!("the gate's policy can't be read, so the build is judged by ADR-053 alone: {error}"));
     }
     Ok(())
-}
-
-/// The commit, from the options or the run.
-fn commit(args: &Args, github: Option<&GitHub>) -> Result<Commit, Misuse> {
-    let of_run = |what: Option<&String>| what.cloned();
-    let unknown =
-        |option: &str| Misuse(format!("`{option}` is needed: only on GitHub Actions the environment tells it"));
-    let wrong =
-        |option: &str, error: &InvalidId| Misuse(format!("{error}; GitHub's environment says so, pass `{option}`"));
-    let repo = match (&args.repo, of_run(github.and_then(|it| it.repo.as_ref()))) {
-        (Some(repo), _) => repo.clone(),
-        (None, Some(repo)) => repo.parse().map_err(|error| wrong("--repo", &error))?,
-        (None, None) => return Err(unknown("--repo")),
-    };
-    let sha = match (&args.sha, of_run(github.and_then(|it| it.sha.as_ref()))) {
-        (Some(sha), _) => sha.clone(),
-        (None, Some(sha)) => sha.parse().map_err(|error| wrong("--sha", &error))?,
-        (None, None) => return Err(unknown("--sha")),
-    };
-    Ok(Commit { repo, sha })
 }
 
 async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misuse> {

@@ -1,16 +1,36 @@
-//! `gatekeeper schema`: the manifest's JSON Schema, generated from the types that the gate reads manifests with.
+//! `gatekeeper schema`: JSON Schemas, generated from the types that the gatekeeper itself reads or writes with.
 
-use gatekeeper::manifest::Manifest;
+use gatekeeper::{handoff::FrontMatter, manifest::Manifest};
 
 use crate::{exit::Answer, output::Output};
 
-/// Prints the JSON Schema of build-manifest.json
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  gatekeeper schema > build-manifest.schema.json")]
-pub(crate) struct Args {}
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper schema > build-manifest.schema.json
+  gatekeeper schema handoff > handoff.schema.json";
 
-pub(crate) fn run(output: &mut Output) -> anyhow::Result<Answer> {
-    let schema = Manifest::json_schema();
+/// Prints the JSON Schema of build-manifest.json, or of the front matter of handoff documents
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which one
+    #[arg(value_name = "DOCUMENT", value_enum, default_value_t = Document::Manifest)]
+    document: Document,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Document {
+    /// build-manifest.json
+    Manifest,
+    /// The YAML front matter of `{module}-ci-{built|deployed}-{sha}.handoff.md`
+    Handoff,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let schema = match args.document {
+        Document::Manifest => Manifest::json_schema(),
+        Document::Handoff => FrontMatter::json_schema(),
+    };
     output.result(&schema, &serde_json::to_string_pretty(&schema)?)?;
     Ok(Answer::Yes)
 }

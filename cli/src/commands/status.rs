@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    aws::{Aws, AwsArgs, called},
+    aws::{self, Aws, AwsArgs},
     exit::Answer,
     follow,
     history::Steps,
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let records = aws.records().await?;
     let mut found = BTreeSet::new();
     for prefix in [RecordKey::stages_prefix(args.stage.as_ref()), RecordKey::locks_prefix(args.stage.as_ref())] {
-        let keys = list(&records, &prefix).await?;
+        let keys = aws::keys(&records, &prefix).await?;
         found.extend(keys.iter().filter_map(|key| RecordKey::stage_and_repo(key)));
     }
     found.retain(|(_, repo)| args.repo.as_ref().is_none_or(|wanted| wanted == repo));
@@ -91,19 +91,6 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     }
     output.result(&rows, &text(&rows))?;
     Ok(Answer::Yes)
-}
-
-async fn list(records: &S3Store, prefix: &str) -> anyhow::Result<Vec<String>> {
-    let (mut keys, mut next_page) = (Vec::new(), None);
-    loop {
-        let request = records.client().list_objects_v2().bucket(records.bucket()).prefix(prefix);
-        let page = called("ListObjectsV2", request.set_continuation_token(next_page).send().await)?;
-        keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
-        next_page = page.next_continuation_token().map(str::to_owned);
-        if next_page.is_none() {
-            return Ok(keys);
-        }
-    }
 }
 
 /// Looks at one repository on one stage; beside it what could not be told of the running promotion.

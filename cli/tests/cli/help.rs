@@ -21,6 +21,8 @@ fn every_command_helps_with_examples() {
         "snapshot take",
         "snapshot compare",
         "schema",
+        "handoffs",
+        "handoffs pull",
     ] {
         let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = gatekeeper(&arguments);
