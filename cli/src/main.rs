@@ -30,6 +30,7 @@ Exit codes:
   1  the gate said no, or the promotion did not succeed
   2  wrong use
   3  AWS, the network or a database could not be reached, or refused; or a tool is missing
+`gatekeeper run` ends as its command does.
 
 Examples:
   gatekeeper check build/commit
@@ -64,6 +65,8 @@ enum Command {
     Status(Box<commands::status::Args>),
     Revoke(Box<commands::revoke::Args>),
     Schema(commands::schema::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -91,6 +94,8 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::Status(args) => commands::status::run(&args, output).await,
         Command::Revoke(args) => commands::revoke::run(&args, output).await,
         Command::Schema(args) => commands::schema::run(&args, output),
+        Command::Completions(args) => commands::completions::run(&args, output),
+        Command::Man(args) => commands::man::run(&args, output),
     }
 }
 
@@ -118,6 +123,10 @@ mod tests {
             "schema",
             "schema manifest",
             "schema handoff",
+            "completions bash",
+            "completions powershell",
+            "man",
+            "man --into share/man/man1",
             "handoffs pull",
             "handoffs pull --repo bank-payments --sha SHA --into docs/handoffs --wait --expect deployed",
             "handoffs pull --wait=600 --profile bank",
@@ -178,6 +187,8 @@ mod tests {
             "run unit --dir build pnpm test:unit",
             "run lint --dir build -- pnpm lint",
             "schema verdict",
+            "completions",
+            "completions csh",
             "handoffs",
             "handoffs pull docs",
             "handoffs pull --wait 600",

@@ -1,8 +1,10 @@
 //! One file a subcommand.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod flyway;
 pub(crate) mod handoffs;
+pub(crate) mod man;
 pub(crate) mod observe;
 pub(crate) mod promote;
 pub(crate) mod publish;

@@ -6,6 +6,7 @@ mod check;
 mod common;
 mod flyway;
 mod help;
+mod man;
 mod publish;
 mod run;
 mod schema;
