@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails shall fail")]
 
 mod check;
+mod colours;
 mod common;
+mod errors;
+mod exit_codes;
 mod flyway;
 mod help;
 mod man;
