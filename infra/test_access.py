@@ -166,7 +166,7 @@ class Records(Case):
             self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
 
 
-    def test_ci_lists_handoffs_only(self):
+    def test_ci_lists_nothing_below_another_prefix_than_handoffs(self):
         for prefix, allowed in ((f"{COMMIT}/docs/handoffs/", True), (f"{COMMIT}/", False), ("promotions/", False), ("config/", False), ("", False)):
             self.assertEqual(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS, s3__prefix=prefix), allowed, prefix)
         self.assertFalse(DEFAULT.may("CiRole", "s3:ListBucketVersions", RECORDS, s3__prefix=f"{COMMIT}/docs/handoffs/"))

@@ -95,7 +95,7 @@ async fn a_document_about_another_commit_is_not_written() {
 }
 
 #[tokio::test]
-async fn ci_lists_handoffs_and_no_other_records() {
+async fn ci_lists_nothing_below_another_prefix_than_handoffs() {
     let aws = Instance::get().await;
     let ci = aws.ci().await;
     let commit = Commit::new(&aws, "handoffs-list");

@@ -164,24 +164,17 @@ pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -
     manifest.tests.smoke.as_ref().filter(|smoke| smoke.exit_code == 0)?;
     let commit = verdict.commit();
     let mut text = FrontMatter {
-        module: &module.id,
-        commit: &commit,
-        build_status: "Deployed",
-        stage: deploy.stage.as_str(),
+        module_id: module.id.clone(),
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
+        build_status: BuildStatus::Deployed,
+        stage: deploy.stage.clone(),
         timestamp: verdict.evaluated_at,
         evidence: RecordKey::Verdict(commit.clone()).to_string(),
     }
     .render();
     artefact_table(&mut text, artefacts_of(verdict, &commit, module));
     Some(text)
-}
-
-/// The stage that a handoff tells of; none where it is no handoff.
-#[must_use]
-pub fn stage_of(document: &[u8]) -> Option<StageName> {
-    let text = std::str::from_utf8(document).ok()?;
-    let (front_matter, _) = text.strip_prefix("---\n")?.split_once("\n---\n")?;
-    front_matter.lines().find_map(|line| line.strip_prefix("stage: "))?.parse().ok()
 }
 
 /// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.

@@ -73,7 +73,8 @@ impl Files {
         let run = self.run(line);
         assert_eq!(run.code, code, "{line}: {}", run.stderr);
         if code >= 2 {
-            assert!(run.stdout.is_empty() && run.stderr.starts_with("error: "), "{line}: {}", run.shown());
+            let tells = run.stderr.lines().any(|it| it.starts_with("error: "));
+            assert!(run.stdout.is_empty() && tells, "{line}: {}", run.shown());
         } else if !line.starts_with("run") {
             assert!(!run.stdout.is_empty(), "{line}");
         }

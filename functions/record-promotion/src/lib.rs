@@ -10,7 +10,7 @@ use aws_config::SdkConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     aws::{lambda::FunctionError, stage_account::stage_config},
-    handoff,
+    handoff::{self, FrontMatter},
     ids::StageName,
     promotion::{
         history::{Completed, StageState},
@@ -29,9 +29,6 @@ use gatekeeper::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// The largest handoff that is read back: the gatekeeper wrote it.
-const MAX_HANDOFF_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the state machine hands over: what each step answered, as far as it was asked.
 #[derive(Debug, Clone, Deserialize)]
@@ -262,10 +259,15 @@ async fn write_handoff(
     stage: &StageName,
 ) -> anyhow::Result<()> {
     let key = key.to_string();
-    let precondition = match records.get(&key, None, MAX_HANDOFF_BYTES).await? {
+    let precondition = match records.get(&key, None, handoff::MAX_BYTES).await? {
         None => Precondition::Absent,
-        Some(there) if handoff::stage_of(&there.bytes).as_ref() == Some(stage) => return Ok(()),
-        Some(of_another_stage) => Precondition::Unchanged(of_another_stage.etag),
+        Some(there) => {
+            let front_matter = FrontMatter::of(&String::from_utf8_lossy(&there.bytes));
+            if front_matter.is_ok_and(|it| it.stage == *stage) {
+                return Ok(());
+            }
+            Precondition::Unchanged(there.etag)
+        }
     };
     let written = records.put(&key, document.as_bytes(), "text/markdown", &precondition).await?;
     // The step is retried then, and looks again.

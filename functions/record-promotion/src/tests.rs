@@ -193,15 +193,19 @@ async fn a_stages_handoff_follows_that_of_the_stage_before_and_is_written_once()
     let world = World::started(&record(false, true)).await;
     let commit = record(false, false).commit();
     let key = RecordKey::DeployedHandoff(commit, "MOD-012".parse().unwrap()).to_string();
-    world.records.upload(&key, b"---\nstage: dev\n---\n\n# MOD-012 is Deployed\n", &[]);
+    let of = |stage: &str| {
+        let before = "---\nmodule_id: MOD-012\nrepo: bank-payments\ncommit_sha: \"SHA\"\nbuild_status: Deployed\nstage: STAGE\n\
+                      timestamp: \"2026-05-02T03:04:05Z\"\nevidence: e\n---\n\nwritten before\n";
+        before.replace("SHA", sha("b").as_str()).replace("STAGE", stage)
+    };
+    world.records.upload(&key, of("dev").as_bytes(), &[]);
     world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
     let of_uat = world.handoff().unwrap();
     assert!(of_uat.contains("\nstage: uat\n"), "{of_uat}");
 
-    world.records.upload(&key, b"---\nstage: uat\n---\n\nwritten before\n", &[]);
-    let again = World { records: world.records };
-    again.outcome(&input(Direction::Forward, None, None)).await.unwrap();
-    assert!(again.handoff().unwrap().contains("written before"));
+    world.records.upload(&key, of("uat").as_bytes(), &[]);
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert!(world.handoff().unwrap().contains("written before"));
 }
 
 #[tokio::test]

@@ -344,6 +344,6 @@ async fn dev_is_deployed_once_its_smoke_test_passed_and_not_before() {
     let passed = Build::new(FIRST).with("/tests/smoke", json!({"exit_code": 0}));
     assert_eq!(world.judge(&passed).await.0, Outcome::Built);
     let handoff = world.records.bytes_of(&key).unwrap();
-    assert_eq!(handoff::stage_of(&handoff).unwrap().as_str(), "dev");
-    assert!(String::from_utf8(handoff).unwrap().contains("build_status: Deployed"));
+    let front_matter = handoff::FrontMatter::of(&String::from_utf8(handoff).unwrap()).unwrap();
+    assert_eq!((front_matter.build_status, front_matter.stage.as_str()), (handoff::BuildStatus::Deployed, "dev"));
 }

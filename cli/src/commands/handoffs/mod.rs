@@ -1,6 +1,7 @@
 //! `gatekeeper handoffs`: the documents by which bank-wiki learns that a module is Built or Deployed (CONTRACT §7).
 
 mod pull;
+mod stored;
 
 use clap::Subcommand;
 

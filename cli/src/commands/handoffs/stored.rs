@@ -1,0 +1,183 @@
+//! A commit's handoff documents in the records bucket.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use gatekeeper::{
+    handoff::{BuildStatus, FrontMatter, MAX_BYTES},
+    ids::{Commit, ModuleId},
+    manifest::{self, Manifest},
+    store::{Store as _, record, s3::S3Store},
+    store_key::{ArtefactPath, RecordKey},
+    verdict::{Outcome, Verdict},
+};
+use tokio::time::Instant;
+
+use crate::aws::{self, Aws};
+
+/// How long to wait between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A handoff document of the records bucket, by its own name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handoff {
+    key: String,
+    /// The file's name.
+    pub(super) name: String,
+    module: ModuleId,
+    status: BuildStatus,
+}
+
+impl Handoff {
+    fn of(commit: &Commit, key: &str) -> Option<Self> {
+        let (module, status) = match RecordKey::handoff_of(commit, key)? {
+            RecordKey::BuiltHandoff(_, module) => (module, BuildStatus::Built),
+            RecordKey::DeployedHandoff(_, module) => (module, BuildStatus::Deployed),
+            _ => return None,
+        };
+        let name = key.strip_prefix(&RecordKey::handoffs_prefix(commit))?.to_owned();
+        Some(Self { key: key.to_owned(), name, module, status })
+    }
+
+    /// The front matter of its text, which must be about what its name says.
+    fn check(&self, commit: &Commit, bytes: &[u8]) -> anyhow::Result<FrontMatter> {
+        let key = &self.key;
+        let text = std::str::from_utf8(bytes).with_context(|| format!("`{key}` is not a handoff document"))?;
+        let front_matter = FrontMatter::of(text).with_context(|| format!("`{key}`"))?;
+        let FrontMatter { module_id, build_status, .. } = &front_matter;
+        let about = front_matter.commit();
+        if about != *commit || *module_id != self.module || *build_status != self.status {
+            let status = if *build_status == BuildStatus::Built { "Built" } else { "Deployed" };
+            return Err(anyhow!(
+                "`{key}` is about something else: it says that `{module_id}` of `{about}` is {status}"
+            ));
+        }
+        Ok(front_matter)
+    }
+}
+
+/// Reads a document and checks it.
+pub(super) async fn read(
+    records: &S3Store,
+    commit: &Commit,
+    handoff: &Handoff,
+) -> anyhow::Result<(Vec<u8>, FrontMatter)> {
+    let body = records.get(&handoff.key, None, MAX_BYTES).await?;
+    let bytes = body.with_context(|| format!("`{}` is gone", handoff.key))?.bytes;
+    let front_matter = handoff.check(commit, &bytes)?;
+    Ok((bytes, front_matter))
+}
+
+/// The documents that there are.
+pub(super) async fn list(records: &S3Store, commit: &Commit) -> anyhow::Result<Vec<Handoff>> {
+    let keys = aws::keys(records, &RecordKey::handoffs_prefix(commit)).await?;
+    let handoffs = keys.iter().map(|key| {
+        Handoff::of(commit, key).ok_or_else(|| anyhow!("`{key}` of the records bucket is not called as a handoff is"))
+    });
+    handoffs.collect()
+}
+
+/// The documents, once every module of the manifest that was judged has one of this kind.
+pub(super) async fn awaited(
+    aws: &Aws<'_>,
+    records: &S3Store,
+    commit: &Commit,
+    status: BuildStatus,
+    seconds: u64,
+) -> anyhow::Result<Vec<Handoff>> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut judged: Option<(String, BTreeSet<ModuleId>)> = None;
+    loop {
+        let why = match record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())).await? {
+            None => format!("the gate has not judged `{commit}`"),
+            Some(stored) => match (stored.record.outcome, stored.record.manifest_version_id) {
+                (Outcome::Built, Some(version)) => {
+                    if judged.as_ref().is_none_or(|(of, _)| *of != version) {
+                        judged = Some((version.clone(), modules(aws, commit, &version).await?));
+                    }
+                    let handoffs = list(records, commit).await?;
+                    let modules = judged.iter().flat_map(|(_, modules)| modules);
+                    let missing = missing(modules, &handoffs, status);
+                    if missing.is_empty() {
+                        return Ok(handoffs);
+                    }
+                    format!("there is no such handoff of {}", missing.join(", "))
+                }
+                (outcome, _) => format!("the gate's verdict on `{commit}` is `{outcome}`"),
+            },
+        };
+        if Instant::now() >= end {
+            return Err(anyhow!("after {seconds} s {why}: wait longer, or see what `gatekeeper check` says"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The modules of one version of a commit's manifest.
+async fn modules(aws: &Aws<'_>, commit: &Commit, version: &str) -> anyhow::Result<BTreeSet<ModuleId>> {
+    let key = ArtefactPath::Manifest.of(commit);
+    let body = aws.artefacts().await?.get(&key, Some(version), manifest::MAX_BYTES).await?;
+    let body = body.with_context(|| format!("version `{version}` of `{key}` is gone"))?;
+    let manifest = Manifest::parse(&body.bytes, commit).map_err(|findings| {
+        let messages: Vec<_> = findings.into_iter().map(|finding| finding.message).collect();
+        anyhow!("version `{version}` of `{key}`: {}", messages.join("; "))
+    })?;
+    Ok(manifest.modules.into_iter().map(|module| module.id).collect())
+}
+
+fn missing<'a>(modules: impl Iterator<Item = &'a ModuleId>, handoffs: &[Handoff], status: BuildStatus) -> Vec<String> {
+    let there = |module: &ModuleId| handoffs.iter().any(|it| it.module == *module && it.status == status);
+    modules.filter(|module| !there(module)).map(|module| format!("`{module}`")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+
+    fn commit() -> Commit {
+        Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
+    }
+
+    fn handoff(module: &str, status: &str) -> Handoff {
+        Handoff::of(
+            &commit(),
+            &format!("{}{module}-ci-{status}-{SHA}.handoff.md", RecordKey::handoffs_prefix(&commit())),
+        )
+        .unwrap()
+    }
+
+    fn document(module: &str, repo: &str, sha: &str, status: &str) -> String {
+        format!(
+            "---\nmodule_id: {module}\nrepo: {repo}\ncommit_sha: \"{sha}\"\nbuild_status: {status}\nstage: dev\n\
+             timestamp: \"2026-05-02T03:10:00Z\"\nevidence: {repo}/{sha}/verdict.json\n---\n"
+        )
+    }
+
+    #[test]
+    fn a_document_must_be_about_what_its_name_says() {
+        let check = |text: &str| handoff("MOD-012", "built").check(&commit(), text.as_bytes());
+        assert!(check(&document("MOD-012", "bank-payments", SHA, "Built")).is_ok());
+        for other in [
+            document("MOD-013", "bank-payments", SHA, "Built"),
+            document("MOD-012", "bank-kyc", SHA, "Built"),
+            document("MOD-012", "bank-payments", &"0".repeat(40), "Built"),
+            document("MOD-012", "bank-payments", SHA, "Deployed"),
+        ] {
+            let error = check(&other).unwrap_err().to_string();
+            assert!(error.contains("is about something else"), "{error}");
+        }
+        assert!(check("# Notes\n").is_err());
+        assert!(handoff("MOD-012", "built").check(&commit(), b"\xff").is_err());
+    }
+
+    #[test]
+    fn every_module_needs_one_of_the_expected_kind() {
+        let modules = ["MOD-012", "MOD-013"].map(|module| module.parse().unwrap());
+        let there = [handoff("MOD-012", "built"), handoff("MOD-013", "built"), handoff("MOD-013", "deployed")];
+        assert_eq!(missing(modules.iter(), &there, BuildStatus::Built), [""; 0]);
+        assert_eq!(missing(modules.iter(), &there, BuildStatus::Deployed), ["`MOD-012`"]);
+        assert_eq!(missing(modules.iter(), &[], BuildStatus::Built), ["`MOD-012`", "`MOD-013`"]);
+    }
+}
