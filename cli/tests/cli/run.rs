@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, gatekeeper_in};
+use crate::common::{Build, Run, SHA, gatekeeper_in, gatekeeper_with};
 
 /// Where the programs of these tests are found.
 const PATH: (&str, &str) = ("PATH", "/usr/local/bin:/usr/bin:/bin");
@@ -245,4 +245,34 @@ fn as_json_the_result_stands_alone_on_standard_output() {
         assert_eq!(run.stderr, "said\n");
         insta::assert_snapshot!(format!("run_{step}_json"), run.stdout);
     }
+}
+
+#[test]
+fn steps_and_reports_are_all_that_publish_needs() {
+    let mut build = Build::built();
+    let tests = &build.manifest["tests"];
+    // What no step and no report tells.
+    build.manifest["tests"] = json!({
+        "unit": {"line_coverage": 87.1, "function_coverage": 84.0},
+        "policy": {"policies_satisfied": ["POL-004"]},
+        "integration": {"deployed": tests["integration"]["deployed"]}
+    });
+    build.manifest.as_object_mut().unwrap().remove("deploy");
+    for suite in ["unit", "policy", "integration"] {
+        let report = format!(r#"<testsuite name="{suite}" tests="1"><testcase classname="a" name="one"/></testsuite>"#);
+        build.write(&format!("reports/{suite}.xml"), report.as_bytes());
+    }
+    let folder = build.folder().to_str().unwrap();
+    for step in ["typecheck", "unit", "policy", "deploy", "integration", "smoke"] {
+        let run = gatekeeper_with(&["run", step, "--dir", folder, "--", "true"], &[PATH, ("RUN_INTEGRATION", "1")]);
+        assert_eq!(run.code, 0, "{step}: {}", run.stderr);
+    }
+    let publish = ["publish", folder, "--repo", "bank-payments", "--sha", SHA, "--dry-run", "--output", "json"];
+    let report: Value = serde_json::from_str(&gatekeeper_with(&publish, &[]).stdout).unwrap();
+    assert_eq!((&report["verdict"]["outcome"], &report["verdict"]["reasons"]), (&json!("built"), &json!([])));
+
+    let run = gatekeeper_with(&["run", "deploy", "--dir", folder, "--", "false"], &[PATH]);
+    assert_eq!(run.code, 1);
+    let report: Value = serde_json::from_str(&gatekeeper_with(&publish, &[]).stdout).unwrap();
+    assert_eq!(report["verdict"]["reasons"][0]["code"], json!("deploy-failed"));
 }
