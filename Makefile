@@ -40,9 +40,10 @@ fmt: ## formats the Rust code
 	cargo fmt --all
 
 .PHONY: schema
-schema: ## writes the JSON Schemas of manifests and handoff documents
+schema: ## writes the JSON Schemas of manifests, handoff documents and the policy
 	cargo run --quiet --package gatekeeper-cli -- schema manifest > shared/build-manifest.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
+	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
 
 # --- what the commands above are made of ---
 

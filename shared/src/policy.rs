@@ -58,6 +58,8 @@ pub enum Condition {
     CoverageReport,
     /// A raw report of the policy tests that can be recounted.
     PolicyReport,
+    /// A test that passed for each row of `policies_satisfied`, which has the row in its name.
+    PolicyRows,
     /// A raw report of the integration tests that can be recounted.
     IntegrationReport,
     /// The exit code of each process that ran tests.
@@ -135,6 +137,12 @@ impl fmt::Display for InvalidPolicy {
 impl std::error::Error for InvalidPolicy {}
 
 impl Policy {
+    /// The JSON Schema of the document, draft 2020-12.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads the document.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
 //! `gatekeeper schema`: JSON Schemas, generated from the types that the gatekeeper itself reads or writes with.
 
-use gatekeeper::{handoff::FrontMatter, manifest::Manifest};
+use gatekeeper::{handoff::FrontMatter, manifest::Manifest, policy::Policy};
 
 use crate::{exit::Answer, output::Output};
 
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper schema > build-manifest.schema.json
-  gatekeeper schema handoff > handoff.schema.json";
+  gatekeeper schema handoff > handoff.schema.json
+  gatekeeper schema policy > policy.schema.json";
 
-/// Prints the JSON Schema of build-manifest.json, or of the front matter of handoff documents
+/// Prints the JSON Schema of build-manifest.json, of the front matter of handoff documents, or of config/policy.json
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -24,12 +25,15 @@ enum Document {
     Manifest,
     /// The YAML front matter of `{module}-ci-{built|deployed}-{sha}.handoff.md`
     Handoff,
+    /// config/policy.json of the records bucket
+    Policy,
 }
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let schema = match args.document {
         Document::Manifest => Manifest::json_schema(),
         Document::Handoff => FrontMatter::json_schema(),
+        Document::Policy => Policy::json_schema(),
     };
     output.result(&schema, &serde_json::to_string_pretty(&schema)?)?;
     Ok(Answer::Yes)

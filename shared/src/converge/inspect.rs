@@ -22,6 +22,7 @@ use crate::{
     gate::{Evidence, StoredManifest},
     ids::{DatabaseName, Sha256, StackName},
     manifest::{Claim, Manifest},
+    policy::Condition,
     report::{self, Recounted, suite::Suite},
     schema_snapshot,
     store::{
@@ -62,6 +63,9 @@ pub(super) struct Inspection {
     /// What a report shows; none where it can't be recounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) report: Option<Recounted>,
+    /// The rows of `policies_satisfied` that tests are named after.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    policy_rows: BTreeSet<String>,
 }
 
 /// What all validators together found in a commit.
@@ -69,6 +73,7 @@ pub(super) struct Inspection {
 pub(super) struct Inspected {
     pub(super) findings: Vec<Finding>,
     pub(super) reports: BTreeMap<ArtefactPath, Recounted>,
+    pub(super) policy_rows: BTreeSet<String>,
 }
 
 /// A validator and what its object must fit.
@@ -81,6 +86,7 @@ pub(super) enum Validator {
     Migration,
     SchemaSnapshot,
     Report(report::Format),
+    PolicyRows(report::Format, BTreeSet<String>),
 }
 
 /// An object that waits for its validator.
@@ -142,12 +148,24 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             // Templates are done.
             ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
         });
+        let rows = manifest.tests.policy.as_ref().map(|it| it.policies_satisfied.iter().cloned().collect());
+        let rows: BTreeSet<_> = rows.filter(|_| evidence.rules.require(Condition::PolicyRows)).unwrap_or_default();
+        let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
+            let ArtefactPath::Report(file) = &claim.path else { return None };
+            let report = manifest.reports.iter().find(|report| report.file == *file)?;
+            let format = report::Format::of(&report.format).filter(|format| format.is_of_tests())?;
+            let of_suite = Suite::of(&report.suite) == Some(Suite::Policy);
+            of_suite.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
+        });
+        let others = others.chain(named);
+        let mut policy_rows = BTreeSet::new();
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
         let mut reports = BTreeMap::new();
         for (job, inspection) in self.run(others.collect()).await? {
-            let Inspection { findings: found, migration, schema, report, .. } = inspection;
+            let Inspection { findings: found, migration, schema, report, policy_rows: rows, .. } = inspection;
             findings.extend(found);
+            policy_rows.extend(rows);
             if let Some(report) = report {
                 reports.insert(job.path, report);
             } else if let Some(migration) = migration {
@@ -161,7 +179,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
-        Ok(Inspected { findings, reports })
+        Ok(Inspected { findings, reports, policy_rows })
     }
 
     /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
@@ -293,6 +311,11 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             Ok(recounted) => inspection.report = Some(recounted),
             Err(not) => inspection.findings.push(Finding::new(Code::ReportInvalid, SUBJECT, not.to_string())),
         },
+        Validator::PolicyRows(format, rows) => {
+            // What is no report is told by its recount.
+            let found = report::words_of_passed(*format, std::io::BufReader::new(spool), rows)?;
+            inspection.policy_rows = found.unwrap_or_default();
+        }
         Validator::SchemaSnapshot => {
             // It judges on its way: one pass over the dump.
             match schema_snapshot::normal_form(&whole(&mut spool)?, schema_snapshot::Include::default()) {
@@ -346,7 +369,7 @@ impl Job {
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
             Validator::Migration => flyway::MAX_BYTES,
             Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
-            Validator::Report(_) => report::MAX_BYTES,
+            Validator::Report(_) | Validator::PolicyRows(..) => report::MAX_BYTES,
         }
     }
 
@@ -361,7 +384,7 @@ impl Job {
             Validator::DbtManifest => Code::DbtManifestInvalid,
             Validator::Migration => Code::FlywayFileTooLarge,
             Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
-            Validator::Report(_) => Code::ReportTooLarge,
+            Validator::Report(_) | Validator::PolicyRows(..) => Code::ReportTooLarge,
         };
         Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
     }

@@ -193,6 +193,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         let inspected = self.inspect(&evidence).await?;
         (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
+        evidence.policy_rows = inspected.policy_rows;
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         evidence.earlier = self.earlier(standing, &evidence).await?;
         Ok(Some(Gathered { evidence, manifest: manifest_tags }))

@@ -301,6 +301,22 @@ async fn the_policy_asks_for_more_or_less_than_adr_053_and_is_pinned() {
 }
 
 #[tokio::test]
+async fn the_policy_may_ask_for_a_test_named_after_each_row() {
+    let world = World::default();
+    world.policy(&json!({"schema_version": 1, "all": {"require": ["policy-rows"]}}));
+    assert_eq!(world.judge(&Build::new(FIRST)).await, (Outcome::Built, vec![]));
+    let rows = json!(["POL-004", "POL-017"]);
+    let two = |tests: &[&str]| {
+        let build = Build::new(SECOND).report("policy.xml", junit("policy", tests));
+        build.with("/tests/policy/passed", json!(2)).with("/tests/policy/policies_satisfied", rows.clone())
+    };
+    let (outcome, reasons) = world.judge(&two(&["POL-004 holds", "POL-0171 holds"])).await;
+    assert_eq!(outcome, Outcome::Rejected);
+    insta::assert_snapshot!(reasons.join("\n"), @"policy-uncovered POL-017: no policy test that passed has it in its name, and the policy requires one for each row");
+    assert_eq!(world.judge(&two(&["POL-004 holds", "POL-017 holds"])).await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
 async fn a_policy_that_is_none_judges_nothing_until_it_is_mended() {
     let world = World::default();
     world.policy(&json!({"schema_version": 1, "all": {"require": ["typechek"]}}));
@@ -308,7 +324,7 @@ async fn a_policy_that_is_none_judges_nothing_until_it_is_mended() {
     world.artefacts.upload(&manifest, b"{}", &[]);
     let event = world.artefacts.take_events().pop().unwrap();
     let error = world.gate().settle(&event).await.unwrap_err();
-    insta::assert_snapshot!(crate::telemetry::chain(&error), @"`config/policy.json` can't be applied: not a policy: unknown variant `typechek`, expected one of `typecheck`, `unit`, `coverage`, `policy`, `flyway`, `schema-snapshot`, `deploy`, `tested-bytes`, `pulumi`, `dcm`, `dbt`, `unit-report`, `coverage-report`, `policy-report`, `integration-report`, `exit-codes` at line 1 column 29");
+    insta::assert_snapshot!(crate::telemetry::chain(&error), @"`config/policy.json` can't be applied: not a policy: unknown variant `typechek`, expected one of `typecheck`, `unit`, `coverage`, `policy`, `flyway`, `schema-snapshot`, `deploy`, `tested-bytes`, `pulumi`, `dcm`, `dbt`, `unit-report`, `coverage-report`, `policy-report`, `policy-rows`, `integration-report`, `exit-codes` at line 1 column 29");
     assert_eq!(world.artefacts.tags_of(&manifest).get(gate::INTEGRATION_PASSED), None);
 }
 

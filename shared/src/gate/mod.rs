@@ -4,7 +4,7 @@ mod built;
 pub(crate) mod reports;
 mod tags;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use tags::{INTEGRATION_PASSED, MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_write, tags_with};
 
@@ -97,6 +97,8 @@ pub struct Evidence {
     pub inspections: Vec<Finding>,
     /// What the reports among them show.
     pub reports: BTreeMap<ArtefactPath, Recounted>,
+    /// The rows of `policies_satisfied` that policy tests which passed are named after, where the policy asks for it.
+    pub policy_rows: BTreeSet<String>,
     /// The last Built commit of the branch before this one, and what became of its integration tests.
     pub earlier: Option<Earlier>,
     /// What binds the repository.
@@ -118,6 +120,7 @@ impl Evidence {
             objects: BTreeMap::new(),
             inspections: Vec::new(),
             reports: BTreeMap::new(),
+            policy_rows: BTreeSet::new(),
             earlier: None,
             policy_version_id: None,
             revocation: None,

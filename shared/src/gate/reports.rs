@@ -52,6 +52,13 @@ pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite
         }
     }
     findings.extend(coverage(evidence, manifest, shown.get(&Suite::Unit)));
+    if let Some(policy) = manifest.tests.policy.as_ref().filter(|_| evidence.rules.require(Condition::PolicyRows)) {
+        let unnamed = policy.policies_satisfied.iter().filter(|row| !evidence.policy_rows.contains(*row));
+        findings.extend(unnamed.map(|row| {
+            let message = "no policy test that passed has it in its name, and the policy requires one for each row";
+            Finding::new(Code::PolicyUncovered, row, message)
+        }));
+    }
     if let Some(earlier) = &evidence.earlier {
         findings.extend(vanished(earlier, manifest));
     }

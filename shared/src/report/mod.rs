@@ -22,7 +22,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{coverage::Coverage, recount::Tally};
+use self::{
+    coverage::Coverage,
+    recount::{Tallied, Tally},
+};
 pub use self::{
     jest::Runner,
     recount::{Counts, InvalidTestIds, MAX_TEST_IDS, PassedTests, Recount, TestId},
@@ -60,6 +63,12 @@ impl Format {
             "lcov" => Self::Lcov,
             _ => return None,
         })
+    }
+
+    /// Whether it tells of tests, and not of coverage.
+    #[must_use]
+    pub fn is_of_tests(self) -> bool {
+        matches!(self, Self::Junit | Self::Json(_))
     }
 
     /// The word.
@@ -160,7 +169,7 @@ impl From<NotAReport> for Stop {
 /// # Errors
 /// Where `reader` fails. What is wrong with the report is [`NotAReport`].
 pub fn read(format: Format, reader: impl Read) -> io::Result<Result<Recounted, NotAReport>> {
-    let tests = |reader| tests(format, reader, &BTreeSet::new()).map(|(recount, _)| Recounted::Tests(recount));
+    let tests = |reader| Ok(Recounted::Tests(tests(format, reader, &BTreeSet::new(), &BTreeSet::new())?.recount));
     let recounted = match format {
         Format::Junit | Format::Json(_) => tests(reader),
         Format::IstanbulSummary => coverage::istanbul::read_summary(reader).map(Recounted::Coverage),
@@ -180,15 +189,28 @@ pub fn names(
     reader: impl Read,
     wanted: &BTreeSet<TestId>,
 ) -> io::Result<Result<BTreeMap<TestId, String>, NotAReport>> {
-    settled(format, tests(format, reader, wanted).map(|(_, names)| names))
+    settled(format, tests(format, reader, wanted, &BTreeSet::new()).map(|tallied| tallied.names))
+}
+
+/// Those of `words` that the name of a test holds that passed, such as the policies that a policy test is called after.
+///
+/// # Errors
+/// Where `reader` fails. What is wrong with the report is [`NotAReport`]; a coverage report names no tests.
+pub fn words_of_passed(
+    format: Format,
+    reader: impl Read,
+    words: &BTreeSet<String>,
+) -> io::Result<Result<BTreeSet<String>, NotAReport>> {
+    settled(format, tests(format, reader, &BTreeSet::new(), words).map(|tallied| tallied.found))
 }
 
 fn tests(
     format: Format,
     reader: impl Read,
     wanted: &BTreeSet<TestId>,
-) -> Result<(Recount, BTreeMap<TestId, String>), Stop> {
-    let mut tally = Tally::new(wanted);
+    words: &BTreeSet<String>,
+) -> Result<Tallied, Stop> {
+    let mut tally = Tally::new(wanted, words);
     match format {
         Format::Junit => junit::read(reader, &mut tally)?,
         Format::Json(runner) => jest::read(runner, reader, &mut tally)?,

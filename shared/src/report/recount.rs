@@ -162,17 +162,22 @@ pub(super) struct Tally<'a> {
     /// The tests whose names are asked for, and the names.
     wanted: &'a BTreeSet<TestId>,
     names: BTreeMap<TestId, String>,
+    /// The words that are looked for in the names of tests that passed, and those that were found.
+    words: &'a BTreeSet<String>,
+    found: BTreeSet<String>,
 }
 
 impl<'a> Tally<'a> {
-    /// Counts, and keeps the names of the `wanted`.
-    pub(super) fn new(wanted: &'a BTreeSet<TestId>) -> Self {
+    /// Counts, keeps the names of the `wanted`, and looks for `words`.
+    pub(super) fn new(wanted: &'a BTreeSet<TestId>, words: &'a BTreeSet<String>) -> Self {
         Self {
             counts: Counts::default(),
             problems: Vec::new(),
             passed: Some(BTreeSet::new()),
             wanted,
             names: BTreeMap::new(),
+            words,
+            found: BTreeSet::new(),
         }
     }
 
@@ -184,6 +189,9 @@ impl<'a> Tally<'a> {
     /// A test with its name.
     pub(super) fn test(&mut self, name: &str, outcome: Outcome) {
         self.add(outcome, 1);
+        if outcome == Outcome::Passed {
+            self.found.extend(self.words.iter().filter(|word| has_word(name, word)).cloned());
+        }
         if self.passed.is_none() && self.wanted.is_empty() {
             return;
         }
@@ -219,10 +227,29 @@ impl<'a> Tally<'a> {
         push_problem(&mut self.problems, problem);
     }
 
-    pub(super) fn finish(self) -> (Recount, BTreeMap<TestId, String>) {
-        let Self { counts, problems, passed, names, .. } = self;
-        (Recount { counts, problems, passed: passed.map(PassedTests) }, names)
+    pub(super) fn finish(self) -> Tallied {
+        let Self { counts, problems, passed, names, found, .. } = self;
+        Tallied { recount: Recount { counts, problems, passed: passed.map(PassedTests) }, names, found }
     }
+}
+
+/// What a report came to.
+pub(super) struct Tallied {
+    pub(super) recount: Recount,
+    /// The names of the wanted tests.
+    pub(super) names: BTreeMap<TestId, String>,
+    /// The words that the names of passed tests hold.
+    pub(super) found: BTreeSet<String>,
+}
+
+/// Whether `name` holds `word` and not just as a part of a longer one: `POL-1` is not in `POL-17`.
+fn has_word(name: &str, word: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    !word.is_empty()
+        && name.match_indices(word).any(|(at, _)| {
+            let (before, after) = (name.get(..at).unwrap_or_default(), name.get(at + word.len()..).unwrap_or_default());
+            ends(before.chars().next_back()) && ends(after.chars().next())
+        })
 }
 
 /// Adds a problem, as long as they are few.
@@ -307,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_name_is_no_part_of_a_longer_one() {
+        for name in ["POL-1", "POL-1: limits", "policy › POL-1 holds", "[POL-1]", "limits (POL-1)", "POL-17 and POL-1"]
+        {
+            assert!(has_word(name, "POL-1"), "{name}");
+        }
+        for name in ["", "POL-17", "XPOL-1", "POL-", "pol-1"] {
+            assert!(!has_word(name, "POL-1"), "{name}");
+        }
+        assert!(!has_word("anything", ""));
+    }
+
+    #[test]
     fn a_name_longer_than_any_is_refused() {
         let error = name_of(["x".repeat(MAX_NAME + 1).as_str()]).unwrap_err();
         assert!(error.to_string().ends_with("is longer than 65536 bytes"), "{error}");
@@ -323,11 +362,12 @@ mod tests {
     #[test]
     fn more_tests_than_the_limit_are_counted_and_not_named() {
         let wanted = BTreeSet::from([TestId::of("test 60000")]);
-        let mut tally = Tally::new(&wanted);
+        let words = BTreeSet::new();
+        let mut tally = Tally::new(&wanted, &words);
         for number in 0..=60_000 {
             tally.test(&format!("test {number}"), Outcome::Passed);
         }
-        let (recount, names) = tally.finish();
+        let Tallied { recount, names, .. } = tally.finish();
         assert_eq!((recount.counts.passed, recount.passed), (60_001, None));
         assert_eq!(names.into_values().collect::<Vec<_>>(), ["test 60000"]);
     }
