@@ -193,6 +193,14 @@ impl Store for Folder {
         }
     }
 
+    /// What is uploaded later is held against the same digest, so a file that changes meanwhile is not published.
+    fn hashed_file(&self, key: &str, sha256: Sha256) -> io::Result<Option<File>> {
+        match self.file(key)? {
+            Some(file) if self.digests.get(key) == Some(&sha256) => File::open(file).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
         Ok(self.head(key, Some(version_id)).await?.map(|_| Tags::new()))
     }
