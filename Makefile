@@ -6,7 +6,8 @@ SHELL := bash
 FUNCTIONS := intake tag-guard promote apply-stack deploy-function migrate-database smoke-test record-promotion
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
-EXAMPLE := examples/payments-service
+PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
+EXAMPLE := examples/bank-payments
 
 .PHONY: help
 help: ## lists the commands
@@ -60,11 +61,12 @@ functions: tools
 	@infra/local/layout_functions.sh target/debug $(FUNCTIONS)
 
 .PHONY: example
-example: $(EXAMPLE)/node_modules/.package-lock.json
+example: $(EXAMPLE)/node_modules/.modules.yaml
 
-$(EXAMPLE)/node_modules/.package-lock.json: $(EXAMPLE)/package-lock.json
-	@command -v npm >/dev/null || { echo 'error: `npm` is missing: install Node.js 20 or newer' >&2; exit 1; }
-	cd $(EXAMPLE) && npm ci --silent
+$(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml
+	@infra/local/setup_pnpm.sh
+	cd $(EXAMPLE) && npm_config_store_dir=$(CURDIR)/.local/pnpm-store $(PNPM) install --frozen-lockfile --silent
+	@touch $@
 
 .PHONY: lint
 lint: tools

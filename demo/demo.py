@@ -75,7 +75,7 @@ class Demo(Actions):
         self.denied("CI's role reads it", lambda: self.aws.client("secretsmanager", "ci").get_secret_value(SecretId=secret))
 
     def build_first(self, building: Future[float]) -> None:
-        self.term.chapter("CI validates the migrations of a commit of examples/payments-service, and builds it")
+        self.term.chapter("CI validates the migrations of a commit of examples/bank-payments, and builds it")
         self.term.note(f"{REPO} {self.first.sha}, the Git tree id of its sources")
         pending = self.validate(self.first)
         self.built(self.first, building)

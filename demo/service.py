@@ -14,8 +14,8 @@ from database import DATABASE
 from processes import Processes
 
 REPO = "bank-payments"
-SOURCE = Path(__file__).resolve().parent.parent / "examples" / "payments-service"
-NOT_SOURCE = ("node_modules", "dist")  # as in its .gitignore
+SOURCE = Path(__file__).resolve().parent.parent / "examples" / "bank-payments"
+NOT_SOURCE = ("node_modules", "dist", "build")  # as in its .gitignore
 
 
 def checkout(folder: Path, *variants: str) -> Path:
@@ -31,7 +31,7 @@ def checkout(folder: Path, *variants: str) -> Path:
 
 
 def tree_id(folder: Path) -> str:
-    """The id that Git gives the sources (`git rev-parse HEAD:examples/payments-service`): a commit of the demo has no history, so it goes by it."""
+    """The id that Git gives the sources (`git rev-parse HEAD:examples/bank-payments`): a commit of the demo has no history, so it goes by it."""
     entries = []
     for path in folder.iterdir():
         if path.name in NOT_SOURCE:

@@ -1,4 +1,4 @@
-//! The real example (examples/payments-service), built as its pipeline builds it, in the stage that every instance has.
+//! The real example (examples/bank-payments), built as its pipeline builds it, in the stage that every instance has.
 
 use std::time::Instant;
 

@@ -146,14 +146,14 @@ pub fn break_template(commit: &mut Commit) {
     });
 }
 
-/// The example's own build (examples/payments-service), as its pipeline uploads it after the integration tests.
+/// The example's own build (examples/bank-payments), as its pipeline uploads it after the integration tests.
 #[must_use]
 pub fn build_example(aws: &Instance, repo: &Repo) -> Commit {
     let mut commit = Commit::new(aws, "of");
     commit.id.repo = repo.clone();
     let out = std::env::temp_dir().join(format!("e2e-{}", commit.id.sha));
     let built = Command::new("node")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/payments-service"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bank-payments"))
         .args(["build.mjs", "--without-integration", "--sha", commit.id.sha.as_str(), "--repo", repo.as_str(), "--out"])
         .arg(&out)
         .output()

@@ -1,15 +1,18 @@
 // The smoke test against a deployed stage (ADR-053, step 13): every `…Url` output's /health must be ok and name the commit.
-// Usage: node tests/verify-deployment.mjs --outputs FILE [--sha SHA] [--deadline SECONDS]
-// FILE holds the stack's outputs: {"ApiUrl": "https://…"} or what `aws cloudformation describe-stacks` prints. Ends 0 or 1.
+// Usage: node tests/verify-deployment.mjs [--outputs FILE] [--sha SHA] [--deadline SECONDS]
+// FILE (build/outputs.json, which the deploy wrote) holds the stack's outputs: {"ApiUrl": "https://…"} or what `aws cloudformation describe-stacks` prints.
+// The commit is that of the run on GitHub Actions, where none is given. Ends 0 or 1.
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { call } from './call.mjs';
 
+const { GITHUB_SHA } = process.env;
 const { values } = parseArgs({
-  options: { outputs: { type: 'string' }, sha: { type: 'string' }, deadline: { type: 'string', default: '30' } },
+  options: {
+    outputs: { type: 'string', default: 'build/outputs.json' }, sha: { type: 'string', ...(GITHUB_SHA && { default: GITHUB_SHA }) }, deadline: { type: 'string', default: '30' },
+  },
 });
-if (!values.outputs) throw new Error('`--outputs` is needed');
 const until = Date.now() + Number(values.deadline) * 1000;
 const given = JSON.parse(await readFile(values.outputs, 'utf8'));
 const outputs = given.Stacks

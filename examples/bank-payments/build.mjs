@@ -1,13 +1,12 @@
 // Builds one commit into a folder in the layout of the artefact store; see README.md.
 import { readdirSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundle } from './build/bundle.mjs';
-import { suite, typecheck } from './build/checks.mjs';
-import { readManifest, withIntegration, withSchema, write, writeManifest } from './build/manifest.mjs';
-import { migrationsOf } from './build/migrations.mjs';
-import { ROOT } from './build/overlay.mjs';
+import { artefacts, withFolder } from './tools/artefacts.mjs';
+import { suite, typecheck } from './tools/checks.mjs';
+import { readManifest, withIntegration, withSchema, writeManifest } from './tools/manifest.mjs';
+import { ROOT } from './tools/overlay.mjs';
 
 const USAGE = `usage: node build.mjs --out DIR --sha SHA --repo REPO [--branch NAME] [--variant NAME]
          [--run-url URL] [--run-attempt N] [--actor NAME] [--without-integration | --integration FILE [--stage dev]]
@@ -37,22 +36,22 @@ function settings() {
 
 /** Bundles, synthesises, checks and tests; everything that takes a process of its own runs beside the rest. */
 async function build({ out, sha, repo, branch, variant, ...given }) {
-  const work = await mkdir(join(ROOT, 'dist'), { recursive: true }).then(() => mkdtemp(join(ROOT, 'dist', 'build-')));
   const reports = join(out, 'reports');
   await Promise.all(['modules', 'reports', 'build-manifest.json'].map((of) => rm(join(out, of), { recursive: true, force: true })));
   await mkdir(reports, { recursive: true });
-  try {
+  return withFolder(async (coverage) => {
     // all are waited for, so that none still writes when one has failed
     const results = await Promise.allSettled([
       typecheck(reports),
-      suite('unit', reports, { variant, coverage: join(work, 'coverage') }),
+      suite('unit', reports, { variant, coverage }),
       suite('policy', reports, { variant }),
-      artefacts(out, work, variant),
+      artefacts(out, variant),
     ]);
     const failed = results.filter(({ status }) => status === 'rejected');
     if (failed.length > 0) throw new Error(failed.map(({ reason }) => reason.message).join('\n'));
-    const [types, { clean: _, ...unit }, { clean: policies_satisfied, ...policy }, modules] = results.map(({ value }) => value);
-    await copyFile(join(work, 'coverage', 'coverage-summary.json'), join(reports, 'coverage.json'));
+    const [types, { clean: _, ...unit }, { clean, ...policy }, modules] = results.map(({ value }) => value);
+    const rows = JSON.parse(await readFile(join(ROOT, 'policies.json'), 'utf8')).policies_satisfied.map(({ id }) => id);
+    await copyFile(join(coverage, 'coverage-summary.json'), join(reports, 'coverage.json'));
     const { total } = JSON.parse(await readFile(join(reports, 'coverage.json'), 'utf8'));
     return {
       repo, commit_sha: sha, branch,
@@ -61,31 +60,10 @@ async function build({ out, sha, repo, branch, variant, ...given }) {
       tests: {
         typecheck: types,
         unit: { ...unit, line_coverage: total.lines.pct, function_coverage: total.functions.pct },
-        policy: { ...policy, policies_satisfied },
+        policy: { ...policy, policies_satisfied: rows.filter((id) => clean.includes(id)) },
       },
     };
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-}
-
-/** Writes every ZIP and template, and answers the manifest's modules. */
-async function artefacts(out, work, variant) {
-  const { MODULES, synthesise } = await import('./infra/app.mjs');
-  const moduleOf = (name) => MODULES.find(({ functions }) => name in functions).id;
-  const zipOf = (name) => join(out, 'modules', moduleOf(name), 'functions', `${name}.zip`);
-  const names = MODULES.flatMap(({ functions }) => Object.keys(functions));
-  const zips = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await write(zipOf(name), await bundle(name, variant))])));
-  const stacks = await synthesise(join(work, 'cdk.out'), zipOf);
-  const store = async (id, { database, file, bytes }) => (
-    { database, file, ...(await write(join(out, 'modules', id, 'schema', database, 'migrations', file), bytes)) }
-  );
-  return Promise.all(MODULES.map(async ({ id, stack, functions, database }) => ({
-    id,
-    functions: Object.entries(functions).map(([name, construct]) => ({ name, ...zips[name], stack, logical_id: stacks[stack].logicalId(construct) })),
-    stacks: [{ name: stack, ...(await write(join(out, 'modules', id, 'cloudformation', `${stack}.json`), stacks[stack].template)) }],
-    ...(database && { migrations: await Promise.all((await migrationsOf(database, variant)).map((of) => store(id, of))) }),
-  })));
+  });
 }
 
 async function main() {

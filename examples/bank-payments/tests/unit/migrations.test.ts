@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { inOrder, migrationsOf } from '../../build/migrations.mjs';
+import { inOrder, migrationsOf } from '../../tools/migrations.mjs';
 
 test('the ledger\'s migrations are told in Flyway\'s order, whatever folder they lie in', async () => {
   const files = (await migrationsOf('payments', undefined)).map(({ file }) => file);

@@ -12,11 +12,14 @@ export async function typecheck(reports) {
   return { errors };
 }
 
-/** Runs one suite (a project of `vitest.config.mjs`), writes its raw reports `{suite}.xml` and `{suite}.json`, and counts test by test. */
+/** Each suite's projects of `vitest.config.mjs`: the contract tier is the unit tests' (ADR-053, CI step 2). */
+const PROJECTS = { unit: ['unit', 'contract'], policy: ['policy'], integration: ['integration'] };
+
+/** Runs one suite, writes its raw reports `{suite}.xml` and `{suite}.json`, and counts test by test. */
 export async function suite(name, reports, { variant, coverage } = {}) {
   const json = join(reports, `${name}.json`);
   const args = [
-    'run', '--project', name, '--reporter=junit', `--outputFile.junit=${join(reports, `${name}.xml`)}`,
+    'run', ...PROJECTS[name].flatMap((project) => ['--project', project]), '--reporter=junit', `--outputFile.junit=${join(reports, `${name}.xml`)}`,
     '--reporter=json', `--outputFile.json=${json}`, '--reporter=dot',
   ];
   if (coverage) args.push('--coverage', `--coverage.reportsDirectory=${coverage}`);

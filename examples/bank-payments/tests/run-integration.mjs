@@ -8,7 +8,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { suite } from '../build/checks.mjs';
+import { suite } from '../tools/checks.mjs';
 
 const options = Object.fromEntries(['outputs', 'deployed', 'out', 'results'].map((name) => [name, { type: 'string' }]));
 const { values } = parseArgs({ options });
