@@ -32,6 +32,10 @@ down: tools ## stops what `make up` started
 bench: tools ## the benchmarks: prints a table and writes target/bench.json
 	@benches/run.sh
 
+.PHONY: pipeline
+pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
+	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)
+
 .PHONY: deploy
 deploy: ## deploys into the AWS account of your credentials; `infra/deploy.sh --help` tells how
 	@infra/deploy.sh $(ARGS)

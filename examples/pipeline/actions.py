@@ -1,0 +1,100 @@
+"""What stands in for the actions that the workflows use, on a machine where the tools lie in `.local` and AWS is a local one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+from workflow import ROOT, WorkflowError
+
+if TYPE_CHECKING:
+    from run import Run
+
+TOOLS = ROOT / ".local"
+GATEKEEPER = ROOT / "target" / "debug"
+Inputs = dict[str, str]
+
+
+def checkout(run: Run, given: Inputs) -> str:
+    """The commit that was pushed, from its origin; the gatekeeper's own code is here already."""
+    if given.get("path") == ".gatekeeper":
+        return "the gatekeeper of this working folder"
+    if set(given) - {"fetch-depth", "ref"}:
+        raise WorkflowError(f"actions/checkout with {sorted(given)} has no equivalent here")
+    depth = [] if given.get("fetch-depth") == "0" else ["--depth=1"]
+    branch = given.get("ref", "main")
+    return run.tool("git", "clone", "--quiet", *depth, f"--branch={branch}", f"file://{run.origin}", run.workspace, cwd=run.folder)
+
+
+def setup_gatekeeper(run: Run, given: Inputs) -> str:
+    """The command of this working folder; with databases the tools of `make tools`."""
+    run.add_path(GATEKEEPER)
+    if given.get("databases") == "true":
+        run.add_path(TOOLS / "flyway", TOOLS / "postgresql")
+    return ""
+
+
+def setup_node(run: Run, _: Inputs) -> str:
+    """The machine's Node.js."""
+    run.add_path(Path(found("node")).parent)
+    return ""
+
+
+def setup_python(run: Run, _: Inputs) -> str:
+    """The Python that this runs on, without its packages."""
+    run.add_path(Path(sys.base_prefix) / "bin")
+    return ""
+
+
+def setup_pnpm(run: Run, _: Inputs) -> str:
+    """The pnpm of infra/local/setup_pnpm.sh, which must be the one that the checkout asks for."""
+    run.add_path(TOOLS / "pnpm" / "node_modules" / ".bin")
+    run.env["npm_config_store_dir"] = str(TOOLS / "pnpm-store")
+    return ""
+
+
+def credentials(run: Run, given: Inputs) -> str:
+    """The role's, from the local AWS, whose administrator stands in for GitHub's OIDC provider."""
+    if run.job.permissions.get("id-token") != "write":
+        raise WorkflowError("a role is assumed with an OIDC token: the job needs `id-token: write`")
+    if set(given) - {"role-to-assume", "aws-region", "unset-current-credentials", "role-session-name"}:
+        raise WorkflowError(f"aws-actions/configure-aws-credentials with {sorted(given)} has no equivalent here")
+    outputs = run.dev.outputs
+    sts = boto3.client("sts", endpoint_url=outputs["Endpoint"], region_name=given["aws-region"],
+                       aws_access_key_id=outputs["AccessKeyId"], aws_secret_access_key=outputs["SecretAccessKey"])
+    got = sts.assume_role(RoleArn=given["role-to-assume"], RoleSessionName="GitHubActions")["Credentials"]
+    run.hide(got["SecretAccessKey"], got["SessionToken"])
+    run.env.update({"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": got["SecretAccessKey"], "AWS_SESSION_TOKEN": got["SessionToken"],
+                    "AWS_REGION": given["aws-region"], "AWS_DEFAULT_REGION": given["aws-region"]})
+    return ""
+
+
+def found(program: str) -> str:
+    """A program's path."""
+    path = shutil.which(program)
+    if path is None:
+        raise WorkflowError(f"`{program}` is missing")
+    return path
+
+
+EQUIVALENTS: dict[str, Callable[[Run, Inputs], str]] = {
+    "actions/checkout": checkout,
+    "actions/setup-node": setup_node,
+    "actions/setup-python": setup_python,
+    "pnpm/action-setup": setup_pnpm,
+    "aws-actions/configure-aws-credentials": credentials,
+    "./.gatekeeper/.github/actions/setup-gatekeeper": setup_gatekeeper,
+}
+
+
+def use(run: Run, action: str, given: Inputs) -> str:
+    """Does what an action does, or says that there is no equivalent; what was printed."""
+    name = action.split("@")[0]
+    if name not in EQUIVALENTS:
+        raise WorkflowError(f"`{action}` has no equivalent here: add one to examples/pipeline/actions.py")
+    return EQUIVALENTS[name](run, given)

@@ -1,0 +1,162 @@
+"""What `--break` does: a commit that is wrong, settings that are, or somebody who meddles meanwhile. One for each step at least."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from run import Run
+
+
+def nothing(_: object) -> None:
+    """Changes nothing."""
+
+
+@dataclass(frozen=True)
+class Break:
+    """How a step is broken. `commit` changes the pushed commit, `before_all` the settings, `before` what happens in front of a step."""
+
+    step: int
+    name: str
+    tells: str
+    commit: Callable[[Path], None] = nothing
+    before_all: Callable[[Run], None] = nothing
+    before: Mapping[int, Callable[[Run], None]] = field(default_factory=dict)
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    """Changes a text in a file, which must be there."""
+    def change(folder: Path) -> None:
+        path = folder / file
+        text = path.read_text()
+        if old not in text:
+            raise ValueError(f"`{file}` holds no `{old}` to replace")
+        path.write_text(text.replace(old, new, 1))
+    return change
+
+
+def written(file: str, text: str) -> Callable[[Path], None]:
+    """A further file."""
+    def change(folder: Path) -> None:
+        (folder / file).write_text(text)
+    return change
+
+
+def variant(name: str) -> Callable[[Path], None]:
+    """The files of one of the example's variants."""
+    return lambda folder: shutil.copytree(folder / "variants" / name, folder, dirs_exist_ok=True) and None
+
+
+def both(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    """One change after the other."""
+    def change(folder: Path) -> None:
+        for one in changes:
+            one(folder)
+    return change
+
+
+# ---- what happens meanwhile
+
+def dev_ran_the_migrations(run: Run) -> None:
+    """Dev ran them as they were before this commit."""
+    run.tool("git", "-C", run.source, "worktree", "add", "--quiet", run.folder / "before", "HEAD~1", cwd=run.folder)
+    run.dev.ran(run.folder / "before" / "db" / "payments" / "migrations")
+
+
+def rebuilt(run: Run) -> None:
+    """A ZIP of the build folder becomes another one."""
+    modules = run.workspace / "build" / "commit" / "modules" / "MOD-012" / "functions"
+    shutil.copy(modules / "payment-status.zip", modules / "authorise-payment.zip")
+
+
+def without_run_integration(run: Run) -> None:
+    """Nobody set it in the environment's settings."""
+    del run.dev.vars["RUN_INTEGRATION"]
+
+
+def pg_dump_with_rows(run: Run) -> None:
+    """A `pg_dump` on the path that dumps rows too."""
+    tools = run.folder / "tools"
+    tools.mkdir()
+    real = shutil.which("pg_dump", path=run.env["PATH"])
+    (tools / "pg_dump").write_text(f'#!/bin/bash\nkept=()\nfor it in "$@"; do [ "$it" = --schema-only ] || kept+=("$it"); done\nexec {real} "${{kept[@]}}"\n')
+    (tools / "pg_dump").chmod(0o755)
+    run.add_path(tools)
+
+
+def protected_branch(run: Run) -> None:
+    """The origin takes no more pushes."""
+    hook = run.origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'the branch main is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+
+def report_without_a_test(suite: str) -> Callable[[Run], None]:
+    """Somebody takes a test out of a report."""
+    def edit(run: Run) -> None:
+        path = run.workspace / "build" / "commit" / "reports" / f"{suite}.xml"
+        text = re.sub(r"<testcase .*?</testcase>", "", path.read_text(), count=1, flags=re.DOTALL)
+        path.write_text(text)
+    return edit
+
+
+A_WRONG_POLICY = """  new CfnResource(stack, 'WrongPolicy', { type: 'AWS::IAM::Policy', properties: {
+    PolicyName: 'wrong', Roles: ['no-such-role'],
+    PolicyDocument: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: 's3:GetObject', Resource: '*' }] },
+  } });
+"""
+
+BREAKS: dict[str, list[Break]] = {"bank-payments": [
+    Break(1, "type-error", "`checkIban` is called with a number",
+          commit=written("src/wrong.ts", "import { checkIban } from './iban.js';\n\nexport const wrong = checkIban(42);\n")),
+    Break(2, "unit-test", "a settled payment can't be refunded any more, and a unit test knows better",
+          commit=replaced("src/history.ts", "settled: ['refunded']", "settled: []")),
+    Break(2, "contract-test", "a field of the answer is called otherwise than its contract promises",
+          commit=replaced("src/payment.ts", "      creditor: maskIban(creditor.iban),", "      payee: maskIban(creditor.iban),")),
+    Break(2, "coverage", "a file with functions that no test calls",
+          commit=written("src/untested.ts", "".join(f"export function untested{n}(a: number): number {{\n  return a + {n};\n}}\n" for n in range(60)))),
+    Break(3, "policy-test", "POL-017 is satisfied, says policies.json, and its test is gone",
+          commit=lambda folder: (folder / "tests" / "policy" / "POL-017.test.ts").unlink()),
+    Break(4, "edited-migration", "V1__create_ledger.sql was edited after dev ran it", commit=variant("edited-migration"), before_all=dev_ran_the_migrations),
+    Break(5, "build", "a function that has no source", commit=replaced("infra/app.mjs", "'payment-status': 'PaymentStatusFn'",
+          "'payment-status': 'PaymentStatusFn', 'refund-payment': 'RefundPaymentFn'")),
+    Break(6, "unsafe-zip", "the bundler puts a file outside the folder that the ZIP is unpacked into",
+          commit=replaced("tools/bundle.mjs", "zip({ 'index.js': outputFiles[0].contents })", "zip({ 'index.js': outputFiles[0].contents, '../index.js': outputFiles[0].contents })")),
+    Break(7, "deploy", "the template has a policy for a role that does not exist",
+          commit=both(replaced("infra/app.mjs", "  const status = define(", A_WRONG_POLICY + "  const status = define("),
+                      replaced("infra/app.mjs", "import { App, CfnOutput, ", "import { App, CfnOutput, CfnResource, "))),
+    Break(7, "rebuilt", "a ZIP was built anew behind the upload, and dev does not run it", before={7: rebuilt}),
+    Break(8, "migration", "a migration changes a table that is not there",
+          commit=written("db/payments/migrations/V5__no_such_table.sql", "ALTER TABLE ledger.no_such_table ADD COLUMN a int;\n")),
+    Break(9, "integration-test", "the template forgets an output, which only shows when it is deployed",
+          commit=replaced("infra/app.mjs", "  new CfnOutput(stack, 'ReconcileLedgerFunction', { value: reconcile.functionName });\n", "")),
+    Break(10, "snapshot-with-rows", "the `pg_dump` on the path dumps the rows too", before={10: pg_dump_with_rows}),
+    Break(11, "guard", "RUN_INTEGRATION is not set in the environment dev, so every integration test was skipped in silence", before_all=without_run_integration),
+    Break(11, "skipped", "one integration test is skipped", commit=replaced("tests/integration/deployed.test.ts", "  test('a wrong account", "  test.skip('a wrong account")),
+    Break(11, "rebuilt", "a ZIP was built anew behind the integration tests", before={11: rebuilt}),
+    Break(11, "report", "somebody took a test out of the integration tests' report", before={11: report_without_a_test("integration")}),
+    Break(12, "protected-branch", "the branch takes no pushes from CI", before={12: protected_branch}),
+    Break(13, "smoke-test", "`/health` answers 500 wherever it is deployed; its unit tests are content", commit=variant("broken-smoke")),
+    Break(14, "report", "a report that is uploaded already is edited", before={14: report_without_a_test("unit")}),
+]}
+
+
+def find(repo: str, asked: str) -> Break:
+    """The break of a step, or the one of that name: `11` or `11:guard`. Raises `KeyError`."""
+    step, _, name = asked.partition(":")
+    found = [of for of in BREAKS.get(repo, []) if str(of.step) == step and name in ("", of.name)]
+    if not found:
+        raise KeyError(asked)
+    return found[0]
+
+
+def listed(repo: str) -> str:
+    """What can be broken."""
+    rows = [(f"{of.step}:{of.name}", of.tells) for of in BREAKS.get(repo, [])]
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([f"what can be broken in {repo} (`--break 11` takes the first of step 11):", *(f"  {name:<{width}}  {tells}" for name, tells in rows)])

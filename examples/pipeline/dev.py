@@ -1,0 +1,42 @@
+"""The environment `dev` of a repository: its variables, its secrets and its database, on the local AWS."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from database import Database
+from processes import Processes
+
+
+class Dev:
+    """What GitHub's settings of the environment `dev` hold, and what is behind it."""
+
+    def __init__(self, processes: Processes, outputs: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        self.outputs = outputs
+        self.vars = {
+            "AWS_REGION": outputs["Region"],
+            "CI_ROLE_ARN": outputs["CiRoleArn"],
+            # dev is an account of its own: its role may do what it likes there, and read the artefact store here
+            "DEPLOY_ROLE_ARN": outputs["StageRoleArn"],
+            "GATEKEEPER_ARTEFACT_BUCKET": outputs["ArtefactBucket"],
+            "RUN_INTEGRATION": "1",
+        }
+        # of its own for each run, so that several share one PostgreSQL
+        self.database = Database(processes, f"dev_{secrets.token_hex(4)}", outputs, environment)
+        self.secrets: dict[str, str] = {}
+
+    def create_database(self) -> None:
+        """An empty database, and the secrets that lead to it."""
+        self.database.create()
+        self.secrets = {
+            "DATABASE_URL": self.database.url,
+            "FLYWAY_URL": f"jdbc:postgresql://{self.database.address}?sslmode=verify-full&sslrootcert={self.outputs['PostgresCaFile']}",
+            "FLYWAY_USER": self.database.name,
+            "FLYWAY_PASSWORD": self.database.password,
+        }
+
+    def ran(self, migrations: Path) -> None:
+        """Dev as an earlier commit left it: its migrations ran."""
+        self.database.migrate(migrations)

@@ -1,0 +1,128 @@
+"""A pipeline of an example repository on a local AWS: the steps of its own workflow, in their order. `make pipeline`.
+
+It reads the workflow of the repository and the reusable one that it calls, and runs what stands there, so that nothing here can
+drift from what GitHub would run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(1, str(ROOT / "demo"))  # what the demo tells, starts and asks its databases with
+
+from processes import Failed, Processes  # noqa: E402
+from terminal import RED, Terminal  # noqa: E402
+
+import breaks  # noqa: E402
+from expressions import Unsupported  # noqa: E402
+from run import Run, StepFailed  # noqa: E402
+from workflow import Step, WorkflowError, called_by  # noqa: E402
+
+EXAMPLES = ROOT / "examples"
+SHOWN_LINES = 60
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    repositories = sorted(path.parent.parent.name for path in EXAMPLES.glob("*/.github/workflows"))
+    parser = argparse.ArgumentParser(prog="make pipeline", description="runs an example repository's pipeline on a local AWS")
+    parser.add_argument("--repo", default="bank-payments", choices=repositories, help="default: bank-payments")
+    parser.add_argument("--break", dest="broken", nargs="?", const="", metavar="STEP[:NAME]",
+                        help="breaks a step on purpose, to show how it fails; without a step: lists what can be broken")
+    parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
+    if given.broken == "":
+        print(breaks.listed(given.repo))
+        return 0
+    try:
+        broken = breaks.find(given.repo, given.broken) if given.broken else None
+    except KeyError:
+        print(f"error: there is no `{given.broken}` to break in {given.repo}\n{breaks.listed(given.repo)}", file=sys.stderr)
+        return 2
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, lambda *_: sys.exit(1))
+    term, folder, processes = Terminal(), Path(tempfile.mkdtemp(prefix="pipeline-")), Processes()
+    example = EXAMPLES / given.repo
+    try:
+        job = called_by(example)
+        with local_aws(term, folder) as outputs:
+            return follow(term, Run(folder, job, given.name or given.repo, processes, outputs), example, broken)
+    except (WorkflowError, Unsupported, Failed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        processes.end_all()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def local_aws(term: Terminal, folder: Path) -> Iterator[dict[str, str]]:
+    """The outputs of the local AWS that `GATEKEEPER_OUTPUTS` names, or of one that is gone afterwards."""
+    if running := os.environ.get("GATEKEEPER_OUTPUTS"):
+        yield json.loads(Path(running).read_text())
+        return
+    processes, state = Processes(), folder / "aws"
+    command = [sys.executable, ROOT / "infra" / "local" / "gatekeeper_local.py"]
+    environment = {name: value for name, value in os.environ.items() if name != "GATEKEEPER_LOCAL_PORT"} | {"GATEKEEPER_LOCAL_STATE": str(state)}
+    try:
+        with term.doing("starting a local AWS with the gatekeeper"):
+            processes.run([*command, "up"], ROOT, environment)
+        yield json.loads((state / "outputs.json").read_text())
+    finally:
+        processes.run([*command, "down"], ROOT, environment)
+
+
+def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:
+    """The push and the job, step by step; the exit code."""
+    began = time.monotonic()
+    run.dev.create_database()
+    run.commit(example, broken and broken.commit)
+    term.say(f"\n{run.repo} {run.sha[:8]}: {run.job.workflow}")
+    if broken:
+        term.say(f"breaks step {broken.step} on purpose: {broken.tells}")
+        broken.before_all(run)
+    run.start()
+    for steps in run.groups():
+        try:
+            do(term, run, steps, broken)
+        except StepFailed as failed:
+            lines = failed.printed.rstrip().splitlines()
+            if len(lines) > SHOWN_LINES:
+                term.note(f"… {len(lines) - SHOWN_LINES} lines before")
+            for line in lines[-SHOWN_LINES:]:
+                term.say(f"      {line}")
+            term.say(f"\n{term.paint(f'{term.cross} {failed}', RED)}, step {failed.step.number or failed.step.name}")
+            return 1
+    term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} went through its pipeline in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def do(term: Terminal, run: Run, steps: list[Step], broken: breaks.Break | None) -> None:
+    """One step of ADR-053, or one that prepares."""
+    name = steps[0].name
+    with term.doing(name) as line:
+        if broken and steps[0].number in broken.before:
+            broken.before[steps[0].number](run)
+        ran = [run.do(step) for step in steps]
+        line.done = name if any(ran) else f"{name}: not needed here"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
