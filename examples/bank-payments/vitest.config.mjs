@@ -15,7 +15,8 @@ const overlay = {
 };
 const project = (name) => ({
   plugins: [overlay],
-  test: { name, include: [`tests/${name}/*.test.ts`] },
+  // no test leaves anything behind that another one would see
+  test: { name, include: [`tests/${name}/*.test.ts`], pool: 'threads', isolate: false },
 });
 
 export default defineConfig({

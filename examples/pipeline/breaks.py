@@ -116,8 +116,6 @@ BREAKS: dict[str, list[Break]] = {"bank-payments": [
           commit=written("src/wrong.ts", "import { checkIban } from './iban.js';\n\nexport const wrong = checkIban(42);\n")),
     Break(2, "unit-test", "a settled payment can't be refunded any more, and a unit test knows better",
           commit=replaced("src/history.ts", "settled: ['refunded']", "settled: []")),
-    Break(2, "contract-test", "a field of the answer is called otherwise than its contract promises",
-          commit=replaced("src/payment.ts", "      creditor: maskIban(creditor.iban),", "      payee: maskIban(creditor.iban),")),
     Break(2, "coverage", "a file with functions that no test calls",
           commit=written("src/untested.ts", "".join(f"export function untested{n}(a: number): number {{\n  return a + {n};\n}}\n" for n in range(60)))),
     Break(3, "policy-test", "POL-017 is satisfied, says policies.json, and its test is gone",

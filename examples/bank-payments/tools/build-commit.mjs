@@ -9,24 +9,30 @@ import { ROOT } from './overlay.mjs';
 /** What no report says of itself by its name (`gatekeeper publish --help`). */
 const COVERAGE = { suite: 'unit', format: 'istanbul-summary', file: 'coverage-summary.json' };
 
-const [given] = process.argv.slice(2);
-if (!given) throw new Error('usage: node tools/build-commit.mjs DIR');
-const out = resolve(given);
-await rm(join(out, 'modules'), { recursive: true, force: true });
-await mkdir(out, { recursive: true });
-const modules = await artefacts(out);
-const { policies_satisfied } = JSON.parse(await readFile(join(ROOT, 'policies.json'), 'utf8'));
+async function main([given]) {
+  if (!given) throw new Error('usage: node tools/build-commit.mjs DIR');
+  const out = resolve(given);
+  await rm(join(out, 'modules'), { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
+  const modules = await artefacts(out);
+  const { policies_satisfied } = JSON.parse(await readFile(join(ROOT, 'policies.json'), 'utf8'));
 
-const file = join(out, 'build-manifest.json');
-const text = await readFile(file, 'utf8').catch((error) => {
-  if (error.code === 'ENOENT') return '{}';
-  throw error;
-});
-const document = JSON.parse(text);
-const { tests = {} } = document;
-const policy = { ...tests.policy, policies_satisfied: policies_satisfied.map(({ id }) => id) };
-await writeFile(`${file}.new`, `${JSON.stringify({ ...document, modules, reports: [COVERAGE], tests: { ...tests, policy } }, null, 2)}\n`);
-await rename(`${file}.new`, file);
-for (const { id, functions, stacks, migrations = [] } of modules) {
-  console.log(`${id}: ${[...functions, ...stacks].map(({ name }) => name).join(', ')}${migrations.length ? ` and ${migrations.length} migrations` : ''}`);
+  const file = join(out, 'build-manifest.json');
+  const text = await readFile(file, 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return '{}';
+    throw error;
+  });
+  const document = JSON.parse(text);
+  const { tests = {} } = document;
+  const policy = { ...tests.policy, policies_satisfied: policies_satisfied.map(({ id }) => id) };
+  await writeFile(`${file}.new`, `${JSON.stringify({ ...document, modules, reports: [COVERAGE], tests: { ...tests, policy } }, null, 2)}\n`);
+  await rename(`${file}.new`, file);
+  for (const { id, functions, stacks, migrations = [] } of modules) {
+    console.log(`${id}: ${[...functions, ...stacks].map(({ name }) => name).join(', ')}${migrations.length ? ` and ${migrations.length} migrations` : ''}`);
+  }
 }
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

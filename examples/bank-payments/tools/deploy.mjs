@@ -99,15 +99,22 @@ async function failures(StackName, since) {
   return failed.map((of) => `  ${of.LogicalResourceId} (${of.ResourceType}): ${of.ResourceStatusReason}`).reverse().join('\n');
 }
 
-const { modules } = JSON.parse(await stored('build-manifest.json'));
-const { Account } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
-const outputs = {};
-for (const module of modules) {
-  for (const { name, sha256 } of module.stacks ?? []) {
-    const text = (await stored(`modules/${module.id}/cloudformation/${name}.json`, sha256)).toString('utf8');
-    await provide(module, name, JSON.parse(text), Account);
-    Object.assign(outputs, await apply(module.id, name, text));
+async function main() {
+  const { modules } = JSON.parse(await stored('build-manifest.json'));
+  const { Account } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
+  const outputs = {};
+  for (const module of modules) {
+    for (const { name, sha256 } of module.stacks ?? []) {
+      const text = (await stored(`modules/${module.id}/cloudformation/${name}.json`, sha256)).toString('utf8');
+      await provide(module, name, JSON.parse(text), Account);
+      Object.assign(outputs, await apply(module.id, name, text));
+    }
   }
+  await mkdir(dirname(write), { recursive: true });
+  await writeFile(write, `${JSON.stringify(outputs, null, 2)}\n`);
 }
-await mkdir(dirname(write), { recursive: true });
-await writeFile(write, `${JSON.stringify(outputs, null, 2)}\n`);
+
+main().catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
