@@ -18,7 +18,7 @@ demo: functions example ## the main job on the local AWS, from nothing, in a min
 	@$(PYTHON) demo/demo.py
 
 .PHONY: test
-test: lint test-rust test-local test-e2e ## every test, with all the set-up they need
+test: lint test-rust test-local test-e2e test-pipeline ## every test, with all the set-up they need
 
 .PHONY: up
 up: functions ## starts the local AWS with the gatekeeper deployed; see .local/outputs.json
@@ -87,6 +87,7 @@ test-rust:
 test-local: tools
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs
+	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
@@ -95,3 +96,7 @@ test-e2e: functions example
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
 	  cargo test --quiet --locked --workspace \
 	    --test burst --test databases --test e2e --test promotion --test publish --test real_database
+
+.PHONY: test-pipeline
+test-pipeline: functions example
+	infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_pipeline.py --quiet

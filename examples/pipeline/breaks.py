@@ -27,6 +27,8 @@ class Break:
     commit: Callable[[Path], None] = nothing
     before_all: Callable[[Run], None] = nothing
     before: Mapping[int, Callable[[Run], None]] = field(default_factory=dict)
+    # whether the example as it is goes through this many steps before
+    after_steps: int = 0
 
 
 def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
@@ -40,6 +42,17 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def without(file: str, pattern: str) -> Callable[[Path], None]:
+    """Takes a text out of a file."""
+    def change(folder: Path) -> None:
+        path = folder / file
+        text, count = re.subn(pattern, "", path.read_text(), count=1, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"`{file}` holds no `{pattern}` to take out")
+        path.write_text(text)
+    return change
+
+
 def written(file: str, text: str) -> Callable[[Path], None]:
     """A further file."""
     def change(folder: Path) -> None:
@@ -48,8 +61,10 @@ def written(file: str, text: str) -> Callable[[Path], None]:
 
 
 def variant(name: str) -> Callable[[Path], None]:
-    """The files of one of the example's variants."""
-    return lambda folder: shutil.copytree(folder / "variants" / name, folder, dirs_exist_ok=True) and None
+    """The files of one of the example's variants, as written now: by an older time Git could take them for what they replace."""
+    def change(folder: Path) -> None:
+        shutil.copytree(folder / "variants" / name, folder, dirs_exist_ok=True, copy_function=shutil.copy)
+    return change
 
 
 def both(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -98,11 +113,8 @@ def protected_branch(run: Run) -> None:
 
 def report_without_a_test(suite: str) -> Callable[[Run], None]:
     """Somebody takes a test out of a report."""
-    def edit(run: Run) -> None:
-        path = run.workspace / "build" / "commit" / "reports" / f"{suite}.xml"
-        text = re.sub(r"<testcase .*?</testcase>", "", path.read_text(), count=1, flags=re.DOTALL)
-        path.write_text(text)
-    return edit
+    edit = without(f"build/commit/reports/{suite}.xml", r"<testcase .*?</testcase>")
+    return lambda run: edit(run.workspace)
 
 
 A_WRONG_POLICY = """  new CfnResource(stack, 'WrongPolicy', { type: 'AWS::IAM::Policy', properties: {
@@ -138,6 +150,8 @@ BREAKS: dict[str, list[Break]] = {"bank-payments": [
     Break(11, "skipped", "one integration test is skipped", commit=replaced("tests/integration/deployed.test.ts", "  test('a wrong account", "  test.skip('a wrong account")),
     Break(11, "rebuilt", "a ZIP was built anew behind the integration tests", before={11: rebuilt}),
     Break(11, "report", "somebody took a test out of the integration tests' report", before={11: report_without_a_test("integration")}),
+    Break(11, "removed", "an integration test that the last Built commit had is gone, and nobody says so", after_steps=11,
+          commit=without("tests/integration/deployed.test.ts", r"  test\('a wrong account.*?\n  \}\);\n\n")),
     Break(12, "protected-branch", "the branch takes no pushes from CI", before={12: protected_branch}),
     Break(13, "smoke-test", "`/health` answers 500 wherever it is deployed; its unit tests are content", commit=variant("broken-smoke")),
     Break(14, "report", "a report that is uploaded already is edited", before={14: report_without_a_test("unit")}),

@@ -97,6 +97,13 @@ def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None)
     term.say(f"\n{run.repo} {run.sha[:8]}: {run.job.workflow}")
     if broken:
         term.say(f"breaks step {broken.step} on purpose: {broken.tells}")
+        if broken.after_steps:
+            with term.doing(f"the commit before goes through {broken.after_steps} steps"):
+                earlier = run.earlier(example)
+                for step in earlier.job.steps:
+                    if (step.number or 0) > broken.after_steps:
+                        break
+                    earlier.do(step)
         broken.before_all(run)
     run.start()
     for steps in run.groups():

@@ -46,7 +46,7 @@ class Run:
             "JAVA_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "REDGATE_DISABLE_TELEMETRY": "true",
         }
         self.dev = Dev(processes, outputs, self.env)
-        self.outputs: dict[str, dict[str, dict[str, str]]] = {}
+        self.outputs: dict[str, dict[str, str]] = {}
         self.hidden: set[str] = set()
         self.sha = ""
 
@@ -65,6 +65,16 @@ class Run:
             change(self.source)
             self.push("a change")
         self.sha = self.tool("git", "rev-parse", "HEAD", cwd=self.source).strip()
+
+    def earlier(self, example: Path) -> Run:
+        """A run before this one, of the example as it is, in the same repository and dev."""
+        folder = self.folder / "earlier"
+        folder.mkdir()
+        run = Run(folder, self.job, self.repo, self.processes, self.dev.outputs)
+        run.dev = self.dev
+        run.commit(example)
+        run.start()
+        return run
 
     def push(self, message: str) -> None:
         """Commits what is there, and pushes it."""
