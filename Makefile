@@ -78,6 +78,7 @@ lint: tools
 	cargo clippy --quiet --locked --workspace --all-targets --test real_database --all-features -- --deny warnings
 	@infra/check_core_is_pure.sh
 	@infra/check_licences.sh
+	@infra/check_workflows.sh
 
 .PHONY: test-rust
 test-rust:
