@@ -10,5 +10,5 @@ wanted=$(cat requirements.txt <(python3 -c 'import sys; print(sys.version, sys.b
 echo "installing dbt and the tools beside it into $venv"
 mkdir -p "$(dirname "$venv")"
 python3 -m venv --clear "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements.txt
+PATH=$venv/bin:$PATH make --silent install
 echo "$wanted" > "$venv/.requirements"
