@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +45,9 @@ def setup_node(run: Run, _: Inputs) -> str:
 
 
 def setup_python(run: Run, _: Inputs) -> str:
-    """The Python that this runs on, without its packages."""
-    run.add_path(Path(sys.base_prefix) / "bin")
+    """A Python with what the checkout's requirements.txt pins, made by the example's setup.sh."""
+    run.tool("bash", run.workspace / "setup.sh", TOOLS / "python", cwd=run.workspace)
+    run.add_path(TOOLS / "python" / "bin")
     return ""
 
 
