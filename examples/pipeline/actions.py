@@ -58,6 +58,13 @@ def setup_pnpm(run: Run, _: Inputs) -> str:
     return ""
 
 
+def setup_pulumi(run: Run, _: Inputs) -> str:
+    """The machine's Pulumi, where it has one: no package registry has its engine, so nothing here installs it."""
+    if pulumi := shutil.which("pulumi"):
+        run.add_path(Path(pulumi).parent)
+    return ""
+
+
 def credentials(run: Run, given: Inputs) -> str:
     """The role's, from the local AWS, whose administrator stands in for GitHub's OIDC provider."""
     if run.job.permissions.get("id-token") != "write":
@@ -87,6 +94,7 @@ EQUIVALENTS: dict[str, Callable[[Run, Inputs], str]] = {
     "actions/setup-node": setup_node,
     "actions/setup-python": setup_python,
     "pnpm/action-setup": setup_pnpm,
+    "pulumi/actions": setup_pulumi,
     "aws-actions/configure-aws-credentials": credentials,
     "./.gatekeeper/.github/actions/setup-gatekeeper": setup_gatekeeper,
 }
