@@ -87,7 +87,7 @@ test-rust:
 .PHONY: test-local
 test-local: tools
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.

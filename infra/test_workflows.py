@@ -1,0 +1,200 @@
+"""The workflows: what they may do, what they run, and that it exists. actionlint (check_workflows.sh) knows their grammar."""
+
+from __future__ import annotations
+
+import json
+import re
+import unittest
+from pathlib import Path
+from typing import Any, Iterator
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+HELP = ROOT / "cli" / "tests" / "cli" / "snapshots"  # held to be what the command prints by its own tests
+PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)\s*$")
+OWN_ACTION = "./.gatekeeper/.github/actions/setup-gatekeeper"
+
+# Which repository each reusable pipeline's commands are of, and what those of the others are about.
+PIPELINES = {"reusable-lambda.yml": "bank-payments", "reusable-dbt.yml": "bank-risk-platform", "reusable-pulumi.yml": "bank-platform"}
+BY_HAND = ("promote-to-uat.yml", "rollback.yml")
+PROMOTION_STEPS = 8
+
+WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
+ACTIONS = {path.parent.name: path for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))}
+Node = dict[str, Any]
+
+
+def read(path: Path) -> Node:
+    """A workflow's document; YAML 1.1 takes the key `on` for a truth."""
+    return {"on" if key is True else key: value for key, value in yaml.safe_load(path.read_text()).items()}
+
+
+def jobs() -> Iterator[tuple[str, Node]]:
+    for name, path in WORKFLOWS.items():
+        for job in read(path)["jobs"].values():
+            yield name, job
+
+
+def steps() -> Iterator[tuple[str, Node]]:
+    for name, job in jobs():
+        yield from ((name, step) for step in job["steps"])
+    for name, path in ACTIONS.items():
+        yield from ((name, step) for step in read(path)["runs"]["steps"])
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """The workflows' commands. What `gatekeeper run … --` runs is one too."""
+    for name, step in steps():
+        if name in WORKFLOWS and "run" in step:
+            for part in re.split(r" -- | \|\| ", step["run"].strip()):
+                yield name, part
+
+
+class Workflows(unittest.TestCase):
+    def test_all_five_are_there(self) -> None:
+        self.assertEqual(set(WORKFLOWS), {*PIPELINES, *BY_HAND})
+
+    def test_an_action_is_pinned_by_its_commit_with_its_version_and_is_the_same_everywhere(self) -> None:
+        found: dict[str, set[tuple[str, str]]] = {}
+        for path in (*WORKFLOWS.values(), *ACTIONS.values()):
+            for line in path.read_text().splitlines():
+                if "uses:" in line and OWN_ACTION not in line:
+                    with self.subTest(path.name, line=line.strip()):
+                        pinned = PINNED.search(line)
+                        self.assertIsNotNone(pinned)
+                        found.setdefault(pinned[1], set()).add((pinned[2], pinned[3]))
+        self.assertIn("actions/checkout", found)
+        self.assertEqual({action: of for action, of in found.items() if len(of) > 1}, {})
+
+    def test_nothing_is_permitted_but_what_a_job_needs(self) -> None:
+        for name, path in WORKFLOWS.items():
+            with self.subTest(name):
+                self.assertEqual(read(path)["permissions"], {})
+        for name, job in jobs():
+            with self.subTest(name):
+                pushes = any(step.get("run", "").startswith("git push") for step in job["steps"])
+                self.assertEqual(job["permissions"], {"contents": "write" if pushes else "read", "id-token": "write"})
+
+    def test_a_job_is_bound_to_an_environment_is_alone_there_and_ends(self) -> None:
+        for name, job in jobs():
+            with self.subTest(name):
+                self.assertEqual(job["environment"], "dev" if name in PIPELINES else "${{ inputs.stage }}")
+                self.assertLessEqual(job["timeout-minutes"], 90)
+                concurrency = job.get("concurrency") or read(WORKFLOWS[name])["concurrency"]
+                self.assertIn("${{ github.repository }}", concurrency["group"])
+                self.assertIs(concurrency["cancel-in-progress"], False)
+
+    def test_promotion_and_rollback_of_a_stage_wait_for_each_other(self) -> None:
+        self.assertEqual(len({read(WORKFLOWS[name])["concurrency"]["group"] for name in BY_HAND}), 1)
+
+    def test_no_expression_gets_into_a_command(self) -> None:
+        for name, step in steps():
+            with self.subTest(name, step=step.get("name")):
+                self.assertNotIn("${{", step.get("run", ""))
+
+    def test_there_are_no_long_lived_keys_and_secrets_go_to_single_steps(self) -> None:
+        for name, job in jobs():
+            with self.subTest(name):
+                self.assertNotIn("secrets.", json.dumps(job.get("env", {})))
+                self.assertNotRegex(json.dumps(job), r"(?i)access.?key|AWS_SECRET")
+        for name, step in steps():
+            if step.get("uses", "").startswith("aws-actions/configure-aws-credentials"):
+                with self.subTest(name, step=step["name"]):
+                    self.assertRegex(step["with"]["role-to-assume"], r"^\$\{\{ vars\.\w+_ROLE_ARN \}\}$")
+
+    def test_the_gatekeepers_own_checkout_is_this_workflows_commit_and_leaves_no_token_behind(self) -> None:
+        for name, job in jobs():
+            (own,) = [step["with"] for step in job["steps"] if step.get("with", {}).get("path") == ".gatekeeper"]
+            with self.subTest(name):
+                self.assertEqual(own["repository"], "${{ job.workflow_repository }}")
+                self.assertEqual(own["ref"], "${{ job.workflow_sha }}")
+                self.assertIs(own["persist-credentials"], False)
+
+    def test_what_changes_a_stage_takes_no_command_from_a_cache(self) -> None:
+        for name, step in steps():
+            if name in BY_HAND and step.get("uses") == OWN_ACTION:
+                with self.subTest(name):
+                    self.assertEqual(step["with"]["cache"], "false")
+
+    def test_no_file_sets_run_integration(self) -> None:
+        """ADR-053 "RUN_INTEGRATION requirement": the environment's settings do."""
+        callers = EXAMPLES.glob("*/.github/**/*.yml")
+        for path in (*WORKFLOWS.values(), *ACTIONS.values(), *callers):
+            with self.subTest(path.name):
+                self.assertNotIn("RUN_INTEGRATION", json.dumps(read(path)))
+
+    def test_by_hand_both_are_asked_for_the_same(self) -> None:
+        for name in BY_HAND:
+            on = read(WORKFLOWS[name])["on"]
+            with self.subTest(name):
+                self.assertEqual(on["workflow_dispatch"]["inputs"], on["workflow_call"]["inputs"])
+                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"commit_sha", "reason", "dry_run", "stage"})
+                self.assertEqual(on["workflow_dispatch"]["inputs"]["commit_sha"]["required"], name == "promote-to-uat.yml")
+
+    def test_a_dry_run_only_looks(self) -> None:
+        for name in BY_HAND:
+            (job,) = read(WORKFLOWS[name])["jobs"].values()
+            acting = [step for step in job["steps"] if "run" in step and "--dry-run" not in step["run"]]
+            self.assertTrue(acting)
+            for step in acting:
+                with self.subTest(name, run=step["run"]):
+                    self.assertEqual(step["if"], "${{ !inputs.dry_run }}")
+
+    def test_the_steps_bear_the_numbers_of_adr_053_in_its_order(self) -> None:
+        for name in (*PIPELINES, "promote-to-uat.yml"):
+            (job,) = read(WORKFLOWS[name])["jobs"].values()
+            numbers = [
+                number
+                for step in job["steps"]
+                if (of := re.match(r"(\d+)\. (?:to (\d+)\. )?", step.get("name", "")))
+                for number in range(int(of[1]), int(of[2] or of[1]) + 1)
+            ]
+            with self.subTest(name):
+                self.assertEqual(numbers, sorted(numbers))
+                if name not in PIPELINES:
+                    self.assertEqual(set(numbers), set(range(1, PROMOTION_STEPS + 1)))
+                else:  # 4, 8 and 10 are a database's
+                    self.assertLessEqual({1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14}, set(numbers))
+
+
+class Commands(unittest.TestCase):
+    def test_each_is_short_and_one(self) -> None:
+        for name, step in steps():
+            if "run" in step:
+                with self.subTest(name, run=step["run"]):
+                    self.assertNotIn("\n", step["run"].strip())
+                    self.assertLessEqual(len(step["run"]), 200)
+                    self.assertNotRegex(step["run"].replace("git diff --cached --quiet || ", ""), r" (&&|;) ")
+
+    def test_each_is_known(self) -> None:
+        for name, command in commands():
+            with self.subTest(name, command=command):
+                self.assertIn(command.split()[0], ("flyway", "gatekeeper", "git", "make", "node", "pnpm", "pulumi"))
+
+    def test_the_gatekeepers_exist_with_their_options(self) -> None:
+        for name, command in commands():
+            words = command.split()
+            if words[0] != "gatekeeper":
+                continue
+            of = next("_".join(words[1:count]) for count in (3, 2) if (HELP / f"cli__help__help_{'_'.join(words[1:count])}.snap").exists())
+            text = (HELP / f"cli__help__help_{of}.snap").read_text()
+            with self.subTest(name, command=command):
+                for option in re.findall(r"(?<=[ +])--[a-z-]+", command):
+                    self.assertRegex(text, rf"(?m)^ +{option}\b")
+
+    def test_the_repositorys_own_exist(self) -> None:
+        for name, command in commands():
+            words, example = command.split(), EXAMPLES / PIPELINES.get(name, "")
+            with self.subTest(name, command=command):
+                if words[0] == "make":
+                    self.assertRegex((example / "Makefile").read_text(), rf"(?m)^{words[1]}:")
+                elif words[0] == "pnpm" and words[1] != "install":
+                    self.assertIn(words[1], json.loads((example / "package.json").read_text())["scripts"])
+                elif words[0] == "node" and not words[1].startswith("-"):
+                    self.assertTrue((example / words[1]).is_file())
+
+
+if __name__ == "__main__":
+    unittest.main()
