@@ -384,6 +384,14 @@ class Trust(Case):
                 statement, = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
                 self.assertEqual(statement["Principal"], {"AWS": principal}, role)
 
+    def test_with_github_promoters_come_from_exactly_these_environments_only(self):
+        subject = "repo:example-bank/bank-payments:environment:uat"
+        statement, = Rendered(GitHubPromoterSubjects=subject).properties("PromoterRole")["AssumeRolePolicyDocument"]["Statement"]
+        self.assertEqual(statement["Action"], "sts:AssumeRoleWithWebIdentity")
+        self.assertEqual(statement["Condition"], {"StringEquals": {
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com", "token.actions.githubusercontent.com:sub": [subject],
+        }})
+
     def test_with_github_ci_comes_from_there_only(self):
         subject = "repo:example-bank/bank-payments:environment:dev"
         statement, = Rendered(GitHubSubjects=subject).properties("CiRole")["AssumeRolePolicyDocument"]["Statement"]
