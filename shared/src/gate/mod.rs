@@ -373,6 +373,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_dcm_plan_may_wait_for_its_deploy_until_the_integration_tests_ran() {
+        let mut manifest = example();
+        manifest["dcm"] = json!({"plan": true, "deploy": false});
+        check(&evidence(&manifest), Outcome::Rejected, &[Code::DcmIncomplete]);
+        manifest["tests"].as_object_mut().unwrap().remove("integration");
+        check(&evidence(&manifest), Outcome::Registered, &[]);
+        manifest["dcm"]["plan"] = json!(false);
+        check(&evidence(&manifest), Outcome::Rejected, &[Code::DcmIncomplete]);
+    }
+
+    #[test]
     fn the_risk_platform_must_tell_of_dcm_and_dbt() {
         let mut manifest = example();
         manifest["repo"] = json!("bank-risk-platform");
