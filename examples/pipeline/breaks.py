@@ -113,8 +113,21 @@ def protected_branch(run: Run) -> None:
 
 def report_without_a_test(suite: str) -> Callable[[Run], None]:
     """Somebody takes a test out of a report."""
-    edit = without(f"build/commit/reports/{suite}.xml", r"<testcase .*?</testcase>")
+    edit = without(f"build/commit/reports/{suite}.xml", r"<testcase [^>]*(/>|>.*?</testcase>)")
     return lambda run: edit(run.workspace)
+
+
+def in_the_warehouse(statement: str) -> Callable[[Run], None]:
+    """Somebody's statement, in dev's warehouse."""
+    def execute(run: Run) -> None:
+        run.tool("python", "-c", f"from risk import warehouse; warehouse.connect().execute({statement!r})", cwd=run.workspace)
+    return execute
+
+
+def cut_off_dbt_manifest(run: Run) -> None:
+    """A file of the build folder that was not written whole."""
+    path = run.workspace / "build" / "commit" / "modules" / "MOD-301" / "dbt" / "manifest.json"
+    path.write_bytes(path.read_bytes()[:100_000])
 
 
 A_WRONG_POLICY = """  new CfnResource(stack, 'WrongPolicy', { type: 'AWS::IAM::Policy', properties: {
@@ -155,6 +168,31 @@ BREAKS: dict[str, list[Break]] = {"bank-payments": [
     Break(12, "protected-branch", "the branch takes no pushes from CI", before={12: protected_branch}),
     Break(13, "smoke-test", "`/health` answers 500 wherever it is deployed; its unit tests are content", commit=variant("broken-smoke")),
     Break(14, "report", "a report that is uploaded already is edited", before={14: report_without_a_test("unit")}),
+], "bank-risk-platform": [
+    Break(1, "type-error", "`plan` is called with a text instead of a path",
+          commit=written("risk/wrong.py", "from risk.dcm import plan\n\nWRONG = plan('dcm')\n")),
+    Break(1, "model", "a model refers to one that is not there", commit=replaced("models/marts/large_exposures.sql", "counterparty_exposure", "counterparty_exposures")),
+    Break(2, "unit-test", "DCM deploys a plan that nobody looked at, and a unit test knows better", commit=replaced("risk/dcm.py", "if shown != plan():", "if not shown:")),
+    Break(2, "coverage", "a file with functions that no test calls",
+          commit=written("risk/untested.py", "".join(f"def untested{n}(a: int) -> int:\n    return a + {n}\n\n\n" for n in range(80)))),
+    Break(3, "policy-test", "a mart has the counterparties' e-mail addresses, which POL-021 forbids",
+          commit=replaced("models/marts/counterparty_exposure.sql", "    counterparties.country,\n", "    counterparties.country,\n    counterparties.contact_email,\n")),
+    Break(4, "definitions", "somebody drops a table in the definitions", commit=replaced("dcm/raw.sql", "DEFINE TABLE raw.ratings", "DROP TABLE raw.exposures;\n\nDEFINE TABLE raw.ratings")),
+    Break(5, "compile", "a model asks the warehouse for a table that is not there when it is compiled", commit=replaced("models/marts/large_exposures.sql", "select\n",
+          "{% if execute %}{% set limits = run_query('select percent from raw.no_such_table') %}{% endif %}\nselect\n")),
+    Break(6, "dbt-manifest", "dbt's manifest was not written whole", before={6: cut_off_dbt_manifest}),
+    Break(7, "dcm-deploy", "somebody changed the warehouse behind the plan", before={7: in_the_warehouse("CREATE SCHEMA raw")}),
+    Break(8, "dbt-test", "an exposure is delivered twice", commit=replaced("data/dev/exposures.csv", "EX-0002,", "EX-0001,")),
+    Break(9, "integration-test", "a risk weight is wrong, which only the figures of the marts show", commit=replaced("seeds/risk_weights.csv", "BB,100", "BB,150")),
+    Break(11, "guard", "RUN_INTEGRATION is not set in the environment dev, so every integration test was skipped in silence", before_all=without_run_integration),
+    Break(11, "report", "somebody took a test out of the integration tests' report", before={11: report_without_a_test("integration")}),
+    Break(12, "protected-branch", "the branch takes no pushes from CI", before={12: protected_branch}),
+    Break(13, "smoke-test", "somebody drops a mart", before={13: in_the_warehouse("DROP TABLE marts.large_exposures")}),
+    Break(14, "report", "a report that is uploaded already is edited", before={14: report_without_a_test("unit")}),
+], "bank-platform": [
+    Break(1, "type-error", "the stage is a number", commit=replaced("index.ts", "const stage = config.require('stage');", "const stage = config.requireNumber('stage');")),
+    Break(2, "unit-test", "versions of artefacts are no longer kept", commit=replaced("src/artefact-store.ts", "status: 'Enabled'", "status: 'Suspended'")),
+    Break(3, "policy-test", "the bucket's encryption key is not rotated", commit=replaced("src/artefact-store.ts", "enableKeyRotation: true", "enableKeyRotation: false")),
 ]}
 
 
