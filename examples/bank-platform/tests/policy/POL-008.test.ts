@@ -5,7 +5,7 @@ import { type Made, program } from '../program';
 let made: Made[];
 beforeAll(async () => ({ made } = await program('uat')));
 
-test('every bucket has encryption with the key, and is closed to the public', () => {
+test('POL-008: every bucket has encryption with the key, and is closed to the public', () => {
   const buckets = made.filter((it) => it.type.endsWith(':Bucket')).map((it) => `${it.name}-id`);
   expect(buckets.length).toBeGreaterThan(0);
   const encrypted = made.filter((it) => it.type.endsWith(':BucketServerSideEncryptionConfiguration'));
@@ -19,7 +19,7 @@ test('every bucket has encryption with the key, and is closed to the public', ()
   })));
 });
 
-test('every key is rotated', () => {
+test('POL-008: every key is rotated', () => {
   const keys = made.filter((it) => it.type.endsWith(':Key'));
   expect(keys.map((it) => it.inputs.enableKeyRotation)).toEqual([true]);
 });

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { program } from '../program';
 
-test('there are roles for GitHub’s tokens, and neither users nor access keys', async () => {
+test('POL-012: there are roles for GitHub’s tokens, and neither users nor access keys', async () => {
   const { made } = await program();
   const iam = made.map((it) => it.type).filter((type) => type.startsWith('aws:iam/'));
   expect(new Set(iam)).toEqual(new Set([

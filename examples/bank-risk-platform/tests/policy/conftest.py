@@ -1,4 +1,7 @@
-"""What `dbt parse` knows of the project: the policies are held against it, not against a warehouse."""
+"""What `dbt parse` knows of the project: the policies are held against it, not against a warehouse.
+
+The tests are parametrised with the policy that they are of, so that the report names it.
+"""
 
 import json
 from pathlib import Path

@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
+import pytest
 
-def test_pol_021_no_mart_reads_a_column_with_personal_data(models: list[dict[str, Any]]) -> None:
+
+@pytest.mark.parametrize("policy", ["POL-021"])
+def test_no_mart_reads_a_column_with_personal_data(policy: str, models: list[dict[str, Any]]) -> None:
     personal = {
         name
         for model in models
@@ -16,6 +19,6 @@ def test_pol_021_no_mart_reads_a_column_with_personal_data(models: list[dict[str
     assert marts
     reads = {model["name"]: re.sub(r"--.*", "", model["raw_code"]) for model in marts}
     leaks = {(mart, column) for mart, sql in reads.items() for column in personal if re.search(rf"\b{column}\b", sql)}
-    assert not leaks
+    assert not leaks, policy
     everything = [mart for mart, sql in reads.items() if re.search(r"\bselect\s+(\w+\.)?\*|,\s*(\w+\.)?\*", sql, re.IGNORECASE)]
     assert not everything, "`*` may be such a column"

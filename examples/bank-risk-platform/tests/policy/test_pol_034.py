@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import pytest
 
-def test_pol_034_every_model_has_an_owner_and_a_description(models: list[dict[str, Any]]) -> None:
-    assert not [model["name"] for model in models if not model["config"]["meta"].get("owner") or not model["description"]]
+pytestmark = pytest.mark.parametrize("policy", ["POL-034"])
 
 
-def test_pol_034_every_model_has_a_tested_key(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+def test_every_model_has_an_owner_and_a_description(policy: str, models: list[dict[str, Any]]) -> None:
+    assert not [model["name"] for model in models if not model["config"]["meta"].get("owner") or not model["description"]], policy
+
+
+def test_every_model_has_a_tested_key(policy: str, manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
     tested = {
         kind: {
             node["attached_node"]
@@ -16,4 +20,4 @@ def test_pol_034_every_model_has_a_tested_key(manifest: dict[str, Any], models: 
         }
         for kind in ("unique", "not_null")
     }
-    assert not [model["name"] for model in models if not all(model["unique_id"] in of for of in tested.values())]
+    assert not [model["name"] for model in models if not all(model["unique_id"] in of for of in tested.values())], policy
