@@ -88,7 +88,7 @@ test-rust:
 test-local: tools
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
-	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow
+	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
@@ -101,3 +101,5 @@ test-e2e: functions example
 .PHONY: test-pipeline
 test-pipeline: functions example
 	infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_pipeline.py --quiet
+	@examples/bank-risk-platform/setup.sh .local/python # once, before several pipelines ask for it at the same time
+	infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_other_pipelines.py --quiet Pipelines
