@@ -117,6 +117,8 @@ def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None)
                 term.say(f"      {line}")
             term.say(f"\n{term.paint(f'{term.cross} {failed}', RED)}, step {failed.step.number or failed.step.name}")
             return 1
+    for line in run.pushed():
+        term.note(line)
     term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} went through its pipeline in {time.monotonic() - began:.0f} s")
     return 0
 

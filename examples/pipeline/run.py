@@ -82,6 +82,11 @@ class Run:
         self.tool("git", "commit", "--quiet", "--allow-empty", f"--message={message}", cwd=self.source, environment=AUTHOR)
         self.tool("git", "push", "--quiet", "origin", f"HEAD:{BRANCH}", cwd=self.source)
 
+    def pushed(self) -> list[str]:
+        """What CI pushed to the branch behind the commit: each commit and its files."""
+        log = self.tool("git", "-C", self.origin, "log", "--reverse", "--format=%s", "--name-only", f"{self.sha}..{BRANCH}", cwd=self.folder)
+        return [line for line in log.splitlines() if line]
+
     # ---- the job
 
     def start(self) -> None:

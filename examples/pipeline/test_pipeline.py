@@ -67,6 +67,8 @@ class Pipeline(unittest.TestCase):
         code, printed = self.runs[""].result()
         self.assertEqual(code, 0, printed)
         self.assertEqual([int(of) for of in re.findall(r"(?m)^ +\S+ (\d+)\. ", printed)], list(range(1, 15)), printed)
+        handoff = r"docs/handoffs/MOD-01[23]-ci-{}-[0-9a-f]{{40}}\.handoff\.md\s+"
+        self.assertRegex(printed, rf"Built handoffs \[skip ci\]\s+({handoff.format('built')}){{2}}Deployed handoffs \[skip ci\]\s+({handoff.format('deployed')}){{2}}")
 
     def test_every_break_stops_at_its_step_and_says_why(self) -> None:
         for name, wanted in SAYS.items():
