@@ -92,8 +92,7 @@ async fn what_works(aws: &Instance, who: &Caller, commit: &Commit) -> BTreeSet<&
     note("write verdicts", write(&RecordKey::Verdict(other.clone())).await);
     note("write Built handoffs", write(&RecordKey::BuiltHandoff(other.clone(), module)).await);
     note("write inspections", write(&RecordKey::Inspection(Sha256::of(other.repo.as_str().as_bytes()))).await);
-    let last_built = RecordKey::LastBuilt(other.repo.clone(), Sha256::of(b"main"));
-    note("write what was Built last", write(&last_built).await);
+    note("write what was Built last", write(&RecordKey::LastBuilt(other.repo.clone(), Sha256::of(b"main"))).await);
     note("revoke", write(&RecordKey::Revocation(other.clone())).await);
     let deployed = RecordKey::DeployedHandoff(other.clone(), "MOD-012".parse().unwrap());
     note("write Deployed handoffs", write(&deployed).await);

@@ -117,6 +117,9 @@ pub trait Store: Sync {
 
     /// The object as a file of this machine, where it is one whose bytes were hashed to `sha256` already: it need not be
     /// copied to be read. A bucket has none.
+    ///
+    /// # Errors
+    /// Where it is one and can't be opened.
     fn hashed_file(&self, key: &str, sha256: Sha256) -> std::io::Result<Option<File>> {
         let _ = (key, sha256);
         Ok(None)
