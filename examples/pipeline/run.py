@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -56,10 +55,8 @@ class Run:
         """Makes the repository of the example's files with an origin, pushes it, and on top of it a commit that `change` makes."""
         self.tool("git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", self.origin, cwd=self.folder)
         self.tool("git", "clone", "--quiet", self.origin, self.source, cwd=self.folder)
-        for name in files_of(example):
-            target = self.source / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(example / name, target)
+        # what else is not the repository's is in its own .gitignore
+        shutil.copytree(example, self.source, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
         self.push(f"{self.repo} as it is")
         if change is not None:
             change(self.source)
@@ -169,13 +166,6 @@ class Run:
         for value in sorted(self.hidden, key=len, reverse=True):
             text = text.replace(value, "***")
         return text
-
-
-def files_of(example: Path) -> list[str]:
-    """The example's files, as a commit of the working folder would hold them."""
-    command = ["git", "-C", str(example), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return sorted({name for name in listed.split("\0") if name and (example / name).is_file()})
 
 
 def assignments(text: str) -> dict[str, str]:
