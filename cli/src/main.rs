@@ -69,7 +69,7 @@ enum Command {
     Man(commands::man::Args),
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let Cli { output, command } = Cli::parse();
     let mut output = Output::to_stdout(output);
