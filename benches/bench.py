@@ -26,6 +26,7 @@ from typing import Any
 from function import Function
 from instance import Instance
 from network import Network
+from publish import Publishing
 from store import REPO, STAGE, Commit, Store, created, large_bundle, small_bundle
 
 REPORT = Path(__file__).resolve().parent.parent / "target" / "bench.json"
@@ -49,6 +50,8 @@ MAX_SNAPSHOT_MS = 300
 MAX_SNAPSHOT_MEMORY = 5  # times its size
 MAX_RECOUNT_MS = 1000
 MAX_RECOUNT_BYTES = 64 * MB
+MAX_PUBLISH_OF_CP = 1 / 3  # of the time that `aws s3 cp` takes
+MAX_PUBLISH_BYTES = 128 * MB
 
 # The least that another runtime must do: one HTTP request, without any SDK.
 NODE = "require('http').get('http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/next')"
@@ -160,6 +163,18 @@ class Bench:
                       snapshot["memory_bytes"] / snapshot["bytes"], "times its size")
         self.requires(f"{report['bytes'] / MB:.0f} MB of JUnit XML recounted", MAX_RECOUNT_MS, report["median_ms"], "ms")
         self.requires("memory of the whole process that recounts it", MAX_RECOUNT_BYTES / MB, report["memory_bytes"] / MB, "MB")
+        return figures
+
+    # ---- publish
+
+    def publishing(self) -> dict[str, Any]:
+        """`gatekeeper publish` of 200 artefacts beside `aws s3 cp --recursive`."""
+        figures = Publishing(self.release / "gatekeeper", self.folder).figures(self.store.port)
+        alone = figures["clients_alone"]
+        if "aws_s3_cp" in alone:
+            self.requires("the time of `gatekeeper publish` of 400 MB, of `aws s3 cp`'s", round(MAX_PUBLISH_OF_CP, 3),
+                          alone["publish"]["median_s"] / alone["aws_s3_cp"]["median_s"], "times")
+        self.requires("memory of `gatekeeper publish`", MAX_PUBLISH_BYTES / MB, alone["publish"]["peak_bytes"] / MB, "MB")
         return figures
 
     # ---- promote, and a glance
@@ -289,6 +304,15 @@ def show(figures: dict[str, Any]) -> None:
         [f"JUnit XML of {report['tests']} tests, recounted", f"{report['bytes'] / MB:.1f} MB", f"{report['median_ms']:.1f} ms",
          f"(only read: {report['read_median_ms']:.1f} ms)", f"{report['memory_bytes'] / MB:.1f} MB"],
     ])
+    publishing = figures["publishing"]
+    rows = []
+    for name, where in (("publish", "`gatekeeper publish`, judging too"), ("aws_s3_cp", "`aws s3 cp --recursive`, SHA-256")):
+        alone, local = (publishing[endpoint].get(name) for endpoint in ("clients_alone", "local_aws"))
+        rows.append([where, *((f"{alone['median_s']:.2f} s", f"{local['median_s']:.2f} s", f"{alone['peak_bytes'] / MB:.0f} MB")
+                              if alone and local else ("the AWS CLI is missing", "", ""))])
+    rows.append(["times as fast", *(str(publishing[it].get("times_as_fast", "")) for it in ("clients_alone", "local_aws")), ""])
+    table(f"{publishing['artefacts']} artefacts, {publishing['bytes'] / MB:.0f} MB, uploaded",
+          ("", "to an endpoint that keeps nothing", "to the local AWS", "memory"), rows)
     rows = [[label, str(it["calls"]), f"{it['median_without_delay_ms']:.0f} ms", f"{it['median_ms']:.0f} ms",
              f"{it['cpu_median_ms']:.0f} ms", str(it["round_trips"])]
             for label, it in (("dry run", promotion["dry_run"]), ("start", promotion["start"]))]
@@ -313,7 +337,8 @@ def main() -> None:
             instance.start()
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
-                       "memory": bench.memory(), "judged_files": bench.judged_files(), "requirements": bench.requirements}
+                       "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
+                       "requirements": bench.requirements}
         finally:
             instance.stop()
     show(figures)

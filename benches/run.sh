@@ -9,4 +9,5 @@ command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (
 # By name and not `--workspace`: the CLI's features of shared crates would get into the functions.
 cargo build --locked --release "${functions[@]/#/--package=}"
 cargo build --locked --release --package=gatekeeper --example=judge_files
+cargo build --locked --release --package=gatekeeper-cli --bin=gatekeeper
 PYTHONPATH=infra/local exec .local/venv/bin/python benches/bench.py "${CARGO_TARGET_DIR:-target}/release" "${functions[@]}"
