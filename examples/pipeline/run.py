@@ -55,8 +55,7 @@ class Run:
         """Makes the repository of the example's files with an origin, pushes it, and on top of it a commit that `change` makes."""
         self.tool("git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", self.origin, cwd=self.folder)
         self.tool("git", "clone", "--quiet", self.origin, self.source, cwd=self.folder)
-        # what else is not the repository's is in its own .gitignore
-        shutil.copytree(example, self.source, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+        copy_files(example, self.source)
         self.push(f"{self.repo} as it is")
         if change is not None:
             change(self.source)
@@ -166,6 +165,11 @@ class Run:
         for value in sorted(self.hidden, key=len, reverse=True):
             text = text.replace(value, "***")
         return text
+
+
+def copy_files(example: Path, target: Path) -> None:
+    """Copies an example's files; what else is not the repository's is in its own .gitignore."""
+    shutil.copytree(example, target, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
 
 
 def assignments(text: str) -> dict[str, str]:

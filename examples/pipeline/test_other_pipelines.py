@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 import unittest
@@ -18,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[1:1] = [str(ROOT / "demo"), str(Path(__file__).parent)]
 
 from breaks import BREAKS  # noqa: E402
-from run import files_of  # noqa: E402
+from run import copy_files  # noqa: E402
 from test_pipeline import AT_ONCE, STOPPED, pipeline  # noqa: E402
 
 RISK, PLATFORM = "bank-risk-platform", "bank-platform"
@@ -37,9 +36,7 @@ class Breaks(unittest.TestCase):
             for of in BREAKS[repo]:
                 with self.subTest(repo, name=of.name), tempfile.TemporaryDirectory() as folder:
                     example, copy = ROOT / "examples" / repo, Path(folder)
-                    for name in files_of(example):
-                        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy2(example / name, copy / name)
+                    copy_files(example, copy)
                     of.commit(copy)
 
 
