@@ -156,11 +156,12 @@ fn artefacts_of<'a>(
     of_module.map(|artefact| (artefact.key.as_str(), artefact.sha256.to_string()))
 }
 
-/// The handoff that CI deployed `module` to the stage that its integration tests ran against, where the deploy step and
-/// the smoke test after it succeeded; none where they didn't, or are not told.
+/// The handoff that CI deployed `module` to dev, where the deploy step and the smoke test after it succeeded, as CI says;
+/// none where they didn't, or are not told.
 #[must_use]
 pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -> Option<String> {
-    let deploy = manifest.deploy.as_ref().filter(|deploy| deploy.succeeded)?;
+    // Of other stages only a promotion can tell.
+    let deploy = manifest.deploy.as_ref().filter(|deploy| deploy.succeeded && deploy.stage == StageName::dev())?;
     manifest.tests.smoke.as_ref().filter(|smoke| smoke.exit_code == 0)?;
     let commit = verdict.commit();
     let mut text = FrontMatter {
