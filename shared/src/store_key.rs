@@ -185,6 +185,8 @@ pub enum RecordKey {
     PolicyConfig,
     /// The last Built commit of a repository's branch, by the SHA-256 of the branch's name: it may be any text.
     LastBuilt(Repo, Sha256),
+    /// What a commit's integration tests are compared with on a branch.
+    Predecessor(Commit, Sha256),
     /// The record of one promotion (CONTRACT §5).
     Promotion(StageName, Repo, PromotionId),
     /// What a stage runs now (CONTRACT §5).
@@ -245,7 +247,8 @@ impl fmt::Display for RecordKey {
             Self::Inspection(digest) => write!(f, "inspections/{digest}.json"),
             Self::StagesConfig => f.write_str("config/stages.json"),
             Self::PolicyConfig => f.write_str("config/policy.json"),
-            Self::LastBuilt(repo, branch) => write!(f, "built/{repo}/{branch}.json"),
+            Self::LastBuilt(repo, branch) => write!(f, "built/{repo}/{branch}/last.json"),
+            Self::Predecessor(commit, branch) => write!(f, "built/{}/{branch}/{}.json", commit.repo, commit.sha),
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
             Self::Stage(stage, repo) => write!(f, "stages/{stage}/{repo}.json"),
             Self::Lock(stage, repo) => write!(f, "locks/{stage}/{repo}.json"),
@@ -371,6 +374,7 @@ mod tests {
             RecordKey::StagesConfig,
             RecordKey::PolicyConfig,
             RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
+            RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
             RecordKey::Stage(stage.clone(), commit.repo.clone()),
             RecordKey::Lock(stage, commit.repo),
@@ -384,7 +388,8 @@ mod tests {
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         config/stages.json
         config/policy.json
-        built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605.json
+        built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/last.json
+        built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/3f1c9a0b5d7e2468ace013579bdf02468ace1357.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json
         stages/uat/bank-payments.json
         locks/uat/bank-payments.json

@@ -110,7 +110,7 @@ pub struct BaselineReport {
     pub size: u64,
 }
 
-/// The last Built commit of a branch, which the next one is compared with.
+/// The last Built commit of a branch, which the next ones are compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastBuilt {
     /// 1.
@@ -119,13 +119,25 @@ pub struct LastBuilt {
     pub repo: Repo,
     /// The branch.
     pub branch: String,
-    /// The branch's first Built commit, which is compared with none.
-    pub first_commit_sha: CommitSha,
-    /// The last one.
+    /// The commit.
     #[serde(flatten)]
     pub baseline: Baseline,
-    /// When its verdict was given.
-    pub evaluated_at: Timestamp,
+    /// When its first manifest was seen: later builds of an older commit are not the last Built one.
+    pub first_seen_at: Timestamp,
+}
+
+/// What a commit's integration tests are compared with on a branch, pinned when its first manifest was seen: commits that
+/// are Built meanwhile or later don't change it, nor do other manifests of the same commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predecessor {
+    /// 1.
+    pub schema_version: u32,
+    /// The branch.
+    pub branch: String,
+    /// The branch's last Built commit then; none where it had none.
+    pub baseline: Option<Baseline>,
+    /// When that was.
+    pub first_seen_at: Timestamp,
 }
 
 /// One object as it was when it was judged.

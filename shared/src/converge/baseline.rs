@@ -15,28 +15,66 @@ use crate::{
     manifest::Manifest,
     report::{
         self, Format, PassedTests, Recounted,
-        suite::{self, Suite},
+        suite::{self, Suite, SuiteReport},
     },
     store::{
-        Store, Written,
+        Precondition, Store, Written,
         record::{self, Stored},
     },
     store_key::{ArtefactPath, RecordKey},
-    verdict::{self, Baseline, BaselineReport, LastBuilt, Outcome, Verdict},
+    verdict::{self, Baseline, BaselineReport, LastBuilt, Outcome, Predecessor, Verdict},
 };
 
+/// The record of a commit's predecessor as it is, or as it is to be written.
+pub(super) struct Pinned {
+    pub(super) predecessor: Predecessor,
+    pub(super) is_stored: bool,
+}
+
 impl<S: Store, R: Store> Gate<'_, S, R> {
-    /// The Built commit before this one on its branch, and which of its integration tests are gone.
-    pub(super) async fn earlier(
+    /// What the commit is compared with on the manifest's branch.
+    pub(super) async fn predecessor(
         &self,
         standing: Option<&Verdict>,
+        manifest: &Manifest,
+        version_id: &str,
+    ) -> Result<Pinned, GateError> {
+        let key = RecordKey::Predecessor(commit_of(manifest), branch(manifest));
+        if let Some(Stored { record, .. }) = record::read::<Predecessor>(self.records, &key).await? {
+            return Ok(Pinned { predecessor: record, is_stored: true });
+        }
+        // What was Built before anything was pinned is compared with nothing.
+        let was_built = standing.is_some_and(|it| {
+            it.manifest_version_id.as_deref() == Some(version_id)
+                && matches!(it.outcome, Outcome::Built | Outcome::Revoked)
+        });
+        let last = if was_built { None } else { self.last_built(manifest).await? };
+        let predecessor = Predecessor {
+            schema_version: verdict::SCHEMA_VERSION,
+            branch: manifest.branch.clone(),
+            baseline: last.map(|stored| stored.record.baseline),
+            first_seen_at: (self.clock)(),
+        };
+        Ok(Pinned { predecessor, is_stored: false })
+    }
+
+    /// Writes down what the commit is compared with from now on; `false` where somebody else did first.
+    pub(super) async fn pin(&self, manifest: &Manifest, predecessor: &Predecessor) -> Result<bool, GateError> {
+        let key = RecordKey::Predecessor(commit_of(manifest), branch(manifest));
+        let written = record::write(self.records, &key, predecessor, &Precondition::Absent).await?;
+        Ok(matches!(written, Written::Done { .. }))
+    }
+
+    /// The Built commit before this one on its branch, and which of its integration tests are gone; none before they ran.
+    pub(super) async fn earlier(
+        &self,
+        predecessor: &Predecessor,
         evidence: &Evidence,
     ) -> Result<Option<Earlier>, GateError> {
         let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(None) };
-        if manifest.tests.integration.is_none() {
+        let Some(baseline) = predecessor.baseline.clone().filter(|_| manifest.tests.integration.is_some()) else {
             return Ok(None);
-        }
-        let Some(baseline) = self.baseline(standing, manifest).await? else { return Ok(None) };
+        };
         let commit = Commit { repo: manifest.repo.clone(), sha: baseline.commit_sha.clone() };
         let jobs: Vec<_> = baseline.reports.iter().filter_map(|report| job(&commit, report)).collect();
 
@@ -58,8 +96,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             }
         }
         let of_suite = || reports::of_suites(manifest, &evidence.reports);
-        let has_report = of_suite()
-            .any(|it| Suite::of(it.suite) == Some(Suite::Integration) && matches!(it.recounted, Recounted::Tests(_)));
+        let has_report = of_suite().any(|it| is_of_integration_tests(&it));
         let comparison = match (before, suite::passed(Suite::Integration, of_suite())) {
             _ if jobs.is_empty() => Comparison::Vanished(BTreeMap::new()),
             _ if !has_report => Comparison::NoReport,
@@ -68,6 +105,10 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 let mut names: BTreeMap<_, _> = vanished.iter().map(|id| (*id, format!("test {id}"))).collect();
                 if !vanished.is_empty() {
                     for (job, format) in &jobs {
+                        // Where the report is gone by now, its tests are told by their ids.
+                        if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_none() {
+                            continue;
+                        }
                         let (spool, format, wanted) = (self.spool(job).await?, *format, vanished.clone());
                         let read = move || report::names(format, BufReader::new(spool), &wanted);
                         let found = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
@@ -81,27 +122,14 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(Some(Earlier { baseline, comparison }))
     }
 
-    /// What a commit is compared with never changes, so that an old commit isn't held against the tests of later ones.
-    async fn baseline(&self, standing: Option<&Verdict>, manifest: &Manifest) -> Result<Option<Baseline>, GateError> {
-        if let Some(standing) = standing
-            && (standing.compared_with.is_some() || matches!(standing.outcome, Outcome::Built | Outcome::Revoked))
-        {
-            return Ok(standing.compared_with.clone());
-        }
-        let last = self.last_built(manifest).await?.map(|stored| stored.record);
-        Ok(last.filter(|last| last.first_commit_sha != manifest.commit_sha).map(|last| last.baseline))
-    }
-
     async fn last_built(&self, manifest: &Manifest) -> Result<Option<Stored<LastBuilt>>, GateError> {
         Ok(record::read(self.records, &key(manifest)).await?)
     }
 
-    /// Writes down that the commit is its branch's last Built one, unless a later one is.
-    pub(super) async fn remember_built(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
+    /// Writes down that the commit is its branch's last Built one, unless one is that was first seen later.
+    pub(super) async fn remember_built(&self, evidence: &Evidence, predecessor: &Predecessor) -> Result<(), GateError> {
         let StoredManifest::Read { manifest, version_id } = &evidence.manifest else { return Ok(()) };
-        let reports = reports::of_suites(manifest, &evidence.reports).filter(|report| {
-            Suite::of(report.suite) == Some(Suite::Integration) && matches!(report.recounted, Recounted::Tests(_))
-        });
+        let reports = reports::of_suites(manifest, &evidence.reports).filter(is_of_integration_tests);
         let reports = reports.filter_map(|report| {
             let ArtefactPath::Report(file) = report.path else { return None };
             let object = evidence.objects.get(report.path)?;
@@ -113,24 +141,20 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 size: object.size,
             })
         });
-        let mut last = LastBuilt {
+        let last = LastBuilt {
             schema_version: verdict::SCHEMA_VERSION,
             repo: manifest.repo.clone(),
             branch: manifest.branch.clone(),
-            first_commit_sha: manifest.commit_sha.clone(),
             baseline: Baseline {
                 commit_sha: manifest.commit_sha.clone(),
                 manifest_version_id: version_id.clone(),
                 reports: reports.collect(),
             },
-            evaluated_at: verdict.evaluated_at,
+            first_seen_at: predecessor.first_seen_at,
         };
         for _ in 0..MAX_ROUNDS {
             let seen = self.last_built(manifest).await?;
-            if let Some(seen) = &seen {
-                last.first_commit_sha = seen.record.first_commit_sha.clone();
-            }
-            if seen.as_ref().is_some_and(|it| it.record == last || it.record.evaluated_at > last.evaluated_at) {
+            if seen.as_ref().is_some_and(|it| it.record == last || it.record.first_seen_at > last.first_seen_at) {
                 return Ok(());
             }
             let written =
@@ -143,8 +167,20 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 }
 
+fn is_of_integration_tests(report: &SuiteReport<'_>) -> bool {
+    Suite::of(report.suite) == Some(Suite::Integration) && matches!(report.recounted, Recounted::Tests(_))
+}
+
+fn commit_of(manifest: &Manifest) -> Commit {
+    Commit { repo: manifest.repo.clone(), sha: manifest.commit_sha.clone() }
+}
+
+fn branch(manifest: &Manifest) -> Sha256 {
+    Sha256::of(manifest.branch.as_bytes())
+}
+
 fn key(manifest: &Manifest) -> RecordKey {
-    RecordKey::LastBuilt(manifest.repo.clone(), Sha256::of(manifest.branch.as_bytes()))
+    RecordKey::LastBuilt(manifest.repo.clone(), branch(manifest))
 }
 
 /// The recount of a report of an earlier commit, and its format.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
-use super::{CALLS_IN_FLIGHT, Gate, GateError, verdict_of};
+use super::{CALLS_IN_FLIGHT, Gate, GateError, baseline::Pinned, verdict_of};
 use crate::{
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
     ids::{Commit, Sha256},
@@ -47,6 +47,8 @@ pub(super) struct View {
 pub(super) struct Gathered {
     pub(super) evidence: Evidence,
     pub(super) manifest: Option<TaggedVersion>,
+    /// What the commit is compared with; none without a manifest that can be read.
+    pub(super) pinned: Option<Pinned>,
 }
 
 /// The version of a manifest and its tags, which are no part of what is judged.
@@ -195,8 +197,16 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
         evidence.policy_rows = inspected.policy_rows;
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
-        evidence.earlier = self.earlier(standing, &evidence).await?;
-        Ok(Some(Gathered { evidence, manifest: manifest_tags }))
+        let pinned = match &evidence.manifest {
+            StoredManifest::Read { manifest, version_id } => {
+                Some(self.predecessor(standing, manifest, version_id).await?)
+            }
+            StoredManifest::Missing | StoredManifest::Refused { .. } => None,
+        };
+        if let Some(pinned) = &pinned {
+            evidence.earlier = self.earlier(&pinned.predecessor, &evidence).await?;
+        }
+        Ok(Some(Gathered { evidence, manifest: manifest_tags, pinned }))
     }
 
     /// One object's digest and tags. The digest of a version never changes, so the standing verdict's is taken;

@@ -189,6 +189,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             if self.pull_brake(&view, &gathered, hint).await? {
                 continue;
             }
+            if let (Some(pinned), StoredManifest::Read { manifest, .. }) =
+                (&gathered.pinned, &gathered.evidence.manifest)
+                && !pinned.is_stored
+                && !self.pin(manifest, &pinned.predecessor).await?
+            {
+                continue;
+            }
             let (outcome, reasons) = gate::judge(&gathered.evidence);
             if outcome == Outcome::Built {
                 tag_writes += self.claim_manifest(commit, &mut gathered).await?;
@@ -206,7 +213,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             };
             if outcome == Outcome::Built {
                 self.write_handoffs(&verdict, &gathered.evidence).await?;
-                self.remember_built(&verdict, &gathered.evidence).await?;
+                if let Some(pinned) = &gathered.pinned {
+                    self.remember_built(&gathered.evidence, &pinned.predecessor).await?;
+                }
             }
             tag_writes += self.write_tags(commit, &gathered, outcome, hint).await?;
 

@@ -259,6 +259,50 @@ async fn an_earlier_commit_is_not_held_against_the_tests_of_later_ones() {
     assert_eq!(world.judge(&again).await, (Outcome::Built, vec![]), "only what the commit before it passed binds");
 }
 
+const MORE: [&str; 4] = ["posts", "refunds", "rejects", "settles"];
+
+#[tokio::test]
+async fn an_older_commit_that_is_built_again_is_neither_held_against_later_tests_nor_the_last_one() {
+    let world = World::default();
+    world.judge(&Build::new(FIRST)).await;
+    world.judge(&Build::new(SECOND).integration(&MORE)).await;
+    // Its pipeline runs again, from the manifest before the integration tests on.
+    let mut before =
+        Build::new(FIRST).without_report("integration.xml").with("/timestamp", json!("2026-05-04T00:00:00Z"));
+    before.manifest["tests"].as_object_mut().unwrap().remove("integration");
+    world.artefacts.delete(&format!("bank-payments/{FIRST}/reports/integration.xml"));
+    assert_eq!(world.judge(&before).await, (Outcome::Registered, vec![]));
+    assert_eq!(world.judge(&Build::new(FIRST)).await, (Outcome::Built, vec![]));
+
+    let (outcome, reasons) = world.judge(&Build::new(THIRD)).await;
+    assert_eq!(
+        (outcome, codes(&reasons)),
+        (Outcome::Rejected, vec!["integration-vanished"]),
+        "SECOND was the last one"
+    );
+}
+
+#[tokio::test]
+async fn a_commit_built_meanwhile_does_not_bind_one_that_was_seen_before() {
+    let world = World::default();
+    world.judge(&Build::new(FIRST)).await;
+    let mut early = Build::new(SECOND).without_report("integration.xml");
+    early.manifest["tests"].as_object_mut().unwrap().remove("integration");
+    assert_eq!(world.judge(&early).await.0, Outcome::Registered);
+    assert_eq!(world.judge(&Build::new(THIRD).integration(&MORE)).await.0, Outcome::Built);
+    assert_eq!(world.judge(&Build::new(SECOND)).await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
+async fn a_commit_that_was_built_on_another_branch_is_compared_on_this_one_too() {
+    let world = World::default();
+    world.judge(&Build::new(FIRST)).await;
+    let fewer = || Build::new(SECOND).integration(&["posts"]);
+    assert_eq!(world.judge(&fewer().with("/branch", json!("feature"))).await, (Outcome::Built, vec![]));
+    let (outcome, reasons) = world.judge(&fewer()).await;
+    assert_eq!((outcome, codes(&reasons)), (Outcome::Rejected, vec!["integration-vanished"; 2]));
+}
+
 #[tokio::test]
 async fn each_branch_keeps_its_own_tests() {
     let world = World::default();
