@@ -321,6 +321,25 @@ async fn raw_reports_once_given_may_not_be_left_out() {
 }
 
 #[tokio::test]
+async fn a_report_that_is_still_to_come_is_waited_for() {
+    let world = World::default();
+    world.judge(&Build::new(FIRST)).await;
+    world.policy(&json!({"schema_version": 1, "all": {"require": ["integration-report", "policy-rows"]}}));
+    let build = Build::new(SECOND);
+    world.judge(&build).await;
+    for file in ["integration.xml", "policy.xml", "unit.xml"] {
+        let key = format!("bank-payments/{SECOND}/reports/{file}");
+        world.artefacts.delete(&key);
+        world.drain().await;
+        let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: SECOND.parse().unwrap() };
+        let verdict: Verdict = world.record(&RecordKey::Verdict(commit)).unwrap();
+        let told: Vec<_> = verdict.reasons.iter().map(|it| it.code).collect();
+        assert_eq!((verdict.outcome, told), (Outcome::Incomplete, vec![Code::ArtefactMissing]), "{file}");
+        world.judge(&build).await;
+    }
+}
+
+#[tokio::test]
 async fn the_policy_asks_for_more_or_less_than_adr_053_and_is_pinned() {
     let world = World::default();
     world.policy(&json!({
