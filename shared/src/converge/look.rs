@@ -9,9 +9,9 @@ use crate::{
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
     ids::{Commit, Sha256},
     manifest::{self, Manifest},
-    policy::{Policy, Rules},
+    policy::{InvalidPolicy, Policy, Rules},
     store::{
-        Listed, Store, Tags,
+        Body, Listed, Store, Tags,
         record::{self, Stored},
     },
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
@@ -39,8 +39,15 @@ pub(super) struct View {
     pub(super) listed: BTreeMap<ArtefactPath, Listed>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<Stored<Revocation>>,
-    /// What binds the repository, and the version of the policy that says so.
-    pub(super) rules: (Rules, Option<String>),
+    /// What the commit is judged by; none where the policy is not one.
+    pub(super) rules: Result<AppliedRules, InvalidPolicy>,
+}
+
+/// What binds a commit's repository, and the version of the policy that says so.
+#[derive(Debug, Clone)]
+pub(super) struct AppliedRules {
+    rules: Rules,
+    policy_version_id: Option<String>,
 }
 
 /// Everything that a verdict on a view rests on, and the manifest's own object.
@@ -143,25 +150,49 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
     pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
         let prefix = commit.prefix();
-        let (listed, verdict, revocation, rules) = future::try_join4(
+        let policy_key = RecordKey::PolicyConfig.to_string();
+        let (listed, verdict, revocation, policy) = future::try_join4(
             async { Ok::<_, GateError>(self.artefacts.list(&prefix).await?) },
             self.verdict(commit),
             self.revocation(commit),
-            self.rules(commit),
+            async { Ok(self.records.get(&policy_key, None, MAX_POLICY_BYTES).await?) },
         )
         .await?;
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
-        Ok(View { commit: commit.clone(), listed: listed.collect(), verdict, revocation, rules })
+        let listed: BTreeMap<_, _> = listed.collect();
+        let manifest = listed.get(&ArtefactPath::Manifest).map(|it| it.version_id.as_str());
+        let standing = verdict.as_ref().map(|stored| &stored.record);
+        let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_deref() == manifest));
+        let rules = rules.await?;
+        Ok(View { commit: commit.clone(), listed, verdict, revocation, rules })
     }
 
-    /// What binds the commit's repository. A policy that can't be read is no verdict: nothing is judged until it is mended.
-    async fn rules(&self, commit: &Commit) -> Result<(Rules, Option<String>), GateError> {
-        let key = RecordKey::PolicyConfig.to_string();
-        let Some(body) = self.records.get(&key, None, MAX_POLICY_BYTES).await? else {
-            return Ok((Rules::of_adr_053(&commit.repo), None));
+    /// What the commit is judged by: the present policy, or that of the verdict that stands on the same manifest and is
+    /// `built`. A new policy is not retroactive.
+    async fn rules(
+        &self,
+        commit: &Commit,
+        present: Option<Body>,
+        standing: Option<&Verdict>,
+    ) -> Result<Result<AppliedRules, InvalidPolicy>, GateError> {
+        let of_built = standing.filter(|it| it.outcome == Outcome::Built).map(|it| it.policy_version_id.as_deref());
+        let policy = match of_built {
+            Some(version) if version != present.as_ref().map(|it| it.version_id.as_str()) => match version {
+                None => None,
+                // Where it is gone the present one is what there is.
+                Some(version) => {
+                    let key = RecordKey::PolicyConfig.to_string();
+                    self.records.get(&key, Some(version), MAX_POLICY_BYTES).await?.or(present)
+                }
+            },
+            _ => present,
         };
-        let policy = Policy::parse(&body.bytes).map_err(|source| GateError::Policy { key, source })?;
-        Ok((policy.rules_of(&commit.repo), Some(body.version_id)))
+        let Some(policy) = policy else {
+            return Ok(Ok(AppliedRules { rules: Rules::of_adr_053(&commit.repo), policy_version_id: None }));
+        };
+        let parsed = Policy::parse(&policy.bytes);
+        Ok(parsed
+            .map(|it| AppliedRules { rules: it.rules_of(&commit.repo), policy_version_id: Some(policy.version_id) }))
     }
 
     /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
@@ -184,7 +215,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         else {
             return Ok(None);
         };
-        let (rules, policy_version_id) = view.rules.clone();
+        // Without a policy no verdict comes of it, but tags and brake are looked after.
+        let adr_053 = |_| AppliedRules { rules: Rules::of_adr_053(&view.commit.repo), policy_version_id: None };
+        let AppliedRules { rules, policy_version_id } = view.rules.clone().unwrap_or_else(adr_053);
         let mut evidence = Evidence {
             manifest,
             objects,

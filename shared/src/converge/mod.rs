@@ -147,6 +147,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     pub async fn check(&self, commit: &Commit) -> Result<Verdict, GateError> {
         for _ in 0..MAX_ROUNDS {
             let view = self.look(commit).await?;
+            if let Err(invalid) = &view.rules {
+                return Err(not_a_policy(invalid));
+            }
             if let Some(gathered) = self.gather(&view).await? {
                 let (outcome, reasons) = gate::judge(&gathered.evidence);
                 return Ok(verdict_of(&gathered.evidence, outcome, reasons, (self.clock)()));
@@ -189,6 +192,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             if self.pull_brake(&view, &gathered, hint).await? {
                 continue;
             }
+            if let Err(invalid) = &view.rules {
+                return Err(self.hold(&view, &gathered, invalid, hint).await?);
+            }
             if let (Some(pinned), StoredManifest::Read { manifest, .. }) =
                 (&gathered.pinned, &gathered.evidence.manifest)
                 && !pinned.is_stored
@@ -224,6 +230,23 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             }
         }
         Err(GateError::Unsettled { commit: commit.clone() })
+    }
+
+    /// Without a policy nothing is judged, and nothing is passed either: tags that say so are set back as far as the standing
+    /// verdict goes. Gives the error that makes the event come again.
+    async fn hold(
+        &self,
+        view: &look::View,
+        gathered: &look::Gathered,
+        invalid: &InvalidPolicy,
+        hint: &Hint,
+    ) -> Result<GateError, GateError> {
+        let manifest = gathered.evidence.manifest.version_id();
+        let standing = view.verdict.as_ref().map(|stored| &stored.record);
+        let standing = standing.filter(|it| it.manifest_version_id.as_deref() == manifest).map(|it| it.outcome);
+        let outcome = standing.filter(|outcome| !outcome.integration_passed()).unwrap_or(Outcome::Incomplete);
+        self.write_tags(&view.commit, gathered, outcome, hint).await?;
+        Ok(not_a_policy(invalid))
     }
 
     /// Records a stranger's hand on the brake; `true` where there was one.
@@ -368,6 +391,10 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             .await?;
         Ok(())
     }
+}
+
+fn not_a_policy(invalid: &InvalidPolicy) -> GateError {
+    GateError::Policy { key: RecordKey::PolicyConfig.to_string(), source: invalid.clone() }
 }
 
 fn verdict_of(evidence: &Evidence, outcome: Outcome, reasons: Vec<Finding>, now: Timestamp) -> Verdict {

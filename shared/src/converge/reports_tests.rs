@@ -380,15 +380,51 @@ async fn the_policy_may_ask_for_a_test_named_after_each_row() {
 }
 
 #[tokio::test]
-async fn a_policy_that_is_none_judges_nothing_until_it_is_mended() {
+async fn a_new_policy_does_not_take_back_what_was_built_under_the_old_one() {
     let world = World::default();
-    world.policy(&json!({"schema_version": 1, "all": {"require": ["typechek"]}}));
+    let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
+    let verdict = || world.record::<Verdict>(&RecordKey::Verdict(commit.clone())).unwrap();
+    let look_again = async || {
+        world.artefacts.tag(&format!("bank-payments/{FIRST}/build-manifest.json"), &[("team", "payments")], "ci");
+        world.drain().await;
+    };
+    world.judge(&Build::new(FIRST)).await;
+    for (policy, version) in
+        [(json!({"schema_version": 1, "all": {"require": ["exit-codes"]}}), "v1"), (json!([]), "v2")]
+    {
+        world.policy(&policy);
+        look_again().await;
+        assert_eq!((verdict().outcome, verdict().policy_version_id), (Outcome::Built, None), "{version}");
+    }
+    // Another manifest is judged anew.
+    world.policy(&json!({"schema_version": 1, "all": {"require": ["exit-codes"]}}));
+    let again = Build::new(FIRST).with("/timestamp", json!("2026-05-03T00:00:00Z"));
+    assert_eq!(world.judge(&again).await.0, Outcome::Rejected);
+    assert!(verdict().policy_version_id.is_some());
+}
+
+#[tokio::test]
+async fn a_policy_that_is_none_judges_and_passes_nothing_until_it_is_mended() {
+    let world = World::default();
     let manifest = format!("bank-payments/{FIRST}/build-manifest.json");
-    world.artefacts.upload(&manifest, b"{}", &[]);
+    world.judge(&Build::new(FIRST).with("/tests/typecheck/errors", json!(1))).await;
+    world.policy(&json!({"schema_version": 1, "all": {"require": ["typechek"]}}));
+    world.artefacts.tag(&manifest, &[("integration-passed", "true")], "mallory");
     let event = world.artefacts.take_events().pop().unwrap();
     let error = world.gate().settle(&event).await.unwrap_err();
     insta::assert_snapshot!(crate::telemetry::chain(&error), @"`config/policy.json` can't be applied: not a policy: unknown variant `typechek`, expected one of `typecheck`, `unit`, `coverage`, `policy`, `flyway`, `schema-snapshot`, `deploy`, `tested-bytes`, `pulumi`, `dcm`, `dbt`, `unit-report`, `coverage-report`, `policy-report`, `policy-rows`, `integration-report`, `exit-codes` at line 1 column 29");
-    assert_eq!(world.artefacts.tags_of(&manifest).get(gate::INTEGRATION_PASSED), None);
+    let passed = || world.artefacts.tags_of(&manifest).get(gate::INTEGRATION_PASSED).cloned();
+    assert_eq!(passed().as_deref(), Some("false"));
+
+    // Nor is a new commit passed that asks for it.
+    let other = format!("bank-payments/{SECOND}/build-manifest.json");
+    world.artefacts.upload(&other, b"{}", &[("integration-passed", "true")]);
+    for event in world.artefacts.take_events() {
+        let _ = world.gate().settle(&event).await;
+    }
+    assert_eq!(world.artefacts.tags_of(&other).get(gate::INTEGRATION_PASSED).unwrap(), "false");
+    world.policy(&json!({"schema_version": 1}));
+    assert_eq!(world.judge(&Build::new(FIRST)).await.0, Outcome::Built);
 }
 
 #[tokio::test]
