@@ -104,7 +104,7 @@ codes! {
 
     // Test and coverage reports.
     ReportInvalid "report-invalid" "a report can't be recounted: it is not of its format, or broken off";
-    ReportTooLarge "report-too-large" "a report is larger than 256 MiB, or holds more tests than can be compared";
+    ReportTooLarge "report-too-large" "a report is larger than 256 MiB, or there are more than 50,000 integration tests, which can't be compared";
     ReportContradictory "report-contradictory" "a report contradicts itself or another one of its suite";
     ReportMismatch "report-mismatch" "the manifest's figures are not those that the reports show";
     ReportMissing "report-missing" "a suite has no report that can be recounted, and the policy or the branch's last Built commit asks for one";
@@ -117,7 +117,7 @@ codes! {
     CoverageBelowThreshold "coverage-below-threshold" "line or function coverage is below what ADR-053 or the policy asks, or not told";
     PolicyMissing "policy-missing" "the manifest does not tell the policy tests' result";
     PolicyFailed "policy-failed" "policy tests failed";
-    PolicyUncovered "policy-uncovered" "there are fewer policy tests than rows of `policies_satisfied`";
+    PolicyUncovered "policy-uncovered" "there are fewer policy tests than rows of `policies_satisfied`, or none is named after a row and the policy asks for it";
     FlywayMissing "flyway-missing" "a database of the commit has no `flyway validate` result";
     FlywayInvalid "flyway-invalid" "`flyway validate` did not pass";
     DeployMissing "deploy-missing" "the manifest does not tell the deploy step's result";

@@ -1,6 +1,6 @@
 //! Handoff documents, by which bank-wiki learns that a module is Built or Deployed (ADR-053 steps 12 and 14,
-//! CONTRACT §7): Markdown under YAML front matter, only from facts that the gate verified, and the same bytes
-//! whenever they are written of the same facts.
+//! CONTRACT §7): Markdown under YAML front matter, only from facts that the gate verified or holds evidence
+//! of, and the same bytes whenever they are written of the same facts.
 
 use std::fmt::Write as _;
 

@@ -92,7 +92,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 }
             };
             if let Some(Recounted::Tests(recount)) = inspection.report {
-                before = before.zip(recount.passed).map(|(all, of_one)| all.union(&of_one));
+                before = before.zip(recount.passed).and_then(|(all, of_one)| all.union(&of_one));
             }
         }
         let of_suite = || reports::of_suites(manifest, &evidence.reports);

@@ -90,7 +90,7 @@ pub struct Settled {
 pub struct Gate<'a, S, R = S> {
     /// What CI writes.
     pub artefacts: &'a S,
-    /// What only the gate writes; memory, where a check shall write nothing.
+    /// The records, the policy among them; memory, where a check shall write nothing.
     pub records: &'a R,
     /// Where it tells of its work.
     pub log: Logger,

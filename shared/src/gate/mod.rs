@@ -80,7 +80,7 @@ pub enum Comparison {
     Vanished(BTreeMap<TestId, String>),
     /// The earlier commit has raw reports, this one has none.
     NoReport,
-    /// One of the reports holds more tests than can be named.
+    /// The reports hold more tests than can be named.
     TooMany,
 }
 

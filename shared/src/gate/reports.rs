@@ -138,8 +138,7 @@ fn vanished(earlier: &Earlier, manifest: &Manifest) -> Vec<Finding> {
         }
         Comparison::TooMany => {
             let most = crate::report::MAX_TEST_IDS;
-            let message =
-                format!("a report of more than {most} integration tests can't be compared with {before}: split it");
+            let message = format!("more than {most} integration tests: they can't be compared with those of {before}");
             one(Code::ReportTooLarge, message)
         }
         Comparison::Vanished(names) => {

@@ -108,11 +108,11 @@ impl PassedTests {
         earlier.0.difference(&self.0).copied().collect()
     }
 
-    /// These and those.
+    /// These and those; none where they are more than [`MAX_TEST_IDS`].
     #[must_use]
-    pub fn union(mut self, other: &Self) -> Self {
+    pub fn union(mut self, other: &Self) -> Option<Self> {
         self.0.extend(&other.0);
-        self
+        (self.0.len() <= MAX_TEST_IDS).then_some(self)
     }
 
     /// All of them.

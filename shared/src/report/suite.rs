@@ -113,7 +113,7 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
     (shown, findings)
 }
 
-/// The tests of a suite that passed, of all its test reports; none where one of them holds more than can be named.
+/// The tests of a suite that passed, of all its test reports; none where they are more than can be named.
 #[must_use]
 pub fn passed<'a>(suite: Suite, reports: impl IntoIterator<Item = SuiteReport<'a>>) -> Option<PassedTests> {
     let of_suite = reports.into_iter().filter(|report| Suite::of(report.suite) == Some(suite));
@@ -121,9 +121,7 @@ pub fn passed<'a>(suite: Suite, reports: impl IntoIterator<Item = SuiteReport<'a
         Recounted::Tests(recount) => Some(recount),
         Recounted::Coverage(_) => None,
     });
-    tests
-        .map(|recount| recount.passed.as_ref())
-        .try_fold(PassedTests::default(), |all, of_one| Some(all.union(of_one?)))
+    tests.map(|recount| recount.passed.as_ref()).try_fold(PassedTests::default(), |all, of_one| all.union(of_one?))
 }
 
 #[cfg(test)]

@@ -126,7 +126,13 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let handoffs = match args.wait {
         Some(seconds) => {
             output.progress(&format!("waiting for the {} handoffs of `{commit}`", args.expect.word()));
-            stored::awaited(&aws, &records, &commit, args.expect.status(), seconds).await?
+            let Some(handoffs) = stored::awaited(&aws, &records, &commit, args.expect.status(), seconds).await? else {
+                output.warning(&format!("the gate says no to `{commit}`: `gatekeeper check` tells why"));
+                let report = Report { commit, handoffs: Vec::new() };
+                output.result(&report, &text(&report))?;
+                return Ok(Answer::No);
+            };
+            handoffs
         }
         None => stored::list(&records, &commit).await?,
     };

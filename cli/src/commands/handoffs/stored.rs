@@ -13,7 +13,10 @@ use gatekeeper::{
 };
 use tokio::time::Instant;
 
-use crate::aws::{self, Aws};
+use crate::{
+    aws::{self, Aws},
+    exit::Misuse,
+};
 
 /// How long to wait between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -77,15 +80,16 @@ pub(super) async fn list(records: &S3Store, commit: &Commit) -> anyhow::Result<V
     handoffs.collect()
 }
 
-/// The documents, once every module of the manifest that was judged has one of this kind.
+/// The documents, once every module of the manifest that was judged has one of this kind; none where the gate says no.
 pub(super) async fn awaited(
     aws: &Aws<'_>,
     records: &S3Store,
     commit: &Commit,
     status: BuildStatus,
     seconds: u64,
-) -> anyhow::Result<Vec<Handoff>> {
-    let end = Instant::now() + Duration::from_secs(seconds);
+) -> anyhow::Result<Option<Vec<Handoff>>> {
+    let end = Instant::now().checked_add(Duration::from_secs(seconds));
+    let end = end.ok_or_else(|| Misuse(format!("`--wait={seconds}` is longer than can be waited")))?;
     let mut judged: Option<(String, BTreeSet<ModuleId>)> = None;
     loop {
         let why = match record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())).await? {
@@ -99,10 +103,11 @@ pub(super) async fn awaited(
                     let modules = judged.iter().flat_map(|(_, modules)| modules);
                     let missing = missing(modules, &handoffs, status);
                     if missing.is_empty() {
-                        return Ok(handoffs);
+                        return Ok(Some(handoffs));
                     }
                     format!("there is no such handoff of {}", missing.join(", "))
                 }
+                (Outcome::Rejected | Outcome::Revoked, _) => return Ok(None),
                 (outcome, _) => format!("the gate's verdict on `{commit}` is `{outcome}`"),
             },
         };
