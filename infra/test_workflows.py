@@ -158,6 +158,15 @@ class Workflows(unittest.TestCase):
                 else:  # 4, 8 and 10 are a database's
                     self.assertLessEqual({1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14}, set(numbers))
 
+    def test_after_the_built_handoffs_the_working_folder_is_the_commit_again(self) -> None:
+        """Others may have pushed meanwhile: the smoke test is the tested commit's own."""
+        for name in PIPELINES:
+            (job,) = read(WORKFLOWS[name])["jobs"].values()
+            runs = [step.get("run", "") for step in job["steps"]]
+            pushed = next(at for at, run in enumerate(runs) if run.startswith("git push"))
+            with self.subTest(name):
+                self.assertEqual(runs[pushed + 1], 'git checkout --quiet --detach "$GITHUB_SHA"')
+
 
 class Commands(unittest.TestCase):
     def test_each_is_short_and_one(self) -> None:
