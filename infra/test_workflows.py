@@ -118,6 +118,29 @@ class Workflows(unittest.TestCase):
                 with self.subTest(name):
                     self.assertEqual(step["with"]["cache"], "false")
 
+    def test_the_command_is_built_outside_the_callers_folder_and_saved_before_the_callers_code_runs(self) -> None:
+        steps = read(ACTIONS["setup-gatekeeper"])["runs"]["steps"]
+        moved, restored, built, saved = (
+            next(at for at, step in enumerate(steps) if step.get("run", step.get("uses", "")).startswith(what))
+            for what in ("mv ", "actions/cache/restore@", "cargo install ", "actions/cache/save@")
+        )
+        self.assertLess(moved, restored)
+        self.assertEqual(saved, built + 1)
+        self.assertEqual(steps[restored]["with"], steps[saved]["with"])
+        self.assertRegex(steps[saved]["with"]["path"], r"^\$\{\{ runner\.temp \}\}/(?!.*\.\.)")  # the cache refuses `..`
+        for step in steps[moved + 1 :]:
+            if "run" in step:
+                with self.subTest(run=step["run"]):
+                    self.assertEqual(step["working-directory"], "${{ runner.temp }}/gatekeeper")
+
+    def test_the_parts_of_an_action_are_of_one_commit(self) -> None:
+        found: dict[str, set[str]] = {}
+        for _, step in steps():
+            if (action := step.get("uses", OWN_ACTION)) != OWN_ACTION:
+                name, commit = action.split("@")
+                found.setdefault("/".join(name.split("/")[:2]), set()).add(commit)
+        self.assertEqual({name: of for name, of in found.items() if len(of) > 1}, {})
+
     def test_no_file_sets_run_integration(self) -> None:
         """ADR-053 "RUN_INTEGRATION requirement": the environment's settings do."""
         callers = EXAMPLES.glob("*/.github/**/*.yml")
