@@ -148,6 +148,13 @@ class Workflows(unittest.TestCase):
             with self.subTest(path.name):
                 self.assertNotIn("RUN_INTEGRATION", json.dumps(read(path)))
 
+    def test_who_requested_it_is_who_started_this_very_run(self) -> None:
+        """`github.actor` stays the first one's when somebody else runs it again."""
+        for name in BY_HAND:
+            (job,) = read(WORKFLOWS[name])["jobs"].values()
+            with self.subTest(name):
+                self.assertEqual(job["env"]["REQUESTED_BY"], "${{ github.triggering_actor }}")
+
     def test_by_hand_both_are_asked_for_the_same(self) -> None:
         for name in BY_HAND:
             on = read(WORKFLOWS[name])["on"]
