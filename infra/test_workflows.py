@@ -23,6 +23,7 @@ PROMOTION_STEPS = 8
 
 WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
 ACTIONS = {path.parent.name: path for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))}
+CALLERS = sorted(EXAMPLES.glob("*/.github/workflows/*.yml"))
 Node = dict[str, Any]
 
 
@@ -141,10 +142,16 @@ class Workflows(unittest.TestCase):
                 found.setdefault("/".join(name.split("/")[:2]), set()).add(commit)
         self.assertEqual({name: of for name, of in found.items() if len(of) > 1}, {})
 
+    def test_the_examples_call_them_at_a_commit(self) -> None:
+        self.assertEqual({path.parents[2].name for path in CALLERS}, set(PIPELINES.values()))
+        for path in CALLERS:
+            for job in read(path)["jobs"].values():
+                with self.subTest(path.parents[2].name):
+                    self.assertRegex(job["uses"], r"^[\w.-]+/artefact-gatekeeper/\.github/workflows/[\w-]+\.yml@[0-9a-f]{40}$")
+
     def test_no_file_sets_run_integration(self) -> None:
         """ADR-053 "RUN_INTEGRATION requirement": the environment's settings do."""
-        callers = EXAMPLES.glob("*/.github/**/*.yml")
-        for path in (*WORKFLOWS.values(), *ACTIONS.values(), *callers):
+        for path in (*WORKFLOWS.values(), *ACTIONS.values(), *CALLERS):
             with self.subTest(path.name):
                 self.assertNotIn("RUN_INTEGRATION", json.dumps(read(path)))
 

@@ -21,6 +21,7 @@ from run import Run, assignments  # noqa: E402
 from workflow import WorkflowError, called_by, load  # noqa: E402
 
 LAMBDA = "reusable-lambda.yml"
+COMMIT = "3f1c9a0b5d7e2468ace013579bdf02468ace1357"
 # ADR-053, "CI pipeline shape (Lambda repos)".
 STEPS = [
     "pnpm typecheck", "pnpm test:unit", "pnpm test:policy", "flyway validate", "sst build --stage dev", "Upload artefacts to S3", "sst deploy --stage dev",
@@ -103,7 +104,7 @@ class Workflows(unittest.TestCase):
 
     def calling(self, **change: Any) -> workflow.Job:
         """The job that a repository calls whose call of the Lambda pipeline is changed in something."""
-        call = {"uses": f"example-bank/artefact-gatekeeper/.github/workflows/{LAMBDA}@main", "secrets": "inherit",
+        call = {"uses": f"example-bank/artefact-gatekeeper/.github/workflows/{LAMBDA}@{COMMIT}", "secrets": "inherit",
                 "permissions": {"contents": "write", "id-token": "write"}, **change}
         (self.repository / ".github" / "workflows" / "ci.yml").write_text(yaml.safe_dump({"on": {"push": None}, "jobs": {"pipeline": call}}))
         return called_by(self.repository)
@@ -112,9 +113,14 @@ class Workflows(unittest.TestCase):
         self.assertEqual(self.calling().inputs, {"has_postgres": False, "database": "", "database_module": ""})
 
     def test_a_call_that_github_would_refuse_is_refused(self) -> None:
-        for change in ({"with": {"has_postgres": "yes"}}, {"with": {"unknown": True}}, {"permissions": {"contents": "write"}}, {"secrets": {}}, {"uses": "x/y.yml@main"}):
+        for change in ({"with": {"has_postgres": "yes"}}, {"with": {"unknown": True}}, {"permissions": {"contents": "write"}}, {"secrets": {}}, {"uses": f"x/y.yml@{COMMIT}"}):
             with self.subTest(change), self.assertRaises(WorkflowError):
                 self.calling(**change)
+
+    def test_a_workflow_is_called_at_a_commit(self) -> None:
+        for ref in ("main", "v1", COMMIT[:12]):
+            with self.subTest(ref), self.assertRaises(WorkflowError):
+                self.calling(uses=f"example-bank/artefact-gatekeeper/.github/workflows/{LAMBDA}@{ref}")
 
     def test_what_is_not_understood_of_a_step_is_refused(self) -> None:
         for step in ({"run": "true", "continue-on-error": True}, {"run": "true", "uses": "actions/checkout@v1"}, {"name": "nothing"}):

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKFLOWS = ROOT / ".github" / "workflows"
-CALL = re.compile(r"[\w.-]+/artefact-gatekeeper/\.github/workflows/([\w-]+\.yml)@\S+")
+CALL = re.compile(r"[\w.-]+/artefact-gatekeeper/\.github/workflows/([\w-]+\.yml)@[0-9a-f]{40}")  # a branch or tag can be moved
 NUMBERED = re.compile(r"(\d+)\. (.+)")
 # What is understood of a job and of a step; anything else would silently not happen here.
 OF_A_JOB = {"name", "runs-on", "environment", "concurrency", "timeout-minutes", "permissions", "env", "steps"}
