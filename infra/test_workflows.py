@@ -113,6 +113,14 @@ class Workflows(unittest.TestCase):
                 self.assertEqual(own["ref"], "${{ job.workflow_sha }}")
                 self.assertIs(own["persist-credentials"], False)
 
+    def test_what_pushes_can_be_given_a_token_that_a_protected_branch_lets_in(self) -> None:
+        for name, path in WORKFLOWS.items():
+            (job,) = read(path)["jobs"].values()
+            if any(step.get("run", "").startswith("git push") for step in job["steps"]):
+                with self.subTest(name):
+                    self.assertIs(read(path)["on"]["workflow_call"]["secrets"]["PUSH_TOKEN"]["required"], False)
+                    self.assertEqual(job["steps"][0]["with"], {"token": "${{ secrets.PUSH_TOKEN || github.token }}"})
+
     def test_what_changes_a_stage_takes_no_command_from_a_cache(self) -> None:
         for name, step in steps():
             if name in BY_HAND and step.get("uses") == OWN_ACTION:

@@ -23,7 +23,7 @@ def checkout(run: Run, given: Inputs) -> str:
     """The commit that was pushed, from its origin; the gatekeeper's own code is here already."""
     if given.get("path") == ".gatekeeper":
         return "the gatekeeper of this working folder"
-    if set(given) - {"fetch-depth", "ref"}:
+    if set(given) - {"fetch-depth", "ref", "token"}:
         raise WorkflowError(f"actions/checkout with {sorted(given)} has no equivalent here")
     depth = [] if given.get("fetch-depth") == "0" else ["--depth=1"]
     branch = given.get("ref", "main")
