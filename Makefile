@@ -67,8 +67,11 @@ functions: tools
 .PHONY: example
 example: $(EXAMPLE)/node_modules/.modules.yaml
 
-$(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml
+.PHONY: pnpm
+pnpm:
 	@infra/local/setup_pnpm.sh
+
+$(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml | pnpm
 	cd $(EXAMPLE) && npm_config_store_dir=$(CURDIR)/.local/pnpm-store $(PNPM) install --frozen-lockfile --silent
 	@touch $@
 

@@ -7,7 +7,12 @@ cd "$(dirname "$0")/../.."
 pinned=infra/local/pnpm
 pnpm=.local/pnpm
 
-command -v npm > /dev/null || { echo 'error: `npm` is missing: install Node.js 20 or newer' >&2; exit 1; }
+fail() { echo "error: $1: install Node.js 20.19 or newer, with npm" >&2; exit 1; }
+for program in node npm; do
+  command -v "$program" > /dev/null || fail "\`$program\` is missing"
+done
+node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+  fail "\`node\` is $(node --version), too old"
 wanted=$(sha256sum < "$pinned/package-lock.json")
 [ "$wanted" = "$(cat "$pnpm/.installed" 2>/dev/null)" ] && exit 0
 echo "installing pnpm into $pnpm"
