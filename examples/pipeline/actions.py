@@ -59,7 +59,7 @@ def setup_pnpm(run: Run, _: Inputs) -> str:
 
 
 def setup_pulumi(run: Run, _: Inputs) -> str:
-    """The machine's Pulumi, where it has one: no package registry has its engine, so nothing here installs it."""
+    """The machine's Pulumi, where it has one: npm and PyPI have only its SDK, so nothing here installs its engine."""
     if pulumi := shutil.which("pulumi"):
         run.add_path(Path(pulumi).parent)
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
@@ -17,6 +18,8 @@ from workflow import ROOT, Job, Step
 OWNER = "example-bank"
 BRANCH = "main"
 AUTHOR = {"GIT_AUTHOR_NAME": "Jane", "GIT_AUTHOR_EMAIL": "jane@bank.example", "GIT_COMMITTER_NAME": "Jane", "GIT_COMMITTER_EMAIL": "jane@bank.example"}
+# How the machine gets out is its own business: proxies, certificates, package registries.
+OF_THE_MACHINE = re.compile(r"PATH|LANG|(?i:https?_proxy|no_proxy)|PIP_\w+|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE")
 FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
 
 
@@ -36,10 +39,8 @@ class Run:
         self.origin, self.workspace, self.source = folder / "origin.git", folder / "workspace", folder / "source"
         for name in ("home", "tmp"):
             (folder / name).mkdir()
-        machine = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         self.env = {
-            **machine, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "RUNNER_TEMP": str(folder / "tmp"), "NO_COLOR": "1",
-            # which registry and which proxy is the machine's business
+            **of_the_machine(os.environ), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "RUNNER_TEMP": str(folder / "tmp"), "NO_COLOR": "1",
             "npm_config_userconfig": str(Path.home() / ".npmrc"), "GIT_CONFIG_NOSYSTEM": "1",
             "AWS_ENDPOINT_URL": outputs["Endpoint"], "PGSSLROOTCERT": outputs["PostgresCaFile"],
             "JAVA_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "REDGATE_DISABLE_TELEMETRY": "true",
@@ -170,6 +171,13 @@ class Run:
 def copy_files(example: Path, target: Path) -> None:
     """Copies an example's files; what else is not the repository's is in its own .gitignore."""
     shutil.copytree(example, target, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+
+
+def of_the_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a job takes over of its machine's environment. Dev is on loopback, where no proxy leads."""
+    taken = {name: value for name, value in environment.items() if OF_THE_MACHINE.fullmatch(name)}
+    direct = ",".join(filter(None, (taken.get("NO_PROXY") or taken.get("no_proxy"), "127.0.0.1", "localhost")))
+    return {**taken, "NO_PROXY": direct, "no_proxy": direct}
 
 
 def assignments(text: str) -> dict[str, str]:

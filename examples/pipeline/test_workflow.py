@@ -17,7 +17,7 @@ import workflow  # noqa: E402
 from actions import EQUIVALENTS  # noqa: E402
 from breaks import BREAKS, find, listed  # noqa: E402
 from expressions import Unsupported, evaluate, fill, holds  # noqa: E402
-from run import Run, assignments  # noqa: E402
+from run import Run, assignments, of_the_machine  # noqa: E402
 from workflow import WorkflowError, called_by, load  # noqa: E402
 
 LAMBDA = "reusable-lambda.yml"
@@ -141,6 +141,18 @@ class Workflows(unittest.TestCase):
             run = Run.__new__(Run)
             run.job, run.dev, run.outputs, run.repo, run.sha = job, Settings(), {}, "bank-payments", ""
             self.assertEqual([bool(run.contexts()["vars"]), bool(run.contexts()["secrets"])], [known, known])
+
+    def test_of_the_machine_only_what_leads_out_of_it_gets_into_a_job(self) -> None:
+        taken = dict.fromkeys(("PATH", "LANG", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "PIP_INDEX_URL", "PIP_CERT",
+                               "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"), "of the machine")
+        left = dict.fromkeys(("HOME", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "RUN_INTEGRATION", "DATABASE_URL", "GITHUB_TOKEN", "PIPX_HOME", "NODE_OPTIONS"), "")
+        direct = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+        self.assertEqual(of_the_machine({**taken, **left}), {**taken, **direct})
+
+    def test_no_proxy_stands_between_a_job_and_dev(self) -> None:
+        for given in ("NO_PROXY", "no_proxy"):
+            with self.subTest(given):
+                self.assertEqual(set(of_the_machine({given: ".bank.example"}).values()), {".bank.example,127.0.0.1,localhost"})
 
     def test_assignments_are_lines(self) -> None:
         self.assertEqual(assignments("A=1\n\nURL=postgresql://a?b=c\n"), {"A": "1", "URL": "postgresql://a?b=c"})
