@@ -130,13 +130,28 @@ fn text(name: &str) -> String {
 /// The handoff that `module` is Built.
 #[must_use]
 pub fn built(verdict: &Verdict, manifest: &Manifest, module: &Module) -> String {
+    let stage = manifest.deploy.as_ref().map_or_else(StageName::dev, |deploy| deploy.stage.clone());
+    by_verdict(verdict, module, BuildStatus::Built, stage)
+}
+
+/// The handoff that CI deployed `module` to dev, where the deploy step and the smoke test after it succeeded, as CI says;
+/// none where they didn't, or are not told.
+#[must_use]
+pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -> Option<String> {
+    // Of other stages only a promotion can tell.
+    let deploy = manifest.deploy.as_ref().filter(|deploy| deploy.succeeded && deploy.stage == StageName::dev())?;
+    manifest.tests.smoke.as_ref().filter(|smoke| smoke.exit_code == 0)?;
+    Some(by_verdict(verdict, module, BuildStatus::Deployed, deploy.stage.clone()))
+}
+
+fn by_verdict(verdict: &Verdict, module: &Module, build_status: BuildStatus, stage: StageName) -> String {
     let commit = verdict.commit();
     let mut text = FrontMatter {
         module_id: module.id.clone(),
         repo: commit.repo.clone(),
         commit_sha: commit.sha.clone(),
-        build_status: BuildStatus::Built,
-        stage: manifest.deploy.as_ref().map_or_else(StageName::dev, |deploy| deploy.stage.clone()),
+        build_status,
+        stage,
         timestamp: verdict.evaluated_at,
         evidence: RecordKey::Verdict(commit.clone()).to_string(),
     }
@@ -154,28 +169,6 @@ fn artefacts_of<'a>(
     let prefix = format!("{}/", commit.module_prefix(&module.id));
     let of_module = verdict.artefacts.iter().filter(move |artefact| artefact.key.starts_with(&prefix));
     of_module.map(|artefact| (artefact.key.as_str(), artefact.sha256.to_string()))
-}
-
-/// The handoff that CI deployed `module` to dev, where the deploy step and the smoke test after it succeeded, as CI says;
-/// none where they didn't, or are not told.
-#[must_use]
-pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -> Option<String> {
-    // Of other stages only a promotion can tell.
-    let deploy = manifest.deploy.as_ref().filter(|deploy| deploy.succeeded && deploy.stage == StageName::dev())?;
-    manifest.tests.smoke.as_ref().filter(|smoke| smoke.exit_code == 0)?;
-    let commit = verdict.commit();
-    let mut text = FrontMatter {
-        module_id: module.id.clone(),
-        repo: commit.repo.clone(),
-        commit_sha: commit.sha.clone(),
-        build_status: BuildStatus::Deployed,
-        stage: deploy.stage.clone(),
-        timestamp: verdict.evaluated_at,
-        evidence: RecordKey::Verdict(commit.clone()).to_string(),
-    }
-    .render();
-    artefact_table(&mut text, artefacts_of(verdict, &commit, module));
-    Some(text)
 }
 
 /// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
