@@ -39,8 +39,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         manifest: &Manifest,
         version_id: &str,
     ) -> Result<Pinned, GateError> {
-        let key = RecordKey::Predecessor(commit_of(manifest), branch(manifest));
-        if let Some(Stored { record, .. }) = record::read::<Predecessor>(self.records, &key).await? {
+        let stored = record::read::<Predecessor>(self.records, &predecessor_key(manifest)).await?;
+        if let Some(Stored { record, .. }) = stored {
             return Ok(Pinned { predecessor: record, is_stored: true });
         }
         // What was Built before anything was pinned is compared with nothing.
@@ -60,8 +60,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
     /// Writes down what the commit is compared with from now on; `false` where somebody else did first.
     pub(super) async fn pin(&self, manifest: &Manifest, predecessor: &Predecessor) -> Result<bool, GateError> {
-        let key = RecordKey::Predecessor(commit_of(manifest), branch(manifest));
-        let written = record::write(self.records, &key, predecessor, &Precondition::Absent).await?;
+        let written =
+            record::write(self.records, &predecessor_key(manifest), predecessor, &Precondition::Absent).await?;
         Ok(matches!(written, Written::Done { .. }))
     }
 
@@ -123,7 +123,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 
     async fn last_built(&self, manifest: &Manifest) -> Result<Option<Stored<LastBuilt>>, GateError> {
-        Ok(record::read(self.records, &key(manifest)).await?)
+        Ok(record::read(self.records, &last_built_key(manifest)).await?)
     }
 
     /// Writes down that the commit is its branch's last Built one, unless one is that was first seen later.
@@ -158,7 +158,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 return Ok(());
             }
             let written =
-                record::write(self.records, &key(manifest), &last, &Stored::precondition(seen.as_ref())).await?;
+                record::write(self.records, &last_built_key(manifest), &last, &Stored::precondition(seen.as_ref()))
+                    .await?;
             if matches!(written, Written::Done { .. }) {
                 return Ok(());
             }
@@ -171,16 +172,17 @@ fn is_of_integration_tests(report: &SuiteReport<'_>) -> bool {
     Suite::of(report.suite) == Some(Suite::Integration) && matches!(report.recounted, Recounted::Tests(_))
 }
 
-fn commit_of(manifest: &Manifest) -> Commit {
-    Commit { repo: manifest.repo.clone(), sha: manifest.commit_sha.clone() }
-}
-
 fn branch(manifest: &Manifest) -> Sha256 {
     Sha256::of(manifest.branch.as_bytes())
 }
 
-fn key(manifest: &Manifest) -> RecordKey {
+fn last_built_key(manifest: &Manifest) -> RecordKey {
     RecordKey::LastBuilt(manifest.repo.clone(), branch(manifest))
+}
+
+fn predecessor_key(manifest: &Manifest) -> RecordKey {
+    let commit = Commit { repo: manifest.repo.clone(), sha: manifest.commit_sha.clone() };
+    RecordKey::Predecessor(commit, branch(manifest))
 }
 
 /// The recount of a report of an earlier commit, and its format.

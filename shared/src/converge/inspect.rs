@@ -20,7 +20,7 @@ use crate::{
         files::{self, MigrationFile},
     },
     gate::{Evidence, StoredManifest},
-    ids::{DatabaseName, Sha256, StackName},
+    ids::{DatabaseName, FileName, Sha256, StackName},
     manifest::{Claim, Manifest},
     policy::Condition,
     report::{self, Recounted, suite::Suite},
@@ -134,6 +134,10 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
             (!templated.has_layers).then(|| templated.spec.clone())
         };
+        let report_of = |file: &FileName| {
+            let report = manifest.reports.iter().find(|report| report.file == *file)?;
+            Some((Suite::of(&report.suite)?, report::Format::of(&report.format)?))
+        };
         let others = claims.iter().filter_map(|claim| match claim.path {
             ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
@@ -141,9 +145,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
             // Of an unknown suite or format it is evidence for people, and checked by digest and size.
             ArtefactPath::Report(ref file) => {
-                let report = manifest.reports.iter().find(|report| report.file == *file)?;
-                Suite::of(&report.suite)?;
-                job(claim, Validator::Report(report::Format::of(&report.format)?))
+                let (_, format) = report_of(file)?;
+                job(claim, Validator::Report(format))
             }
             // Templates are done.
             ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
@@ -152,10 +155,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let rows: BTreeSet<_> = rows.filter(|_| evidence.rules.require(Condition::PolicyRows)).unwrap_or_default();
         let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
             let ArtefactPath::Report(file) = &claim.path else { return None };
-            let report = manifest.reports.iter().find(|report| report.file == *file)?;
-            let format = report::Format::of(&report.format).filter(|format| format.is_of_tests())?;
-            let of_suite = Suite::of(&report.suite) == Some(Suite::Policy);
-            of_suite.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
+            let (suite, format) = report_of(file)?;
+            let is_asked = suite == Suite::Policy && format.is_of_tests();
+            is_asked.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
         });
         let others = others.chain(named);
         let mut policy_rows = BTreeSet::new();
