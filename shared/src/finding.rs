@@ -139,6 +139,8 @@ codes! {
 
     // Promotion.
     NotBuilt "not-built" "the commit's verdict is not `built`";
+    AttestationMissing "attestation-missing" "the gate has not signed that the commit is built";
+    AttestationInvalid "attestation-invalid" "a signed statement does not hold: another key signed it, its bytes were changed, or it is about something else";
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
     StageUnknown "stage-unknown" "the stage is not configured";

@@ -136,6 +136,12 @@ impl StageName {
     pub fn dev() -> Self {
         Self("dev".to_owned())
     }
+
+    /// No stage: what the ledger calls the gate's own chains. No stage can be configured by this name.
+    #[must_use]
+    pub fn gate() -> Self {
+        Self("gate".to_owned())
+    }
 }
 
 fn all(text: &str, lengths: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
@@ -147,7 +153,8 @@ fn starts(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 }
 
 /// The records bucket's own folders beside those of the repositories: its policy tells writers apart by them.
-const RESERVED_REPOS: [&str; 6] = ["built", "config", "inspections", "locks", "promotions", "stages"];
+const RESERVED_REPOS: [&str; 10] =
+    ["approvals", "built", "config", "digests", "drift", "inspections", "ledger", "locks", "promotions", "stages"];
 
 fn valid_repo(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

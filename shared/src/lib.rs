@@ -4,6 +4,7 @@
 #![recursion_limit = "256"] // the AWS clients' futures nest deeply
 
 pub mod artefact;
+pub mod attestation;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod converge;
@@ -15,6 +16,7 @@ pub mod flyway;
 pub mod gate;
 pub mod handoff;
 pub mod ids;
+pub mod ledger;
 pub mod manifest;
 pub mod policy;
 pub mod promotion;

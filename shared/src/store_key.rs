@@ -7,9 +7,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256, StackName,
-    StageName,
+use crate::{
+    ids::{
+        Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256, StackName,
+        StageName,
+    },
+    ledger::Chain,
 };
 
 /// An object's key in the artefact bucket, as CI may write it.
@@ -193,9 +196,80 @@ pub enum RecordKey {
     Stage(StageName, Repo),
     /// Who is promoting a repository to a stage right now.
     Lock(StageName, Repo),
+    /// The gate's attestation that a commit is Built.
+    BuiltAttestation(Commit, Form),
+    /// What a promotion that succeeded attests.
+    PromotionAttestation(StageName, Repo, PromotionId, PromotionStatement, Form),
+    /// An entry of the ledger, from 1.
+    LedgerEntry(Chain, u64),
+    /// The signed head of a chain of the ledger.
+    LedgerHead(Chain),
+    /// That a Built commit has objects of these bytes.
+    DigestIndex(Sha256, Commit),
+}
+
+/// The form in which a signed statement is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A DSSE envelope.
+    Dsse,
+    /// A Sigstore bundle around it.
+    Sigstore,
+}
+
+impl Form {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Dsse => "dsse.json",
+            Self::Sigstore => "sigstore.json",
+        }
+    }
+}
+
+/// What a promotion that succeeded attests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromotionStatement {
+    /// That the commit was verified for the stage.
+    VerificationSummary,
+    /// What was deployed there.
+    Deployment,
+}
+
+impl PromotionStatement {
+    /// Its name in keys.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VerificationSummary => "verification-summary",
+            Self::Deployment => "deployment",
+        }
+    }
 }
 
 impl RecordKey {
+    /// Where the entries and the head of a chain lie.
+    #[must_use]
+    pub fn ledger_prefix(chain: &Chain) -> String {
+        format!("ledger/{chain}/")
+    }
+
+    /// Where [`RecordKey::DigestIndex`] of some bytes lies.
+    #[must_use]
+    pub fn digest_prefix(digest: &Sha256) -> String {
+        format!("digests/{digest}/")
+    }
+
+    /// The commit that the key of a [`RecordKey::DigestIndex`] names.
+    #[must_use]
+    pub fn commit_of_digest(key: &str) -> Option<Commit> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["digests", _, repo, file] => {
+                Some(Commit { repo: repo.parse().ok()?, sha: file.strip_suffix(".json")?.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+
     /// Where [`RecordKey::Stage`] of one stage or of every stage lies.
     #[must_use]
     pub fn stages_prefix(stage: Option<&StageName>) -> String {
@@ -252,6 +326,17 @@ impl fmt::Display for RecordKey {
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
             Self::Stage(stage, repo) => write!(f, "stages/{stage}/{repo}.json"),
             Self::Lock(stage, repo) => write!(f, "locks/{stage}/{repo}.json"),
+            Self::BuiltAttestation(commit, form) => {
+                write!(f, "{}attestations/built.{}", commit.prefix(), form.suffix())
+            }
+            Self::PromotionAttestation(stage, repo, id, statement, form) => {
+                write!(f, "promotions/{stage}/{repo}/{id}/{}.{}", statement.as_str(), form.suffix())
+            }
+            Self::LedgerEntry(chain, sequence) => write!(f, "{}{sequence:010}.json", Self::ledger_prefix(chain)),
+            Self::LedgerHead(chain) => write!(f, "{}head.json", Self::ledger_prefix(chain)),
+            Self::DigestIndex(digest, commit) => {
+                write!(f, "{}{}/{}.json", Self::digest_prefix(digest), commit.repo, commit.sha)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gatekeeper::{
+    attestation::NoSigner,
     converge::{Gate, GateError},
     ids::{Commit, CommitSha, Repo},
     manifest,
@@ -201,7 +202,8 @@ pub(super) async fn judge<S: Store>(
     output: &mut Output,
 ) -> anyhow::Result<Verdict> {
     let scratch = std::env::temp_dir();
-    let gate = Gate { artefacts, records, log: Logger::silent(), clock: telemetry::wall_clock, scratch };
+    let gate =
+        Gate { artefacts, records, log: Logger::silent(), clock: telemetry::wall_clock, scratch, signer: &NoSigner };
     for object in artefacts.list(&commit.prefix()).await? {
         if let Err(outside) = ArtefactKey::parse(&object.key) {
             let key = outside.key.strip_prefix(&commit.prefix()).unwrap_or(&outside.key);

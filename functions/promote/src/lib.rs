@@ -5,7 +5,7 @@ mod database_check;
 use anyhow::Context as _;
 use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
-    aws::{Buckets, lambda::FunctionError},
+    aws::{Buckets, kms::KmsKeys, lambda::FunctionError},
     finding::{Code, Finding},
     ids::{Commit, PromotionId},
     promotion::{
@@ -67,6 +67,8 @@ pub struct Promoter {
     pub state_machine_arn: String,
     /// What looks at a stage's databases.
     pub databases: DatabaseChecker,
+    /// The gate's key and promotion's.
+    pub keys: KmsKeys,
 }
 
 impl Promoter {
@@ -84,10 +86,11 @@ impl Promoter {
 
     async fn answer(&self, request: &PromotionRequest, log: &Logger) -> anyhow::Result<Answer> {
         let Buckets { artefacts, records } = &self.buckets;
-        let mut verified = match verify(artefacts, records, artefacts.bucket(), request).await? {
-            Ok(verified) => verified,
-            Err(reasons) => return Ok(refused(request, reasons, log)),
-        };
+        let mut verified =
+            match verify(artefacts, records, artefacts.bucket(), request, self.keys.public_keys()).await? {
+                Ok(verified) => verified,
+                Err(reasons) => return Ok(refused(request, reasons, log)),
+            };
         let log = log.for_commit(&verified.commit);
         let now = wall_clock();
         if let Some(lock) = &verified.lock
@@ -151,7 +154,9 @@ impl Promoter {
         let lock_key = RecordKey::Lock(request.stage.clone(), request.repo.clone());
         let records = &self.buckets.records;
         let lock = match record::write(records, &lock_key, &held, &precondition).await? {
-            Written::Done { etag, version_id } => Stored { record: held, etag, version_id },
+            Written::Done { etag, version_id } => {
+                Stored { sha256: record::digest(&held)?, record: held, etag, version_id }
+            }
             Written::Conflict => return Ok(refused(request, vec![in_progress(request, None)], &log)),
         };
         if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
@@ -272,8 +277,10 @@ fn new_record(
         started_at: now,
         ended_at: None,
         verdict_version_id: verified.verdict_version_id,
+        built_attestation: verified.built_attestation,
         manifest_version_id: verified.manifest_version_id,
         stages_config_version_id: verified.stages_config_version_id,
+        stages_config_sha256: Some(verified.stages_config_sha256),
         role_arn: verified.stage.role_arn,
         stack_role_arn: verified.stage.stack_role_arn,
         plan: verified.plan,

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, lambda};
+use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, kms::KmsKeys, lambda};
 use promote::{DatabaseChecker, Promoter};
 
 /// Less than this function's own timeout in infra/template.yaml.
@@ -23,7 +23,9 @@ fn lambda_client(config: &aws_config::SdkConfig) -> aws_sdk_lambda::Client {
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
+    let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
     let promoter = Arc::new(Promoter {
+        keys,
         buckets: Buckets::new(&config, &settings),
         step_functions: aws_sdk_sfn::Client::new(&config),
         state_machine_arn: settings.state_machine_arn.ok_or(MissingSetting("STATE_MACHINE_ARN"))?,

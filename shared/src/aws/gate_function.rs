@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Buckets, Settings,
+    kms::KmsSigner,
     lambda::{FunctionError, Invocation, run as run_lambda},
 };
 use crate::{converge::Gate, telemetry};
@@ -16,9 +17,11 @@ use crate::{converge::Gate, telemetry};
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let gate_role_ids: Arc<[String]> = settings.gate_role_ids.iter().cloned().collect();
-    let buckets = Arc::new(Buckets::new(&super::config().await, &settings));
+    let config = super::config().await;
+    let buckets = Arc::new(Buckets::new(&config, &settings));
+    let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
     run_lambda(move |payload, Invocation { log, .. }| {
-        let (buckets, gate_role_ids) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids));
+        let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
         async move {
             let gate = Gate {
                 artefacts: &buckets.artefacts,
@@ -26,6 +29,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
                 log,
                 clock: telemetry::wall_clock,
                 scratch: std::env::temp_dir(),
+                signer: &*signer,
             };
             let answer = gate.settle_batch(&payload, &gate_role_ids).await;
             answer.map_err(|error| FunctionError::new("GateError", error))

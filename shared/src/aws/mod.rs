@@ -7,6 +7,7 @@ pub mod lambda;
 #[cfg(feature = "lambda")]
 pub mod promotion_step;
 
+pub mod kms;
 #[cfg(feature = "test-support")]
 pub mod scripted;
 pub mod stack_functions;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub stack_role_arn: Option<String>,
     /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
     pub gate_role_ids: Vec<String>,
+    /// The key that the gate signs with.
+    pub signing_key_arn: Option<String>,
+    /// The key that promotion signs with.
+    pub promotion_signing_key_arn: Option<String>,
     /// Where S3 answers when it isn't at its usual address.
     pub s3_endpoint: Option<String>,
 }
@@ -70,8 +75,26 @@ impl Settings {
             migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
+            signing_key_arn: setting("SIGNING_KEY_ARN"),
+            promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
+    }
+
+    /// The key that the gate signs with, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn signing_key_arn(&self) -> Result<&str, MissingSetting> {
+        self.signing_key_arn.as_deref().ok_or(MissingSetting("SIGNING_KEY_ARN"))
+    }
+
+    /// The key that promotion signs with, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn promotion_signing_key_arn(&self) -> Result<&str, MissingSetting> {
+        self.promotion_signing_key_arn.as_deref().ok_or(MissingSetting("PROMOTION_SIGNING_KEY_ARN"))
     }
 }
 

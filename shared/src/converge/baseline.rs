@@ -128,7 +128,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
     /// Writes down that the commit is its branch's last Built one, unless one is that was first seen later.
     pub(super) async fn remember_built(&self, evidence: &Evidence, predecessor: &Predecessor) -> Result<(), GateError> {
-        let StoredManifest::Read { manifest, version_id } = &evidence.manifest else { return Ok(()) };
+        let StoredManifest::Read { manifest, version_id, .. } = &evidence.manifest else { return Ok(()) };
         let reports = reports::of_suites(manifest, &evidence.reports).filter(is_of_integration_tests);
         let reports = reports.filter_map(|report| {
             let ArtefactPath::Report(file) = report.path else { return None };

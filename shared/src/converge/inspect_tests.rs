@@ -1,15 +1,20 @@
 //! A commit's database files at the gate: what is refused by which name, over the memory store and without a database.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    attestation::LocalSigner,
     ids::Commit,
     store::memory::Memory,
     telemetry::Logger,
     verdict::{Outcome, Verdict},
 };
 
+/// The gate's key.
+static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const V1: (&str, &str) = ("V1__ledger.sql", "CREATE TABLE ledger (id bigint);\n");
 const V2: (&str, &str) = ("2026/V2__note.sql", "ALTER TABLE ledger ADD note text;\n");
 const VIEW: (&str, &str) = ("R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1;\n");
@@ -87,6 +92,7 @@ impl Build {
             log: Logger::silent(),
             clock: || "2026-05-02T03:10:00Z".parse().unwrap(),
             scratch: std::env::temp_dir(),
+            signer: &*SIGNER,
         };
         gate.check(&commit).await.unwrap()
     }

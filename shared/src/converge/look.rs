@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
-use super::{CALLS_IN_FLIGHT, Gate, GateError, baseline::Pinned, verdict_of};
+use super::{CALLS_IN_FLIGHT, Gate, GateError, attest::StoredAttestation, baseline::Pinned, verdict_of};
 use crate::{
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
     ids::{Commit, Sha256},
@@ -14,7 +14,7 @@ use crate::{
         Body, Listed, Store, Tags,
         record::{self, Stored},
     },
-    store_key::{ArtefactKey, ArtefactPath, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Revocation, Verdict},
 };
 
@@ -39,6 +39,7 @@ pub(super) struct View {
     pub(super) listed: BTreeMap<ArtefactPath, Listed>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<Stored<Revocation>>,
+    pub(super) attestation: StoredAttestation,
     /// What the commit is judged by; none where the policy is not one.
     pub(super) rules: Result<AppliedRules, InvalidPolicy>,
 }
@@ -87,11 +88,16 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// that arrive before their manifest. A burst of 200 objects stays 200 glances.
     pub(super) async fn glance(&self, commit: &Commit, path: &ArtefactPath) -> Result<Glance, GateError> {
         let (key, manifest_key) = (path.of(commit), ArtefactPath::Manifest.of(commit));
-        let (object, manifest, verdict, revocation) = future::try_join4(
+        let (object, manifest, verdict, revocation, is_attested) = future::try_join5(
             async { Ok::<_, GateError>(self.artefacts.head(&key, None).await?) },
             async { Ok(self.artefacts.head(&manifest_key, None).await?) },
             self.verdict(commit),
             self.revocation(commit),
+            async {
+                let key = RecordKey::BuiltAttestation(commit.clone(), Form::Sigstore).to_string();
+                // Only the manifest's own event asks for what is missing.
+                Ok(*path != ArtefactPath::Manifest || self.records.head(&key, None).await?.is_some())
+            },
         )
         .await?;
         let verdict = verdict.map(|stored| stored.record);
@@ -124,6 +130,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                     let revoked =
                         revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
                     let agrees = agrees && revoked == (verdict.outcome == Outcome::Revoked);
+                    let agrees = agrees && (is_attested || verdict.outcome != Outcome::Built);
                     return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
                 }
                 _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => verdict.outcome,
@@ -151,11 +158,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
         let prefix = commit.prefix();
         let policy_key = RecordKey::PolicyConfig.to_string();
-        let (listed, verdict, revocation, policy) = future::try_join4(
+        let (listed, verdict, revocation, policy, attestation) = future::try_join5(
             async { Ok::<_, GateError>(self.artefacts.list(&prefix).await?) },
             self.verdict(commit),
             self.revocation(commit),
             async { Ok(self.records.get(&policy_key, None, MAX_POLICY_BYTES).await?) },
+            self.attestation(commit),
         )
         .await?;
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
@@ -164,7 +172,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let standing = verdict.as_ref().map(|stored| &stored.record);
         let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_deref() == manifest));
         let rules = rules.await?;
-        Ok(View { commit: commit.clone(), listed, verdict, revocation, rules })
+        Ok(View { commit: commit.clone(), listed, verdict, revocation, attestation, rules })
     }
 
     /// What the commit is judged by: the present policy, or that of the verdict that stands on the same manifest and is
@@ -231,7 +239,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         evidence.policy_rows = inspected.policy_rows;
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let pinned = match &evidence.manifest {
-            StoredManifest::Read { manifest, version_id } => {
+            StoredManifest::Read { manifest, version_id, .. } => {
                 Some(self.predecessor(standing, manifest, version_id).await?)
             }
             StoredManifest::Missing | StoredManifest::Refused { .. } => None,
@@ -296,8 +304,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let Some(body) = self.artefacts.get(&listed.key, Some(&version_id), manifest::MAX_BYTES).await? else {
             return Ok(None);
         };
+        let sha256 = Sha256::of(&body.bytes);
         Ok(Some(match Manifest::parse(&body.bytes, &view.commit) {
-            Ok(manifest) => StoredManifest::Read { version_id, manifest: Box::new(manifest) },
+            Ok(manifest) => StoredManifest::Read { version_id, sha256, manifest: Box::new(manifest) },
             Err(findings) => StoredManifest::Refused { version_id, findings },
         }))
     }

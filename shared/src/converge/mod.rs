@@ -7,6 +7,7 @@
 //! * tags can't be written under a condition, but each write comes back as an event, and whoever gets it compares
 //!   the object with the verdict that stands by then.
 
+mod attest;
 mod baseline;
 pub mod batch;
 mod inspect;
@@ -26,11 +27,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
+    attestation::{Signer, SigningError},
     event::{Change, Event},
     finding::Finding,
     gate::{self, Evidence, StoredManifest, TagWrite},
     handoff,
-    ids::Commit,
+    ids::{Commit, Sha256},
+    ledger::LedgerError,
     policy::InvalidPolicy,
     store::{
         Precondition, Store, StoreError, Tags, Written,
@@ -74,6 +77,12 @@ pub enum GateError {
     /// One of the gate's own records could not be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The attestation could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// A revocation could not be entered into the ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// What an event came to.
@@ -98,6 +107,8 @@ pub struct Gate<'a, S, R = S> {
     pub clock: Clock,
     /// Where bundles are spooled while they are inspected.
     pub scratch: PathBuf,
+    /// What it signs with that a commit is Built.
+    pub signer: &'a dyn Signer,
 }
 
 /// What an event says beyond "look there": which stranger changed the tags of which object.
@@ -208,15 +219,21 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             }
 
             let verdict = verdict_of(&gathered.evidence, outcome, reasons, (self.clock)());
-            let (verdict, etag) = match &view.verdict {
+            let (verdict, etag, sha256) = match &view.verdict {
                 Some(standing) if standing.record.says_the_same_as(&verdict) => {
-                    (standing.record.clone(), standing.etag.clone())
+                    (standing.record.clone(), standing.etag.clone(), standing.sha256)
                 }
                 standing => match self.write_verdict(&verdict, &Stored::precondition(standing.as_ref())).await? {
-                    Some(etag) => (verdict, etag),
+                    Some((etag, sha256)) => (verdict, etag, sha256),
                     None => continue,
                 },
             };
+            match outcome {
+                // No tag says `true` before the attestation stands: that is what promotion believes.
+                Outcome::Built if !self.attest(&view, &gathered.evidence, &verdict, sha256).await? => continue,
+                Outcome::Revoked => self.enter_revocation(&view).await?,
+                _ => {}
+            }
             if outcome == Outcome::Built {
                 self.write_handoffs(&verdict, &gathered.evidence).await?;
                 if let Some(pinned) = &gathered.pinned {
@@ -350,9 +367,15 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(())
     }
 
-    /// Writes a verdict where the precondition holds, and tells of it; gives its etag.
-    async fn write_verdict(&self, verdict: &Verdict, precondition: &Precondition) -> Result<Option<String>, GateError> {
+    /// Writes a verdict where the precondition holds, and tells of it; gives its etag and the SHA-256 of its bytes.
+    async fn write_verdict(
+        &self,
+        verdict: &Verdict,
+        precondition: &Precondition,
+    ) -> Result<Option<(String, Sha256)>, GateError> {
         let commit = verdict.commit();
+        let sha256 = record::digest(verdict)
+            .map_err(|source| RecordError::Invalid { key: RecordKey::Verdict(commit.clone()).to_string(), source })?;
         let written = record::write(self.records, &RecordKey::Verdict(commit.clone()), verdict, precondition).await?;
         let Written::Done { etag, version_id } = written else { return Ok(None) };
         let message = format!("commit is {}", verdict.outcome);
@@ -366,7 +389,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             _ => self.log.info(&message, fields),
         }
         self.log.count("Verdicts", Some(("Outcome", verdict.outcome.as_str())), 1);
-        Ok(Some(etag))
+        Ok(Some((etag, sha256)))
     }
 
     /// Writes the Built handoff of every module, once (CONTRACT §7), and the Deployed one of the stage that the tests ran

@@ -1,11 +1,15 @@
 //! A commit's raw reports at the gate: what they show is held against what the manifest says, and against the branch's last
 //! Built commit; over the memory store.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{finding::Code, ids::Sha256, store::memory::Memory};
+use crate::{attestation::LocalSigner, finding::Code, ids::Sha256, store::memory::Memory};
 
+/// The gate's key.
+static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const FIRST: &str = "1111111111111111111111111111111111111111";
 const SECOND: &str = "2222222222222222222222222222222222222222";
 const THIRD: &str = "3333333333333333333333333333333333333333";
@@ -113,6 +117,7 @@ impl World {
             log: Logger::silent(),
             clock: crate::telemetry::wall_clock,
             scratch: std::env::temp_dir(),
+            signer: &*SIGNER,
         }
     }
 

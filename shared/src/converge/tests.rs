@@ -1,6 +1,6 @@
 //! The laws of convergence, over the memory store: whatever happens in whatever order, the end is the same.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::LazyLock};
 
 use futures_util::future;
 use proptest::prelude::*;
@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    attestation::LocalSigner,
     ids::Sha256,
     store::memory::Memory,
     verdict::{Outcome, Verdict},
 };
 
+/// The gate's key.
+static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 const REPORTS: [&str; 3] = ["unit.xml", "policy.xml", "integration.xml"];
 
@@ -43,6 +46,7 @@ impl World {
             log: Logger::silent(),
             clock: || "2026-05-02T03:10:00Z".parse().unwrap(),
             scratch: std::env::temp_dir(),
+            signer: &*SIGNER,
         }
     }
 

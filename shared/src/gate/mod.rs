@@ -48,6 +48,8 @@ pub enum StoredManifest {
     Read {
         /// The version that was read.
         version_id: String,
+        /// The SHA-256 of its bytes.
+        sha256: Sha256,
         /// What it claims.
         manifest: Box<Manifest>,
     },
@@ -229,7 +231,11 @@ pub(crate) mod tests {
         });
         Evidence {
             objects: objects.collect(),
-            manifest: StoredManifest::Read { version_id: "m1".to_owned(), manifest: Box::new(parsed) },
+            manifest: StoredManifest::Read {
+                version_id: "m1".to_owned(),
+                sha256: Sha256::of(b"m1"),
+                manifest: Box::new(parsed),
+            },
             ..Evidence::of(commit())
         }
     }

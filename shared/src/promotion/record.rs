@@ -96,10 +96,16 @@ pub struct PromotionRecord {
     pub ended_at: Option<Timestamp>,
     /// The verdict that it rests on, by the version of `verdict.json`.
     pub verdict_version_id: String,
+    /// The gate's attestation that it rests on; none in records of before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_attestation: Option<PinnedRecord>,
     /// The manifest that was judged.
     pub manifest_version_id: String,
     /// The configuration that was used, by the version of `config/stages.json`.
     pub stages_config_version_id: String,
+    /// The SHA-256 of that version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages_config_sha256: Option<Sha256>,
     /// The role that the steps assume in the stage's account.
     pub role_arn: Option<String>,
     /// The role that CloudFormation takes, where the stage has one of its own.
@@ -112,6 +118,17 @@ pub struct PromotionRecord {
     pub steps: Vec<StepRecord>,
     /// What was live at the end, looked at rather than concluded.
     pub live: Vec<LiveFunction>,
+}
+
+/// A record in the version that something rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedRecord {
+    /// Its key in the records bucket.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
 }
 
 /// The commit that a stage ran before.
@@ -166,6 +183,12 @@ impl PromotionRecord {
     pub async fn load(records: &impl Store, promotion: &PromotionRef) -> Result<Stored<Self>, RecordError> {
         let key = Self::key(promotion);
         record::read(records, &key).await?.ok_or_else(|| RecordError::Missing(key.to_string()))
+    }
+
+    /// Which promotion it is.
+    #[must_use]
+    pub fn reference(&self) -> PromotionRef {
+        PromotionRef { stage: self.stage.clone(), repo: self.repo.clone(), promotion_id: self.promotion_id.clone() }
     }
 
     /// The commit that is promoted.

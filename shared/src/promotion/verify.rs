@@ -11,12 +11,16 @@ use super::{
     history::StageState,
     lock::Lock,
     plan::{Plan, Subject},
-    record::{PromotionRecord, WayBack},
+    record::{PinnedRecord, PromotionRecord, WayBack},
     request::PromotionRequest,
     step::PromotionRef,
 };
 use crate::{
     artefact::template::{self, Template},
+    attestation::{
+        self, PublicKeys, SigningError, Statement,
+        built::{self, TestResult},
+    },
     converge::{CALLS_IN_FLIGHT, inspected_template},
     finding::{Code, Finding},
     flyway::history::HistoryRow,
@@ -28,7 +32,7 @@ use crate::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
     },
-    store_key::{ArtefactPath, RecordKey},
+    store_key::{ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Revocation, Verdict},
 };
 
@@ -49,8 +53,12 @@ pub struct Verified {
     pub stage: Stage,
     /// The version of its configuration.
     pub stages_config_version_id: String,
+    /// The SHA-256 of its configuration.
+    pub stages_config_sha256: Sha256,
     /// The version of the verdict.
     pub verdict_version_id: String,
+    /// The gate's attestation that the commit is Built.
+    pub built_attestation: Option<PinnedRecord>,
     /// The version of the manifest.
     pub manifest_version_id: String,
     /// The lock as it lies there, held or not.
@@ -62,16 +70,34 @@ pub struct Verified {
 /// The answer to a request: everything pinned, or every reason why not.
 pub type Answer = Result<Box<Verified>, Vec<Finding>>;
 
-/// Verifies that the request's commit may be promoted to its stage, and plans it.
+/// Why it could not be verified. That a commit may not be promoted is an answer, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A bucket could not be looked at.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The public keys could not be had.
+    #[error(transparent)]
+    Keys(#[from] SigningError),
+}
+
+impl From<StoreError> for VerifyError {
+    fn from(error: StoreError) -> Self {
+        Self::Record(error.into())
+    }
+}
+
+/// Verifies that the request's commit may be promoted to its stage, and plans it. `keys` are waited for beside the first reads.
 ///
 /// # Errors
-/// [`RecordError`] where it could not look; that it may not be promoted is an answer.
+/// [`VerifyError`] where it could not look; that it may not be promoted is an answer.
 pub async fn verify<S: Store>(
     artefacts: &S,
     records: &S,
     artefact_bucket: &str,
     request: &PromotionRequest,
-) -> Result<Answer, RecordError> {
+    keys: impl Future<Output = Result<PublicKeys, SigningError>>,
+) -> Result<Answer, VerifyError> {
     let (stage, repo) = (&request.stage, &request.repo);
     let state_key = RecordKey::Stage(stage.clone(), repo.clone());
     // Only a rollback that names no commit must know the history before it can look further.
@@ -96,16 +122,24 @@ pub async fn verify<S: Store>(
             None => record::read::<StageState>(records, &state_key).await,
         }
     };
-    let (listed, manifest, config, (verdict, revocation, state, lock)) = future::try_join4(
-        async { Ok(artefacts.list(&prefix).await?) },
+    let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
+    let (listed, manifest, config, (attestation, keys), (verdict, revocation, state, lock)) = future::try_join5(
+        async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
         async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
         async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
-        future::try_join4(
-            record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
-            record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
-            read_state,
-            record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
-        ),
+        future::try_join(async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) }, async {
+            Ok(keys.await?)
+        }),
+        async {
+            future::try_join4(
+                record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
+                record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
+                read_state,
+                record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
+            )
+            .await
+            .map_err(VerifyError::from)
+        },
     )
     .await?;
 
@@ -117,6 +151,11 @@ pub async fn verify<S: Store>(
         reasons.push(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message));
     }
     let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
+    let manifest_sha256 = manifest.as_ref().map(|body| Sha256::of(&body.bytes));
+    let built_attestation = verdict.as_ref().zip(manifest_sha256).and_then(|(verdict, manifest)| {
+        let is_built = verdict.record.outcome == Outcome::Built;
+        is_built.then(|| attested(verdict, manifest, attestation, &keys, &mut reasons)).flatten()
+    });
     let manifest = verdict.as_ref().and_then(|verdict| judged_manifest(&verdict.record, manifest, &mut reasons));
     if let Some(verdict) = &verdict {
         reasons.extend(stale(&verdict.record, &listed));
@@ -126,7 +165,7 @@ pub async fn verify<S: Store>(
         match &verdict {
             // Of a commit that isn't Built every tag says `false`, which would only repeat it.
             Some(verdict) if verdict.record.outcome == Outcome::Built => {
-                Ok(check_objects(artefacts, &verdict.record, &listed).await?)
+                Ok::<_, RecordError>(check_objects(artefacts, &verdict.record, &listed).await?)
             }
             _ => Ok(Vec::new()),
         }
@@ -139,8 +178,7 @@ pub async fn verify<S: Store>(
     .await?;
     reasons.extend(checked);
 
-    let (Some(verdict), Some(manifest), Some((stage_config, stages_config_version_id))) = (verdict, manifest, stages)
-    else {
+    let (Some(verdict), Some(manifest), Some((stage_config, config))) = (verdict, manifest, stages) else {
         return Ok(Err(sorted(reasons)));
     };
     let plan = Plan::of(Subject {
@@ -159,7 +197,9 @@ pub async fn verify<S: Store>(
             commit,
             plan,
             stage: stage_config,
-            stages_config_version_id,
+            stages_config_version_id: config.version_id,
+            stages_config_sha256: Sha256::of(&config.bytes),
+            built_attestation,
             manifest_version_id: verdict.record.manifest_version_id.unwrap_or_default(),
             verdict_version_id: verdict.version_id,
             lock,
@@ -177,7 +217,7 @@ fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {
     reasons
 }
 
-fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec<Finding>) -> Option<(Stage, String)> {
+fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec<Finding>) -> Option<(Stage, Body)> {
     let Some(body) = config else {
         let key = RecordKey::StagesConfig.to_string();
         reasons.push(Finding::new(Code::StagesConfigInvalid, key, "there is no configuration of the stages"));
@@ -191,7 +231,7 @@ fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec
                 let message = format!("the stage is not configured; there are {}", known.join(", "));
                 reasons.push(Finding::new(Code::StageUnknown, request.stage.as_str(), message));
             }
-            stage.map(|stage| (stage, body.version_id))
+            stage.map(|stage| (stage, body))
         }
         Err(finding) => {
             reasons.push(finding);
@@ -229,6 +269,35 @@ fn built_verdict(
         reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
     }
     Some(verdict)
+}
+
+/// The gate's attestation of this very verdict, manifest and objects. The tag and the verdict are only words: this is what a
+/// promotion rests on.
+fn attested(
+    verdict: &Stored<Verdict>,
+    manifest: Sha256,
+    attestation: Option<Body>,
+    keys: &PublicKeys,
+    reasons: &mut Vec<Finding>,
+) -> Option<PinnedRecord> {
+    let key = RecordKey::BuiltAttestation(verdict.record.commit(), Form::Dsse).to_string();
+    let Some(body) = attestation else {
+        let message = "the gate has not attested that the commit is built: tag its manifest `integration-passed=true` to \
+                       have it judged again";
+        reasons.push(Finding::new(Code::AttestationMissing, key, message));
+        return None;
+    };
+    let wrong = match Statement::<TestResult>::open(&body.bytes, keys) {
+        Err(error) => Some(error.to_string()),
+        Ok(statement) => built::disagreement(&statement, &verdict.record, verdict.sha256, manifest),
+    };
+    match wrong {
+        Some(wrong) => {
+            reasons.push(Finding::new(Code::AttestationInvalid, key, wrong));
+            None
+        }
+        None => Some(PinnedRecord { key, version_id: body.version_id, sha256: Sha256::of(&body.bytes) }),
+    }
 }
 
 /// The manifest, where it is the version that was judged.

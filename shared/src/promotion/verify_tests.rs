@@ -1,17 +1,20 @@
 //! Verifying over the memory store: each refusal, and how many round trips an answer takes.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    attestation::LocalSigner,
     converge::Gate,
     promotion::history::Completed,
     store::{Precondition, memory::Memory},
     telemetry::{Logger, wall_clock},
 };
 
+/// The gate's key.
+static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
 /// A commit that is Built, by the gate itself, and a stage to promote it to.
@@ -108,6 +111,7 @@ impl World {
                 log: Logger::silent(),
                 clock: wall_clock,
                 scratch: std::env::temp_dir(),
+                signer: &*SIGNER,
             };
             for event in &events {
                 gate.settle(event).await.unwrap();
@@ -116,7 +120,8 @@ impl World {
     }
 
     async fn verify(&self, request: &PromotionRequest) -> Answer {
-        verify(&self.artefacts, &self.records, "artefacts", request).await.unwrap()
+        let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
+        verify(&self.artefacts, &self.records, "artefacts", request, future::ready(Ok(keys))).await.unwrap()
     }
 
     #[track_caller]

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Precondition, Store, StoreError, Written};
-use crate::store_key::RecordKey;
+use crate::{ids::Sha256, store_key::RecordKey};
 
 /// The largest record that is read back: the gatekeeper wrote it.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -39,7 +39,10 @@ pub async fn read<T: DeserializeOwned>(
     let key = key.to_string();
     let Some(body) = records.get(&key, None, MAX_BYTES).await? else { return Ok(None) };
     match serde_json::from_slice(&body.bytes) {
-        Ok(record) => Ok(Some(Stored { record, etag: body.etag, version_id: body.version_id })),
+        Ok(record) => {
+            let sha256 = Sha256::of(&body.bytes);
+            Ok(Some(Stored { record, etag: body.etag, version_id: body.version_id, sha256 }))
+        }
         Err(source) => Err(RecordError::Invalid { key, source }),
     }
 }
@@ -55,10 +58,26 @@ pub async fn write(
     precondition: &Precondition,
 ) -> Result<Written, RecordError> {
     let key = key.to_string();
-    match serde_json::to_vec_pretty(record) {
+    match to_bytes(record) {
         Ok(bytes) => Ok(records.put(&key, &bytes, "application/json", precondition).await?),
         Err(source) => Err(RecordError::Invalid { key, source }),
     }
+}
+
+/// A record as it is stored.
+///
+/// # Errors
+/// Where it is nothing that JSON has.
+pub fn to_bytes(record: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec_pretty(record)
+}
+
+/// The SHA-256 that a record has once it is stored.
+///
+/// # Errors
+/// Where it is nothing that JSON has.
+pub fn digest(record: &impl Serialize) -> Result<Sha256, serde_json::Error> {
+    Ok(Sha256::of(&to_bytes(record)?))
 }
 
 /// A record as it is stored.
@@ -70,6 +89,8 @@ pub struct Stored<T> {
     pub etag: String,
     /// Its version.
     pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
 }
 
 impl<T> Stored<T> {

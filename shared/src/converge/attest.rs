@@ -1,0 +1,135 @@
+//! Making a verdict provable: the signed attestation that a commit is Built, the index of its bytes, and revocations in the
+//! ledger.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{CALLS_IN_FLIGHT, Gate, GateError, look::View};
+use crate::{
+    attestation::{self, Envelope, Signed, built, bundle},
+    gate::{Evidence, StoredManifest},
+    ids::{Commit, CommitSha, Repo, Sha256},
+    ledger::{self, Chain, Event, Kind, RecordDigest},
+    store::{Body, Precondition, Store, Written, record},
+    store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
+    verdict::{self, Revocation, Verdict},
+};
+
+/// A Built commit's attestation as it is stored, in both of its forms.
+#[derive(Debug, Default)]
+pub(super) struct StoredAttestation {
+    pub(super) dsse: Option<Body>,
+    pub(super) sigstore: Option<Body>,
+}
+
+/// That a Built commit has objects of some bytes: `digests/{sha256}/{repo}/{sha}.json`.
+#[derive(Debug, Serialize)]
+struct DigestIndex<'a> {
+    schema_version: u32,
+    repo: &'a Repo,
+    commit_sha: &'a CommitSha,
+    keys: Vec<&'a str>,
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// The attestation that is stored for a commit, whatever it is worth.
+    pub(super) async fn attestation(&self, commit: &Commit) -> Result<StoredAttestation, GateError> {
+        let read = async |form| {
+            let key = RecordKey::BuiltAttestation(commit.clone(), form).to_string();
+            self.records.get(&key, None, attestation::MAX_BYTES).await
+        };
+        let (dsse, sigstore) = futures_util::future::try_join(read(Form::Dsse), read(Form::Sigstore)).await?;
+        Ok(StoredAttestation { dsse, sigstore })
+    }
+
+    /// Signs that the commit is Built, unless that is signed already; `false` where somebody else writes at the same time, and it
+    /// must be looked at again. The statement follows from the verdict, so that twins sign the same.
+    pub(super) async fn attest(
+        &self,
+        view: &View,
+        evidence: &Evidence,
+        verdict: &Verdict,
+        verdict_sha256: Sha256,
+    ) -> Result<bool, GateError> {
+        let StoredManifest::Read { manifest, sha256, .. } = &evidence.manifest else { return Ok(true) };
+        let statement = built::statement(verdict, verdict_sha256, manifest, *sha256, &evidence.rules);
+        let StoredAttestation { dsse, sigstore } = &view.attestation;
+        let standing = dsse.as_ref().and_then(|body| Envelope::parse(&body.bytes).ok());
+        let standing = standing.filter(|it| it.payload() == Ok(statement.to_bytes()));
+        let key = |form| RecordKey::BuiltAttestation(evidence.commit.clone(), form).to_string();
+        let put = async |form, bytes: &[u8], before: &Option<Body>| {
+            let unchanged = |body: &Body| Precondition::Unchanged(body.etag.clone());
+            let precondition = before.as_ref().map_or(Precondition::Absent, unchanged);
+            self.records.put(&key(form), bytes, "application/json", &precondition).await
+        };
+        let bundle = match standing {
+            Some(envelope) => {
+                let there = sigstore.as_ref().is_some_and(|body| bundle::holds(&body.bytes, &envelope));
+                if there {
+                    return Ok(true);
+                }
+                bundle::of(&envelope, &self.signer.public_key().await?)
+            }
+            None => {
+                self.index_digests(verdict, *sha256).await?;
+                let Signed { dsse: envelope, sigstore } = statement.sign(self.signer).await?;
+                if put(Form::Dsse, &envelope, dsse).await? == Written::Conflict {
+                    return Ok(false);
+                }
+                self.log.info(
+                    "commit attested as built",
+                    json!({"key": key(Form::Dsse), "subjects": statement.subject.len(), "verdict_sha256": verdict_sha256}),
+                );
+                sigstore
+            }
+        };
+        Ok(matches!(put(Form::Sigstore, &bundle, sigstore).await?, Written::Done { .. }))
+    }
+
+    /// Writes down which commit these bytes are of, once: an auditor comes with a digest that runs somewhere.
+    async fn index_digests(&self, verdict: &Verdict, manifest: Sha256) -> Result<(), GateError> {
+        let commit = verdict.commit();
+        let manifest_key = ArtefactPath::Manifest.of(&commit);
+        let judged = verdict.artefacts.iter().map(|it| (it.sha256, it.key.as_str()));
+        let judged = judged.filter(|(_, key)| {
+            !matches!(ArtefactKey::parse(key), Ok(ArtefactKey { path: ArtefactPath::Report(_), .. }))
+        });
+        let mut keys = std::collections::BTreeMap::<Sha256, Vec<&str>>::new();
+        for (digest, key) in judged.chain([(manifest, manifest_key.as_str())]) {
+            keys.entry(digest).or_default().push(key);
+        }
+        stream::iter(keys)
+            .map(async |(digest, keys)| {
+                let index = DigestIndex { schema_version: 1, repo: &commit.repo, commit_sha: &commit.sha, keys };
+                let key = RecordKey::DigestIndex(digest, commit.clone());
+                record::write(self.records, &key, &index, &Precondition::Absent).await
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+        Ok(())
+    }
+
+    /// Enters a revocation into the gate's chain of the ledger, once.
+    pub(super) async fn enter_revocation(&self, view: &View) -> Result<(), GateError> {
+        let Some(stored) = &view.revocation else { return Ok(()) };
+        let Revocation { repo, commit_sha, manifest_version_id, revoked_by, revoked_at, reason, .. } = &stored.record;
+        let key = RecordKey::Revocation(view.commit.clone()).to_string();
+        let event = Event {
+            kind: Kind::Revocation,
+            id: format!("revocation/{commit_sha}/{manifest_version_id}"),
+            commit_sha: Some(commit_sha.clone()),
+            promotion_id: None,
+            by: revoked_by.clone(),
+            reason: reason.clone(),
+            outcome: verdict::Outcome::Revoked.as_str().to_owned(),
+            findings: Vec::new(),
+            record: Some(RecordDigest { key, version_id: Some(stored.version_id.clone()), sha256: stored.sha256 }),
+            break_glass: false,
+        };
+        let chain = Chain::of_gate(repo.clone());
+        ledger::append(self.records, self.signer, &chain, &event, Some(*revoked_at), (self.clock)()).await?;
+        Ok(())
+    }
+}
