@@ -143,6 +143,7 @@ codes! {
     AttestationInvalid "attestation-invalid" "a signed statement does not hold: another key signed it, its bytes were changed, or it is about something else";
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
+    LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";

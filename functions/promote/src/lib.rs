@@ -7,8 +7,10 @@ use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
     aws::{Buckets, kms::KmsKeys, lambda::FunctionError},
     finding::{Code, Finding},
-    ids::{Commit, PromotionId},
+    ids::{Commit, PromotionId, Repo, StageName},
+    ledger::{self, Chain},
     promotion::{
+        entry,
         lock::{Execution, Lock},
         plan::Plan,
         record::{PromotionRecord, Status},
@@ -89,18 +91,18 @@ impl Promoter {
         let mut verified =
             match verify(artefacts, records, artefacts.bucket(), request, self.keys.public_keys()).await? {
                 Ok(verified) => verified,
-                Err(reasons) => return Ok(refused(request, reasons, log)),
+                Err(reasons) => return self.refuse(request, reasons, log).await,
             };
         let log = log.for_commit(&verified.commit);
         let now = wall_clock();
         if let Some(lock) = &verified.lock
             && !self.may_take(&lock.record, now).await?
         {
-            return Ok(refused(request, vec![in_progress(request, Some(&lock.record))], &log));
+            return self.refuse(request, vec![in_progress(request, Some(&lock.record))], &log).await;
         }
         let reasons = self.databases.check(request, &mut verified).await?;
         if !reasons.is_empty() {
-            return Ok(refused(request, reasons, &log));
+            return self.refuse(request, reasons, &log).await;
         }
         if request.dry_run {
             log.info("promotion planned, dry run", json!({"commit_sha": verified.commit.sha}));
@@ -157,7 +159,7 @@ impl Promoter {
             Written::Done { etag, version_id } => {
                 Stored { sha256: record::digest(&held)?, record: held, etag, version_id }
             }
-            Written::Conflict => return Ok(refused(request, vec![in_progress(request, None)], &log)),
+            Written::Conflict => return self.refuse(request, vec![in_progress(request, None)], &log).await,
         };
         if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
             self.close_abandoned(&promotion, &abandoned.record, now, &log).await?;
@@ -188,6 +190,46 @@ impl Promoter {
         })
     }
 
+    /// Answers no. What was really asked for goes into the ledger; of a stage that nobody configured there is none.
+    async fn refuse(&self, request: &PromotionRequest, reasons: Vec<Finding>, log: &Logger) -> anyhow::Result<Answer> {
+        log.warn(
+            "promotion refused",
+            json!({
+                "commit_sha": request.commit_sha, "requested_by": request.requested_by,
+                "dry_run": request.dry_run, "rollback": request.rollback, "reasons": reasons,
+            }),
+        );
+        log.count("Promotions", Some(("Status", "refused")), 1);
+        let is_configured = !reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
+        // On top of a chain that is broken nothing is written: the reason says so already.
+        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken);
+        if !request.dry_run && is_configured && is_whole {
+            let event = entry::of_refusal(request, &reasons, &new_promotion_id()?);
+            self.enter(&request.stage, &request.repo, &event, None).await?;
+        }
+        Ok(Answer {
+            status: AnswerStatus::Refused,
+            promotion_id: None,
+            execution_arn: None,
+            reasons,
+            plan: Plan::default(),
+        })
+    }
+
+    /// Enters what happened into the stage's chain of the ledger.
+    async fn enter(
+        &self,
+        stage: &StageName,
+        repo: &Repo,
+        event: &ledger::Event,
+        since: Option<Timestamp>,
+    ) -> anyhow::Result<()> {
+        let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+        let signer = self.keys.promotion();
+        ledger::append(&self.buckets.records, signer, &chain, event, since, wall_clock()).await?;
+        Ok(())
+    }
+
     /// Completes the record of a promotion whose execution died without: who takes over its lock has proved that.
     async fn close_abandoned(
         &self,
@@ -202,6 +244,8 @@ impl Promoter {
         if stored.record.ended_at.is_none() {
             let failed = PromotionRecord { status: Status::Failed, ended_at: Some(now), ..stored.record };
             record::write(&self.buckets.records, &key, &failed, &Precondition::Unchanged(stored.etag)).await?;
+            let event = entry::of_promotion(&failed)?;
+            self.enter(&failed.stage, &failed.repo, &event, Some(failed.started_at)).await?;
             log.warn(
                 "lock taken over from a promotion whose execution died; its record is completed as failed",
                 json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": lock.execution_arn}),
@@ -237,6 +281,7 @@ impl Promoter {
         if let Some(stored) = record::read::<PromotionRecord>(records, &key).await? {
             let failed = PromotionRecord { status: Status::Failed, ended_at: Some(now), ..record };
             record::write(records, &key, &failed, &Precondition::Unchanged(stored.etag)).await?;
+            self.enter(&failed.stage, &failed.repo, &entry::of_promotion(&failed)?, Some(failed.started_at)).await?;
         }
         let released = Lock { released_at: Some(now), ..lock.record.clone() };
         let lock_key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
@@ -295,18 +340,6 @@ fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {
     let PromotionRequest { repo, stage, .. } = request;
     let message = format!("{holder} is promoting `{repo}` to `{stage}`; wait for it to end, then ask again");
     Finding::new(Code::PromotionInProgress, stage.as_str(), message)
-}
-
-fn refused(request: &PromotionRequest, reasons: Vec<Finding>, log: &Logger) -> Answer {
-    log.warn(
-        "promotion refused",
-        json!({
-            "commit_sha": request.commit_sha, "requested_by": request.requested_by,
-            "dry_run": request.dry_run, "rollback": request.rollback, "reasons": reasons,
-        }),
-    );
-    log.count("Promotions", Some(("Status", "refused")), 1);
-    Answer { status: AnswerStatus::Refused, promotion_id: None, execution_arn: None, reasons, plan: Plan::default() }
 }
 
 #[cfg(test)]

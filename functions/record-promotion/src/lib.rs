@@ -3,16 +3,19 @@
 //!
 //! Every write can be repeated: killed anywhere and started again, it ends in the same records.
 
-mod live;
+mod attest;
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
-    aws::{lambda::FunctionError, stage_account::stage_config},
+    attestation::Signer,
+    aws::{kms::KmsSigner, lambda::FunctionError, live, stage_account::stage_config},
     handoff::{self, FrontMatter},
     ids::StageName,
+    ledger::{self, Chain},
     promotion::{
+        entry,
         history::{Completed, StageState},
         lock::Lock,
         record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
@@ -24,11 +27,13 @@ use gatekeeper::{
         s3::S3Store,
     },
     store_key::RecordKey,
-    telemetry::{Logger, wall_clock},
+    telemetry::{Logger, chain, wall_clock},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::attest::attest;
 
 /// What the state machine hands over: what each step answered, as far as it was asked.
 #[derive(Debug, Clone, Deserialize)]
@@ -74,6 +79,8 @@ pub struct RecordAnswer {
 pub struct Recorder {
     /// Where the records are.
     pub records: S3Store,
+    /// What it signs with.
+    pub signer: KmsSigner,
     /// The configuration of the clients that look at what is live.
     pub config: SdkConfig,
 }
@@ -90,7 +97,7 @@ impl Recorder {
         let stored = PromotionRecord::load(&self.records, &input.promotion).await;
         let stored = stored.map_err(|error| failed(error.into()))?;
         let live = self.live(&stored.record, log).await;
-        record_outcome(&self.records, &input, stored, live, wall_clock(), log).await.map_err(failed)
+        record_outcome(&self.records, &self.signer, &input, stored, live, wall_clock(), log).await.map_err(failed)
     }
 
     /// What is live now. That it can't be told must not keep the record from being written.
@@ -99,7 +106,7 @@ impl Recorder {
         match live::look(&config, &record.plan).await {
             Ok(live) => live,
             Err(error) => {
-                log.error("what is live could not be looked at", json!({"error": format!("{error:#}")}));
+                log.error("what is live could not be looked at", json!({"error": chain(&error)}));
                 Vec::new()
             }
         }
@@ -112,6 +119,7 @@ impl Recorder {
 /// Where a record could not be read or written.
 pub async fn record_outcome(
     records: &impl Store,
+    signer: &dyn Signer,
     input: &RecordInput,
     stored: Stored<PromotionRecord>,
     live: Vec<LiveFunction>,
@@ -123,19 +131,15 @@ pub async fn record_outcome(
         .with("promotion_id", stored.record.promotion_id.as_str())
         .with("stage", stored.record.stage.as_str());
     let cause = failure(input);
-    let status = next_status(&stored.record, input.direction, cause.is_none());
-    let mut record = stored.record.clone();
-    record.steps.retain(|step| step.direction != input.direction);
-    record.steps.extend(step_records(input));
-    record.status = status;
-    record.live = live;
-    let ended = status != Status::GoingBack;
-    record.ended_at = ended.then(|| stored.record.ended_at.unwrap_or(now));
+    let record = completed_record(&stored.record, input, live, now);
+    let status = record.status;
+    let ended = record.ended_at.is_some();
 
-    // The record is written last but for the lock: while it says `running`, all of this is done again.
+    // The record is written last but for the ledger and the lock: while it says `running`, all of this is done again.
     if status == Status::Succeeded {
         let completed = advance_stage(records, &record, now).await?;
         write_handoffs(records, &record, completed.completed_at).await?;
+        attest(records, signer, &record, completed.completed_at).await?;
     }
     if record != stored.record {
         let key = PromotionRecord::key(&input.promotion);
@@ -143,6 +147,9 @@ pub async fn record_outcome(
         anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
     }
     if ended {
+        let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };
+        let event = entry::of_promotion(&record)?;
+        ledger::append(records, signer, &chain, &event, Some(record.started_at), now).await?;
         release_lock(records, &input.promotion, now).await?;
     }
 
@@ -157,6 +164,25 @@ pub async fn record_outcome(
         log.count("Promotions", Some(("Status", counted)), 1);
     }
     Ok(RecordAnswer { status, cause: cause.unwrap_or_default() })
+}
+
+/// The record with what the steps came to. One that has ended is final: the ledger has its digest.
+fn completed_record(
+    stored: &PromotionRecord,
+    input: &RecordInput,
+    live: Vec<LiveFunction>,
+    now: Timestamp,
+) -> PromotionRecord {
+    let mut record = stored.clone();
+    if stored.ended_at.is_some() {
+        return record;
+    }
+    record.steps.retain(|step| step.direction != input.direction);
+    record.steps.extend(step_records(input));
+    record.status = next_status(stored, input.direction, failure(input).is_none());
+    record.live = with_versions(live, &input.functions);
+    record.ended_at = (record.status != Status::GoingBack).then_some(now);
+    record
 }
 
 /// The steps in their order with what they answered.
@@ -192,6 +218,16 @@ fn step_records(input: &RecordInput) -> Vec<StepRecord> {
         }
     }
     steps
+}
+
+/// The live functions with the versions that `deploy-function` reports to have published of them.
+fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer) -> Vec<LiveFunction> {
+    for function in &mut live {
+        let report = functions.progress.iter().find(|report| report.subject == function.function);
+        let version = report.and_then(|report| report.facts.get("version")).and_then(Value::as_str);
+        function.version = version.map(str::to_owned);
+    }
+    live
 }
 
 /// What the promotion is now. A rollback has no way back: a rollback never rolls back a rollback.

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use gatekeeper::aws::{self, Buckets, Settings, lambda};
+use gatekeeper::aws::{self, Buckets, Settings, kms::KmsSigner, lambda};
 use record_promotion::Recorder;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
-    let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, config });
+    let signer = KmsSigner::new(&config, settings.promotion_signing_key_arn()?);
+    let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, config });
     lambda::run(move |event, invocation| {
         let recorder = Arc::clone(&recorder);
         async move { recorder.handle(event, &invocation.log).await }

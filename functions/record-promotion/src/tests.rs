@@ -1,12 +1,17 @@
 use gatekeeper::{
-    ids::{CommitSha, PromotionId},
+    attestation::{
+        LocalSigner, PublicKeys, Statement, WordOf,
+        promotion::{Deployment, VerificationSummary},
+    },
+    ids::{CommitSha, PromotionId, Sha256},
     promotion::{
         plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
-        record::WayBack,
+        record::{PinnedRecord, WayBack},
         step::Report,
     },
     stage::SchemaParity,
     store::memory::Memory,
+    store_key::{Form, PromotionStatement},
 };
 
 use super::*;
@@ -33,7 +38,7 @@ fn plan() -> Plan {
     let pinned = |name: &str| Pinned {
         key: format!("bank-payments/{}/modules/MOD-012/{name}", sha("a")),
         version_id: "v1".to_owned(),
-        sha256: gatekeeper::ids::Sha256::of(name.as_bytes()),
+        sha256: Sha256::of(name.as_bytes()),
         size: 3,
     };
     let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
@@ -75,6 +80,12 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         verdict_version_id: "v1".to_owned(),
         manifest_version_id: "m1".to_owned(),
         stages_config_version_id: "c1".to_owned(),
+        stages_config_sha256: Some(Sha256::of(b"c1")),
+        built_attestation: Some(PinnedRecord {
+            key: "bank-payments/b/attestations/built.dsse.json".to_owned(),
+            version_id: "a1".to_owned(),
+            sha256: Sha256::of(b"a1"),
+        }),
         role_arn: None,
         stack_role_arn: None,
         plan: plan(),
@@ -116,6 +127,7 @@ fn input(direction: Direction, failing: Option<&str>, error: Option<&str>) -> Re
 
 struct World {
     records: Memory,
+    signer: LocalSigner,
 }
 
 impl World {
@@ -125,12 +137,12 @@ impl World {
         let lock_key = RecordKey::Lock(record.stage.clone(), record.repo.clone());
         record::write(&records, &lock_key, &lock, &Precondition::Absent).await.unwrap();
         record::write(&records, &PromotionRecord::key(&promotion()), record, &Precondition::Absent).await.unwrap();
-        Self { records }
+        Self { records, signer: LocalSigner::from_seed(2) }
     }
 
     async fn outcome(&self, input: &RecordInput) -> anyhow::Result<RecordAnswer> {
         let stored = PromotionRecord::load(&self.records, &input.promotion).await?;
-        record_outcome(&self.records, input, stored, Vec::new(), now(), &Logger::silent()).await
+        record_outcome(&self.records, &self.signer, input, stored, Vec::new(), now(), &Logger::silent()).await
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, key: &RecordKey) -> Option<T> {
@@ -148,6 +160,29 @@ impl World {
     fn is_locked(&self) -> bool {
         let lock: Lock = self.read(&RecordKey::Lock(promotion().stage, promotion().repo)).unwrap();
         lock.released_at.is_none()
+    }
+
+    /// What was attested, opened with promotion's key.
+    fn attested<P: WordOf>(&self, which: PromotionStatement) -> Option<Statement<P>> {
+        let PromotionRef { stage, repo, promotion_id } = promotion();
+        let key = |form| {
+            let (stage, repo, id) = (stage.clone(), repo.clone(), promotion_id.clone());
+            RecordKey::PromotionAttestation(stage, repo, id, which, form).to_string()
+        };
+        let dsse = self.records.bytes_of(&key(Form::Dsse))?;
+        assert!(self.records.bytes_of(&key(Form::Sigstore)).is_some());
+        let keys = PublicKeys { gate: LocalSigner::from_seed(1).key(), promotion: self.signer.key() };
+        Some(Statement::open(&dsse, &keys).unwrap())
+    }
+
+    /// What the ledger holds of the promotion's stage, proved.
+    async fn ledger(&self) -> Vec<ledger::Entry> {
+        let chain = Chain { stage: promotion().stage, repo: promotion().repo };
+        let key = self.signer.key();
+        let proof = ledger::verify(&self.records, &chain, None, &key).await.unwrap();
+        assert_eq!(proof.broken, None);
+        let (entries, _) = ledger::read_since(&self.records, &chain, 1, &key).await.unwrap();
+        entries.into_iter().map(|it| it.entry.unwrap()).collect()
     }
 
     fn handoff(&self) -> Option<String> {
@@ -189,6 +224,39 @@ async fn success_is_recorded_handed_off_and_unlocked() {
 }
 
 #[tokio::test]
+async fn success_is_attested_and_entered_into_the_ledger() {
+    let world = World::started(&record(false, true)).await;
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    let summary: Statement<VerificationSummary> = world.attested(PromotionStatement::VerificationSummary).unwrap();
+    insta::assert_json_snapshot!("verification-summary", summary);
+    let deployment: Statement<Deployment> = world.attested(PromotionStatement::Deployment).unwrap();
+    insta::assert_json_snapshot!("deployment", deployment);
+
+    let entries = world.ledger().await;
+    let [entry] = entries.as_slice() else { panic!("{entries:#?}") };
+    assert_eq!((entry.event.outcome.as_str(), &entry.event.promotion_id), ("succeeded", &Some(ID.parse().unwrap())));
+}
+
+#[tokio::test]
+async fn a_failure_is_entered_into_the_ledger_and_attests_nothing() {
+    let world = World::started(&record(false, false)).await;
+    world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    assert_eq!(world.attested::<VerificationSummary>(PromotionStatement::VerificationSummary), None);
+    let outcomes: Vec<_> = world.ledger().await.into_iter().map(|it| it.event.outcome).collect();
+    assert_eq!(outcomes, ["failed"]);
+}
+
+#[tokio::test]
+async fn a_record_that_has_ended_is_final() {
+    let world = World::started(&record(false, false)).await;
+    world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    let failed = world.record();
+    let again = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert_eq!((again.status, world.record()), (Status::Failed, failed));
+    assert_eq!((world.stage(), world.ledger().await.len()), (None, 1));
+}
+
+#[tokio::test]
 async fn a_stages_handoff_follows_that_of_the_stage_before_and_is_written_once() {
     let world = World::started(&record(false, true)).await;
     let commit = record(false, false).commit();
@@ -223,7 +291,7 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
     }];
     let world = World::started(&record).await;
     let mut input = input(Direction::Forward, None, None);
-    let digest = gatekeeper::ids::Sha256::of(b"schema");
+    let digest = Sha256::of(b"schema");
     let parity = json!({"equal": true, "mode": "required", "tested_sha256": digest, "live_sha256": digest,
                         "snapshot_key": "key", "snapshot_version_id": "v1"});
     let migrated = Report::begun("payments", now()).ended(ReportStatus::Applied, "as told", now());
@@ -297,6 +365,8 @@ async fn killed_at_any_call_and_started_again_it_ends_in_the_same_records() {
         assert_eq!(world.record(), clean.record(), "killed at call {at}");
         assert_eq!((world.stage(), world.handoff()), (clean.stage(), clean.handoff()), "killed at call {at}");
         assert!(!world.is_locked(), "killed at call {at}");
+        assert!(world.attested::<Deployment>(PromotionStatement::Deployment).is_some(), "killed at call {at}");
+        assert_eq!(world.ledger().await.len(), 1, "killed at call {at}");
         if first.is_ok() {
             return;
         }
@@ -323,4 +393,13 @@ fn the_state_machines_own_json_is_read() {
                        "databases": fresh, "smoke": fresh, "error": caught, "outcome": {"status": "going-back"}});
     let input: RecordInput = serde_json::from_value(input).unwrap();
     assert_eq!(input.error.unwrap().error, "States.Timeout");
+}
+
+#[test]
+fn a_live_function_has_the_version_that_was_published_of_it() {
+    let published = Report::begun("authorise-payment", now()).with("version", "7");
+    let functions = StepAnswer::of(vec![published.ended(ReportStatus::Applied, "code updated", now())], 1, 0);
+    let live = ["authorise-payment", "refund"].map(|bundle| LiveFunction::missing(bundle, None));
+    let versions: Vec<_> = with_versions(live.to_vec(), &functions).into_iter().map(|it| it.version).collect();
+    assert_eq!(versions, [Some("7".to_owned()), None]);
 }

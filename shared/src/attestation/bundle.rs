@@ -76,7 +76,7 @@ mod tests {
           "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.3",
           "verificationMaterial": {
             "publicKey": {
-              "hint": "+oJ8VAk71Ar4ZRg4w/AzcWIcreCEBsarVVoywGjHeGk="
+              "hint": "(of the key)"
             }
           }
         }

@@ -4,6 +4,8 @@
 pub mod gate_function;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(feature = "live")]
+pub mod live;
 #[cfg(feature = "lambda")]
 pub mod promotion_step;
 

@@ -167,6 +167,35 @@ pub struct LiveFunction {
     pub code_sha256: Option<Sha256>,
     /// Whether that is the promoted commit's bundle.
     pub is_promoted_code: bool,
+    /// The function's ARN, without a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function_arn: Option<String>,
+    /// The version that the promotion published of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Lambda's id of this state of the function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision_id: Option<String>,
+    /// When its code or configuration was last changed, in Lambda's own spelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+impl LiveFunction {
+    /// A function that a bundle should be the code of and that isn't there, by the name that its stack gives it.
+    #[must_use]
+    pub fn missing(bundle: &str, function_name: Option<String>) -> Self {
+        Self {
+            function: bundle.to_owned(),
+            function_name,
+            code_sha256: None,
+            is_promoted_code: false,
+            function_arn: None,
+            version: None,
+            revision_id: None,
+            last_modified: None,
+        }
+    }
 }
 
 impl PromotionRecord {

@@ -26,6 +26,7 @@ use crate::{
     flyway::history::HistoryRow,
     gate::INTEGRATION_PASSED,
     ids::{Commit, DatabaseName, Sha256, StackName},
+    ledger::{self, Chain},
     manifest::{self, Manifest},
     stage::{self, SchemaParity, Stage, StagesConfig},
     store::{
@@ -122,28 +123,37 @@ pub async fn verify<S: Store>(
             None => record::read::<StageState>(records, &state_key).await,
         }
     };
+    let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+    let ledger_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
-    let (listed, manifest, config, (attestation, keys), (verdict, revocation, state, lock)) = future::try_join5(
-        async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
-        async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
-        async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
-        future::try_join(async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) }, async {
-            Ok(keys.await?)
-        }),
-        async {
-            future::try_join4(
-                record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
-                record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
-                read_state,
-                record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
-            )
-            .await
-            .map_err(VerifyError::from)
-        },
-    )
-    .await?;
+    let (listed, manifest, config, (attestation, ledger_head, keys), (verdict, revocation, state, lock)) =
+        future::try_join5(
+            async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
+            async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
+            async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
+            future::try_join3(
+                async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) },
+                async { Ok(records.get(&ledger_key, None, ledger::MAX_BYTES).await?) },
+                async { Ok(keys.await?) },
+            ),
+            async {
+                future::try_join4(
+                    record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
+                    record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
+                    read_state,
+                    record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
+                )
+                .await
+                .map_err(VerifyError::from)
+            },
+        )
+        .await?;
 
     let mut reasons = Vec::new();
+    if let Some(Err(error)) = ledger_head.map(|head| ledger::head_of(&head.bytes, &chain, keys.of(chain.authority()))) {
+        let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
+        reasons.push(Finding::new(Code::LedgerBroken, ledger_key, message));
+    }
     let stages = config_of(config, request, &mut reasons);
     let state = state.map(|stored| stored.record);
     if request.rollback && state.as_ref().is_none_or(|state| state.promotion_of(&commit.sha).is_none()) {

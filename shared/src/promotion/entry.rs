@@ -1,0 +1,69 @@
+//! What the ledger tells of promotions.
+
+use serde_json::Error;
+
+use super::{
+    record::{PromotionRecord, Status},
+    request::PromotionRequest,
+};
+use crate::{
+    finding::Finding,
+    ids::PromotionId,
+    ledger::{Event, Kind, RecordDigest},
+    store::record,
+};
+
+/// The entry of a promotion that has ended, by its record as it is stored.
+///
+/// # Errors
+/// Where the record can't be written as JSON.
+pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
+    let key = PromotionRecord::key(&record.reference()).to_string();
+    Ok(Event {
+        kind: kind(record.rollback),
+        id: format!("promotion/{}", record.promotion_id),
+        commit_sha: Some(record.commit_sha.clone()),
+        promotion_id: Some(record.promotion_id.clone()),
+        by: record.requested_by.clone(),
+        reason: record.reason.clone(),
+        outcome: record.status.as_str().to_owned(),
+        findings: Vec::new(),
+        record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
+        break_glass: false,
+    })
+}
+
+/// The entry of a request that was refused; `id` tells it from the same request asked again.
+#[must_use]
+pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &PromotionId) -> Event {
+    Event {
+        kind: Kind::Refusal,
+        id: format!("refusal/{id}"),
+        commit_sha: request.commit_sha.clone(),
+        promotion_id: None,
+        by: request.requested_by.clone(),
+        reason: request.reason.clone(),
+        outcome: format!("{} refused", kind(request.rollback).as_str()),
+        findings: reasons.to_vec(),
+        record: None,
+        break_glass: false,
+    }
+}
+
+fn kind(rollback: bool) -> Kind {
+    if rollback { Kind::Rollback } else { Kind::Promotion }
+}
+
+impl Status {
+    /// The word, as it stands in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::GoingBack => "going-back",
+            Self::Succeeded => "succeeded",
+            Self::RolledBack => "rolled-back",
+            Self::Failed => "failed",
+        }
+    }
+}
