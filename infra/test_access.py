@@ -137,7 +137,13 @@ class Records(Case):
             f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
             f"{COMMIT}/docs/handoffs/MOD-012-ci-built-3f1c.handoff.md": GATE,
             f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-3f1c.handoff.md": (*GATE, "RecordPromotionRole"),
+            f"{COMMIT}/attestations/built.dsse.json": GATE,
             "built/bank-payments/3f1c.json": GATE,
+            "digests/3f1c/bank-payments/3f1c.json": GATE,
+            "ledger/gate/bank-payments/0000000001.json": GATE,
+            "ledger/uat/bank-payments/0000000001.json": ("PromoteRole", "RecordPromotionRole"),
+            "ledger/uat/bank-payments/head.json": ("PromoteRole", "RecordPromotionRole"),
+            "promotions/uat/bank-payments/01JX/deployment.dsse.json": ("PromoteRole", "RecordPromotionRole"),
             "inspections/3f1c.json": GATE,
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
             "promotions/uat/bank-payments/revocation.json": (),
@@ -201,7 +207,8 @@ class Promotion(Case):
                 ("iam:PutRolePolicy", intake), ("iam:PassRole", intake), ("iam:UpdateAssumeRolePolicy", intake), ("sts:AssumeRole", intake),
                 ("iam:DeleteRolePolicy", stack.attribute("StackRole", "Arn")),
                 ("s3:PutBucketPolicy", ARTEFACTS), ("s3:PutObject", f"{ARTEFACTS}/{ZIP}"), ("s3:PutObject", f"{RECORDS}/config/stages.json"),
-                ("kms:ScheduleKeyDeletion", stack.outputs["EncryptionKeyArn"]),
+                ("kms:ScheduleKeyDeletion", stack.outputs["EncryptionKeyArn"]), ("kms:PutKeyPolicy", stack.outputs["SigningKeyArn"]),
+                ("s3:PutObject", f"{RECORDS}/ledger/uat/bank-payments/head.json"), ("kms:Sign", stack.outputs["PromotionSigningKeyArn"]),
             ):
                 self.assertFalse(stack.may(who, action, arn), f"{who} {action}")
 
@@ -354,9 +361,17 @@ class Signing(Case):
     def test_only_the_gate_signs_and_an_administrator_cannot_either(self):
         self.only(GATE, "kms:Sign", DEFAULT.outputs["SigningKeyArn"])
 
+    def test_who_promotes_signs_by_another_key(self):
+        self.only(("PromoteRole", "RecordPromotionRole"), "kms:Sign", DEFAULT.outputs["PromotionSigningKeyArn"])
+
     def test_the_auditor_verifies(self):
-        for action in ("kms:Verify", "kms:GetPublicKey"):
-            self.only(("AuditorRole", "administrator"), action, DEFAULT.outputs["SigningKeyArn"])
+        for key in ("SigningKeyArn", "PromotionSigningKeyArn"):
+            self.only(("AuditorRole", "administrator"), "kms:Verify", DEFAULT.outputs[key])
+
+    def test_who_verifies_reads_the_public_keys(self):
+        people = ("AuditorRole", "PromoterRole", "administrator")
+        self.only((*GATE, "PromoteRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
+        self.only(("PromoteRole", "RecordPromotionRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
 
 
 class Auditor(Case):

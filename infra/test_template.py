@@ -40,7 +40,7 @@ class Buckets(unittest.TestCase):
 
     def test_what_holds_evidence_outlives_the_stack(self):
         kept = {name for name, resource in STACK.resources.items() if resource.get("DeletionPolicy") == "Retain"}
-        self.assertEqual(kept, {"ArtefactBucket", "RecordsBucket", "EncryptionKey", "SigningKey"})
+        self.assertEqual(kept, {"ArtefactBucket", "RecordsBucket", "EncryptionKey", "SigningKey", "PromotionSigningKey"})
 
     def test_no_version_expires(self):
         for bucket in STACK.of_type("AWS::S3::Bucket").values():
@@ -74,10 +74,11 @@ class Buckets(unittest.TestCase):
 
 
 class Keys(unittest.TestCase):
-    def test_the_signing_key_is_p256_and_the_other_one_rotates(self):
-        signing, encryption = STACK.properties("SigningKey"), STACK.properties("EncryptionKey")
-        self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
-        self.assertTrue(encryption["EnableKeyRotation"])
+    def test_the_signing_keys_are_p256_and_the_other_one_rotates(self):
+        for key in ("SigningKey", "PromotionSigningKey"):
+            signing = STACK.properties(key)
+            self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
+        self.assertTrue(STACK.properties("EncryptionKey")["EnableKeyRotation"])
 
     def test_logs_and_alarms_may_use_the_encryption_key_and_alarms_the_topic(self):
         self.assertEqual(STACK.properties("AlarmTopic")["KmsMasterKeyId"], STACK.outputs["EncryptionKeyArn"])
@@ -130,9 +131,11 @@ class Functions(unittest.TestCase):
 
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
-        promote = {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database"}
-        gate = {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
-        more = {"IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
+        built, promotion = ({name: STACK.outputs[output]} for name, output in
+                            (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
+        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database"}
+        gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
+        more = {"RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
