@@ -253,6 +253,21 @@ impl RecordKey {
         format!("ledger/{chain}/")
     }
 
+    /// Where the chains of one stage or of every stage lie.
+    #[must_use]
+    pub fn ledgers_prefix(stage: Option<&StageName>) -> String {
+        stage.map_or_else(|| "ledger/".to_owned(), |stage| format!("ledger/{stage}/"))
+    }
+
+    /// The chain that the key of a [`RecordKey::LedgerEntry`] or [`RecordKey::LedgerHead`] is of.
+    #[must_use]
+    pub fn chain_of(key: &str) -> Option<Chain> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["ledger", stage, repo, _] => Some(Chain { stage: stage.parse().ok()?, repo: repo.parse().ok()? }),
+            _ => None,
+        }
+    }
+
     /// Where [`RecordKey::DigestIndex`] of some bytes lies.
     #[must_use]
     pub fn digest_prefix(digest: &Sha256) -> String {
@@ -412,6 +427,20 @@ mod tests {
         ] {
             assert_eq!(RecordKey::handoff_of(&commit(), &format!("{folder}{name}")), None, "{name}");
         }
+    }
+
+    #[test]
+    fn chains_and_commits_read_back_from_the_keys_of_a_listing() {
+        let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
+        for key in [RecordKey::LedgerEntry(chain.clone(), 12), RecordKey::LedgerHead(chain.clone())] {
+            assert!(key.to_string().starts_with(&RecordKey::ledger_prefix(&chain)));
+            assert!(key.to_string().starts_with(&RecordKey::ledgers_prefix(Some(&chain.stage))));
+            assert_eq!(RecordKey::chain_of(&key.to_string()), Some(chain.clone()));
+        }
+        let digest = Sha256::of(b"zip");
+        let index = RecordKey::DigestIndex(digest, commit()).to_string();
+        assert!(index.starts_with(&RecordKey::digest_prefix(&digest)));
+        assert_eq!(RecordKey::commit_of_digest(&index), Some(commit()));
     }
 
     #[test]

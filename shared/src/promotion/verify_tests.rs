@@ -13,6 +13,9 @@ use crate::{
     telemetry::{Logger, wall_clock},
 };
 
+#[path = "verify_forgery_tests.rs"]
+mod forgery;
+
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
