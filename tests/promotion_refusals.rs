@@ -12,6 +12,7 @@ use e2e::{
 use gatekeeper::{
     finding::{Code, Finding},
     ids::Sha256,
+    store::record,
     store_key::RecordKey,
     verdict::{Outcome, Verdict},
 };
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 async fn forge(here: &Promotions, commit: &Commit, change: impl FnOnce(&mut Verdict)) {
     let mut verdict = here.aws.verdict(commit).await.unwrap();
     change(&mut verdict);
-    let (bytes, key) = (serde_json::to_vec(&verdict).unwrap(), RecordKey::Verdict(commit.id.clone()));
+    let (bytes, key) = (record::to_bytes(&verdict).unwrap(), RecordKey::Verdict(commit.id.clone()));
     let put = here.aws.root.s3.put_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
     put.checksum_sha256(Sha256::of(&bytes).to_base64()).body(bytes.into()).send().await.unwrap();
 }
@@ -89,28 +90,28 @@ async fn a_verdict_on_other_objects_than_those_that_are_stored() {
 
     // Another version of the manifest was judged than the one that is stored.
     forge(&here, &commit, |verdict| verdict.manifest_version_id = Some("another".to_owned())).await;
-    here.refuses(&event, &[Code::VerdictStale]).await;
+    here.refuses(&event, &[Code::AttestationInvalid, Code::VerdictStale]).await;
     // Another version of a bundle.
     forge(&here, &commit, |verdict| {
         *verdict = judged.clone();
         verdict.artefacts[zip].version_id = "another".to_owned();
     })
     .await;
-    here.refuses(&event, &[Code::VerdictStale]).await;
+    here.refuses(&event, &[Code::AttestationInvalid, Code::VerdictStale]).await;
     // One that is stored was not judged.
     forge(&here, &commit, |verdict| {
         *verdict = judged.clone();
         verdict.artefacts.retain(|it| !it.key.contains("/reports/"));
     })
     .await;
-    here.refuses(&event, &[Code::VerdictStale]).await;
+    here.refuses(&event, &[Code::AttestationInvalid, Code::VerdictStale]).await;
     // The very version, with other bytes.
     forge(&here, &commit, |verdict| {
         *verdict = judged.clone();
         verdict.artefacts[zip].sha256 = Sha256::of(b"other");
     })
     .await;
-    here.refuses(&event, &[Code::DigestMismatch]).await;
+    here.refuses(&event, &[Code::AttestationInvalid, Code::DigestMismatch]).await;
     // As it was.
     forge(&here, &commit, |verdict| *verdict = judged.clone()).await;
     assert_eq!(here.ask(&with(&event, "dry_run", json!(true))).await.unwrap()["status"], "planned");

@@ -265,14 +265,21 @@ impl Promotions {
 
     /// Sends an event that must be refused, with nothing touched; gives the reasons.
     pub async fn refusal(&self, event: &Value) -> Vec<Finding> {
-        let before = self.traces(event).await;
+        let (before, entered) = (self.traces(event).await, self.ledger_entries(event).await);
         let mut answer = self.ask(event).await.unwrap();
-        let reasons = serde_json::from_value(answer["reasons"].take()).unwrap();
+        let reasons: Vec<Finding> = serde_json::from_value(answer["reasons"].take()).unwrap();
         let nothing = json!({"stacks": [], "functions": [], "migrations": [], "smoke": []});
         let refused =
             json!({"status": "refused", "promotion_id": null, "execution_arn": null, "reasons": null, "plan": nothing});
         assert_eq!(answer, refused, "{reasons:?}");
         assert_eq!(self.traces(event).await, before, "a refusal writes nothing");
+        let of_no_stage = reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
+        let is_entered = self.ledger_entries(event).await > entered;
+        assert_eq!(
+            is_entered,
+            !of_no_stage && event["dry_run"] != true,
+            "what was asked is in the ledger: {reasons:?}"
+        );
         assert!(!before.is_empty() || !self.has_stack(event).await, "a refusal applies nothing");
         reasons
     }
@@ -300,6 +307,13 @@ impl Promotions {
             traces.extend(listed.versions().iter().map(|it| trace(it.key(), it.version_id())));
         }
         traces
+    }
+
+    /// How many entries the ledger has of an event's repository and stage.
+    pub async fn ledger_entries(&self, event: &Value) -> usize {
+        let prefix = format!("ledger/{}/{}/0", event["stage"].as_str().unwrap(), event["repo"].as_str().unwrap());
+        let list = self.aws.root.s3.list_objects_v2().bucket(&self.aws.outputs.records_bucket).prefix(prefix);
+        list.send().await.unwrap().contents().len()
     }
 
     /// Whether an event's stage has the stack of its repository.
