@@ -160,6 +160,19 @@ codes! {
     FlywayHistoryRewritten "flyway-history-rewritten" "the stage's schema history is not what the last promotion left: `flyway repair` or a hand changed it";
     SchemaDifference "schema-difference" "the stage's live schema is not the one that was tested with the commit";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
+
+    // Drift: what a stage runs is no longer what its last promotion put there.
+    FunctionChanged "function-changed" "a function runs other code than the promoted one";
+    FunctionMissing "function-missing" "a promoted function is not there any more";
+    FunctionReconfigured "function-reconfigured" "a function's settings were changed since the promotion, and not by one";
+    TemplateChanged "template-changed" "a stack was updated from another template than the promoted one";
+    StackDrifted "stack-drifted" "CloudFormation finds resources of a stack changed behind its back";
+    StackMissing "stack-missing" "a promoted stack is not there any more";
+    SchemaDrifted "schema-drifted" "a database's schema is not the one that the promotion left";
+    ArtefactChanged "artefact-changed" "a stored object of the commit that runs is not the promoted version any more, or not tagged `integration-passed=true`";
+    RevokedCommitRunning "revoked-commit-running" "a stage runs a commit that was taken back";
+    RejectedCommitRunning "rejected-commit-running" "a stage runs a commit whose verdict is no longer `built`";
+    RecordMissing "record-missing" "the record of the promotion that a stage names is gone, or is of something else";
 }
 
 impl std::fmt::Display for Code {

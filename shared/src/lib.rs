@@ -10,6 +10,7 @@ pub mod aws;
 pub mod converge;
 #[cfg(feature = "database")]
 pub mod database;
+pub mod drift;
 pub mod event;
 pub mod finding;
 pub mod flyway;

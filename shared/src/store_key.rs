@@ -196,6 +196,8 @@ pub enum RecordKey {
     Stage(StageName, Repo),
     /// Who is promoting a repository to a stage right now.
     Lock(StageName, Repo),
+    /// Where a stage differs from what its last promotion put there.
+    Drift(StageName, Repo),
     /// The gate's attestation that a commit is Built.
     BuiltAttestation(Commit, Form),
     /// What a promotion that succeeded attests.
@@ -352,6 +354,7 @@ impl fmt::Display for RecordKey {
             Self::DigestIndex(digest, commit) => {
                 write!(f, "{}{}/{}.json", Self::digest_prefix(digest), commit.repo, commit.sha)
             }
+            Self::Drift(stage, repo) => write!(f, "drift/{stage}/{repo}.json"),
         }
     }
 }
@@ -491,7 +494,8 @@ mod tests {
             RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
             RecordKey::Stage(stage.clone(), commit.repo.clone()),
-            RecordKey::Lock(stage, commit.repo),
+            RecordKey::Lock(stage.clone(), commit.repo.clone()),
+            RecordKey::Drift(stage, commit.repo),
         ]
         .map(|key| key.to_string())
         .join("\n");
@@ -507,6 +511,7 @@ mod tests {
         promotions/uat/bank-payments/01J0000000000000000000000A.json
         stages/uat/bank-payments.json
         locks/uat/bank-payments.json
+        drift/uat/bank-payments.json
         ");
     }
 

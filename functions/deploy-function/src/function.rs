@@ -11,6 +11,7 @@ use aws_sdk_lambda::{
     types::FunctionConfiguration,
 };
 use gatekeeper::{
+    aws::pacer::Pacers,
     ids::Sha256,
     promotion::{
         plan::PlannedFunction,
@@ -21,10 +22,7 @@ use gatekeeper::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{
-    next::{Health, Live, Next, Wanted, next},
-    pacer::Pacers,
-};
+use crate::next::{Health, Live, Next, Wanted, next};
 
 /// Between two looks: from the first to the last, doubling.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];

@@ -5,7 +5,7 @@
 
 mod function;
 pub mod next;
-pub mod pacer;
+
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +19,7 @@ use futures_util::{StreamExt as _, stream};
 use gatekeeper::{
     aws::{
         lambda::{FunctionError, Invocation},
+        pacer::Pacers,
         promotion_step::Begun,
         stack_functions,
         stage_account::stage_config,
@@ -33,10 +34,7 @@ use gatekeeper::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    function::{Deployer, Ended},
-    pacer::Pacers,
-};
+use crate::function::{Deployer, Ended};
 
 /// Functions that are worked on at once; the pacers bound the calls.
 const FUNCTIONS_IN_FLIGHT: usize = 48;

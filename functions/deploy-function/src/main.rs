@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use deploy_function::{Step, pacer::Pacers};
+use deploy_function::Step;
 use gatekeeper::{
-    aws::{self, Buckets, Settings, lambda},
+    aws::{self, Buckets, Settings, lambda, pacer::Pacers},
     telemetry,
 };
 

@@ -2,10 +2,18 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{error::SdkError, operation::list_stack_resources::ListStackResourcesError};
-use aws_sdk_lambda::{Client, operation::get_function::GetFunctionError};
+use aws_sdk_lambda::{
+    Client,
+    operation::get_function::{GetFunctionError, GetFunctionOutput},
+    types,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
 
-use super::stack_functions::{find, looking_client};
+use super::{
+    pacer::{Pacer, Pacers},
+    stack_functions::{find, looking_client},
+};
 use crate::{
     ids::Sha256,
     promotion::{
@@ -14,7 +22,7 @@ use crate::{
     },
 };
 
-/// `GetFunction` is allowed 100 times a second, the rest of Lambda's control plane 15: stay well below.
+/// Functions that are looked at at once.
 const LOOKS_IN_FLIGHT: usize = 8;
 
 /// Why it can't be told what is live; asking again may help.
@@ -34,29 +42,44 @@ pub enum LiveError {
     },
 }
 
-/// The live code of every function that the plan names, in its order.
+/// Every function that the plan names as it is live, in the plan's order.
 ///
 /// # Errors
 /// [`LiveError`] where AWS didn't tell. A function or stack that isn't there is no error.
 pub async fn look(config: &SdkConfig, plan: &Plan) -> Result<Vec<LiveFunction>, LiveError> {
+    look_at_pace(config, plan, &Pacers::of_lambda().looks).await
+}
+
+/// The same for who looks at several plans at once: together they keep to the pace of `GetFunction`.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Result<Vec<LiveFunction>, LiveError> {
     let functions: Vec<_> = plan.functions.iter().collect();
     let names = find(&looking_client(config), &functions).await.map_err(Box::new)?;
     let (lambda, names) = (&Client::new(config), &names);
     stream::iter(functions)
         .map(|function| async move {
             let name = names.get(&function.function).and_then(|name| name.as_ref().ok());
-            live(lambda, function, name).await
+            live(lambda, function, name, pacer).await
         })
         .buffered(LOOKS_IN_FLIGHT)
         .try_collect()
         .await
 }
 
-async fn live(lambda: &Client, function: &PlannedFunction, name: Option<&String>) -> Result<LiveFunction, LiveError> {
+async fn live(
+    lambda: &Client,
+    function: &PlannedFunction,
+    name: Option<&String>,
+    pacer: &Pacer,
+) -> Result<LiveFunction, LiveError> {
     let mut live = LiveFunction::missing(function.function.as_str(), name.cloned());
     let Some(name) = name else { return Ok(live) };
+    pacer.turn().await;
     match lambda.get_function().function_name(name).send().await {
         Ok(answer) => {
+            live.configuration_sha256 = configuration_digest(&answer);
             let Some(configuration) = answer.configuration else { return Ok(live) };
             live.code_sha256 = configuration.code_sha256().and_then(Sha256::from_base64);
             live.is_promoted_code = live.code_sha256 == Some(function.bundle.sha256);
@@ -69,5 +92,97 @@ async fn live(lambda: &Client, function: &PlannedFunction, name: Option<&String>
             Ok(live)
         }
         Err(error) => Err(LiveError::Function { name: name.clone(), source: Box::new(error) }),
+    }
+}
+
+/// The SHA-256 of what an operator can set of a function beside its code. `RevisionId` and `LastModified` are no part of
+/// it: they also move where a function is changed and changed back, and the former where Lambda itself changes a state.
+fn configuration_digest(answer: &GetFunctionOutput) -> Option<Sha256> {
+    let it = answer.configuration()?;
+    let environment: std::collections::BTreeMap<_, _> =
+        it.environment().and_then(types::EnvironmentResponse::variables).into_iter().flatten().collect();
+    let sorted = |texts: &[String]| {
+        let mut texts = texts.to_vec();
+        texts.sort();
+        texts
+    };
+    let vpc = it.vpc_config();
+    let image = it.image_config_response().and_then(types::ImageConfigResponse::image_config);
+    let logging = it.logging_config();
+    let settings = json!({
+        "architectures": it.architectures().iter().map(types::Architecture::as_str).collect::<Vec<_>>(),
+        "dead_letters": it.dead_letter_config().and_then(types::DeadLetterConfig::target_arn),
+        "description": it.description().unwrap_or_default(),
+        "environment": environment,
+        "ephemeral_storage": it.ephemeral_storage().map(types::EphemeralStorage::size),
+        "file_systems": it.file_system_configs().iter().map(|it| [it.arn(), it.local_mount_path()]).collect::<Vec<_>>(),
+        "handler": it.handler(),
+        "image": image.map(|it| (it.entry_point(), it.command(), it.working_directory())),
+        "kms_key": it.kms_key_arn(),
+        "layers": it.layers().iter().map(types::Layer::arn).collect::<Vec<_>>(),
+        "log_format": logging.and_then(types::LoggingConfig::log_format).map(types::LogFormat::as_str),
+        "log_group": logging.and_then(types::LoggingConfig::log_group),
+        "log_levels": logging.map(|it| {
+            (it.application_log_level().map(types::ApplicationLogLevel::as_str), it.system_log_level().map(types::SystemLogLevel::as_str))
+        }),
+        "memory": it.memory_size(),
+        "package_type": it.package_type().map(types::PackageType::as_str),
+        "reserved_concurrency": answer.concurrency().and_then(types::Concurrency::reserved_concurrent_executions),
+        "role": it.role(),
+        "runtime": it.runtime().map(types::Runtime::as_str),
+        "security_groups": vpc.map(|it| sorted(it.security_group_ids())),
+        "snap_start": it.snap_start().and_then(types::SnapStartResponse::apply_on).map(types::SnapStartApplyOn::as_str),
+        "subnets": vpc.map(|it| sorted(it.subnet_ids())),
+        "timeout": it.timeout(),
+        "tracing": it.tracing_config().and_then(types::TracingConfigResponse::mode).map(types::TracingMode::as_str),
+    });
+    Some(Sha256::of(settings.to_string().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::{Concurrency, EnvironmentResponse, FunctionConfiguration, Runtime};
+
+    use super::*;
+
+    fn digest(change: impl FnOnce(FunctionConfiguration) -> FunctionConfiguration) -> Sha256 {
+        let variables = [("A", "1"), ("B", "2"), ("C", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment = EnvironmentResponse::builder().set_variables(Some(variables.into())).build();
+        let configuration = FunctionConfiguration::builder()
+            .runtime(Runtime::Nodejs20x)
+            .memory_size(256)
+            .environment(environment)
+            .revision_id("r1")
+            .last_modified("2026-05-02T03:04:05.000+0000")
+            .build();
+        configuration_digest(&GetFunctionOutput::builder().configuration(change(configuration)).build()).unwrap()
+    }
+
+    #[test]
+    fn the_configurations_digest_tells_settings_apart_and_nothing_else() {
+        let same = digest(|it| it);
+        let touched = digest(|mut it| {
+            it.revision_id = Some("r2".to_owned());
+            it.last_modified = Some("2026-05-02T04:04:05.000+0000".to_owned());
+            it.code_sha256 = Some("other".to_owned());
+            it
+        });
+        assert_eq!(same, touched);
+        let larger = digest(|mut it| {
+            it.memory_size = Some(512);
+            it
+        });
+        let variables = [("A".to_owned(), "2".to_owned())];
+        let other_environment = digest(|mut it| {
+            it.environment = Some(EnvironmentResponse::builder().set_variables(Some(variables.into())).build());
+            it
+        });
+        assert!(same != larger && same != other_environment && larger != other_environment);
+        let stopped = GetFunctionOutput::builder()
+            .configuration(FunctionConfiguration::builder().build())
+            .concurrency(Concurrency::builder().reserved_concurrent_executions(0).build());
+        let runs = GetFunctionOutput::builder().configuration(FunctionConfiguration::builder().build());
+        assert_ne!(configuration_digest(&stopped.build()), configuration_digest(&runs.build()));
+        assert_eq!(configuration_digest(&GetFunctionOutput::builder().build()), None);
     }
 }

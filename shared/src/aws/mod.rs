@@ -6,6 +6,7 @@ pub mod gate_function;
 pub mod lambda;
 #[cfg(feature = "live")]
 pub mod live;
+pub mod pacer;
 #[cfg(feature = "lambda")]
 pub mod promotion_step;
 

@@ -179,6 +179,9 @@ pub struct LiveFunction {
     /// When its code or configuration was last changed, in Lambda's own spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
+    /// The SHA-256 of its settings beside the code, such as environment, role and memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_sha256: Option<Sha256>,
 }
 
 impl LiveFunction {
@@ -194,6 +197,7 @@ impl LiveFunction {
             version: None,
             revision_id: None,
             last_modified: None,
+            configuration_sha256: None,
         }
     }
 }

@@ -1,0 +1,421 @@
+//! Every difference between a stage and its promotion is found, in words that an operator understands, and each is told
+//! once.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    ids::Sha256,
+    promotion::{
+        history::Completed,
+        record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, StepRecord},
+        step::{Direction, Report, ReportStatus},
+    },
+    verdict::{Outcome, Revocation, Verdict},
+};
+
+const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const ID: &str = "01J0000000000000000000000A";
+
+fn at(minutes: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+}
+
+fn digest(text: &str) -> Sha256 {
+    Sha256::of(text.as_bytes())
+}
+
+fn state() -> StageState {
+    let completed = Completed {
+        commit_sha: COMMIT.parse().unwrap(),
+        promotion_id: ID.parse().unwrap(),
+        completed_at: at(0),
+        rollback: false,
+    };
+    StageState::after(None, &"uat".parse().unwrap(), &"bank-payments".parse().unwrap(), completed)
+}
+
+fn record() -> PromotionRecord {
+    let pinned = |path: &str| {
+        let key = format!("bank-payments/{COMMIT}/modules/MOD-012/{path}");
+        json!({"key": key, "version_id": "v1", "sha256": digest(path), "size": 3})
+    };
+    let with = |mut pinned: serde_json::Value, more: serde_json::Value| {
+        pinned.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pinned
+    };
+    let stack = json!({"module": "MOD-012", "stack": "api", "stack_name": "bank-payments-uat-api"});
+    let function = with(stack.clone(), json!({"function": "authorise", "logical_id": "Fn"}));
+    let database = json!({
+        "database": "ledger", "modules": ["MOD-012"], "secret_arn": "arn", "schema_parity": "required", "checksums": {},
+        "snapshot": pinned("schema/ledger-schema.sql"),
+    });
+    let mut record: PromotionRecord = serde_json::from_value(json!({
+        "schema_version": 1, "promotion_id": ID, "repo": "bank-payments", "commit_sha": COMMIT, "stage": "uat",
+        "requested_by": "jane@bank.example", "reason": "release", "rollback": false, "status": "succeeded",
+        "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z", "ended_at": "2026-05-02T03:09:00Z",
+        "verdict_version_id": "v", "manifest_version_id": "m1", "stages_config_version_id": "c",
+        "role_arn": null, "stack_role_arn": null, "way_back": null, "steps": [], "live": [], "plan": {
+            "stacks": [with(with(stack, json!({"parameters": {}})), pinned("cloudformation/api.json"))],
+            "functions": [with(function, pinned("functions/authorise.zip"))],
+            "migrations": [], "databases": [database], "smoke": [],
+        },
+    }))
+    .unwrap();
+    record.live = look().functions;
+    record.steps = vec![compared_as("as tested", Direction::Forward)];
+    record
+}
+
+/// What `migrate-database` reported of the schema that it left.
+fn compared_as(live: &str, direction: Direction) -> StepRecord {
+    let comparison = json!({
+        "equal": true, "mode": "required", "tested_sha256": digest("as tested"), "live_sha256": digest(live),
+        "snapshot_key": "k", "snapshot_version_id": "v1",
+    });
+    let report = Report::begun("ledger", at(0)).with(SCHEMA_PARITY_FACT, comparison);
+    let reports = vec![report.ended(ReportStatus::Applied, "migrated", at(0))];
+    StepRecord { step: MIGRATE_DATABASE.to_owned(), direction, reports, error: None }
+}
+
+/// A stage as the promotion has left it.
+fn look() -> Look {
+    let live = LiveFunction {
+        code_sha256: Some(digest("functions/authorise.zip")),
+        is_promoted_code: true,
+        last_modified: Some("2026-05-02T03:08:00.000+0000".to_owned()),
+        configuration_sha256: Some(digest("settings")),
+        ..LiveFunction::missing("authorise", Some("uat-authorise".to_owned()))
+    };
+    let verdict = Verdict {
+        schema_version: 1,
+        repo: "bank-payments".parse().unwrap(),
+        commit_sha: COMMIT.parse().unwrap(),
+        manifest_version_id: Some("m1".to_owned()),
+        outcome: Outcome::Built,
+        reasons: Vec::new(),
+        artefacts: Vec::new(),
+        policy_version_id: None,
+        compared_with: None,
+        evaluated_at: at(0),
+    };
+    let stack = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift: StackDrift::InSync };
+    let schema = DatabaseLook::Schema { live_sha256: digest("as tested"), difference: None };
+    Look {
+        functions: vec![live],
+        stacks: [("bank-payments-uat-api".parse().unwrap(), stack)].into(),
+        databases: [("ledger".parse().unwrap(), schema)].into(),
+        objects: vec![object("functions/authorise.zip")],
+        verdict: Some(verdict),
+        ..Look::default()
+    }
+}
+
+fn object(path: &str) -> ObjectLook {
+    let tags = [("integration-passed".to_owned(), "true".to_owned())].into();
+    let (key, version_id) = (path.to_owned(), "v1".to_owned());
+    ObjectLook { key, newest: Some(version_id.clone()), version_id, tags: Some(tags) }
+}
+
+fn compared(record: &PromotionRecord, look: &Look) -> Compared {
+    compare(Promoted { state: &state(), record: Ok(record), last: Some(record) }, look)
+}
+
+/// What is found, a line each, after a change to the stage.
+fn found(change: impl FnOnce(&mut Look)) -> String {
+    let mut look = look();
+    change(&mut look);
+    lines(&compared(&record(), &look).findings)
+}
+
+fn lines(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|it| format!("{} {}: {}", it.code, it.subject, it.message));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn stack_of(look: &mut Look) -> &mut StackLook {
+    look.stacks.values_mut().next().unwrap()
+}
+
+#[test]
+fn a_stage_as_its_promotion_left_it_has_no_drift() {
+    assert_eq!(compared(&record(), &look()), Compared::default());
+}
+
+#[test]
+fn other_code_is_found_with_where_it_comes_from() {
+    let other = digest("by hand");
+    insta::assert_snapshot!(found(|look| look.functions[0].code_sha256 = Some(other)), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: no commit that was Built holds it");
+    let origin = |digit: &str, outcome| Origin {
+        commit: crate::ids::Commit { repo: "bank-payments".parse().unwrap(), sha: digit.repeat(40).parse().unwrap() },
+        outcome,
+    };
+    let origins = vec![
+        origin("b", Some(Outcome::Revoked)),
+        origin("c", None),
+        origin("d", Some(Outcome::Built)),
+        origin("e", None),
+    ];
+    insta::assert_snapshot!(found(|look| {
+        look.functions[0].code_sha256 = Some(other);
+        look.origins.insert(other, origins);
+    }), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
+}
+
+#[test]
+fn a_function_that_is_gone_is_found() {
+    insta::assert_snapshot!(found(|look| look.functions[0].code_sha256 = None), @"function-missing authorise: function `uat-authorise` is not there");
+    insta::assert_snapshot!(found(|look| look.functions[0] = LiveFunction::missing("authorise", None)), @"function-missing authorise: stack `bank-payments-uat-api` has no function `Fn`");
+    insta::assert_snapshot!(found(|look| look.functions.clear()), @"function-missing authorise: stack `bank-payments-uat-api` has no function `Fn`");
+}
+
+#[test]
+fn settings_that_were_changed_are_found_and_settings_that_were_put_back_are_fine() {
+    insta::assert_snapshot!(found(|look| {
+        look.functions[0].configuration_sha256 = Some(digest("more memory"));
+        look.functions[0].last_modified = Some("2026-05-03T10:00:00.000+0000".to_owned());
+    }), @"function-reconfigured authorise: settings of function `uat-authorise` were changed since the promotion, last at `2026-05-03T10:00:00.000+0000`");
+    assert_eq!(found(|look| look.functions[0].last_modified = Some("2026-05-03T10:00:00.000+0000".to_owned())), "");
+
+    // A record without the settings' digest has the time alone.
+    let mut older = record();
+    older.live[0].configuration_sha256 = None;
+    assert_eq!(compared(&older, &look()), Compared::default());
+    let mut touched = look();
+    touched.functions[0].last_modified = Some("later".to_owned());
+    assert_eq!(compared(&older, &touched).findings[0].code, Code::FunctionReconfigured);
+    older.live[0].last_modified = None;
+    assert_eq!(compared(&older, &touched), Compared::default(), "and one without the time has nothing");
+}
+
+#[test]
+fn a_failed_promotion_since_is_what_settings_and_schemas_are_compared_with() {
+    let (mut failed, mut look) = (record(), look());
+    failed.live[0].configuration_sha256 = Some(digest("of the way back"));
+    failed.steps.push(compared_as("with a migration that stays", Direction::Back));
+    look.functions[0].configuration_sha256 = Some(digest("of the way back"));
+    let schema =
+        DatabaseLook::Schema { live_sha256: digest("with a migration that stays"), difference: Some("x".to_owned()) };
+    look.databases.insert("ledger".parse().unwrap(), schema);
+    let record = record();
+    let promoted = Promoted { state: &state(), record: Ok(&record), last: Some(&failed) };
+    assert_eq!(compare(promoted, &look), Compared::default());
+}
+
+#[test]
+fn stacks_are_compared_by_their_templates_and_by_what_cloudformation_says() {
+    insta::assert_snapshot!(found(|look| *stack_of(look) = StackLook::Missing), @"stack-missing bank-payments-uat-api: the stack is not there");
+    insta::assert_snapshot!(found(|look| {
+        let drift = StackDrift::Drifted(vec!["`Fn` (modified)".to_owned(), "`Role` (deleted)".to_owned()]);
+        *stack_of(look) = StackLook::There { template_sha256: digest("another template"), drift };
+    }), @r#"
+    template-changed bank-payments-uat-api: its template has the SHA-256 `69e265ecf99eeb4483c2357ba7307888e1eab3c4f51bd5f167e93f8cbe7b726b`, promoted was `b56481b6346a4f3d5fdb349a154e372f17719a3c771cc3f1d370d1b931c50d10`
+    stack-drifted bank-payments-uat-api: cloudformation finds changed behind its back: `Fn` (modified), `Role` (deleted)
+    "#);
+}
+
+#[test]
+fn what_cannot_be_told_is_no_finding_but_is_said() {
+    let mut look = look();
+    let drift = StackDrift::Unknown("not authorized".to_owned());
+    *stack_of(&mut look) = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift };
+    look.databases.insert("ledger".parse().unwrap(), DatabaseLook::Unknown("it can't be reached".to_owned()));
+    insta::assert_debug_snapshot!(compared(&record(), &look), @r#"
+    Compared {
+        findings: [],
+        notes: [
+            "cloudformation can't tell whether stack `bank-payments-uat-api` has drifted: not authorized",
+            "the schema of database `ledger` can't be told: it can't be reached",
+        ],
+        unseen: {
+            (
+                StackDrifted,
+                "bank-payments-uat-api",
+            ),
+            (
+                SchemaDrifted,
+                "ledger",
+            ),
+        },
+    }
+    "#);
+}
+
+#[test]
+fn a_schema_that_was_changed_is_found() {
+    let difference = format!("-  amount bigint\n+  amount text\n{}", "é".repeat(2_000));
+    let found = found(|look| {
+        let schema = DatabaseLook::Schema { live_sha256: digest("by hand"), difference: Some(difference) };
+        look.databases.insert("ledger".parse().unwrap(), schema);
+    });
+    assert!(found.starts_with("schema-drifted ledger: its schema is not the one that the promotion left; from the tested one it differs so:\n-  amount bigint\n"), "{found}");
+    assert!(found.len() < 1_200, "it goes into a mail");
+}
+
+#[test]
+fn stored_objects_that_are_no_longer_the_promoted_ones_are_found() {
+    let found = found(|look| {
+        let mut objects = ["a", "b", "c", "d", "e"].map(object);
+        objects[0].newest = Some("v2".to_owned());
+        objects[1].newest = None;
+        objects[2].tags = None;
+        objects[3].tags = Some([("integration-passed".to_owned(), "false".to_owned())].into());
+        objects[4].tags = Some(crate::store::Tags::new());
+        look.objects = objects.to_vec();
+    });
+    insta::assert_snapshot!(found, @r#"
+    artefact-changed d: `integration-passed` is `false` on version `v1`
+    artefact-changed e: version `v1` has no tag `integration-passed`
+    artefact-changed c: version `v1` was promoted and is gone
+    artefact-changed b: version `v1` was promoted, and the object is deleted
+    artefact-changed a: version `v2` is stored, promoted was `v1`
+    "#);
+}
+
+#[test]
+fn a_commit_that_may_no_longer_run_is_found_with_where_it_runs() {
+    let revocation = |manifest: &str| Revocation {
+        schema_version: 1,
+        repo: "bank-payments".parse().unwrap(),
+        commit_sha: COMMIT.parse().unwrap(),
+        manifest_version_id: manifest.to_owned(),
+        revoked_by: "jane@bank.example".to_owned(),
+        revoked_at: at(1),
+        reason: "rounds down".to_owned(),
+    };
+    let outcome = |look: &mut Look, outcome| look.verdict.as_mut().unwrap().outcome = outcome;
+    insta::assert_snapshot!(found(|look| look.revocation = Some(revocation("m1"))), @"revoked-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: taken back by `jane@bank.example`: rounds down; stage `uat` runs it as `uat-authorise`");
+    insta::assert_snapshot!(found(|look| outcome(look, Outcome::Revoked)), @"revoked-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it was taken back; stage `uat` runs it as `uat-authorise`");
+    insta::assert_snapshot!(found(|look| outcome(look, Outcome::Rejected)), @"rejected-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: its verdict is `rejected`; stage `uat` runs it as `uat-authorise`");
+    insta::assert_snapshot!(found(|look| look.verdict = None), @"rejected-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it has no verdict; stage `uat` runs it as `uat-authorise`");
+    assert_eq!(found(|look| look.revocation = Some(revocation("m0"))), "", "an earlier manifest was taken back");
+    // Its tags are `false` by then, which says nothing more.
+    let found = found(|look| {
+        outcome(look, Outcome::Revoked);
+        look.objects[0].tags = Some(crate::store::Tags::new());
+    });
+    assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+#[test]
+fn a_record_that_is_gone_or_of_something_else_is_found() {
+    let promoted = Promoted { state: &state(), record: Err("there is no such record"), last: None };
+    insta::assert_snapshot!(lines(&compare(promoted, &Look { verdict: look().verdict, ..Look::default() }).findings), @"record-missing promotions/uat/bank-payments/01J0000000000000000000000A.json: there is no such record");
+    let changes: [fn(&mut PromotionRecord); 4] = [
+        |it| it.commit_sha = "b".repeat(40).parse().unwrap(),
+        |it| it.repo = "bank-kyc".parse().unwrap(),
+        |it| it.stage = "prod".parse().unwrap(),
+        |it| it.status = crate::promotion::record::Status::Failed,
+    ];
+    for change in changes {
+        let mut record = record();
+        change(&mut record);
+        let found: Vec<_> = compared(&record, &look()).findings.iter().map(|it| it.code).collect();
+        assert_eq!(found, [Code::RecordMissing]);
+    }
+}
+
+#[test]
+fn proofs_that_fail_are_findings_too() {
+    let proof = Finding::new(Code::RecordMissing, "ledger/uat/bank-payments", "link 3 is broken");
+    assert_eq!(found(|look| look.proofs.push(proof)), "record-missing ledger/uat/bank-payments: link 3 is broken");
+}
+
+fn of(subjects: &[(&str, &str)]) -> Compared {
+    let findings = subjects.iter().map(|(subject, message)| Finding::new(Code::FunctionChanged, *subject, *message));
+    Compared { findings: findings.collect(), ..Compared::default() }
+}
+
+#[test]
+fn each_change_is_new_once_and_resolved_once() {
+    let first = Drift::after(None, &state(), of(&[("a", "x")]), at(0));
+    assert_eq!(lines(&first.change().new), "function-changed a: x");
+    let first = first.as_told();
+    assert!(first.change().is_empty());
+
+    let again = Drift::after(Some(&first), &state(), of(&[("a", "x")]), at(15));
+    assert!(again.change().is_empty() && !again.is_worth_writing(Some(&first)));
+    let later = Drift::after(Some(&first), &state(), of(&[("a", "x")]), at(60));
+    assert!(later.is_worth_writing(Some(&first)), "that it still stands is confirmed");
+
+    // Other words on the same trouble are news, and it stands since it was first seen.
+    let other = Drift::after(Some(&first), &state(), of(&[("a", "y"), ("b", "z")]), at(30));
+    assert_eq!((lines(&other.change().new).lines().count(), other.change().resolved.len()), (2, 0));
+    assert_eq!(other.findings.iter().map(|it| it.first_seen).collect::<Vec<_>>(), [at(0), at(30)]);
+    let fine = Drift::after(Some(&other.as_told()), &state(), of(&[]), at(45));
+    assert_eq!((fine.change().new.len(), fine.change().resolved.len(), fine.since), (0, 2, None));
+}
+
+#[test]
+fn what_is_not_seen_stands_until_it_is_or_until_the_next_promotion() {
+    let first = Drift::after(None, &state(), of(&[("a", "x"), ("b", "x")]), at(0)).as_told();
+    let blind = || Compared { unseen: [(Code::FunctionChanged, "a".to_owned())].into(), ..Compared::default() };
+    let second = Drift::after(Some(&first), &state(), blind(), at(15));
+    assert_eq!(lines(&second.change().resolved), "function-changed b: x");
+    assert_eq!(second.findings[0].finding.subject, "a");
+    let promoted = StageState { promotion_id: "01J0000000000000000000000B".parse().unwrap(), ..state() };
+    assert_eq!(Drift::after(Some(&second), &promoted, blind(), at(30)).findings, []);
+}
+
+#[test]
+fn the_document_reads_back_and_is_plain() {
+    let drift = Drift::after(None, &state(), of(&[("authorise", "it runs other code")]), at(0));
+    insta::assert_json_snapshot!(drift, @r#"
+    {
+      "schema_version": 1,
+      "stage": "uat",
+      "repo": "bank-payments",
+      "commit_sha": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+      "promotion_id": "01J0000000000000000000000A",
+      "checked_at": "1970-01-01T00:00:00Z",
+      "since": "1970-01-01T00:00:00Z",
+      "findings": [
+        {
+          "code": "function-changed",
+          "message": "it runs other code",
+          "subject": "authorise",
+          "first_seen": "1970-01-01T00:00:00Z"
+        }
+      ],
+      "told": []
+    }
+    "#);
+    let text = serde_json::to_string(&drift).unwrap();
+    assert_eq!(serde_json::from_str::<Drift>(&text).unwrap(), drift);
+}
+
+#[test]
+fn a_stage_is_left_alone_while_a_promotion_is_under_way() {
+    let lock = Lock::held(ID.parse().unwrap(), "arn".to_owned(), at(0));
+    assert!(is_under_way(Some(&lock), at(239)) && !is_under_way(Some(&lock), at(240)) && !is_under_way(None, at(0)));
+    assert!(!is_under_way(Some(&Lock { released_at: Some(at(1)), ..lock }), at(2)));
+}
+
+proptest! {
+    /// Whatever is found when, and wherever a run is killed before it has told: who is told each change knows what stands.
+    #[test]
+    fn who_is_told_each_change_knows_what_stands(
+        runs in proptest::collection::vec((proptest::collection::btree_map("[a-c]", "[xy]", 0..4), any::<bool>()), 1..12)
+    ) {
+        let mut stored: Option<Drift> = None;
+        let mut known = std::collections::BTreeMap::new();
+        for (minutes, (found, is_killed)) in runs.into_iter().enumerate() {
+            let found_now: Vec<_> = found.iter().map(|(subject, message)| (subject.as_str(), message.as_str())).collect();
+            let drift = Drift::after(stored.as_ref(), &state(), of(&found_now), at(i64::try_from(minutes).unwrap()));
+            if is_killed {
+                stored = Some(drift);
+                continue;
+            }
+            let change = drift.change();
+            for resolved in &change.resolved {
+                prop_assert!(known.remove(&resolved.subject).is_some(), "only what is known is resolved");
+            }
+            for new in &change.new {
+                prop_assert_ne!(known.insert(new.subject.clone(), new.message.clone()), Some(new.message.clone()));
+            }
+            prop_assert_eq!(&known, &found);
+            stored = Some(drift.as_told());
+        }
+    }
+}
