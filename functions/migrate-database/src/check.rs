@@ -16,14 +16,14 @@ use gatekeeper::{
 use serde_json::json;
 
 use crate::{
-    LONGEST_LOOK, Step, TO_ANSWER, Trouble,
+    Step, Trouble,
     files::Fetched,
     parity::{self, NoParity},
     secret,
 };
 
 /// Databases that are looked at at once: each is a Java, and a function has few cores.
-const IN_FLIGHT: usize = 2;
+pub(crate) const IN_FLIGHT: usize = 2;
 
 impl<S: Store> Step<S> {
     /// Looks at every database of the check.
@@ -71,12 +71,10 @@ impl<S: Store> Step<S> {
             Ok(target) => target,
             Err(finding) => return Ok((vec![finding], None)),
         };
-        let mut limits = self.limits(invocation.deadline, TO_ANSWER);
-        limits.tool = limits.tool.min(LONGEST_LOOK);
-        limits.statement = limits.statement.min(LONGEST_LOOK);
+        let limits = self.limits_of_a_look(invocation);
         let database = Database::new(self.tools.clone(), target, "artefact-gatekeeper check").within(limits);
         if check.rollback {
-            return Ok((self.compare(&database, planned).await?, None));
+            return Ok((self.differences(&database, planned).await?, None));
         }
 
         let (fetched, history) =
@@ -110,7 +108,7 @@ impl<S: Store> Step<S> {
     }
 
     /// Before a rollback of code: nothing will be migrated, so the live schema must be the target commit's.
-    async fn compare(&self, database: &Database, planned: &PlannedDatabase) -> Result<Vec<Finding>, Trouble> {
+    async fn differences(&self, database: &Database, planned: &PlannedDatabase) -> Result<Vec<Finding>, Trouble> {
         Ok(match parity::parity(&self.artefacts, database, planned).await? {
             Ok(parity) => {
                 parity.refusal(planned).map(|difference| difference_found(planned, difference)).into_iter().collect()

@@ -1,13 +1,15 @@
 //! Brings a stage's databases to the commit's migrations with Flyway, and compares their schemas with the tested ones.
 //!
 //! It is asked twice in a promotion: before anything is applied, for a look that changes nothing ([`check`]), and at its
-//! turn, to migrate ([`migrate`]). Databases are never rolled back: on a way back it only compares.
+//! turn, to migrate ([`migrate`]). Databases are never rolled back: on a way back it only compares. Between promotions
+//! `watch-drift` asks it to compare ([`watch`]).
 
 pub mod check;
 pub mod files;
 pub mod migrate;
 pub mod parity;
 pub mod secret;
+pub mod watch;
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use gatekeeper::{
     aws::lambda::{FunctionError, Invocation},
     database::{Limits, Tools},
     promotion::{
-        database_check::{DatabaseCheckAnswer, DatabaseCheckEvent},
+        database_check::{DatabaseCheckAnswer, DatabaseCheckEvent, ParityAnswer, ParityEvent},
         step::StepAnswer,
     },
     store::Store,
@@ -60,6 +62,8 @@ pub struct Step<S> {
 pub enum Answer {
     /// To a look.
     Check(DatabaseCheckAnswer),
+    /// How schemas compare.
+    Parity(ParityAnswer),
     /// As a step.
     Step(StepAnswer),
 }
@@ -68,24 +72,34 @@ pub enum Answer {
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 impl<S: Store> Step<S> {
-    /// Looks, or does the step, as far as the invocation's time allows.
+    /// Looks, compares, or does the step, as far as the invocation's time allows.
     ///
     /// # Errors
-    /// `InvalidStepInput` where the event is neither a look's nor a step's; `StepError` where something could not be
+    /// `InvalidStepInput` where the event is neither of a question nor a step's; `StepError` where something could not be
     /// looked at, and it may be asked again.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<Answer, FunctionError> {
-        if event.get("check").is_none() {
+        let invalid = |error| FunctionError::new("InvalidStepInput", error);
+        let answer = if event.get("check").is_some() {
+            let DatabaseCheckEvent { check } = serde_json::from_value(event).map_err(invalid)?;
+            self.check(&check, invocation).await.map(Answer::Check)
+        } else if event.get("parity").is_some() {
+            let ParityEvent { parity } = serde_json::from_value(event).map_err(invalid)?;
+            self.compare(&parity, invocation).await.map(Answer::Parity)
+        } else {
             return self.migrate(event, invocation).await.map(Answer::Step);
-        }
-        let DatabaseCheckEvent { check } =
-            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
-        let answer = self.check(&check, invocation).await;
-        answer.map(Answer::Check).map_err(|error| FunctionError::new("StepError", chain(&*error)))
+        };
+        answer.map_err(|error| FunctionError::new("StepError", chain(&*error)))
     }
 
     /// The time until the invocation's end.
     fn left(&self, deadline: Timestamp) -> Duration {
         Duration::try_from(deadline.duration_since((self.clock)())).unwrap_or_default()
+    }
+
+    /// The limits of a tool that only looks.
+    fn limits_of_a_look(&self, invocation: &Invocation) -> Limits {
+        let limits = self.limits(invocation.deadline, TO_ANSWER);
+        Limits { tool: limits.tool.min(LONGEST_LOOK), statement: limits.statement.min(LONGEST_LOOK), ..limits }
     }
 
     /// The limits of a tool that is started now and must leave `reserve` before the invocation's `deadline`.

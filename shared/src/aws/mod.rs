@@ -42,6 +42,8 @@ pub struct Settings {
     pub state_machine_arn: Option<String>,
     /// The function that looks at databases and migrates them, for the one that asks it to look.
     pub migrate_database_function: Option<String>,
+    /// The topic that tells people, for the function that watches.
+    pub alarm_topic_arn: Option<String>,
     /// The role that CloudFormation takes for the stages' stacks.
     pub stack_role_arn: Option<String>,
     /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
@@ -76,6 +78,7 @@ impl Settings {
             records_bucket: required("RECORDS_BUCKET")?,
             state_machine_arn: setting("STATE_MACHINE_ARN"),
             migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
+            alarm_topic_arn: setting("ALARM_TOPIC_ARN"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
             signing_key_arn: setting("SIGNING_KEY_ARN"),

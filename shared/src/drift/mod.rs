@@ -4,6 +4,7 @@
 //! that was killed in between leaves its telling to the next one.
 
 mod compare;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{CommitSha, PromotionId, Repo, StageName},
+    ids::{CommitSha, PromotionId, Repo, Sha256, StageName},
     promotion::{history::StageState, lock::Lock},
 };
 
 pub use compare::{DatabaseLook, Look, ObjectLook, Origin, Promoted, StackDrift, StackLook, compare, promoted_objects};
+pub use request::WatchRequest;
 
 /// How often a document is written again although nothing has changed: each version is kept for years.
 const CONFIRMED_EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -42,9 +44,14 @@ pub struct Drift {
     pub promotion_id: PromotionId,
     /// When it was looked at; where nothing changes this is written once an hour.
     pub checked_at: Timestamp,
+    /// When what is found changed last.
+    pub changed_at: Timestamp,
     /// When the databases were asked last, where the commit has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases_checked_at: Option<Timestamp>,
+    /// How far the stage's chain of the ledger was proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<ProvedLedger>,
     /// Since when it differs; none where it doesn't.
     pub since: Option<Timestamp>,
     /// Each difference.
@@ -64,6 +71,17 @@ pub struct Standing {
     pub finding: Finding,
     /// When something was first found wrong there in this way.
     pub first_seen: Timestamp,
+}
+
+/// How far a chain of the ledger was proved. A chain that no longer has this entry was changed since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvedLedger {
+    /// The newest place that was signed then.
+    pub sequence: u64,
+    /// The SHA-256 of its entry.
+    pub sha256: Sha256,
+    /// When the chain was proved from its first entry on.
+    pub proved_at: Timestamp,
 }
 
 /// What a comparison came to.
@@ -110,6 +128,7 @@ impl Drift {
         };
         let findings: Vec<_> =
             findings.into_iter().map(|finding| Standing { first_seen: first_seen(&finding), finding }).collect();
+        let unchanged = before.filter(|before| before.findings == findings);
         Self {
             schema_version: 1,
             stage: state.stage.clone(),
@@ -117,6 +136,8 @@ impl Drift {
             commit_sha: state.commit_sha.clone(),
             promotion_id: state.promotion_id.clone(),
             checked_at: now,
+            changed_at: unchanged.map_or(now, |before| before.changed_at),
+            ledger: before.and_then(|before| before.ledger.clone()),
             databases_checked_at: of_this_promotion.and_then(|before| before.databases_checked_at),
             since: findings.iter().map(|it| it.first_seen).min(),
             findings,

@@ -1,11 +1,16 @@
-//! What `promote` asks of `migrate-database` before anything of a promotion is applied, and what it answers: a tampered
-//! history, a failed or an out-of-order migration stops a promotion while it is still free.
+//! What others ask of `migrate-database`, which alone may read the databases' secrets, and what it answers.
+//!
+//! `promote` asks before anything of a promotion is applied: a tampered history, a failed or an out-of-order migration
+//! stops a promotion while it is still free. `watch-drift` asks how the schemas compare with the tested ones now.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{MigrationState, PlannedDatabase, PlannedMigration};
+use super::{
+    plan::{MigrationState, PlannedDatabase, PlannedMigration},
+    record::SchemaComparison,
+};
 use crate::{
     finding::Finding,
     flyway::history::HistoryRow,
@@ -49,6 +54,37 @@ pub struct DatabaseCheckAnswer {
     pub reasons: Vec<Finding>,
     /// The migrations that each database has not run yet, in the order in which Flyway will.
     pub pending: BTreeMap<DatabaseName, Vec<MigrationPath>>,
+}
+
+/// How the schemas of a stage's databases compare with those that were tested with the commit that runs there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParityQuestion {
+    /// The stage.
+    pub stage: StageName,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The role that is assumed in the stage's account.
+    pub role_arn: Option<String>,
+    /// The databases.
+    pub databases: Vec<PlannedDatabase>,
+}
+
+/// The event of that question, told from the others by its one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParityEvent {
+    /// What is asked.
+    pub parity: ParityQuestion,
+}
+
+/// How they compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParityAnswer {
+    /// Each database whose schema could be compared.
+    pub comparisons: BTreeMap<DatabaseName, SchemaComparison>,
+    /// Why the others could not, in words.
+    pub unknown: BTreeMap<DatabaseName, String>,
 }
 
 impl DatabaseCheckAnswer {

@@ -1,0 +1,70 @@
+//! The comparison between promotions: has somebody changed a schema behind their backs? It changes nothing.
+
+use aws_sdk_secretsmanager::Client;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    aws::lambda::Invocation,
+    database::Database,
+    promotion::{
+        database_check::{ParityAnswer, ParityQuestion},
+        plan::PlannedDatabase,
+        record::SchemaComparison,
+    },
+    store::Store,
+};
+use serde_json::json;
+
+use crate::{Step, Trouble, check::IN_FLIGHT, parity::parity, secret};
+
+impl<S: Store> Step<S> {
+    /// Compares every database of the question with its tested schema. That one can't be reached is an answer.
+    ///
+    /// # Errors
+    /// Where the snapshots or the secrets could not be asked for, and it may be asked again.
+    pub async fn compare(&self, question: &ParityQuestion, invocation: &Invocation) -> Result<ParityAnswer, Trouble> {
+        let log = invocation.log.with("repo", question.repo.as_str()).with("commit_sha", question.commit_sha.as_str());
+        let log = log.with("stage", question.stage.as_str()).with("step", "migrate-database");
+        let client = secret::client(&self.config, question.role_arn.as_deref()).await;
+        let (client, log) = (&client, &log);
+        let mut compared = stream::iter(&question.databases)
+            .map(|planned| async move {
+                let comparison = self.compare_one(client, planned, invocation).await?;
+                let fields = match &comparison {
+                    Ok(comparison) => json!({"database": planned.database, "equal": comparison.equal}),
+                    Err(why) => json!({"database": planned.database, "unknown": why}),
+                };
+                log.info("schema compared", fields);
+                Ok::<_, Trouble>((planned.database.clone(), comparison))
+            })
+            .buffer_unordered(IN_FLIGHT);
+        let mut answer = ParityAnswer::default();
+        while let Some((database, comparison)) = compared.try_next().await? {
+            match comparison {
+                Ok(comparison) => {
+                    answer.comparisons.insert(database, comparison);
+                }
+                Err(why) => {
+                    answer.unknown.insert(database, why);
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// One comparison, or in words why there is none.
+    async fn compare_one(
+        &self,
+        client: &Client,
+        planned: &PlannedDatabase,
+        invocation: &Invocation,
+    ) -> Result<Result<SchemaComparison, String>, Trouble> {
+        let target = match secret::target(client, planned).await? {
+            Ok(target) => target,
+            Err(finding) => return Ok(Err(finding.message)),
+        };
+        let limits = self.limits_of_a_look(invocation);
+        let database = Database::new(self.tools.clone(), target, "artefact-gatekeeper watch").within(limits);
+        let compared = parity(&self.artefacts, &database, planned).await?;
+        Ok(compared.map(|parity| parity.comparison).map_err(|none| none.to_string()))
+    }
+}
