@@ -19,7 +19,10 @@ use crate::{
     promotion::{history::StageState, lock::Lock},
 };
 
-pub use compare::{DatabaseLook, Look, ObjectLook, Origin, Promoted, StackDrift, StackLook, compare, promoted_objects};
+pub use compare::{
+    DatabaseLook, Look, ObjectLook, Origin, Promoted, StackDrift, StackLook, compare, promoted_digests,
+    promoted_versions,
+};
 pub use request::WatchRequest;
 
 /// How often a document is written again although nothing has changed: each version is kept for years.

@@ -1,0 +1,71 @@
+//! Asks `migrate-database` how a stage's schemas are now: it alone may read the databases' secrets.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_lambda::{Client, primitives::Blob};
+use gatekeeper::{
+    drift::DatabaseLook,
+    ids::DatabaseName,
+    promotion::{
+        database_check::{ParityAnswer, ParityEvent, ParityQuestion},
+        record::PromotionRecord,
+    },
+    telemetry::chain,
+};
+
+/// What looks at a stage's databases.
+#[derive(Debug)]
+pub struct Databases {
+    /// Invokes it.
+    pub lambda: Client,
+    /// Its name; none where this gatekeeper was deployed without it.
+    pub function: Option<String>,
+}
+
+impl Databases {
+    /// How the schemas of a promotion's databases are now. Whatever keeps it from being told is an answer.
+    pub(crate) async fn look(&self, record: &PromotionRecord) -> BTreeMap<DatabaseName, DatabaseLook> {
+        let databases = &record.plan.databases;
+        let all = |look: DatabaseLook| databases.iter().map(|it| (it.database.clone(), look.clone())).collect();
+        if databases.is_empty() {
+            return BTreeMap::new();
+        }
+        let Some(function) = &self.function else {
+            return all(DatabaseLook::Unknown("this gatekeeper was deployed without `migrate-database`".to_owned()));
+        };
+        match self.ask(function, record).await {
+            Err(why) => all(DatabaseLook::Unknown(why)),
+            Ok(mut answer) => {
+                let looked = databases.iter().map(|planned| {
+                    let name = &planned.database;
+                    let look = match (answer.comparisons.remove(name), answer.unknown.remove(name)) {
+                        (Some(it), _) => {
+                            DatabaseLook::Schema { live_sha256: it.live_sha256, difference: it.difference }
+                        }
+                        (None, why) => DatabaseLook::Unknown(why.unwrap_or_else(|| "it was not looked at".to_owned())),
+                    };
+                    (name.clone(), look)
+                });
+                looked.collect()
+            }
+        }
+    }
+
+    async fn ask(&self, function: &str, record: &PromotionRecord) -> Result<ParityAnswer, String> {
+        let parity = ParityQuestion {
+            stage: record.stage.clone(),
+            repo: record.repo.clone(),
+            commit_sha: record.commit_sha.clone(),
+            role_arn: record.role_arn.clone(),
+            databases: record.plan.databases.clone(),
+        };
+        let event = serde_json::to_vec(&ParityEvent { parity }).map_err(|error| error.to_string())?;
+        let answer = self.lambda.invoke().function_name(function).payload(Blob::new(event)).send().await;
+        let answer = answer.map_err(|error| format!("`{function}` could not be asked: {}", chain(&error)))?;
+        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        if answer.function_error.is_some() {
+            return Err(format!("`{function}` could not look: {}", String::from_utf8_lossy(&body)));
+        }
+        serde_json::from_slice(&body).map_err(|error| format!("`{function}` answered what is no comparison: {error}"))
+    }
+}

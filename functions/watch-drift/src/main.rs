@@ -1,0 +1,45 @@
+//! `watch-drift`: compares every stage with what its last promotion put there, by a schedule or when somebody asks.
+
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use gatekeeper::{
+    aws::{self, Buckets, MissingSetting, Settings, kms::KmsKeys, lambda, pacer::Pacers},
+    telemetry,
+};
+use watch_drift::{Databases, Watcher};
+
+/// The longest that `migrate-database` is waited for; this function's own timeout in infra/template.yaml is longer.
+const DATABASES_TIMEOUT: Duration = Duration::from_mins(3);
+
+/// One ask only, and as long as that takes: a look at a database that is asked twice is two looks.
+fn lambda_client(config: &SdkConfig) -> aws_sdk_lambda::Client {
+    let timeouts = TimeoutConfig::builder().read_timeout(DATABASES_TIMEOUT).build();
+    let config = aws_sdk_lambda::config::Builder::from(config);
+    let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+    aws_sdk_lambda::Client::from_conf(config)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let config = aws::config().await;
+    let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
+    let watcher = Arc::new(Watcher {
+        buckets: Buckets::new(&config, &settings),
+        keys,
+        databases: Databases { lambda: lambda_client(&config), function: settings.migrate_database_function },
+        sns: aws_sdk_sns::Client::new(&config),
+        topic_arn: settings.alarm_topic_arn.ok_or(MissingSetting("ALARM_TOPIC_ARN"))?,
+        config,
+        looks: Pacers::of_lambda().looks,
+        clock: telemetry::wall_clock,
+    });
+    lambda::run(move |event, invocation| {
+        let watcher = Arc::clone(&watcher);
+        Box::pin(async move { watcher.handle(&event, &invocation.log).await })
+    })
+    .await
+}

@@ -1,0 +1,142 @@
+//! A stage's stacks as CloudFormation has them: their templates, and what its own drift detection says.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{Stack, StackDriftStatus, StackResourceDrift, StackResourceDriftStatus, TemplateStage},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    drift::{StackDrift, StackLook},
+    ids::{Sha256, StackName},
+    promotion::record::PromotionRecord,
+    telemetry::chain,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// Stacks that are looked at at once: CloudFormation's quotas of reading calls are low and not published.
+const STACKS_IN_FLIGHT: usize = 4;
+
+/// How often CloudFormation is asked to compare a stack with its template: it reads every resource for it.
+const DETECT_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How often where it has found a difference, so that one that was mended doesn't stand for a day.
+const DETECT_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// The most resources that are named.
+const RESOURCES_NAMED: i32 = 10;
+
+/// Looks at the stacks of a promotion.
+#[derive(Debug)]
+pub(crate) struct Stacks {
+    /// CloudFormation in the stage's account.
+    pub(crate) client: Client,
+    /// Whether it is asked to compare now, however short ago it did.
+    pub(crate) is_thorough: bool,
+    /// The present.
+    pub(crate) now: Timestamp,
+}
+
+impl Stacks {
+    /// Every stack of a promotion, by its name in the stage.
+    pub(crate) async fn look(&self, record: &PromotionRecord) -> anyhow::Result<BTreeMap<StackName, StackLook>> {
+        // A check of before the promotion says nothing about what it left.
+        let since = record.ended_at.unwrap_or(record.started_at);
+        stream::iter(record.plan.stacks.iter().map(|it| it.stack_name.clone()))
+            .map(|name| async move {
+                let look = self.look_at(&name, since).await?;
+                Ok((name, look))
+            })
+            .buffer_unordered(STACKS_IN_FLIGHT)
+            .try_collect()
+            .await
+    }
+
+    async fn look_at(&self, name: &StackName, since: Timestamp) -> anyhow::Result<StackLook> {
+        let described = self.client.describe_stacks().stack_name(name.as_str()).send();
+        let template = self.client.get_template().stack_name(name.as_str()).template_stage(TemplateStage::Original);
+        let (described, template) = tokio::join!(described, template.send());
+        let (described, template) = match (described, template) {
+            (Ok(described), Ok(template)) => (described, template),
+            (Err(error), _) if is_missing(&error) => return Ok(StackLook::Missing),
+            (_, Err(error)) if is_missing(&error) => return Ok(StackLook::Missing),
+            (Err(error), _) => anyhow::bail!("stack `{name}` could not be looked at: {}", chain(&error)),
+            (_, Err(error)) => anyhow::bail!("the template of stack `{name}` could not be read: {}", chain(&error)),
+        };
+        let Some(stack) = described.stacks().first() else { return Ok(StackLook::Missing) };
+        let template_sha256 = Sha256::of(template.template_body().unwrap_or_default().as_bytes());
+        Ok(StackLook::There { template_sha256, drift: self.drift(name, stack, since).await })
+    }
+
+    /// What CloudFormation has found; and where that is old, it is asked to look again, for the next run.
+    async fn drift(&self, name: &StackName, stack: &Stack, since: Timestamp) -> StackDrift {
+        let information = stack.drift_information();
+        let status = information.and_then(|it| it.stack_drift_status()).cloned();
+        let checked = information.and_then(|it| it.last_check_timestamp());
+        let checked = checked.and_then(|at| Timestamp::new(at.secs(), 0).ok()).filter(|at| *at >= since);
+        if self.is_due(status.as_ref(), checked)
+            && let Err(error) = self.client.detect_stack_drift().stack_name(name.as_str()).send().await
+            && !is_under_way(&error)
+        {
+            return StackDrift::Unknown(format!("DetectStackDrift: {}", said(&error)));
+        }
+        match (status, checked) {
+            (_, None) | (None | Some(StackDriftStatus::NotChecked), _) => StackDrift::NotChecked,
+            (Some(StackDriftStatus::InSync), _) => StackDrift::InSync,
+            (Some(StackDriftStatus::Drifted), _) => self.drifted(name).await,
+            (Some(other), _) => StackDrift::Unknown(format!("it says `{}`", other.as_str())),
+        }
+    }
+
+    fn is_due(&self, status: Option<&StackDriftStatus>, checked: Option<Timestamp>) -> bool {
+        let Some(checked) = checked else { return true };
+        let every = if status == Some(&StackDriftStatus::Drifted) { DETECT_AGAIN } else { DETECT_EVERY };
+        self.is_thorough || self.now.duration_since(checked) >= every
+    }
+
+    async fn drifted(&self, name: &StackName) -> StackDrift {
+        let ask = self.client.describe_stack_resource_drifts().stack_name(name.as_str());
+        let ask = ask.stack_resource_drift_status_filters(StackResourceDriftStatus::Modified);
+        let ask = ask.stack_resource_drift_status_filters(StackResourceDriftStatus::Deleted);
+        match ask.max_results(RESOURCES_NAMED).send().await {
+            Ok(answer) => {
+                let mut named: Vec<_> = answer.stack_resource_drifts().iter().map(told).collect();
+                named.sort();
+                if answer.next_token().is_some() {
+                    named.push("and more".to_owned());
+                }
+                StackDrift::Drifted(named)
+            }
+            // That it has drifted is known all the same.
+            Err(_) => StackDrift::Drifted(vec!["some of its resources".to_owned()]),
+        }
+    }
+}
+
+fn told(drift: &StackResourceDrift) -> String {
+    let status = drift.stack_resource_drift_status().map_or("changed", StackResourceDriftStatus::as_str);
+    format!("`{}` ({})", drift.logical_resource_id().unwrap_or_default(), status.to_lowercase())
+}
+
+fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let said = error.as_service_error().map(|it| (it.code(), it.message()));
+    matches!(said, Some((Some("ValidationError"), Some(message))) if message.contains("does not exist"))
+}
+
+/// One detection at a time, or the stack itself is being worked on.
+fn is_under_way<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    message.contains("already in progress") || message.contains("_IN_PROGRESS")
+}
+
+/// What the service says, without anything that differs from call to call.
+fn said<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    match error.as_service_error().map(|it| (it.code(), it.message())) {
+        Some((code, message)) => {
+            format!("{}: {}", code.unwrap_or("unknown"), message.unwrap_or("no message"))
+        }
+        None => "no answer".to_owned(),
+    }
+}
