@@ -36,6 +36,7 @@ ARNS = {
     "AWS::KMS::Key": f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/{{0}}",
     "AWS::SQS::Queue": f"arn:aws:sqs:ap-southeast-2:{ACCOUNT}:{{0}}",
     "AWS::SNS::Topic": f"arn:aws:sns:ap-southeast-2:{ACCOUNT}:{{0}}",
+    "AWS::Events::Rule": f"arn:aws:events:ap-southeast-2:{ACCOUNT}:rule/gatekeeper-{{0}}",
     "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:ap-southeast-2:{ACCOUNT}:alarm:{{0}}",
 }
 # … and for those that are named in the template, by the property with the name.

@@ -11,7 +11,7 @@ from rendered import ACCOUNT, Rendered
 
 GATE = ("IntakeRole", "TagGuardRole")
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
-FUNCTIONS = (*GATE, "PromoteRole", *STEPS)
+FUNCTIONS = (*GATE, "PromoteRole", *STEPS, "WatchDriftRole")
 PEOPLE = ("CiRole", "PromoterRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
 
@@ -141,8 +141,9 @@ class Records(Case):
             "built/bank-payments/3f1c.json": GATE,
             "digests/3f1c/bank-payments/3f1c.json": GATE,
             "ledger/gate/bank-payments/0000000001.json": GATE,
-            "ledger/uat/bank-payments/0000000001.json": ("PromoteRole", "RecordPromotionRole"),
-            "ledger/uat/bank-payments/head.json": ("PromoteRole", "RecordPromotionRole"),
+            "ledger/uat/bank-payments/0000000001.json": ("PromoteRole", "RecordPromotionRole", "WatchDriftRole"),
+            "ledger/uat/bank-payments/head.json": ("PromoteRole", "RecordPromotionRole", "WatchDriftRole"),
+            "drift/uat/bank-payments.json": ("WatchDriftRole",),
             "promotions/uat/bank-payments/01JX/deployment.dsse.json": ("PromoteRole", "RecordPromotionRole"),
             "inspections/3f1c.json": GATE,
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
@@ -220,7 +221,7 @@ class Promotion(Case):
     def test_stages_in_other_accounts(self):
         stage = "arn:aws:iam::444455556666:role/gatekeeper-stage"
         self.only(("administrator",), "sts:AssumeRole", stage)
-        self.only((*STEPS, "administrator"), "sts:AssumeRole", stage, Rendered(StageRoleArns=stage))
+        self.only((*STEPS, "WatchDriftRole", "administrator"), "sts:AssumeRole", stage, Rendered(StageRoleArns=stage))
 
 
 class Databases(Case):
@@ -258,7 +259,7 @@ class Databases(Case):
 
     def test_it_is_invoked_by_the_promotion_and_by_promote(self):
         function = f"{FUNCTION}gatekeeper-migrate-database"
-        self.only(("PromoteRole", "administrator"), "lambda:InvokeFunction", function, DATABASES)
+        self.only(("PromoteRole", "WatchDriftRole", "administrator"), "lambda:InvokeFunction", function, DATABASES)
         self.only(("administrator",), "lambda:InvokeFunction", function)
         invoked = [one["Resource"] for one in DATABASES.statements("PromoteRole") if one["Action"] == "lambda:InvokeFunction"]
         self.assertEqual(invoked, [function])
@@ -341,6 +342,14 @@ class Work(Case):
         execution = f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX"
         self.assertFalse(DEFAULT.may("RecordPromotionRole", "states:DescribeExecution", execution))
 
+    def test_watch_drift_looks_and_tells(self):
+        self.check("WatchDriftRole", artefacts=("s3:ListBucketVersions",), artefact=("s3:GetObjectVersionTagging",),
+                   records=("s3:ListBucket", "s3:ListBucketVersions"), verdict=("s3:GetObject", "s3:GetObjectVersion"), promotion=("s3:GetObject",),
+                   function=("lambda:GetFunction",), key=("kms:Decrypt", "kms:GenerateDataKey"), anything=("cloudformation:BatchDescribeTypeConfigurations",),
+                   stack=tuple(f"cloudformation:{name}" for name in (
+                       "DescribeStacks", "GetTemplate", "ListStackResources", "DetectStackDrift", "DescribeStackResourceDrifts")))
+        self.assertFalse(DEFAULT.may("WatchDriftRole", "s3:GetObject", f"{ARTEFACTS}/{ZIP}"))
+
     def test_ci_uploads_in_parts_and_waits_for_the_verdict(self):
         self.check("CiRole", artefacts=("s3:ListBucket", "s3:ListBucketVersions"), itself=("cloudformation:DescribeStacks",), artefact=("s3:AbortMultipartUpload", "s3:GetObjectTagging"),
                    key=("kms:GenerateDataKey", "kms:Decrypt"), records=("s3:ListBucket",))
@@ -357,12 +366,45 @@ class Work(Case):
                    function=("lambda:GetFunction",), stack=("cloudformation:GetTemplate",), letters=("sqs:GetQueueAttributes",))
 
 
+class Drift(Case):
+    def test_who_watches_changes_nothing_in_a_stage(self):
+        """With an administrator's rights to read too, as CloudFormation's drift detection may need them."""
+        stack = Rendered(DriftPolicyArns="arn:aws:iam::aws:policy/ReadOnlyAccess")
+        self.assertEqual(stack.properties("WatchDriftRole")["ManagedPolicyArns"], ["arn:aws:iam::aws:policy/ReadOnlyAccess"])
+        writes = set()
+        for statement in DATABASES.statements("WatchDriftRole"):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            writes |= {action for action in actions if not action.split(":")[1].startswith(("Get", "List", "Describe", "Detect", "BatchDescribe"))}
+        self.assertEqual(writes, {
+            "logs:CreateLogStream", "logs:PutLogEvents", "s3:PutObject", "kms:Decrypt", "kms:GenerateDataKey", "sns:Publish",
+            "lambda:InvokeFunction"})
+
+    def test_it_tells_people_and_nobody_else_does(self):
+        self.only(("WatchDriftRole", "administrator"), "sns:Publish", DEFAULT.outputs["AlarmTopicArn"])
+
+    def test_no_stages_template_silences_it(self):
+        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
+        stack.properties("StackRole")["Policies"].append(
+            {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
+        for action, arn in (
+            ("lambda:UpdateFunctionCode", f"{FUNCTION}gatekeeper-watch-drift"), ("sns:DeleteTopic", stack.outputs["AlarmTopicArn"]),
+            ("events:DisableRule", f"arn:aws:events:ap-southeast-2:{ACCOUNT}:rule/gatekeeper-WatchDriftFunctionSchedule-1"),
+            ("s3:PutObject", f"{RECORDS}/drift/uat/bank-payments.json"),
+        ):
+            self.assertFalse(stack.may("StackRole", action, arn), action)
+
+    def test_status_reads_what_it_found(self):
+        for who in ("PromoterRole", "AuditorRole"):
+            self.assertTrue(DEFAULT.may(who, "s3:GetObject", f"{RECORDS}/drift/uat/bank-payments.json"), who)
+        self.assertFalse(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/drift/uat/bank-payments.json"))
+
+
 class Signing(Case):
     def test_only_the_gate_signs_and_an_administrator_cannot_either(self):
         self.only(GATE, "kms:Sign", DEFAULT.outputs["SigningKeyArn"])
 
     def test_who_promotes_signs_by_another_key(self):
-        self.only(("PromoteRole", "RecordPromotionRole"), "kms:Sign", DEFAULT.outputs["PromotionSigningKeyArn"])
+        self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "kms:Sign", DEFAULT.outputs["PromotionSigningKeyArn"])
 
     def test_the_auditor_verifies(self):
         for key in ("SigningKeyArn", "PromotionSigningKeyArn"):
@@ -370,8 +412,8 @@ class Signing(Case):
 
     def test_who_verifies_reads_the_public_keys(self):
         people = ("AuditorRole", "PromoterRole", "administrator")
-        self.only((*GATE, "PromoteRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
-        self.only(("PromoteRole", "RecordPromotionRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
+        self.only((*GATE, "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
+        self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
 
 
 class Auditor(Case):
@@ -418,7 +460,7 @@ class Trust(Case):
         """`*` as the resource only for actions that take none, or that only read."""
         unbounded = {
             "PromotionRole": "logs:", "AuditorRole": ("cloudformation:", "cloudwatch:", "lambda:", "logs:", "states:List"),
-            "ApplyStackRole": "cloudformation:GetTemplateSummary",
+            "ApplyStackRole": "cloudformation:GetTemplateSummary", "WatchDriftRole": "cloudformation:BatchDescribeTypeConfigurations",
         }
         for role in DEFAULT.of_type("AWS::IAM::Role"):
             for statement in DEFAULT.statements(role):

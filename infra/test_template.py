@@ -12,7 +12,7 @@ from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
 STACK = Rendered(MigrateDatabaseImageUri=IMAGE)
-PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion")
+PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift")
 
 
 class Lint(unittest.TestCase):
@@ -65,7 +65,7 @@ class Buckets(unittest.TestCase):
         })
 
     def test_only_our_bucket_of_our_account_may_wake_them(self):
-        permissions = STACK.of_type("AWS::Lambda::Permission")
+        permissions = {name: one for name, one in STACK.of_type("AWS::Lambda::Permission").items() if one["Principal"] == "s3.amazonaws.com"}
         self.assertEqual({one["FunctionName"] for one in permissions.values()}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
         for one in permissions.values():
             self.assertEqual((one["Principal"], one["SourceAccount"], one["SourceArn"]),
@@ -111,7 +111,8 @@ class Functions(unittest.TestCase):
     def test_without_an_image_there_are_no_databases_and_nobody_asks_for_them(self):
         without = Rendered()
         self.assertNotIn("MigrateDatabaseFunction", without.resources)
-        self.assertEqual(without.properties("PromoteFunction")["Environment"]["Variables"]["MIGRATE_DATABASE_FUNCTION"], "")
+        for function in ("PromoteFunction", "WatchDriftFunction"):
+            self.assertEqual(without.properties(function)["Environment"]["Variables"]["MIGRATE_DATABASE_FUNCTION"], "")
         definition = without.properties("PromotionStateMachine")["DefinitionSubstitutions"]
         self.assertEqual(definition, STACK.properties("PromotionStateMachine")["DefinitionSubstitutions"], "the definition stays valid")
 
@@ -135,7 +136,8 @@ class Functions(unittest.TestCase):
                             (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
         promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database"}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
-        more = {"RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
+        watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
+        more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
@@ -150,13 +152,23 @@ class Functions(unittest.TestCase):
             self.assertEqual(writes, [f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:{group}:*"], name)
 
     def test_what_the_gate_cannot_judge_is_kept_for_14_days(self):
-        configurations = STACK.of_type("AWS::Lambda::EventInvokeConfig").values()
+        configurations = [one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] != "gatekeeper-watch-drift"]
         self.assertEqual({one["FunctionName"] for one in configurations}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
         for one in configurations:
             self.assertEqual(one["MaximumRetryAttempts"], 2)
             self.assertEqual(one["DestinationConfig"], {"OnFailure": {"Destination": STACK.attribute("DeadLetterQueue", "Arn")}})
         queue = STACK.properties("DeadLetterQueue")
         self.assertEqual((queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]), (14 * 24 * 3600, True))
+
+
+class Schedules(unittest.TestCase):
+    def test_drift_is_looked_for_every_15_minutes_by_one_run_at_a_time(self):
+        rule, = STACK.of_type("AWS::Events::Rule").values()
+        self.assertEqual(rule["ScheduleExpression"], "rate(15 minutes)")
+        self.assertEqual([target["Arn"] for target in rule["Targets"]], [STACK.attribute("WatchDriftFunction", "Arn")])
+        self.assertLess(STACK.properties("WatchDriftFunction")["Timeout"], 15 * 60)
+        again, = (one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] == "gatekeeper-watch-drift")
+        self.assertEqual(again["MaximumRetryAttempts"], 0, "the next run is the retry")
 
 
 class StateMachine(unittest.TestCase):
@@ -194,6 +206,7 @@ class Watching(unittest.TestCase):
         self.assertEqual(watched, {
             ("ApproximateNumberOfMessagesVisible", "DeadLetterQueue"), ("Errors", "gatekeeper-intake"), ("Errors", "gatekeeper-tag-guard"),
             ("TagsReverted",), ("Promotions", "failed"), ("ExecutionsFailed", STACK.outputs["PromotionStateMachine"]),
+            ("DriftFindings",), ("Errors", "gatekeeper-watch-drift"),
         })
         for one in alarms:
             self.assertEqual((one["AlarmActions"], one["Threshold"], one["ComparisonOperator"], one["TreatMissingData"]),
@@ -208,7 +221,7 @@ class Watching(unittest.TestCase):
         dashboard, = STACK.of_type("AWS::CloudWatch::Dashboard").values()
         widgets = body(dashboard["DashboardBody"])["widgets"]
         shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", []) if metric[0] == "ArtefactGatekeeper"}
-        self.assertEqual(shown, {"Verdicts", "Promotions", "TagWrites", "TagsReverted", "GateErrors"})
+        self.assertEqual(shown, {"Verdicts", "Promotions", "TagWrites", "TagsReverted", "GateErrors", "DriftFindings", "DriftChanged", "DriftErrors"})
         alarms, = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
         self.assertEqual(len(alarms), len(STACK.of_type("AWS::CloudWatch::Alarm")))
 
@@ -216,7 +229,7 @@ class Watching(unittest.TestCase):
         groups = {group["LogGroupName"] for group in STACK.of_type("AWS::Logs::LogGroup").values()}
         queries = STACK.of_type("AWS::Logs::QueryDefinition").values()
         self.assertEqual({query["Name"].split("/")[1] for query in queries},
-                         {"one-commit", "refused-promotions", "reverted-tags", "one-promotion"})
+                         {"one-commit", "refused-promotions", "reverted-tags", "one-promotion", "drift"})
         for query in queries:
             self.assertLessEqual(set(query["LogGroupNames"]), groups)
 

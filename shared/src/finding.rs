@@ -172,7 +172,6 @@ codes! {
     ArtefactChanged "artefact-changed" "a stored object of the commit that runs is not the promoted version any more, or not tagged `integration-passed=true`";
     RevokedCommitRunning "revoked-commit-running" "a stage runs a commit that was taken back";
     RejectedCommitRunning "rejected-commit-running" "a stage runs a commit whose verdict is no longer `built`";
-    LedgerBroken "ledger-broken" "a chain of the ledger does not hold: an entry or its head was changed or is gone, or a record that it names";
     RecordMissing "record-missing" "the record of the promotion that a stage names is gone, or is of something else";
 }
 
