@@ -12,6 +12,8 @@ pub mod converge;
 pub mod database;
 pub mod drift;
 pub mod event;
+#[cfg(feature = "evidence")]
+pub mod evidence;
 pub mod finding;
 pub mod flyway;
 pub mod gate;

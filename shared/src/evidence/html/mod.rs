@@ -1,0 +1,94 @@
+//! The evidence as a page that stands alone: inline style, no script, nothing loaded; readable on paper too.
+
+mod picture;
+
+use std::{borrow::Borrow, fmt::Display};
+
+use askama::Template;
+use jiff::Timestamp;
+
+use super::{
+    model::{Check, Event, Evidence, Holds, Part},
+    text,
+};
+use picture::Picture;
+
+/// A page with the evidence on one or more repositories of a stage.
+///
+/// # Errors
+/// Where formatting fails, which it does for no evidence.
+pub fn page(title: &str, evidence: &[Evidence]) -> Result<String, askama::Error> {
+    let articles = evidence.iter().map(article).collect::<Result<_, _>>()?;
+    Page { title, articles, version: env!("CARGO_PKG_VERSION") }.render()
+}
+
+/// One repository's evidence as an `<article>` whose heading is an `<h2>`, for a page of somebody else's.
+///
+/// # Errors
+/// Where formatting fails, which it does for no evidence.
+pub fn article(evidence: &Evidence) -> Result<String, askama::Error> {
+    let parts =
+        Part::ALL.into_iter().map(|part| Checks { title: part.title(), checks: evidence.checks_of(part).collect() });
+    Article {
+        e: evidence,
+        id: format!("{}-{}", evidence.question.stage, evidence.question.repo).replace('.', "-"),
+        troubles: evidence.troubles().collect(),
+        parts: parts.filter(|part| !part.checks.is_empty()).collect(),
+        picture: Picture::of(&evidence.timeline),
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "evidence.html")]
+struct Page<'a> {
+    title: &'a str,
+    articles: Vec<String>,
+    version: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "evidence_article.html")]
+struct Article<'a> {
+    e: &'a Evidence,
+    /// What the ids of its elements begin with.
+    id: String,
+    troubles: Vec<&'a Check>,
+    parts: Vec<Checks<'a>>,
+    picture: Option<Picture>,
+}
+
+struct Checks<'a> {
+    title: &'static str,
+    checks: Vec<&'a Check>,
+}
+
+/// The style of something that holds or doesn't, beside its word.
+fn class(holds: impl Borrow<Holds>) -> &'static str {
+    match holds.borrow() {
+        Holds::Holds => "holds",
+        Holds::Unknown => "unknown",
+        Holds::Fails => "fails",
+    }
+}
+
+/// A time to the second, UTC.
+fn second(at: &Timestamp) -> Timestamp {
+    text::second(*at)
+}
+
+/// A figure, or that there is none.
+fn figure(figure: Option<&impl Display>) -> String {
+    figure.map_or_else(|| "–".to_owned(), ToString::to_string)
+}
+
+/// The last part of a key.
+fn file_name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+/// How long an event took.
+fn took(event: &Event) -> String {
+    let took = event.ended_at.map(|ended| ended.duration_since(event.started_at).as_secs_f64());
+    figure(took.map(|seconds| format!("{seconds:.1} s")).as_ref())
+}

@@ -1,0 +1,9 @@
+//! "Show me the test evidence for what is running": the answer of ADR-053's problem 1.
+//!
+//! What is stored and what is live are read as exhibits, and `judge` (pure) makes of them the [`model::Evidence`]: what
+//! runs and why it may, and a check for each signature, digest and link on the way. A broken thing is a check that fails,
+//! never an error: who asks always gets the whole answer.
+
+pub mod html;
+pub mod model;
+pub mod text;

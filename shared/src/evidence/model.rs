@@ -1,0 +1,546 @@
+//! The evidence document: what runs, why it may, and every check that says so.
+//!
+//! It holds conclusions, not raw documents: those are the exhibits, which a bundle carries beside it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    finding::Finding,
+    ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    promotion::{
+        record::{SchemaComparison, Status},
+        step::{Direction, ReportStatus},
+    },
+    verdict::Outcome,
+};
+
+/// The version of the document's schema.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that is known about what a stage runs of one repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// 1.
+    pub schema_version: u32,
+    /// What was asked.
+    pub question: Question,
+    /// When the documents were read and the functions looked at.
+    pub taken_at: Timestamp,
+    /// The answer in one sentence.
+    pub answer: String,
+    /// Whether everything holds: the worst of all checks.
+    pub verdict: Holds,
+    /// What runs; none where nothing was promoted.
+    pub runs: Option<Runs>,
+    /// What the gate concluded on the commit; none where there is no verdict.
+    pub gate: Option<Gate>,
+    /// The commit's tests, by suite.
+    pub suites: Vec<Suite>,
+    /// The raw reports behind them.
+    pub reports: Vec<RawReport>,
+    /// The commit's databases.
+    pub databases: Vec<Database>,
+    /// What the promotion did, in order.
+    pub timeline: Vec<Event>,
+    /// What is signed.
+    pub attestations: Vec<Attestation>,
+    /// The chain of records that the promotion stands in; none where it could not be found.
+    pub ledger: Option<Ledger>,
+    /// What drift watching found last; none where it has not looked yet.
+    pub drift: Option<DriftSeen>,
+    /// The keys that signatures were verified with.
+    pub keys: Keys,
+    /// Every check on the way, those that failed as well as those that hold.
+    pub checks: Vec<Check>,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The stage.
+    pub stage: StageName,
+    /// The repository.
+    pub repo: Repo,
+    /// The moment that was asked about; none for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// Whether something holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// It was looked at, and it is so.
+    Holds,
+    /// It could not be looked at.
+    Unknown,
+    /// It was looked at, and it is not so.
+    Fails,
+}
+
+impl Holds {
+    /// Whether it is so.
+    #[must_use]
+    pub fn of(so: bool) -> Self {
+        if so { Self::Holds } else { Self::Fails }
+    }
+
+    /// Whether it is so, where that is known.
+    #[must_use]
+    pub fn known(so: Option<bool>) -> Self {
+        so.map_or(Self::Unknown, Self::of)
+    }
+
+    /// The word for it, which tells without any colour.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Unknown => "unknown",
+            Self::Fails => "FAILS",
+        }
+    }
+}
+
+impl fmt::Display for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Which part of the evidence it belongs to.
+    pub part: Part,
+    /// What should be so, in plain words.
+    pub name: String,
+    /// Whether it is.
+    pub holds: Holds,
+    /// What was compared with what; where it fails, what is wrong where.
+    pub detail: String,
+}
+
+/// A part of the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// What runs in the stage.
+    Live,
+    /// How it came there.
+    Promotion,
+    /// What the gate concluded, and on what.
+    Gate,
+    /// What the databases are like.
+    Databases,
+    /// What is signed.
+    Attestations,
+    /// What was written down, in order.
+    Ledger,
+}
+
+impl Part {
+    /// Every part, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Live, Self::Promotion, Self::Gate, Self::Databases, Self::Attestations, Self::Ledger];
+
+    /// Its title.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Live => "What runs",
+            Self::Promotion => "The promotion",
+            Self::Gate => "The gate",
+            Self::Databases => "The databases",
+            Self::Attestations => "The attestations",
+            Self::Ledger => "The ledger",
+        }
+    }
+}
+
+/// What runs in the stage, since when and by whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The branch that it was built from; none where the manifest can't be read.
+    pub branch: Option<String>,
+    /// The run of the pipeline that built it.
+    pub run_url: Option<String>,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// The promotion that brought it.
+    pub promotion_id: PromotionId,
+    /// How and why; none where the promotion's record can't be read.
+    pub promotion: Option<Promotion>,
+    /// The functions.
+    pub functions: Vec<Function>,
+    /// Where `functions` were looked at.
+    pub looked_at: LookedAt,
+    /// The stacks.
+    pub stacks: Vec<Stack>,
+}
+
+/// How a commit came to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// What became of the promotion.
+    pub status: Status,
+    /// Whether it went back to an earlier promoted commit.
+    pub rollback: bool,
+    /// Who asked for it, as they called themselves.
+    pub requested_by: String,
+    /// Who asked for it, as AWS proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_requester: Option<Person>,
+    /// Why.
+    pub reason: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who approved it.
+    pub approvals: Vec<Approval>,
+    /// The rules that it did without; none where it kept all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// Somebody whom AWS has identified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The name of the session or user.
+    pub person: String,
+    /// The identity's ARN.
+    pub arn: String,
+}
+
+/// An approval that counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who approved.
+    #[serde(flatten)]
+    pub by: Person,
+    /// When.
+    pub approved_at: Timestamp,
+}
+
+/// A promotion in an emergency, that did without some rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakGlass {
+    /// Who asked.
+    pub requested_by: String,
+    /// Who agreed.
+    pub approved_by: String,
+    /// What was waived.
+    pub waived: Vec<Finding>,
+}
+
+/// Where the functions were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LookedAt {
+    /// In Lambda, when the evidence was taken.
+    Live,
+    /// In Lambda, when the promotion ended: from its record.
+    Recorded,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl LookedAt {
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Live => "read from Lambda when this evidence was taken",
+            Self::Recorded => "read from Lambda when the promotion ended, and taken from its record",
+            Self::Nowhere => "not read",
+        }
+    }
+}
+
+/// A function of the stage and the bytes behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// The bundle's name.
+    pub function: String,
+    /// The function's name in the stage.
+    pub function_name: Option<String>,
+    /// The SHA-256 of the code that runs, Lambda's `CodeSha256`.
+    pub live_sha256: Option<Sha256>,
+    /// The SHA-256 of the bundle that was promoted.
+    pub promoted_sha256: Option<Sha256>,
+    /// The SHA-256 that the integration tests exercised.
+    pub tested_sha256: Option<Sha256>,
+    /// Whether all three are one.
+    pub equal: Holds,
+    /// Which commits hold the bytes that run, where those aren't the promoted ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes_of: Vec<String>,
+}
+
+/// A stack of the stage and the template behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// Its name in the stage.
+    pub stack_name: String,
+    /// The SHA-256 of the template that was promoted.
+    pub template_sha256: Sha256,
+}
+
+/// What the gate concluded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// What the commit is.
+    pub outcome: Outcome,
+    /// Why it isn't Built.
+    pub reasons: Vec<Finding>,
+    /// When the gate came to that.
+    pub evaluated_at: Timestamp,
+    /// The version of the manifest that it judged.
+    pub manifest_version_id: Option<String>,
+    /// The SHA-256 of the manifest.
+    pub manifest_sha256: Option<Sha256>,
+    /// The SHA-256 of the verdict.
+    pub verdict_sha256: Sha256,
+    /// How many objects it judged.
+    pub artefacts: usize,
+    /// What took the commit back since; none where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
+    /// Other steps of the pipeline: the deploy to dev, Pulumi, DCM, dbt.
+    pub steps: Vec<Fact>,
+}
+
+/// Something that a manifest tells, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What.
+    pub name: String,
+    /// How.
+    pub value: String,
+}
+
+/// A suite of tests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suite {
+    /// Its name: `typecheck`, `unit`, `policy`, `integration` or `smoke`.
+    pub suite: String,
+    /// Tests that passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<u64>,
+    /// Tests that failed, or errors of the type check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
+    /// Tests that were skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
+    /// Lines covered, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_coverage: Option<f64>,
+    /// Functions covered, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function_coverage: Option<f64>,
+    /// The same in words.
+    pub summary: String,
+}
+
+/// A raw test report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawReport {
+    /// The suite that it tells of.
+    pub suite: String,
+    /// Its format.
+    pub format: String,
+    /// Its key in the artefact bucket.
+    pub key: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A database of the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// The database.
+    pub database: DatabaseName,
+    /// Whether `flyway validate` passed against dev.
+    pub flyway_validated: Option<bool>,
+    /// Its migrations.
+    pub migrations: Vec<Migration>,
+    /// The key of the schema snapshot that was taken after the integration tests.
+    pub snapshot_key: Option<String>,
+    /// The SHA-256 of the snapshot.
+    pub snapshot_sha256: Option<Sha256>,
+    /// How the stage's schema compared with it when the promotion ended; none where nothing was promoted to a database.
+    pub parity: Option<SchemaComparison>,
+}
+
+/// A migration of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// The file's path below its `migrations/` folder.
+    pub file: String,
+    /// Flyway's checksum as it was validated in dev.
+    pub checksum: Option<i32>,
+    /// The checksum in the stage's schema history, where the promotion's record tells it.
+    pub stage_checksum: Option<i32>,
+    /// The SHA-256 of the stored file.
+    pub sha256: Option<Sha256>,
+}
+
+/// Something that happened, for the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What happened.
+    pub name: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; none for a moment.
+    pub ended_at: Option<Timestamp>,
+    /// Which plan it applied, for a step.
+    pub direction: Option<Direction>,
+    /// How it ended, for a step: the worst of its reports.
+    pub status: Option<ReportStatus>,
+    /// What it did, in words.
+    pub detail: String,
+}
+
+/// What an attestation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttestationKind {
+    /// The commit is Built: the test results of its bytes.
+    Built,
+    /// Promoting the commit to the stage was verified (SLSA VSA).
+    VerificationSummary,
+    /// What the promotion left live in the stage.
+    Deployment,
+}
+
+impl AttestationKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Built, Self::VerificationSummary, Self::Deployment];
+
+    /// Its word, as in file names.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::VerificationSummary => "verification-summary",
+            Self::Deployment => "deployment",
+        }
+    }
+
+    /// What it says, in a sentence's part.
+    #[must_use]
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Built => "the commit is Built: these bytes passed these tests",
+            Self::VerificationSummary => "the commit was verified before it was promoted to this stage",
+            Self::Deployment => "these bytes were live when the promotion ended",
+        }
+    }
+}
+
+/// A signed statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// What it is about.
+    pub kind: AttestationKind,
+    /// Where it lies in the records bucket.
+    pub key: String,
+    /// The SHA-256 of its envelope; none where there is none.
+    pub sha256: Option<Sha256>,
+    /// Its predicate's type.
+    pub predicate_type: Option<String>,
+    /// How many subjects it names.
+    pub subjects: usize,
+    /// Which key must have signed it.
+    pub signer: Signer,
+    /// Whether that key did.
+    pub verified: Holds,
+}
+
+/// One of the two keys that sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signer {
+    /// What the gate concludes.
+    Gate,
+    /// What promotion did.
+    Promotion,
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gate => "the gate's key",
+            Self::Promotion => "the promotion key",
+        })
+    }
+}
+
+/// The keys that signatures were verified with, by the SHA-256 of their SPKI DER in hex; none where a key could not be
+/// read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// What the gate signs with.
+    pub gate: Option<String>,
+    /// What promotion signs with.
+    pub promotion: Option<String>,
+}
+
+/// The chain of records that a promotion stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The folder of the chain.
+    pub chain: String,
+    /// The promotion's entry; none where the chain has none for it.
+    pub entry: Option<u64>,
+    /// The newest entry.
+    pub head: u64,
+    /// The entries that were read, the oldest first: from the promotion's to the newest.
+    pub entries: Vec<LedgerEntry>,
+}
+
+/// An entry of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Its number in the chain, from 1.
+    pub sequence: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// `promotion`, `rollback`, `refusal`, `revocation` or `drift`.
+    pub kind: String,
+    /// What it says, in words.
+    pub detail: String,
+    /// The SHA-256 of its bytes, which the next entry carries.
+    pub sha256: Sha256,
+}
+
+/// What drift watching found last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftSeen {
+    /// When it looked.
+    pub checked_at: Timestamp,
+    /// What it found.
+    pub findings: Vec<Finding>,
+}
+
+impl Evidence {
+    /// The checks of one part.
+    pub fn checks_of(&self, part: Part) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(move |check| check.part == part)
+    }
+
+    /// The checks that don't hold.
+    pub fn troubles(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.holds != Holds::Holds)
+    }
+}

@@ -1,0 +1,221 @@
+//! The evidence for a person at a terminal.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::model::{Evidence, Function, Holds, Part, Runs, Suite};
+
+/// Renders the evidence as text. `paint` may colour a word that says whether something holds; it gets the word already
+/// padded.
+#[must_use]
+pub fn render(evidence: &Evidence, paint: impl Fn(Holds, &str) -> String) -> String {
+    let mut page = Page { text: String::new(), paint: &paint };
+    page.heading(evidence);
+    if let Some(runs) = &evidence.runs {
+        page.runs(evidence, runs);
+    }
+    page.gate(evidence);
+    page.databases(evidence);
+    page.signed(evidence);
+    page.checks(evidence);
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    paint: &'a dyn Fn(Holds, &str) -> String,
+}
+
+impl Page<'_> {
+    fn word(&self, holds: Holds) -> String {
+        (self.paint)(holds, &format!("{holds:7}"))
+    }
+
+    fn line(&mut self, line: &str) {
+        let _ = writeln!(self.text, "{}", line.trim_end());
+    }
+
+    /// `name` and a value that may have several lines.
+    fn fact(&mut self, name: &str, value: &str) {
+        for (index, line) in value.lines().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            self.line(&format!("  {name:13} {line}"));
+        }
+    }
+
+    fn title(&mut self, title: &str) {
+        self.line("");
+        self.line(title);
+    }
+
+    fn heading(&mut self, evidence: &Evidence) {
+        let answer = (self.paint)(evidence.verdict, &evidence.answer);
+        self.line(&answer);
+        if let Some(at) = evidence.question.at {
+            self.line(&format!("asked about {}; read {}", second(at), second(evidence.taken_at)));
+        }
+    }
+
+    fn runs(&mut self, evidence: &Evidence, runs: &Runs) {
+        self.title("What runs");
+        self.fact("commit", runs.commit_sha.as_str());
+        if let Some(branch) = &runs.branch {
+            self.fact("branch", branch);
+        }
+        if let Some(run_url) = &runs.run_url {
+            self.fact("built by", run_url);
+        }
+        self.fact("since", &second(runs.since).to_string());
+        self.fact("promotion", runs.promotion_id.as_str());
+        if let Some(promotion) = &runs.promotion {
+            let kind = if promotion.rollback { "rollback" } else { "promotion" };
+            let proven = promotion.proven_requester.as_ref();
+            let proven = proven.map(|it| format!(", proven to be `{}`", it.arn)).unwrap_or_default();
+            self.fact("asked for by", &format!("{}{proven}", promotion.requested_by));
+            self.fact("why", &format!("{kind}: {}", promotion.reason));
+            for approval in &promotion.approvals {
+                self.fact("approved by", &format!("`{}` at {}", approval.by.arn, second(approval.approved_at)));
+            }
+            if let Some(glass) = &promotion.break_glass {
+                let waived: Vec<_> = glass.waived.iter().map(|it| it.code.as_str()).collect();
+                let waived = waived.join(", ");
+                let people = format!("{} and {}", glass.requested_by, glass.approved_by);
+                self.fact("break-glass", &format!("by {people}; did without: {waived}"));
+            }
+        }
+        self.title(&format!("Functions, {}", runs.looked_at.words()));
+        for function in &runs.functions {
+            self.function(function);
+        }
+        if !evidence.timeline.is_empty() {
+            self.title("Timeline");
+        }
+        for event in &evidence.timeline {
+            let took = event.ended_at.map(|ended| ended.duration_since(event.started_at).as_secs());
+            let took = took.map(|seconds| format!("{seconds} s")).unwrap_or_default();
+            self.line(&format!("  {}  {:>6}  {}: {}", second(event.started_at), took, event.name, event.detail));
+        }
+    }
+
+    fn function(&mut self, function: &Function) {
+        let Function { function: name, function_name, live_sha256, promoted_sha256, equal, bytes_of, .. } = function;
+        let in_stage = function_name.as_deref().unwrap_or("not found in the stage");
+        let word = self.word(*equal);
+        self.line(&format!("  {word}  {name}  ({in_stage})"));
+        let digest =
+            |digest: &Option<_>| digest.map_or_else(|| "none".to_owned(), |it: crate::ids::Sha256| it.to_string());
+        self.line(&format!("           live      {}", digest(live_sha256)));
+        if live_sha256 != promoted_sha256 {
+            self.line(&format!("           promoted  {}", digest(promoted_sha256)));
+        }
+        for commit in bytes_of {
+            self.line(&format!("           the live bytes are those of {commit}"));
+        }
+    }
+
+    fn gate(&mut self, evidence: &Evidence) {
+        let Some(gate) = &evidence.gate else { return };
+        self.title("Gate");
+        let evaluated = second(gate.evaluated_at);
+        self.fact("verdict", &format!("{} at {evaluated}, on {} artefacts", gate.outcome, gate.artefacts));
+        self.fact("verdict sha256", &gate.verdict_sha256.to_string());
+        if let Some(revoked) = &gate.revoked {
+            self.fact("revoked", revoked);
+        }
+        for reason in &gate.reasons {
+            self.fact("reason", &format!("{}: {} (`{}`)", reason.code, reason.message, reason.subject));
+        }
+        for step in &gate.steps {
+            self.fact(&step.name, &step.value);
+        }
+        self.title("Tests");
+        for Suite { suite, summary, .. } in &evidence.suites {
+            self.fact(suite, summary);
+        }
+        for report in &evidence.reports {
+            self.fact("report", &format!("{}\nsha256 {}", report.key, report.sha256));
+        }
+    }
+
+    fn databases(&mut self, evidence: &Evidence) {
+        for database in &evidence.databases {
+            self.title(&format!("Database {}", database.database));
+            let validated = match database.flyway_validated {
+                Some(true) => "flyway validate passed against dev",
+                Some(false) => "flyway validate did not pass against dev",
+                None => "no result of flyway validate",
+            };
+            self.fact("flyway", validated);
+            for migration in &database.migrations {
+                let checksum = migration.checksum.map_or_else(|| "none".to_owned(), |it| it.to_string());
+                self.fact("migration", &format!("{}  checksum {checksum}", migration.file));
+            }
+            if let Some(sha256) = database.snapshot_sha256 {
+                self.fact("snapshot", &format!("sha256 {sha256}"));
+            }
+            if let Some(parity) = &database.parity {
+                let equal = if parity.equal {
+                    "the stage's schema is the tested one"
+                } else {
+                    "the stage's schema differs from the tested one"
+                };
+                self.fact("parity", equal);
+                if let Some(difference) = &parity.difference {
+                    self.fact("", difference);
+                }
+            }
+        }
+    }
+
+    fn signed(&mut self, evidence: &Evidence) {
+        self.title("Attestations");
+        for it in &evidence.attestations {
+            let word = self.word(it.verified);
+            self.line(&format!("  {word}  {}, to be signed with {}", it.kind.as_str(), it.signer));
+            self.line(&format!("           {}", it.key));
+        }
+        let key = |key: &Option<String>| key.clone().unwrap_or_else(|| "not read".to_owned());
+        self.fact("gate's key", &key(&evidence.keys.gate));
+        self.fact("promotion key", &key(&evidence.keys.promotion));
+        if let Some(ledger) = &evidence.ledger {
+            self.title("Ledger");
+            let entry = ledger.entry.map_or_else(|| "no entry".to_owned(), |it| format!("entry {it}"));
+            self.fact("chain", &format!("{}, {entry} of {}", ledger.chain, ledger.head));
+            for it in &ledger.entries {
+                self.fact(&it.sequence.to_string(), &format!("{}  {}: {}", second(it.at), it.kind, it.detail));
+            }
+        }
+        if let Some(drift) = &evidence.drift {
+            self.title(&format!("Drift, last looked for at {}", second(drift.checked_at)));
+            if drift.findings.is_empty() {
+                self.line("  none");
+            }
+            for finding in &drift.findings {
+                self.fact(finding.code.as_str(), &format!("{}: {}", finding.subject, finding.message));
+            }
+        }
+    }
+
+    fn checks(&mut self, evidence: &Evidence) {
+        for part in Part::ALL {
+            if evidence.checks_of(part).next().is_some() {
+                self.title(&format!("Checked: {}", part.title()));
+            }
+            for check in evidence.checks_of(part) {
+                let word = self.word(check.holds);
+                self.line(&format!("  {word}  {}", check.name));
+                if check.holds != Holds::Holds {
+                    for line in check.detail.lines() {
+                        self.line(&format!("           {line}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A time to the second, UTC.
+pub(super) fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
