@@ -4,6 +4,12 @@
 //! runs and why it may, and a check for each signature, digest and link on the way. A broken thing is a check that fails,
 //! never an error: who asks always gets the whole answer.
 
+pub mod collect;
+pub mod exhibits;
 pub mod html;
+mod judge;
 pub mod model;
+pub mod paper;
 pub mod text;
+
+pub use judge::judge;

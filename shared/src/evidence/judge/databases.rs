@@ -1,0 +1,135 @@
+//! The commit's databases: what Flyway validated in dev, what the stage's history holds, and whether the schemas agree.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Checks, counted};
+use crate::{
+    evidence::model::{Database, Holds, Migration, Part},
+    flyway::history::HistoryRow,
+    ids::DatabaseName,
+    manifest::Manifest,
+    promotion::record::{PromotionRecord, SchemaComparison},
+    stage::SchemaParity,
+    store_key::ArtefactPath,
+};
+
+/// Tells of the databases, and checks them.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Vec<Database> {
+    let Some(manifest) = case.manifest() else { return Vec::new() };
+    let histories = case.record().map(PromotionRecord::schema_histories).unwrap_or_default();
+    let comparisons = case.record().map(PromotionRecord::schema_comparisons).unwrap_or_default();
+    let planned =
+        case.record().iter().flat_map(|record| &record.plan.databases).map(|it| &it.database).collect::<Vec<_>>();
+    let mut databases = Vec::new();
+    for name in manifest.databases() {
+        let history = histories.get(name);
+        let database = database(case, manifest, name, history, comparisons.get(name));
+        validated(&database, checks);
+        // A stage without this database was given none of it.
+        if planned.contains(&name) {
+            migrated(&database, history, checks);
+            parity(&database, checks);
+        }
+        databases.push(database);
+    }
+    databases
+}
+
+fn database(
+    case: &Case<'_>,
+    manifest: &Manifest,
+    name: &DatabaseName,
+    history: Option<&Vec<HistoryRow>>,
+    parity: Option<&SchemaComparison>,
+) -> Database {
+    let flyway = manifest.flyway.get(name);
+    let files: BTreeMap<String, _> = manifest
+        .modules
+        .iter()
+        .flat_map(|module| &module.migrations)
+        .filter(|it| it.database == *name)
+        .map(|it| (it.file.to_string(), it.sha256))
+        .collect();
+    let checksums = flyway.map(|flyway| flyway.checksums.clone()).unwrap_or_default();
+    let migrations = files.iter().map(|(file, sha256)| Migration {
+        file: file.clone(),
+        checksum: checksums.get(file).copied().flatten(),
+        stage_checksum: history.and_then(|rows| rows.iter().rev().find(|row| row.script == *file)?.checksum),
+        sha256: Some(*sha256),
+    });
+    let snapshot = manifest.modules.iter().find_map(|module| {
+        let schema = module.schemas.iter().find(|schema| schema.database == *name)?;
+        Some((ArtefactPath::Schema(module.id.clone(), name.clone()).of(&case.commit), schema.sha256))
+    });
+    Database {
+        database: name.clone(),
+        flyway_validated: flyway.map(|flyway| flyway.validated),
+        migrations: migrations.collect(),
+        snapshot_key: snapshot.as_ref().map(|(key, _)| key.clone()),
+        snapshot_sha256: snapshot.map(|(_, sha256)| sha256),
+        parity: parity.cloned(),
+    }
+}
+
+fn validated(database: &Database, checks: &mut Checks) {
+    if database.migrations.is_empty() {
+        return;
+    }
+    let name = format!("flyway validated the migrations of `{}` against dev", database.database);
+    let detail = counted(database.migrations.len(), "migration");
+    match database.flyway_validated {
+        Some(so) => checks.add(Part::Databases, &name, Holds::of(so), detail),
+        None => checks.fails(Part::Databases, &name, "the manifest tells no result of flyway validate"),
+    }
+}
+
+fn migrated(database: &Database, history: Option<&Vec<HistoryRow>>, checks: &mut Checks) {
+    if database.migrations.is_empty() {
+        return;
+    }
+    let name = format!("the stage's `{}` ran the same migrations, by Flyway's checksums", database.database);
+    let Some(history) = history else {
+        return checks.unknown(
+            Part::Databases,
+            &name,
+            "the promotion's record does not tell the stage's schema history",
+        );
+    };
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for migration in &database.migrations {
+        match history.iter().rev().find(|row| row.script == migration.file) {
+            Some(row) if !row.success => wrong.push(format!("`{}` failed in the stage", migration.file)),
+            Some(row) if row.checksum == migration.checksum => seen += 1,
+            Some(row) => {
+                let told = |checksum: Option<i32>| checksum.map_or_else(|| "none".to_owned(), |it| it.to_string());
+                let (stage, dev) = (told(row.checksum), told(migration.checksum));
+                wrong.push(format!("`{}` has checksum {stage} in the stage and {dev} in dev", migration.file));
+            }
+            // Callbacks have no row, and of a long history the record keeps the newest.
+            None => {}
+        }
+    }
+    let all = counted(database.migrations.len(), "migration");
+    let detail = format!("{seen} of {all} by their rows; the promotion held the others against the whole history");
+    let detail = if seen == database.migrations.len() { all } else { detail };
+    checks.none_wrong(Part::Databases, &name, &wrong, detail);
+}
+
+fn parity(database: &Database, checks: &mut Checks) {
+    let name = format!("the stage's schema of `{}` is the one that was tested", database.database);
+    let part = Part::Databases;
+    match &database.parity {
+        None => checks.unknown(part, &name, "the promotion's record does not tell of a comparison"),
+        Some(parity) if parity.equal && parity.tested_sha256 == parity.live_sha256 => {
+            checks.holds(part, &name, format!("both are `{}` in normal form", parity.live_sha256));
+        }
+        Some(parity) => {
+            let mode = match parity.mode {
+                SchemaParity::Required => "",
+                SchemaParity::Reported => " (the promotion only reported it)",
+            };
+            let difference = parity.difference.as_deref().unwrap_or("their digests differ");
+            checks.fails(part, &name, format!("they differ{mode}: {difference}"));
+        }
+    }
+}

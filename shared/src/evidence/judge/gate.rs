@@ -1,0 +1,235 @@
+//! What the gate concluded, on what, and whether that is still stored and still stands.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Checks, counted};
+use crate::{
+    evidence::{
+        exhibits::Unread,
+        model::{Fact, Gate, Part, RawReport, Suite},
+        paper,
+    },
+    ids::Sha256,
+    manifest::Manifest,
+    store_key::ArtefactPath,
+    verdict::{Outcome, Revocation, Verdict},
+};
+
+const BUILT: &str = "the gate's verdict says that the commit is Built";
+const OF_MANIFEST: &str = "the verdict is on the manifest that was promoted, and on exactly what it lists";
+const STORED: &str = "what was judged is still stored, byte for byte";
+const STANDS: &str = "the commit was not taken back since";
+
+/// Tells what the gate concluded, and checks it.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
+    let part = Part::Gate;
+    let read = match &case.verdict {
+        Ok(read) => read,
+        Err(unread) => {
+            checks.fails(part, BUILT, format!("the verdict that the promotion rests on: {unread}"));
+            checks.unknown(part, OF_MANIFEST, "there is no verdict to compare with");
+            stands(case, checks);
+            return None;
+        }
+    };
+    let verdict = &read.value;
+    let mut wrong = Vec::new();
+    if verdict.commit() != case.commit {
+        wrong.push(format!("it is on another commit, `{}`", verdict.commit()));
+    }
+    if verdict.outcome != Outcome::Built {
+        wrong.push(format!("it says `{}`", verdict.outcome));
+    }
+    checks.none_wrong(part, BUILT, &wrong, format!("version `{}` of the verdict", read.version_id));
+    of_manifest(case, verdict, checks);
+    stored(case, verdict, checks);
+    let revoked = stands(case, checks);
+    Some(Gate {
+        outcome: verdict.outcome,
+        reasons: verdict.reasons.clone(),
+        evaluated_at: verdict.evaluated_at,
+        manifest_version_id: verdict.manifest_version_id.clone(),
+        manifest_sha256: case.manifest.as_ref().ok().map(|read| read.sha256),
+        verdict_sha256: read.sha256,
+        artefacts: verdict.artefacts.len(),
+        revoked,
+        steps: case.manifest().map(steps).unwrap_or_default(),
+    })
+}
+
+fn of_manifest(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
+    let read = match &case.manifest {
+        Ok(read) => read,
+        Err(unread) => return checks.fails(Part::Gate, OF_MANIFEST, format!("the manifest: {unread}")),
+    };
+    let mut wrong = Vec::new();
+    if verdict.manifest_version_id.as_ref() != Some(&read.version_id) {
+        wrong.push(format!("the verdict is on another version of the manifest than `{}`", read.version_id));
+    }
+    let judged: BTreeMap<&str, Sha256> = verdict.artefacts.iter().map(|it| (it.key.as_str(), it.sha256)).collect();
+    let claimed: BTreeMap<String, Sha256> =
+        read.value.claims().into_iter().map(|claim| (claim.path.of(&case.commit), claim.sha256)).collect();
+    for (key, sha256) in &claimed {
+        match judged.get(key.as_str()) {
+            Some(judged) if judged == sha256 => {}
+            Some(judged) => wrong.push(format!("`{key}` was judged as `{judged}`, the manifest lists `{sha256}`")),
+            None => wrong.push(format!("`{key}` is listed and was not judged")),
+        }
+    }
+    let unlisted = judged.keys().filter(|key| !claimed.contains_key(**key));
+    wrong.extend(unlisted.map(|key| format!("`{key}` was judged and is not listed")));
+    checks.none_wrong(Part::Gate, OF_MANIFEST, &wrong, format!("{} by SHA-256", counted(claimed.len(), "object")));
+}
+
+fn stored(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
+    let seen = &case.exhibits.observed.stored;
+    let (mut wrong, mut undigested) = (Vec::new(), 0);
+    for judged in &verdict.artefacts {
+        let found = seen.iter().find(|it| it.key == judged.key && it.version_id == judged.version_id);
+        match found {
+            Some(found) if found.there => match found.sha256 {
+                Some(sha256) if sha256 == judged.sha256 => {}
+                Some(sha256) => {
+                    wrong.push(format!("`{}` is now `{sha256}`, judged was `{}`", judged.key, judged.sha256));
+                }
+                None => undigested += 1,
+            },
+            _ => wrong.push(format!("version `{}` of `{}` is not stored any more", judged.version_id, judged.key)),
+        }
+    }
+    let count = counted(verdict.artefacts.len(), "object");
+    let detail = match undigested {
+        0 => format!("{count}, by the store's own SHA-256"),
+        some => format!("{count}, by the store's own SHA-256; of {some} that were uploaded in parts by version"),
+    };
+    checks.none_wrong(Part::Gate, STORED, &wrong, detail);
+}
+
+/// Checks that nothing took the commit back; gives who did and why.
+fn stands(case: &Case<'_>, checks: &mut Checks) -> Option<String> {
+    let at = case.exhibits.observed.question.at;
+    let revocation = match case.exhibits.read::<Revocation>(paper::REVOCATION) {
+        Ok(read) => Some(read.value),
+        Err(Unread::Missing) => None,
+        Err(unread) => {
+            checks.fails(Part::Gate, STANDS, format!("there is a revocation: {unread}"));
+            return None;
+        }
+    };
+    let manifest = case.verdict().and_then(|verdict| verdict.manifest_version_id.clone());
+    let promoted = manifest.or_else(|| case.record().map(|record| record.manifest_version_id.clone()));
+    let of_this = revocation.filter(|it| promoted.is_none() || promoted.as_ref() == Some(&it.manifest_version_id));
+    if let Some(Revocation { revoked_by, revoked_at, reason, .. }) = of_this {
+        let words = format!("taken back at {revoked_at} by `{revoked_by}`: {reason}");
+        if at.is_some_and(|at| revoked_at > at) {
+            checks.holds(Part::Gate, STANDS, format!("not at that time; later {words}"));
+        } else {
+            checks.fails(Part::Gate, STANDS, words.clone());
+        }
+        return Some(words);
+    }
+    if at.is_some() {
+        checks.holds(Part::Gate, STANDS, "there is no revocation of the manifest that was promoted");
+        return None;
+    }
+    match case.exhibits.read::<Verdict>(paper::PRESENT_VERDICT) {
+        Ok(read) if read.value.outcome == Outcome::Built => {
+            let detail = "there is no revocation of the manifest that was promoted, and the present verdict says Built";
+            checks.holds(Part::Gate, STANDS, detail);
+        }
+        Ok(read) => {
+            let codes: Vec<_> = read.value.reasons.iter().map(|it| it.code.as_str()).collect();
+            let reasons = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+            checks.fails(
+                Part::Gate,
+                STANDS,
+                format!("the gate's present verdict is `{}`{reasons}", read.value.outcome),
+            );
+        }
+        Err(unread) => checks.fails(Part::Gate, STANDS, format!("the gate's present verdict: {unread}")),
+    }
+    None
+}
+
+/// The commit's tests, by suite.
+pub(super) fn suites(manifest: &Manifest) -> Vec<Suite> {
+    let tests = &manifest.tests;
+    let suite = |name: &str, figures: Option<(u64, u64, u64)>, summary: String| Suite {
+        suite: name.to_owned(),
+        passed: figures.map(|(passed, ..)| passed),
+        failed: figures.map(|(_, failed, _)| failed),
+        skipped: figures.map(|(.., skipped)| skipped),
+        line_coverage: None,
+        function_coverage: None,
+        summary,
+    };
+    let counts =
+        |(passed, failed, skipped): (u64, u64, u64)| format!("{passed} passed, {failed} failed, {skipped} skipped");
+    let mut suites = Vec::new();
+    if let Some(it) = &tests.typecheck {
+        let summary = format!("{} errors", it.errors);
+        suites.push(Suite { failed: Some(it.errors), ..suite("typecheck", None, summary) });
+    }
+    if let Some(it) = &tests.unit {
+        let percent = |figure: Option<f64>| figure.map_or_else(|| "not told".to_owned(), |it| format!("{it} %"));
+        let figures = (it.passed, it.failed, it.skipped);
+        let (lines, functions) = (percent(it.line_coverage), percent(it.function_coverage));
+        let summary = format!("{}; covered: lines {lines}, functions {functions}", counts(figures));
+        let unit = suite("unit", Some(figures), summary);
+        suites.push(Suite { line_coverage: it.line_coverage, function_coverage: it.function_coverage, ..unit });
+    }
+    if let Some(it) = &tests.policy {
+        let figures = (it.passed, it.failed, it.skipped);
+        let policies = match it.policies_satisfied.as_slice() {
+            [] => String::new(),
+            policies => format!("; policies: {}", policies.join(", ")),
+        };
+        suites.push(suite("policy", Some(figures), format!("{}{policies}", counts(figures))));
+    }
+    if let Some(it) = &tests.integration {
+        let figures = (it.passed, it.failed, it.skipped);
+        let guard = if it.run_integration { "with RUN_INTEGRATION=1" } else { "without RUN_INTEGRATION=1" };
+        suites.push(suite("integration", Some(figures), format!("{}, {guard}", counts(figures))));
+    }
+    if let Some(it) = &tests.smoke {
+        let summary = if it.exit_code == 0 {
+            "dev answered as it should".to_owned()
+        } else {
+            format!("ended with {}", it.exit_code)
+        };
+        suites.push(suite("smoke", None, summary));
+    }
+    suites
+}
+
+/// The raw reports behind them, as they were judged.
+pub(super) fn reports(case: &Case<'_>) -> Vec<RawReport> {
+    let reports = case.manifest().into_iter().flat_map(|manifest| &manifest.reports).map(|it| RawReport {
+        suite: it.suite.clone(),
+        format: it.format.clone(),
+        key: ArtefactPath::Report(it.file.clone()).of(&case.commit),
+        sha256: it.sha256,
+        size: it.size,
+    });
+    reports.collect()
+}
+
+/// The other steps of the pipeline that a manifest tells of.
+fn steps(manifest: &Manifest) -> Vec<Fact> {
+    let done = |done: bool| if done { "done" } else { "not done" }.to_owned();
+    let mut steps = Vec::new();
+    let mut fact = |name: &str, value: String| steps.push(Fact { name: name.to_owned(), value });
+    if let Some(it) = &manifest.deploy {
+        fact("deploy", format!("to {}, {}", it.stage, done(it.succeeded)));
+    }
+    if let Some(it) = &manifest.pulumi {
+        fact("pulumi", format!("program of {}", it.program_sha));
+    }
+    if let Some(it) = &manifest.dcm {
+        fact("dcm", format!("plan {}, deploy {}", done(it.plan), done(it.deploy)));
+    }
+    if let Some(it) = &manifest.dbt_build {
+        fact("dbt build", done(it.succeeded));
+    }
+    steps
+}

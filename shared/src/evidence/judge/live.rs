@@ -1,0 +1,124 @@
+//! What runs, held against what was promoted and what was tested.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Checks, counted};
+use crate::{
+    evidence::{
+        exhibits::Live,
+        model::{Function, Holds, LookedAt, Part, Runs, Stack},
+    },
+    ids::Sha256,
+    promotion::record::LiveFunction,
+};
+
+const PROMOTED: &str = "every function runs the bytes that were promoted";
+const TESTED: &str = "the bytes that run are those that the integration tests exercised";
+
+/// Tells what runs, and checks it.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
+    let record = case.record();
+    let recorded = record.map(|record| record.live.as_slice()).unwrap_or_default();
+    let (looked_at, live): (_, &[LiveFunction]) = match &case.exhibits.observed.live {
+        Live::Seen(live) => (LookedAt::Live, live),
+        Live::AsRecorded if record.is_some() => (LookedAt::Recorded, recorded),
+        Live::AsRecorded | Live::Trouble(_) => (LookedAt::Nowhere, &[]),
+    };
+    let functions = functions(case, live);
+    match (&case.exhibits.observed.live, record) {
+        (_, None) => {
+            checks.unknown(Part::Live, PROMOTED, "without the promotion's record it is not known what was promoted");
+        }
+        (Live::Trouble(why), _) => checks.unknown(Part::Live, PROMOTED, format!("Lambda could not be asked: {why}")),
+        _ => {
+            let wrong: Vec<_> =
+                functions.iter().filter(|it| it.live_sha256 != it.promoted_sha256).map(differs).collect();
+            let what = counted(functions.len(), "function");
+            checks.none_wrong(Part::Live, PROMOTED, &wrong, format!("{what}, {}", looked_at.words()));
+        }
+    }
+    tested(case, &functions, checks);
+
+    let manifest = case.manifest();
+    Runs {
+        commit_sha: case.subject.commit_sha.clone(),
+        branch: manifest.map(|manifest| manifest.branch.clone()),
+        run_url: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_url.clone())),
+        since: case.subject.since,
+        promotion_id: case.subject.promotion_id.clone(),
+        promotion: record.map(super::promotion::promotion),
+        functions,
+        looked_at,
+        stacks: record
+            .into_iter()
+            .flat_map(|record| &record.plan.stacks)
+            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.template.sha256 })
+            .collect(),
+    }
+}
+
+fn differs(function: &Function) -> String {
+    let Function { function: name, function_name, live_sha256, bytes_of, .. } = function;
+    let name = function_name.as_ref().unwrap_or(name);
+    match live_sha256 {
+        None => format!("function `{name}` is not there, or its code can't be told"),
+        Some(live) => {
+            let whose = match bytes_of.as_slice() {
+                [] => "which are of no Built commit".to_owned(),
+                commits => format!("which are those of {}", commits.join(", ")),
+            };
+            format!("function `{name}` runs the bytes `{live}`, {whose}")
+        }
+    }
+}
+
+/// The plan's functions; without a plan those of the record that was made at the time.
+fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
+    let tested: BTreeMap<&str, Sha256> = case
+        .manifest()
+        .and_then(|manifest| manifest.tests.integration.as_ref())
+        .into_iter()
+        .flat_map(|tests| &tests.deployed)
+        .map(|it| (it.function.as_str(), it.code_sha256))
+        .collect();
+    let planned = case.record().into_iter().flat_map(|record| &record.plan.functions);
+    let bytes_of = &case.exhibits.observed.bytes_of;
+    let function = planned.map(|planned| {
+        let name = planned.function.as_str();
+        let seen = live.iter().find(|it| it.function == name);
+        let live_sha256 = seen.and_then(|it| it.code_sha256);
+        let promoted_sha256 = Some(planned.bundle.sha256);
+        let tested_sha256 = tested.get(name).copied();
+        let known = !matches!(case.exhibits.observed.live, Live::Trouble(_));
+        Function {
+            function: name.to_owned(),
+            function_name: seen.and_then(|it| it.function_name.clone()),
+            live_sha256,
+            promoted_sha256,
+            tested_sha256,
+            equal: Holds::known(known.then_some(live_sha256 == promoted_sha256 && tested_sha256 == promoted_sha256)),
+            bytes_of: live_sha256.and_then(|live| bytes_of.get(&live).cloned()).unwrap_or_default(),
+        }
+    });
+    function.collect()
+}
+
+fn tested(case: &Case<'_>, functions: &[Function], checks: &mut Checks) {
+    if case.manifest().is_none() || case.record().is_none() {
+        checks.unknown(
+            Part::Live,
+            TESTED,
+            "without the manifest and the promotion's record it is not known what was tested",
+        );
+        return;
+    }
+    let wrong = functions.iter().filter(|it| it.tested_sha256 != it.promoted_sha256);
+    let wrong: Vec<_> = wrong
+        .map(|it| match it.tested_sha256 {
+            Some(tested) => format!("of `{}` the bytes `{tested}` were tested", it.function),
+            None => format!("nothing tells which bytes of `{}` were tested", it.function),
+        })
+        .collect();
+    let what = counted(functions.len(), "function");
+    checks.none_wrong(Part::Live, TESTED, &wrong, format!("{what}: tested is promoted, by the manifest"));
+}

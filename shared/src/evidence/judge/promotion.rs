@@ -1,0 +1,150 @@
+//! How the commit came to run: the promotion's record.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Checks, counted};
+use crate::{
+    evidence::{
+        collect::pinned,
+        model::{Event, Part, Promotion},
+    },
+    ids::Sha256,
+    promotion::{
+        record::{PromotionRecord, Status, StepRecord},
+        step::{Direction, ReportStatus},
+    },
+};
+
+const THERE: &str = "the promotion's record is there and is about this commit";
+const SUCCEEDED: &str = "the promotion succeeded, every step and smoke check of it";
+const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
+
+/// Checks the record.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
+    let part = Part::Promotion;
+    let record = match &case.record {
+        Ok(read) => &read.value,
+        Err(unread) => {
+            let promotion = &case.subject.promotion_id;
+            checks.fails(part, THERE, format!("the record of promotion `{promotion}`: {unread}"));
+            return;
+        }
+    };
+    let question = &case.exhibits.observed.question;
+    let about = record.promotion_id == case.subject.promotion_id
+        && record.commit_sha == case.subject.commit_sha
+        && record.stage == question.stage
+        && record.repo == question.repo;
+    if about {
+        checks.holds(part, THERE, format!("promotion `{}`", record.promotion_id));
+    } else {
+        let (id, stage, commit) = (&record.promotion_id, &record.stage, record.commit());
+        checks.fails(part, THERE, format!("it is about promotion `{id}` of `{commit}` to `{stage}`"));
+    }
+
+    let mut wrong = Vec::new();
+    if record.status != Status::Succeeded {
+        wrong.push(format!("its status is `{}`", word(&record.status)));
+    }
+    for step in record.steps.iter().filter(|step| step.direction == Direction::Forward) {
+        wrong.extend(step.error.iter().map(|error| format!("{}: {error}", step.step)));
+        let failed = step.reports.iter().filter(|report| report.status == ReportStatus::Failed);
+        wrong.extend(failed.map(|report| format!("{}: `{}`: {}", step.step, report.subject, report.detail)));
+    }
+    let reports: usize = record.steps.iter().map(|step| step.reports.len()).sum();
+    let detail = format!("{} with {}", counted(record.steps.len(), "step"), counted(reports, "report"));
+    checks.none_wrong(part, SUCCEEDED, &wrong, detail);
+
+    let Some(verdict) = case.verdict() else {
+        checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
+        return;
+    };
+    let judged: BTreeMap<&str, (&str, Sha256)> =
+        verdict.artefacts.iter().map(|it| (it.key.as_str(), (it.version_id.as_str(), it.sha256))).collect();
+    let strange =
+        pinned(&record.plan).filter(|it| judged.get(it.key.as_str()) != Some(&(it.version_id.as_str(), it.sha256)));
+    let wrong: Vec<_> =
+        strange.map(|it| format!("`{}` with SHA-256 `{}` was not judged so", it.key, it.sha256)).collect();
+    let count = pinned(&record.plan).count();
+    let detail = format!("{}: key, version and SHA-256 of the plan are those of the verdict", counted(count, "object"));
+    checks.none_wrong(part, JUDGED, &wrong, detail);
+}
+
+/// What the record tells of the promotion.
+pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
+    Promotion {
+        status: record.status,
+        rollback: record.rollback,
+        requested_by: record.requested_by.clone(),
+        proven_requester: None,
+        reason: record.reason.clone(),
+        started_at: record.started_at,
+        ended_at: record.ended_at,
+        approvals: Vec::new(),
+        break_glass: None,
+    }
+}
+
+/// What happened, in order.
+pub(super) fn timeline(case: &Case<'_>) -> Vec<Event> {
+    let moment = |name: &str, at, detail: String| Event {
+        name: name.to_owned(),
+        started_at: at,
+        ended_at: None,
+        direction: None,
+        status: None,
+        detail,
+    };
+    let mut events = Vec::new();
+    if let Some(manifest) = case.manifest() {
+        events.push(moment("built", manifest.timestamp, format!("the manifest of branch {}", manifest.branch)));
+    }
+    if let Some(verdict) = case.verdict() {
+        events.push(moment("judged", verdict.evaluated_at, format!("the gate's verdict: {}", verdict.outcome)));
+    }
+    if let Some(record) = case.record() {
+        let by = format!("asked for by {}: {}", record.requested_by, record.reason);
+        events.push(moment("started", record.started_at, by));
+        events.extend(record.steps.iter().filter_map(step));
+        if let Some(ended_at) = record.ended_at {
+            events.push(moment("ended", ended_at, word(&record.status)));
+        }
+    }
+    events.sort_by_key(|event| event.started_at);
+    events
+}
+
+fn step(step: &StepRecord) -> Option<Event> {
+    let started_at = step.reports.iter().map(|report| report.started_at).min()?;
+    let ended_at = step.reports.iter().filter_map(|report| report.ended_at).max();
+    let worst = step.reports.iter().map(|report| report.status).max_by_key(|status| match status {
+        ReportStatus::Unchanged => 0,
+        ReportStatus::Passed => 1,
+        ReportStatus::Applied => 2,
+        ReportStatus::InProgress => 3,
+        ReportStatus::Failed => 4,
+    })?;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for report in &step.reports {
+        *counts.entry(word(&report.status)).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.into_iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let name = match step.direction {
+        Direction::Forward => step.step.clone(),
+        Direction::Back => format!("{}, on the way back", step.step),
+    };
+    Some(Event {
+        name,
+        started_at,
+        ended_at,
+        direction: Some(step.direction),
+        status: Some(worst),
+        detail: counts.join(", "),
+    })
+}
+
+/// A word as it stands in documents.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,72 @@
+//! What each document of the evidence is called: its file's name in a bundle.
+
+use super::model::AttestationKind;
+use crate::{
+    ids::{DatabaseName, FileName, ModuleId},
+    store_key::Form,
+};
+
+/// What the stage runs.
+pub const STAGE: &str = "records/stage.json";
+/// The record of the promotion that brought it.
+pub const PROMOTION: &str = "records/promotion.json";
+/// The verdict that the promotion rests on.
+pub const VERDICT: &str = "records/verdict.json";
+/// The verdict that stands now.
+pub const PRESENT_VERDICT: &str = "records/present-verdict.json";
+/// That the commit was taken back.
+pub const REVOCATION: &str = "records/revocation.json";
+/// What drift watching found last.
+pub const DRIFT: &str = "records/drift.json";
+/// The manifest that was judged.
+pub const MANIFEST: &str = "manifest/build-manifest.json";
+/// The signed head of the stage's chain of the ledger.
+pub const HEAD: &str = "ledger/head.json";
+/// The signed head of the gate's own chain of the repository.
+pub const GATE_HEAD: &str = "ledger/gate/head.json";
+/// The folder of the stage's chain.
+pub const LEDGER: &str = "ledger/";
+/// The folder of the gate's chain.
+pub const GATE_LEDGER: &str = "ledger/gate/";
+
+/// A signed statement in one of its forms.
+#[must_use]
+pub fn attestation(kind: AttestationKind, form: Form) -> String {
+    let form = match form {
+        Form::Dsse => "dsse",
+        Form::Sigstore => "sigstore",
+    };
+    format!("attestations/{}.{form}.json", kind.as_str())
+}
+
+/// The entry at a place of the chain that lies in `folder`.
+#[must_use]
+pub fn entry(folder: &str, sequence: u64) -> String {
+    format!("{folder}{sequence:010}.json")
+}
+
+/// The place of the entry of this name in the chain that lies in `folder`; none where it is another document.
+#[must_use]
+pub fn sequence(folder: &str, name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(folder)?.strip_suffix(".json")?;
+    let sequence = digits.parse().ok()?;
+    (entry(folder, sequence) == name).then_some(sequence)
+}
+
+/// An approval that the promotion counted, by its place in the record from 1.
+#[must_use]
+pub fn approval(place: usize) -> String {
+    format!("approvals/{place:03}.json")
+}
+
+/// A raw test report.
+#[must_use]
+pub fn report(file: &FileName) -> String {
+    format!("reports/{file}")
+}
+
+/// A schema snapshot.
+#[must_use]
+pub fn snapshot(module: &ModuleId, database: &DatabaseName) -> String {
+    format!("schema/{module}-{database}.sql")
+}
