@@ -10,6 +10,10 @@ pub mod html;
 mod judge;
 pub mod model;
 pub mod paper;
+#[cfg(any(test, feature = "test-support"))]
+pub mod sample;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use judge::judge;
