@@ -39,6 +39,8 @@ pub struct Document {
 pub struct Observed {
     /// 1.
     pub schema_version: u32,
+    /// The gatekeeper that looked, by its version.
+    pub gatekeeper: String,
     /// What was asked.
     pub question: Question,
     /// When.
@@ -124,6 +126,7 @@ impl Exhibits {
     pub fn new(question: Question, keys: Option<PublicKeys>, taken_at: Timestamp) -> Self {
         let observed = Observed {
             schema_version: 1,
+            gatekeeper: env!("CARGO_PKG_VERSION").to_owned(),
             question,
             taken_at,
             live: Live::AsRecorded,

@@ -4,6 +4,10 @@
 //! runs and why it may, and a check for each signature, digest and link on the way. A broken thing is a check that fails,
 //! never an error: who asks always gets the whole answer.
 
+pub mod bundle;
+#[cfg(test)]
+mod bundle_tests;
+pub mod bundle_verify;
 pub mod collect;
 pub mod exhibits;
 pub mod html;

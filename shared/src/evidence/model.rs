@@ -140,12 +140,14 @@ pub enum Part {
     Attestations,
     /// What was written down, in order.
     Ledger,
+    /// The bundle that it came in.
+    Bundle,
 }
 
 impl Part {
     /// Every part, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Live, Self::Promotion, Self::Gate, Self::Databases, Self::Attestations, Self::Ledger];
+    pub const ALL: [Self; 7] =
+        [Self::Live, Self::Promotion, Self::Gate, Self::Databases, Self::Attestations, Self::Ledger, Self::Bundle];
 
     /// Its title.
     #[must_use]
@@ -157,6 +159,7 @@ impl Part {
             Self::Databases => "The databases",
             Self::Attestations => "The attestations",
             Self::Ledger => "The ledger",
+            Self::Bundle => "The bundle",
         }
     }
 }
@@ -534,6 +537,29 @@ pub struct DriftSeen {
 }
 
 impl Evidence {
+    /// Draws the conclusions from the checks: the verdict, and the answer in one sentence.
+    #[must_use]
+    pub(super) fn concluded(mut self) -> Self {
+        self.checks.sort_by_key(|check| check.part);
+        self.verdict = self.checks.iter().map(|check| check.holds).max().unwrap_or(Holds::Holds);
+        let Question { stage, repo, at } = &self.question;
+        let verb = if at.is_some() { "ran" } else { "runs" };
+        let runs = match &self.runs {
+            Some(runs) => format!("`{stage}` {verb} `{repo}@{}`", runs.commit_sha),
+            None => format!("nothing of `{repo}` is known to have been promoted to `{stage}`"),
+        };
+        let count = |holds| self.checks.iter().filter(|check| check.holds == holds).count();
+        let (all, fails, unknown) = (self.checks.len(), count(Holds::Fails), count(Holds::Unknown));
+        let fail = if fails == 1 { "fails" } else { "fail" };
+        self.answer = match (fails, unknown) {
+            (0, 0) => format!("{runs}: everything holds ({all} checks)"),
+            (_, 0) => format!("{runs}: {fails} of {all} checks {fail}"),
+            (0, _) => format!("{runs}: nothing is known to be wrong, but {unknown} of {all} checks could not be made"),
+            _ => format!("{runs}: {fails} of {all} checks {fail}, and {unknown} could not be made"),
+        };
+        self
+    }
+
     /// The checks of one part.
     pub fn checks_of(&self, part: Part) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(move |check| check.part == part)

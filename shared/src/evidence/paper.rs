@@ -70,3 +70,17 @@ pub fn report(file: &FileName) -> String {
 pub fn snapshot(module: &ModuleId, database: &DatabaseName) -> String {
     format!("schema/{module}-{database}.sql")
 }
+
+/// Whether a document is a raw report or a schema snapshot, which are read only for who wants to read them too.
+#[must_use]
+pub fn is_attached(name: &str) -> bool {
+    name.starts_with("reports/") || name.starts_with("schema/")
+}
+
+/// Whether a file of a bundle is a document.
+#[must_use]
+pub fn is_document(name: &str) -> bool {
+    const FOLDERS: [&str; 7] =
+        ["records/", "manifest/", "attestations/", "ledger/", "approvals/", "reports/", "schema/"];
+    FOLDERS.iter().any(|folder| name.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
+}

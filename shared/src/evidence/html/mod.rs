@@ -72,6 +72,28 @@ fn class(holds: impl Borrow<Holds>) -> &'static str {
     }
 }
 
+/// A sentence as HTML: escaped, and what stands between backticks as code.
+fn words(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + 32);
+    let ticks = text.matches('`').count() & !1;
+    for (index, part) in text.splitn(ticks + 1, '`').enumerate() {
+        let (open, close) = if index % 2 == 1 { ("<code>", "</code>") } else { ("", "") };
+        html.push_str(open);
+        for character in part.chars() {
+            match character {
+                '&' => html.push_str("&amp;"),
+                '<' => html.push_str("&lt;"),
+                '>' => html.push_str("&gt;"),
+                '"' => html.push_str("&quot;"),
+                '\'' => html.push_str("&#39;"),
+                other => html.push(other),
+            }
+        }
+        html.push_str(close);
+    }
+    html
+}
+
 /// A time to the second, UTC.
 fn second(at: &Timestamp) -> Timestamp {
     text::second(*at)
@@ -91,4 +113,17 @@ fn file_name(key: &str) -> &str {
 fn took(event: &Event) -> String {
     let took = event.ended_at.map(|ended| ended.duration_since(event.started_at).as_secs_f64());
     figure(took.map(|seconds| format!("{seconds:.1} s")).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_sentence_can_hold_no_markup_of_its_own() {
+        insta::assert_snapshot!(words("`a<b>` runs \"x\" & 'y'"), @"<code>a&lt;b&gt;</code> runs &quot;x&quot; &amp; &#39;y&#39;");
+        insta::assert_snapshot!(words("one ` tick, `<script>` and ` left"), @"one <code> tick, </code>&lt;script&gt;<code> and </code> left");
+        insta::assert_snapshot!(words("odd ` tick"), @"odd ` tick");
+        insta::assert_snapshot!(words(""), @"");
+    }
 }

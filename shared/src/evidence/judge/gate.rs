@@ -18,6 +18,7 @@ use crate::{
 const BUILT: &str = "the gate's verdict says that the commit is Built";
 const OF_MANIFEST: &str = "the verdict is on the manifest that was promoted, and on exactly what it lists";
 const STORED: &str = "what was judged is still stored, byte for byte";
+const ATTACHED: &str = "the raw reports and schema snapshots are those that the manifest lists";
 const STANDS: &str = "the commit was not taken back since";
 
 /// Tells what the gate concluded, and checks it.
@@ -43,6 +44,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
     checks.none_wrong(part, BUILT, &wrong, format!("version `{}` of the verdict", read.version_id));
     of_manifest(case, verdict, checks);
     stored(case, verdict, checks);
+    attached(case, checks);
     let revoked = stands(case, checks);
     Some(Gate {
         outcome: verdict.outcome,
@@ -103,6 +105,29 @@ fn stored(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
         some => format!("{count}, by the store's own SHA-256; of {some} that were uploaded in parts by version"),
     };
     checks.none_wrong(Part::Gate, STORED, &wrong, detail);
+}
+
+/// Checks the raw reports and snapshots that were read too, where any were.
+fn attached(case: &Case<'_>, checks: &mut Checks) {
+    let Some(manifest) = case.manifest() else { return };
+    let reports = manifest.reports.iter().map(|it| (paper::report(&it.file), it.sha256));
+    let snapshots = manifest.modules.iter().flat_map(|module| {
+        module.schemas.iter().map(|schema| (paper::snapshot(&module.id, &schema.database), schema.sha256))
+    });
+    let listed: BTreeMap<_, _> = reports.chain(snapshots).collect();
+    let attached = case.exhibits.documents.iter().filter(|(name, _)| paper::is_attached(name));
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (name, document) in attached {
+        count += 1;
+        match listed.get(name) {
+            Some(sha256) if *sha256 == Sha256::of(&document.bytes) => {}
+            Some(sha256) => wrong.push(format!("`{name}` is not the file with SHA-256 `{sha256}`")),
+            None => wrong.push(format!("`{name}` is not listed in the manifest")),
+        }
+    }
+    if count > 0 {
+        checks.none_wrong(Part::Gate, ATTACHED, &wrong, counted(count, "file"));
+    }
 }
 
 /// Checks that nothing took the commit back; gives who did and why.

@@ -43,21 +43,14 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         timeline = promotion::timeline(case);
     }
     let ledger = ledger::check(exhibits, case.as_ref(), &mut checks);
-    let mut checks = checks.0;
-    checks.sort_by_key(|check| check.part);
-
-    let verdict = match checks.iter().map(|check| check.holds).max() {
-        Some(worst) => worst,
-        None => Holds::Holds,
-    };
     let manifest = case.as_ref().and_then(|case| case.manifest.as_ref().ok());
     let keys = exhibits.keys.as_ref();
     Evidence {
         schema_version: SCHEMA_VERSION,
         question: exhibits.observed.question.clone(),
         taken_at: exhibits.observed.taken_at,
-        answer: answer(exhibits, case.as_ref(), &checks),
-        verdict,
+        answer: String::new(),
+        verdict: Holds::Unknown,
         runs,
         gate,
         suites: manifest.map(|manifest| gate::suites(&manifest.value)).unwrap_or_default(),
@@ -71,35 +64,12 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
             gate: keys.map(|keys| keys.gate.fingerprint().to_string()),
             promotion: keys.map(|keys| keys.promotion.fingerprint().to_string()),
         },
-        checks,
+        checks: checks.0,
     }
+    .concluded()
 }
 
 const POINTER: &str = "it is written down what the stage runs";
-
-/// The answer in one sentence.
-fn answer(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &[Check]) -> String {
-    let question = &exhibits.observed.question;
-    let (stage, repo) = (&question.stage, &question.repo);
-    let count = |holds| checks.iter().filter(|check| check.holds == holds).count();
-    let (all, fails, unknown) = (checks.len(), count(Holds::Fails), count(Holds::Unknown));
-    let verb = if question.at.is_some() { "ran" } else { "runs" };
-    let runs = match case {
-        Some(case) => format!("`{stage}` {verb} `{}`", case.commit),
-        None => format!("nothing of `{repo}` is known to have been promoted to `{stage}`"),
-    };
-    match (fails, unknown) {
-        (0, 0) => format!("{runs}: everything holds ({all} checks)"),
-        (fails, 0) => format!("{runs}: {fails} of {all} checks {}", if fails == 1 { "fails" } else { "fail" }),
-        (0, unknown) => {
-            format!("{runs}: nothing is known to be wrong, but {unknown} of {all} checks could not be made")
-        }
-        (fails, unknown) => format!(
-            "{runs}: {fails} of {all} checks {}, and {unknown} could not be made",
-            if fails == 1 { "fails" } else { "fail" }
-        ),
-    }
-}
 
 /// A promotion and what it rests on, as far as it can be read.
 struct Case<'a> {

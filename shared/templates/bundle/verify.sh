@@ -1,0 +1,247 @@
+#!/bin/sh
+# Verifies the evidence in this folder. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
+# usage: sh verify.sh [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]
+# The fingerprints, also taken from GATE_KEY_FINGERPRINT and PROMOTION_KEY_FINGERPRINT, are those that you got elsewhere.
+# Ends with 0 where everything holds, with 1 where something doesn't, with 2 where it can't be run.
+set -u
+LC_ALL=C
+export LC_ALL
+
+gate_pin=${GATE_KEY_FINGERPRINT:-}
+promotion_pin=${PROMOTION_KEY_FINGERPRINT:-}
+while [ $# -gt 0 ]; do
+  case $1 in
+    --gate-key-fingerprint) gate_pin=${2:-}; [ $# -ge 2 ] && shift ;;
+    --promotion-key-fingerprint) promotion_pin=${2:-}; [ $# -ge 2 ] && shift ;;
+    *) echo "usage: sh verify.sh [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+cd "$(dirname "$0")" || exit 2
+for tool in openssl sha256sum base64 jq; do
+  command -v "$tool" > /dev/null || { echo "\`$tool\` is missing" >&2; exit 2; }
+done
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+
+checks=0
+broken=0
+# say HOLDS SENTENCE [WHY]: HOLDS is 0 where it holds
+say() {
+  checks=$((checks + 1))
+  if [ "$1" -eq 0 ]; then
+    line="holds  $2"
+  else
+    broken=$((broken + 1))
+    line="FAILS  $2${3:+: $3}"
+  fi
+  # what a document says may not steer the terminal
+  printf '%s' "$line" | tr -d '[:cntrl:]'
+  echo
+}
+digest() { sha256sum < "$1" 2> /dev/null | cut -d ' ' -f 1; }
+# Whether two texts are the same and not nothing; whether a text is nothing; whether a file holds anything.
+same() { [ -n "$1" ] && [ "$1" = "$2" ]; }
+empty() { [ -z "$1" ]; }
+filled() { [ -s "$1" ]; }
+# A field of a document, and one that is a number: anything else would be dangerous in sums.
+number() {
+  found=$(field "$1" "$2")
+  case $found in '' | *[!0-9]*) found=0 ;; esac
+  [ ${#found} -le 10 ] || found=0
+  printf '%s' "$found"
+}
+field() { jq -r "$1 // empty" "$2" 2> /dev/null; }
+
+# --- the files ---
+sha256sum -c SHA256SUMS > "$work/sums" 2>&1
+say $? "every file is whole, by SHA256SUMS" "$(grep -v ': OK$' "$work/sums" | head -n 3 | tr '\n' ' ')"
+find . -type f | sed 's|^\./||' | grep -v '^SHA256SUMS$' | sort > "$work/found"
+cut -c 67- SHA256SUMS | sort > "$work/listed"
+cmp -s "$work/found" "$work/listed"
+say $? "every file is listed in SHA256SUMS, and no other is"
+
+# --- the keys ---
+for who in gate promotion; do
+  fingerprint=$(openssl pkey -pubin -in "keys/$who.pem" -outform DER 2> /dev/null > "$work/$who.der" && digest "$work/$who.der")
+  if [ "$who" = gate ]; then pin=$gate_pin; else pin=$promotion_pin; fi
+  if [ -n "$pin" ]; then
+    same "$fingerprint" "$pin"
+    say $? "the fingerprint of keys/$who.pem is the one given" "it is $fingerprint"
+  else
+    filled "$work/$who.der"
+    say $? "keys/$who.pem is a public key; compare: $fingerprint"
+  fi
+done
+
+# signed ENVELOPE KEY STATEMENT: the statement of a DSSE envelope, where KEY signed it
+signed() {
+  : > "$3"
+  [ "$(jq -r '.payloadType' "$1" 2> /dev/null)" = application/vnd.in-toto+json ] || return 1
+  [ "$(jq -r '.signatures | length' "$1")" = 1 ] || return 1
+  jq -r '.payload' "$1" | base64 -d > "$work/payload" 2> /dev/null || return 1
+  jq -r '.signatures[0].sig' "$1" | base64 -d > "$work/signature" 2> /dev/null || return 1
+  # what is signed: "DSSEv1", the type and the payload, each with its length
+  { printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c < "$work/payload")"; cat "$work/payload"; } > "$work/message"
+  openssl dgst -sha256 -verify "$2" -signature "$work/signature" "$work/message" > /dev/null 2>&1 || return 1
+  cp "$work/payload" "$3"
+}
+
+# --- the attestations ---
+for name in built verification-summary deployment; do
+  case $name in
+    built) key=gate; type=https://in-toto.io/attestation/test-result/v0.1 ;;
+    verification-summary) key=promotion; type=https://slsa.dev/verification_summary/v1 ;;
+    deployment) key=promotion; type=https://artefact-gatekeeper.example/deployment/v1 ;;
+  esac
+  signed "attestations/$name.dsse.json" "keys/$key.pem" "$work/$name" &&
+    [ "$(field .predicateType "$work/$name")" = "$type" ] && [ "$(field ._type "$work/$name")" = https://in-toto.io/Statement/v1 ]
+  say $? "attestations/$name.dsse.json: the signature holds under keys/$key.pem, and it is a statement of its type"
+  one=$(jq -cS . "attestations/$name.dsse.json" 2> /dev/null)
+  same "$one" "$(jq -cS '.dsseEnvelope' "attestations/$name.sigstore.json" 2> /dev/null)" &&
+    [ "$(field .verificationMaterial.publicKey.hint "attestations/$name.sigstore.json")" = \
+      "$(openssl dgst -sha256 -binary "$work/$key.der" | base64)" ]
+  say $? "attestations/$name.sigstore.json is the same envelope, under the same key"
+done
+# The SHA-256 that a statement gives to the subject of this name.
+subject() { jq -r --arg name "$2" '.subject[] | select(.name == $name) | .digest.sha256 // empty' "$1" 2> /dev/null; }
+
+commit=$(field .commit_sha records/stage.json)
+repo=$(field .repo records/stage.json)
+stage=$(field .stage records/stage.json)
+promotion=$(field .promotion_id records/promotion.json)
+commit_promoted=$(field .commit_sha records/promotion.json)
+at=$(field .question.at observed.json)
+if [ -z "$at" ]; then
+  same "$commit" "$commit_promoted" && same "$(field .promotion_id records/stage.json)" "$promotion"
+  say $? "records/stage.json names the promotion of records/promotion.json"
+else
+  jq -e --arg id "$promotion" --arg sha "$commit_promoted" \
+    'any(.history[]; .promotion_id == $id and .commit_sha == $sha)' records/stage.json > /dev/null 2>&1
+  say $? "the history in records/stage.json holds the promotion of records/promotion.json"
+fi
+commit=$commit_promoted
+same "$(field .repo records/promotion.json)/$(field .stage records/promotion.json)" "$repo/$stage"
+say $? "records/promotion.json is of this stage and repository"
+same "$(field .status records/promotion.json)" succeeded
+say $? "records/promotion.json: the promotion succeeded"
+for name in built verification-summary deployment; do
+  jq -e --arg repo "$repo" --arg sha "$commit" \
+    'any(.subject[]; .name == $repo and .digest.gitCommit == $sha)' "$work/$name" > /dev/null 2>&1
+  say $? "$name: it is about commit $commit"
+done
+
+# --- what is attested is what is here ---
+same "$(subject "$work/built" "$repo/$commit/build-manifest.json")" "$(digest manifest/build-manifest.json)"
+say $? "built: its manifest is manifest/build-manifest.json"
+same "$(field .predicate.artefactGatekeeper_verdict.digest.sha256 "$work/built")" "$(digest records/verdict.json)"
+say $? "built: its verdict is records/verdict.json"
+same "$(field .predicate.result "$work/built")" PASSED && same "$(field .outcome records/verdict.json)" built
+say $? "built: the tests passed, and the verdict is Built"
+jq -r '.artefacts[] | "\(.sha256) \(.key)"' records/verdict.json 2> /dev/null | sort > "$work/judged"
+jq -r '.subject[] | select(.digest.sha256) | "\(.digest.sha256) \(.name)"' "$work/built" 2> /dev/null |
+  grep -v ' [^ ]*/build-manifest\.json$' | sort > "$work/attested"
+filled "$work/judged" && cmp -s "$work/judged" "$work/attested"
+say $? "built: its subjects are the objects that the verdict judged"
+jq -r '(.reports // [])[] | "\(.sha256) reports/\(.file)"' manifest/build-manifest.json 2> /dev/null > "$work/files"
+jq -r '.modules[] | .id as $id | (.schemas // [])[] | "\(.sha256) schema/\($id)-\(.database).sql"' \
+  manifest/build-manifest.json 2> /dev/null >> "$work/files"
+while read -r expected name; do
+  [ -f "$name" ] || continue # too large to be in here
+  same "$expected" "$(digest "$name")" && grep -q "^$expected " "$work/judged"
+  say $? "$name is the file that was judged"
+done < "$work/files"
+same "$(field .built_attestation.sha256 records/promotion.json)" "$(digest attestations/built.dsse.json)"
+say $? "the promotion rests on this very attestation that the commit is Built"
+same "$(field '.predicate.inputAttestations[0].digest.sha256' "$work/verification-summary")" "$(digest attestations/built.dsse.json)" &&
+  same "$(field .predicate.verificationResult "$work/verification-summary")" PASSED &&
+  same "$(field .predicate.resourceUri "$work/verification-summary")" "https://artefact-gatekeeper.example/stages/$stage/$repo"
+say $? "verification-summary: it rests on the same, and it is for this stage and repository"
+
+# --- what ran is what was tested ---
+jq -r '.subject[] | .digest.sha256 // empty' "$work/built" 2> /dev/null | sort -u > "$work/tested"
+jq -r '.predicate | (.functions[] | .codeSha256 // "none"), (.stacks[] | .templateSha256)' "$work/deployment" 2> /dev/null |
+  sort -u > "$work/deployed"
+filled "$work/deployment" && empty "$(comm -23 "$work/deployed" "$work/tested")"
+say $? "deployment: every byte that was live when the promotion ended was attested as Built"
+same "$(field .predicate.promotion "$work/deployment")" "promotions/$stage/$repo/$promotion.json"
+say $? "deployment: it is of this promotion"
+if jq -e '.live | type == "object" and has("seen")' observed.json > /dev/null 2>&1; then
+  jq -r '.plan.functions[] | "\(.function) \(.sha256)"' records/promotion.json 2> /dev/null | sort > "$work/promoted"
+  jq -r '.live.seen[] | "\(.function) \(.code_sha256)"' observed.json | sort > "$work/live"
+  cmp -s "$work/promoted" "$work/live"
+  say $? "observed.json: the functions ran the promoted bytes when the evidence was taken (nobody signed that)"
+fi
+
+# --- the ledger ---
+# chain FOLDER KEY CHAIN: the entries go on from one another, and the signed head is about the last
+chain() {
+  before=
+  expected=
+  for entry in "$1"/[0-9]*.json; do
+    [ -f "$entry" ] || continue
+    number=$(number .sequence "$entry")
+    if [ -n "$before" ]; then
+      same "$(field .previous_sha256 "$entry")" "$before" && same "$number" "$expected"
+      say $? "$entry carries the digest of the entry before"
+    fi
+    same "$1/$(printf %010d "$number").json" "$entry" && same "$(field .stage "$entry")/$(field .repo "$entry")" "$3"
+    say $? "$entry is in its place"
+    if [ "$number" = 1 ]; then
+      empty "$(field .previous_sha256 "$entry")"
+      say $? "$entry is the first"
+    fi
+    before=$(digest "$entry")
+    expected=$((number + 1))
+  done
+  if [ -z "$before" ] && [ ! -f "$1/head.json" ]; then return; fi
+  signed "$1/head.json" "$2" "$work/head" &&
+    same "$(field .predicateType "$work/head")" https://artefact-gatekeeper.example/ledger-head/v1 &&
+    same "$(field .predicate.stage "$work/head")/$(field .predicate.repo "$work/head")" "$3"
+  say $? "$1/head.json: the signature holds under $2, and it is of this chain"
+  newest=$(number .predicate.sequence "$work/head")
+  file=$1/$(printf %010d "$newest").json
+  same "$(subject "$work/head" "ledger/$3/$(printf %010d "$newest").json")" "$(digest "$file")"
+  say $? "$1/head.json is about $file"
+}
+chain ledger keys/promotion.pem "$stage/$repo"
+chain ledger/gate keys/gate.pem "gate/$repo"
+record=$(digest records/promotion.json)
+entry=$(for file in ledger/[0-9]*.json; do
+  jq -r --arg id "$promotion" --arg sha "$record" --arg file "$file" \
+    'select(.promotion_id == $id and .record.sha256 == $sha) | $file' "$file" 2> /dev/null
+done | head -n 1)
+filled "${entry:-/dev/null}"
+say $? "an entry of the ledger carries the digest of records/promotion.json"
+if [ -z "$at" ]; then
+  last=$(for file in ledger/[0-9]*.json; do
+    jq -r 'select((.kind == "promotion" or .kind == "rollback") and .outcome == "succeeded") | .promotion_id' "$file" 2> /dev/null
+  done | tail -n 1)
+  same "$last" "$promotion"
+  say $? "it is the newest promotion that succeeded in the ledger"
+fi
+
+# --- taken back? ---
+manifest_version=$(field .manifest_version_id records/promotion.json)
+revoked=$(field .manifest_version_id records/revocation.json)
+entries=$(for file in ledger/gate/[0-9]*.json; do
+  jq -r --arg sha "$commit" 'select(.kind == "revocation" and .commit_sha == $sha) | .record.sha256' "$file" 2> /dev/null
+done | tail -n 1)
+if [ -n "$at" ]; then revoked=; fi # what came later is told by the page
+! same "$revoked" "$manifest_version"
+say $? "the commit was not taken back" "$(field '"by \(.revoked_by): \(.reason)"' records/revocation.json)"
+if [ -n "$entries" ] || [ -f records/revocation.json ]; then
+  same "$entries" "$(digest records/revocation.json)"
+  say $? "what the gate's ledger tells of revocations is records/revocation.json"
+fi
+
+echo
+if [ "$broken" -eq 0 ]; then
+  printf '%s' "everything holds ($checks checks): $stage ran $repo@$commit" | tr -d '[:cntrl:]'
+  echo
+  [ -n "$gate_pin" ] && [ -n "$promotion_pin" ] || echo "compare the two fingerprints above with ones that you got elsewhere"
+  exit 0
+fi
+echo "$broken of $checks checks fail"
+exit 1
