@@ -69,7 +69,13 @@ example: $(EXAMPLE)/node_modules/.modules.yaml
 
 .PHONY: pnpm
 pnpm:
-	@infra/local/setup_pnpm.sh
+	@infra/local/setup_npm.sh pnpm
+
+# What looks at our proofs and pages from outside: npm's verifier of Sigstore bundles, and a browser.
+.PHONY: outsiders
+outsiders:
+	@infra/local/setup_npm.sh provenance
+	@infra/local/setup_browser.sh
 
 $(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml | pnpm
 	cd $(EXAMPLE) && npm_config_store_dir=$(CURDIR)/.local/pnpm-store $(PNPM) install --frozen-lockfile --silent
@@ -88,14 +94,14 @@ test-rust:
 	cargo test --quiet --locked --workspace --exclude e2e
 
 .PHONY: test-local
-test-local: tools
+test-local: tools outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e
-test-e2e: functions example
+test-e2e: functions example outsiders
 	@infra/local/setup_pg_dump_versions.sh
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
 	  cargo test --quiet --locked --workspace \

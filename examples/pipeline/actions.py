@@ -52,7 +52,7 @@ def setup_python(run: Run, _: Inputs) -> str:
 
 
 def setup_pnpm(run: Run, _: Inputs) -> str:
-    """The pnpm of infra/local/setup_pnpm.sh, which must be the one that the checkout asks for."""
+    """The pnpm of infra/local/setup_npm.sh, which must be the one that the checkout asks for."""
     run.add_path(TOOLS / "pnpm" / "node_modules" / ".bin")
     run.env["npm_config_store_dir"] = str(TOOLS / "pnpm-store")
     return ""
