@@ -1,0 +1,43 @@
+//! The evidence on what a stage runs of a repository, or ran at a time.
+
+use askama::Template;
+use gatekeeper::{
+    attestation::PublicKeys,
+    evidence::{
+        collect::{Stores, collect},
+        exhibits::Live,
+        html, judge,
+        model::Question,
+    },
+    ids::{Repo, StageName},
+    store::Store,
+};
+use jiff::Timestamp;
+
+use crate::{Trouble, page::Page, show::Time};
+
+#[derive(Template)]
+#[template(path = "evidence_of_stage.html")]
+struct EvidenceOfStage {
+    stage: StageName,
+    repo: Repo,
+    at: Option<Time>,
+    /// HTML, made from a template that escapes.
+    article: String,
+}
+
+/// The same as `gatekeeper evidence`, but for what is live: that is as the promotion's record and drift watching saw it.
+pub(crate) async fn page(
+    stores: &Stores<'_, impl Store>,
+    question: Question,
+    keys: PublicKeys,
+    now: Timestamp,
+) -> Result<Page, Trouble> {
+    let Question { stage, repo, at } = question.clone();
+    let exhibits = collect(stores, question, Some(keys), now, |_| async { Live::AsRecorded }).await?;
+    if exhibits.documents.is_empty() {
+        return Ok(Page::not_found());
+    }
+    let article = html::article(&judge(&exhibits))?;
+    Page::of(&EvidenceOfStage { stage, repo, at: at.map(Time), article })
+}

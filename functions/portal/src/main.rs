@@ -1,0 +1,30 @@
+//! `portal`: the evidence portal behind a function URL, for whom IAM lets in.
+
+use std::sync::Arc;
+
+use gatekeeper::{
+    aws::{self, Buckets, Settings, kms::KmsSigner},
+    telemetry::{self, Logger},
+};
+use lambda_http::{Request, service_fn};
+use portal::Portal;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let settings = Settings::from_env()?;
+    let config = aws::config().await;
+    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let portal = Arc::new(Portal {
+        artefacts,
+        records,
+        gate_key: Box::new(KmsSigner::new(&config, settings.signing_key_arn()?)),
+        promotion_key: Box::new(KmsSigner::new(&config, settings.promotion_signing_key_arn()?)),
+        log: Logger::to_stdout(),
+        clock: telemetry::wall_clock,
+    });
+    lambda_http::run(service_fn(move |request: Request| {
+        let portal = Arc::clone(&portal);
+        async move { Ok::<_, lambda_http::Error>(portal.handle(&request).await) }
+    }))
+    .await
+}

@@ -1,0 +1,138 @@
+//! What every stage runs of every repository, and what is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, future::try_join3, stream};
+use gatekeeper::{
+    ids::{Commit, Repo, StageName},
+    promotion::{history::StageState, lock::Lock, record::PromotionRecord},
+    store::{Store, StoreError},
+    store_key::RecordKey,
+    verdict::{Revocation, Verdict},
+};
+
+use crate::{
+    CALLS_IN_FLIGHT, Trouble,
+    page::Page,
+    read::read,
+    show::{Mark, Time, short},
+};
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    stages: Vec<(StageName, Vec<Row>)>,
+}
+
+/// One repository on one stage.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) stage: StageName,
+    pub(crate) repo: Repo,
+    pub(crate) runs: Option<Runs>,
+    pub(crate) under_way: Option<UnderWay>,
+    /// The keys of records that are there and can't be read.
+    pub(crate) unreadable: Vec<String>,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    pub(crate) commit: String,
+    pub(crate) since: Time,
+    /// Who asked for it; none where its record can't be read.
+    pub(crate) requested_by: Option<String>,
+    pub(crate) is_rollback: bool,
+    pub(crate) gate: Mark,
+    pub(crate) drift: Mark,
+    /// When drift was last looked for.
+    pub(crate) drift_checked_at: Option<Time>,
+}
+
+/// A promotion that holds the lock.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) commit: Option<String>,
+    pub(crate) requested_by: Option<String>,
+    pub(crate) since: Time,
+}
+
+/// Three dependent round trips, whatever the number of stages and repositories: their names, what runs and who holds the lock,
+/// and what is known of the commits and promotions that those name.
+pub(crate) async fn page(records: &impl Store) -> Result<Page, Trouble> {
+    let found = stages_and_repos(records).await?;
+    let rows = rows(records, found).await?;
+    let mut stages: BTreeMap<StageName, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        stages.entry(row.stage.clone()).or_default().push(row);
+    }
+    Page::of(&Overview { stages: stages.into_iter().collect() })
+}
+
+/// Every repository that was ever promoted to a stage, or is being promoted for the first time.
+pub(crate) async fn stages_and_repos(records: &impl Store) -> Result<BTreeSet<(StageName, Repo)>, StoreError> {
+    let (stages, locks) = (RecordKey::stages_prefix(None), RecordKey::locks_prefix(None));
+    let (stages, locks) = try_join(records.list(&stages), records.list(&locks)).await?;
+    Ok(stages.iter().chain(&locks).filter_map(|it| RecordKey::stage_and_repo(&it.key)).collect())
+}
+
+/// What runs of these repositories on these stages, in two dependent round trips.
+pub(crate) async fn rows(records: &impl Store, found: BTreeSet<(StageName, Repo)>) -> Result<Vec<Row>, StoreError> {
+    stream::iter(found).map(|(stage, repo)| row(records, stage, repo)).buffered(CALLS_IN_FLIGHT).try_collect().await
+}
+
+async fn row(records: &impl Store, stage: StageName, repo: Repo) -> Result<Row, StoreError> {
+    let state = read::<StageState>(records, RecordKey::Stage(stage.clone(), repo.clone()));
+    let lock = read::<Lock>(records, RecordKey::Lock(stage.clone(), repo.clone()));
+    let (state, lock) = try_join(state, lock).await?;
+    let mut unreadable = Vec::new();
+    let state = state.or_note(&mut unreadable);
+    let lock = lock.or_note(&mut unreadable).filter(|it| it.released_at.is_none());
+    let runs = runs(records, state, &mut unreadable);
+    let (runs, under_way) = try_join(runs, under_way(records, &stage, &repo, lock)).await?;
+    Ok(Row { stage, repo, runs, under_way, unreadable })
+}
+
+async fn runs(
+    records: &impl Store,
+    state: Option<StageState>,
+    unreadable: &mut Vec<String>,
+) -> Result<Option<Runs>, StoreError> {
+    let Some(StageState { stage, repo, commit_sha, promotion_id, since, .. }) = state else { return Ok(None) };
+    let commit = Commit { repo: repo.clone(), sha: commit_sha };
+    let (record, verdict, revocation) = try_join3(
+        read::<PromotionRecord>(records, RecordKey::Promotion(stage, repo, promotion_id)),
+        read::<Verdict>(records, RecordKey::Verdict(commit.clone())),
+        read::<Revocation>(records, RecordKey::Revocation(commit.clone())),
+    )
+    .await?;
+    let record = record.or_note(unreadable);
+    let (verdict, revocation) = (verdict.or_note(unreadable), revocation.or_note(unreadable));
+    Ok(Some(Runs {
+        commit: short(&commit.sha).to_owned(),
+        since: Time(since),
+        is_rollback: record.as_ref().is_some_and(|it| it.rollback),
+        requested_by: record.map(|it| it.requested_by),
+        gate: Mark::of_gate(verdict.as_ref(), revocation.as_ref()),
+        drift: Mark::open("not looked yet"),
+        drift_checked_at: None,
+    }))
+}
+
+async fn under_way(
+    records: &impl Store,
+    stage: &StageName,
+    repo: &Repo,
+    lock: Option<Lock>,
+) -> Result<Option<UnderWay>, StoreError> {
+    let Some(Lock { promotion_id, taken_at, .. }) = lock else { return Ok(None) };
+    let record =
+        read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id)).await?;
+    let record = record.or_note(&mut Vec::new());
+    Ok(Some(UnderWay {
+        commit: record.as_ref().map(|it| short(&it.commit_sha).to_owned()),
+        requested_by: record.map(|it| it.requested_by),
+        since: Time(taken_at),
+    }))
+}

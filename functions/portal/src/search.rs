@@ -1,0 +1,93 @@
+//! Whose bytes have a digest, and where they run.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
+use gatekeeper::{
+    ids::{Commit, Repo, Sha256, StageName},
+    promotion::history::StageState,
+    store::{Store, StoreError},
+    store_key::RecordKey,
+    verdict::{Revocation, Verdict},
+};
+
+use crate::{
+    CALLS_IN_FLIGHT, Trouble,
+    page::Page,
+    read::read,
+    show::{Mark, Time},
+};
+
+/// The most commits that are shown: bytes that never change are those of every commit since.
+const MAX_COMMITS: usize = 100;
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct Search {
+    digest: Option<Sha256>,
+    found: Vec<Found>,
+    surplus: usize,
+}
+
+/// A Built commit with such bytes.
+#[derive(Debug)]
+struct Found {
+    commit: Commit,
+    keys: Vec<String>,
+    gate: Mark,
+    judged_at: Option<Time>,
+    /// The stages that run the commit now.
+    stages: Vec<StageName>,
+}
+
+/// Two dependent round trips: who has the bytes and what stages there are, then what is known of those commits and what the
+/// stages run of their repositories.
+pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result<Page, Trouble> {
+    let Some(wanted) = digest else { return Page::of(&Search { digest, found: Vec::new(), surplus: 0 }) };
+    let (index, states) = (RecordKey::digest_prefix(&wanted), RecordKey::stages_prefix(None));
+    let (index, states) = try_join(records.list(&index), records.list(&states)).await?;
+    let mut commits: Vec<Commit> = index.iter().filter_map(|it| RecordKey::commit_of_digest(&it.key)).collect();
+    let surplus = commits.len().saturating_sub(MAX_COMMITS);
+    commits.truncate(MAX_COMMITS);
+    let ours = |(stage, repo): (StageName, Repo)| {
+        commits.iter().any(|it| it.repo == repo).then_some(RecordKey::Stage(stage, repo))
+    };
+    let states = states.iter().filter_map(|it| RecordKey::stage_and_repo(&it.key)).filter_map(ours);
+    let states: Vec<RecordKey> = states.collect();
+    let running = stream::iter(states)
+        .map(|key| read::<StageState>(records, key))
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(|state| async move { Ok(state.or_note(&mut Vec::new())) })
+        .try_collect::<Vec<_>>();
+    let found = stream::iter(commits)
+        .map(|commit| found(records, wanted, commit))
+        .buffered(CALLS_IN_FLIGHT)
+        .try_collect::<Vec<_>>();
+    let (running, mut found) = try_join(running, found).await?;
+    let mut stages: BTreeMap<Commit, Vec<StageName>> = BTreeMap::new();
+    for StageState { stage, repo, commit_sha, .. } in running {
+        stages.entry(Commit { repo, sha: commit_sha }).or_default().push(stage);
+    }
+    for it in &mut found {
+        it.stages = stages.remove(&it.commit).unwrap_or_default();
+    }
+    found.sort_by_key(|it| (it.stages.is_empty(), std::cmp::Reverse(it.judged_at)));
+    Page::of(&Search { digest, found, surplus })
+}
+
+async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<Found, StoreError> {
+    let verdict = read::<Verdict>(records, RecordKey::Verdict(commit.clone()));
+    let revocation = read::<Revocation>(records, RecordKey::Revocation(commit.clone()));
+    let (verdict, revocation) = try_join(verdict, revocation).await?;
+    let mut unreadable = Vec::new();
+    let (verdict, revocation) = (verdict.or_note(&mut unreadable), revocation.or_note(&mut unreadable));
+    let gate = match unreadable.first() {
+        Some(key) => Mark::bad(format!("the record {key} can’t be read")),
+        None => Mark::of_gate(verdict.as_ref(), revocation.as_ref()),
+    };
+    let judged_at = verdict.as_ref().map(|it| Time(it.evaluated_at));
+    let artefacts = verdict.into_iter().flat_map(|it| it.artefacts);
+    let keys = artefacts.filter(|it| it.sha256 == wanted).map(|it| it.key).collect();
+    Ok(Found { commit, keys, gate, judged_at, stages: Vec::new() })
+}

@@ -1,0 +1,91 @@
+//! How things are shown: a mark is a word with a colour, never a colour alone.
+
+use std::fmt;
+
+use gatekeeper::{
+    ids::CommitSha,
+    verdict::{Outcome, Revocation, Verdict},
+};
+use jiff::Timestamp;
+
+/// Whether something is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Open,
+    Bad,
+}
+
+/// A word or two on whether something is as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    tone: Tone,
+    text: String,
+}
+
+impl Mark {
+    pub(crate) fn good(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Good, text: text.into() }
+    }
+
+    pub(crate) fn open(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Open, text: text.into() }
+    }
+
+    pub(crate) fn bad(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Bad, text: text.into() }
+    }
+
+    /// The class of the style sheet.
+    pub(crate) fn class(&self) -> &'static str {
+        match self.tone {
+            Tone::Good => "holds",
+            Tone::Open => "unknown",
+            Tone::Bad => "fails",
+        }
+    }
+
+    /// What the gate says of a commit now.
+    pub(crate) fn of_gate(verdict: Option<&Verdict>, revocation: Option<&Revocation>) -> Self {
+        let Some(verdict) = verdict else { return Self::bad("no verdict") };
+        let taken_back = revocation.filter(|it| Some(&it.manifest_version_id) == verdict.manifest_version_id.as_ref());
+        match (verdict.outcome, taken_back) {
+            (_, Some(Revocation { revoked_by, reason, .. })) => Self::bad(format!("revoked by {revoked_by}: {reason}")),
+            (Outcome::Built, None) => Self::good("Built"),
+            (outcome, None) => Self::bad(format!("{outcome}, not Built")),
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A time for people and programs, to the second, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Time(pub(crate) Timestamp);
+
+impl Time {
+    /// As `<time datetime>` takes it.
+    pub(crate) fn machine(&self) -> String {
+        format!("{}Z", self.field())
+    }
+
+    /// As a form's field takes it.
+    pub(crate) fn field(&self) -> String {
+        self.0.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+}
+
+/// The beginning of a commit's SHA, as people say it.
+pub(crate) fn short(sha: &CommitSha) -> &str {
+    sha.as_str().get(..12).unwrap_or(sha.as_str())
+}
