@@ -139,6 +139,8 @@ class Rendered:
         resource = self.template["Resources"][name]
         if attribute in ("Name", "QueueName"):
             return self.resolve(resource["Properties"].get("StateMachineName", name))
+        if attribute == "FunctionUrl":
+            return f"https://{name.lower()}.lambda-url.ap-southeast-2.on.aws/"
         if attribute == "RoleId":
             return f"AROA{name.upper()}"
         assert attribute == "Arn", f"{name}.{attribute}"

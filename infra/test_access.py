@@ -11,7 +11,7 @@ from rendered import ACCOUNT, Rendered
 
 GATE = ("IntakeRole", "TagGuardRole")
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
-FUNCTIONS = (*GATE, "PromoteRole", *STEPS, "WatchDriftRole")
+FUNCTIONS = (*GATE, "PromoteRole", *STEPS, "WatchDriftRole", "PortalRole")
 PEOPLE = ("CiRole", "PromoterRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
 
@@ -411,20 +411,57 @@ class Signing(Case):
             self.only(("AuditorRole", "administrator"), "kms:Verify", DEFAULT.outputs[key])
 
     def test_who_verifies_reads_the_public_keys(self):
-        people = ("AuditorRole", "PromoterRole", "administrator")
+        people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
         self.only((*GATE, "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
+
+
+class Portal(Case):
+    PORTAL = f"{FUNCTION}gatekeeper-portal"
+
+    def test_auditors_and_promoters_open_it_by_its_url_and_nobody_invokes_it_otherwise(self):
+        readers = ("AuditorRole", "PromoterRole", "administrator")
+        self.only(readers, "lambda:InvokeFunctionUrl", self.PORTAL, lambda__FunctionUrlAuthType="AWS_IAM")
+        self.only(readers, "lambda:InvokeFunction", self.PORTAL, lambda__InvokedViaFunctionUrl="true")
+        self.only(("administrator",), "lambda:InvokeFunction", self.PORTAL)
+        self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunctionUrl", f"{FUNCTION}bank-payments-uat-authorise",
+                  lambda__FunctionUrlAuthType="AWS_IAM")
+
+    def test_its_url_is_iams(self):
+        url, = DEFAULT.of_type("AWS::Lambda::Url").values()
+        self.assertEqual(url["AuthType"], "AWS_IAM")
+        self.assertTrue(DEFAULT.outputs["PortalUrl"].endswith(".on.aws/"))
+
+    def test_it_reads_what_is_stored_and_does_nothing_else(self):
+        for statement in DEFAULT.statements("PortalRole"):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            self.assertLessEqual(set(actions), {
+                "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket",
+                "s3:ListBucketVersions", "kms:Decrypt", "kms:GetPublicKey",
+            })
+
+    def test_it_lists_no_more_than_its_pages_need(self):
+        for prefix, allowed in (("stages/", True), ("locks/", True), (f"digests/{'3f' * 32}/", True), ("ledger/uat/bank-payments/", True),
+                                ("", False), (f"{COMMIT}/", False), ("promotions/", False), ("config/", False)):
+            self.assertEqual(DEFAULT.may("PortalRole", "s3:ListBucket", RECORDS, s3__prefix=prefix), allowed, prefix)
+            self.assertFalse(DEFAULT.may("PortalRole", "s3:ListBucket", ARTEFACTS, s3__prefix=prefix), prefix)
+
+    def test_it_is_told_what_is_not_there(self):
+        for bucket in (ARTEFACTS, RECORDS):
+            self.assertTrue(DEFAULT.may("PortalRole", "s3:ListBucket", bucket))
 
 
 class Auditor(Case):
     def test_changes_nothing(self):
         reads = ("Get", "List", "Describe", "Filter")
-        # Reading too: they start or stop a query of logs, decipher, and check a signature.
+        # Reading too: they start or stop a query of logs, decipher, check a signature, and open the portal.
         harmless = {"logs:StartQuery", "logs:StopQuery", "kms:Decrypt", "kms:Verify"}
+        portal = {"lambda:InvokeFunction", "lambda:InvokeFunctionUrl"}
         for statement in DEFAULT.statements("AuditorRole"):
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             for action in actions:
-                self.assertTrue(action in harmless or action.split(":")[1].startswith(reads), action)
+                opens = action in portal and statement["Resource"] == Portal.PORTAL
+                self.assertTrue(opens or action in harmless or action.split(":")[1].startswith(reads), action)
 
 
 class Trust(Case):
