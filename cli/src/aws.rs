@@ -90,6 +90,7 @@ pub(crate) enum Part {
     PromoteFunction,
     ArtefactBucket,
     RecordsBucket,
+    PortalUrl,
 }
 
 impl Part {
@@ -98,6 +99,7 @@ impl Part {
             Self::PromoteFunction => "PromoteFunction",
             Self::ArtefactBucket => "ArtefactBucket",
             Self::RecordsBucket => "RecordsBucket",
+            Self::PortalUrl => "PortalUrl",
         }
     }
 
@@ -106,6 +108,7 @@ impl Part {
             Self::PromoteFunction => "--function",
             Self::ArtefactBucket => "--artefact-bucket",
             Self::RecordsBucket => "--records-bucket",
+            Self::PortalUrl => "--url",
         }
     }
 
@@ -114,6 +117,7 @@ impl Part {
             Self::PromoteFunction => args.promote_function.as_ref(),
             Self::ArtefactBucket => args.artefact_bucket.as_ref(),
             Self::RecordsBucket => args.records_bucket.as_ref(),
+            Self::PortalUrl => None, // a flag of the one command that needs it
         }
     }
 }

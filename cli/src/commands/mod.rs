@@ -6,6 +6,7 @@ pub(crate) mod flyway;
 pub(crate) mod handoffs;
 pub(crate) mod man;
 pub(crate) mod observe;
+pub(crate) mod portal;
 pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod revoke;

@@ -13,6 +13,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "rollback",
     "status",
     "revoke",
+    "portal",
     "flyway",
     "flyway checksums",
     "flyway validate",
