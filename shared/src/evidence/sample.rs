@@ -343,11 +343,13 @@ impl World {
 /// The stage's functions, each with the promoted code.
 #[must_use]
 pub fn live(record: &PromotionRecord) -> Vec<LiveFunction> {
-    let live = record.plan.functions.iter().map(|planned| LiveFunction {
-        function: planned.function.to_string(),
-        function_name: Some(format!("{}-{}", planned.stack_name, planned.logical_id)),
-        code_sha256: Some(planned.bundle.sha256),
-        is_promoted_code: true,
+    let live = record.plan.functions.iter().map(|planned| {
+        let name = format!("{}-{}", planned.stack_name, planned.logical_id);
+        LiveFunction {
+            code_sha256: Some(planned.bundle.sha256),
+            is_promoted_code: true,
+            ..LiveFunction::missing(planned.function.as_str(), Some(name))
+        }
     });
     live.collect()
 }
