@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style};
 use gatekeeper::telemetry;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// How a result is written.
@@ -55,6 +56,10 @@ pub(crate) struct Output {
     stdout: anstream::Stdout,
     stderr: anstream::Stderr,
     is_live: bool,
+    /// Whether standard output is a screen that can be written over.
+    is_screen: bool,
+    /// What was written last of what is written again and again.
+    last: Option<String>,
 }
 
 impl Output {
@@ -63,7 +68,9 @@ impl Output {
         // Without escapes a line can't be taken away again.
         let escapes = anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never;
         let is_live = escapes && io::stderr().is_terminal();
-        Self { format, stdout: anstream::stdout(), stderr: anstream::stderr(), is_live }
+        let escapes = anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+        let is_screen = format == Format::Text && escapes && io::stdout().is_terminal();
+        Self { format, stdout: anstream::stdout(), stderr: anstream::stderr(), is_live, is_screen, last: None }
     }
 
     /// Writes the result of the command, once: `document` as JSON or `text` for people.
@@ -77,6 +84,28 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.context("the result could not be written to standard output"),
         }
+    }
+
+    /// Writes a result that is looked at again and again: over the last one on a screen, else where it has changed, as JSON
+    /// a document a line.
+    pub(crate) fn again(&mut self, document: &impl Serialize, text: &str, now: Timestamp) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Text => text.trim_end().to_owned(),
+            Format::Json => serde_json::to_string(document)?,
+        };
+        let written = if self.is_screen {
+            // From the top; what is left of each line and below the last is cleared.
+            let lines = text.replace('\n', "\x1b[K\n");
+            let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+            write!(self.stdout, "\x1b[H{lines}\x1b[K\n\n{}\x1b[K\n\x1b[J", faint(&format!("{now}, every 2 s")))
+        } else if self.last.as_ref() == Some(&text) {
+            return Ok(());
+        } else {
+            let between = if self.last.is_some() && self.format == Format::Text { "\n" } else { "" };
+            writeln!(self.stdout, "{between}{text}")
+        };
+        self.last = Some(text);
+        written.and_then(|()| self.stdout.flush()).context("the result could not be written to standard output")
     }
 
     /// Whether the result is a JSON document.

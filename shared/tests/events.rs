@@ -5,12 +5,16 @@
 use std::{collections::BTreeSet, path::Path};
 
 use gatekeeper::{
+    drift::WatchRequest,
     event::{
         Batch,
         Change::{self, Created, Removed, Tagged},
     },
     ids::Commit,
-    promotion::{database_check::DatabaseCheckEvent, request::PromotionRequest},
+    promotion::{
+        database_check::{DatabaseCheckEvent, ParityEvent},
+        request::PromotionRequest,
+    },
     store_key::{ArtefactKey, ArtefactPath},
 };
 use serde_json::Value;
@@ -42,6 +46,12 @@ const PROMOTE: [(&str, bool, bool); 4] = [
 
 /// The sample for `migrate-database` when `promote` asks it to look.
 const DATABASE_CHECK: &str = "database-check.json";
+
+/// The sample for `migrate-database` when `watch-drift` asks how the schemas compare.
+const DATABASE_PARITY: &str = "database-parity.json";
+
+/// Every sample for `watch-drift`: whether it is about everything.
+const WATCH: [(&str, bool); 2] = [("scheduled-drift.json", true), ("drift-by-hand.json", false)];
 
 fn sample(name: &str) -> Value {
     let text = std::fs::read_to_string(Path::new(FOLDER).join(name)).unwrap();
@@ -94,10 +104,29 @@ fn the_database_check_is_read() {
 }
 
 #[test]
+fn the_question_of_parity_is_read() {
+    let ParityEvent { parity } = serde_json::from_value(sample(DATABASE_PARITY)).unwrap();
+    assert_eq!(Commit { repo: parity.repo, sha: parity.commit_sha }, commit());
+    for database in &parity.databases {
+        assert_eq!(ArtefactKey::parse(&database.snapshot.key).unwrap().commit, commit());
+    }
+}
+
+#[test]
+fn what_wakes_watch_drift_is_read() {
+    for (name, is_whole) in WATCH {
+        let request = WatchRequest::parse(&sample(name)).unwrap();
+        assert_eq!((request.is_whole(), request.is_thorough), (is_whole, !is_whole), "{name}");
+        assert!(request.takes(&"uat".parse().unwrap(), &commit().repo), "{name}");
+    }
+}
+
+#[test]
 fn no_sample_goes_untested() {
     let files = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let samples: BTreeSet<_> = files.filter(|name| name.ends_with(".json")).collect();
     let promote = PROMOTE.iter().map(|(name, ..)| *name);
-    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([DATABASE_CHECK]);
+    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([DATABASE_CHECK, DATABASE_PARITY]);
+    let tested = tested.chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

@@ -1,14 +1,23 @@
-//! `gatekeeper status`: what each stage runs of each repository, and what is under way.
+//! `gatekeeper status`: what each stage runs of each repository, whether it still should, and what is under way.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+mod text;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    future::{join, try_join, try_join3},
+    stream,
+};
 use gatekeeper::{
-    ids::{CommitSha, PromotionId, Repo, StageName},
-    promotion::{history::StageState, lock::Lock},
+    drift::Drift,
+    finding::Finding,
+    ids::{Commit, CommitSha, PromotionId, Repo, StageName},
+    promotion::{history::StageState, lock::Lock, record::PromotionRecord},
     store::{record, s3::S3Store},
     store_key::RecordKey,
     telemetry,
+    verdict::{Outcome, Revocation, Verdict},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,18 +27,22 @@ use crate::{
     exit::Answer,
     follow,
     history::Steps,
-    output::{Output, faint, open},
+    output::Output,
 };
 
-/// Stages and repositories that are looked at at once.
+/// Stages and repositories that are looked at at once, with some calls each.
 const LOOKS_IN_FLIGHT: usize = 16;
+
+/// Between two looks of `--watch`.
+const REFRESH: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper status
+  gatekeeper status --stage uat --watch
   gatekeeper status --stage uat --repo bank-payments --output json";
 
-/// Tells what each stage runs, since when, and what is being promoted
+/// Tells what each stage runs, since when and by whom, whether it still should, and what is being promoted
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -39,29 +52,54 @@ pub(crate) struct Args {
     /// This repository only
     #[arg(long, value_name = "REPO")]
     repo: Option<Repo>,
+    /// Look again every 2 seconds, until interrupted; where nobody sees it live, each change is told once
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     aws: AwsArgs,
 }
 
 /// One repository on one stage.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Row {
     stage: StageName,
     repo: Repo,
     /// What runs; none before the first promotion succeeded.
     runs: Option<Runs>,
+    /// How it differs from what was promoted; none before it was looked at.
+    drift: Option<Drifted>,
     /// The promotion that holds the lock.
     promoting: Option<Promoting>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Runs {
     commit_sha: CommitSha,
     since: Timestamp,
     promotion_id: PromotionId,
+    /// Who asked for it; none where the promotion's record is gone.
+    requested_by: Option<String>,
+    /// Whether it went back to this commit.
+    rollback: bool,
+    /// What the commit is now; none where it has no verdict.
+    outcome: Option<Outcome>,
+    /// Why it was taken back, where it was.
+    revoked: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
+struct Drifted {
+    /// How many differences stand.
+    findings: usize,
+    /// The first of them.
+    first: Option<Finding>,
+    /// Since when.
+    since: Option<Timestamp>,
+    /// When it was looked at; where nothing changes this moves once an hour.
+    checked_at: Timestamp,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
 struct Promoting {
     promotion_id: PromotionId,
     execution_arn: String,
@@ -75,143 +113,133 @@ struct Promoting {
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::connect(&args.aws).await?;
     let records = aws.records().await?;
-    let mut found = BTreeSet::new();
-    for prefix in [RecordKey::stages_prefix(args.stage.as_ref()), RecordKey::locks_prefix(args.stage.as_ref())] {
-        let keys = aws::keys(&records, &prefix).await?;
-        found.extend(keys.iter().filter_map(|key| RecordKey::stage_and_repo(key)));
-    }
-    found.retain(|(_, repo)| args.repo.as_ref().is_none_or(|wanted| wanted == repo));
-
     let client = aws_sdk_sfn::Client::new(&aws.config);
-    let rows = stream::iter(found).map(|(stage, repo)| row(&records, &client, stage, repo));
-    let rows: Vec<(Row, Option<String>)> = rows.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
-    let (rows, trouble): (Vec<Row>, Vec<_>) = rows.into_iter().unzip();
-    for trouble in trouble.into_iter().flatten() {
-        output.warning(&trouble);
+    let (rows, troubles) = look(args, &records, &client).await?;
+    for trouble in &troubles {
+        output.warning(trouble);
     }
-    output.result(&rows, &text(&rows))?;
-    Ok(Answer::Yes)
+    if !args.watch {
+        output.result(&rows, &text::of(&rows))?;
+        return Ok(Answer::Yes);
+    }
+    // An interrupt ends the process: nothing is held that would have to be given back.
+    let (mut rows, mut told) = (rows, troubles);
+    loop {
+        output.again(&rows, &text::of(&rows), telemetry::wall_clock())?;
+        tokio::time::sleep(REFRESH).await;
+        let troubles = match look(args, &records, &client).await {
+            Ok((now, troubles)) => {
+                rows = now;
+                troubles
+            }
+            Err(error) => vec![format!("could not look again: {}", telemetry::chain(error.as_ref()))],
+        };
+        for trouble in troubles.iter().filter(|it| !told.contains(it)) {
+            output.warning(trouble);
+        }
+        told = troubles;
+    }
 }
 
-/// Looks at one repository on one stage; beside it what could not be told of the running promotion.
+/// Every row, and what could not be told of some.
+async fn look(args: &Args, records: &S3Store, client: &aws_sdk_sfn::Client) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
+    let prefixes = [RecordKey::stages_prefix(args.stage.as_ref()), RecordKey::locks_prefix(args.stage.as_ref())];
+    let (stages, locks) = try_join(aws::keys(records, &prefixes[0]), aws::keys(records, &prefixes[1])).await?;
+    let found = stages.iter().chain(&locks).filter_map(|key| RecordKey::stage_and_repo(key));
+    let found: BTreeSet<_> = found.filter(|(_, repo)| args.repo.as_ref().is_none_or(|wanted| wanted == repo)).collect();
+    let rows = stream::iter(found).map(|(stage, repo)| row(records, client, stage, repo));
+    let rows: Vec<(Row, Vec<String>)> = rows.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
+    let (rows, troubles): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok((rows, troubles.into_iter().flatten().collect()))
+}
+
+/// Looks at one repository on one stage, in two round trips; beside it what could not be told.
 async fn row(
     records: &S3Store,
     client: &aws_sdk_sfn::Client,
     stage: StageName,
     repo: Repo,
-) -> anyhow::Result<(Row, Option<String>)> {
-    let running = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), repo.clone())).await?;
-    let lock = record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())).await?;
-    let runs = running.map(|stored| Runs {
-        commit_sha: stored.record.commit_sha,
-        since: stored.record.since,
-        promotion_id: stored.record.promotion_id,
+) -> anyhow::Result<(Row, Vec<String>)> {
+    let keys = (
+        RecordKey::Stage(stage.clone(), repo.clone()),
+        RecordKey::Lock(stage.clone(), repo.clone()),
+        RecordKey::Drift(stage.clone(), repo.clone()),
+    );
+    let (state, lock, drift) = try_join3(
+        record::read::<StageState>(records, &keys.0),
+        record::read::<Lock>(records, &keys.1),
+        // A gatekeeper of before there was any lets nobody read it.
+        async { Ok(record::read::<Drift>(records, &keys.2).await) },
+    )
+    .await?;
+    let mut troubles = Vec::new();
+    let drift = drift.unwrap_or_else(|error| {
+        troubles.push(format!("the drift of `{repo}` on `{stage}` can't be told: {}", telemetry::chain(&error)));
+        None
     });
+    let runs = async {
+        match state {
+            Some(state) => runs(records, state.record).await.map(Some),
+            None => Ok(None),
+        }
+    };
     let held = lock.map(|stored| stored.record).filter(|lock| lock.released_at.is_none());
-    let (mut promoting, mut trouble) = (None, None);
-    if let Some(lock) = held {
-        let mut steps = Steps::default();
-        if let Err(error) = follow::look(client, &lock.execution_arn, &mut steps).await {
-            let why = telemetry::chain(error.as_ref());
-            trouble = Some(format!("the steps of promotion `{}` could not be looked at: {why}", lock.promotion_id));
-        }
-        promoting = Some(Promoting {
-            promotion_id: lock.promotion_id,
-            execution_arn: lock.execution_arn,
-            since: lock.taken_at,
-            is_over: steps.is_over,
-            step: steps.list.last().map(follow::name),
-        });
-    }
-    Ok((Row { stage, repo, runs, promoting }, trouble))
+    let (runs, promoting) = join(runs, promoting(client, held)).await;
+    let (promoting, trouble) = promoting;
+    troubles.extend(trouble);
+    let drift = drift.map(|it| it.record).map(|it| Drifted {
+        findings: it.findings.len(),
+        first: it.findings.into_iter().next().map(|it| it.finding),
+        since: it.since,
+        checked_at: it.checked_at,
+    });
+    Ok((Row { stage, repo, runs: runs?, drift, promoting }, troubles))
 }
 
-fn text(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "nothing was promoted yet".to_owned();
-    }
-    let stage_width = rows.iter().map(|row| row.stage.as_str().len()).max().unwrap_or(0);
-    let repo_width = rows.iter().map(|row| row.repo.as_str().len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for Row { stage, repo, runs, promoting } in rows {
-        let name = format!("{:stage_width$}  {:repo_width$}", stage.as_str(), repo.as_str());
-        let _ = match runs {
-            Some(Runs { commit_sha, since, promotion_id }) => {
-                let behind = faint(&format!("since {}, promotion {promotion_id}", second(*since)));
-                writeln!(text, "{name}  {commit_sha}\n{:1$}  {behind}", "", stage_width + 2 + repo_width)
-            }
-            None => writeln!(text, "{name}  nothing was promoted yet"),
-        };
-        if let Some(Promoting { promotion_id, since, is_over, step, .. }) = promoting {
-            let state = if *is_over {
-                open("the promotion's execution ended without releasing its lock")
-            } else {
-                open("promoting")
-            };
-            let step = step.as_ref().map(|step| format!(", at {step}")).unwrap_or_default();
-            let behind = format!("{state}{step}, since {}, promotion {promotion_id}", second(*since));
-            let _ = writeln!(text, "{:1$}  {behind}", "", stage_width + 2 + repo_width);
-        }
-    }
-    text
+/// What is known of the commit that runs, and of the promotion that brought it.
+async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
+    let commit = Commit { repo: state.repo.clone(), sha: state.commit_sha.clone() };
+    let keys = (
+        RecordKey::Promotion(state.stage, state.repo, state.promotion_id.clone()),
+        RecordKey::Verdict(commit.clone()),
+        RecordKey::Revocation(commit),
+    );
+    let (promotion, verdict, revocation) = try_join3(
+        record::read::<PromotionRecord>(records, &keys.0),
+        record::read::<Verdict>(records, &keys.1),
+        record::read::<Revocation>(records, &keys.2),
+    )
+    .await?;
+    let promotion = promotion.map(|stored| stored.record);
+    let manifest = promotion.as_ref().map(|it| it.manifest_version_id.clone());
+    let revocation = revocation.map(|stored| stored.record);
+    let revoked = revocation.filter(|it| manifest.is_none_or(|manifest| manifest == it.manifest_version_id));
+    Ok(Runs {
+        commit_sha: state.commit_sha,
+        since: state.since,
+        promotion_id: state.promotion_id,
+        rollback: promotion.as_ref().is_some_and(|it| it.rollback),
+        requested_by: promotion.map(|it| it.requested_by),
+        outcome: verdict.map(|stored| stored.record.outcome),
+        revoked: revoked.map(|it| format!("by {}: {}", it.revoked_by, it.reason)),
+    })
 }
 
-/// A time to the second, UTC.
-fn second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_stage_and_repository_is_told_with_what_is_under_way() {
-        let id = |last: char| format!("01J000000000000000000000{last}A").parse::<PromotionId>().unwrap();
-        let row = |repo: &str, runs: bool, promoting: Option<(bool, Option<&str>)>| Row {
-            stage: "uat".parse().unwrap(),
-            repo: repo.parse().unwrap(),
-            runs: runs.then(|| Runs {
-                commit_sha: "3f1c9a0b5d7e2468ace013579bdf02468ace1357".parse().unwrap(),
-                since: "2026-05-02T03:04:05.678Z".parse().unwrap(),
-                promotion_id: id('0'),
-            }),
-            promoting: promoting.map(|(is_over, step)| Promoting {
-                promotion_id: id('1'),
-                execution_arn: "arn".to_owned(),
-                since: "2026-05-03T03:04:05Z".parse().unwrap(),
-                is_over,
-                step: step.map(str::to_owned),
-            }),
-        };
-        let rows = [
-            row("bank-kyc", false, Some((false, Some("ApplyStack")))),
-            row("bank-payments", true, None),
-            row("bank-risk-platform", true, Some((true, None))),
-        ];
-        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&rows)).to_string(), @r#"
-        uat  bank-kyc            nothing was promoted yet
-                                 promoting, at ApplyStack, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
-        uat  bank-payments       3f1c9a0b5d7e2468ace013579bdf02468ace1357
-                                 since 2026-05-02T03:04:05Z, promotion 01J0000000000000000000000A
-        uat  bank-risk-platform  3f1c9a0b5d7e2468ace013579bdf02468ace1357
-                                 since 2026-05-02T03:04:05Z, promotion 01J0000000000000000000000A
-                                 the promotion's execution ended without releasing its lock, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
-        "#);
-        insta::assert_snapshot!(text(&[]), @"nothing was promoted yet");
-        insta::assert_json_snapshot!(rows[0], @r#"
-        {
-          "stage": "uat",
-          "repo": "bank-kyc",
-          "runs": null,
-          "promoting": {
-            "promotion_id": "01J0000000000000000000001A",
-            "execution_arn": "arn",
-            "since": "2026-05-03T03:04:05Z",
-            "is_over": false,
-            "step": "ApplyStack"
-          }
-        }
-        "#);
-    }
+/// The promotion that holds the lock, and what could not be told of it.
+async fn promoting(client: &aws_sdk_sfn::Client, held: Option<Lock>) -> (Option<Promoting>, Option<String>) {
+    let Some(lock) = held else { return (None, None) };
+    let mut steps = Steps::default();
+    let looked = follow::look(client, &lock.execution_arn, &mut steps).await;
+    let trouble = looked.err().map(|error| {
+        let why = telemetry::chain(error.as_ref());
+        format!("the steps of promotion `{}` could not be looked at: {why}", lock.promotion_id)
+    });
+    let promoting = Promoting {
+        promotion_id: lock.promotion_id,
+        execution_arn: lock.execution_arn,
+        since: lock.taken_at,
+        is_over: steps.is_over,
+        step: steps.list.last().map(follow::name),
+    };
+    (Some(promoting), trouble)
 }

@@ -128,7 +128,7 @@ fn message(drift: &Drift, change: &Change) -> String {
     let Drift { stage, repo, commit_sha, promotion_id, checked_at, findings, .. } = drift;
     let still = findings.len().saturating_sub(change.new.len());
     let mut text = if findings.is_empty() {
-        format!("Stage {stage} runs {repo} as promotion {promotion_id} left it again.\n")
+        format!("Stage {stage} runs {repo} again as promotion {promotion_id} left it.\n")
     } else {
         format!("Stage {stage} no longer runs {repo} as promotion {promotion_id} left it.\n")
     };
@@ -179,13 +179,38 @@ pub(crate) mod tests {
     fn people_read_what_has_changed_and_where_to_look() {
         let drift = drift(&[finding("authorise"), finding("refund")]);
         let change = Change { new: vec![finding("authorise")], resolved: vec![finding("settle")] };
-        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift), message(&drift, &change)), @"");
+        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift), message(&drift, &change)), @r#"
+        drift on uat: bank-payments (2 differences)
+
+        Stage uat no longer runs bank-payments as promotion 01J0000000000000000000000A left it.
+        Commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, looked at 2026-05-02T03:15:00Z.
+
+        New:
+        - function-changed authorise: it runs other code
+
+        No longer so:
+        - function-changed settle: it runs other code
+
+        Found earlier, and still so: 1.
+
+        See: gatekeeper status --stage uat --repo bank-payments
+        "#);
     }
 
     #[test]
     fn people_read_that_all_is_well_again() {
         let change = Change { new: Vec::new(), resolved: vec![finding("authorise")] };
-        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift(&[])), message(&drift(&[]), &change)), @"");
+        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift(&[])), message(&drift(&[]), &change)), @r#"
+        drift on uat: bank-payments (as promoted again)
+
+        Stage uat runs bank-payments again as promotion 01J0000000000000000000000A left it.
+        Commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, looked at 2026-05-02T03:15:00Z.
+
+        No longer so:
+        - function-changed authorise: it runs other code
+
+        See: gatekeeper status --stage uat --repo bank-payments
+        "#);
     }
 
     #[test]

@@ -58,7 +58,7 @@ mod tests {
         assert!(takes("uat", "bank-payments") && takes("uat", "bank-kyc") && !takes("prod", "bank-payments"));
         assert!(request.is_thorough && !request.is_whole());
         assert!(WatchRequest::parse(&json!({})).unwrap().is_whole());
-        insta::assert_snapshot!(WatchRequest::parse(&json!({"stages": "uat"})).unwrap_err(), @"");
-        insta::assert_snapshot!(WatchRequest::parse(&json!({"stage": "UAT"})).unwrap_err(), @"");
+        insta::assert_snapshot!(WatchRequest::parse(&json!({"stages": "uat"})).unwrap_err(), @"unknown field `stages`, expected `stage` or `repo`");
+        insta::assert_snapshot!(WatchRequest::parse(&json!({"stage": "UAT"})).unwrap_err(), @"`UAT` is not a valid stage name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter");
     }
 }

@@ -369,6 +369,7 @@ fn the_document_reads_back_and_is_plain() {
       "commit_sha": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
       "promotion_id": "01J0000000000000000000000A",
       "checked_at": "1970-01-01T00:00:00Z",
+      "changed_at": "1970-01-01T00:00:00Z",
       "since": "1970-01-01T00:00:00Z",
       "findings": [
         {
