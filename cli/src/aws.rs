@@ -39,6 +39,23 @@ pub(crate) struct CallerArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct AwsArgs {
     #[command(flatten)]
+    place: PlaceArgs,
+
+    /// The promote function's name or ARN
+    #[arg(
+        long = "function",
+        value_name = "NAME",
+        env = "GATEKEEPER_PROMOTE_FUNCTION",
+        hide_env_values = true,
+        help_heading = "Gatekeeper"
+    )]
+    promote_function: Option<String>,
+}
+
+/// The same for who asks no function of the gatekeeper's for anything.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlaceArgs {
+    #[command(flatten)]
     caller: CallerArgs,
 
     /// The gatekeeper's CloudFormation stack, whose outputs name its buckets and functions
@@ -55,15 +72,6 @@ pub(crate) struct AwsArgs {
     /// `AccessKeyId` and `SecretAccessKey`, these are used too
     #[arg(long, value_name = "FILE", env = "GATEKEEPER_OUTPUTS", hide_env_values = true, help_heading = "Gatekeeper")]
     outputs: Option<PathBuf>,
-    /// The promote function's name or ARN
-    #[arg(
-        long = "function",
-        value_name = "NAME",
-        env = "GATEKEEPER_PROMOTE_FUNCTION",
-        hide_env_values = true,
-        help_heading = "Gatekeeper"
-    )]
-    promote_function: Option<String>,
     /// The artefact bucket
     #[arg(
         long,
@@ -91,6 +99,8 @@ pub(crate) enum Part {
     ArtefactBucket,
     RecordsBucket,
     PortalUrl,
+    SigningKey,
+    PromotionSigningKey,
 }
 
 impl Part {
@@ -100,6 +110,8 @@ impl Part {
             Self::ArtefactBucket => "ArtefactBucket",
             Self::RecordsBucket => "RecordsBucket",
             Self::PortalUrl => "PortalUrl",
+            Self::SigningKey => "SigningKeyArn",
+            Self::PromotionSigningKey => "PromotionSigningKeyArn",
         }
     }
 
@@ -109,15 +121,8 @@ impl Part {
             Self::ArtefactBucket => "--artefact-bucket",
             Self::RecordsBucket => "--records-bucket",
             Self::PortalUrl => "--url",
-        }
-    }
-
-    fn given(self, args: &AwsArgs) -> Option<&String> {
-        match self {
-            Self::PromoteFunction => args.promote_function.as_ref(),
-            Self::ArtefactBucket => args.artefact_bucket.as_ref(),
-            Self::RecordsBucket => args.records_bucket.as_ref(),
-            Self::PortalUrl => None, // a flag of the one command that needs it
+            // They have no flag: an outputs file, or another stack, names them.
+            Self::SigningKey | Self::PromotionSigningKey => "--gatekeeper-stack",
         }
     }
 }
@@ -148,7 +153,19 @@ impl CallerArgs {
 impl AwsArgs {
     /// Whether a part is named by its own flag or variable.
     pub(crate) fn names(&self, part: Part) -> bool {
-        part.given(self).is_some()
+        self.place.given(part).or(self.promote_function.as_ref().filter(|_| part == Part::PromoteFunction)).is_some()
+    }
+}
+
+impl PlaceArgs {
+    /// A part that is named by its own flag or variable.
+    fn given(&self, part: Part) -> Option<&String> {
+        match part {
+            Part::ArtefactBucket => self.artefact_bucket.as_ref(),
+            Part::RecordsBucket => self.records_bucket.as_ref(),
+            // The promote function's flag is of those who ask it, the portal's of the one command that needs it.
+            Part::PromoteFunction | Part::PortalUrl | Part::SigningKey | Part::PromotionSigningKey => None,
+        }
     }
 }
 
@@ -157,7 +174,8 @@ pub(crate) type Outputs = BTreeMap<String, serde_json::Value>;
 
 /// AWS, as the caller reaches it.
 pub(crate) struct Aws<'a> {
-    args: &'a AwsArgs,
+    args: &'a PlaceArgs,
+    promote_function: Option<&'a String>,
     /// What every client is made from.
     pub(crate) config: SdkConfig,
     file: Option<Outputs>,
@@ -167,14 +185,20 @@ pub(crate) struct Aws<'a> {
 impl<'a> Aws<'a> {
     /// Reads the configuration.
     pub(crate) async fn connect(args: &'a AwsArgs) -> anyhow::Result<Self> {
+        Ok(Self { promote_function: args.promote_function.as_ref(), ..Self::at(&args.place).await? })
+    }
+
+    /// The same for who asks no function.
+    pub(crate) async fn at(args: &'a PlaceArgs) -> anyhow::Result<Self> {
         let file = args.outputs.as_deref().map(read_outputs).transpose()?;
         let config = args.caller.config(file.as_ref()).await;
-        Ok(Self { args, config, file, stack: OnceCell::new() })
+        Ok(Self { args, promote_function: None, config, file, stack: OnceCell::new() })
     }
 
     /// The name of a part of the installation: from its flag, the outputs file or the stack's outputs.
     pub(crate) async fn part(&self, part: Part) -> anyhow::Result<String> {
-        if let Some(given) = part.given(self.args) {
+        let function = self.promote_function.filter(|_| part == Part::PromoteFunction);
+        if let Some(given) = self.args.given(part).or(function) {
             return Ok(given.clone());
         }
         let (name, flag) = (part.output(), part.flag());

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use exit::Answer;
+use exit::{Answer, Misuse};
 use output::{Format, Output};
 
 const EXAMPLES: &str = "\
@@ -37,7 +37,8 @@ Examples:
   gatekeeper publish build/commit --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --branch main --wait
   gatekeeper flyway validate migrations/payments --database payments --write build/flyway.json
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat --reason 'release 2026-05'
-  gatekeeper status --stage uat --output json";
+  gatekeeper status --stage uat --output json
+  gatekeeper evidence --stage uat --function authorise-payment";
 
 /// The release gate for AWS Lambda platforms: judges stored builds and promotes exactly the bytes that were tested
 #[derive(Debug, Parser)]
@@ -63,6 +64,8 @@ enum Command {
     Promote(Box<commands::promote::Args>),
     Rollback(Box<commands::rollback::Args>),
     Status(Box<commands::status::Args>),
+    Evidence(Box<commands::evidence::Args>),
+    Verify(commands::verify::Args),
     Revoke(Box<commands::revoke::Args>),
     Portal(Box<commands::portal::Args>),
     Schema(commands::schema::Args),
@@ -82,6 +85,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
+    if output.format() == Format::Html && !matches!(command, Command::Evidence(_)) {
+        return Err(
+            Misuse("only `gatekeeper evidence` writes a page: pass `--output text` or `json`".to_owned()).into()
+        );
+    }
     match command {
         Command::Publish(args) => commands::publish::run(&args, output).await,
         Command::Observe(args) => commands::observe::run(&args, output).await,
@@ -93,6 +101,8 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::Promote(args) => commands::promote::run(&args, output).await,
         Command::Rollback(args) => commands::rollback::run(&args, output).await,
         Command::Status(args) => commands::status::run(&args, output).await,
+        Command::Evidence(args) => commands::evidence::run(&args, output).await,
+        Command::Verify(args) => commands::verify::run(&args, output),
         Command::Revoke(args) => commands::revoke::run(&args, output).await,
         Command::Portal(args) => commands::portal::run(&args, output).await,
         Command::Schema(args) => commands::schema::run(&args, output),
@@ -147,6 +157,14 @@ mod tests {
             "promote --repo bank-payments --sha SHA --stage uat --reason release --no-follow --output json",
             "rollback --repo bank-payments --stage uat --reason fault",
             "rollback --repo bank-payments --stage uat --sha SHA --reason fault",
+            "evidence --stage uat",
+            "evidence --stage uat --repo bank-payments --output html --out evidence.html",
+            "evidence --stage uat --function authorise-payment --at 2026-05-02T12:00:00Z",
+            "evidence --stage uat --digest ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "evidence --stage uat --digest ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0= --bundle out.zip",
+            "evidence --stage uat --outputs outputs.json --endpoint-url http://127.0.0.1:4566",
+            "verify evidence.zip",
+            "verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem --output json",
             "status",
             "status --stage uat --repo bank-payments --profile bank --region ap-southeast-2",
             "portal",
@@ -187,6 +205,11 @@ mod tests {
             "revoke --repo bank-payments --sha SHA",
             "portal --port 70000",
             "status --output yaml",
+            "evidence",
+            "evidence --stage uat --repo bank-payments --function authorise-payment",
+            "evidence --stage uat --digest 3f1c",
+            "evidence --stage uat --at yesterday",
+            "verify",
             "run unit -- pnpm test:unit",
             "run unit --dir build",
             "run unit --dir build pnpm test:unit",

@@ -17,6 +17,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// A page that stands alone; of `evidence` only.
+    Html,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -76,9 +78,18 @@ impl Output {
     /// Writes the result of the command, once: `document` as JSON or `text` for people.
     pub(crate) fn result(&mut self, document: &impl Serialize, text: &str) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Text => text.trim_end().to_owned(),
+            Format::Text | Format::Html => text.trim_end().to_owned(),
             Format::Json => serde_json::to_string_pretty(document)?,
         };
+        self.write(&text)
+    }
+
+    /// Writes the result of the command, once, as a page.
+    pub(crate) fn page(&mut self, page: &str) -> anyhow::Result<()> {
+        self.write(page.trim_end())
+    }
+
+    fn write(&mut self, text: &str) -> anyhow::Result<()> {
         match writeln!(self.stdout, "{text}").and_then(|()| self.stdout.flush()) {
             // Whoever reads has read enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -108,6 +119,11 @@ impl Output {
         written.and_then(|()| self.stdout.flush()).context("the result could not be written to standard output")
     }
 
+    /// How the result is to be written.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether the result is a JSON document.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
@@ -117,7 +133,7 @@ impl Output {
     pub(crate) fn pass_on(&mut self, bytes: &[u8]) {
         // Whoever doesn't read it doesn't keep the program from its end.
         let _ = match self.format {
-            Format::Text => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Format::Text | Format::Html => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
             Format::Json => io::stderr().write_all(bytes),
         };
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod evidence;
 pub(crate) mod flyway;
 pub(crate) mod handoffs;
 pub(crate) mod man;
@@ -15,3 +16,4 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod status;
+pub(crate) mod verify;

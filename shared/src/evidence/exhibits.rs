@@ -188,12 +188,7 @@ impl Exhibits {
             Err(Unread::Missing) => return Ok(None),
             Err(unread) => return Err(unread),
         };
-        let Some(at) = self.observed.question.at else {
-            let StageState { promotion_id, commit_sha, since, .. } = state;
-            return Ok(Some(Subject { promotion_id, commit_sha, since }));
-        };
-        let completed = state.history.into_iter().rev().find(|completed| completed.completed_at <= at);
-        Ok(completed.map(|it| Subject {
+        Ok(state.present_at(self.observed.question.at).map(|it| Subject {
             promotion_id: it.promotion_id,
             commit_sha: it.commit_sha,
             since: it.completed_at,

@@ -10,6 +10,7 @@ mod bundle_tests;
 pub mod bundle_verify;
 pub mod collect;
 pub mod exhibits;
+pub mod find;
 pub mod html;
 mod judge;
 pub mod model;

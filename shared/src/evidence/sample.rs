@@ -22,10 +22,12 @@ use crate::{
     },
     converge::Gate,
     event::Event,
+    finding::{Code, Finding},
     flyway::checksum,
     ids::{Commit, Sha256},
-    ledger::{self, Chain, Kind, RecordDigest},
+    ledger::{self, Chain},
     promotion::{
+        entry,
         history::{Completed, StageState},
         record::{
             HISTORY_FACT, LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison,
@@ -132,7 +134,8 @@ impl World {
         world.configure().await;
         world.upload(functions);
         world.judge_all().await;
-        world.promote(PROMOTION, Kind::Promotion).await;
+        world.promote(PROMOTION, false).await;
+        world.refuse().await;
         world
     }
 
@@ -242,8 +245,8 @@ impl World {
     }
 
     /// Promotes the commit as `promote`, the steps and `record-promotion` would.
-    pub async fn promote(&self, id: &str, kind: Kind) {
-        let record = self.record(id, kind == Kind::Rollback).await;
+    pub async fn promote(&self, id: &str, rollback: bool) {
+        let record = self.record(id, rollback).await;
         let promotion = record.reference();
         let key = PromotionRecord::key(&promotion);
         record::write(&self.records, &key, &record, &Precondition::Absent).await.unwrap();
@@ -261,19 +264,7 @@ impl World {
                 self.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
             }
         }
-        let sha256 = record::digest(&record).unwrap();
-        let event = ledger::Event {
-            kind,
-            id: format!("promotion/{id}"),
-            commit_sha: Some(record.commit_sha.clone()),
-            promotion_id: Some(record.promotion_id.clone()),
-            by: record.requested_by.clone(),
-            reason: record.reason.clone(),
-            outcome: "succeeded".to_owned(),
-            findings: Vec::new(),
-            record: Some(RecordDigest { key: key.to_string(), version_id: None, sha256 }),
-            break_glass: false,
-        };
+        let event = entry::of_promotion(&record).unwrap();
         self.append(&event, ended).await;
         let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
         let before = record::read::<StageState>(&self.records, &key).await.unwrap();
@@ -288,6 +279,13 @@ impl World {
         record::write(&self.records, &key, &state, &precondition).await.unwrap();
     }
 
+    /// Has a later request to the same stage refused.
+    async fn refuse(&self) {
+        let reasons = [Finding::new(Code::NotBuilt, "bank-payments", "the commit is `registered`")];
+        let event = entry::of_refusal(&request(true), &reasons, &"01JT0000000000000000000002".parse().unwrap());
+        self.append(&event, at(600)).await;
+    }
+
     /// Appends to the stage's chain of the ledger.
     pub async fn append(&self, event: &ledger::Event, now: Timestamp) {
         let Question { stage, repo, .. } = question();
@@ -296,16 +294,7 @@ impl World {
     }
 
     async fn record(&self, id: &str, rollback: bool) -> PromotionRecord {
-        let request = PromotionRequest {
-            repo: commit().repo,
-            commit_sha: Some(commit().sha),
-            stage: question().stage,
-            requested_by: "jane@bank.example".to_owned(),
-            reason: "release 2026-05".to_owned(),
-            dry_run: false,
-            rollback,
-            accept_schema_difference: false,
-        };
+        let request = request(rollback);
         let keys = std::future::ready(Ok(self.keys()));
         let verified = verify(&self.artefacts, &self.records, "artefacts", &request, keys).await.unwrap().unwrap();
         let mut record = PromotionRecord {
@@ -337,6 +326,19 @@ impl World {
         record.live = live(&record);
         record.steps = steps(&record);
         record
+    }
+}
+
+fn request(rollback: bool) -> PromotionRequest {
+    PromotionRequest {
+        repo: commit().repo,
+        commit_sha: Some(commit().sha),
+        stage: question().stage,
+        requested_by: "jane@bank.example".to_owned(),
+        reason: "release 2026-05".to_owned(),
+        dry_run: false,
+        rollback,
+        accept_schema_difference: false,
     }
 }
 

@@ -82,6 +82,21 @@ impl StageState {
         stack.pop()
     }
 
+    /// The promotion whose commit the stage ran at a time, or runs now; none where it ran nothing yet, or where the history
+    /// doesn't go back so far.
+    #[must_use]
+    pub fn present_at(&self, at: Option<Timestamp>) -> Option<Completed> {
+        let Some(at) = at else {
+            return Some(Completed {
+                commit_sha: self.commit_sha.clone(),
+                promotion_id: self.promotion_id.clone(),
+                completed_at: self.since,
+                rollback: self.history.last().is_some_and(|last| last.rollback),
+            });
+        };
+        self.history.iter().rev().find(|completed| completed.completed_at <= at).cloned()
+    }
+
     /// The last completed promotion of a commit to this stage.
     #[must_use]
     pub fn promotion_of(&self, commit: &CommitSha) -> Option<&Completed> {

@@ -9,6 +9,7 @@ use crate::{
         paper,
     },
     ledger::{Chain, Entry, Kind, StoredEntry, prove},
+    promotion::record::Status,
     store_key::RecordKey,
 };
 
@@ -18,8 +19,6 @@ const GATE_CHAIN: &str = "the gate's own ledger is unbroken to its signed head";
 const RECORDED: &str = "the ledger holds the promotion, with the SHA-256 of its record";
 const NEWEST: &str = "what the stage is said to run is what the ledger says was promoted last";
 const REVOCATIONS: &str = "what the ledger tells of revocations is what is stored";
-/// What an entry says of a promotion that brought its commit.
-const SUCCEEDED: &str = "succeeded";
 
 /// Tells where the promotion stands, and checks it.
 pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut Checks) -> Option<Ledger> {
@@ -75,7 +74,7 @@ fn words(entry: &Entry) -> String {
 
 /// Whether an entry is of a promotion that changed what the stage runs.
 fn brings(entry: &Entry) -> bool {
-    matches!(entry.event.kind, Kind::Promotion | Kind::Rollback) && entry.event.outcome == SUCCEEDED
+    matches!(entry.event.kind, Kind::Promotion | Kind::Rollback) && entry.event.outcome == Status::Succeeded.as_str()
 }
 
 /// The promotion's own entry.

@@ -26,7 +26,7 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
     let subject = exhibits.subject();
     let case = Case::of(exhibits, subject.as_ref().ok().and_then(Option::as_ref));
     match &subject {
-        Ok(None) => {}
+        Ok(None) => checks.fails(Part::Promotion, POINTER, "nothing was promoted, or nothing is known of it any more"),
         Ok(Some(_)) => checks.holds(Part::Promotion, POINTER, "what the stage runs is written down"),
         Err(unread) => checks.fails(Part::Promotion, POINTER, format!("of what the stage runs: {unread}")),
     }

@@ -44,7 +44,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
 
     let mut wrong = Vec::new();
     if record.status != Status::Succeeded {
-        wrong.push(format!("its status is `{}`", word(&record.status)));
+        wrong.push(format!("its status is `{}`", record.status.as_str()));
     }
     for step in record.steps.iter().filter(|step| step.direction == Direction::Forward) {
         wrong.extend(step.error.iter().map(|error| format!("{}: {error}", step.step)));
@@ -107,7 +107,7 @@ pub(super) fn timeline(case: &Case<'_>) -> Vec<Event> {
         events.push(moment("started", record.started_at, by));
         events.extend(record.steps.iter().filter_map(step));
         if let Some(ended_at) = record.ended_at {
-            events.push(moment("ended", ended_at, word(&record.status)));
+            events.push(moment("ended", ended_at, record.status.as_str().to_owned()));
         }
     }
     events.sort_by_key(|event| event.started_at);

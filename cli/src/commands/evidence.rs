@@ -1,0 +1,249 @@
+//! `gatekeeper evidence`: the answer to "show me the test evidence for what is running".
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    attestation::PublicKeys,
+    aws::{kms::KmsKeys, live, stage_account::stage_config},
+    evidence::{
+        bundle::{self, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES},
+        collect::{Stores, attach, collect},
+        exhibits::{Exhibits, Live},
+        find::{Found, Selector, find},
+        html, judge,
+        model::{Evidence, Holds, Question},
+        text,
+    },
+    ids::{Repo, Sha256, StageName},
+    promotion::record::PromotionRecord,
+    store::s3::S3Store,
+    telemetry,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    aws::{Aws, Part, PlaceArgs},
+    exit::{Answer, Misuse},
+    output::{Format, Output, bad, good, open},
+};
+
+/// Repositories that are looked at at once.
+const LOOKS_IN_FLIGHT: usize = 4;
+
+const EXAMPLES: &str = "\
+Exit codes:
+  0  everything holds
+  1  something doesn't, or nothing of it runs there
+  2  wrong use
+  3  AWS or the network could not be reached, or refused
+
+Examples:
+  gatekeeper evidence --stage uat
+  gatekeeper evidence --stage uat --function authorise-payment --output html --out evidence.html
+  gatekeeper evidence --stage uat --repo bank-payments --bundle evidence.zip
+  gatekeeper evidence --stage uat --repo bank-payments --at 2026-05-02T12:00:00Z --output json";
+
+/// Shows what a stage runs and proves it: from the live functions back to the tests, every signature and link verified
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The stage
+    #[arg(long, value_name = "STAGE")]
+    stage: StageName,
+    /// This repository only
+    #[arg(long, value_name = "REPO", group = "what")]
+    repo: Option<Repo>,
+    /// The repository of this function, by its bundle's name or by its name in the stage
+    #[arg(long, value_name = "NAME", group = "what")]
+    function: Option<String>,
+    /// The repository of these bytes, by their SHA-256 in hex or as Lambda shows it (`CodeSha256`)
+    #[arg(long, value_name = "SHA256", group = "what", value_parser = digest)]
+    digest: Option<Sha256>,
+    /// What ran at this time, such as 2026-05-02T12:00:00Z; what was live then is taken from the records
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// Writes to a file; an ending in `.html` or `.json` says how
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Also writes everything that is needed to verify it offline as a ZIP archive; of one repository
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// A digest in hex or base64.
+fn digest(text: &str) -> Result<Sha256, gatekeeper::ids::InvalidId> {
+    text.parse().or_else(|error| Sha256::from_base64(text).ok_or(error))
+}
+
+/// The evidence on a stage.
+#[derive(Debug, Serialize)]
+struct Document {
+    schema_version: u32,
+    stage: StageName,
+    at: Option<Timestamp>,
+    taken_at: Timestamp,
+    answer: String,
+    verdict: Holds,
+    evidence: Vec<Evidence>,
+}
+
+impl Document {
+    fn of(args: &Args, taken_at: Timestamp, evidence: Vec<Evidence>) -> Self {
+        let verdict = evidence.iter().map(|it| it.verdict).max().unwrap_or(Holds::Holds);
+        let troubled = evidence.iter().filter(|it| it.verdict != Holds::Holds).count();
+        let answer = match evidence.as_slice() {
+            [one] => one.answer.clone(),
+            all if troubled == 0 => format!("`{}`: of {} repositories everything holds", args.stage, all.len()),
+            all => format!("`{}`: of {} of {} repositories something doesn't hold", args.stage, troubled, all.len()),
+        };
+        Self { schema_version: 1, stage: args.stage.clone(), at: args.at, taken_at, answer, verdict, evidence }
+    }
+
+    fn text(&self) -> String {
+        let paint = |holds, word: &str| match holds {
+            Holds::Holds => good(word),
+            Holds::Unknown => open(word),
+            Holds::Fails => bad(word),
+        };
+        let texts: Vec<_> = self.evidence.iter().map(|it| text::render(it, paint)).collect();
+        match texts.as_slice() {
+            [one] => one.clone(),
+            all => format!("{}\n\n{}", paint(self.verdict, &self.answer), all.join("\n\n")),
+        }
+    }
+
+    fn page(&self) -> anyhow::Result<String> {
+        let title = match self.evidence.as_slice() {
+            [one] => bundle::title(one),
+            _ => format!("Evidence for what {} runs", self.stage),
+        };
+        Ok(html::page(&title, &self.evidence)?)
+    }
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let now = telemetry::wall_clock();
+    if args.at.is_some_and(|at| at > now) {
+        return Err(Misuse("`--at` is in the future".to_owned()).into());
+    }
+    let aws = Aws::at(&args.place).await?;
+    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
+    let selector = selector(args);
+    let (keys, found) = tokio::join!(keys(&aws), find(&records, &args.stage, &selector, args.at));
+    let keys = match keys {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            output.warning(&format!("no signature can be verified: {}", telemetry::chain(error.as_ref())));
+            None
+        }
+    };
+    let repos = found?;
+    if repos.repos.is_empty() {
+        output.result(&Document::of(args, now, Vec::new()), &nothing(args, &repos))?;
+        return Ok(Answer::No);
+    }
+    if args.bundle.is_some() && repos.repos.len() > 1 {
+        let names: Vec<_> = repos.repos.iter().map(|repo| format!("`{repo}`")).collect();
+        return Err(Misuse(format!("a bundle is of one repository: pass `--repo`, one of {}", names.join(", "))).into());
+    }
+
+    let stores = Stores { artefacts: &artefacts, records: &records };
+    let looks = stream::iter(repos.repos).map(|repo| {
+        let question = Question { stage: args.stage.clone(), repo, at: args.at };
+        exhibits(&aws, &stores, question, keys.clone(), now)
+    });
+    let exhibits: Vec<Exhibits> = looks.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
+    if let Some(path) = &args.bundle {
+        for exhibits in &exhibits {
+            write_bundle(path, &artefacts, exhibits.clone()).await?;
+        }
+    }
+    let document = Document::of(args, now, exhibits.iter().map(judge).collect());
+    show(args, &document, output)?;
+    Ok(Answer::yes_if(document.verdict == Holds::Holds))
+}
+
+fn selector(args: &Args) -> Selector {
+    let repo = args.repo.clone().map(Selector::Repo);
+    let function = || args.function.clone().map(Selector::Function);
+    let digest = || args.digest.map(Selector::Digest);
+    repo.or_else(function).or_else(digest).unwrap_or(Selector::Everything)
+}
+
+async fn keys(aws: &Aws<'_>) -> anyhow::Result<PublicKeys> {
+    let (gate, promotion) = (aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
+    KmsKeys::new(&aws.config, gate, promotion).public_keys().await.context("the public keys could not be read")
+}
+
+async fn exhibits(
+    aws: &Aws<'_>,
+    stores: &Stores<'_, S3Store>,
+    question: Question,
+    keys: Option<PublicKeys>,
+    now: Timestamp,
+) -> anyhow::Result<Exhibits> {
+    let look = async |record: PromotionRecord| {
+        let config = stage_config(&aws.config, record.role_arn.as_deref()).await;
+        match live::look(&config, &record.plan).await {
+            Ok(live) => Live::Seen(live),
+            Err(error) => Live::Trouble(telemetry::chain(&error)),
+        }
+    };
+    Ok(collect(stores, question, keys, now, look).await?)
+}
+
+/// What is said where nothing that was asked about runs.
+fn nothing(args: &Args, found: &Found) -> String {
+    let Args { stage, function, digest, at, .. } = args;
+    let when = at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let what = match (function, digest) {
+        (Some(function), _) => format!("no function `{function}` was promoted to `{stage}`"),
+        (_, Some(digest)) => format!("`{stage}` runs nothing with the SHA-256 `{digest}`"),
+        _ => format!("nothing was promoted to `{stage}`"),
+    };
+    let elsewhere = match found.elsewhere.as_slice() {
+        [] => String::new(),
+        commits => format!("\nthese bytes are of {}", commits.join(", ")),
+    };
+    format!("{what}{when}{elsewhere}")
+}
+
+async fn write_bundle(path: &Path, artefacts: &S3Store, mut exhibits: Exhibits) -> anyhow::Result<()> {
+    attach(artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await?;
+    let files = bundle::files(&exhibits, &judge(&exhibits))?;
+    write(path, &bundle::pack(&files)?)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let misuse = |error| Misuse(format!("`{}` can't be written: {error}", path.display()));
+    Ok(std::fs::write(path, bytes).map_err(misuse)?)
+}
+
+/// Writes the document as it was asked for: to standard output, or to a file.
+fn show(args: &Args, document: &Document, output: &mut Output) -> anyhow::Result<()> {
+    let Some(path) = &args.out else {
+        return match output.format() {
+            Format::Html => output.page(&document.page()?),
+            Format::Text | Format::Json => output.result(document, &document.text()),
+        };
+    };
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let format = match ending {
+        Some("html" | "htm") => Format::Html,
+        Some("json") => Format::Json,
+        _ => output.format(),
+    };
+    let bytes = match format {
+        Format::Html => document.page()?,
+        Format::Json => serde_json::to_string_pretty(document)?,
+        Format::Text => anstream::adapter::strip_str(&document.text()).to_string(),
+    };
+    write(path, bytes.as_bytes())?;
+    output.progress(&document.answer);
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `gatekeeper verify`: verifies a bundle of evidence offline.
+
+use std::path::{Path, PathBuf};
+
+use gatekeeper::{
+    attestation::PublicKey,
+    evidence::{
+        bundle,
+        bundle_verify::{OwnKeys, verify},
+        model::Holds,
+        text,
+    },
+};
+use serde_json::json;
+
+use crate::{
+    exit::{Answer, Misuse},
+    output::{Output, bad, good, open},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper verify evidence.zip
+  gatekeeper verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem";
+
+/// Verifies a bundle of `gatekeeper evidence` without network: every signature, digest and link in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The gate's public key as you got it elsewhere, in PEM; without it compare the fingerprint that is printed
+    #[arg(long, value_name = "FILE")]
+    gate_key: Option<PathBuf>,
+    /// The promotion's public key as you got it elsewhere, in PEM
+    #[arg(long, value_name = "FILE")]
+    promotion_key: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let own = OwnKeys {
+        gate: args.gate_key.as_deref().map(key).transpose()?,
+        promotion: args.promotion_key.as_deref().map(key).transpose()?,
+    };
+    let archive = read(&args.bundle)?;
+    let verified = bundle::unpack(&archive).and_then(|files| verify(&files, &own));
+    let evidence = match verified {
+        Ok(evidence) => evidence,
+        Err(invalid) => {
+            let why = invalid.to_string();
+            output.result(&json!({"verdict": Holds::Fails, "answer": why}), &format!("{}  {why}", bad("FAILS")))?;
+            return Ok(Answer::No);
+        }
+    };
+    let paint = |holds, word: &str| match holds {
+        Holds::Holds => good(word),
+        Holds::Unknown => open(word),
+        Holds::Fails => bad(word),
+    };
+    output.result(&evidence, &text::render(&evidence, paint))?;
+    if own.gate.is_none() || own.promotion.is_none() {
+        output.warning(
+            "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",
+        );
+    }
+    Ok(Answer::yes_if(evidence.verdict == Holds::Holds))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    Ok(std::fs::read(path).map_err(|error| Misuse(format!("`{}` can't be read: {error}", path.display())))?)
+}
+
+fn key(path: &Path) -> anyhow::Result<PublicKey> {
+    let text = String::from_utf8(read(path)?).unwrap_or_default();
+    Ok(PublicKey::from_pem(&text).map_err(|error| Misuse(format!("`{}`: {error}", path.display())))?)
+}

@@ -1,0 +1,107 @@
+//! Which repositories of a stage a question is about.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use jiff::Timestamp;
+
+use super::collect::{commits_of, pinned};
+use crate::{
+    converge::CALLS_IN_FLIGHT,
+    ids::{Repo, Sha256, StageName},
+    promotion::{history::StageState, record::PromotionRecord, step::PromotionRef},
+    store::{
+        Store,
+        record::{self, RecordError},
+    },
+    store_key::RecordKey,
+};
+
+/// What somebody knows of what they ask about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// Nothing: every repository of the stage.
+    Everything,
+    /// The repository.
+    Repo(Repo),
+    /// A function, by its bundle's name or by its name in the stage.
+    Function(String),
+    /// The SHA-256 of something that was applied.
+    Digest(Sha256),
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The repositories, by name.
+    pub repos: Vec<Repo>,
+    /// The Built commits that hold the bytes, where the stage runs none of them.
+    pub elsewhere: Vec<String>,
+}
+
+/// Finds the repositories of a stage that a question is about, as they run now or ran at a time.
+///
+/// # Errors
+/// [`RecordError`] where the store could not be looked at.
+pub async fn find(
+    records: &impl Store,
+    stage: &StageName,
+    selector: &Selector,
+    at: Option<Timestamp>,
+) -> Result<Found, RecordError> {
+    if let Selector::Repo(repo) = selector {
+        return Ok(Found { repos: vec![repo.clone()], elsewhere: Vec::new() });
+    }
+    let listed = async { Ok::<_, RecordError>(records.list(&RecordKey::stages_prefix(Some(stage))).await?) };
+    let of_digest = async {
+        match selector {
+            Selector::Digest(digest) => Ok(commits_of(records, *digest).await?),
+            _ => Ok(Vec::new()),
+        }
+    };
+    let (listed, commits) = future::try_join(listed, of_digest).await?;
+    let repos = listed.iter().filter_map(|it| RecordKey::stage_and_repo(&it.key)).map(|(_, repo)| repo);
+    if *selector == Selector::Everything {
+        return Ok(Found { repos: repos.collect(), elsewhere: Vec::new() });
+    }
+    let repos: Vec<_> = stream::iter(repos)
+        .map(async |repo| Ok::<_, RecordError>(runs(records, stage, &repo, selector, at).await?.then_some(repo)))
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(|repo| future::ready(Ok(repo)))
+        .try_collect()
+        .await?;
+    let elsewhere = if repos.is_empty() { commits } else { Vec::new() };
+    Ok(Found { repos, elsewhere })
+}
+
+/// Whether what a stage runs of a repository is what is looked for. A record that can't be read is told of by its evidence, not
+/// here.
+async fn runs(
+    records: &impl Store,
+    stage: &StageName,
+    repo: &Repo,
+    selector: &Selector,
+    at: Option<Timestamp>,
+) -> Result<bool, RecordError> {
+    let state = match record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), repo.clone())).await {
+        Err(RecordError::Invalid { .. }) | Ok(None) => return Ok(false),
+        Ok(Some(stored)) => stored.record,
+        Err(error) => return Err(error),
+    };
+    let Some(completed) = state.present_at(at) else { return Ok(false) };
+    let promotion = PromotionRef { stage: stage.clone(), repo: repo.clone(), promotion_id: completed.promotion_id };
+    let record = match record::read::<PromotionRecord>(records, &PromotionRecord::key(&promotion)).await {
+        Err(RecordError::Invalid { .. }) | Ok(None) => return Ok(false),
+        Ok(Some(stored)) => stored.record,
+        Err(error) => return Err(error),
+    };
+    Ok(match selector {
+        Selector::Function(name) => {
+            record.plan.functions.iter().any(|it| it.function.as_str() == name)
+                || record.live.iter().any(|it| it.function_name.as_ref() == Some(name))
+        }
+        Selector::Digest(digest) => {
+            pinned(&record.plan).any(|it| it.sha256 == *digest)
+                || record.live.iter().any(|it| it.code_sha256 == Some(*digest))
+        }
+        Selector::Everything | Selector::Repo(_) => true,
+    })
+}
