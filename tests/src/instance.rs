@@ -25,6 +25,7 @@ pub struct Outputs {
     pub auditor_role_arn: String,
     pub stage_role_arn: String,
     pub signing_key_arn: String,
+    pub portal_url: String,
     pub dead_letter_queue_url: String,
     pub postgres_host: String,
     pub postgres_port: String,

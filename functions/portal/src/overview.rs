@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, future::try_join3, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, future::try_join4, stream};
 use gatekeeper::{
+    drift::Drift,
     ids::{Commit, Repo, StageName},
     promotion::{history::StageState, lock::Lock, record::PromotionRecord},
     store::{Store, StoreError},
@@ -101,13 +102,16 @@ async fn runs(
 ) -> Result<Option<Runs>, StoreError> {
     let Some(StageState { stage, repo, commit_sha, promotion_id, since, .. }) = state else { return Ok(None) };
     let commit = Commit { repo: repo.clone(), sha: commit_sha };
-    let (record, verdict, revocation) = try_join3(
-        read::<PromotionRecord>(records, RecordKey::Promotion(stage, repo, promotion_id)),
+    let (record, drift, verdict, revocation) = try_join4(
+        read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id.clone())),
+        read::<Drift>(records, RecordKey::Drift(stage, repo)),
         read::<Verdict>(records, RecordKey::Verdict(commit.clone())),
         read::<Revocation>(records, RecordKey::Revocation(commit.clone())),
     )
     .await?;
     let record = record.or_note(unreadable);
+    // What was looked at before this promotion says nothing of it.
+    let drift = drift.or_note(unreadable).filter(|it| it.promotion_id == promotion_id);
     let (verdict, revocation) = (verdict.or_note(unreadable), revocation.or_note(unreadable));
     Ok(Some(Runs {
         commit: short(&commit.sha).to_owned(),
@@ -115,8 +119,8 @@ async fn runs(
         is_rollback: record.as_ref().is_some_and(|it| it.rollback),
         requested_by: record.map(|it| it.requested_by),
         gate: Mark::of_gate(verdict.as_ref(), revocation.as_ref()),
-        drift: Mark::open("not looked yet"),
-        drift_checked_at: None,
+        drift: Mark::of_drift(drift.as_ref()),
+        drift_checked_at: drift.map(|it| Time(it.checked_at)),
     }))
 }
 

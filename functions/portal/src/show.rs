@@ -3,6 +3,7 @@
 use std::fmt;
 
 use gatekeeper::{
+    drift::Drift,
     ids::CommitSha,
     verdict::{Outcome, Revocation, Verdict},
 };
@@ -42,6 +43,16 @@ impl Mark {
             Tone::Good => "holds",
             Tone::Open => "unknown",
             Tone::Bad => "fails",
+        }
+    }
+
+    /// What drift watching saw last.
+    pub(crate) fn of_drift(drift: Option<&Drift>) -> Self {
+        let Some(Drift { findings, .. }) = drift else { return Self::open("not looked yet") };
+        match findings.as_slice() {
+            [] => Self::good("none"),
+            [one] => Self::bad(&one.finding.message),
+            [first, rest @ ..] => Self::bad(format!("{}, and {} more", first.finding.message, rest.len())),
         }
     }
 

@@ -91,6 +91,20 @@ impl Portal<Memory> {
         }));
     }
 
+    fn drifted(&self, stage: &str, commit: &Commit, promotion: &str, messages: &[&str]) {
+        let finding = |message: &&str| {
+            json!({
+                "code": "function-changed", "message": message, "subject": "authorise-payment", "first_seen": "2026-05-02T03:05:00Z",
+            })
+        };
+        let key = RecordKey::Drift(stage.parse().unwrap(), commit.repo.clone());
+        self.put(&key, &json!({
+            "schema_version": 1, "stage": stage, "repo": commit.repo, "commit_sha": commit.sha, "promotion_id": promotion,
+            "checked_at": "2026-05-02T03:05:00Z", "changed_at": "2026-05-02T03:05:00Z", "since": null, "told": [],
+            "findings": messages.iter().map(finding).collect::<Vec<_>>(),
+        }));
+    }
+
     fn promoting(&self, stage: &str, commit: &Commit, id: &str) {
         self.record(stage, commit, id, "running");
         let key = RecordKey::Lock(stage.parse().unwrap(), commit.repo.clone());
@@ -151,6 +165,9 @@ fn world() -> Portal<Memory> {
     portal.runs("uat", &good);
     portal.runs("uat", &revoked);
     portal.runs("prod", &good);
+    portal.drifted("uat", &good, PROMOTION, &[]);
+    portal.drifted("prod", &good, PROMOTION, &["it runs other bytes", "its template is another one"]);
+    portal.drifted("uat", &revoked, "01JT0000000000000000000000", &["of the promotion before"]);
     portal.promoting("prod", &next, "01JT0000000000000000000002");
     portal.promoting("prod", &commit("bank-core", "d"), "01JT0000000000000000000003");
     portal
