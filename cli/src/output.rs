@@ -101,7 +101,7 @@ impl Output {
     /// a document a line.
     pub(crate) fn again(&mut self, document: &impl Serialize, text: &str, now: Timestamp) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Text => text.trim_end().to_owned(),
+            Format::Text | Format::Html => text.trim_end().to_owned(),
             Format::Json => serde_json::to_string(document)?,
         };
         let written = if self.is_screen {

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod evidence;
 pub(crate) mod flyway;
 pub(crate) mod handoffs;
+pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod observe;
 pub(crate) mod portal;

@@ -1,0 +1,195 @@
+//! `gatekeeper ledger verify`: walks chains of the ledger, link by link, up to their signed heads.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper::{
+    attestation::PublicKeys,
+    aws::kms::KmsKeys,
+    ids::{Repo, StageName},
+    ledger::{self, Chain, Kept, Proof},
+    store::{Store as _, s3::S3Store},
+    store_key::RecordKey,
+};
+
+use crate::{
+    aws::{Aws, Part, PlaceArgs},
+    exit::Answer,
+    output::{Output, bad, faint, good},
+};
+
+/// Chains that are proved at once; each has many calls in flight of its own.
+const CHAINS_IN_FLIGHT: usize = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatekeeper ledger verify
+  gatekeeper ledger verify --stage uat --repo bank-payments
+  gatekeeper ledger verify --against heads-2026-04 --keep heads-2026-05";
+
+/// Proves every entry, link, signed head and named record of the ledger again, and names the first one that doesn't hold
+///
+/// A chain whose newest entries were removed together with its head can only be told from a shorter one by a head that somebody
+/// kept outside: `--keep` writes the heads of today, `--against` holds the ledger against those of an earlier time.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// This stage only; `gate` for the gate's own chains, which hold revocations
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageName>,
+    /// This repository only
+    #[arg(long, value_name = "REPO")]
+    repo: Option<Repo>,
+    /// A folder of heads that an earlier `--keep` wrote
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
+    /// Writes the signed heads of what holds into this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let aws = Aws::at(&args.place).await?;
+    let records = aws.records().await?;
+    let keys = KmsKeys::new(&aws.config, aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
+    let keys = keys.public_keys().await.context("the public keys could not be had")?;
+
+    let chains = chains(&records, args).await?;
+    let (records, keys) = (&records, &keys);
+    let proofs: Vec<Proof> = stream::iter(chains)
+        .map(|chain| async move { prove(records, keys, &chain, args.against.as_deref()).await })
+        .buffered(CHAINS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    if let Some(folder) = &args.keep {
+        for proof in proofs.iter().filter(|proof| proof.holds() && proof.newest > 0) {
+            keep(records, &proof.chain, folder).await?;
+        }
+    }
+    output.result(&proofs, &text(&proofs))?;
+    Ok(if proofs.iter().all(Proof::holds) { Answer::Yes } else { Answer::No })
+}
+
+/// Every chain that is stored, or of which a head was kept, as far as it is asked for.
+async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain>> {
+    let wanted = |chain: &Chain| {
+        args.stage.as_ref().is_none_or(|stage| *stage == chain.stage)
+            && args.repo.as_ref().is_none_or(|repo| *repo == chain.repo)
+    };
+    let listed = records.list(&RecordKey::ledgers_prefix(args.stage.as_ref())).await?;
+    let stored = listed.iter().filter_map(|object| RecordKey::chain_of(&object.key));
+    let kept = args.against.as_deref().map(kept_chains).transpose()?.unwrap_or_default();
+    let named = args.stage.clone().zip(args.repo.clone()).map(|(stage, repo)| Chain { stage, repo });
+    Ok(stored.chain(kept).chain(named).filter(wanted).collect())
+}
+
+async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Option<&Path>) -> anyhow::Result<Proof> {
+    let kept = match against.map(|folder| fs::read(head_file(folder, chain))) {
+        None => None,
+        Some(Ok(head)) => Some(Kept(head)),
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Some(Err(error)) => return Err(error).with_context(|| format!("the kept head of `{chain}` could not be read")),
+    };
+    Ok(ledger::verify(records, chain, kept.as_ref(), keys.of(chain.authority())).await?)
+}
+
+async fn keep(records: &S3Store, chain: &Chain, folder: &Path) -> anyhow::Result<()> {
+    let key = RecordKey::LedgerHead(chain.clone()).to_string();
+    let Some(head) = records.get(&key, None, ledger::MAX_BYTES).await? else { return Ok(()) };
+    let file = head_file(folder, chain);
+    let write = || {
+        fs::create_dir_all(file.parent().unwrap_or(folder))?;
+        fs::write(&file, &head.bytes)
+    };
+    write().with_context(|| format!("`{}` could not be written", file.display()))
+}
+
+/// Where the head of a chain is kept.
+fn head_file(folder: &Path, chain: &Chain) -> PathBuf {
+    folder.join(chain.stage.as_str()).join(format!("{}.json", chain.repo))
+}
+
+/// The chains whose heads a folder holds.
+fn kept_chains(folder: &Path) -> anyhow::Result<Vec<Chain>> {
+    let read = || -> io::Result<Vec<Chain>> {
+        let mut chains = Vec::new();
+        for stage in fs::read_dir(folder)? {
+            let stage = stage?;
+            for file in fs::read_dir(stage.path())? {
+                let (stage, file) = (stage.file_name(), file?.file_name());
+                let repo = file.to_str().and_then(|file| file.strip_suffix(".json")).and_then(|it| it.parse().ok());
+                chains.extend(
+                    stage.to_str().and_then(|it| it.parse().ok()).zip(repo).map(|(stage, repo)| Chain { stage, repo }),
+                );
+            }
+        }
+        Ok(chains)
+    };
+    read().with_context(|| format!("the heads in `{}` could not be read", folder.display()))
+}
+
+fn text(proofs: &[Proof]) -> String {
+    if proofs.is_empty() {
+        return "the ledger has no such chain\n".to_owned();
+    }
+    let mut text = String::new();
+    for proof in proofs {
+        let Proof { chain, newest, unsigned, broken, .. } = proof;
+        let _ = match broken {
+            None => {
+                let on_its_way = if *unsigned > 0 { faint(", and one that is not signed yet") } else { String::new() };
+                writeln!(text, "{}   {chain}  {newest} entries{on_its_way}", good("holds"))
+            }
+            Some(broken) if broken.sequence == 0 => writeln!(text, "{}  {chain}  {}", bad("broken"), broken.what),
+            Some(broken) => {
+                writeln!(text, "{}  {chain}  entry {} of {newest}: {}", bad("broken"), broken.sequence, broken.what)
+            }
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use gatekeeper::ledger::Break;
+
+    use super::*;
+
+    fn proof(stage: &str, newest: u64, broken: Option<(u64, &str)>) -> Proof {
+        let chain = Chain { stage: stage.parse().unwrap(), repo: "bank-payments".parse().unwrap() };
+        let broken = broken.map(|(sequence, what)| Break { sequence, what: what.to_owned() });
+        Proof { chain, first: 1, newest, unsigned: 0, broken }
+    }
+
+    #[test]
+    fn each_chain_is_a_line_and_the_first_break_is_named() {
+        let proofs = [
+            proof("gate", 1, None),
+            proof("prod", 7, Some((3, "the entry is missing"))),
+            proof("uat", 0, Some((0, "there is no signed head"))),
+        ];
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&proofs)).to_string(), @"
+        holds   gate/bank-payments  1 entries
+        broken  prod/bank-payments  entry 3 of 7: the entry is missing
+        broken  uat/bank-payments  there is no signed head
+        ");
+    }
+
+    #[test]
+    fn heads_that_were_kept_are_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let chain = proof("uat", 1, None).chain;
+        let file = head_file(folder.path(), &chain);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "{}").unwrap();
+        assert_eq!(kept_chains(folder.path()).unwrap(), [chain]);
+    }
+}
