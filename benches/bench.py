@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence import Evidence
 from function import Function
 from instance import Instance
 from network import Network
@@ -52,6 +53,9 @@ MAX_RECOUNT_MS = 1000
 MAX_RECOUNT_BYTES = 64 * MB
 MAX_PUBLISH_OF_CP = 1 / 3  # of the time that `aws s3 cp` takes
 MAX_PUBLISH_BYTES = 128 * MB
+MAX_EVIDENCE_SECONDS = 2
+MAX_EVIDENCE_ROUND_TRIPS = 10
+MAX_PAGE_BYTES = 0.3 * MB
 
 # The least that another runtime must do: one HTTP request, without any SDK.
 NODE = "require('http').get('http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/next')"
@@ -175,6 +179,16 @@ class Bench:
             self.requires("the time of `gatekeeper publish` of 400 MB, of `aws s3 cp`'s", round(MAX_PUBLISH_OF_CP, 3),
                           alone["publish"]["median_s"] / alone["aws_s3_cp"]["median_s"], "times")
         self.requires("memory of `gatekeeper publish`", MAX_PUBLISH_BYTES / MB, alone["publish"]["peak_bytes"] / MB, "MB")
+        return figures
+
+    # ---- evidence
+
+    def evidence(self) -> dict[str, Any]:
+        """`gatekeeper evidence` for one function of a store of 1,000 commits and 200 promotions."""
+        figures = Evidence(self.release / "gatekeeper", self.store, self.folder, self.function).figures()
+        self.requires("`gatekeeper evidence` for one function", MAX_EVIDENCE_SECONDS, figures["median_s"], "s")
+        self.requires("round trips of it", MAX_EVIDENCE_ROUND_TRIPS, figures["round_trips"], "")
+        self.requires("its page", MAX_PAGE_BYTES / MB, figures["page_bytes"] / MB, "MB")
         return figures
 
     # ---- promote, and a glance
@@ -313,6 +327,11 @@ def show(figures: dict[str, Any]) -> None:
     rows.append(["times as fast", *(str(publishing[it].get("times_as_fast", "")) for it in ("clients_alone", "local_aws")), ""])
     table(f"{publishing['artefacts']} artefacts, {publishing['bytes'] / MB:.0f} MB, uploaded",
           ("", "to an endpoint that keeps nothing", "to the local AWS", "memory"), rows)
+    evidence = figures["evidence"]
+    table(f"`gatekeeper evidence` for one function, of {evidence['commits']} commits and {evidence['promotions']} promotions",
+          ("", "median", "least", "calls", "round trips", "page"),
+          [["every signature and link verified", f"{evidence['median_s']:.2f} s", f"{evidence['least_s']:.2f} s",
+            str(evidence["calls"]), str(evidence["round_trips"]), f"{evidence['page_bytes'] / 1000:.0f} kB"]])
     rows = [[label, str(it["calls"]), f"{it['median_without_delay_ms']:.0f} ms", f"{it['median_ms']:.0f} ms",
              f"{it['cpu_median_ms']:.0f} ms", str(it["round_trips"])]
             for label, it in (("dry run", promotion["dry_run"]), ("start", promotion["start"]))]
@@ -338,6 +357,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
+                       "evidence": bench.evidence(),
                        "requirements": bench.requirements}
         finally:
             instance.stop()

@@ -1,4 +1,4 @@
-"""What the measured functions find: a local AWS with both buckets and a state machine, and commits in it.
+"""What the measured functions find: a local AWS with both buckets, both signing keys and a state machine, and commits in it.
 
 Nothing is deployed there: the functions run as processes of the benchmark's own.
 """
@@ -112,6 +112,9 @@ class Store:
             "Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
         role = instance.client("iam").create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
         self.role_arn = role["Arn"]
+        kms = instance.client("kms")
+        self.signing_key_arn, self.promotion_signing_key_arn = (
+            kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"] for _ in range(2))
         self.state_machine_arn = instance.client("stepfunctions").create_state_machine(
             name="promotion", definition=json.dumps(STATE_MACHINE), roleArn=self.role_arn)["stateMachineArn"]
 
@@ -126,6 +129,7 @@ class Store:
             "AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT,
             "ARTEFACT_BUCKET": ARTEFACTS, "RECORDS_BUCKET": RECORDS, "STATE_MACHINE_ARN": self.state_machine_arn,
             "STACK_ROLE_ARN": self.role_arn,
+            "SIGNING_KEY_ARN": self.signing_key_arn, "PROMOTION_SIGNING_KEY_ARN": self.promotion_signing_key_arn,
         }
 
     def upload(self, commit: Commit) -> None:
