@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cloud import Cloud, StepDone, Unexpected, eventually, expect
-from database import DATABASE, Database
-from processes import Processes
+from database import DATABASE, GATEKEEPER, Database
+from processes import Failed, Processes
 from service import REPO, Build, checkout
 from terminal import PLAIN, RED, YELLOW, Terminal
 
@@ -213,6 +213,22 @@ class Actions:
             if (done.direction, done.step, done.answer["status"]) != expected:
                 raise Unexpected("the step of the promotion", " ".join(expected), {"direction": done.direction, "step": done.step, **done.answer})
             line.seconds, line.done = done.seconds, in_words(done)
+
+    def audit(self, *arguments: str | Path, answer: str = "yes") -> Any:
+        """The CLI as the auditor, which is to answer `yes` (exit code 0) or `no` (1); what it says in JSON."""
+        return self.command(arguments, answer, self.aws.entry("auditor", self.folder / "aws" / "outputs.json"))
+
+    def offline(self, bundle: Path, answer: str = "yes") -> Any:
+        """What the CLI says of a bundle, without AWS."""
+        return self.command(["verify", bundle], answer, {})
+
+    def command(self, arguments: Sequence[str | Path], answer: str, entry: Mapping[str, str]) -> Any:
+        """The CLI with this way into AWS."""
+        command = [GATEKEEPER, *arguments, "--output", "json"]
+        code, printed = self.processes.run(command, ROOT, {**self.environment, **entry}, may_fail=True)
+        if code != ("yes", "no").index(answer):
+            raise Failed(f"`gatekeeper {arguments[0]}` ended with {code}, not with `{answer}`\n{printed.strip()}")
+        return json.loads(printed)
 
     def healthy(self, url: str) -> None:
         """Expects UAT to run the first commit."""
