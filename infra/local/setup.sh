@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .local/venv, the Python tools of this project, from requirements.txt; does nothing when it is up to date.
+# Makes .local/venv, the Python tools of this project, from requirements.txt, and finds or gets what a bundle of evidence is verified
+# with, jq and openssl; does nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,6 +16,18 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
   echo "error: Python 3.10 or newer is needed, \`python3\` is $(python3 -V 2>&1)" >&2
   exit 1
 fi
+
+for tool in jq openssl; do
+  command -v "$tool" > /dev/null && continue
+  if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+    echo "installing $tool"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$tool" > /dev/null
+  else
+    echo "error: \`$tool\` is missing, the script in a bundle of evidence needs it (on Debian and Ubuntu: \`apt-get install $tool\`)" >&2
+    exit 1
+  fi
+done
 
 wanted=$(cat "$requirements" <(python3 -c 'import sys; print(sys.version, sys.base_prefix)') | sha256sum)
 if [ "$wanted" = "$(cat "$stamp" 2>/dev/null)" ]; then
