@@ -443,8 +443,9 @@ class Portal(Case):
     def test_it_lists_no_more_than_its_pages_need(self):
         for prefix, allowed in (("stages/", True), ("locks/", True), (f"digests/{'3f' * 32}/", True), ("ledger/uat/bank-payments/", True),
                                 ("", False), (f"{COMMIT}/", False), ("promotions/", False), ("config/", False)):
-            self.assertEqual(DEFAULT.may("PortalRole", "s3:ListBucket", RECORDS, s3__prefix=prefix), allowed, prefix)
-            self.assertFalse(DEFAULT.may("PortalRole", "s3:ListBucket", ARTEFACTS, s3__prefix=prefix), prefix)
+            for action in ("s3:ListBucket", "s3:ListBucketVersions"):
+                self.assertEqual(DEFAULT.may("PortalRole", action, RECORDS, s3__prefix=prefix), allowed, prefix)
+                self.assertFalse(DEFAULT.may("PortalRole", action, ARTEFACTS, s3__prefix=prefix), prefix)
 
     def test_it_is_told_what_is_not_there(self):
         for bucket in (ARTEFACTS, RECORDS):

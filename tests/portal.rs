@@ -17,7 +17,7 @@ use e2e::{
     instance::{Caller, Instance},
     promotion::{Promotions, STAGE, a_commit, a_repo, promotion_of},
 };
-use gatekeeper::{finding::Code, ids::Sha256};
+use gatekeeper::ids::Sha256;
 
 /// A file beside this test's own.
 fn beside(name: &str) -> PathBuf {

@@ -58,7 +58,7 @@ fn part<T: std::str::FromStr>(text: &str) -> Result<T, NoPage> {
     text.parse().map_err(|_| NoPage::NotFound)
 }
 
-/// A moment as people and programs write it: with its zone, or as a form sends it, which is UTC.
+/// A moment as people and programs write it: with its zone, or without one, which is UTC.
 fn time(text: &str) -> Result<Timestamp, NoPage> {
     let text = text.trim();
     let utc = |at: DateTime| at.to_zoned(TimeZone::UTC).map(|at| at.timestamp());

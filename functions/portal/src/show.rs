@@ -79,14 +79,9 @@ impl fmt::Display for Mark {
 pub(crate) struct Time(pub(crate) Timestamp);
 
 impl Time {
-    /// As `<time datetime>` takes it.
+    /// As `<time datetime>` and the portal's own links take it.
     pub(crate) fn machine(&self) -> String {
-        format!("{}Z", self.field())
-    }
-
-    /// As a form's field takes it.
-    pub(crate) fn field(&self) -> String {
-        self.0.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+        self.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 }
 

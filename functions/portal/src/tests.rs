@@ -216,7 +216,7 @@ async fn a_long_history_is_told_page_by_page_each_entry_once() {
     for _ in 0..4 {
         let page = portal.body(&target).await;
         told.extend(
-            page.split("<td>reason &#60;").skip(1).map(|it| it.split_once('&').unwrap().0.parse::<u32>().unwrap()),
+            page.split("reason &#60;").skip(1).map(|it| it.split_once('&').unwrap().0.parse::<u32>().unwrap()),
         );
         let Some((_, older)) = page.split_once("?gate=") else { break };
         target = format!("/repos/bank-payments?gate={}", older.split_once('"').unwrap().0.replace("&#38;", "&"));

@@ -107,7 +107,9 @@ async function check(browser, out, target) {
   await plain.page.screenshot(picture("print"));
 
   const wide = await load(browser, target, wrong, { viewport: DESKTOP });
-  wrong.unless(wide.text === plain.text, "it reads otherwise with JavaScript than without");
+  // A page may say when it was made.
+  const timeless = (text) => text.replaceAll(/\d{2}:\d{2}:\d{2}/g, "…");
+  wrong.unless(timeless(wide.text) === timeless(plain.text), "it reads otherwise with JavaScript than without");
   const rules = await accessibility(wide.page, wrong, "wide");
   const stops = await focus(wide.page, wrong);
 
