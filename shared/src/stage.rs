@@ -1,10 +1,15 @@
 //! The stages that commits are promoted to: `config/stages.json` (CONTRACT §6).
 
+pub mod freeze;
+mod requirement;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::freeze::FreezeWindow;
+pub use self::requirement::Requirement;
 use crate::{
     finding::{Code, Finding},
     ids::{DatabaseName, FunctionName, Repo, StackName, StageName},
@@ -13,6 +18,12 @@ use crate::{
 
 /// The largest configuration that is read.
 pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// The most approvals that a stage may ask for.
+pub const MAX_APPROVALS: u8 = 10;
+
+/// The longest soak time, in minutes: 90 days.
+pub const MAX_SOAK_MINUTES: u32 = 90 * 24 * 60;
 
 /// Every stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +42,15 @@ pub struct Stage {
     /// What a commit must be.
     #[serde(default)]
     pub requires: Requirement,
+    /// How long the required stage must have run the commit, in minutes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub soak_minutes: u32,
+    /// How many people must approve a commit, who are neither the requester nor its author.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub approvals: u8,
+    /// When nothing new is promoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<FreezeWindow>,
     /// The role that the steps assume in the stage's account; none where it is the gatekeeper's own.
     #[serde(default)]
     pub role_arn: Option<String>,
@@ -50,15 +70,6 @@ pub struct Stage {
     /// repository's.
     #[serde(default)]
     pub smoke: Vec<SmokeCheck>,
-}
-
-/// What a commit must be to be promoted to a stage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Requirement {
-    /// Its verdict is `built`.
-    #[default]
-    Built,
 }
 
 /// A stage's database.
@@ -202,6 +213,10 @@ impl From<SmokeCheck> for SmokeCheckFields {
     }
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 fn default_stack_name() -> String {
     "{repo}-{stage}-{stack}".to_owned()
 }
@@ -225,6 +240,9 @@ impl StagesConfig {
         if config.schema_version != 1 {
             return Err(invalid(format!("`schema_version` is {}, this gatekeeper knows 1", config.schema_version)));
         }
+        if config.stages.contains_key(&StageName::gate()) {
+            return Err(invalid("no stage can be called `gate`: the gate's own ledger is called so".to_owned()));
+        }
         for (name, stage) in &config.stages {
             let checks = stage.smoke.iter();
             if let Some(check) = checks.into_iter().find(|check| check.deadline_seconds > MAX_DEADLINE_SECONDS) {
@@ -233,12 +251,34 @@ impl StagesConfig {
                     check.deadline_seconds
                 )));
             }
+            stage.rules_hold_together(name).map_err(invalid)?;
         }
+        requirement::check(&config.stages).map_err(invalid)?;
         Ok(config)
     }
 }
 
 impl Stage {
+    /// Whether the stage's numbers are in range and each rule has what it counts on.
+    fn rules_hold_together(&self, name: &StageName) -> Result<(), String> {
+        if self.approvals > MAX_APPROVALS {
+            return Err(format!("`approvals` of `{name}` is {}, at most {MAX_APPROVALS} are", self.approvals));
+        }
+        if self.soak_minutes > MAX_SOAK_MINUTES {
+            return Err(format!(
+                "`soak_minutes` of `{name}` is {}, at most {MAX_SOAK_MINUTES} are, which is 90 days",
+                self.soak_minutes
+            ));
+        }
+        if self.soak_minutes > 0 && self.requires == Requirement::Built {
+            return Err(format!(
+                "`soak_minutes` of `{name}` needs `requires` to name the stage that the time is spent in, such as \
+                 `deployed:uat`"
+            ));
+        }
+        Ok(())
+    }
+
     /// The name in this stage of a repository's stack, as far as the configuration makes one that AWS allows.
     ///
     /// # Errors
@@ -304,9 +344,40 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
         insta::assert_snapshot!(refuse("{"), @"not valid: EOF while parsing an object at line 1 column 1");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke` at line 2 column 15");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: unknown variant `anything`, expected `built` at line 2 column 28");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke` at line 2 column 15");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: `anything` is not a requirement: it is `built`, or `deployed:` and a stage at line 2 column 28");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"`schema_version` is 2, this gatekeeper knows 1");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"uat\"", "\"gate\"")), @"no stage can be called `gate`: the gate's own ledger is called so");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"expect_status\": 200", "\"deadline_seconds\": 900")), @"`deadline_seconds` of a smoke check of `uat` is 900, at most 240 fit");
+    }
+    /// Stages `uat` and `prod`, the latter with `rules`.
+    fn two_stages(rules: &str) -> String {
+        format!(r#"{{"schema_version": 1, "stages": {{"uat": {{}}, "prod": {{{rules}}}}}}}"#)
+    }
+
+    #[test]
+    fn a_later_stage_has_rules_of_its_own() {
+        let text = two_stages(
+            r#""requires": "deployed:uat", "soak_minutes": 60, "approvals": 2, "freeze": [
+                 {"from": "2026-12-18T18:00", "to": "2027-01-04T08:00", "time_zone": "Europe/London", "reason": "year end"},
+                 {"weekly": {"from": "fri 16:00", "to": "mon 07:00"}, "time_zone": "Europe/London", "reason": "weekend"}]"#,
+        );
+        let config = StagesConfig::parse(text.as_bytes()).unwrap();
+        let prod = &config.stages[&"prod".parse().unwrap()];
+        assert_eq!(prod.requires, Requirement::Deployed("uat".parse().unwrap()));
+        assert_eq!((prod.soak_minutes, prod.approvals, prod.freeze.len()), (60, 2, 2));
+
+        let written = serde_json::to_vec(&config).unwrap();
+        assert_eq!(StagesConfig::parse(&written).unwrap(), config);
+    }
+
+    #[test]
+    fn rules_that_can_never_hold_are_refused() {
+        let refuse = |rules: &str| refuse(&two_stages(rules));
+        insta::assert_snapshot!(refuse(r#""approvals": 11"#), @"`approvals` of `prod` is 11, at most 10 are");
+        insta::assert_snapshot!(refuse(r#""requires": "deployed:uat", "soak_minutes": 200000"#), @"`soak_minutes` of `prod` is 200000, at most 129600 are, which is 90 days");
+        insta::assert_snapshot!(refuse(r#""soak_minutes": 5"#), @"`soak_minutes` of `prod` needs `requires` to name the stage that the time is spent in, such as `deployed:uat`");
+        insta::assert_snapshot!(refuse(r#""requires": "deployed:sit""#), @"`requires` of `prod` names the stage `sit`, which is not configured");
+        insta::assert_snapshot!(refuse(r#""requires": "deployed:prod""#), @"`requires` goes round in a circle: `prod`, `prod`");
     }
 }
