@@ -13,10 +13,12 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use gatekeeper::{
-    aws::{TlsRoots, config_loader, s3_client},
+    aws::{TlsRoots, caller, config_loader, s3_client},
+    identity::{BoundRequest, IdentityProof},
     store::s3::S3Store,
     telemetry,
 };
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::exit::Misuse;
@@ -96,6 +98,7 @@ pub(crate) struct PlaceArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     PromoteFunction,
+    ApproveFunction,
     ArtefactBucket,
     RecordsBucket,
     PortalUrl,
@@ -107,6 +110,7 @@ impl Part {
     fn output(self) -> &'static str {
         match self {
             Self::PromoteFunction => "PromoteFunction",
+            Self::ApproveFunction => "ApproveFunction",
             Self::ArtefactBucket => "ArtefactBucket",
             Self::RecordsBucket => "RecordsBucket",
             Self::PortalUrl => "PortalUrl",
@@ -117,7 +121,7 @@ impl Part {
 
     fn flag(self) -> &'static str {
         match self {
-            Self::PromoteFunction => "--function",
+            Self::PromoteFunction | Self::ApproveFunction => "--function",
             Self::ArtefactBucket => "--artefact-bucket",
             Self::RecordsBucket => "--records-bucket",
             Self::PortalUrl => "--url",
@@ -240,6 +244,35 @@ impl<'a> Aws<'a> {
     /// A bucket by its name.
     pub(crate) fn bucket(&self, name: &str) -> S3Store {
         S3Store::new(s3_client(&self.config), name)
+    }
+
+    /// The proof that this caller makes a request.
+    pub(crate) async fn prove(&self, request: &BoundRequest<'_>) -> anyhow::Result<IdentityProof> {
+        Ok(caller::prove(&self.config, request, telemetry::wall_clock()).await?)
+    }
+
+    /// What a function of the gatekeeper answers; an event that it calls malformed, by that error's type, is misuse.
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        event: &impl serde::Serialize,
+        malformed: &str,
+    ) -> anyhow::Result<Value> {
+        let payload = aws_sdk_lambda::primitives::Blob::new(serde_json::to_vec(event)?);
+        let client = aws_sdk_lambda::Client::new(&self.config);
+        let answer = client.invoke().function_name(function).payload(payload).send().await;
+        let answer = called("Invoke", answer).with_context(|| format!("`{function}` could not be invoked"))?;
+        let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
+        let document: Value =
+            serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
+        if answer.function_error().is_none() {
+            return Ok(document);
+        }
+        let field = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("no message").to_owned();
+        match field("errorType") {
+            kind if kind == malformed => Err(Misuse(field("errorMessage")).into()),
+            kind => Err(anyhow!("`{function}` failed: {kind}: {}", field("errorMessage"))),
+        }
     }
 
     /// Who calls, as AWS knows them.

@@ -9,6 +9,7 @@ mod database;
 mod exit;
 mod folder;
 mod follow;
+mod git;
 mod github;
 mod history;
 mod migrations;
@@ -62,6 +63,7 @@ enum Command {
     Snapshot(commands::snapshot::Args),
     Handoffs(commands::handoffs::Args),
     Promote(Box<commands::promote::Args>),
+    Approve(Box<commands::approve::Args>),
     Rollback(Box<commands::rollback::Args>),
     Status(Box<commands::status::Args>),
     Evidence(Box<commands::evidence::Args>),
@@ -100,6 +102,7 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::Snapshot(args) => commands::snapshot::run(&args, output).await,
         Command::Handoffs(args) => commands::handoffs::run(&args, output).await,
         Command::Promote(args) => commands::promote::run(&args, output).await,
+        Command::Approve(args) => commands::approve::run(&args, output).await,
         Command::Rollback(args) => commands::rollback::run(&args, output).await,
         Command::Status(args) => commands::status::run(&args, output).await,
         Command::Evidence(args) => commands::evidence::run(&args, output).await,
@@ -157,6 +160,9 @@ mod tests {
             "promote --repo bank-payments --sha SHA --stage uat --reason release",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --requested-by jane@bank.example --dry-run",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --no-follow --output json",
+            "promote --repo bank-payments --sha SHA --stage prod --reason release --break-glass",
+            "approve --repo bank-payments --sha SHA --stage prod --reason reviewed",
+            "approve --repo bank-payments --commit-sha SHA --stage prod --reason reviewed --break-glass",
             "rollback --repo bank-payments --stage uat --reason fault",
             "rollback --repo bank-payments --stage uat --sha SHA --reason fault",
             "evidence --stage uat",
@@ -206,6 +212,9 @@ mod tests {
             "promote --repo Bank --sha SHA --stage uat --reason release",
             "promote --repo bank-payments --sha main --stage uat --reason release",
             "promote --repo bank-payments --sha SHA --stage UAT --reason release",
+            "approve --repo bank-payments --stage prod --reason reviewed",
+            "approve --repo bank-payments --sha SHA --stage prod",
+            "rollback --repo bank-payments --stage uat --reason fault --break-glass",
             "revoke --repo bank-payments --sha SHA",
             "portal --port 70000",
             "status --output yaml",

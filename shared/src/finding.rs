@@ -159,6 +159,12 @@ codes! {
     FlywayHistoryMismatch "flyway-history-mismatch" "a row of the stage's schema history is not what the manifest and the files say, or failed";
     FlywayHistoryRewritten "flyway-history-rewritten" "the stage's schema history is not what the last promotion left: `flyway repair` or a hand changed it";
     SchemaDifference "schema-difference" "the stage's live schema is not the one that was tested with the commit";
+    RequiresNotMet "requires-not-met" "the stage that must have run the commit first did not, or not these bytes, or it was rolled back there";
+    SoakNotOver "soak-not-over" "the stage that must have run the commit first has not run it for long enough";
+    ApprovalsMissing "approvals-missing" "too few people who are neither the requester nor the commit's author approved the commit";
+    StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
+    RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";
+    AuthorUnknown "author-unknown" "the manifest names no author, so nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
 
     // Drift: what a stage runs is no longer what its last promotion put there.

@@ -1,8 +1,8 @@
 //! Who calls: the proof that a caller sends with a request, and the person behind an AWS identity.
 //!
-//! A function that is invoked is not told by whom. So the caller signs a request of his own to STS, `GetCallerIdentity`,
-//! and sends it along unsent; the gatekeeper sends it to STS, which checks the signature and says whose it is. A signed
-//! header binds the proof to the one request that it was made for.
+//! A function that is invoked is not told by whom. So the caller signs a request to STS, `GetCallerIdentity`, and hands it
+//! over unsent; the gatekeeper sends it to STS, which checks the signature and says whose it is. A signed header binds
+//! the proof to the one request that it was made for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ const OPTIONAL_HEADERS: [&str; 2] = ["x-amz-content-sha256", "x-amz-security-tok
 const MAX_HEADER: usize = 8 * 1024;
 
 /// What a caller asks for, in the one spelling that a proof is bound to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BoundRequest<'a> {
     /// `promote`, `rollback` or `approve`.
     pub action: &'static str,
@@ -44,7 +44,7 @@ pub struct BoundRequest<'a> {
     /// Why: no control characters, so that it is one line.
     pub reason: &'a str,
     /// The request's switches that are on, by the names of their fields.
-    pub switches: &'a [&'static str],
+    pub switches: Vec<&'static str>,
 }
 
 impl fmt::Display for BoundRequest<'_> {
@@ -95,6 +95,11 @@ impl NotProven {
         Self(why.into())
     }
 }
+
+/// STS could not be asked who a caller is, or a caller could not sign.
+#[derive(Debug, thiserror::Error)]
+#[error("who the caller is could not be {0}")]
+pub struct CallerUnknown(pub &'static str, #[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 impl IdentityProof {
     /// Whether it may be sent to STS at `host`, and was made for `request`, at most [`MAX_AGE`] from `now`.

@@ -22,7 +22,7 @@ fn request(change: Change) -> BoundRequest<'static> {
         commit_sha: Some(Box::leak(Box::new(SHA.parse().unwrap()))),
         stage: Box::leak(Box::new("prod".parse().unwrap())),
         reason: "looked at the change",
-        switches: &[],
+        switches: Vec::new(),
     };
     change(&mut request);
     request
@@ -60,7 +60,7 @@ fn a_proof_holds_for_what_it_was_made_for() {
 
 #[test]
 fn the_text_that_a_proof_is_bound_to_is_the_same_everywhere() {
-    insta::assert_snapshot!(request(|it| it.switches = &["break_glass", "dry_run"]), @r"
+    insta::assert_snapshot!(request(|it| it.switches = vec!["break_glass", "dry_run"]), @r"
     artefact-gatekeeper request v1
     action=approve
     repo=bank-payments
@@ -80,7 +80,7 @@ fn a_proof_for_another_request_is_none() {
         |it| it.commit_sha = None,
         |it| it.stage = Box::leak(Box::new("uat".parse().unwrap())),
         |it| it.reason = "another one",
-        |it| it.switches = &["break_glass"],
+        |it| it.switches = vec!["break_glass"],
     ];
     for (index, other) in others.into_iter().enumerate() {
         let refused = proof().check(&request(other), HOST, now()).unwrap_err().to_string();

@@ -36,6 +36,9 @@ pub struct Manifest {
     pub commit_sha: CommitSha,
     /// The branch that was built.
     pub branch: String,
+    /// Who wrote the commit, by the e-mail address that git has of him: his own approval doesn't count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// When the manifest was made, RFC 3339.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,

@@ -198,6 +198,8 @@ pub enum RecordKey {
     Lock(StageName, Repo),
     /// Where a stage differs from what its last promotion put there.
     Drift(StageName, Repo),
+    /// That a person, by the SHA-256 of the name, approved a commit for a stage.
+    Approval(StageName, Commit, Sha256),
     /// The gate's attestation that a commit is Built.
     BuiltAttestation(Commit, Form),
     /// What a promotion that succeeded attests.
@@ -287,6 +289,20 @@ impl RecordKey {
         }
     }
 
+    /// Where every [`RecordKey::Approval`] of a commit for a stage lies.
+    #[must_use]
+    pub fn approvals_prefix(stage: &StageName, commit: &Commit) -> String {
+        format!("approvals/{stage}/{}", commit.prefix())
+    }
+
+    /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; none where none lies there.
+    #[must_use]
+    pub fn approval_of(stage: &StageName, commit: &Commit, key: &str) -> Option<Self> {
+        let name = key.strip_prefix(&Self::approvals_prefix(stage, commit))?;
+        let person = name.strip_suffix(".json")?.parse().ok()?;
+        Some(Self::Approval(stage.clone(), commit.clone(), person))
+    }
+
     /// Where [`RecordKey::Stage`] of one stage or of every stage lies.
     #[must_use]
     pub fn stages_prefix(stage: Option<&StageName>) -> String {
@@ -343,6 +359,9 @@ impl fmt::Display for RecordKey {
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
             Self::Stage(stage, repo) => write!(f, "stages/{stage}/{repo}.json"),
             Self::Lock(stage, repo) => write!(f, "locks/{stage}/{repo}.json"),
+            Self::Approval(stage, commit, person) => {
+                write!(f, "{}{person}.json", Self::approvals_prefix(stage, commit))
+            }
             Self::BuiltAttestation(commit, form) => {
                 write!(f, "{}attestations/built.{}", commit.prefix(), form.suffix())
             }
@@ -407,6 +426,17 @@ mod tests {
         for other in ["stages/uat", "stages/UAT/bank-payments.json", "promotions/uat/bank-payments.json"] {
             assert_eq!(RecordKey::stage_and_repo(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_approvals_of_a_listing_read_back_and_nothing_else_does() {
+        let stage: StageName = "prod".parse().unwrap();
+        let approval = RecordKey::Approval(stage.clone(), commit(), Sha256::of(b"jane"));
+        let key = approval.to_string();
+        insta::assert_snapshot!(key, @"approvals/prod/bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/81f8f6dde88365f3928796ec7aa53f72820b06db8664f5fe76a7eb13e24546a2.json");
+        assert_eq!(RecordKey::approval_of(&stage, &commit(), &key), Some(approval));
+        assert_eq!(RecordKey::approval_of(&"uat".parse().unwrap(), &commit(), &key), None);
+        assert_eq!(RecordKey::approval_of(&stage, &commit(), &key.replace("81f8", "jane")), None);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) commit: Commit,
     /// None where the folder's own document says which.
     pub(crate) branch: Option<String>,
+    /// None where the folder's own document says who, or nobody is known.
+    pub(crate) author: Option<String>,
     /// None where the folder's own document says which, or none is known.
     pub(crate) build: Option<Build>,
     /// What `gatekeeper flyway validate --write` wrote.
@@ -60,7 +62,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, Misuse> {
     let (Draft { mut document, warnings }, mut reasons) = listed(base, files, functions);
     reasons.extend(recount(&mut document));
-    let Facts { commit, branch, build, flyway, observed, timestamp } = facts;
+    let Facts { commit, branch, author, build, flyway, observed, timestamp } = facts;
     for (field, value) in
         [("schema_version", json!(SCHEMA_VERSION)), ("repo", json!(commit.repo)), ("commit_sha", json!(commit.sha))]
     {
@@ -76,6 +78,9 @@ pub(crate) fn draft(
         document.insert("branch".to_owned(), json!(branch));
     } else if !document.contains_key("branch") {
         reasons.push("the branch is not known: pass `--branch`".to_owned());
+    }
+    if let Some(author) = author {
+        document.insert("author".to_owned(), json!(author));
     }
     if let Some(build) = build {
         document.insert("build".to_owned(), json!(build));
@@ -315,6 +320,7 @@ mod tests {
         Facts {
             commit: Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() },
             branch: Some("main".to_owned()),
+            author: None,
             build: None,
             flyway: Map::new(),
             observed: None,

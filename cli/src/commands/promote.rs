@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper::{
     ids::{CommitSha, PromotionId, Repo, StageName},
     promotion::{
+        approval::BreakGlass,
         plan::{MigrationState, Plan},
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
@@ -14,10 +15,9 @@ use gatekeeper::{
     stage::SmokeTarget,
 };
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
-    aws::{Aws, AwsArgs, Part, called},
+    aws::{Aws, AwsArgs, Part},
     exit::{Answer, Misuse},
     follow::follow,
     output::{Output, bad, faint, good},
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// The commit, in full
     #[arg(long, value_name = "SHA")]
     sha: CommitSha,
+    /// Waive the stage's rules; a second person must have agreed by `gatekeeper approve --break-glass`
+    #[arg(long)]
+    break_glass: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -77,16 +80,18 @@ struct PromoteAnswer {
     reasons: Vec<Reason>,
     #[serde(default)]
     plan: Plan,
+    break_glass: Option<BreakGlass>,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
-    ask(&args.repo, Some(&args.sha), Direction::Forward, &args.common, output).await
+    let direction = Direction::Forward { break_glass: args.break_glass };
+    ask(&args.repo, Some(&args.sha), direction, &args.common, output).await
 }
 
 /// Whether it is a promotion or a rollback.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Direction {
-    Forward,
+    Forward { break_glass: bool },
     Back { accept_schema_difference: bool },
 }
 
@@ -108,6 +113,8 @@ pub(super) async fn ask(
         dry_run: args.dry_run,
         rollback: matches!(direction, Direction::Back { .. }),
         accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
+        break_glass: matches!(direction, Direction::Forward { break_glass: true }),
+        identity_proof: None,
     };
     // What is malformed is refused before anybody is asked; a caller's name never is.
     let named = args.requested_by.as_deref();
@@ -118,7 +125,10 @@ pub(super) async fn ask(
         None => aws.caller().await?,
     };
 
-    let document = invoke(&aws, &request(requested_by)).await?;
+    let mut request = request(requested_by);
+    request.identity_proof = Some(aws.prove(&request.bound()).await?);
+    let document =
+        aws.invoke(&aws.part(Part::PromoteFunction).await?, &request, InvalidPromotionEvent::ERROR_TYPE).await?;
     let answer: PromoteAnswer = serde_json::from_value(document.clone())
         .with_context(|| format!("the promote function answered what this version does not know: {document}"))?;
     let what = target(repo, sha, &args.stage);
@@ -130,12 +140,13 @@ pub(super) async fn ask(
             Ok(Answer::No)
         }
         ("planned", ..) => {
-            let plan = planned(&answer.plan);
-            output.result(&document, &format!("{}  {what}, nothing was touched\n{plan}", good("planned")))?;
+            let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
+            output.result(&document, &format!("{}  {what}, nothing was touched\n{waived}{plan}", good("planned")))?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), _) if args.no_follow => {
-            output.result(&document, &format!("{}  {what}, promotion {promotion_id}", good("started")))?;
+            let waived = waived(answer.break_glass.as_ref());
+            output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{waived}", good("started")))?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), Some(execution)) => {
@@ -150,31 +161,20 @@ pub(super) async fn ask(
     }
 }
 
-async fn invoke(aws: &Aws<'_>, request: &PromotionRequest) -> anyhow::Result<Value> {
-    let function = aws.part(Part::PromoteFunction).await?;
-    let payload = aws_sdk_lambda::primitives::Blob::new(serde_json::to_vec(request)?);
-    let client = aws_sdk_lambda::Client::new(&aws.config);
-    let answer = client.invoke().function_name(&function).payload(payload).send().await;
-    let answer = called("Invoke", answer).with_context(|| format!("`{function}` could not be invoked"))?;
-    let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
-    let document: Value =
-        serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
-    if answer.function_error().is_none() {
-        return Ok(document);
-    }
-    let field = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("no message").to_owned();
-    match field("errorType") {
-        kind if kind == InvalidPromotionEvent::ERROR_TYPE => Err(Misuse(field("errorMessage")).into()),
-        kind => Err(anyhow!("`{function}` failed: {kind}: {}", field("errorMessage"))),
-    }
-}
-
 /// `bank-payments@3f1c… to uat`
 fn target(repo: &Repo, sha: Option<&CommitSha>, stage: &StageName) -> String {
     match sha {
         Some(sha) => format!("{repo}@{sha} to {stage}"),
         None => format!("{repo} one back on {stage}"),
     }
+}
+
+/// What two people waived, for it must not be overlooked.
+fn waived(break_glass: Option<&BreakGlass>) -> String {
+    let Some(BreakGlass { requester, approved_by, waived }) = break_glass else { return String::new() };
+    let rules: String = waived.iter().map(|finding| format!("    {}: {}\n", finding.code, finding.message)).collect();
+    let rules = if waived.is_empty() { "    no rule refused it\n".to_owned() } else { rules };
+    format!("\n  {} by `{requester}` and `{}`, waiving\n{rules}", bad("glass broken"), approved_by.person)
 }
 
 fn planned(plan: &Plan) -> String {
@@ -232,7 +232,7 @@ fn recorded(record: &PromotionRecord) -> String {
         Status::Running | Status::GoingBack => faint("running"),
     };
     let what = target(&record.repo, Some(&record.commit_sha), &record.stage);
-    let mut text = format!("{word}  {what}\n");
+    let mut text = format!("{word}  {what}\n{}", waived(record.break_glass.as_ref()));
     if let (Status::RolledBack, Some(back)) = (record.status, &record.way_back) {
         let _ = writeln!(text, "{} runs {} again", record.stage, back.commit_sha);
     }

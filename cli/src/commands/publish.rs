@@ -28,6 +28,7 @@ use crate::{
     },
     exit::{Answer, Misuse},
     folder::Folder,
+    git,
     github::{self, GitHub},
     output::{Output, bad, faint, good, open},
     reason::{self, Reason, count},
@@ -92,6 +93,9 @@ pub(crate) struct Args {
     /// The branch; on GitHub Actions that of the run, else what the folder's manifest says
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
+    /// Who wrote the commit, by e-mail address; without it what git says of the commit where DIR lies in a clone
+    #[arg(long, value_name = "WHO")]
+    author: Option<String>,
     /// The page of the run that built it; on GitHub Actions its own
     #[arg(long, value_name = "URL", requires = "actor", help_heading = "Build")]
     run_url: Option<String>,
@@ -275,6 +279,7 @@ fn manifest(
     let facts = Facts {
         commit: commit.clone(),
         branch: args.branch.clone().or_else(|| github?.branch.clone()),
+        author: args.author.clone().or_else(|| git::author(&args.folder, &commit.sha)),
         build: given.or_else(|| github?.build.clone()),
         flyway: args.flyway.as_deref().map(build::read_object).transpose()?.unwrap_or_default(),
         observed: args.observed.as_ref().map(observed).transpose()?,

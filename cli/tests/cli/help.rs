@@ -10,6 +10,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "observe",
     "run",
     "promote",
+    "approve",
     "rollback",
     "status",
     "revoke",

@@ -5,16 +5,19 @@ mod database_check;
 use anyhow::Context as _;
 use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
-    aws::{Buckets, kms::KmsKeys, lambda::FunctionError},
+    aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError},
     finding::{Code, Finding},
+    identity::CallerUnknown,
     ids::{Commit, PromotionId, Repo, StageName},
     ledger::{self, Chain},
     promotion::{
+        approval::BreakGlass,
         entry,
         lock::{Execution, Lock},
         plan::Plan,
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
+        rules::Requester,
         step::{Direction, PromotionRef, StepInput},
         verify::{Verified, verify},
     },
@@ -44,6 +47,9 @@ pub struct Answer {
     pub reasons: Vec<Finding>,
     /// What is or would be applied; empty for a refusal.
     pub plan: Plan,
+    /// What two people waived of the stage's rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
 }
 
 /// What became of a request.
@@ -69,6 +75,8 @@ pub struct Promoter {
     pub state_machine_arn: String,
     /// What looks at a stage's databases.
     pub databases: DatabaseChecker,
+    /// What tells who asks.
+    pub callers: Callers,
     /// The gate's key and promotion's.
     pub keys: KmsKeys,
 }
@@ -88,13 +96,14 @@ impl Promoter {
 
     async fn answer(&self, request: &PromotionRequest, log: &Logger) -> anyhow::Result<Answer> {
         let Buckets { artefacts, records } = &self.buckets;
-        let mut verified =
-            match verify(artefacts, records, artefacts.bucket(), request, self.keys.public_keys()).await? {
-                Ok(verified) => verified,
-                Err(reasons) => return self.refuse(request, reasons, log).await,
-            };
-        let log = log.for_commit(&verified.commit);
         let now = wall_clock();
+        let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
+        let verified = verify(artefacts, records, artefacts.bucket(), request, keys, requester, now).await?;
+        let mut verified = match verified {
+            Ok(verified) => verified,
+            Err(reasons) => return self.refuse(request, reasons, log).await,
+        };
+        let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
             && !self.may_take(&lock.record, now).await?
         {
@@ -112,9 +121,19 @@ impl Promoter {
                 execution_arn: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                break_glass: verified.ruling.break_glass,
             });
         }
         self.start(request, *verified, now, &log).await
+    }
+
+    /// Who asks, as far as the event proves it.
+    async fn requester(&self, request: &PromotionRequest, now: Timestamp) -> Result<Requester, CallerUnknown> {
+        let Some(proof) = &request.identity_proof else { return Ok(Requester::Unnamed) };
+        Ok(match self.callers.identify(proof, &request.bound(), now).await? {
+            Ok(identity) => Requester::Proven(identity),
+            Err(wrong) => Requester::Unproven(wrong.to_string()),
+        })
     }
 
     /// Whether a lock may be taken: only what is proved dead is taken over.
@@ -171,10 +190,22 @@ impl Promoter {
             self.give_up(&promotion, record, &lock, now).await?;
             return Err(error);
         }
+        if let Some(broken) = &record.break_glass {
+            log.warn(
+                "glass broken: two people waived the stage's rules",
+                json!({
+                    "requester": broken.requester, "approved_by": broken.approved_by.person,
+                    "reason": request.reason, "waived": broken.waived,
+                }),
+            );
+            log.count("BreakGlass", Some(("Stage", request.stage.as_str())), 1);
+        }
         log.info(
             "promotion started",
             json!({
                 "execution_arn": execution_arn, "requested_by": request.requested_by, "reason": request.reason,
+                "requester": record.requester.as_ref().map(|it| &it.arn),
+                "approved_by": record.approvals.iter().map(|it| &it.person).collect::<Vec<_>>(),
                 "rollback": request.rollback, "stacks": record.plan.stacks.len(),
                 "functions": record.plan.functions.len(), "databases": record.plan.databases.len(),
                 "migrations_pending": record.plan.pending().count(),
@@ -187,6 +218,7 @@ impl Promoter {
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            break_glass: record.break_glass,
         })
     }
 
@@ -213,6 +245,7 @@ impl Promoter {
             execution_arn: None,
             reasons,
             plan: Plan::default(),
+            break_glass: None,
         })
     }
 
@@ -314,6 +347,7 @@ fn new_record(
         commit_sha: sha,
         stage: request.stage.clone(),
         requested_by: request.requested_by.clone(),
+        requester: verified.ruling.requester,
         reason: request.reason.clone(),
         rollback: request.rollback,
         accept_schema_difference: request.accept_schema_difference,
@@ -328,6 +362,8 @@ fn new_record(
         stages_config_sha256: Some(verified.stages_config_sha256),
         role_arn: verified.stage.role_arn,
         stack_role_arn: verified.stage.stack_role_arn,
+        approvals: verified.ruling.approvals,
+        break_glass: verified.ruling.break_glass,
         plan: verified.plan,
         way_back: verified.way_back,
         steps: Vec::new(),
@@ -370,6 +406,7 @@ mod tests {
             execution_arn: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            break_glass: None,
         };
         insta::assert_json_snapshot!(answer, @r#"
         {

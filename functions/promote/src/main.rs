@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, kms::KmsKeys, lambda};
+use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda};
 use promote::{DatabaseChecker, Promoter};
 
 /// Less than this function's own timeout in infra/template.yaml.
@@ -24,7 +24,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
+    let callers = Callers::new(&config, settings.account_id()?).await?;
     let promoter = Arc::new(Promoter {
+        callers,
         keys,
         buckets: Buckets::new(&config, &settings),
         step_functions: aws_sdk_sfn::Client::new(&config),

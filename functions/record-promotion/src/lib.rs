@@ -249,6 +249,7 @@ async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Time
     let completed = Completed {
         commit_sha: record.commit_sha.clone(),
         promotion_id: record.promotion_id.clone(),
+        manifest_version_id: Some(record.manifest_version_id.clone()),
         completed_at: now,
         rollback: record.rollback,
     };

@@ -10,8 +10,9 @@ pub mod pacer;
 #[cfg(feature = "lambda")]
 pub mod promotion_step;
 
+pub mod caller;
 pub mod kms;
-#[cfg(feature = "test-support")]
+#[cfg(any(test, feature = "test-support"))]
 pub mod scripted;
 pub mod stack_functions;
 pub mod stage_account;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub signing_key_arn: Option<String>,
     /// The key that promotion signs with.
     pub promotion_signing_key_arn: Option<String>,
+    /// The account that this runs in, for the functions that ask who calls.
+    pub account_id: Option<String>,
     /// Where S3 answers when it isn't at its usual address.
     pub s3_endpoint: Option<String>,
 }
@@ -83,6 +86,7 @@ impl Settings {
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
             signing_key_arn: setting("SIGNING_KEY_ARN"),
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
+            account_id: setting("ACCOUNT_ID"),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
     }
@@ -93,6 +97,14 @@ impl Settings {
     /// [`MissingSetting`] where it isn't named.
     pub fn signing_key_arn(&self) -> Result<&str, MissingSetting> {
         self.signing_key_arn.as_deref().ok_or(MissingSetting("SIGNING_KEY_ARN"))
+    }
+
+    /// The account that this runs in, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn account_id(&self) -> Result<&str, MissingSetting> {
+        self.account_id.as_deref().ok_or(MissingSetting("ACCOUNT_ID"))
     }
 
     /// The key that promotion signs with, for a function that needs it.

@@ -2,7 +2,7 @@
 //! writing, so that the answers which the local AWS never gives (throttling, conflicts, lost answers) are met as AWS
 //! sends them.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -24,6 +24,8 @@ pub struct Request {
     pub method: String,
     /// The path, with the query where there is one.
     pub path: String,
+    /// The headers, by their lower-case names.
+    pub headers: BTreeMap<String, String>,
     /// The body: JSON, or a form for the query protocol of CloudFormation and STS.
     pub body: String,
 }
@@ -113,6 +115,7 @@ impl HttpConnector for Connector {
         let request = Request {
             method: request.method().to_owned(),
             path: after_scheme.find('/').map_or("/", |at| after_scheme.split_at(at).1).to_owned(),
+            headers: request.headers().iter().map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect(),
             body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
         };
         HttpConnectorFuture::ready(respond((self.0)(request)))

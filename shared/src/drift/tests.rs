@@ -30,6 +30,7 @@ fn state() -> StageState {
     let completed = Completed {
         commit_sha: COMMIT.parse().unwrap(),
         promotion_id: ID.parse().unwrap(),
+        manifest_version_id: None,
         completed_at: at(0),
         rollback: false,
     };

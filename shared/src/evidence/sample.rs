@@ -34,6 +34,7 @@ use crate::{
             Status, StepRecord,
         },
         request::PromotionRequest,
+        rules::Requester,
         step::{Direction, Report, ReportStatus},
         verify::verify,
     },
@@ -272,6 +273,7 @@ impl World {
         let completed = Completed {
             commit_sha: record.commit_sha.clone(),
             promotion_id: record.promotion_id.clone(),
+            manifest_version_id: Some(record.manifest_version_id.clone()),
             completed_at: ended,
             rollback: record.rollback,
         };
@@ -296,7 +298,9 @@ impl World {
     async fn record(&self, id: &str, rollback: bool) -> PromotionRecord {
         let request = request(rollback);
         let keys = std::future::ready(Ok(self.keys()));
-        let verified = verify(&self.artefacts, &self.records, "artefacts", &request, keys).await.unwrap().unwrap();
+        let requester = std::future::ready(Ok(Requester::Unnamed));
+        let verified = verify(&self.artefacts, &self.records, "artefacts", &request, keys, requester, at(0));
+        let verified = verified.await.unwrap().unwrap();
         let mut record = PromotionRecord {
             schema_version: 1,
             promotion_id: id.parse().unwrap(),
@@ -304,6 +308,9 @@ impl World {
             commit_sha: verified.commit.sha,
             stage: request.stage,
             requested_by: request.requested_by,
+            requester: None,
+            approvals: Vec::new(),
+            break_glass: None,
             reason: request.reason,
             rollback,
             accept_schema_difference: false,
@@ -339,6 +346,8 @@ fn request(rollback: bool) -> PromotionRequest {
         dry_run: false,
         rollback,
         accept_schema_difference: false,
+        break_glass: false,
+        identity_proof: None,
     }
 }
 

@@ -27,9 +27,9 @@ pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
         by: record.requested_by.clone(),
         reason: record.reason.clone(),
         outcome: record.status.as_str().to_owned(),
-        findings: Vec::new(),
+        findings: record.break_glass.iter().flat_map(|broken| broken.waived.clone()).collect(),
         record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
-        break_glass: false,
+        break_glass: record.break_glass.is_some(),
     })
 }
 
@@ -46,7 +46,7 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         outcome: format!("{} refused", kind(request.rollback).as_str()),
         findings: reasons.to_vec(),
         record: None,
-        break_glass: false,
+        break_glass: request.break_glass,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a stage runs now and what it ran before: `stages/{stage}/{repo}.json`.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CommitSha, PromotionId, Repo, StageName};
@@ -34,6 +34,9 @@ pub struct Completed {
     pub commit_sha: CommitSha,
     /// The promotion.
     pub promotion_id: PromotionId,
+    /// The manifest that was promoted; none in histories of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_version_id: Option<String>,
     /// When it completed.
     pub completed_at: Timestamp,
     /// Whether it was a rollback.
@@ -69,6 +72,33 @@ impl StageState {
     /// goes one further back and never forward to what was just rolled back.
     #[must_use]
     pub fn one_before(&self) -> Option<&CommitSha> {
+        let mut stack = self.standing();
+        stack.pop()?;
+        stack.pop()
+    }
+
+    /// Whether a commit was promoted to the stage and no rollback has taken it off since; other commits may have
+    /// followed it.
+    #[must_use]
+    pub fn stands(&self, commit: &CommitSha) -> bool {
+        self.standing().contains(&commit)
+    }
+
+    /// How long the stage ran the commit in all, as of a version of its manifest, up to `now`.
+    #[must_use]
+    pub fn time_run(&self, commit: &CommitSha, manifest_version_id: &str, now: Timestamp) -> SignedDuration {
+        let ends = self.history.iter().skip(1).map(|next| next.completed_at).chain([now]);
+        let spans = self.history.iter().zip(ends);
+        let is_it = |completed: &Completed| {
+            completed.commit_sha == *commit && completed.manifest_version_id.as_deref() == Some(manifest_version_id)
+        };
+        let spans = spans.filter(|(completed, _)| is_it(completed));
+        let lengths = spans.map(|(completed, end)| completed.completed_at.duration_until(end));
+        lengths.filter(SignedDuration::is_positive).sum()
+    }
+
+    /// The commits that were promoted one on top of the other, less those that rollbacks took off.
+    fn standing(&self) -> Vec<&CommitSha> {
         let mut stack: Vec<&CommitSha> = Vec::new();
         for completed in &self.history {
             let at = stack.iter().position(|commit| **commit == completed.commit_sha);
@@ -78,8 +108,7 @@ impl StageState {
                 _ => stack.push(&completed.commit_sha),
             }
         }
-        stack.pop()?;
-        stack.pop()
+        stack
     }
 
     /// The promotion whose commit the stage ran at a time, or runs now; none where it ran nothing yet, or where the history
@@ -116,7 +145,8 @@ mod tests {
             let completed = Completed {
                 commit_sha: commit.repeat(40).parse().unwrap(),
                 promotion_id: format!("{index:026}").parse().unwrap(),
-                completed_at: Timestamp::UNIX_EPOCH,
+                manifest_version_id: Some("v1".to_owned()),
+                completed_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10 * i64::try_from(index).unwrap()),
                 rollback: step.starts_with('<'),
             };
             state = Some(StageState::after(state, &"uat".parse().unwrap(), &"bank-kyc".parse().unwrap(), completed));
@@ -139,6 +169,27 @@ mod tests {
         ] {
             let expected = before.map(|commit| commit.repeat(40));
             assert_eq!(state(story).one_before().map(ToString::to_string), expected, "{story}");
+        }
+    }
+
+    #[test]
+    fn a_commit_stands_until_a_rollback_takes_it_off() {
+        for (story, standing) in
+            [("a", "a"), ("a b", "ab"), ("a b <a", "a"), ("a b <a c", "ac"), ("a b <a b", "ab"), ("a b a", "ab")]
+        {
+            let state = state(story);
+            let stands = |commit: &&str| state.stands(&commit.repeat(40).parse().unwrap());
+            assert_eq!(["a", "b", "c"].into_iter().filter(stands).collect::<String>(), standing, "{story}");
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_stage_ran_a_commit_adds_up_over_its_intervals() {
+        // A promotion each ten minutes, and it is an hour after the first.
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(60);
+        for (story, minutes) in [("b", 0), ("a", 60), ("b a", 50), ("a b", 10), ("a b a", 50), ("a a b <a", 50)] {
+            let run = |version: &str| state(story).time_run(&"a".repeat(40).parse().unwrap(), version, now).as_mins();
+            assert_eq!((run("v1"), run("v2")), (minutes, 0), "{story}");
         }
     }
 

@@ -2,12 +2,16 @@
 //!
 //! Nothing here applies anything: the functions that do look first at what is there and do only what is missing.
 
+pub mod approval;
 pub mod database_check;
 pub mod entry;
+mod fields;
 pub mod history;
 pub mod lock;
+mod look;
 pub mod plan;
 pub mod record;
 pub mod request;
+pub mod rules;
 pub mod step;
 pub mod verify;

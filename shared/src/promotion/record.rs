@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    approval::{BreakGlass, CountedApproval},
     plan::Plan,
     step::{Direction, PromotionRef, Report},
 };
 use crate::{
     flyway::history::HistoryRow,
+    identity::Identity,
     ids::{Commit, CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
     stage::SchemaParity,
     store::{
@@ -77,8 +79,11 @@ pub struct PromotionRecord {
     pub commit_sha: CommitSha,
     /// The stage.
     pub stage: StageName,
-    /// Who asked for it.
+    /// Who asked for it, in his own words.
     pub requested_by: String,
+    /// Who asked for it, as proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<Identity>,
     /// Why.
     pub reason: String,
     /// Whether it goes back to an earlier promoted commit.
@@ -110,6 +115,12 @@ pub struct PromotionRecord {
     pub role_arn: Option<String>,
     /// The role that CloudFormation takes, where the stage has one of its own.
     pub stack_role_arn: Option<String>,
+    /// The approvals that counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<CountedApproval>,
+    /// What two people waived of the stage's rules; none where all of them held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
     /// What is applied.
     pub plan: Plan,
     /// What is applied instead where that fails: the commit that the stage ran before.

@@ -1,15 +1,31 @@
 //! The manual event (CONTRACT §5).
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::ids::{CommitSha, Repo, StageName};
+use super::fields::Fields;
+use crate::{
+    identity::{BoundRequest, IdentityProof},
+    ids::{CommitSha, Repo, StageName},
+};
 
-/// The longest `requested_by` and `reason`, in characters.
-const MAX_TEXT: usize = 1_000;
+/// What the event may hold.
+const FIELDS: [&str; 10] = [
+    "repo",
+    "commit_sha",
+    "stage",
+    "requested_by",
+    "reason",
+    "dry_run",
+    "rollback",
+    "accept_schema_difference",
+    "break_glass",
+    "identity_proof",
+];
 
 /// What a release manager asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the event")]
 pub struct PromotionRequest {
     /// The repository.
     pub repo: Repo,
@@ -18,7 +34,7 @@ pub struct PromotionRequest {
     pub commit_sha: Option<CommitSha>,
     /// The stage.
     pub stage: StageName,
-    /// Who asks.
+    /// Who asks, in his own words.
     pub requested_by: String,
     /// Why.
     pub reason: String,
@@ -32,6 +48,12 @@ pub struct PromotionRequest {
     /// back.
     #[serde(default)]
     pub accept_schema_difference: bool,
+    /// Waive the stage's rules, as a second person has agreed.
+    #[serde(default)]
+    pub break_glass: bool,
+    /// The proof of who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_proof: Option<IdentityProof>,
 }
 
 /// A malformed event: the function error `InvalidPromotionEvent`.
@@ -48,106 +70,66 @@ impl PromotionRequest {
     /// Reads the event.
     ///
     /// # Errors
-    /// [`InvalidPromotionEvent`] that names every field that is wrong. An unknown field is one: `dryRun` would
-    /// otherwise be a promotion that nobody wanted.
+    /// [`InvalidPromotionEvent`] that names every field that is wrong.
     pub fn parse(event: &Value) -> Result<Self, InvalidPromotionEvent> {
-        let Value::Object(fields) = event else {
-            return Err(InvalidPromotionEvent(vec!["the event is not a JSON object".to_owned()]));
-        };
-        let mut wrong = Vec::new();
-        let known = [
-            "repo",
-            "commit_sha",
-            "stage",
-            "requested_by",
-            "reason",
-            "dry_run",
-            "rollback",
-            "accept_schema_difference",
-        ];
-        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let name: String = name.chars().take(100).collect();
-            wrong.push(format!("`{name}`: unknown field"));
-        }
-        let rollback = flag(fields, "rollback", &mut wrong);
-        let dry_run = flag(fields, "dry_run", &mut wrong);
-        let accept_schema_difference = flag(fields, "accept_schema_difference", &mut wrong);
+        Self::read(event).map_err(InvalidPromotionEvent)
+    }
+
+    fn read(event: &Value) -> Result<Self, Vec<String>> {
+        let mut fields = Fields::of(event, &FIELDS)?;
+        let rollback = fields.flag("rollback");
+        let dry_run = fields.flag("dry_run");
+        let accept_schema_difference = fields.flag("accept_schema_difference");
+        let break_glass = fields.flag("break_glass");
         if rollback == Some(false) && accept_schema_difference == Some(true) {
-            wrong.push("`accept_schema_difference`: only a rollback may accept one".to_owned());
+            fields.add("`accept_schema_difference`: only a rollback may accept one");
         }
-        let repo = id(fields, "repo", &mut wrong);
-        let stage = id(fields, "stage", &mut wrong);
-        let commit_sha = match fields.get("commit_sha") {
-            None | Some(Value::Null) if rollback == Some(true) => Some(None),
-            _ => id(fields, "commit_sha", &mut wrong).map(Some),
+        if rollback == Some(true) && break_glass == Some(true) {
+            fields.add("`break_glass`: a rollback needs none, for no rule of the stage binds it");
+        }
+        let repo = fields.id("repo");
+        let stage = fields.id("stage");
+        let commit_sha = match rollback {
+            Some(true) if fields.is_absent("commit_sha") => Some(None),
+            _ => fields.id("commit_sha").map(Some),
         };
-        let requested_by = text(fields, "requested_by", &mut wrong);
-        let reason = text(fields, "reason", &mut wrong);
-        let flags = (dry_run, rollback, accept_schema_difference);
-        match (repo, stage, commit_sha, requested_by, reason, flags) {
-            (
-                Some(repo),
-                Some(stage),
-                Some(commit_sha),
-                Some(requested_by),
-                Some(reason),
-                (Some(dry_run), Some(rollback), Some(accept_schema_difference)),
-            ) if wrong.is_empty() => {
-                Ok(Self { repo, commit_sha, stage, requested_by, reason, dry_run, rollback, accept_schema_difference })
-            }
-            _ => Err(InvalidPromotionEvent(wrong)),
-        }
+        let requested_by = fields.text("requested_by");
+        let reason = fields.reason(break_glass == Some(true));
+        let identity_proof = fields.proof("identity_proof");
+        let read = || {
+            Some(Self {
+                repo: repo?,
+                commit_sha: commit_sha?,
+                stage: stage?,
+                requested_by: requested_by?,
+                reason: reason?,
+                dry_run: dry_run?,
+                rollback: rollback?,
+                accept_schema_difference: accept_schema_difference?,
+                break_glass: break_glass?,
+                identity_proof: identity_proof?,
+            })
+        };
+        fields.finish(read())
     }
-}
 
-fn flag(fields: &Map<String, Value>, name: &str, wrong: &mut Vec<String>) -> Option<bool> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Some(false),
-        Some(Value::Bool(flag)) => Some(*flag),
-        Some(_) => {
-            wrong.push(format!("`{name}`: not `true` or `false`"));
-            None
+    /// What a proof of who asks is bound to.
+    #[must_use]
+    pub fn bound(&self) -> BoundRequest<'_> {
+        let switches = [
+            (self.accept_schema_difference, "accept_schema_difference"),
+            (self.break_glass, "break_glass"),
+            (self.dry_run, "dry_run"),
+        ];
+        BoundRequest {
+            action: if self.rollback { "rollback" } else { "promote" },
+            repo: &self.repo,
+            commit_sha: self.commit_sha.as_ref(),
+            stage: &self.stage,
+            reason: self.reason.trim(),
+            switches: switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
         }
     }
-}
-
-fn string<'a>(fields: &'a Map<String, Value>, name: &str, wrong: &mut Vec<String>) -> Option<&'a str> {
-    match fields.get(name) {
-        Some(Value::String(text)) => Some(text),
-        None | Some(Value::Null) => {
-            wrong.push(format!("`{name}`: missing"));
-            None
-        }
-        Some(_) => {
-            wrong.push(format!("`{name}`: not a string"));
-            None
-        }
-    }
-}
-
-fn id<T: std::str::FromStr>(fields: &Map<String, Value>, name: &str, wrong: &mut Vec<String>) -> Option<T>
-where
-    T::Err: std::fmt::Display,
-{
-    match string(fields, name, wrong)?.parse() {
-        Ok(id) => Some(id),
-        Err(error) => {
-            wrong.push(format!("`{name}`: {error}"));
-            None
-        }
-    }
-}
-
-fn text(fields: &Map<String, Value>, name: &str, wrong: &mut Vec<String>) -> Option<String> {
-    let text = string(fields, name, wrong)?.trim();
-    if text.is_empty() {
-        wrong.push(format!("`{name}`: empty"));
-    } else if text.chars().count() > MAX_TEXT || text.chars().any(char::is_control) {
-        wrong.push(format!("`{name}`: longer than {MAX_TEXT} characters or with control characters"));
-    } else {
-        return Some(text.to_owned());
-    }
-    None
 }
 
 #[cfg(test)]
@@ -184,6 +166,37 @@ mod tests {
         assert_eq!(refused, "`accept_schema_difference`: only a rollback may accept one");
         event["rollback"] = json!(true);
         assert!(PromotionRequest::parse(&event).unwrap().accept_schema_difference);
+    }
+
+    #[test]
+    fn breaking_the_glass_needs_a_reason_and_is_nothing_for_a_rollback() {
+        let mut event = event();
+        event["break_glass"] = json!(true);
+        assert!(PromotionRequest::parse(&event).unwrap().break_glass);
+        event["reason"] = json!("now!");
+        event["rollback"] = json!(true);
+        insta::assert_snapshot!(PromotionRequest::parse(&event).unwrap_err(), @"`break_glass`: a rollback needs none, for no rule of the stage binds it; `reason`: to break the glass takes at least 10 characters");
+    }
+
+    #[test]
+    fn a_proof_is_bound_to_all_that_a_request_changes() {
+        let request = PromotionRequest::parse(&event()).unwrap();
+        let digest = |request: &PromotionRequest| request.bound().digest();
+        let others = [
+            PromotionRequest { repo: "bank-core".parse().unwrap(), ..request.clone() },
+            PromotionRequest { commit_sha: None, ..request.clone() },
+            PromotionRequest { stage: "prod".parse().unwrap(), ..request.clone() },
+            PromotionRequest { reason: "release 2026-06".to_owned(), ..request.clone() },
+            PromotionRequest { dry_run: true, ..request.clone() },
+            PromotionRequest { rollback: true, ..request.clone() },
+            PromotionRequest { accept_schema_difference: true, ..request.clone() },
+            PromotionRequest { break_glass: true, ..request.clone() },
+        ];
+        for other in &others {
+            assert_ne!(digest(other), digest(&request), "{other:?}");
+        }
+        let who_it_says = PromotionRequest { requested_by: "john".to_owned(), ..request.clone() };
+        assert_eq!(digest(&who_it_says), digest(&request));
     }
 
     #[test]

@@ -6,29 +6,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use jiff::Timestamp;
 
 use super::{
     history::StageState,
     lock::Lock,
+    look,
     plan::{Plan, Subject},
     record::{PinnedRecord, PromotionRecord, WayBack},
     request::PromotionRequest,
+    rules::{Circumstances, Requester, Ruling},
     step::PromotionRef,
 };
 use crate::{
     artefact::template::{self, Template},
     attestation::{
-        self, PublicKeys, SigningError, Statement,
+        PublicKeys, SigningError, Statement,
         built::{self, TestResult},
     },
     converge::{CALLS_IN_FLIGHT, inspected_template},
     finding::{Code, Finding},
     flyway::history::HistoryRow,
     gate::INTEGRATION_PASSED,
-    ids::{Commit, DatabaseName, Sha256, StackName},
+    identity::CallerUnknown,
+    ids::{Commit, DatabaseName, Repo, Sha256, StackName, StageName},
     ledger::{self, Chain},
-    manifest::{self, Manifest},
-    stage::{self, SchemaParity, Stage, StagesConfig},
+    manifest::Manifest,
+    stage::{SchemaParity, Stage, StagesConfig},
     store::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
@@ -62,6 +66,8 @@ pub struct Verified {
     pub built_attestation: Option<PinnedRecord>,
     /// The version of the manifest.
     pub manifest_version_id: String,
+    /// Who asks, who approved and what was waived.
+    pub ruling: Ruling,
     /// The lock as it lies there, held or not.
     pub lock: Option<Stored<Lock>>,
     /// The schema histories of the stage's databases, as the last promotion left them.
@@ -80,6 +86,9 @@ pub enum VerifyError {
     /// The public keys could not be had.
     #[error(transparent)]
     Keys(#[from] SigningError),
+    /// Who asks could not be told.
+    #[error(transparent)]
+    Caller(#[from] CallerUnknown),
 }
 
 impl From<StoreError> for VerifyError {
@@ -88,7 +97,8 @@ impl From<StoreError> for VerifyError {
     }
 }
 
-/// Verifies that the request's commit may be promoted to its stage, and plans it. `keys` are waited for beside the first reads.
+/// Verifies that the request's commit may be promoted to its stage, and plans it. `keys` and `requester` are waited for
+/// beside the first reads.
 ///
 /// # Errors
 /// [`VerifyError`] where it could not look; that it may not be promoted is an answer.
@@ -98,6 +108,8 @@ pub async fn verify<S: Store>(
     artefact_bucket: &str,
     request: &PromotionRequest,
     keys: impl Future<Output = Result<PublicKeys, SigningError>>,
+    requester: impl Future<Output = Result<Requester, CallerUnknown>>,
+    now: Timestamp,
 ) -> Result<Answer, VerifyError> {
     let (stage, repo) = (&request.stage, &request.repo);
     let state_key = RecordKey::Stage(stage.clone(), repo.clone());
@@ -110,80 +122,47 @@ pub async fn verify<S: Store>(
                 let message = format!("no earlier commit of `{repo}` was promoted to `{stage}`");
                 return Ok(Err(vec![Finding::new(Code::NothingToRollBackTo, stage.as_str(), message)]));
             };
-            (sha, Some(state))
+            (sha, state)
         }
     };
     let commit = Commit { repo: repo.clone(), sha };
 
-    let (prefix, manifest_key) = (commit.prefix(), ArtefactPath::Manifest.of(&commit));
-    let config_key = RecordKey::StagesConfig.to_string();
-    let read_state = async {
-        match state {
-            Some(state) => Ok(state),
-            None => record::read::<StageState>(records, &state_key).await,
-        }
-    };
-    let chain = Chain { stage: stage.clone(), repo: repo.clone() };
-    let ledger_key = RecordKey::LedgerHead(chain.clone()).to_string();
-    let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
-    let (listed, manifest, config, (attestation, ledger_head, keys), (verdict, revocation, state, lock)) =
-        future::try_join5(
-            async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
-            async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
-            async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
-            future::try_join3(
-                async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) },
-                async { Ok(records.get(&ledger_key, None, ledger::MAX_BYTES).await?) },
-                async { Ok(keys.await?) },
-            ),
-            async {
-                future::try_join4(
-                    record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())),
-                    record::read::<Revocation>(records, &RecordKey::Revocation(commit.clone())),
-                    read_state,
-                    record::read::<Lock>(records, &RecordKey::Lock(stage.clone(), repo.clone())),
-                )
-                .await
-                .map_err(VerifyError::from)
-            },
-        )
-        .await?;
+    let first = look::first(artefacts, records, stage, &commit, state, keys, requester).await?;
 
     let mut reasons = Vec::new();
-    if let Some(Err(error)) = ledger_head.map(|head| ledger::head_of(&head.bytes, &chain, keys.of(chain.authority()))) {
-        let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
-        reasons.push(Finding::new(Code::LedgerBroken, ledger_key, message));
-    }
-    let stages = config_of(config, request, &mut reasons);
-    let state = state.map(|stored| stored.record);
+    reasons.extend(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
+    let stages = config_of(first.config, stage, &mut reasons);
+    let state = first.state.map(|stored| stored.record);
     if request.rollback && state.as_ref().is_none_or(|state| state.promotion_of(&commit.sha).is_none()) {
         let message = format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to");
         reasons.push(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message));
     }
-    let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
-    let manifest_sha256 = manifest.as_ref().map(|body| Sha256::of(&body.bytes));
+    let verdict = built_verdict(&commit, first.verdict, first.revocation, &mut reasons);
+    let manifest_sha256 = first.manifest.as_ref().map(|body| Sha256::of(&body.bytes));
     let built_attestation = verdict.as_ref().zip(manifest_sha256).and_then(|(verdict, manifest)| {
         let is_built = verdict.record.outcome == Outcome::Built;
-        is_built.then(|| attested(verdict, manifest, attestation, &keys, &mut reasons)).flatten()
+        is_built.then(|| attested(verdict, manifest, first.attestation, &first.keys, &mut reasons)).flatten()
     });
-    let manifest = verdict.as_ref().and_then(|verdict| judged_manifest(&verdict.record, manifest, &mut reasons));
+    let manifest = verdict.as_ref().and_then(|verdict| judged_manifest(&verdict.record, first.manifest, &mut reasons));
     if let Some(verdict) = &verdict {
-        reasons.extend(stale(&verdict.record, &listed));
+        reasons.extend(stale(&verdict.record, &first.listed));
     }
 
     let checked = async {
         match &verdict {
             // Of a commit that isn't Built every tag says `false`, which would only repeat it.
             Some(verdict) if verdict.record.outcome == Outcome::Built => {
-                Ok::<_, RecordError>(check_objects(artefacts, &verdict.record, &listed).await?)
+                Ok::<_, RecordError>(check_objects(artefacts, &verdict.record, &first.listed).await?)
             }
             _ => Ok(Vec::new()),
         }
     };
-    let (checked, templates, before) = future::try_join3(
+    let stage_config = stages.as_ref().map(|(stage, _)| stage);
+    let (checked, templates, before, (required, approvals)) = future::try_join4(
         checked,
         templates(artefacts, records, manifest.as_ref(), verdict.as_ref().map(|it| &it.record)),
         promotion_before(records, request, state.as_ref()),
+        look::for_rules(records, stage_config, &commit, &first.approvals),
     )
     .await?;
     reasons.extend(checked);
@@ -191,6 +170,20 @@ pub async fn verify<S: Store>(
     let (Some(verdict), Some(manifest), Some((stage_config, config))) = (verdict, manifest, stages) else {
         return Ok(Err(sorted(reasons)));
     };
+    let manifest_version_id = verdict.record.manifest_version_id.clone().unwrap_or_default();
+    let ruling = Circumstances {
+        stage: &stage_config,
+        request,
+        requester: &first.requester,
+        commit: &commit,
+        manifest: &manifest,
+        manifest_version_id: &manifest_version_id,
+        required: required.as_ref(),
+        approvals: &approvals,
+        now,
+    };
+    let mut ruling = ruling.rule();
+    reasons.append(&mut ruling.reasons);
     let plan = Plan::of(Subject {
         verdict: &verdict.record,
         manifest: &manifest,
@@ -210,9 +203,10 @@ pub async fn verify<S: Store>(
             stages_config_version_id: config.version_id,
             stages_config_sha256: Sha256::of(&config.bytes),
             built_attestation,
-            manifest_version_id: verdict.record.manifest_version_id.unwrap_or_default(),
+            manifest_version_id,
+            ruling,
             verdict_version_id: verdict.version_id,
-            lock,
+            lock: first.lock,
         }))),
         plan => {
             reasons.extend(plan.err().unwrap_or_default());
@@ -221,13 +215,22 @@ pub async fn verify<S: Store>(
     }
 }
 
+/// What is wrong with the stage's ledger: nothing can be written on top of a head that doesn't hold.
+fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &PublicKeys) -> Option<Finding> {
+    let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+    let error = ledger::head_of(&head?.bytes, &chain, keys.of(chain.authority())).err()?;
+    let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
+    Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
+}
+
 fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {
     reasons.sort();
     reasons.dedup();
     reasons
 }
 
-fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec<Finding>) -> Option<(Stage, Body)> {
+/// The stage as it is configured, and the configuration; none with the reason where it isn't.
+pub fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Finding>) -> Option<(Stage, Body)> {
     let Some(body) = config else {
         let key = RecordKey::StagesConfig.to_string();
         reasons.push(Finding::new(Code::StagesConfigInvalid, key, "there is no configuration of the stages"));
@@ -235,13 +238,13 @@ fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec
     };
     match StagesConfig::parse(&body.bytes) {
         Ok(mut config) => {
-            let stage = config.stages.remove(&request.stage);
-            if stage.is_none() {
+            let configured = config.stages.remove(stage);
+            if configured.is_none() {
                 let known: Vec<_> = config.stages.keys().map(|name| format!("`{name}`")).collect();
                 let message = format!("the stage is not configured; there are {}", known.join(", "));
-                reasons.push(Finding::new(Code::StageUnknown, request.stage.as_str(), message));
+                reasons.push(Finding::new(Code::StageUnknown, stage.as_str(), message));
             }
-            stage.map(|stage| (stage, body))
+            configured.map(|configured| (configured, body))
         }
         Err(finding) => {
             reasons.push(finding);
@@ -251,7 +254,7 @@ fn config_of(config: Option<Body>, request: &PromotionRequest, reasons: &mut Vec
 }
 
 /// The verdict, where it says `built` and wasn't taken back since; a refusal repeats its reasons.
-fn built_verdict(
+pub fn built_verdict(
     commit: &Commit,
     verdict: Option<Stored<Verdict>>,
     revocation: Option<Stored<Revocation>>,

@@ -110,7 +110,7 @@ async fn upon_a_ledger_whose_head_was_forged_nothing_is_promoted() {
 
 #[tokio::test]
 async fn a_gate_that_can_not_sign_passes_nothing() {
-    let world = World { artefacts: Memory::default(), records: Memory::default() };
+    let world = World::new();
     let gate = Gate {
         artefacts: &world.artefacts,
         records: &world.records,

@@ -8,7 +8,8 @@ use super::*;
 use crate::{
     attestation::LocalSigner,
     converge::Gate,
-    promotion::history::Completed,
+    identity::Identity,
+    promotion::{approval::Approval, history::Completed},
     store::{Precondition, memory::Memory},
     telemetry::{Logger, wall_clock},
 };
@@ -24,6 +25,7 @@ const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 struct World {
     artefacts: Memory,
     records: Memory,
+    requester: Requester,
 }
 
 fn commit() -> Commit {
@@ -40,6 +42,8 @@ fn request() -> PromotionRequest {
         dry_run: false,
         rollback: false,
         accept_schema_difference: false,
+        break_glass: false,
+        identity_proof: None,
     }
 }
 
@@ -52,9 +56,16 @@ fn template(parameters: &Value) -> Value {
 }
 
 impl World {
+    fn new() -> Self {
+        Self { artefacts: Memory::default(), records: Memory::default(), requester: Requester::Unnamed }
+    }
+
     async fn built(reports: usize, change: impl FnOnce(&mut Value)) -> Self {
-        let world = Self { artefacts: Memory::default(), records: Memory::default() };
-        let stage = json!({"schema_version": 1, "stages": {"uat": {"parameters": {"LogLevel": "info"}}}});
+        let world = Self::new();
+        let stage = json!({"schema_version": 1, "stages": {
+            "uat": {"parameters": {"LogLevel": "info"}},
+            "prod": {"parameters": {"LogLevel": "info"}, "requires": "deployed:uat", "approvals": 1}
+        }});
         world.config(&stage.to_string()).await;
         world.upload(reports, change).await;
         world
@@ -124,7 +135,8 @@ impl World {
 
     async fn verify(&self, request: &PromotionRequest) -> Answer {
         let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
-        verify(&self.artefacts, &self.records, "artefacts", request, future::ready(Ok(keys))).await.unwrap()
+        let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(self.requester.clone())));
+        verify(&self.artefacts, &self.records, "artefacts", request, keys, requester, wall_clock()).await.unwrap()
     }
 
     #[track_caller]
@@ -135,6 +147,28 @@ impl World {
         assert_eq!(actual, codes, "{reasons:#?}");
     }
 
+    async fn manifest_version(&self) -> String {
+        let verdict = record::read::<Verdict>(&self.records, &RecordKey::Verdict(commit())).await.unwrap().unwrap();
+        verdict.record.manifest_version_id.unwrap_or_default()
+    }
+
+    async fn approved(&self, person: &str) {
+        let arn = format!("arn:aws:sts::111122223333:assumed-role/approver/{person}");
+        let approval = Approval {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            stage: "prod".parse().unwrap(),
+            manifest_version_id: self.manifest_version().await,
+            approved_by: Identity::of(&arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap(),
+            approved_at: wall_clock(),
+            reason: "looked at the change".to_owned(),
+            break_glass: false,
+        };
+        let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
+        record::write(&self.records, &key, &approval, &Precondition::Absent).await.unwrap();
+    }
+
     async fn ran(&self, sha: &str, rollback: bool) {
         let key = RecordKey::Stage(request().stage, commit().repo);
         let before = record::read::<StageState>(&self.records, &key).await.unwrap();
@@ -143,6 +177,7 @@ impl World {
         let completed = Completed {
             commit_sha: sha.parse().unwrap(),
             promotion_id: format!("{count:026}").parse().unwrap(),
+            manifest_version_id: Some(self.manifest_version().await),
             completed_at: wall_clock(),
             rollback,
         };
@@ -231,7 +266,7 @@ async fn a_revocation_refuses_before_the_gate_has_even_looked() {
 #[tokio::test]
 async fn a_stage_that_is_unknown_or_badly_configured_refuses() {
     let world = World::built(1, |_| {}).await;
-    let other = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    let other = PromotionRequest { stage: "sit".parse().unwrap(), ..request() };
     World::assert_refused(world.verify(&other).await, &[Code::StageUnknown]);
     world.records.delete(&RecordKey::StagesConfig.to_string());
     World::assert_refused(world.verify(&request()).await, &[Code::StagesConfigInvalid]);
@@ -340,6 +375,30 @@ async fn a_rollback_goes_to_what_was_promoted_before_and_nowhere_else() {
     assert_eq!(verified.commit, commit());
     assert!(verified.way_back.is_none(), "a rollback never rolls back a rollback");
     assert_eq!(world.verify(&named).await.unwrap().commit, commit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_stage_is_verified_by_its_rules_in_as_many_round_trips() {
+    let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
+    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    let refused = [Code::RequiresNotMet, Code::ApprovalsMissing, Code::RequesterUnproven];
+    World::assert_refused(world.verify(&to_prod).await, &refused);
+
+    world.ran(SHA, false).await;
+    world.approved("ada").await;
+    world.approved("ben").await;
+    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
+    let rita = Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap();
+    world.requester = Requester::Proven(rita.clone());
+    world.records.answer_after(Duration::from_millis(30));
+    let started = tokio::time::Instant::now();
+    let verified = world.verify(&to_prod).await.unwrap();
+    assert_eq!(started.elapsed().as_millis() / 30, 2);
+    assert_eq!(verified.ruling.requester, Some(rita));
+    let [approval] = verified.ruling.approvals.as_slice() else { panic!("{:?}", verified.ruling) };
+    let stored = world.records.get(&approval.record.key, None, 10_000).await.unwrap().unwrap();
+    assert_eq!(approval.record.sha256, Sha256::of(&stored.bytes));
+    assert_eq!((approval.person.as_str(), &approval.record.version_id), ("ben", &stored.version_id));
 }
 
 #[tokio::test(start_paused = true)]

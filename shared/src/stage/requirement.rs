@@ -89,8 +89,7 @@ mod tests {
         for text in ["built", "deployed:uat", "deployed:pre-prod"] {
             assert_eq!(text.parse::<Requirement>().unwrap().to_string(), text);
         }
-        let refused =
-            ["", "Built", "deployed", "deployed:", "deployed:UAT", "deployed: uat", "tested:a"];
+        let refused = ["", "Built", "deployed", "deployed:", "deployed:UAT", "deployed: uat", "tested:a"];
         for text in refused {
             assert!(text.parse::<Requirement>().is_err(), "{text:?}");
         }

@@ -1,0 +1,162 @@
+//! A person approves a commit for a stage. Who that is, STS says; what it is worth, `promote` decides when the commit
+//! is promoted: by then somebody asks for it, and it is known whether that is the same person.
+
+use futures_util::future;
+use gatekeeper::{
+    aws::{caller::Callers, lambda::FunctionError},
+    finding::{Code, Finding},
+    identity::{Identity, IdentityProof, Person},
+    promotion::{
+        approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
+        verify::{built_verdict, config_of},
+    },
+    stage,
+    store::{
+        Precondition, Store, Written,
+        record::{self, Stored},
+    },
+    store_key::RecordKey,
+    telemetry::{Logger, wall_clock},
+    verdict::{Revocation, Verdict},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What `approve` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is written down.
+    Approved {
+        /// Who approved, as STS said.
+        approved_by: Person,
+        /// Whether that was written down before already.
+        already: bool,
+        /// Everybody who has approved this version of the manifest for the stage, whether or not it will count.
+        approvals: Vec<Person>,
+        /// How many the stage asks for.
+        needed: u8,
+    },
+    /// It can't be approved; nothing was written.
+    Refused {
+        /// Every reason.
+        reasons: Vec<Finding>,
+    },
+}
+
+/// Takes approvals.
+#[derive(Debug)]
+pub struct Approver<S> {
+    /// Where the records are.
+    pub records: S,
+    /// What tells who asks.
+    pub callers: Callers,
+}
+
+impl<S: Store> Approver<S> {
+    /// Answers one event.
+    ///
+    /// # Errors
+    /// `InvalidApprovalEvent` for a malformed event, `ApproveError` where it could not look or write.
+    pub async fn handle(&self, event: &Value, log: &Logger) -> Result<Answer, FunctionError> {
+        let (request, proof) = ApprovalRequest::parse(event)
+            .map_err(|error| FunctionError::new(InvalidApprovalEvent::ERROR_TYPE, error))?;
+        let log = log.for_commit(&request.commit()).with("stage", request.stage.as_str());
+        let answer = self.answer(&request, &proof, &log, wall_clock()).await;
+        answer.map_err(|error| FunctionError::new("ApproveError", format!("{error:#}")))
+    }
+
+    async fn answer(
+        &self,
+        request: &ApprovalRequest,
+        proof: &IdentityProof,
+        log: &Logger,
+        now: Timestamp,
+    ) -> anyhow::Result<Answer> {
+        let commit = request.commit();
+        let bound = request.bound();
+        let (config_key, approvals) =
+            (RecordKey::StagesConfig.to_string(), RecordKey::approvals_prefix(&request.stage, &commit));
+        let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
+        let (identity, config, verdict, revocation, listed) = future::try_join5(
+            async { anyhow::Ok(self.callers.identify(proof, &bound, now).await?) },
+            async { Ok(self.records.get(&config_key, None, stage::MAX_BYTES).await?) },
+            async { Ok(record::read::<Verdict>(&self.records, &verdict_key).await?) },
+            async { Ok(record::read::<Revocation>(&self.records, &revocation_key).await?) },
+            async { Ok(self.records.list(&approvals).await?) },
+        )
+        .await?;
+
+        let mut reasons = Vec::new();
+        let identity = identity.map_err(|wrong| {
+            let message = format!("the proof of who asks: {wrong}");
+            reasons.push(Finding::new(Code::RequesterUnproven, request.stage.as_str(), message));
+        });
+        let stage = config_of(config, &request.stage, &mut reasons).map(|(stage, _)| stage);
+        let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
+        let manifest = verdict.and_then(|verdict| verdict.record.manifest_version_id);
+        let (Ok(identity), Some(stage), Some(manifest), true) = (identity, stage, manifest, reasons.is_empty()) else {
+            reasons.sort();
+            log.warn("approval refused", json!({"reasons": reasons}));
+            log.count("Approvals", Some(("Status", "refused")), 1);
+            return Ok(Answer::Refused { reasons });
+        };
+
+        let keys = listed.iter().filter_map(|it| RecordKey::approval_of(&request.stage, &commit, &it.key));
+        let read = keys.map(|key| async move { record::read::<Approval>(&self.records, &key).await });
+        let standing: Vec<_> = future::try_join_all(read).await?.into_iter().flatten().collect();
+        let own = standing.iter().find(|stored| stored.record.approved_by.person == identity.person);
+        let already = own.is_some_and(|own| covers(&own.record, &manifest, request.break_glass));
+        if !already {
+            self.write(request, &identity, &manifest, own, now).await?;
+            log.info(
+                "approved",
+                json!({
+                    "approved_by": identity.arn, "person": identity.person, "reason": request.reason,
+                    "manifest_version_id": manifest, "break_glass": request.break_glass,
+                }),
+            );
+            log.count("Approvals", Some(("Status", "approved")), 1);
+        }
+        let others = standing.into_iter().map(|stored| stored.record).filter(|it| it.manifest_version_id == manifest);
+        let mut approvals: Vec<_> = others.map(|it| it.approved_by.person).chain([identity.person.clone()]).collect();
+        approvals.sort();
+        approvals.dedup();
+        Ok(Answer::Approved { approved_by: identity.person, already, approvals, needed: stage.approvals })
+    }
+
+    async fn write(
+        &self,
+        request: &ApprovalRequest,
+        identity: &Identity,
+        manifest_version_id: &str,
+        before: Option<&Stored<Approval>>,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let approval = Approval {
+            schema_version: 1,
+            repo: request.repo.clone(),
+            commit_sha: request.commit_sha.clone(),
+            stage: request.stage.clone(),
+            manifest_version_id: manifest_version_id.to_owned(),
+            approved_by: identity.clone(),
+            approved_at: now,
+            reason: request.reason.clone(),
+            break_glass: request.break_glass,
+        };
+        let key = Approval::key(&request.stage, &request.commit(), &identity.person);
+        let precondition = before.map_or(Precondition::Absent, |before| Precondition::Unchanged(before.etag.clone()));
+        let written = record::write(&self.records, &key, &approval, &precondition).await?;
+        anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was written at the same time; approve again");
+        Ok(())
+    }
+}
+
+/// Whether a standing approval is all that is asked for now: of this manifest, and to break the glass where that is asked.
+fn covers(standing: &Approval, manifest_version_id: &str, break_glass: bool) -> bool {
+    standing.manifest_version_id == manifest_version_id && (standing.break_glass || !break_glass)
+}
+
+#[cfg(test)]
+mod tests;

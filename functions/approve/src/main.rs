@@ -1,0 +1,23 @@
+//! `approve`: a person approves a commit for a stage.
+
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+use std::sync::Arc;
+
+use approve::Approver;
+use gatekeeper::aws::{self, Buckets, Settings, caller::Callers, lambda};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let config = aws::config().await;
+    let approver = Arc::new(Approver {
+        records: Buckets::new(&config, &settings).records,
+        callers: Callers::new(&config, settings.account_id()?).await?,
+    });
+    lambda::run(move |event, invocation| {
+        let approver = Arc::clone(&approver);
+        async move { approver.handle(&event, &invocation.log).await }
+    })
+    .await
+}

@@ -1,0 +1,149 @@
+//! Approving over the memory store, with STS as a test plays it.
+
+use gatekeeper::{
+    aws::{
+        caller,
+        scripted::{self, Answer as Sts},
+    },
+    store::memory::Memory,
+    verdict::Outcome,
+};
+
+use super::*;
+
+const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+const ACCOUNT: &str = "111122223333";
+
+struct World {
+    approver: Approver<Memory>,
+    config: aws_config::SdkConfig,
+}
+
+/// A Built commit, a stage that asks for two approvals, and STS to which everybody is `arn`.
+async fn world(arn: &'static str) -> World {
+    let config = scripted::config(move |_| {
+        Sts::xml(format!(
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AROAEXAMPLE:x</UserId>\
+             <Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+        ))
+    });
+    let callers = Callers::new(&config, ACCOUNT).await.unwrap();
+    let approver = Approver { records: Memory::default(), callers };
+    let world = World { approver, config };
+    let stages =
+        json!({"schema_version": 1, "stages": {"uat": {}, "prod": {"requires": "deployed:uat", "approvals": 2}}});
+    world.put(&RecordKey::StagesConfig, &stages).await;
+    world.verdict(Outcome::Built, "v1").await;
+    world
+}
+
+fn request() -> ApprovalRequest {
+    ApprovalRequest {
+        repo: "bank-payments".parse().unwrap(),
+        commit_sha: SHA.parse().unwrap(),
+        stage: "prod".parse().unwrap(),
+        reason: "looked at the change".to_owned(),
+        break_glass: false,
+        identity_proof: None,
+    }
+}
+
+impl World {
+    async fn put(&self, key: &RecordKey, record: &Value) {
+        let key = key.to_string();
+        let before = self.approver.records.get(&key, None, 1_000_000).await.unwrap();
+        let precondition = before.map_or(Precondition::Absent, |body| Precondition::Unchanged(body.etag));
+        let bytes = record.to_string();
+        self.approver.records.put(&key, bytes.as_bytes(), "application/json", &precondition).await.unwrap();
+    }
+
+    async fn verdict(&self, outcome: Outcome, manifest_version_id: &str) {
+        let verdict = json!({
+            "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "manifest_version_id": manifest_version_id,
+            "outcome": outcome, "reasons": [], "artefacts": [], "evaluated_at": "2026-05-02T03:04:05Z"
+        });
+        self.put(&RecordKey::Verdict(request().commit()), &verdict).await;
+    }
+
+    /// Asks as the caller of `config`, with a proof for `proven`.
+    async fn ask(&self, request: &ApprovalRequest, proven: &ApprovalRequest) -> Value {
+        let mut request = request.clone();
+        request.identity_proof = Some(caller::prove(&self.config, &proven.bound(), wall_clock()).await.unwrap());
+        let event = serde_json::to_value(&request).unwrap();
+        serde_json::to_value(self.approver.handle(&event, &Logger::silent()).await.unwrap()).unwrap()
+    }
+
+    async fn approve(&self, request: &ApprovalRequest) -> Value {
+        self.ask(request, request).await
+    }
+
+    async fn written(&self, person: &str) -> Option<Approval> {
+        let key = Approval::key(&request().stage, &request().commit(), &Person::named(person));
+        record::read::<Approval>(&self.approver.records, &key).await.unwrap().map(|stored| stored.record)
+    }
+
+    async fn refused(&self, request: &ApprovalRequest, proven: &ApprovalRequest) -> String {
+        let answer = self.ask(request, proven).await;
+        assert_eq!(answer["status"], "refused");
+        let listed = self.approver.records.list("approvals/").await.unwrap();
+        assert!(listed.is_empty(), "nothing is written");
+        let reasons = answer["reasons"].as_array().unwrap().iter();
+        reasons
+            .map(|it| format!("{}: {}", it["code"].as_str().unwrap(), it["message"].as_str().unwrap()))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+const JANE: &str = "arn:aws:sts::111122223333:assumed-role/approver/Jane@bank.example";
+
+#[tokio::test]
+async fn an_approval_is_written_once_and_says_who_gave_it() {
+    let world = world(JANE).await;
+    let expected = json!({"status": "approved", "approved_by": "jane@bank.example", "already": false,
+                          "approvals": ["jane@bank.example"], "needed": 2});
+    assert_eq!(world.approve(&request()).await, expected);
+    let written = world.written("jane@bank.example").await.unwrap();
+    assert_eq!((written.approved_by.arn.as_str(), written.manifest_version_id.as_str()), (JANE, "v1"));
+
+    assert_eq!(world.approve(&request()).await["already"], true);
+    assert_eq!(world.written("jane@bank.example").await.unwrap(), written, "the first one stands");
+}
+
+#[tokio::test]
+async fn another_manifest_and_breaking_the_glass_are_approved_anew() {
+    let world = world(JANE).await;
+    world.approve(&request()).await;
+    let glass = ApprovalRequest { break_glass: true, ..request() };
+    assert_eq!(world.approve(&glass).await["already"], false);
+    assert_eq!(world.approve(&request()).await["already"], true, "to break the glass is to approve");
+    world.verdict(Outcome::Built, "v2").await;
+    assert_eq!(world.approve(&request()).await["already"], false);
+    let written = world.written("jane@bank.example").await.unwrap();
+    assert_eq!((written.manifest_version_id.as_str(), written.break_glass), ("v2", false));
+}
+
+#[tokio::test]
+async fn what_can_not_be_approved_is_refused_with_every_reason() {
+    let jane = world(JANE).await;
+    let other = ApprovalRequest { reason: "another reason".to_owned(), ..request() };
+    let unknown = ApprovalRequest { stage: "live".parse().unwrap(), ..request() };
+    let mut refusals = vec![jane.refused(&request(), &other).await, jane.refused(&unknown, &unknown).await];
+    jane.verdict(Outcome::Registered, "v1").await;
+    refusals.push(jane.refused(&request(), &other).await);
+    jane.verdict(Outcome::Built, "v1").await;
+    let revocation = json!({"schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "manifest_version_id": "v1",
+                            "revoked_by": "john", "revoked_at": "2026-05-02T03:04:05Z", "reason": "rounds down"});
+    jane.put(&RecordKey::Revocation(request().commit()), &revocation).await;
+    refusals.push(jane.refused(&request(), &request()).await);
+    let root = world("arn:aws:iam::111122223333:root").await;
+    refusals.push(root.refused(&request(), &request()).await);
+    insta::assert_snapshot!(refusals.join("\n"), @"");
+}
+
+#[tokio::test]
+async fn an_event_without_a_proof_is_malformed() {
+    let event = serde_json::to_value(request()).unwrap();
+    let error = world(JANE).await.approver.handle(&event, &Logger::silent()).await.unwrap_err();
+    assert_eq!((error.error_type, error.message.as_str()), ("InvalidApprovalEvent", "`identity_proof`: missing"));
+}

@@ -1,0 +1,124 @@
+//! What is read to verify a promotion: everything whose place is known at once, and then what the stage's rules need.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+
+use super::{approval::Approval, history::StageState, lock::Lock, rules::Requester, verify::VerifyError};
+use crate::{
+    attestation::{self, PublicKeys, SigningError},
+    converge::CALLS_IN_FLIGHT,
+    identity::CallerUnknown,
+    ids::{Commit, StageName},
+    ledger::{self, Chain},
+    manifest,
+    stage::{self, Requirement, Stage},
+    store::{
+        Body, Listed, Store, StoreError,
+        record::{self, RecordError, Stored},
+    },
+    store_key::{ArtefactPath, Form, RecordKey},
+    verdict::{Revocation, Verdict},
+};
+
+/// What is read at once, before anything is known of the commit.
+#[derive(Debug)]
+pub(super) struct FirstLook {
+    pub(super) listed: Vec<Listed>,
+    pub(super) manifest: Option<Body>,
+    pub(super) config: Option<Body>,
+    pub(super) attestation: Option<Body>,
+    pub(super) verdict: Option<Stored<Verdict>>,
+    pub(super) revocation: Option<Stored<Revocation>>,
+    pub(super) state: Option<Stored<StageState>>,
+    pub(super) lock: Option<Stored<Lock>>,
+    pub(super) ledger_head: Option<Body>,
+    pub(super) approvals: Vec<RecordKey>,
+    pub(super) keys: PublicKeys,
+    pub(super) requester: Requester,
+}
+
+/// One round trip. A `state` that was read already is taken as it is.
+pub(super) async fn first<S: Store>(
+    artefacts: &S,
+    records: &S,
+    stage: &StageName,
+    commit: &Commit,
+    state: Option<Stored<StageState>>,
+    keys: impl Future<Output = Result<PublicKeys, SigningError>>,
+    requester: impl Future<Output = Result<Requester, CallerUnknown>>,
+) -> Result<FirstLook, VerifyError> {
+    let (prefix, manifest_key) = (commit.prefix(), ArtefactPath::Manifest.of(commit));
+    let config_key = RecordKey::StagesConfig.to_string();
+    let read_state = async {
+        match state {
+            Some(state) => Ok(Some(state)),
+            None => record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await,
+        }
+    };
+    let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
+    let ledger_key = RecordKey::LedgerHead(chain).to_string();
+    let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
+    let stored = future::try_join4(
+        async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
+        async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
+        async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
+        async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) },
+    );
+    let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
+    let lock_key = RecordKey::Lock(stage.clone(), commit.repo.clone());
+    let standing = future::try_join4(
+        record::read::<Verdict>(records, &verdict_key),
+        record::read::<Revocation>(records, &revocation_key),
+        read_state,
+        record::read::<Lock>(records, &lock_key),
+    );
+    let proofs = future::try_join4(
+        async { Ok(records.get(&ledger_key, None, ledger::MAX_BYTES).await?) },
+        async { Ok(approval_keys(records, stage, commit).await?) },
+        async { Ok(keys.await?) },
+        async { Ok(requester.await?) },
+    );
+    let (stored, standing, proofs) = future::try_join3(stored, async { Ok(standing.await?) }, proofs).await?;
+    let (listed, manifest, config, attestation) = stored;
+    let (verdict, revocation, state, lock) = standing;
+    let (ledger_head, approvals, keys, requester) = proofs;
+    Ok(FirstLook {
+        listed,
+        manifest,
+        config,
+        attestation,
+        verdict,
+        revocation,
+        state,
+        lock,
+        ledger_head,
+        approvals,
+        keys,
+        requester,
+    })
+}
+
+/// Where people's approvals of a commit for a stage lie: asked in the first round, before the stage's rules are known.
+async fn approval_keys(records: &impl Store, stage: &StageName, commit: &Commit) -> Result<Vec<RecordKey>, StoreError> {
+    let listed = records.list(&RecordKey::approvals_prefix(stage, commit)).await?;
+    Ok(listed.iter().filter_map(|it| RecordKey::approval_of(stage, commit, &it.key)).collect())
+}
+
+/// The approvals themselves, and what the stage that is required first runs and ran: the second round.
+pub(super) async fn for_rules(
+    records: &impl Store,
+    stage: Option<&Stage>,
+    commit: &Commit,
+    approvals: &[RecordKey],
+) -> Result<(Option<StageState>, Vec<Stored<Approval>>), RecordError> {
+    let required = async {
+        let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
+        record::read::<StageState>(records, &RecordKey::Stage(first.clone(), commit.repo.clone())).await
+    };
+    let approvals = stream::iter(approvals)
+        .map(|key| record::read::<Approval>(records, key))
+        .buffer_unordered(CALLS_IN_FLIGHT)
+        .try_filter_map(future::ok)
+        .try_collect();
+    let (required, approvals) = future::try_join(required, approvals).await?;
+    Ok((required.map(|stored| stored.record), approvals))
+}

@@ -1,0 +1,262 @@
+//! The rules of a stage after the first one: what an earlier stage must have run and for how long, who must have
+//! approved, and when nothing new may come.
+//!
+//! Two people can waive them, which the promotion's record tells ever after. Nobody can waive that a commit is Built,
+//! attested, not revoked and unchanged: those are no rules of a stage.
+//!
+//! A rollback needs none of them: it brings back what was promoted by them once, and recovering is what one does in a
+//! freeze.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    approval::{Approval, BreakGlass, CountedApproval},
+    history::StageState,
+    request::PromotionRequest,
+};
+use crate::{
+    finding::{Code, Finding},
+    identity::{Identity, Person},
+    ids::Commit,
+    manifest::Manifest,
+    stage::{Requirement, Stage},
+    store::record::Stored,
+};
+
+/// Who asks, as far as it was proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requester {
+    /// No proof was sent.
+    Unnamed,
+    /// The proof that was sent does not hold, and why.
+    Unproven(String),
+    /// STS said who it is.
+    Proven(Identity),
+}
+
+impl Requester {
+    fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Proven(identity) => Some(identity),
+            Self::Unnamed | Self::Unproven(_) => None,
+        }
+    }
+}
+
+/// Everything that the rules look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The stage as it is configured.
+    pub stage: &'a Stage,
+    /// What is asked for.
+    pub request: &'a PromotionRequest,
+    /// Who asks.
+    pub requester: &'a Requester,
+    /// The commit.
+    pub commit: &'a Commit,
+    /// Its manifest.
+    pub manifest: &'a Manifest,
+    /// The manifest's version.
+    pub manifest_version_id: &'a str,
+    /// What the stage that is required runs and ran; none where it never ran anything of the repository.
+    pub required: Option<&'a StageState>,
+    /// The approvals of the commit for the stage, in whatever versions of its manifest.
+    pub approvals: &'a [Stored<Approval>],
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What the rules come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// Every reason against; none where the promotion may go on.
+    pub reasons: Vec<Finding>,
+    /// Who asks, where it is proved.
+    pub requester: Option<Identity>,
+    /// The approvals that count.
+    pub approvals: Vec<CountedApproval>,
+    /// What two people waived.
+    pub break_glass: Option<BreakGlass>,
+}
+
+impl Circumstances<'_> {
+    /// Applies the stage's rules.
+    #[must_use]
+    pub fn rule(&self) -> Ruling {
+        let mut ruling = Ruling { requester: self.requester.identity().cloned(), ..Ruling::default() };
+        if let Requester::Unproven(why) = self.requester {
+            ruling.reasons.push(self.finding(Code::RequesterUnproven, format!("the proof of who asks: {why}")));
+        }
+        if self.request.rollback {
+            return ruling;
+        }
+        let (approvals, too_few) = self.approvals();
+        ruling.approvals = approvals;
+        let broken = [self.requirement(), too_few, self.freeze()].concat();
+        if *self.requester == Requester::Unnamed && (self.stage.approvals > 0 || self.request.break_glass) {
+            let message =
+                "it must be proved who asks, which `gatekeeper promote` does: the event has no `identity_proof`";
+            ruling.reasons.push(self.finding(Code::RequesterUnproven, message));
+        }
+        if !self.request.break_glass {
+            ruling.reasons.extend(broken);
+        } else if let Some(requester) = self.requester.identity() {
+            match self.second_person(&requester.person) {
+                Some(second) => {
+                    let (requester, approved_by) = (requester.person.clone(), CountedApproval::from(second));
+                    ruling.break_glass = Some(BreakGlass { requester, approved_by, waived: broken });
+                }
+                None => {
+                    let message = format!(
+                        "to break the glass a second person must have agreed to it; ask somebody else for `{}`",
+                        self.approve_command(" --break-glass")
+                    );
+                    ruling.reasons.push(self.finding(Code::ApprovalsMissing, message));
+                }
+            }
+        }
+        ruling
+    }
+
+    fn finding(&self, code: Code, message: impl Into<String>) -> Finding {
+        Finding::new(code, self.request.stage.as_str(), message)
+    }
+
+    fn requirement(&self) -> Vec<Finding> {
+        let Requirement::Deployed(first) = &self.stage.requires else { return Vec::new() };
+        let unmet = |message: String| vec![self.finding(Code::RequiresNotMet, message)];
+        let sha = &self.commit.sha;
+        let promoted = self.required.and_then(|state| Some((state, state.promotion_of(sha)?)));
+        let Some((state, completed)) = promoted else {
+            return unmet(format!("`{}` was never promoted to `{first}`, which must run it first", self.commit));
+        };
+        if completed.manifest_version_id.as_deref() != Some(self.manifest_version_id) {
+            let theirs = completed.manifest_version_id.as_deref().unwrap_or("unknown");
+            return unmet(format!(
+                "`{first}` ran version `{theirs}` of the commit's manifest, now it is version `{}`; promote it to \
+                 `{first}` again",
+                self.manifest_version_id
+            ));
+        }
+        if !state.stands(sha) {
+            return unmet(format!("a rollback took `{}` off `{first}`; promote it there again first", self.commit));
+        }
+        let soak = SignedDuration::from_mins(i64::from(self.stage.soak_minutes));
+        let left = soak - state.time_run(sha, self.manifest_version_id, self.now);
+        if !left.is_positive() {
+            return Vec::new();
+        }
+        let over = if state.commit_sha == *sha {
+            format!("it is over at {:.0}", self.now + left)
+        } else {
+            format!("the time stands still while `{first}` runs `{}`", state.commit_sha)
+        };
+        let message = format!(
+            "`{first}` must run the commit for {} before, of which {} are left; {over}",
+            minutes(soak),
+            minutes(left)
+        );
+        vec![self.finding(Code::SoakNotOver, message)]
+    }
+
+    fn freeze(&self) -> Vec<Finding> {
+        let frozen = self.stage.freeze.iter().filter_map(|window| Some((window, window.frozen_until(self.now)?)));
+        let finding = |(window, until): (&crate::stage::freeze::FreezeWindow, Timestamp)| {
+            let message = format!("frozen until {}: {}", window.local(until), window.reason);
+            self.finding(Code::StageFrozen, message)
+        };
+        frozen.map(finding).collect()
+    }
+
+    /// The approvals that count, and what is wrong where they are too few.
+    fn approvals(&self) -> (Vec<CountedApproval>, Vec<Finding>) {
+        let needed = usize::from(self.stage.approvals);
+        let authors = self.authors();
+        let mut given: Vec<_> = self.approvals.iter().collect();
+        given.sort_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()));
+        let (mut counted, mut others): (Vec<CountedApproval>, Vec<String>) = (Vec::new(), Vec::new());
+        for stored in given {
+            match self.why_not(&stored.record, &authors, &counted) {
+                None => counted.push(stored.into()),
+                Some(why) => others.push(format!("`{}` doesn't count: {why}", stored.record.approved_by.person)),
+            }
+        }
+        if needed == 0 {
+            return (counted, Vec::new());
+        }
+        let mut findings = Vec::new();
+        if authors.is_empty() {
+            let message = "the manifest names neither `author` nor `build.actor`; publish it with `--author`";
+            findings.push(self.finding(Code::AuthorUnknown, message));
+        }
+        if counted.len() < needed {
+            let names: Vec<_> = counted.iter().map(|approval| format!("`{}` approved", approval.person)).collect();
+            let given = [names, others].concat().join(", ");
+            let given = if given.is_empty() { given } else { format!(" ({given})") };
+            let message = format!(
+                "{} of {needed} approvals{given}; ask somebody who is neither the requester nor the author for `{}`",
+                counted.len(),
+                self.approve_command("")
+            );
+            findings.push(self.finding(Code::ApprovalsMissing, message));
+        }
+        (counted, findings)
+    }
+
+    /// Why an approval doesn't count; none where it does.
+    fn why_not(&self, approval: &Approval, authors: &[Person], counted: &[CountedApproval]) -> Option<String> {
+        let person = &approval.approved_by.person;
+        let requester = self.requester.identity().map(|identity| &identity.person);
+        if !self.is_about_this(approval) {
+            Some(format!("that was version `{}` of the manifest", approval.manifest_version_id))
+        } else if requester.is_some_and(|requester| requester.may_be(person)) {
+            Some("this is who asks for the promotion".to_owned())
+        } else if authors.iter().any(|author| author.may_be(person)) {
+            Some("this is the commit's author".to_owned())
+        } else {
+            let same = counted.iter().find(|other| other.person.may_be(person))?;
+            Some(format!("this is `{}` again", same.person))
+        }
+    }
+
+    /// The first approval to break the glass by somebody else than the requester.
+    fn second_person(&self, requester: &Person) -> Option<&Stored<Approval>> {
+        let agreed =
+            self.approvals.iter().filter(|stored| stored.record.break_glass && self.is_about_this(&stored.record));
+        let others = agreed.filter(|stored| !stored.record.approved_by.person.may_be(requester));
+        others.min_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()))
+    }
+
+    fn is_about_this(&self, approval: &Approval) -> bool {
+        approval.repo == self.commit.repo
+            && approval.commit_sha == self.commit.sha
+            && approval.stage == self.request.stage
+            && approval.manifest_version_id == self.manifest_version_id
+    }
+
+    /// Whoever may have written the commit, as the manifest says.
+    fn authors(&self) -> Vec<Person> {
+        let actor = self.manifest.build.as_ref().map(|build| build.actor.as_str());
+        let named = self.manifest.author.as_deref().into_iter().chain(actor);
+        named.filter(|name| !name.trim().is_empty()).map(Person::named).collect()
+    }
+
+    fn approve_command(&self, flags: &str) -> String {
+        let (stage, Commit { repo, sha }) = (&self.request.stage, self.commit);
+        format!("gatekeeper approve --stage {stage} --repo {repo} --sha {sha}{flags} --reason …")
+    }
+}
+
+/// `2 h 5 min`, rounded up to whole minutes.
+fn minutes(duration: SignedDuration) -> String {
+    let minutes = (duration + SignedDuration::from_millis(59_999)).as_mins();
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;
