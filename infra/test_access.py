@@ -11,8 +11,8 @@ from rendered import ACCOUNT, Rendered
 
 GATE = ("IntakeRole", "TagGuardRole")
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
-FUNCTIONS = (*GATE, "PromoteRole", *STEPS, "WatchDriftRole", "PortalRole")
-PEOPLE = ("CiRole", "PromoterRole", "AuditorRole")
+FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "WatchDriftRole", "PortalRole")
+PEOPLE = ("CiRole", "PromoterRole", "ApproverRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
 
 COMMIT = "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357"
@@ -366,6 +366,41 @@ class Work(Case):
                    function=("lambda:GetFunction",), stack=("cloudformation:GetTemplate",), letters=("sqs:GetQueueAttributes",))
 
 
+class Approvals(Case):
+    APPROVAL = f"{RECORDS}/approvals/prod/{COMMIT}/{'3f' * 32}.json"
+
+    def test_only_approve_writes_them_and_an_administrator_cannot_either(self):
+        self.only(("ApproveRole",), "s3:PutObject", self.APPROVAL)
+
+    def test_it_writes_nothing_else(self):
+        for key in (f"{COMMIT}/verdict.json", "config/stages.json", "stages/prod/bank-payments.json", "ledger/prod/bank-payments/head.json",
+                    "promotions/prod/bank-payments/01JX.json"):
+            self.assertFalse(DEFAULT.may("ApproveRole", "s3:PutObject", f"{RECORDS}/{key}"), key)
+        self.assertFalse(DEFAULT.may("ApproveRole", "s3:GetObject", f"{ARTEFACTS}/{ZIP}"))
+
+    def test_people_approve_by_the_function(self):
+        self.only(("ApproverRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-approve")
+
+    def test_an_approver_promotes_nothing_and_a_promoter_approves_nothing(self):
+        self.assertFalse(DEFAULT.may("ApproverRole", "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote"))
+        self.assertFalse(DEFAULT.may("PromoterRole", "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-approve"))
+
+    def test_who_counts_them_reads_them(self):
+        for who in ("PromoteRole", "ApproveRole"):
+            self.assertTrue(DEFAULT.may(who, "s3:GetObject", self.APPROVAL), who)
+            for prefix, allowed in ((f"approvals/prod/{COMMIT}/", True), (f"{COMMIT}/", False), ("", False)):
+                self.assertEqual(DEFAULT.may(who, "s3:ListBucketVersions", RECORDS, s3__prefix=prefix), allowed, f"{who} {prefix}")
+
+    def test_nobody_approves_or_promotes_under_a_name_that_he_chose(self):
+        """Who may choose the session's name is whoever he likes: his own second person."""
+        for role in ("ApproverRole", "PromoterRole"):
+            trust = DEFAULT.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+            conditions = [statement["Condition"] for statement in trust if statement["Action"] == "sts:AssumeRole"]
+            self.assertEqual(conditions, [
+                {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
+                {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}}], role)
+
+
 class Drift(Case):
     def test_who_watches_changes_nothing_in_a_stage(self):
         """With an administrator's rights to read too, as CloudFormation's drift detection may need them."""
@@ -473,11 +508,11 @@ class Trust(Case):
 
     def test_people_come_by_this_accounts_iam_unless_named(self):
         jane = f"arn:aws:iam::{ACCOUNT}:role/jane"
-        named = Rendered(CiPrincipalArns=jane, PromoterPrincipalArns=jane, AuditorPrincipalArns=jane)
+        named = Rendered(CiPrincipalArns=jane, PromoterPrincipalArns=jane, ApproverPrincipalArns=jane, AuditorPrincipalArns=jane)
         for role in PEOPLE:
             for stack, principal in ((DEFAULT, f"arn:aws:iam::{ACCOUNT}:root"), (named, [jane])):
-                statement, = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
-                self.assertEqual(statement["Principal"], {"AWS": principal}, role)
+                for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
+                    self.assertEqual(statement["Principal"], {"AWS": principal}, role)
 
     def test_with_github_promoters_come_from_exactly_these_environments_only(self):
         subject = "repo:example-bank/bank-payments:environment:uat"

@@ -12,7 +12,7 @@ from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
 STACK = Rendered(MigrateDatabaseImageUri=IMAGE)
-PACKAGES = ("intake", "tag-guard", "promote", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
+PACKAGES = ("intake", "tag-guard", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
 
 
 class Lint(unittest.TestCase):
@@ -134,11 +134,11 @@ class Functions(unittest.TestCase):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
         built, promotion = ({name: STACK.outputs[output]} for name, output in
                             (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
-        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database"}
+        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
         watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
-                "PortalFunction": built | promotion,
+                "ApproveFunction": {"ACCOUNT_ID": ACCOUNT}, "PortalFunction": built | promotion,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():

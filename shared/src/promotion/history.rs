@@ -119,6 +119,7 @@ impl StageState {
             return Some(Completed {
                 commit_sha: self.commit_sha.clone(),
                 promotion_id: self.promotion_id.clone(),
+                manifest_version_id: self.history.last().and_then(|last| last.manifest_version_id.clone()),
                 completed_at: self.since,
                 rollback: self.history.last().is_some_and(|last| last.rollback),
             });
