@@ -27,6 +27,29 @@ async fn a_column_that_was_made_by_hand_fails_the_promotion_or_is_written_down()
 }
 
 #[tokio::test]
+async fn between_promotions_a_schema_that_was_changed_by_hand_is_told_and_nothing_is_changed() {
+    let stage = Stage::new("watched");
+    let tested = stage.tested(COMMIT).await;
+    let promotion = stage.promotion(COMMIT, &tested, With::default());
+    assert_eq!(promotion.go().await.status, ReportStatus::Applied);
+    let payments = "payments".parse().unwrap();
+    let answer = promotion.parity().await;
+    let comparison = &answer.comparisons[&payments];
+    assert_eq!((comparison.live_sha256, &comparison.difference), (comparison.tested_sha256, &None));
+
+    stage.sql(BY_HAND);
+    let answer = promotion.parity().await;
+    let comparison = &answer.comparisons[&payments];
+    assert!(comparison.difference.as_ref().unwrap().contains("by_hand"), "{answer:#?}");
+    assert_ne!(comparison.live_sha256, comparison.tested_sha256);
+    assert_eq!(stage.sql("SELECT count(*) FROM flyway_schema_history"), "1");
+
+    let secret = Some(stage.server.secret_with(&stage.database, "another password"));
+    let answer = stage.promotion(COMMIT, &tested, With { secret, ..With::default() }).parity().await;
+    assert!(answer.comparisons.is_empty() && answer.unknown[&payments].contains("refuses"), "{answer:#?}");
+}
+
+#[tokio::test]
 async fn a_rollback_wants_the_target_commits_schema_and_migrates_nothing() {
     let stage = Stage::new("rollback");
     let rollback = With { rollback: true, ..With::default() };

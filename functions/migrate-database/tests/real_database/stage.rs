@@ -17,7 +17,7 @@ use gatekeeper::{
     flyway::checksum,
     ids::Sha256,
     promotion::{
-        database_check::DatabaseCheckAnswer,
+        database_check::{DatabaseCheckAnswer, ParityAnswer},
         step::{Report, StepAnswer},
     },
     store::memory::Memory,
@@ -253,7 +253,19 @@ impl Promotion {
         let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(2) };
         match self.step.handle(self.check.clone(), &invocation).await.unwrap() {
             Answer::Check(answer) => answer,
-            Answer::Step(answer) => panic!("{answer:#?}"),
+            other => panic!("{other:#?}"),
+        }
+    }
+
+    /// What is answered between promotions.
+    pub(crate) async fn parity(&self) -> ParityAnswer {
+        let invocation = Invocation { log: Logger::silent(), deadline: wall_clock() + Duration::from_mins(2) };
+        let of = |name: &str| self.check["check"][name].clone();
+        let question = json!({"parity": {"stage": of("stage"), "repo": of("repo"), "commit_sha": of("commit_sha"),
+            "role_arn": null, "databases": of("databases")}});
+        match self.step.handle(question, &invocation).await.unwrap() {
+            Answer::Parity(answer) => answer,
+            other => panic!("{other:#?}"),
         }
     }
 
@@ -264,7 +276,7 @@ impl Promotion {
         let invocation = Invocation { log, deadline: wall_clock() + time };
         match self.step.handle(input, &invocation).await.unwrap() {
             Answer::Step(answer) => answer,
-            Answer::Check(answer) => panic!("{answer:#?}"),
+            other => panic!("{other:#?}"),
         }
     }
 
