@@ -9,6 +9,7 @@ use super::{
     exhibits::{Exhibits, Live, StoredObject},
     model::{AttestationKind, Question},
     paper,
+    people::People,
 };
 use crate::{
     attestation::{Envelope, PublicKeys, Statement},
@@ -77,6 +78,7 @@ pub async fn collect<S: Store, L: Future<Output = Live>>(
         Wanted::record(paper::STAGE, &RecordKey::Stage(stage.clone(), repo.clone()), None),
         Wanted::record(paper::HEAD, &RecordKey::LedgerHead(chain.clone()), None),
         Wanted::record(paper::GATE_HEAD, &RecordKey::LedgerHead(gate_chain.clone()), None),
+        Wanted::record(paper::DRIFT, &RecordKey::Drift(stage.clone(), repo.clone()), None),
     ];
     read(records, &mut exhibits, first).await?;
 
@@ -108,6 +110,12 @@ pub async fn collect<S: Store, L: Future<Output = Live>>(
     let commit = Commit { repo: repo.clone(), sha: subject.commit_sha.clone() };
     let record = exhibits.read::<PromotionRecord>(paper::PROMOTION).ok().map(|read| read.value);
     let mut third = what_it_rests_on(&commit, record.as_ref());
+    third.extend(People::of(&exhibits).counted().zip(1..).map(|(counted, place)| Wanted {
+        name: paper::approval(place),
+        key: counted.record.key.clone(),
+        version_id: Some(counted.record.version_id.clone()),
+        max_bytes: MAX_RECORD_BYTES,
+    }));
     let has_entry = exhibits.entries(paper::LEDGER).iter().any(|stored| {
         stored.entry.as_ref().is_some_and(|entry| entry.event.promotion_id.as_ref() == Some(&subject.promotion_id))
     });

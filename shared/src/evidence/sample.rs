@@ -282,7 +282,7 @@ impl World {
     }
 
     /// Has a later request to the same stage refused.
-    async fn refuse(&self) {
+    pub async fn refuse(&self) {
         let reasons = [Finding::new(Code::NotBuilt, "bank-payments", "the commit is `registered`")];
         let event = entry::of_refusal(&request(true), &reasons, &"01JT0000000000000000000002".parse().unwrap());
         self.append(&event, at(600)).await;

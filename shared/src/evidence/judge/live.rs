@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use super::{Case, Checks, counted};
 use crate::{
+    drift::Drift,
     evidence::{
-        exhibits::Live,
-        model::{Function, Holds, LookedAt, Part, Runs, Stack},
+        exhibits::{Live, Unread},
+        model::{DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
+        paper,
     },
+    finding::Code,
     ids::Sha256,
     promotion::record::LiveFunction,
 };
 
 const PROMOTED: &str = "every function runs the bytes that were promoted";
+const UNDRIFTED: &str = "drift watching found the stage as it was promoted";
 const TESTED: &str = "the bytes that run are those that the integration tests exercised";
 
 /// Tells what runs, and checks it.
@@ -46,7 +50,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         run_url: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_url.clone())),
         since: case.subject.since,
         promotion_id: case.subject.promotion_id.clone(),
-        promotion: record.map(super::promotion::promotion),
+        promotion: record.map(|record| super::promotion::promotion(case, record)),
         functions,
         looked_at,
         stacks: record
@@ -55,6 +59,33 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
             .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.template.sha256 })
             .collect(),
     }
+}
+
+/// Tells what drift watching found last of this promotion, and checks that it is nothing.
+pub(super) fn drift(case: &Case<'_>, checks: &mut Checks) -> Option<DriftSeen> {
+    if case.exhibits.observed.question.at.is_some() {
+        return None;
+    }
+    let drift = match case.exhibits.read::<Drift>(paper::DRIFT) {
+        Ok(read) => read.value,
+        Err(Unread::Missing) => return None,
+        Err(unread) => {
+            checks.unknown(Part::Live, UNDRIFTED, format!("its document: {unread}"));
+            return None;
+        }
+    };
+    // What it found of an earlier promotion is over.
+    if drift.promotion_id != case.subject.promotion_id {
+        return None;
+    }
+    let findings: Vec<_> = drift.findings.into_iter().map(|standing| standing.finding).collect();
+    // Which code runs was looked at just now.
+    let seen = matches!(case.exhibits.observed.live, Live::Seen(_));
+    let stands = |code| !(seen && matches!(code, Code::FunctionChanged | Code::FunctionMissing));
+    let wrong: Vec<_> =
+        findings.iter().filter(|it| stands(it.code)).map(|it| format!("`{}`: {}", it.subject, it.message)).collect();
+    checks.none_wrong(Part::Live, UNDRIFTED, &wrong, format!("last looked for at {}", drift.checked_at));
+    Some(DriftSeen { checked_at: drift.checked_at, findings })
 }
 
 fn differs(function: &Function) -> String {

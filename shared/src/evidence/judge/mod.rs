@@ -33,9 +33,11 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
 
     let mut runs = None;
     let mut gate = None;
+    let mut drift = None;
     let (mut databases, mut timeline, mut attestations) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(case) = &case {
         runs = Some(live::check(case, &mut checks));
+        drift = live::drift(case, &mut checks);
         promotion::check(case, &mut checks);
         gate = gate::check(case, &mut checks);
         databases = databases::check(case, &mut checks);
@@ -59,7 +61,7 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         timeline,
         attestations,
         ledger,
-        drift: None,
+        drift,
         keys: Keys {
             gate: keys.map(|keys| keys.gate.fingerprint().to_string()),
             promotion: keys.map(|keys| keys.promotion.fingerprint().to_string()),

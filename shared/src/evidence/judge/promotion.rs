@@ -7,6 +7,8 @@ use crate::{
     evidence::{
         collect::pinned,
         model::{Event, Part, Promotion},
+        paper,
+        people::People,
     },
     ids::Sha256,
     promotion::{
@@ -17,6 +19,7 @@ use crate::{
 
 const THERE: &str = "the promotion's record is there and is about this commit";
 const SUCCEEDED: &str = "the promotion succeeded, every step and smoke check of it";
+const APPROVED: &str = "the approvals that counted are stored as they were counted";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
 
 /// Checks the record.
@@ -55,6 +58,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     let detail = format!("{} with {}", counted(record.steps.len(), "step"), counted(reports, "report"));
     checks.none_wrong(part, SUCCEEDED, &wrong, detail);
 
+    approved(case, checks);
     let Some(verdict) = case.verdict() else {
         checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
         return;
@@ -70,9 +74,26 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     checks.none_wrong(part, JUDGED, &wrong, detail);
 }
 
+/// Checks that the approvals which counted are stored as they were counted.
+fn approved(case: &Case<'_>, checks: &mut Checks) {
+    let people = People::of(case.exhibits);
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for counted in people.counted() {
+        count += 1;
+        let stored = case.exhibits.bytes(&paper::approval(count)).map(Sha256::of);
+        if stored != Some(counted.record.sha256) {
+            let (person, key) = (&counted.by.person, &counted.record.key);
+            wrong.push(format!("that of `{person}`, `{key}`, is not there as it was counted"));
+        }
+    }
+    if count > 0 {
+        checks.none_wrong(Part::Promotion, APPROVED, &wrong, counted(count, "approval"));
+    }
+}
+
 /// What the record tells of the promotion.
-pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
-    Promotion {
+pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion {
+    let mut promotion = Promotion {
         status: record.status,
         rollback: record.rollback,
         requested_by: record.requested_by.clone(),
@@ -82,7 +103,9 @@ pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
         ended_at: record.ended_at,
         approvals: Vec::new(),
         break_glass: None,
-    }
+    };
+    People::of(case.exhibits).tell(&mut promotion);
+    promotion
 }
 
 /// What happened, in order.

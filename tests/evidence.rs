@@ -1,0 +1,235 @@
+//! `gatekeeper evidence` and `gatekeeper verify` as an auditor uses them, with nothing but the rights of that role: `make test-e2e`.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_s3::config::ProvideCredentials as _;
+use e2e::{
+    commit::{STACK, the_zip},
+    promotion::{Promotions, STAGE, a_repo},
+    zips,
+};
+use gatekeeper::{
+    evidence::bundle,
+    ids::{Repo, Sha256},
+    promotion::record::PromotionRecord,
+};
+use serde_json::Value;
+
+/// An auditor at a shell.
+struct Auditor {
+    variables: Vec<(&'static str, String)>,
+}
+
+/// How a run of the command ended, and the document that it printed.
+#[derive(Debug)]
+struct Told {
+    code: i32,
+    document: Value,
+    stderr: String,
+}
+
+impl Told {
+    /// The checks of the one repository that don't hold, in words.
+    fn troubles(&self) -> Vec<String> {
+        let evidence = &self.document["evidence"];
+        assert_eq!(evidence.as_array().map(Vec::len), Some(1), "{self:?}");
+        let checks = evidence[0]["checks"].as_array().unwrap().iter().filter(|check| check["holds"] != "holds");
+        checks
+            .map(|check| format!("{}: {}", check["name"].as_str().unwrap(), check["detail"].as_str().unwrap()))
+            .collect()
+    }
+}
+
+impl Auditor {
+    async fn of(here: &Promotions) -> Self {
+        let who = here.aws.auditor().await;
+        let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
+        let text = |text: &str| text.to_owned();
+        Self {
+            variables: vec![
+                ("AWS_ACCESS_KEY_ID", text(credentials.access_key_id())),
+                ("AWS_SECRET_ACCESS_KEY", text(credentials.secret_access_key())),
+                ("AWS_SESSION_TOKEN", text(credentials.session_token().unwrap())),
+                ("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap().into_string().unwrap()),
+            ],
+        }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let own = std::env::current_exe().unwrap();
+        let mut command = Command::new(own.ancestors().nth(2).unwrap().join("gatekeeper"));
+        command.env_clear().envs(self.variables.clone()).args(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    async fn asks(&self, arguments: &[&str]) -> Told {
+        let output = self.run(&[&["evidence", "--stage", STAGE, "--output", "json"], arguments].concat()).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        Told { code: output.status.code().unwrap(), document, stderr }
+    }
+}
+
+/// The name of the commit's function in the stage.
+fn function_name(record: &PromotionRecord) -> String {
+    record.live[0].function_name.clone().unwrap()
+}
+
+/// Runs a program over the files of a bundle: whether it ended well, and what it said.
+async fn over(program: &str, arguments: Vec<PathBuf>) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), said.into_owned())
+}
+
+fn unpacked(archive: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in bundle::unpack(&fs::read(archive).unwrap()).unwrap() {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn what_runs_is_proved_from_its_bytes_to_its_tests_and_offline_too() {
+    let here = Promotions::get().await;
+    let repo: Repo = a_repo("evidence");
+    let commit = here.a_commit(&repo, 200).await;
+    let record = here.promoted(&commit, STAGE).await;
+    let auditor = Auditor::of(&here).await;
+    let (digest, name) = (Sha256::of(&commit.objects[&the_zip()]), function_name(&record));
+
+    // By each way in, from the live function's bytes as well.
+    for by in [
+        ["--repo", repo.as_str()],
+        ["--function", &name],
+        ["--digest", &digest.to_string()],
+        ["--digest", &digest.to_base64()],
+    ] {
+        let told = auditor.asks(&by).await;
+        assert_eq!((told.code, told.troubles()), (0, Vec::new()), "{by:?}: {}", told.stderr);
+        let runs = &told.document["evidence"][0]["runs"];
+        assert_eq!(runs["commit_sha"].as_str(), Some(commit.id.sha.as_str()));
+        assert_eq!(runs["looked_at"], "live");
+        assert_eq!(runs["functions"][0]["live_sha256"].as_str(), Some(digest.to_string().as_str()));
+    }
+    // As it was at a time, and before there was anything.
+    let ended = record.ended_at.unwrap().to_string();
+    assert_eq!(auditor.asks(&["--repo", repo.as_str(), "--at", &ended]).await.code, 0);
+    let before = auditor.asks(&["--repo", repo.as_str(), "--at", "2020-01-01T00:00:00Z"]).await;
+    assert_eq!(before.code, 1, "{before:?}");
+    let other = auditor.asks(&["--function", "no-such-function"]).await;
+    assert_eq!((other.code, &other.document["evidence"]), (1, &Value::Array(Vec::new())));
+
+    // As a page and as a bundle, which three verifiers take and none takes when it was changed.
+    let out = tempfile::tempdir().unwrap();
+    let (page, archive) = (out.path().join("evidence.html"), out.path().join("evidence.zip"));
+    let (page_text, archive_text) = (page.to_str().unwrap(), archive.to_str().unwrap());
+    let arguments =
+        ["evidence", "--stage", STAGE, "--repo", repo.as_str(), "--out", page_text, "--bundle", archive_text];
+    let output = auditor.run(&arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains(&digest.to_string()) && page.len() < 300_000, "{} bytes", page.len());
+
+    let verified = auditor.run(&["verify", archive_text]).await;
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    let folder = unpacked(&archive);
+    let at = |name: &str| folder.path().join(name);
+    let (holds, said) = over("sh", vec![at("verify.sh")]).await;
+    assert!(holds, "{said}");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/local/provenance/verify_bundle.mjs");
+    for (key, names) in
+        [("keys/gate.pem", vec!["built"]), ("keys/promotion.pem", vec!["verification-summary", "deployment"])]
+    {
+        let bundles = names.iter().map(|name| at(&format!("attestations/{name}.sigstore.json")));
+        let arguments = [script.clone(), at(key)].into_iter().chain(bundles).collect();
+        let (holds, said) = over("node", arguments).await;
+        assert!(holds, "{said}");
+    }
+    let (holds, _) = over("node", vec![script, at("keys/promotion.pem"), at("attestations/built.sigstore.json")]).await;
+    assert!(!holds, "the promotion key can't vouch for test evidence");
+
+    let record = fs::read_to_string(at("records/promotion.json")).unwrap();
+    fs::write(at("records/promotion.json"), record.replace("jane@bank.example", "john@bank.example")).unwrap();
+    let (holds, said) = over("sh", vec![at("verify.sh")]).await;
+    assert!(!holds, "{said}");
+}
+
+#[tokio::test]
+async fn a_function_that_somebody_updated_by_hand_is_named_with_what_it_runs() {
+    let here = Promotions::get().await;
+    let repo = a_repo("evidence-hand");
+    let (first, second) = (here.a_commit(&repo, 200).await, here.a_commit(&repo, 200).await);
+    let record = here.promoted(&second, STAGE).await;
+    let (auditor, name) = (Auditor::of(&here).await, function_name(&record));
+    let update = async |zip: Vec<u8>| {
+        let update = here.aws.root.lambda().update_function_code().function_name(&name);
+        update.zip_file(Blob::new(zip)).send().await.unwrap();
+    };
+
+    // Bytes that nobody knows, then those of a commit that is Built but was not promoted.
+    let strange = zips::node("by hand");
+    update(strange.clone()).await;
+    let told = auditor.asks(&["--function", &name]).await;
+    let expected = format!(
+        "every function runs the bytes that were promoted: function `{name}` runs the bytes `{}`, which are of no Built commit",
+        Sha256::of(&strange)
+    );
+    assert_eq!((told.code, told.troubles()), (1, vec![expected]));
+    let known = first.objects[&the_zip()].clone();
+    update(known.clone()).await;
+    let told = auditor.asks(&["--repo", repo.as_str()]).await;
+    let expected = format!(
+        "every function runs the bytes that were promoted: function `{name}` runs the bytes `{}`, which are those of {}",
+        Sha256::of(&known),
+        first.id
+    );
+    assert_eq!((told.code, told.troubles()), (1, vec![expected]));
+    let elsewhere = auditor.run(&["evidence", "--stage", STAGE, "--digest", &Sha256::of(&known).to_string()]).await;
+    let said = String::from_utf8(elsewhere.stdout).unwrap();
+    assert!(elsewhere.status.code() == Some(1) && said.contains(&first.id.to_string()), "{said}");
+
+    update(second.objects[&the_zip()].clone()).await;
+    assert_eq!(auditor.asks(&["--repo", repo.as_str()]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_promotion_record_that_an_administrator_deleted_or_rewrote_is_missed() {
+    let here = Promotions::get().await;
+    let repo = a_repo("evidence-record");
+    let record = here.promoted(&here.a_commit(&repo, 200).await, STAGE).await;
+    let auditor = Auditor::of(&here).await;
+    let (s3, bucket) = (&here.aws.root.s3, &here.aws.outputs.records_bucket);
+    let key = PromotionRecord::key(&record.reference()).to_string();
+
+    let mut rewritten = record.clone();
+    rewritten.requested_by = "john@bank.example".to_owned();
+    let bytes = serde_json::to_vec_pretty(&rewritten).unwrap();
+    s3.put_object().bucket(bucket).key(&key).body(bytes.into()).send().await.unwrap();
+    let told = auditor.asks(&["--repo", repo.as_str()]).await;
+    let troubles = told.troubles().join("\n");
+    assert_eq!(told.code, 1);
+    assert!(troubles.contains("the record was changed: entry"), "{troubles}");
+    assert!(troubles.contains("the attestation and the record differ in field `requestedBy`"), "{troubles}");
+
+    s3.delete_object().bucket(bucket).key(&key).send().await.unwrap();
+    let told = auditor.asks(&["--repo", repo.as_str()]).await;
+    let troubles = told.troubles().join("\n");
+    assert_eq!(told.code, 1);
+    assert!(troubles.contains(&format!("tells of `{key}`: it is not there")), "{troubles}");
+    assert!(troubles.contains("the promotion's record is there and is about this commit"), "{troubles}");
+    // The stage, its stack and the way to its functions are in the record that is gone.
+    assert!(told.document["evidence"][0]["runs"]["functions"].as_array().unwrap().is_empty(), "{STACK}");
+}
