@@ -30,22 +30,25 @@ struct Opened {
     url: String,
 }
 
+/// The command, run by somebody.
+async fn gatekeeper(aws: &Instance, who: &Caller) -> Command {
+    let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
+    let mut command = Command::new(beside("gatekeeper"));
+    command
+        .env_clear()
+        .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
+        .env("AWS_SESSION_TOKEN", credentials.session_token().unwrap())
+        .env("AWS_REGION", &aws.outputs.region)
+        .env("AWS_ENDPOINT_URL", &aws.outputs.endpoint)
+        .env("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap())
+        .stdin(Stdio::null());
+    command
+}
+
 impl Opened {
     async fn by(aws: &Instance, who: &Caller) -> Self {
-        let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
-        let mut child = Command::new(beside("gatekeeper"))
-            .env_clear()
-            .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
-            .env("AWS_SESSION_TOKEN", credentials.session_token().unwrap())
-            .env("AWS_REGION", &aws.outputs.region)
-            .env("AWS_ENDPOINT_URL", &aws.outputs.endpoint)
-            .env("GATEKEEPER_PORTAL_URL", &aws.outputs.portal_url)
-            .arg("portal")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = gatekeeper(aws, who).await.arg("portal").stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
@@ -118,12 +121,21 @@ async fn an_auditor_reads_what_runs_and_why_it_may_in_a_browser() {
     let base64 = digest.to_base64().replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     assert_eq!(portal.get(&format!("/search?digest={base64}")).await, portal.get(&search).await);
 
+    // The command's own page, which also looks at what is live.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("evidence.html");
+    let mut command = gatekeeper(&here.aws, &here.aws.auditor().await).await;
+    command.args(["evidence", "--stage", STAGE, "--repo", repo.as_str(), "--output", "html", "--out"]).arg(&file);
+    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+
     let at = |target: &str| format!("{}{target}", portal.url);
     let looked = look(vec![
         format!("stages={}", at("/")),
         format!("history={}", at(&history)),
         format!("evidence={}", at(&evidence)),
         format!("search={}", at(&search)),
+        format!("evidence-file=file://{}", file.display()),
         format!("no-such-page=404:{}", at("/nowhere")),
     ]);
     looked.await.unwrap_or_else(|said| panic!("{said}"));
