@@ -34,7 +34,8 @@ struct Search {
 #[derive(Debug)]
 struct Found {
     commit: Commit,
-    keys: Vec<String>,
+    /// The objects with the bytes, inside the commit's folder.
+    objects: Vec<String>,
     gate: Mark,
     judged_at: Option<Time>,
     /// The stages that run the commit now.
@@ -88,6 +89,8 @@ async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<F
     };
     let judged_at = verdict.as_ref().map(|it| Time(it.evaluated_at));
     let artefacts = verdict.into_iter().flat_map(|it| it.artefacts);
-    let keys = artefacts.filter(|it| it.sha256 == wanted).map(|it| it.key).collect();
-    Ok(Found { commit, keys, gate, judged_at, stages: Vec::new() })
+    let prefix = commit.prefix();
+    let inside = |key: String| key.strip_prefix(&prefix).map_or(key.clone(), str::to_owned);
+    let objects = artefacts.filter(|it| it.sha256 == wanted).map(|it| inside(it.key)).collect();
+    Ok(Found { commit, objects, gate, judged_at, stages: Vec::new() })
 }
