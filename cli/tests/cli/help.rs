@@ -13,6 +13,8 @@ pub(crate) const COMMANDS: &[&str] = &[
     "approve",
     "rollback",
     "status",
+    "evidence",
+    "verify",
     "revoke",
     "portal",
     "flyway",

@@ -6,6 +6,7 @@ mod check;
 mod colours;
 mod common;
 mod errors;
+mod evidence;
 mod exit_codes;
 mod flyway;
 mod help;

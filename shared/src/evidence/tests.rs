@@ -98,6 +98,21 @@ async fn no_byte_of_what_is_signed_chained_or_judged_can_change_unseen() {
     }
 }
 
+/// A pipeline that runs again after the promotion is judged and attested again: what runs stays proved by what was pinned.
+#[tokio::test]
+async fn a_commit_that_is_built_again_later_changes_nothing() {
+    let world = World::promoted().await;
+    let key = format!("{}build-manifest.json", commit().prefix());
+    let mut again: serde_json::Value = serde_json::from_slice(&world.artefacts.bytes_of(&key).unwrap()).unwrap();
+    again["build"]["run_attempt"] = 2.into();
+    world.artefacts.upload(&key, again.to_string().as_bytes(), &[]);
+    world.judge_all().await;
+    let evidence = shown(&world.exhibits(question()).await);
+    assert_eq!(troubles(&evidence), Vec::<String>::new());
+    let told = evidence.checks.iter().find(|it| it.name.contains("Sigstore bundle of `built`")).unwrap();
+    assert!(told.detail.contains("a later attestation"), "{told:?}");
+}
+
 /// Who may promote can't make test evidence: the right statement under the wrong key is worth nothing.
 #[tokio::test]
 async fn test_evidence_that_the_promotion_key_signed_is_a_forgery() {

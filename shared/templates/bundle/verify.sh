@@ -99,10 +99,13 @@ for name in built verification-summary deployment; do
     [ "$(field .predicateType "$work/$name")" = "$type" ] && [ "$(field ._type "$work/$name")" = https://in-toto.io/Statement/v1 ]
   say $? "attestations/$name.dsse.json: the signature holds under keys/$key.pem, and it is a statement of its type"
   one=$(jq -cS . "attestations/$name.dsse.json" 2> /dev/null)
-  same "$one" "$(jq -cS '.dsseEnvelope' "attestations/$name.sigstore.json" 2> /dev/null)" &&
+  jq -cS '.dsseEnvelope' "attestations/$name.sigstore.json" > "$work/envelope" 2> /dev/null
+  # a commit that is built again is attested again: then the bundle is that of the later attestation
+  { same "$one" "$(cat "$work/envelope")" ||
+    { [ "$name" = built ] && signed "$work/envelope" "keys/$key.pem" "$work/later" && same "$(field .predicateType "$work/later")" "$type"; }; } &&
     [ "$(field .verificationMaterial.publicKey.hint "attestations/$name.sigstore.json")" = \
       "$(openssl dgst -sha256 -binary "$work/$key.der" | base64)" ]
-  say $? "attestations/$name.sigstore.json is the same envelope, under the same key"
+  say $? "attestations/$name.sigstore.json is the same attestation, or one that followed it, under the same key"
 done
 # The SHA-256 that a statement gives to the subject of this name.
 subject() { jq -r --arg name "$2" '.subject[] | select(.name == $name) | .digest.sha256 // empty' "$1" 2> /dev/null; }
