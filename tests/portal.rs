@@ -2,7 +2,7 @@
 //!
 //! Pictures of the pages are left in `target/screenshots`, to be looked at.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -81,7 +81,7 @@ async fn get(url: String, host: Option<&'static str>) -> (u16, String) {
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
-/// Looks at pages in Chromium, by infra/local/browser/check_page.mjs; gives what it says where something is wrong.
+/// Looks at pages in Chromium, by `infra/local/browser/check_page.mjs`; gives what it says where something is wrong.
 async fn look(pages: Vec<String>) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
     let mut command = Command::new("node");

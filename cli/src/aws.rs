@@ -167,8 +167,12 @@ impl PlaceArgs {
         match part {
             Part::ArtefactBucket => self.artefact_bucket.as_ref(),
             Part::RecordsBucket => self.records_bucket.as_ref(),
-            // The promote function's flag is of those who ask it, the portal's of the one command that needs it.
-            Part::PromoteFunction | Part::PortalUrl | Part::SigningKey | Part::PromotionSigningKey => None,
+            // The promote function's flag is of those who ask it, the others' of the one command that needs them.
+            Part::PromoteFunction
+            | Part::ApproveFunction
+            | Part::PortalUrl
+            | Part::SigningKey
+            | Part::PromotionSigningKey => None,
         }
     }
 }

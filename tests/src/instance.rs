@@ -27,6 +27,8 @@ pub struct Outputs {
     pub signing_key_arn: String,
     pub portal_url: String,
     pub dead_letter_queue_url: String,
+    pub watch_drift_function: String,
+    pub alarm_topic_arn: String,
     pub postgres_host: String,
     pub postgres_port: String,
     pub postgres_user: String,

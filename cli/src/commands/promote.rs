@@ -172,9 +172,14 @@ fn target(repo: &Repo, sha: Option<&CommitSha>, stage: &StageName) -> String {
 /// What two people waived, for it must not be overlooked.
 fn waived(break_glass: Option<&BreakGlass>) -> String {
     let Some(BreakGlass { requester, approved_by, waived }) = break_glass else { return String::new() };
-    let rules: String = waived.iter().map(|finding| format!("    {}: {}\n", finding.code, finding.message)).collect();
-    let rules = if waived.is_empty() { "    no rule refused it\n".to_owned() } else { rules };
-    format!("\n  {} by `{requester}` and `{}`, waiving\n{rules}", bad("glass broken"), approved_by.person)
+    let mut text = format!("\n  {} by `{requester}` and `{}`, waiving\n", bad("glass broken"), approved_by.person);
+    for finding in waived {
+        let _ = writeln!(text, "    {}: {}", finding.code, finding.message);
+    }
+    if waived.is_empty() {
+        text.push_str("    no rule refused it\n");
+    }
+    text
 }
 
 fn planned(plan: &Plan) -> String {

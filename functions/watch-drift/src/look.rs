@@ -31,7 +31,7 @@ use gatekeeper::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::{Looked, Watcher, proofs, stacks::Stacks};
+use crate::{Looked, Watcher, proofs, stacks::Stacks, tell::Telling};
 
 /// How often databases are asked: some sleep until somebody connects, and are paid for by the time that they are awake.
 const DATABASES_EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -98,7 +98,14 @@ impl Watcher {
             log.info("stage skipped: a promotion has begun meanwhile", json!({}));
             return Ok(Looked::Skipped);
         }
-        self.tell(drift, before, log).await
+        let publish = async |subject: String, message: String| {
+            let publish = self.sns.publish().topic_arn(&self.topic_arn).subject(subject).message(message);
+            publish.send().await.map_err(|error| anyhow::anyhow!("Publish: {}", chain(&error)))?;
+            Ok(())
+        };
+        let signer = self.keys.promotion();
+        let telling = Telling { records: &self.buckets.records, signer, people: publish, now, log };
+        telling.tell(drift, before).await
     }
 
     async fn records(&self, stage: &StageName, repo: &Repo) -> Result<Option<Records>, RecordError> {

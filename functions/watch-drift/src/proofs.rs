@@ -86,3 +86,6 @@ pub(crate) async fn ledger(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

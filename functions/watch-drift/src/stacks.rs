@@ -140,3 +140,6 @@ fn said<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
         None => "no answer".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,20 +5,22 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use gatekeeper::{
+    attestation::Signer,
     drift::{Change, Drift},
     finding::Finding,
     ids::Sha256,
     ledger::{self, Chain, Event, Kind, RecordDigest},
     store::{
-        Written,
+        Store, Written,
         record::{self, Stored},
     },
     store_key::RecordKey,
     telemetry::Logger,
 };
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::{Looked, Watcher};
+use crate::Looked;
 
 /// The most findings that a message names of each sort: people get it by mail.
 const FINDINGS_NAMED: usize = 20;
@@ -26,47 +28,62 @@ const FINDINGS_NAMED: usize = 20;
 /// The longest subject that SNS takes, in characters (SNS API reference, `Publish`).
 const MAX_SUBJECT: usize = 100;
 
-impl Watcher {
+/// Who is told, and where it is written down.
+#[derive(Debug)]
+pub(crate) struct Telling<'a, S, P> {
+    /// The records.
+    pub(crate) records: &'a S,
+    /// Signs the heads of the stages' ledgers.
+    pub(crate) signer: &'a dyn Signer,
+    /// Tells people: a subject and a text.
+    pub(crate) people: P,
+    /// The present.
+    pub(crate) now: Timestamp,
+    /// Where it tells of its work.
+    pub(crate) log: &'a Logger,
+}
+
+impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, P> {
     /// Writes what was found, and tells what has changed.
-    pub(crate) async fn tell(
-        &self,
-        drift: Drift,
-        before: Option<&Stored<Drift>>,
-        log: &Logger,
-    ) -> anyhow::Result<Looked> {
-        let (records, key) = (&self.buckets.records, RecordKey::Drift(drift.stage.clone(), drift.repo.clone()));
+    pub(crate) async fn tell(&self, drift: Drift, before: Option<&Stored<Drift>>) -> anyhow::Result<Looked> {
+        let key = RecordKey::Drift(drift.stage.clone(), drift.repo.clone());
         for note in &drift.notes {
             if before.is_none_or(|before| !before.record.notes.contains(note)) {
-                log.info("something of a stage can't be told", json!({"note": note}));
+                self.log.info("something of a stage can't be told", json!({"note": note}));
             }
         }
         let change = drift.change();
         let stored = match before.filter(|before| !drift.is_worth_writing(Some(&before.record))) {
             Some(before) => before.clone(),
-            None => {
-                let written = record::write(records, &key, &drift, &Stored::precondition(before)).await?;
-                let Written::Done { etag, version_id } = written else {
-                    anyhow::bail!("`{key}` was changed by another run");
-                };
-                Stored { sha256: record::digest(&drift)?, record: drift, etag, version_id }
-            }
+            None => self.write(&key, drift, before).await?,
         };
         if change.is_empty() {
             return Ok(Looked::At { drift: Box::new(stored.record), changed: false });
         }
 
-        log_change(&stored.record, &change, log);
+        log_change(&stored.record, &change, self.log);
         let document =
             RecordDigest { key: key.to_string(), version_id: Some(stored.version_id.clone()), sha256: stored.sha256 };
         self.enter(&stored.record, &change, document)
             .await
             .context("the change could not be entered into the ledger")?;
-        let publish = self.sns.publish().topic_arn(&self.topic_arn).subject(subject(&stored.record));
-        publish.message(message(&stored.record, &change)).send().await.context("people could not be told")?;
-        let told = stored.record.clone().as_told();
-        let written = record::write(records, &key, &told, &Stored::precondition(Some(&stored))).await?;
-        anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by another run");
-        Ok(Looked::At { drift: Box::new(told), changed: true })
+        let told = (self.people)(subject(&stored.record), message(&stored.record, &change)).await;
+        told.context("people could not be told")?;
+        let told = self.write(&key, stored.record.clone().as_told(), Some(&stored)).await?;
+        Ok(Looked::At { drift: Box::new(told.record), changed: true })
+    }
+
+    async fn write(
+        &self,
+        key: &RecordKey,
+        drift: Drift,
+        before: Option<&Stored<Drift>>,
+    ) -> anyhow::Result<Stored<Drift>> {
+        let written = record::write(self.records, key, &drift, &Stored::precondition(before)).await?;
+        let Written::Done { etag, version_id } = written else {
+            anyhow::bail!("`{key}` was changed by another run");
+        };
+        Ok(Stored { sha256: record::digest(&drift)?, record: drift, etag, version_id })
     }
 
     /// Enters a change into the stage's chain of the ledger: what is new, and what is no longer so.
@@ -89,9 +106,7 @@ impl Watcher {
                 record: Some(document.clone()),
                 break_glass: false,
             };
-            let since = Some(drift.changed_at);
-            let now = (self.clock)();
-            ledger::append(&self.buckets.records, self.keys.promotion(), &chain, &event, since, now).await?;
+            ledger::append(self.records, self.signer, &chain, &event, Some(drift.changed_at), self.now).await?;
         }
         Ok(())
     }
@@ -153,73 +168,4 @@ fn message(drift: &Drift, change: &Change) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use gatekeeper::finding::Code;
-
-    use super::*;
-
-    fn drift(findings: &[Finding]) -> Drift {
-        let findings: Vec<_> = findings
-            .iter()
-            .map(|it| json!({"code": it.code, "subject": it.subject, "message": it.message, "first_seen": "2026-05-02T03:15:00Z"}))
-            .collect();
-        serde_json::from_value(json!({
-            "schema_version": 1, "stage": "uat", "repo": "bank-payments", "commit_sha": "a".repeat(40),
-            "promotion_id": "01J0000000000000000000000A", "checked_at": "2026-05-02T03:15:00Z",
-            "changed_at": "2026-05-02T03:15:00Z", "since": null, "findings": findings, "told": [],
-        }))
-        .unwrap()
-    }
-
-    fn finding(subject: &str) -> Finding {
-        Finding::new(Code::FunctionChanged, subject, "it runs other code")
-    }
-
-    #[test]
-    fn people_read_what_has_changed_and_where_to_look() {
-        let drift = drift(&[finding("authorise"), finding("refund")]);
-        let change = Change { new: vec![finding("authorise")], resolved: vec![finding("settle")] };
-        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift), message(&drift, &change)), @r#"
-        drift on uat: bank-payments (2 differences)
-
-        Stage uat no longer runs bank-payments as promotion 01J0000000000000000000000A left it.
-        Commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, looked at 2026-05-02T03:15:00Z.
-
-        New:
-        - function-changed authorise: it runs other code
-
-        No longer so:
-        - function-changed settle: it runs other code
-
-        Found earlier, and still so: 1.
-
-        See: gatekeeper status --stage uat --repo bank-payments
-        "#);
-    }
-
-    #[test]
-    fn people_read_that_all_is_well_again() {
-        let change = Change { new: Vec::new(), resolved: vec![finding("authorise")] };
-        insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift(&[])), message(&drift(&[]), &change)), @r#"
-        drift on uat: bank-payments (as promoted again)
-
-        Stage uat runs bank-payments again as promotion 01J0000000000000000000000A left it.
-        Commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, looked at 2026-05-02T03:15:00Z.
-
-        No longer so:
-        - function-changed authorise: it runs other code
-
-        See: gatekeeper status --stage uat --repo bank-payments
-        "#);
-    }
-
-    #[test]
-    fn a_message_stays_readable_however_much_has_changed() {
-        let many: Vec<_> = (0..500).map(|number| finding(&format!("f{number}"))).collect();
-        let (drift, change) = (drift(&many), Change { new: many, resolved: Vec::new() });
-        let text = message(&drift, &change);
-        assert!(text.contains("- and 480 more") && text.lines().count() < 30, "{text}");
-        let long = Drift { repo: "r".repeat(100).parse().unwrap(), ..drift };
-        assert_eq!(subject(&long).len(), MAX_SUBJECT);
-    }
-}
+mod tests;

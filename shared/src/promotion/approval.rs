@@ -195,9 +195,16 @@ mod tests {
     fn every_wrong_field_is_named() {
         let wrong = json!({"repo": "Bank", "commit_sha": "main", "reason": "now!", "break_glass": true, "who": "jane"});
         let message = ApprovalRequest::parse(&wrong).unwrap_err().to_string().replace("; ", "\n");
-        insta::assert_snapshot!(message, @"");
+        insta::assert_snapshot!(message, @"
+        `who`: unknown field
+        `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `commit_sha`: `main` is not a valid commit sha: 40 or 64 lowercase hexadecimal digits
+        `stage`: missing
+        `reason`: to break the glass takes at least 10 characters
+        `identity_proof`: missing
+        ");
         let mut event = event();
         event["identity_proof"]["url"] = json!("https://sts.evil.example");
-        insta::assert_snapshot!(ApprovalRequest::parse(&event).unwrap_err(), @"");
+        insta::assert_snapshot!(ApprovalRequest::parse(&event).unwrap_err(), @"`identity_proof`: unknown field `url`, expected one of `method`, `headers`, `body`");
     }
 }

@@ -1,0 +1,138 @@
+//! What was signed about a promoted commit, held against what its record and its ledger say later.
+
+use gatekeeper::{
+    evidence::sample::{World, question},
+    ledger::{Event, Kind},
+    promotion::{history::StageState, record::PromotionRecord},
+    store::record,
+    store_key::RecordKey,
+};
+
+use super::*;
+
+fn chain() -> Chain {
+    Chain { stage: question().stage, repo: question().repo }
+}
+
+fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1_000)
+}
+
+async fn record_of(world: &World) -> PromotionRecord {
+    let key = RecordKey::Stage(question().stage, question().repo);
+    let state = record::read::<StageState>(&world.records, &key).await.unwrap().unwrap().record;
+    let key = RecordKey::Promotion(state.stage, state.repo, state.promotion_id);
+    record::read(&world.records, &key).await.unwrap().unwrap().record
+}
+
+async fn attested(world: &World, record: &PromotionRecord) -> Option<String> {
+    let finding = attestation(&world.records, record, &world.keys()).await.unwrap()?;
+    assert_eq!(finding.code, Code::AttestationInvalid);
+    Some(finding.message)
+}
+
+#[tokio::test]
+async fn the_attestation_that_a_promotion_rests_on_holds_until_something_is_changed() {
+    let world = World::promoted().await;
+    let mut record = record_of(&world).await;
+    assert_eq!(attested(&world, &record).await, None);
+
+    let mut other = record.clone();
+    other.plan.functions[0].bundle.sha256 = Sha256::of(b"by hand");
+    let key = &other.plan.functions[0].bundle.key;
+    let says = format!("it does not attest `{key}` as the record says it was promoted");
+    assert_eq!(attested(&world, &other).await, Some(says));
+
+    let pinned = record.built_attestation.as_mut().unwrap();
+    pinned.sha256 = Sha256::of(b"another one");
+    assert!(attested(&world, &record).await.unwrap().contains("is not the one that the promotion rests on"));
+    record.built_attestation.as_mut().unwrap().version_id = "v0".to_owned();
+    assert_eq!(attested(&world, &record).await.unwrap(), "version `v0`, which the promotion rests on, is gone");
+    record.built_attestation = None;
+    assert_eq!(attested(&world, &record).await, None, "a record of before there were attestations");
+}
+
+#[tokio::test]
+async fn an_attestation_that_promotions_key_signed_proves_nothing() {
+    let world = World::promoted().await;
+    let record = record_of(&world).await;
+    let swapped = PublicKeys { gate: world.keys().promotion, promotion: world.keys().gate };
+    let finding = attestation(&world.records, &record, &swapped).await.unwrap().unwrap();
+    assert!(finding.message.starts_with("the signature does not hold"), "{finding:?}");
+}
+
+/// A promoted commit with so many further entries in its ledger.
+async fn with_entries(count: u32) -> World {
+    let world = World::promoted().await;
+    for number in 0..count {
+        let event = Event {
+            kind: Kind::Refusal,
+            id: format!("refusal/{number}"),
+            commit_sha: None,
+            promotion_id: None,
+            by: "jane@bank.example".to_owned(),
+            reason: "release".to_owned(),
+            outcome: "refused".to_owned(),
+            findings: Vec::new(),
+            record: None,
+            break_glass: false,
+        };
+        world.append(&event, now()).await;
+    }
+    world
+}
+
+async fn proved(
+    world: &World,
+    before: Option<&ProvedLedger>,
+    is_thorough: bool,
+) -> (Option<String>, Option<ProvedLedger>) {
+    let (finding, proved) = ledger(&world.records, &chain(), before, is_thorough, &world.keys(), now()).await.unwrap();
+    (finding.map(|it| format!("{} {}: {}", it.code, it.subject, it.message)), proved)
+}
+
+#[tokio::test]
+async fn a_ledger_is_proved_whole_once_a_day_and_in_between_from_where_it_was() {
+    let world = with_entries(20).await;
+    let (finding, first) = proved(&world, None, false).await;
+    assert_eq!((finding, first.as_ref().map(|it| it.sequence)), (None, Some(21)));
+    let calls = |world: &World| world.records.counts().0;
+    let before = calls(&world);
+    assert_eq!(proved(&world, first.as_ref(), false).await, (None, first.clone()));
+    assert!(calls(&world) - before <= 3, "the head, its entry and the place behind it");
+
+    let yesterday = first.map(|it| ProvedLedger { proved_at: now() - SignedDuration::from_hours(24), ..it });
+    let before = calls(&world);
+    let (finding, again) = proved(&world, yesterday.as_ref(), false).await;
+    assert_eq!((finding, again.unwrap().proved_at), (None, now()));
+    assert!(calls(&world) - before > 20);
+}
+
+#[tokio::test]
+async fn a_ledger_that_somebody_changed_is_found() {
+    let world = with_entries(4).await;
+    let (_, first) = proved(&world, None, false).await;
+    let entry = |sequence| RecordKey::LedgerEntry(chain(), sequence).to_string();
+
+    // In the part that was proved: when it is proved whole again.
+    world.records.upload(&entry(2), b"{}", &[]);
+    assert_eq!(proved(&world, first.as_ref(), false).await.0, None);
+    let (finding, still) = proved(&world, first.as_ref(), true).await;
+    assert_eq!(finding.unwrap(), "ledger-broken uat/bank-payments: entry 2: it is not an entry");
+    assert_eq!(still, first, "how far it was proved stands");
+}
+
+#[tokio::test]
+async fn a_tail_that_is_cut_off_with_its_head_is_found_by_what_was_proved_before() {
+    let world = with_entries(4).await;
+    let head = RecordKey::LedgerHead(chain()).to_string();
+    let earlier = world.records.bytes_of(&head).unwrap();
+    let longer = with_entries(5).await;
+    let (_, first) = proved(&longer, None, false).await;
+    assert_eq!(first.as_ref().unwrap().sequence, 6);
+    longer.records.upload(&head, &earlier, &[]);
+    longer.records.delete(&RecordKey::LedgerEntry(chain(), 6).to_string());
+    let (finding, _) = proved(&longer, first.as_ref(), true).await;
+    let says = "entry 6: the entry that stood there when the chain was last proved is gone or was changed";
+    assert_eq!(finding.unwrap(), format!("ledger-broken uat/bank-payments: {says}"));
+}
