@@ -34,7 +34,7 @@ use ureq::{
 };
 
 use crate::{
-    aws::{Aws, AwsArgs, Part},
+    aws::{Aws, PlaceArgs, Part},
     exit::{Answer, Misuse},
     output::Output,
 };
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", env = "GATEKEEPER_PORTAL_URL", hide_env_values = true)]
     url: Option<String>,
     #[command(flatten)]
-    aws: AwsArgs,
+    place: PlaceArgs,
 }
 
 /// What it takes to pass a request on.
@@ -76,7 +76,7 @@ struct Portal {
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
-    let aws = Aws::connect(&args.aws).await?;
+    let aws = Aws::at(&args.place).await?;
     let url = match &args.url {
         Some(url) => url.clone(),
         None => aws.part(Part::PortalUrl).await?,

@@ -16,6 +16,8 @@ pub(crate) const COMMANDS: &[&str] = &[
     "evidence",
     "verify",
     "revoke",
+    "ledger",
+    "ledger verify",
     "portal",
     "flyway",
     "flyway checksums",

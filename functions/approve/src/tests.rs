@@ -138,7 +138,14 @@ async fn what_can_not_be_approved_is_refused_with_every_reason() {
     refusals.push(jane.refused(&request(), &request()).await);
     let root = world("arn:aws:iam::111122223333:root").await;
     refusals.push(root.refused(&request(), &request()).await);
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+        requester-unproven: the proof of who asks: it was signed for another request than this one
+        stage-unknown: the stage is not configured; there are `prod`, `uat`
+        not-built: the commit is `registered`, the stage requires `built`: its integration tests have not run yet
+        requester-unproven: the proof of who asks: it was signed for another request than this one
+        revoked: taken back by `john`: rounds down
+        requester-unproven: the proof of who asks: `arn:aws:iam::111122223333:root` is neither an IAM user nor a role's session
+        "#);
 }
 
 #[tokio::test]

@@ -93,11 +93,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             async { Ok(self.artefacts.head(&manifest_key, None).await?) },
             self.verdict(commit),
             self.revocation(commit),
-            async {
-                let key = RecordKey::BuiltAttestation(commit.clone(), Form::Sigstore).to_string();
-                // Only the manifest's own event asks for what is missing.
-                Ok(*path != ArtefactPath::Manifest || self.records.head(&key, None).await?.is_some())
-            },
+            // The others ask only before they write a `true`.
+            async { Ok(*path != ArtefactPath::Manifest || self.is_attested(commit).await?) },
         )
         .await?;
         let verdict = verdict.map(|stored| stored.record);
@@ -140,10 +137,21 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             (_, Some(_)) if *path != ArtefactPath::Manifest => Outcome::Incomplete,
             _ => return Ok(Glance::Judge),
         };
-        Ok(match gate::tag_write(path, &object.version_id, &tags, wanted) {
+        let mut write = gate::tag_write(path, &object.version_id, &tags, wanted);
+        if wanted.integration_passed() && write.is_some() && !self.is_attested(commit).await? {
+            // The manifest's own event attests it, and writes the `true`s after that.
+            write = gate::tag_write(path, &object.version_id, &tags, Outcome::Incomplete);
+        }
+        Ok(match write {
             Some(write) => Glance::Retag(write),
             None => Glance::Settled(outcome),
         })
+    }
+
+    /// Whether both forms of the attestation that the commit is Built are stored: the second one stands last.
+    async fn is_attested(&self, commit: &Commit) -> Result<bool, GateError> {
+        let key = RecordKey::BuiltAttestation(commit.clone(), Form::Sigstore).to_string();
+        Ok(self.records.head(&key, None).await?.is_some())
     }
 
     async fn verdict(&self, commit: &Commit) -> Result<Option<Stored<Verdict>>, GateError> {

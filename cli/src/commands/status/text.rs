@@ -134,12 +134,67 @@ mod tests {
 
     #[test]
     fn every_stage_and_repository_is_told_with_what_is_wrong_and_what_is_under_way() {
-        insta::assert_snapshot!(anstream::adapter::strip_str(&of(&rows())).to_string(), @"");
-        insta::assert_snapshot!(of(&[]), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&of(&rows())).to_string(), @r#"
+        uat  bank-kyc            nothing was promoted yet
+                                 promoting, at ApplyStack, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
+        uat  bank-payments       3f1c9a0b5d7e2468ace013579bdf02468ace1357  built
+                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
+                                 as it was promoted, checked 2026-05-04T04:04:05Z
+        uat  bank-risk-platform  3f1c9a0b5d7e2468ace013579bdf02468ace1357  built
+                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
+                                 the promotion's execution ended without releasing its lock, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
+        uat  bank-ledger         3f1c9a0b5d7e2468ace013579bdf02468ace1357  revoked by jane@bank.example: rounds down
+                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
+                                 drifted 2 differences since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
+        uat  bank-cards          3f1c9a0b5d7e2468ace013579bdf02468ace1357  no verdict
+                                 since 2026-05-02T03:04:05Z, by nobody knows: its record is gone, rollback 01J0000000000000000000000A
+                                 drifted 1 difference since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
+        "#);
+        insta::assert_snapshot!(of(&[]), @"nothing was promoted yet");
     }
 
     #[test]
     fn the_document_has_the_same() {
-        insta::assert_json_snapshot!([&rows()[0], &rows()[3]], @"");
+        insta::assert_json_snapshot!([&rows()[0], &rows()[3]], @r#"
+        [
+          {
+            "stage": "uat",
+            "repo": "bank-kyc",
+            "runs": null,
+            "drift": null,
+            "promoting": {
+              "promotion_id": "01J0000000000000000000001A",
+              "execution_arn": "arn",
+              "since": "2026-05-03T03:04:05Z",
+              "is_over": false,
+              "step": "ApplyStack"
+            }
+          },
+          {
+            "stage": "uat",
+            "repo": "bank-ledger",
+            "runs": {
+              "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357",
+              "since": "2026-05-02T03:04:05.678Z",
+              "promotion_id": "01J0000000000000000000000A",
+              "requested_by": "jane@bank.example",
+              "rollback": false,
+              "outcome": "built",
+              "revoked": "by jane@bank.example: rounds down"
+            },
+            "drift": {
+              "findings": 2,
+              "first": {
+                "code": "function-changed",
+                "message": "it runs other code\nof which",
+                "subject": "authorise"
+              },
+              "since": "2026-05-04T03:04:05Z",
+              "checked_at": "2026-05-04T04:04:05.1Z"
+            },
+            "promoting": null
+          }
+        ]
+        "#);
     }
 }
