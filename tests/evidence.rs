@@ -9,9 +9,9 @@ use std::{
 };
 
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_s3::config::ProvideCredentials as _;
 use e2e::{
     commit::{STACK, the_zip},
+    instance::{Caller, Instance},
     promotion::{Promotions, STAGE, a_repo},
     zips,
 };
@@ -24,7 +24,8 @@ use serde_json::Value;
 
 /// An auditor at a shell.
 struct Auditor {
-    variables: Vec<(&'static str, String)>,
+    aws: Instance,
+    who: Caller,
 }
 
 /// How a run of the command ended, and the document that it printed.
@@ -49,23 +50,12 @@ impl Told {
 
 impl Auditor {
     async fn of(here: &Promotions) -> Self {
-        let who = here.aws.auditor().await;
-        let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
-        let text = |text: &str| text.to_owned();
-        Self {
-            variables: vec![
-                ("AWS_ACCESS_KEY_ID", text(credentials.access_key_id())),
-                ("AWS_SECRET_ACCESS_KEY", text(credentials.secret_access_key())),
-                ("AWS_SESSION_TOKEN", text(credentials.session_token().unwrap())),
-                ("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap().into_string().unwrap()),
-            ],
-        }
+        Self { aws: here.aws.clone(), who: here.aws.auditor().await }
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let own = std::env::current_exe().unwrap();
-        let mut command = Command::new(own.ancestors().nth(2).unwrap().join("gatekeeper"));
-        command.env_clear().envs(self.variables.clone()).args(arguments);
+        let mut command = self.aws.command(&self.who).await;
+        command.args(arguments);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 

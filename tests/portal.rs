@@ -6,12 +6,11 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use aws_sdk_lambda::{error::ProvideErrorMetadata as _, primitives::Blob};
-use aws_sdk_s3::config::ProvideCredentials as _;
 use e2e::{
     commit::the_zip,
     instance::{Caller, Instance},
@@ -19,36 +18,15 @@ use e2e::{
 };
 use gatekeeper::ids::Sha256;
 
-/// A file beside this test's own.
-fn beside(name: &str) -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
-}
-
 /// `gatekeeper portal` of somebody, until it is dropped.
 struct Opened {
     child: Child,
     url: String,
 }
 
-/// The command, run by somebody.
-async fn gatekeeper(aws: &Instance, who: &Caller) -> Command {
-    let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
-    let mut command = Command::new(beside("gatekeeper"));
-    command
-        .env_clear()
-        .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
-        .env("AWS_SESSION_TOKEN", credentials.session_token().unwrap())
-        .env("AWS_REGION", &aws.outputs.region)
-        .env("AWS_ENDPOINT_URL", &aws.outputs.endpoint)
-        .env("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap())
-        .stdin(Stdio::null());
-    command
-}
-
 impl Opened {
     async fn by(aws: &Instance, who: &Caller) -> Self {
-        let mut child = gatekeeper(aws, who).await.arg("portal").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = aws.command(who).await.arg("portal").stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
@@ -124,7 +102,7 @@ async fn an_auditor_reads_what_runs_and_why_it_may_in_a_browser() {
     // The command's own page, which also looks at what is live.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("evidence.html");
-    let mut command = gatekeeper(&here.aws, &here.aws.auditor().await).await;
+    let mut command = here.aws.command(&here.aws.auditor().await).await;
     command.args(["evidence", "--stage", STAGE, "--repo", repo.as_str(), "--output", "html", "--out"]).arg(&file);
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

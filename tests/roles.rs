@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
@@ -16,7 +17,8 @@ use e2e::{
 };
 use gatekeeper::{
     ids::{Commit as Id, Sha256},
-    store_key::{ArtefactPath, RecordKey},
+    ledger::Chain,
+    store_key::{ArtefactPath, Form, RecordKey},
     verdict::Outcome,
 };
 
@@ -101,6 +103,13 @@ async fn what_works(aws: &Instance, who: &Caller, commit: &Commit) -> BTreeSet<&
     note("point stages", write(&RecordKey::Stage(stage.clone(), repo.clone())).await);
     let configure = s3.put_object().bucket(records).key("config/other.json").body(b"{}".to_vec().into());
     note("configure", got_past(&configure.checksum_sha256(Sha256::of(b"{}").to_base64()).send().await));
+    let (of_stage, of_gate) = (Chain { stage: stage.clone(), repo: repo.clone() }, Chain::of_gate(repo.clone()));
+    note("attest commits", write(&RecordKey::BuiltAttestation(other.clone(), Form::Dsse)).await);
+    note("index digests", write(&RecordKey::DigestIndex(Sha256::of(b"other"), other.clone())).await);
+    note("write the gate's ledger", write(&RecordKey::LedgerEntry(of_gate, 1)).await);
+    note("write a stage's ledger", write(&RecordKey::LedgerEntry(of_stage, 1)).await);
+    note("write drift", write(&RecordKey::Drift(stage.clone(), repo.clone())).await);
+    note("write approvals", write(&RecordKey::Approval(stage.clone(), other.clone(), Sha256::of(b"jane"))).await);
     let delete = s3.delete_object().bucket(records).key(verdict.to_string());
     note("delete records", got_past(&delete.send().await));
     let unlock = ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Governance).build();
@@ -122,6 +131,7 @@ async fn what_works(aws: &Instance, who: &Caller, commit: &Commit) -> BTreeSet<&
     };
     let (intake, promote) = (&aws.outputs.intake_function, &aws.outputs.promote_function);
     note("promote", invoke(promote, "{}").await);
+    note("approve", invoke(&aws.outputs.approve_function, "{}").await);
     note("wake the gate", invoke(intake, r#"{"Event": "s3:TestEvent"}"#).await);
     let update = who.lambda().update_function_code().function_name(intake).s3_bucket(bucket).s3_key("no such code");
     note("replace the gate", got_past(&update.send().await));
@@ -134,6 +144,16 @@ async fn what_works(aws: &Instance, who: &Caller, commit: &Commit) -> BTreeSet<&
     let logs = aws_sdk_cloudwatchlogs::Client::new(&who.config).filter_log_events();
     let logs = logs.log_group_name(format!("/aws/lambda/{intake}")).filter_pattern("\"nothing\"");
     note("read logs", got_past(&logs.send().await));
+    let kms = aws_sdk_kms::Client::new(&who.config);
+    let keys = [
+        ("sign for the gate", &aws.outputs.signing_key_arn),
+        ("sign for promotions", &aws.outputs.promotion_signing_key_arn),
+    ];
+    for (what, key) in keys {
+        let sign = kms.sign().key_id(key).message(aws_sdk_kms::primitives::Blob::new([0; 32]));
+        let sign = sign.message_type(MessageType::Digest).signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
+        note(what, got_past(&sign.send().await));
+    }
     works
 }
 
@@ -183,6 +203,11 @@ async fn the_promoter_promotes_and_revokes_and_changes_no_artefact() {
 }
 
 #[tokio::test]
+async fn an_approver_approves_and_does_nothing_else() {
+    check("approver", async |aws| aws.approver("bob@bank.example").await, &["read verdicts", "approve"]).await;
+}
+
+#[tokio::test]
 async fn the_auditor_reads_everything_and_changes_nothing() {
     let works = ["read artefacts", "read tags", "read verdicts", "read the configuration", "read logs"];
     check("auditor", async |aws| aws.auditor().await, &works).await;
@@ -206,6 +231,10 @@ async fn the_gates_functions_judge_and_tag_and_neither_upload_nor_promote() {
         "write what was Built last",
         "revoke",
         "write Deployed handoffs",
+        "attest commits",
+        "index digests",
+        "write the gate's ledger",
+        "sign for the gate",
     ];
     check("intake", async |aws| aws.role_of(&aws.outputs.intake_function).await, &works).await;
     check("tag-guard", async |aws| aws.role_of(&aws.outputs.tag_guard_function).await, &works).await;
@@ -221,6 +250,8 @@ async fn promote_opens_promotions_and_applies_nothing_itself() {
         "open promotions",
         "lock stages",
         "start the state machine",
+        "write a stage's ledger",
+        "sign for promotions",
     ];
     check("promote", async |aws| aws.role_of(&aws.outputs.promote_function).await, &works).await;
 }
@@ -239,6 +270,17 @@ async fn the_steps_pass_nothing_and_write_no_verdict() {
     // The portal is no step, and may do no more than read.
     let stored = ["read artefacts", "read verdicts", "read the configuration"];
     check("portal", async |aws| step(aws, "portal").await, &stored).await;
+    let watch = [
+        "read tags",
+        "read verdicts",
+        "read the configuration",
+        "write a stage's ledger",
+        "write drift",
+        "sign for promotions",
+    ];
+    check("watch-drift", async |aws| step(aws, "watch-drift").await, &watch).await;
+    let approvals = ["read verdicts", "read the configuration", "write approvals"];
+    check("approve", async |aws| step(aws, "approve").await, &approvals).await;
     let records = [
         "read verdicts",
         "read the configuration",
@@ -246,6 +288,8 @@ async fn the_steps_pass_nothing_and_write_no_verdict() {
         "open promotions",
         "lock stages",
         "point stages",
+        "write a stage's ledger",
+        "sign for promotions",
     ];
     check("record-promotion", async |aws| step(aws, "record-promotion").await, &records).await;
 }

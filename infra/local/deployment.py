@@ -221,6 +221,25 @@ def stage_account(instance: Instance) -> None:
     iam.put_role_policy(RoleName=STAGE_ROLE, PolicyName="deploy", PolicyDocument=json.dumps(anything))
 
 
+def let_root_be_somebody(instance: Instance, outputs: dict[str, str]) -> None:
+    """Lets the local administrator assume the roles of people who act under their own name.
+
+    He is the account's root user, who on AWS assumes no role and whom the template therefore doesn't provide for (IAM user guide,
+    "AWS account root user").
+    """
+    iam = instance.client("iam")
+    root = {"Sid": "LocalAdministrator", "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:root"}}}
+    for output in ("PromoterRoleArn", "ApproverRoleArn"):
+        if output not in outputs:
+            continue
+        name = outputs[output].rpartition("/")[2]
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        if root not in trust["Statement"]:
+            trust["Statement"].append(root)
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+
+
 def upload_stages(instance: Instance, bucket: str) -> None:
     """Stores `config/stages.json` when it differs: each version stays in the bucket, and records pin one."""
     s3, content = instance.client("s3"), STAGES.read_bytes()
@@ -243,5 +262,6 @@ def deploy(instance: Instance) -> dict[str, str]:
     outputs = stack_outputs(instance)
     if "RecordsBucket" not in outputs:
         raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")
+    let_root_be_somebody(instance, outputs)
     upload_stages(instance, outputs["RecordsBucket"])
     return {**outputs, "StageRoleArn": STAGE_ROLE_ARN}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import unittest
+from typing import Any
 from urllib.parse import urlsplit
 
-from local_aws import LocalAwsTest, allow, deny, names, tag_set
+import boto3
+from local_aws import ACCOUNT, REGION, LocalAwsTest, allow, deny, names, tag_set
 
 
 class Conditions(LocalAwsTest):
@@ -113,6 +115,42 @@ class Conditions(LocalAwsTest):
             connection.request("GET", f"{url.path}?{url.query}")
             self.assertEqual(connection.getresponse().status, status, address)
             connection.close()
+
+
+class PeopleUnderTheirOwnNames(LocalAwsTest):
+    """The trust of `PromoterRole` and `ApproverRole`, word for word (infra/test_access.py holds the template to it)."""
+
+    OWN_NAME = (
+        {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
+        {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}},
+    )
+
+    def people(self) -> str:
+        trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+                                "Condition": condition} for condition in self.OWN_NAME]}
+        name = f"people-{next(names)}"
+        return self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+
+    def sts_of(self, keys: dict) -> Any:
+        return boto3.client("sts", endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
+                            aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys.get("SessionToken"))
+
+    def assertOnlyAs(self, name: str, who: Any) -> None:
+        role = self.people()
+        who.assume_role(RoleArn=role, RoleSessionName=name)
+        for other in ("john", f"{name}x", f"x{name}"):
+            self.assertRefused("AccessDenied", who.assume_role, RoleArn=role, RoleSessionName=other)
+
+    def test_an_iam_user_comes_under_his_own_name_only(self) -> None:
+        name = f"jane-{next(names)}"
+        self.iam.create_user(UserName=name)
+        self.iam.put_user_policy(UserName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": [allow("sts:AssumeRole")]}))
+        self.assertOnlyAs(name, self.sts_of(self.iam.create_access_key(UserName=name)["AccessKey"]))
+
+    def test_a_session_comes_under_its_own_name_only(self) -> None:
+        federated = self.role(allow("sts:AssumeRole"))
+        keys = self.sts.assume_role(RoleArn=federated, RoleSessionName="jane@bank.example")["Credentials"]
+        self.assertOnlyAs("jane@bank.example", self.sts_of(keys))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 //! The instance, and who one can be in it.
 
+use std::process::{Command, Stdio};
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, ProvideCredentials as _};
 use gatekeeper::aws::{TlsRoots, config_loader, s3_client};
 use serde::Deserialize;
 
@@ -17,14 +19,17 @@ pub struct Outputs {
     pub artefact_bucket: String,
     pub records_bucket: String,
     pub promote_function: String,
+    pub approve_function: String,
     pub intake_function: String,
     pub tag_guard_function: String,
     pub promotion_state_machine: String,
     pub ci_role_arn: String,
     pub promoter_role_arn: String,
+    pub approver_role_arn: String,
     pub auditor_role_arn: String,
     pub stage_role_arn: String,
     pub signing_key_arn: String,
+    pub promotion_signing_key_arn: String,
     pub portal_url: String,
     pub dead_letter_queue_url: String,
     pub watch_drift_function: String,
@@ -109,9 +114,31 @@ impl Instance {
         self.assume(&self.outputs.promoter_role_arn, "jane@bank.example").await
     }
 
+    /// Somebody who approves, under the name that is given.
+    pub async fn approver(&self, person: &str) -> Caller {
+        self.assume(&self.outputs.approver_role_arn, person).await
+    }
+
     /// An auditor.
     pub async fn auditor(&self) -> Caller {
         self.assume(&self.outputs.auditor_role_arn, "audit").await
+    }
+
+    /// The command `gatekeeper`, run by somebody who has nothing but these credentials.
+    pub async fn command(&self, who: &Caller) -> Command {
+        let credentials = who.config.credentials_provider().unwrap().provide_credentials().await.unwrap();
+        let own = std::env::current_exe().unwrap();
+        let mut command = Command::new(own.ancestors().nth(2).unwrap().join("gatekeeper"));
+        command
+            .env_clear()
+            .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
+            .env("AWS_SESSION_TOKEN", credentials.session_token().unwrap())
+            .env("AWS_REGION", &self.outputs.region)
+            .env("AWS_ENDPOINT_URL", &self.outputs.endpoint)
+            .env("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap())
+            .stdin(Stdio::null());
+        command
     }
 
     /// A function's own role.

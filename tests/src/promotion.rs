@@ -41,6 +41,10 @@ pub const URL_STAGE: &str = "e2e-url";
 pub const DATABASE_STAGE: &str = "e2e-databases";
 /// Has the same databases, and only reports when a schema isn't the tested one.
 pub const REPORTING_STAGE: &str = "e2e-databases-reporting";
+/// Takes what [`STAGE`] runs, when one more person has approved it.
+pub const APPROVED_STAGE: &str = "e2e-approved";
+/// Takes what [`STAGE`] has run for an hour, and is frozen.
+pub const FROZEN_STAGE: &str = "e2e-frozen";
 /// In an account of its own.
 pub const OTHER_ACCOUNT: &str = "e2e-other-account";
 
@@ -55,6 +59,15 @@ fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
     config["stages"][STAGE] = json!({"parameters": parameters, "smoke": asks(1)});
     config["stages"][SLOW_STAGE] = json!({"parameters": parameters, "smoke": asks(120)});
     config["stages"][URL_STAGE] = json!({"smoke": [{"stack": STACK, "output": "ApiUrl", "path": "/health"}]});
+    let later = |rules: Value| {
+        let mut stage = json!({"requires": format!("deployed:{STAGE}"), "parameters": parameters, "smoke": asks(1)});
+        stage.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
+        stage
+    };
+    config["stages"][APPROVED_STAGE] = later(json!({"approvals": 1}));
+    config["stages"][FROZEN_STAGE] = later(json!({"soak_minutes": 60, "freeze": [
+        {"from": "2026-01-01T00:00", "to": "9000-01-01T00:00", "time_zone": "Australia/Sydney", "reason": "until further notice"}
+    ]}));
     for (stage, parity) in [(DATABASE_STAGE, "required"), (REPORTING_STAGE, "reported")] {
         let entry =
             |arn: &String| json!({"secret_arn": arn, "schema_parity": parity, "placeholders": {"account": "acc-1"}});

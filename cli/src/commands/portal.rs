@@ -34,7 +34,7 @@ use ureq::{
 };
 
 use crate::{
-    aws::{Aws, PlaceArgs, Part},
+    aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
     output::Output,
 };

@@ -1,0 +1,257 @@
+//! Stages after the first one on the local AWS, asked by `gatekeeper promote` and `gatekeeper approve` as people use them:
+//! `make test-e2e`.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are tests")]
+
+use std::collections::BTreeSet;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use e2e::{
+    commit::Commit,
+    instance::Caller,
+    promotion::{APPROVED_STAGE, FROZEN_STAGE, Promotions, STAGE, a_commit, a_repo, promotion_of, rollback_of},
+};
+use gatekeeper::{
+    finding::{Code, Finding},
+    ids::{Repo, StageName},
+    ledger::{Chain, Entry, Kind},
+    promotion::record::{PromotionRecord, Status},
+    store_key::RecordKey,
+};
+use serde_json::{Value, json};
+
+/// Release managers, reviewers and the author of each commit, under the names that their identity provider gives them.
+const JANE: &str = "jane@bank.example";
+const BOB: &str = "bob@bank.example";
+const ALICE: &str = "alice@bank.example";
+
+/// People at a shell, and what they ask for.
+struct People {
+    here: Promotions,
+    repo: Repo,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+struct Told {
+    code: i32,
+    document: Value,
+}
+
+impl Told {
+    fn reasons(&self) -> Vec<Finding> {
+        assert_eq!((self.code, &self.document["status"]), (1, &json!("refused")), "{self:#?}");
+        serde_json::from_value(self.document["reasons"].clone()).unwrap()
+    }
+
+    fn codes(&self) -> BTreeSet<Code> {
+        self.reasons().iter().map(|it| it.code).collect()
+    }
+
+    fn record(self) -> PromotionRecord {
+        assert_eq!(self.code, 0, "{self:#?}");
+        serde_json::from_value(self.document).unwrap()
+    }
+}
+
+impl People {
+    async fn new(repo: &str) -> Self {
+        Self { here: Promotions::get().await, repo: a_repo(repo) }
+    }
+
+    /// A Built commit that Alice wrote.
+    async fn a_commit(&self) -> Commit {
+        let mut commit = a_commit(&self.here.aws, &self.repo, 200);
+        commit.manifest["author"] = json!(ALICE);
+        self.here.built(commit).await
+    }
+
+    async fn run(&self, who: &Caller, arguments: &[&str]) -> Told {
+        let mut command = self.here.aws.command(who).await;
+        command.args(arguments).args(["--output", "json"]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        Told { code: output.status.code().unwrap(), document }
+    }
+
+    /// Jane asks for a promotion.
+    async fn promote(&self, commit: &Commit, stage: &str, flags: &[&str]) -> Told {
+        let Commit { id, .. } = commit;
+        let asked = ["promote", "--stage", stage, "--repo", id.repo.as_str(), "--sha", id.sha.as_str()];
+        self.run(&self.here.promoter, &[&asked, &["--reason", "release 2026-05"] as &[_], flags].concat()).await
+    }
+
+    async fn approve(&self, person: &str, commit: &Commit, stage: &str, flags: &[&str]) -> Told {
+        let Commit { id, .. } = commit;
+        let asked = ["approve", "--stage", stage, "--repo", id.repo.as_str(), "--sha", id.sha.as_str()];
+        let who = self.here.aws.approver(person).await;
+        self.run(&who, &[&asked, &["--reason", "looked at the change"] as &[_], flags].concat()).await
+    }
+
+    /// The ledger of a stage, oldest first.
+    async fn ledger(&self, stage: &str) -> Vec<Entry> {
+        let chain = Chain { stage: stage.parse().unwrap(), repo: self.repo.clone() };
+        let mut entries = Vec::new();
+        while let Some(bytes) =
+            self.here.aws.record(&RecordKey::LedgerEntry(chain.clone(), entries.len() as u64 + 1)).await
+        {
+            entries.push(serde_json::from_slice(&bytes).unwrap());
+        }
+        entries
+    }
+}
+
+#[tokio::test]
+async fn a_later_stage_asks_for_the_earlier_one_and_for_the_word_of_somebody_else() {
+    let people = People::new("approved").await;
+    let commit = people.a_commit().await;
+    let both = [Code::RequiresNotMet, Code::ApprovalsMissing].into();
+    assert_eq!(people.promote(&commit, APPROVED_STAGE, &[]).await.codes(), both);
+
+    people.promote(&commit, STAGE, &[]).await.record();
+    assert_eq!(people.promote(&commit, APPROVED_STAGE, &[]).await.codes(), [Code::ApprovalsMissing].into());
+
+    // Who asks and who wrote it may say yes, and it counts for nothing.
+    for (person, so_far) in [(JANE, vec![JANE]), (ALICE, vec![ALICE, JANE])] {
+        let told = people.approve(person, &commit, APPROVED_STAGE, &[]).await;
+        let expected =
+            json!({"status": "approved", "approved_by": person, "already": false, "approvals": so_far, "needed": 1});
+        assert_eq!((told.code, &told.document), (0, &expected), "{told:?}");
+    }
+    let reasons = people.promote(&commit, APPROVED_STAGE, &[]).await.reasons();
+    let message = format!(
+        "0 of 1 approvals (`{JANE}` doesn't count: this is who asks for the promotion, `{ALICE}` doesn't count: this is the \
+         commit's author); ask somebody who is neither the requester nor the author for `gatekeeper approve --stage \
+         {APPROVED_STAGE} --repo {} --sha {} --reason …`",
+        commit.id.repo, commit.id.sha
+    );
+    assert_eq!(reasons, [Finding::new(Code::ApprovalsMissing, APPROVED_STAGE, message)]);
+
+    assert_eq!(people.approve(BOB, &commit, APPROVED_STAGE, &[]).await.code, 0);
+    assert_eq!(people.approve(BOB, &commit, APPROVED_STAGE, &[]).await.document["already"], true);
+    let record = people.promote(&commit, APPROVED_STAGE, &[]).await.record();
+    assert_eq!(record.status, Status::Succeeded);
+    assert_eq!(record.requester.as_ref().map(|it| it.person.as_str()), Some(JANE));
+    let counted: Vec<_> = record.approvals.iter().map(|it| it.person.as_str()).collect();
+    assert_eq!((counted, &record.break_glass), (vec![BOB], &None));
+
+    // And an auditor reads who it was.
+    let auditor = people.here.aws.auditor().await;
+    let told = people.run(&auditor, &["evidence", "--stage", APPROVED_STAGE, "--repo", people.repo.as_str()]).await;
+    assert_eq!(told.code, 0, "{told:#?}");
+    assert!(told.document["evidence"][0].to_string().contains(BOB), "{:#}", told.document);
+}
+
+#[tokio::test]
+async fn nobody_asks_in_another_ones_name() {
+    let people = People::new("in-whose-name").await;
+    let commit = people.a_commit().await;
+    people.promote(&commit, STAGE, &[]).await.record();
+    people.approve(BOB, &commit, APPROVED_STAGE, &[]).await;
+    // Who fills in a name proves nothing by it.
+    let plain = promotion_of(&commit, APPROVED_STAGE);
+    people.here.refuses(&plain, &[Code::RequesterUnproven]).await;
+    // A proof is good for the one request that it was made for.
+    let proved = {
+        let stage: StageName = STAGE.parse().unwrap();
+        let request = gatekeeper::identity::BoundRequest {
+            action: "promote",
+            repo: &commit.id.repo,
+            commit_sha: Some(&commit.id.sha),
+            stage: &stage,
+            reason: "release 2026-05",
+            switches: Vec::new(),
+        };
+        let now = gatekeeper::telemetry::wall_clock();
+        gatekeeper::aws::caller::prove(&people.here.promoter.config, &request, now).await.unwrap()
+    };
+    let mut reused = plain.clone();
+    reused["identity_proof"] = serde_json::to_value(&proved).unwrap();
+    people.here.refuses(&reused, &[Code::RequesterUnproven]).await;
+    // And its signature is checked by STS, not by its looks.
+    let mut forged = promotion_of(&commit, STAGE);
+    let mut headers = proved.headers.clone();
+    let authorization = headers.get_mut("authorization").unwrap();
+    let last = if authorization.ends_with('0') { "1" } else { "0" };
+    authorization.replace_range(authorization.len() - 1.., last);
+    forged["identity_proof"] = json!({"method": proved.method, "headers": headers, "body": proved.body});
+    people.here.refuses(&forged, &[Code::RequesterUnproven]).await;
+    // Without the change it is Jane.
+    forged["identity_proof"] = serde_json::to_value(&proved).unwrap();
+    let record = people.here.ended(&people.here.start(&forged).await).await;
+    assert_eq!(record.requester.unwrap().person.as_str(), JANE);
+}
+
+#[tokio::test]
+async fn a_freeze_and_a_soak_hold_unless_two_people_break_the_glass_which_everybody_sees() {
+    let people = People::new("frozen").await;
+    let (first, second) = (people.a_commit().await, people.a_commit().await);
+    people.promote(&first, STAGE, &[]).await.record();
+    let told = people.promote(&first, FROZEN_STAGE, &[]).await;
+    assert_eq!(told.codes(), [Code::SoakNotOver, Code::StageFrozen].into());
+
+    // Not alone, and not with a word that was given for something else.
+    let alone = people.promote(&first, FROZEN_STAGE, &["--break-glass"]).await;
+    assert_eq!(alone.codes(), [Code::ApprovalsMissing].into());
+    people.approve(JANE, &first, FROZEN_STAGE, &["--break-glass"]).await;
+    people.approve(BOB, &first, FROZEN_STAGE, &[]).await;
+    people.approve(BOB, &second, FROZEN_STAGE, &["--break-glass"]).await;
+    let still = people.promote(&first, FROZEN_STAGE, &["--break-glass"]).await;
+    assert_eq!(still.codes(), [Code::ApprovalsMissing].into());
+
+    people.approve(BOB, &first, FROZEN_STAGE, &["--break-glass"]).await;
+    let record = people.promote(&first, FROZEN_STAGE, &["--break-glass"]).await.record();
+    let glass = record.break_glass.unwrap();
+    assert_eq!((glass.requester.as_str(), glass.approved_by.person.as_str()), (JANE, BOB));
+    let waived: BTreeSet<_> = glass.waived.iter().map(|it| it.code).collect();
+    assert_eq!(waived, [Code::SoakNotOver, Code::StageFrozen].into());
+    let entries = people.ledger(FROZEN_STAGE).await;
+    let told: Vec<_> = entries.iter().map(|it| (it.event.kind, it.event.break_glass)).collect();
+    assert_eq!(told.last(), Some(&(Kind::Promotion, true)), "{told:?}");
+    assert_eq!(told.iter().filter(|(kind, _)| *kind == Kind::Refusal).count(), 3, "what was refused before, too");
+    let auditor = people.here.aws.auditor().await;
+    let page = people.run(&auditor, &["evidence", "--stage", FROZEN_STAGE, "--repo", people.repo.as_str()]).await;
+    assert!(page.document["evidence"][0].to_string().contains("break_glass"), "{:#}", page.document);
+
+    // Nothing waives that a commit is Built.
+    let unbuilt = a_commit(&people.here.aws, &people.repo, 200);
+    people.here.registered(&unbuilt).await;
+    let told = people.promote(&unbuilt, FROZEN_STAGE, &["--break-glass"]).await;
+    assert!(told.codes().contains(&Code::NotBuilt), "{told:?}");
+}
+
+#[tokio::test]
+async fn going_back_needs_no_rule_not_even_in_a_freeze() {
+    let people = People::new("back").await;
+    let (first, second) = (people.a_commit().await, people.a_commit().await);
+    for commit in [&first, &second] {
+        people.promote(commit, STAGE, &[]).await.record();
+        people.approve(BOB, commit, FROZEN_STAGE, &["--break-glass"]).await;
+        people.promote(commit, FROZEN_STAGE, &["--break-glass"]).await.record();
+    }
+    let back = people.here.start(&rollback_of(&people.repo, None, FROZEN_STAGE)).await;
+    assert_eq!(people.here.ended(&back).await.commit_sha, first.id.sha);
+}
+
+#[tokio::test]
+async fn approving_is_all_that_an_approver_can_do() {
+    let people = People::new("approver").await;
+    let commit = people.a_commit().await;
+    let bob = people.here.aws.approver(BOB).await;
+    // Not past the function, under whose name ever.
+    let key = format!("approvals/{APPROVED_STAGE}/{}/{}/{}.json", people.repo, commit.id.sha, "3f".repeat(32));
+    for who in [&bob, &people.here.promoter] {
+        let put =
+            who.s3.put_object().bucket(&people.here.aws.outputs.records_bucket).key(&key).body(b"{}".to_vec().into());
+        let refused = put.send().await.unwrap_err();
+        assert_eq!(refused.code(), Some("AccessDenied"), "{}", who.session);
+    }
+    let ask = bob.lambda().invoke().function_name(&people.here.aws.outputs.promote_function);
+    let refused = ask.payload(Blob::new(promotion_of(&commit, STAGE).to_string())).send().await.unwrap_err();
+    assert!(refused.code().is_some_and(|code| code.starts_with("AccessDenied")), "{refused:?}");
+    let ask = people.here.promoter.lambda().invoke().function_name(&people.here.aws.outputs.approve_function);
+    let refused = ask.payload(Blob::new("{}")).send().await.unwrap_err();
+    assert!(refused.code().is_some_and(|code| code.starts_with("AccessDenied")), "{refused:?}");
+}
