@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
 use crate::{
-    ids::{DatabaseName, Sha256, StageName},
+    ids::{CommitSha, DatabaseName, Sha256, StageName},
     promotion::{
         plan::{Pinned, Plan},
         record::{PromotionRecord, SchemaComparison},
@@ -167,6 +167,23 @@ pub fn verification_summary(record: &PromotionRecord) -> Option<Statement<Verifi
         slsa_version: "1.0".to_owned(),
     };
     Some(Statement::new(subjects(record), predicate))
+}
+
+/// Why a verification summary doesn't say that a commit was verified for the stage and repository of `promotion`; none
+/// where it does.
+#[must_use]
+pub fn disagreement(
+    statement: &Statement<VerificationSummary>,
+    promotion: &PromotionRef,
+    commit: &CommitSha,
+) -> Option<String> {
+    let (found, expected) = (&statement.predicate.resource_uri, resource_uri(promotion));
+    let of_commit = statement.subject.iter().any(|it| it.digest == Digest::GitCommit(commit.clone()));
+    match of_commit {
+        _ if *found != expected => Some(format!("it is for `{found}`, not for `{expected}`")),
+        false => Some(format!("it is not of commit `{commit}`")),
+        true => None,
+    }
 }
 
 /// What a promotion that succeeded left in its stage.

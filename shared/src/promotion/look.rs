@@ -2,10 +2,21 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
-use super::{approval::Approval, history::StageState, lock::Lock, rules::Requester, verify::VerifyError};
+use super::{
+    approval::Approval,
+    history::StageState,
+    lock::Lock,
+    rules::{Earlier, Requester},
+    step::PromotionRef,
+    verify::VerifyError,
+};
 use crate::{
-    attestation::{self, PublicKeys, SigningError},
+    attestation::{
+        self, PublicKeys, SigningError, Statement,
+        promotion::{VerificationSummary, disagreement},
+    },
     converge::CALLS_IN_FLIGHT,
+    finding::{Code, Finding},
     identity::CallerUnknown,
     ids::{Commit, StageName},
     ledger::{self, Chain},
@@ -15,7 +26,7 @@ use crate::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
     },
-    store_key::{ArtefactPath, Form, RecordKey},
+    store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::{Revocation, Verdict},
 };
 
@@ -103,22 +114,56 @@ async fn approval_keys(records: &impl Store, stage: &StageName, commit: &Commit)
     Ok(listed.iter().filter_map(|it| RecordKey::approval_of(stage, commit, &it.key)).collect())
 }
 
-/// The approvals themselves, and what the stage that is required first runs and ran: the second round.
+/// The approvals themselves, and the stage that is required first: the second round, and where a stage is required a
+/// third one.
 pub(super) async fn for_rules(
     records: &impl Store,
     stage: Option<&Stage>,
     commit: &Commit,
     approvals: &[RecordKey],
-) -> Result<(Option<StageState>, Vec<Stored<Approval>>), RecordError> {
+    keys: &PublicKeys,
+) -> Result<(Option<Earlier>, Vec<Stored<Approval>>), RecordError> {
     let required = async {
         let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
-        record::read::<StageState>(records, &RecordKey::Stage(first.clone(), commit.repo.clone())).await
+        earlier(records, first, commit, keys).await
     };
     let approvals = stream::iter(approvals)
         .map(|key| record::read::<Approval>(records, key))
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(future::ok)
         .try_collect();
-    let (required, approvals) = future::try_join(required, approvals).await?;
-    Ok((required.map(|stored| stored.record), approvals))
+    future::try_join(required, approvals).await
+}
+
+/// What a stage runs and ran, and whether it is signed that the commit was verified for it: the stage's document alone is
+/// nobody's word.
+async fn earlier(
+    records: &impl Store,
+    stage: &StageName,
+    commit: &Commit,
+    keys: &PublicKeys,
+) -> Result<Option<Earlier>, RecordError> {
+    let stored = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await?;
+    let Some(Stored { record: state, .. }) = stored else { return Ok(None) };
+    let Some(completed) = state.promotion_of(&commit.sha) else { return Ok(Some(Earlier { state, unattested: None })) };
+    let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
+    let promotion = PromotionRef { stage: stage.clone(), repo, promotion_id };
+    let key = RecordKey::PromotionAttestation(
+        promotion.stage.clone(),
+        promotion.repo.clone(),
+        promotion.promotion_id.clone(),
+        PromotionStatement::VerificationSummary,
+        Form::Dsse,
+    );
+    let key = key.to_string();
+    let Some(body) = records.get(&key, None, attestation::MAX_BYTES).await? else {
+        let message = format!("nobody has signed that `{stage}` took `{commit}`; promote it to `{stage}` again");
+        return Ok(Some(Earlier { state, unattested: Some(Finding::new(Code::AttestationMissing, key, message)) }));
+    };
+    let wrong = match Statement::<VerificationSummary>::open(&body.bytes, keys) {
+        Err(error) => Some(error.to_string()),
+        Ok(statement) => disagreement(&statement, &promotion, &commit.sha),
+    };
+    let unattested = wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong));
+    Ok(Some(Earlier { state, unattested }))
 }

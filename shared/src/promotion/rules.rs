@@ -43,6 +43,15 @@ impl Requester {
     }
 }
 
+/// The stage that is required first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// What it runs and ran.
+    pub state: StageState,
+    /// What is wrong with the signed word that the commit was verified for it; none where it holds.
+    pub unattested: Option<Finding>,
+}
+
 /// Everything that the rules look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -58,8 +67,8 @@ pub struct Circumstances<'a> {
     pub manifest: &'a Manifest,
     /// The manifest's version.
     pub manifest_version_id: &'a str,
-    /// What the stage that is required runs and ran; none where it never ran anything of the repository.
-    pub required: Option<&'a StageState>,
+    /// The stage that is required first; none where it never ran anything of the repository.
+    pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
     pub approvals: &'a [Stored<Approval>],
     /// The time.
@@ -126,8 +135,8 @@ impl Circumstances<'_> {
         let Requirement::Deployed(first) = &self.stage.requires else { return Vec::new() };
         let unmet = |message: String| vec![self.finding(Code::RequiresNotMet, message)];
         let sha = &self.commit.sha;
-        let promoted = self.required.and_then(|state| Some((state, state.promotion_of(sha)?)));
-        let Some((state, completed)) = promoted else {
+        let promoted = self.required.and_then(|earlier| Some((earlier, earlier.state.promotion_of(sha)?)));
+        let Some((Earlier { state, unattested }, completed)) = promoted else {
             return unmet(format!("`{}` was never promoted to `{first}`, which must run it first", self.commit));
         };
         if completed.manifest_version_id.as_deref() != Some(self.manifest_version_id) {
@@ -140,6 +149,9 @@ impl Circumstances<'_> {
         }
         if !state.stands(sha) {
             return unmet(format!("a rollback took `{}` off `{first}`; promote it there again first", self.commit));
+        }
+        if let Some(unattested) = unattested {
+            return vec![unattested.clone()];
         }
         let soak = SignedDuration::from_mins(i64::from(self.stage.soak_minutes));
         let left = soak - state.time_run(sha, self.manifest_version_id, self.now);

@@ -15,7 +15,7 @@ struct World {
     requester: Requester,
     author: Option<&'static str>,
     actor: Option<&'static str>,
-    uat: Option<StageState>,
+    uat: Option<Earlier>,
     approvals: Vec<Stored<Approval>>,
     now: Timestamp,
 }
@@ -63,7 +63,8 @@ impl World {
                 rollback: ran.starts_with('<'),
             };
             let (stage, repo) = ("uat".parse().unwrap(), commit().repo);
-            self.uat = Some(StageState::after(self.uat, &stage, &repo, completed));
+            let state = StageState::after(self.uat.map(|it| it.state), &stage, &repo, completed);
+            self.uat = Some(Earlier { state, unattested: None });
         }
         self
     }

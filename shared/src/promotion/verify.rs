@@ -162,7 +162,7 @@ pub async fn verify<S: Store>(
         checked,
         templates(artefacts, records, manifest.as_ref(), verdict.as_ref().map(|it| &it.record)),
         promotion_before(records, request, state.as_ref()),
-        look::for_rules(records, stage_config, &commit, &first.approvals),
+        look::for_rules(records, stage_config, &commit, &first.approvals, &first.keys),
     )
     .await?;
     reasons.extend(checked);

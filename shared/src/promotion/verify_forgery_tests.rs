@@ -133,3 +133,27 @@ async fn a_gate_that_can_not_sign_passes_nothing() {
         assert_ne!(world.artefacts.tags_of(&key).get(INTEGRATION_PASSED).map(String::as_str), Some("true"), "{key}");
     }
 }
+
+#[tokio::test]
+async fn what_an_earlier_stage_is_said_to_have_run_counts_only_where_it_was_signed() {
+    let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
+    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    world.approved("ben").await;
+    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
+    world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
+    world.ran(SHA, false).await;
+    let key = summary_key(format!("{:026}", 0).parse().unwrap());
+    world.verify(&to_prod).await.unwrap();
+
+    world.records.delete(&key);
+    World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationMissing]);
+    // Neither the gate, nor somebody without a key, nor promotion's own word about something else.
+    let of = |sha: &str, stage: &str| summary(sha, &stage.parse().unwrap());
+    for (statement, seed) in
+        [(of(SHA, "uat"), 1), (of(SHA, "uat"), 9), (of(SHA, "prod"), 2), (of(&"b".repeat(40), "uat"), 2)]
+    {
+        let signed = statement.sign(&LocalSigner::from_seed(seed)).await.unwrap();
+        world.records.upload(&key, &signed.dsse, &[]);
+        World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationInvalid]);
+    }
+}

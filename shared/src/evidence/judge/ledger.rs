@@ -43,7 +43,7 @@ pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut C
         let brought: Vec<_> = entries.iter().filter_map(|it| it.entry.as_ref()).filter(|it| brings(it)).collect();
         let wrong: Vec<_> =
             brought.iter().map(|it| format!("entry {} is of a {}", it.sequence, it.event.kind.as_str())).collect();
-        checks.none_wrong(PART, name, &wrong, counted(entries.len(), "entry").replace("entrys", "entries"));
+        checks.none_wrong(PART, name, &wrong, counted(entries.len(), "entry"));
     }
     let listed = entries.iter().filter_map(|stored| Some((stored, stored.entry.as_ref()?)));
     Some(Ledger {

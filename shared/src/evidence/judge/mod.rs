@@ -157,7 +157,11 @@ fn listed(wrong: &[String]) -> String {
     }
 }
 
-/// `1 function`, `2 functions`.
+/// `1 function`, `2 functions`, `2 entries`.
 fn counted(count: usize, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+    match (count, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {one}s"),
+    }
 }
