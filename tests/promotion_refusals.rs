@@ -1,6 +1,9 @@
 //! What `promote` refuses (CONTRACT §5): with every reason, with nothing touched.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use e2e::{
     commit::{Commit, path, the_template, the_zip},
@@ -13,7 +16,7 @@ use gatekeeper::{
     finding::{Code, Finding},
     ids::Sha256,
     store::record,
-    store_key::RecordKey,
+    store_key::{Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
 use serde_json::{Value, json};
@@ -77,6 +80,40 @@ async fn a_built_verdict_whose_objects_are_not_tagged() {
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
     let untagged = reasons.iter().filter(|it| it.code == Code::TagNotTrue);
     assert_eq!(untagged.count(), commit.objects.len() + 1, "every object, and the manifest: {reasons:#?}");
+}
+
+#[tokio::test]
+async fn an_administrator_with_the_ci_role_forges_verdict_tags_and_attestation_and_promotes_nothing() {
+    let here = Promotions::get().await;
+    let repo = a_repo("forger");
+    let good = here.a_commit(&repo, 200).await;
+    let mut commit = a_commit(&here.aws, &repo, 200);
+    commit.manifest["tests"]["unit"]["failed"] = json!(1);
+    commit.publish(&here.aws.ci().await).await;
+    let why = [(Code::UnitFailed, "tests.unit")];
+    let rejected = here.aws.becomes(&commit, Outcome::Rejected, &why).await;
+    here.aws.quiet(&commit).await;
+
+    // A verdict in the gate's words, and the gate's own signature, of another commit.
+    forge(&here, &commit, |verdict| (verdict.outcome, verdict.reasons) = (Outcome::Built, Vec::new())).await;
+    let attestation = |commit: &Commit| RecordKey::BuiltAttestation(commit.id.clone(), Form::Dsse);
+    let another = here.aws.record(&attestation(&good)).await.unwrap();
+    let put = here.aws.root.s3.put_object().bucket(&here.aws.outputs.records_bucket);
+    put.key(attestation(&commit).to_string()).body(another.into()).send().await.unwrap();
+    let told: BTreeSet<_> =
+        here.refusal(&promotion_of(&commit, STAGE)).await.into_iter().map(|reason| reason.code).collect();
+    assert_eq!(told, [Code::AttestationInvalid, Code::TagNotTrue].into());
+
+    // Every tag as after Built. The gate may have looked by the time that somebody asks; either way nothing is promoted.
+    let paths: Vec<_> = commit.objects.keys().cloned().chain([path("build-manifest.json")]).collect();
+    for path in &paths {
+        commit.tag(&here.aws.root, path, &[("integration-passed", "true"), ("gatekeeper-outcome", "built")]).await;
+    }
+    let told: BTreeSet<_> =
+        here.refusal(&promotion_of(&commit, STAGE)).await.into_iter().map(|reason| reason.code).collect();
+    assert!(told.contains(&Code::AttestationInvalid) || told.contains(&Code::NotBuilt), "{told:?}");
+    let again = here.aws.becomes(&commit, Outcome::Rejected, &why).await;
+    assert_eq!(again.reasons, rejected.reasons);
 }
 
 #[tokio::test]

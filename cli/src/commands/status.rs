@@ -77,7 +77,7 @@ struct Runs {
     commit_sha: CommitSha,
     since: Timestamp,
     promotion_id: PromotionId,
-    /// Who asked for it; none where the promotion's record is gone.
+    /// Who asked for it, as AWS named them or else as they said; none where the promotion's record is gone.
     requested_by: Option<String>,
     /// Whether it went back to this commit.
     rollback: bool,
@@ -219,7 +219,7 @@ async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
         since: state.since,
         promotion_id: state.promotion_id,
         rollback: promotion.as_ref().is_some_and(|it| it.rollback),
-        requested_by: promotion.map(|it| it.requested_by),
+        requested_by: promotion.map(|it| it.asked_by().to_owned()),
         outcome: verdict.map(|stored| stored.record.outcome),
         revoked: revoked.map(|it| format!("by {}: {}", it.revoked_by, it.reason)),
     })

@@ -155,15 +155,17 @@ async fn slice(
         return Ok(None);
     }
     let at = cursor.0.get(&chain.stage).copied();
-    // An entry may have been written whose head is not there yet.
-    let from = at.map_or(newest.saturating_add(1), |at| at.min(newest));
-    let mut entries: Vec<_> = stream::iter((from.saturating_sub(ENTRIES).max(1)..=from).rev())
+    let from = at.map_or(newest, |at| at.min(newest));
+    let mut entries: Vec<_> = stream::iter(((from + 1).saturating_sub(ENTRIES).max(1)..=from).rev())
         .map(async |place| Ok::<_, StoreError>((place, ledger::entry_at(records, &chain, place).await?)))
         .buffered(CALLS_IN_FLIGHT)
         .try_collect()
         .await?;
-    if entries.first().is_some_and(|(place, entry)| *place > newest && entry.is_none()) {
-        entries.remove(0);
+    // Whoever was killed before it wrote the newest left it in the head.
+    if let Some((place, entry @ None)) = entries.first_mut()
+        && *place == newest
+    {
+        *entry = head.as_ref().and_then(|head| ledger::newest_of(head, &chain, key).ok());
     }
     let mark = if at.is_some() {
         Mark::open("an older page: what is newer was not looked at")

@@ -117,8 +117,12 @@ async fn runs(
         commit: short(&commit.sha).to_owned(),
         since: Time(since),
         is_rollback: record.as_ref().is_some_and(|it| it.rollback),
-        requested_by: record.map(|it| it.requested_by),
-        gate: Mark::of_gate(verdict.as_ref(), revocation.as_ref()),
+        gate: Mark::of_gate(
+            verdict.as_ref(),
+            revocation.as_ref(),
+            record.as_ref().map(|it| it.manifest_version_id.as_str()),
+        ),
+        requested_by: record.map(|it| it.asked_by().to_owned()),
         drift: Mark::of_drift(drift.as_ref()),
         drift_checked_at: drift.map(|it| Time(it.checked_at)),
     }))
@@ -136,7 +140,7 @@ async fn under_way(
     let record = record.or_note(&mut Vec::new());
     Ok(Some(UnderWay {
         commit: record.as_ref().map(|it| short(&it.commit_sha).to_owned()),
-        requested_by: record.map(|it| it.requested_by),
+        requested_by: record.map(|it| it.asked_by().to_owned()),
         since: Time(taken_at),
     }))
 }

@@ -85,7 +85,7 @@ async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<F
     let (verdict, revocation) = (verdict.or_note(&mut unreadable), revocation.or_note(&mut unreadable));
     let gate = match unreadable.first() {
         Some(key) => Mark::bad(format!("the record {key} can’t be read")),
-        None => Mark::of_gate(verdict.as_ref(), revocation.as_ref()),
+        None => Mark::of_gate(verdict.as_ref(), revocation.as_ref(), None),
     };
     let judged_at = verdict.as_ref().map(|it| Time(it.evaluated_at));
     let artefacts = verdict.into_iter().flat_map(|it| it.artefacts);

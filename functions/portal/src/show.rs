@@ -56,10 +56,15 @@ impl Mark {
         }
     }
 
-    /// What the gate says of a commit now.
-    pub(crate) fn of_gate(verdict: Option<&Verdict>, revocation: Option<&Revocation>) -> Self {
+    /// What the gate says of a commit now, as of the version of its manifest that was promoted; none where that isn't known.
+    pub(crate) fn of_gate(
+        verdict: Option<&Verdict>,
+        revocation: Option<&Revocation>,
+        promoted_manifest: Option<&str>,
+    ) -> Self {
         let Some(verdict) = verdict else { return Self::bad("no verdict") };
-        let taken_back = revocation.filter(|it| Some(&it.manifest_version_id) == verdict.manifest_version_id.as_ref());
+        let manifest = promoted_manifest.or(verdict.manifest_version_id.as_deref());
+        let taken_back = revocation.filter(|it| Some(it.manifest_version_id.as_str()) == manifest);
         match (verdict.outcome, taken_back) {
             (_, Some(Revocation { revoked_by, reason, .. })) => Self::bad(format!("revoked by {revoked_by}: {reason}")),
             (Outcome::Built, None) => Self::good("Built"),

@@ -120,9 +120,11 @@ impl Portal<Memory> {
             commit_sha: Some(sha("a")),
             promotion_id: None,
             by: "jane@bank.example".to_owned(),
+            approved_by: Vec::new(),
             reason: format!("reason <{number}>"),
             outcome: outcome.to_owned(),
             findings: Vec::new(),
+            findings_left_out: 0,
             record: None,
             break_glass: kind == Kind::Rollback,
         };

@@ -8,8 +8,7 @@ use gatekeeper::{
     attestation::Signer,
     drift::{Change, Drift},
     finding::Finding,
-    ids::Sha256,
-    ledger::{self, Chain, Event, Kind, RecordDigest},
+    ledger::{self, Chain, Event, Kind, LedgerError, RecordDigest},
     store::{
         Store, Written,
         record::{self, Stored},
@@ -49,7 +48,7 @@ impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, 
         let key = RecordKey::Drift(drift.stage.clone(), drift.repo.clone());
         for note in &drift.notes {
             if before.is_none_or(|before| !before.record.notes.contains(note)) {
-                self.log.info("something of a stage can't be told", json!({"note": note}));
+                self.log.info("part of a stage could not be checked", json!({"note": note}));
             }
         }
         let change = drift.change();
@@ -64,9 +63,13 @@ impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, 
         log_change(&stored.record, &change, self.log);
         let document =
             RecordDigest { key: key.to_string(), version_id: Some(stored.version_id.clone()), sha256: stored.sha256 };
-        self.enter(&stored.record, &change, document)
-            .await
-            .context("the change could not be entered into the ledger")?;
+        match self.enter(&stored.record, &change, document).await {
+            // Nothing can be written on top of a chain that doesn't hold. That it is broken is among what people are told now.
+            Err(error) if error.downcast_ref().is_some_and(LedgerError::is_broken) => {
+                self.log.error("drift is not in the ledger, which is broken", json!({"error": format!("{error:#}")}));
+            }
+            entered => entered.context("the change could not be entered into the ledger")?,
+        }
         let told = (self.people)(subject(&stored.record), message(&stored.record, &change)).await;
         told.context("people could not be told")?;
         let told = self.write(&key, stored.record.clone().as_told(), Some(&stored)).await?;
@@ -96,13 +99,15 @@ impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, 
             let event = Event {
                 kind: Kind::Drift,
                 // A run that was killed before it had told finds its own entry again.
-                id: format!("drift/{}/{outcome}/{}", drift.changed_at, digest(findings)?),
+                id: format!("drift/{}/{outcome}/{}", drift.changed_at, record::digest(findings)?),
                 commit_sha: Some(drift.commit_sha.clone()),
                 promotion_id: Some(drift.promotion_id.clone()),
                 by: "watch-drift".to_owned(),
+                approved_by: Vec::new(),
                 reason: "the stage was compared with its last promotion".to_owned(),
                 outcome: outcome.to_owned(),
                 findings: findings.clone(),
+                findings_left_out: 0,
                 record: Some(document.clone()),
                 break_glass: false,
             };
@@ -110,10 +115,6 @@ impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, 
         }
         Ok(())
     }
-}
-
-fn digest(findings: &[Finding]) -> anyhow::Result<Sha256> {
-    Ok(record::digest(&findings)?)
 }
 
 fn log_change(drift: &Drift, change: &Change, log: &Logger) {

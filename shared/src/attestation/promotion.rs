@@ -10,7 +10,7 @@ use super::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subjec
 use crate::{
     ids::{CommitSha, DatabaseName, Sha256, StageName},
     promotion::{
-        plan::{Pinned, Plan},
+        plan::Pinned,
         record::{PromotionRecord, SchemaComparison},
         step::{Direction, PromotionRef, Report},
     },
@@ -73,6 +73,15 @@ pub struct Deployment {
     pub promotion: String,
     /// Who asked for it, as they said.
     pub requested_by: String,
+    /// Who asked for it, as STS said: an ARN; none where it was not proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+    /// Who approved it, as STS said: ARNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
+    /// Whether two people waived the stage's rules for it.
+    #[serde(default)]
+    pub break_glass: bool,
     /// Why.
     pub reason: String,
     /// Whether it went back to an earlier commit.
@@ -213,6 +222,9 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Statemen
         stage: record.stage.clone(),
         promotion: PromotionRecord::key(&record.reference()).to_string(),
         requested_by: record.requested_by.clone(),
+        requester: record.requester.as_ref().map(|it| it.arn.clone()),
+        approved_by: record.counted_approvals().map(|it| it.arn.clone()).collect(),
+        break_glass: record.break_glass.is_some(),
         reason: record.reason.clone(),
         rollback: record.rollback,
         started_at: record.started_at,
@@ -233,11 +245,7 @@ fn reports<'a>(record: &'a PromotionRecord, step: &'a str) -> impl Iterator<Item
 
 /// Everything that the plan pins, and the commit.
 fn subjects(record: &PromotionRecord) -> Vec<Subject> {
-    let Plan { stacks, functions, migrations, databases, smoke: _ } = &record.plan;
-    let pinned = stacks.iter().map(|it| &it.template);
-    let pinned = pinned.chain(functions.iter().map(|it| &it.bundle)).chain(migrations.iter().map(|it| &it.script));
-    let pinned = pinned.chain(databases.iter().map(|it| &it.snapshot));
     let of = |it: &Pinned| Subject { name: it.key.clone(), digest: Digest::Sha256(it.sha256) };
     let commit = Subject { name: record.repo.to_string(), digest: Digest::GitCommit(record.commit_sha.clone()) };
-    pinned.map(of).chain([commit]).collect()
+    record.plan.pinned().map(of).chain([commit]).collect()
 }

@@ -122,9 +122,11 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             commit_sha: Some(commit_sha.clone()),
             promotion_id: None,
             by: revoked_by.clone(),
+            approved_by: Vec::new(),
             reason: reason.clone(),
             outcome: verdict::Outcome::Revoked.as_str().to_owned(),
             findings: Vec::new(),
+            findings_left_out: 0,
             record: Some(RecordDigest { key, version_id: Some(stored.version_id.clone()), sha256: stored.sha256 }),
             break_glass: false,
         };

@@ -9,7 +9,7 @@ use crate::{
     ids::{Commit, DatabaseName, Sha256, StackName},
     promotion::{
         history::StageState,
-        plan::{Pinned, PlannedDatabase, PlannedFunction, PlannedStack},
+        plan::{PlannedDatabase, PlannedFunction, PlannedStack},
         record::{LiveFunction, PromotionRecord, Status},
     },
     store::Tags,
@@ -331,24 +331,15 @@ fn told(origins: &[Origin]) -> String {
     }
 }
 
-/// The objects that a promotion applied.
-fn pinned(record: &PromotionRecord) -> impl Iterator<Item = &Pinned> {
-    let plan = &record.plan;
-    let stacks = plan.stacks.iter().map(|it| &it.template);
-    let functions = plan.functions.iter().map(|it| &it.bundle);
-    let migrations = plan.migrations.iter().map(|it| &it.script);
-    stacks.chain(functions).chain(migrations).chain(plan.databases.iter().map(|it| &it.snapshot))
-}
-
 /// The version of each object that a promotion applied, and of its manifest, by key.
 #[must_use]
 pub fn promoted_versions(record: &PromotionRecord) -> BTreeMap<String, String> {
     let manifest = (ArtefactPath::Manifest.of(&record.commit()), record.manifest_version_id.clone());
-    pinned(record).map(|it| (it.key.clone(), it.version_id.clone())).chain([manifest]).collect()
+    record.plan.pinned().map(|it| (it.key.clone(), it.version_id.clone())).chain([manifest]).collect()
 }
 
 /// The digest of each object that a promotion applied, by key.
 #[must_use]
 pub fn promoted_digests(record: &PromotionRecord) -> BTreeMap<String, Sha256> {
-    pinned(record).map(|it| (it.key.clone(), it.sha256)).collect()
+    record.plan.pinned().map(|it| (it.key.clone(), it.sha256)).collect()
 }

@@ -9,7 +9,6 @@ use super::{
     exhibits::{Exhibits, Live, StoredObject},
     model::{AttestationKind, Question},
     paper,
-    people::People,
 };
 use crate::{
     attestation::{Envelope, PublicKeys, Statement},
@@ -17,10 +16,7 @@ use crate::{
     ids::{Commit, Sha256},
     ledger::{self, Chain, LedgerHead},
     manifest::{self, Manifest},
-    promotion::{
-        plan::{Pinned, Plan},
-        record::PromotionRecord,
-    },
+    promotion::record::PromotionRecord,
     store::{Store, StoreError},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::Verdict,
@@ -84,11 +80,11 @@ pub async fn collect<S: Store, L: Future<Output = Live>>(
 
     // The promotion that brought it.
     let subject = exhibits.subject().ok().flatten();
-    let newest = head_place(&exhibits, paper::HEAD);
-    let gate_newest = head_place(&exhibits, paper::GATE_HEAD);
-    let mut second = entries(paper::LEDGER, &chain, newest.saturating_sub(ENTRIES_AT_FIRST) + 1..=newest + 1);
+    let place = |name: &str| head_of(&exhibits, name).map_or(0, |head| head.sequence);
+    let (newest, gate_newest) = (place(paper::HEAD), place(paper::GATE_HEAD));
+    let mut second = entries(paper::LEDGER, &chain, newest.saturating_sub(ENTRIES_AT_FIRST) + 1..=newest);
     let gate_from = gate_newest.saturating_sub(ENTRIES_AT_FIRST) + 1;
-    second.extend(entries(paper::GATE_LEDGER, &gate_chain, gate_from..=gate_newest + 1));
+    second.extend(entries(paper::GATE_LEDGER, &gate_chain, gate_from..=gate_newest));
     if let Some(subject) = &subject {
         let id = &subject.promotion_id;
         let record = RecordKey::Promotion(stage.clone(), repo.clone(), id.clone());
@@ -104,13 +100,16 @@ pub async fn collect<S: Store, L: Future<Output = Live>>(
         }
     }
     read(records, &mut exhibits, second).await?;
+    complete(&mut exhibits, paper::LEDGER, paper::HEAD);
+    complete(&mut exhibits, paper::GATE_LEDGER, paper::GATE_HEAD);
 
     // What that rests on; and what is live, at the same time.
     let Some(subject) = subject else { return Ok(exhibits) };
     let commit = Commit { repo: repo.clone(), sha: subject.commit_sha.clone() };
     let record = exhibits.read::<PromotionRecord>(paper::PROMOTION).ok().map(|read| read.value);
     let mut third = what_it_rests_on(&commit, record.as_ref());
-    third.extend(People::of(&exhibits).counted().zip(1..).map(|(counted, place)| Wanted {
+    let approvals = record.iter().flat_map(PromotionRecord::counted_approvals);
+    third.extend(approvals.zip(1..).map(|(counted, place)| Wanted {
         name: paper::approval(place),
         key: counted.record.key.clone(),
         version_id: Some(counted.record.version_id.clone()),
@@ -161,11 +160,19 @@ fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>) -> Vec<Wa
     ]
 }
 
-/// Which place a head says is the newest, whoever signed it: where to look, and nothing more.
-fn head_place(exhibits: &Exhibits, name: &str) -> u64 {
-    let payload = exhibits.bytes(name).and_then(|bytes| Envelope::parse(bytes).ok()?.payload().ok());
-    let statement = payload.and_then(|payload| serde_json::from_slice::<Statement<LedgerHead>>(&payload).ok());
-    statement.map_or(0, |statement| statement.predicate.sequence)
+/// What a head says, whoever signed it: where to look, and nothing more.
+fn head_of(exhibits: &Exhibits, name: &str) -> Option<LedgerHead> {
+    let payload = exhibits.bytes(name).and_then(|bytes| Envelope::parse(bytes).ok()?.payload().ok())?;
+    Some(serde_json::from_slice::<Statement<LedgerHead>>(&payload).ok()?.predicate)
+}
+
+/// Takes the newest entry from the head where whoever wrote that was killed before it wrote the entry.
+fn complete(exhibits: &mut Exhibits, folder: &str, head: &str) {
+    let Some(LedgerHead { sequence, entry, .. }) = head_of(exhibits, head) else { return };
+    let name = paper::entry(folder, sequence);
+    if exhibits.bytes(&name).is_none() {
+        exhibits.add(name, String::new(), entry.into_bytes());
+    }
 }
 
 fn entries(folder: &str, chain: &Chain, places: std::ops::RangeInclusive<u64>) -> Vec<Wanted> {
@@ -186,14 +193,17 @@ async fn read(
 ) -> Result<(), StoreError> {
     let found: Vec<_> = stream::iter(wanted)
         .map(|it| async move {
-            let body = store.get(&it.key, it.version_id.as_deref(), it.max_bytes).await?;
-            Ok::<_, StoreError>(body.map(|body| (it.name, body)))
+            match store.get(&it.key, it.version_id.as_deref(), it.max_bytes).await {
+                // Nothing that the gatekeeper writes is so large: it is judged as a document that says nothing.
+                Err(error) if error.is_too_large() => Ok(Some((it.name, String::new(), Vec::new()))),
+                body => Ok::<_, StoreError>(body?.map(|body| (it.name, body.version_id, body.bytes))),
+            }
         })
         .buffered(CALLS_IN_FLIGHT)
         .try_collect()
         .await?;
-    for (name, body) in found.into_iter().flatten() {
-        exhibits.add(name, body.version_id, body.bytes);
+    for (name, version_id, bytes) in found.into_iter().flatten() {
+        exhibits.add(name, version_id, bytes);
     }
     Ok(())
 }
@@ -217,7 +227,7 @@ async fn stored_objects(
     let verdict = exhibits.read::<Verdict>(paper::VERDICT).ok();
     let judged = verdict.map(|read| read.value.artefacts).unwrap_or_default();
     let mut objects: Vec<_> = judged.into_iter().map(|it| (it.key, it.version_id)).collect();
-    let planned = record.iter().flat_map(|record| pinned(&record.plan));
+    let planned = record.iter().flat_map(|record| record.plan.pinned());
     objects.extend(planned.map(|it| (it.key.clone(), it.version_id.clone())));
     objects.sort();
     objects.dedup();
@@ -230,12 +240,6 @@ async fn stored_objects(
         .buffered(CALLS_IN_FLIGHT)
         .try_collect()
         .await
-}
-
-/// Every object that a plan applies.
-pub(super) fn pinned(plan: &Plan) -> impl Iterator<Item = &Pinned> {
-    let stacks = plan.stacks.iter().map(|it| &it.template).chain(plan.functions.iter().map(|it| &it.bundle));
-    stacks.chain(plan.migrations.iter().map(|it| &it.script)).chain(plan.databases.iter().map(|it| &it.snapshot))
 }
 
 /// The commits that hold the bytes of functions which don't run the promoted ones.

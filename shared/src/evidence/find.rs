@@ -3,7 +3,7 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use jiff::Timestamp;
 
-use super::collect::{commits_of, pinned};
+use super::collect::commits_of;
 use crate::{
     converge::CALLS_IN_FLIGHT,
     ids::{Repo, Sha256, StageName},
@@ -99,7 +99,7 @@ async fn runs(
                 || record.live.iter().any(|it| it.function_name.as_ref() == Some(name))
         }
         Selector::Digest(digest) => {
-            pinned(&record.plan).any(|it| it.sha256 == *digest)
+            record.plan.pinned().any(|it| it.sha256 == *digest)
                 || record.live.iter().any(|it| it.code_sha256 == Some(*digest))
         }
         Selector::Everything | Selector::Repo(_) => true,

@@ -15,7 +15,6 @@ pub mod html;
 mod judge;
 pub mod model;
 pub mod paper;
-mod people;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Writing an entry: first its place under a condition, then the head over it.
+//! Writing an entry: first the signed head with it, over the head before, then the entry by itself.
 
+use futures_util::future::try_join;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Chain, Entry, Event, LedgerHead, MAX_BYTES, prove};
+use super::{Chain, Entry, Event, LedgerHead, MAX_BYTES, StoredEntry, prove};
 use crate::{
     attestation::{Digest, InvalidAttestation, PublicKey, Signer, SigningError, Statement, Subject},
     ids::Sha256,
-    store::{Body, Precondition, Store, StoreError, Written},
+    store::{Precondition, Store, StoreError, Written},
     store_key::RecordKey,
 };
 
@@ -36,6 +37,9 @@ pub enum LedgerError {
         #[source]
         source: InvalidAttestation,
     },
+    /// The entry is no JSON.
+    #[error("an entry of the ledger could not be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
     /// Entry and head don't fit together.
     #[error("the ledger's chain `{chain}` is broken at {sequence}: {what}; run `gatekeeper ledger verify`")]
     Broken {
@@ -51,6 +55,14 @@ pub enum LedgerError {
     Crowded(Chain),
 }
 
+impl LedgerError {
+    /// Whether the chain itself doesn't hold: trying again changes nothing.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Head { .. } | Self::Broken { .. })
+    }
+}
+
 /// Where an event stands in its chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
@@ -62,14 +74,14 @@ pub struct Appended {
 
 /// The newest signed entry, and what a write over the head compares.
 struct Tip {
-    newest: Option<Appended>,
+    newest: Option<StoredEntry>,
     precondition: Precondition,
 }
 
 /// Appends an event to a chain, once: an event of the same id that was recorded at or after `since` is found again. Without
 /// `since` it is always a new one.
 ///
-/// Killed after the entry and before the head, it leaves an entry that nobody has signed; who appends next signs it first.
+/// Killed after the head and before the entry, it leaves an entry that only the head holds; who appends next writes it first.
 ///
 /// # Errors
 /// [`LedgerError`] where it could not be written, or where the chain is not whole.
@@ -89,30 +101,28 @@ pub async fn append(
         {
             return Ok(found);
         }
-        let sequence = tip.newest.as_ref().map_or(1, |it| it.sequence + 1);
         let entry = Entry {
             schema_version: 1,
             chain: chain.clone(),
-            sequence,
+            sequence: tip.newest.as_ref().map_or(1, |it| it.sequence + 1),
             previous_sha256: tip.newest.as_ref().map(|it| it.sha256),
             recorded_at: now,
-            event: event.clone(),
+            event: event.clone().bounded(),
         };
-        // Text, numbers and lists of them can always be written.
-        let bytes = serde_json::to_vec_pretty(&entry).unwrap_or_default();
-        let entry_key = RecordKey::LedgerEntry(chain.clone(), sequence).to_string();
-        match records.put(&entry_key, &bytes, "application/json", &Precondition::Absent).await? {
-            Written::Done { .. } => {
-                let appended = Appended { sequence, sha256: Sha256::of(&bytes) };
-                sign(records, signer, chain, &entry, appended.sha256, &tip.precondition).await?;
-                return Ok(appended);
+        let text = serde_json::to_string_pretty(&entry).map_err(LedgerError::Unwritable)?;
+        // What only the head holds must be written before the head moves on.
+        let before = async {
+            match &tip.newest {
+                Some(newest) => write(records, chain, newest).await,
+                None => Ok(()),
             }
-            Written::Conflict => {
-                // Somebody's entry that isn't signed yet, perhaps never will be: sign it, then try behind it.
-                let there = records.get(&entry_key, None, MAX_BYTES).await?;
-                let (there, sha256) = unsigned(there, &entry)?;
-                sign(records, signer, chain, &there, sha256, &tip.precondition).await?;
-            }
+        };
+        let (head, ()) = try_join(async { Ok(head(signer, &entry, &text).await?) }, before).await?;
+        let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
+        if let Written::Done { .. } = records.put(&head_key, &head, "application/json", &tip.precondition).await? {
+            let stored = StoredEntry::of(entry.sequence, text.into_bytes());
+            write(records, chain, &stored).await?;
+            return Ok(Appended { sequence: stored.sequence, sha256: stored.sha256 });
         }
     }
     Err(LedgerError::Crowded(chain.clone()))
@@ -123,38 +133,38 @@ async fn tip(records: &impl Store, key: &PublicKey, chain: &Chain) -> Result<Tip
     let Some(body) = records.get(&head_key, None, MAX_BYTES).await? else {
         return Ok(Tip { newest: None, precondition: Precondition::Absent });
     };
-    let head =
-        prove::head_of(&body.bytes, chain, key).map_err(|source| LedgerError::Head { chain: chain.clone(), source })?;
-    Ok(Tip { newest: Some(head), precondition: Precondition::Unchanged(body.etag) })
+    let newest = prove::newest_of(&body.bytes, chain, key)
+        .map_err(|source| LedgerError::Head { chain: chain.clone(), source })?;
+    Ok(Tip { newest: Some(newest), precondition: Precondition::Unchanged(body.etag) })
 }
 
-/// An entry that stands where the next one would, if it goes on from where the head is.
-fn unsigned(there: Option<Body>, next: &Entry) -> Result<(Entry, Sha256), LedgerError> {
-    let broken =
-        |what: &str| LedgerError::Broken { chain: next.chain.clone(), sequence: next.sequence, what: what.to_owned() };
-    let body = there.ok_or_else(|| broken("the entry was there and is gone"))?;
-    let entry: Entry = serde_json::from_slice(&body.bytes).map_err(|_| broken("it is not an entry"))?;
-    let goes_on =
-        entry.chain == next.chain && entry.sequence == next.sequence && entry.previous_sha256 == next.previous_sha256;
-    if goes_on { Ok((entry, Sha256::of(&body.bytes))) } else { Err(broken("it does not go on from the signed head")) }
+/// Writes a signed entry where it isn't yet.
+async fn write(records: &impl Store, chain: &Chain, signed: &StoredEntry) -> Result<(), LedgerError> {
+    let key = RecordKey::LedgerEntry(chain.clone(), signed.sequence).to_string();
+    if let Written::Done { .. } = records.put(&key, &signed.bytes, "application/json", &Precondition::Absent).await? {
+        return Ok(());
+    }
+    match prove::entry_at(records, chain, signed.sequence).await? {
+        Some(there) if there.sha256 == signed.sha256 => Ok(()),
+        _ => Err(LedgerError::Broken {
+            chain: chain.clone(),
+            sequence: signed.sequence,
+            what: "another entry stands there than the signed one".to_owned(),
+        }),
+    }
 }
 
-/// Makes `entry` the newest signed one. That somebody else was faster is as good: they sign the same.
-async fn sign(
-    records: &impl Store,
-    signer: &dyn Signer,
-    chain: &Chain,
-    entry: &Entry,
-    sha256: Sha256,
-    precondition: &Precondition,
-) -> Result<(), LedgerError> {
-    let name = RecordKey::LedgerEntry(chain.clone(), entry.sequence).to_string();
-    let subject = Subject { name, digest: Digest::Sha256(sha256) };
-    let predicate = LedgerHead { chain: chain.clone(), sequence: entry.sequence, recorded_at: entry.recorded_at };
-    let head = Statement::new(vec![subject], predicate).sign(signer).await?;
-    let key = RecordKey::LedgerHead(chain.clone()).to_string();
-    records.put(&key, &head.dsse, "application/json", precondition).await?;
-    Ok(())
+/// The signed head over an entry.
+async fn head(signer: &dyn Signer, entry: &Entry, text: &str) -> Result<Vec<u8>, SigningError> {
+    let name = RecordKey::LedgerEntry(entry.chain.clone(), entry.sequence).to_string();
+    let subject = Subject { name, digest: Digest::Sha256(Sha256::of(text.as_bytes())) };
+    let predicate = LedgerHead {
+        chain: entry.chain.clone(),
+        sequence: entry.sequence,
+        recorded_at: entry.recorded_at,
+        entry: text.to_owned(),
+    };
+    Ok(Statement::new(vec![subject], predicate).sign(signer).await?.dsse)
 }
 
 /// The event among the newest entries, back to `since`.
@@ -166,16 +176,18 @@ async fn find(
     since: Timestamp,
 ) -> Result<Option<Appended>, LedgerError> {
     let earliest = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
-    let mut sequence = tip.newest.as_ref().map_or(0, |it| it.sequence);
-    while sequence > 0 {
-        let Some(found) = prove::entry_at(records, chain, sequence).await? else { break };
-        match &found.entry {
-            Some(entry) if entry.event.id == id => {
-                return Ok(Some(Appended { sequence, sha256: found.sha256 }));
+    let mut looked_at = tip.newest.clone();
+    while let Some(StoredEntry { sequence, sha256, entry: Some(entry), .. }) = &looked_at {
+        if entry.event.id == id {
+            if let Some(newest) = tip.newest.as_ref().filter(|newest| newest.sequence == *sequence) {
+                write(records, chain, newest).await?;
             }
-            Some(entry) if entry.recorded_at >= earliest => sequence -= 1,
-            _ => break,
+            return Ok(Some(Appended { sequence: *sequence, sha256: *sha256 }));
         }
+        if entry.recorded_at < earliest || *sequence == 1 {
+            break;
+        }
+        looked_at = prove::entry_at(records, chain, sequence - 1).await?;
     }
     Ok(None)
 }

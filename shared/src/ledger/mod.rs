@@ -1,9 +1,9 @@
 //! The ledger: what was asked of a stage and what became of it, in an order that nobody can change afterwards.
 //!
 //! There is a chain for each stage and repository, and one of the gate's own for each repository, which holds revocations.
-//! An entry carries the SHA-256 of the one before, is written under the condition that its place is empty, and is never
-//! written again. The head is a signed statement about the newest entry, so that a chain whose tail was cut off doesn't
-//! end where its head says.
+//! An entry carries the SHA-256 of the one before and is never written again. The head is a signed statement about the
+//! newest entry, with that entry in it, and is written first: so an entry is signed before it is stored, what was left
+//! unwritten is written by whoever comes next, and a chain whose tail was cut off doesn't end where its head says.
 
 mod append;
 mod prove;
@@ -14,16 +14,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use append::{Appended, LedgerError, append};
-pub use prove::{Break, Kept, Proof, StoredEntry, entry_at, head_of, prove, read_since, verify};
+pub use prove::{Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, read_since, verify};
 
 use crate::{
     attestation::{Authority, NAMESPACE, Predicate},
     finding::Finding,
+    identity::Person,
     ids::{CommitSha, PromotionId, Repo, Sha256, StageName},
 };
 
 /// The largest entry or head that is read back, in bytes.
 pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// How many findings an entry tells, and how long the message of each is: the head holds it whole.
+const MAX_FINDINGS: usize = 50;
+const MAX_MESSAGE_CHARS: usize = 500;
 
 /// One chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +93,9 @@ pub struct Event {
     pub promotion_id: Option<PromotionId>,
     /// Who asked for it or did it, as far as it is known.
     pub by: String,
+    /// Who approved it, as AWS named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Person>,
     /// Why, as they said.
     pub reason: String,
     /// What became of it, in a word, such as `succeeded`.
@@ -95,12 +103,34 @@ pub struct Event {
     /// Every reason for a refusal, every finding of a drift.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// How many more there were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub findings_left_out: usize,
     /// The record that tells everything, by its key and the SHA-256 of its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordDigest>,
     /// Whether the stage's rules were set aside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Event {
+    /// The same in so many words as an entry may have: somebody may be refused for thousands of reasons.
+    fn bounded(mut self) -> Self {
+        self.findings_left_out += self.findings.len().saturating_sub(MAX_FINDINGS);
+        self.findings.truncate(MAX_FINDINGS);
+        for Finding { message, .. } in &mut self.findings {
+            if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+                message.replace_range(end.., "…");
+            }
+        }
+        self
+    }
 }
 
 /// What kind of thing happened.
@@ -156,6 +186,8 @@ pub struct LedgerHead {
     pub sequence: u64,
     /// When that was written.
     pub recorded_at: Timestamp,
+    /// The entry itself, byte for byte.
+    pub entry: String,
 }
 
 impl Predicate for LedgerHead {

@@ -12,6 +12,9 @@ use crate::{
     store_key::RecordKey,
 };
 
+/// How often a chain is read again because somebody appended to it meanwhile.
+const MAX_LOOKS: u32 = 16;
+
 /// The largest record that an entry names, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -49,8 +52,6 @@ pub struct Proof {
     pub first: u64,
     /// The newest signed place; 0 where the chain is empty.
     pub newest: u64,
-    /// Entries behind the newest signed one: one may be on its way.
-    pub unsigned: u64,
     /// The first break; none where everything holds.
     pub broken: Option<Break>,
 }
@@ -94,6 +95,21 @@ pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, 
     }
 }
 
+/// The newest entry of `chain`, as its signed head holds it.
+///
+/// # Errors
+/// [`InvalidAttestation`] as [`head_of`], and where the head holds another entry than it is about.
+pub fn newest_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<StoredEntry, InvalidAttestation> {
+    let about = head_of(dsse, chain, key)?;
+    let held = Statement::<LedgerHead>::open_under(dsse, key)?.predicate.entry;
+    let newest = StoredEntry::of(about.sequence, held.into_bytes());
+    if newest.sha256 == about.sha256 && newest.entry.is_some() {
+        Ok(newest)
+    } else {
+        Err(InvalidAttestation::Malformed("it is about another entry than the one that it holds".to_owned()))
+    }
+}
+
 /// Proves the entries of a chain from the first that is given: each goes on from the one before, and the head is about the last
 /// of them. `entries` are in any order; a slice of a chain is proved as far as it goes.
 #[must_use]
@@ -106,7 +122,7 @@ pub fn prove(
 ) -> Proof {
     entries.sort_by_key(|it| it.sequence);
     let first = entries.first().map_or(1, |it| it.sequence);
-    let mut proof = Proof { chain: chain.clone(), first, newest: 0, unsigned: 0, broken: None };
+    let mut proof = Proof { chain: chain.clone(), first, newest: 0, broken: None };
     let broken = |proof: Proof, sequence, what: String| Proof { broken: Some(Break { sequence, what }), ..proof };
 
     let head = match head {
@@ -126,6 +142,13 @@ pub fn prove(
         if let Err(what) = goes_on(chain, stored, before) {
             return broken(proof, expected, what);
         }
+        if expected > head.sequence {
+            return broken(
+                proof,
+                expected,
+                format!("nobody has signed it: the signed head is about {}", head.sequence),
+            );
+        }
         if expected == head.sequence && stored.sha256 != head.sha256 {
             return broken(proof, expected, "it is not the entry that the head was signed over".to_owned());
         }
@@ -139,7 +162,6 @@ pub fn prove(
             format!("the entry is missing: the signed head says that there are {}", head.sequence),
         );
     }
-    proof.unsigned = last - head.sequence;
     match kept.map(|kept| head_of(&kept.0, chain, key)) {
         None => proof,
         Some(Err(error)) => broken(proof, 0, format!("the head that was kept: {error}")),
@@ -181,11 +203,15 @@ fn goes_on(chain: &Chain, stored: &StoredEntry, before: Option<&StoredEntry>) ->
 /// [`StoreError`] where it could not look.
 pub async fn entry_at(records: &impl Store, chain: &Chain, sequence: u64) -> Result<Option<StoredEntry>, StoreError> {
     let key = RecordKey::LedgerEntry(chain.clone(), sequence).to_string();
-    let body = records.get(&key, None, MAX_BYTES).await?;
-    Ok(body.map(|body| StoredEntry::of(sequence, body.bytes)))
+    match records.get(&key, None, MAX_BYTES).await {
+        // Nobody signs so long an entry.
+        Err(error) if error.is_too_large() => Ok(Some(StoredEntry::of(sequence, Vec::new()))),
+        body => Ok(body?.map(|body| StoredEntry::of(sequence, body.bytes))),
+    }
 }
 
-/// Reads a chain's head and its entries from `first` to the newest, and one behind it: in two dependent round trips.
+/// Reads a chain's head and its entries from `first` to the newest, and what stands behind it, which nobody has signed: in two
+/// dependent round trips, unless somebody appends meanwhile.
 ///
 /// # Errors
 /// [`StoreError`] where it could not look.
@@ -195,10 +221,33 @@ pub async fn read_since(
     first: u64,
     key: &PublicKey,
 ) -> Result<(Vec<StoredEntry>, Option<Vec<u8>>), StoreError> {
-    let head = records.get(&RecordKey::LedgerHead(chain.clone()).to_string(), None, MAX_BYTES).await?;
-    let head = head.map(|body| body.bytes);
-    let newest = head.as_ref().and_then(|head| head_of(head, chain, key).ok()).map_or(0, |head| head.sequence);
-    Ok((entries(records, chain, first..=newest.saturating_add(1)).await?, head))
+    let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
+    let read_head = async || Ok::<_, StoreError>(records.get(&head_key, None, MAX_BYTES).await?.map(|body| body.bytes));
+    let mut head = read_head().await?;
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let newest = head.as_ref().and_then(|head| newest_of(head, chain, key).ok());
+        let place = newest.as_ref().map_or(0, |it| it.sequence);
+        let mut stored = entries(records, chain, first..=place.saturating_add(1)).await?;
+        if stored.last().is_some_and(|last| last.sequence > place) {
+            let now = read_head().await?;
+            if now != head && looks < MAX_LOOKS {
+                head = now;
+                continue;
+            }
+            if now != head {
+                stored.retain(|it| it.sequence <= place);
+            }
+        }
+        // Whoever was killed before it wrote the entry left it in the head.
+        if let Some(newest) = newest.filter(|it| it.sequence >= first)
+            && !stored.iter().any(|it| it.sequence == newest.sequence)
+        {
+            stored.push(newest);
+        }
+        return Ok((stored, head));
+    }
 }
 
 async fn entries(
@@ -224,7 +273,6 @@ pub async fn verify(
     kept: Option<&Kept>,
     key: &PublicKey,
 ) -> Result<Proof, StoreError> {
-    // The head first: what is written meanwhile stands behind it.
     let (stored, head) = read_since(records, chain, 1, key).await?;
     let named = stored.iter().filter_map(|it| Some((it.sequence, it.entry.as_ref()?.event.record.clone()?)));
     let named: Vec<_> = named.collect();

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     finding::Finding,
+    identity::Person,
     ids::PromotionId,
     ledger::{Event, Kind, RecordDigest},
     store::record,
@@ -24,10 +25,12 @@ pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
         id: format!("promotion/{}", record.promotion_id),
         commit_sha: Some(record.commit_sha.clone()),
         promotion_id: Some(record.promotion_id.clone()),
-        by: record.requested_by.clone(),
+        by: record.asked_by().to_owned(),
+        approved_by: approved_by(record),
         reason: record.reason.clone(),
         outcome: record.status.as_str().to_owned(),
         findings: record.break_glass.iter().flat_map(|broken| broken.waived.clone()).collect(),
+        findings_left_out: 0,
         record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
         break_glass: record.break_glass.is_some(),
     })
@@ -42,12 +45,21 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         commit_sha: request.commit_sha.clone(),
         promotion_id: None,
         by: request.requested_by.clone(),
+        approved_by: Vec::new(),
         reason: request.reason.clone(),
         outcome: format!("{} refused", kind(request.rollback).as_str()),
         findings: reasons.to_vec(),
+        findings_left_out: 0,
         record: None,
         break_glass: request.break_glass,
     }
+}
+
+fn approved_by(record: &PromotionRecord) -> Vec<Person> {
+    let mut people: Vec<_> = record.counted_approvals().map(|it| it.person.clone()).collect();
+    people.sort();
+    people.dedup();
+    people
 }
 
 fn kind(rollback: bool) -> Kind {

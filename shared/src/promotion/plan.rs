@@ -43,6 +43,17 @@ pub struct Plan {
     pub smoke: Vec<SmokeCheck>,
 }
 
+impl Plan {
+    /// Every stored object that it applies.
+    pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        let Self { stacks, functions, migrations, databases, smoke: _ } = self;
+        let stacks = stacks.iter().map(|it| &it.template);
+        let functions = functions.iter().map(|it| &it.bundle);
+        let migrations = migrations.iter().map(|it| &it.script);
+        stacks.chain(functions).chain(migrations).chain(databases.iter().map(|it| &it.snapshot))
+    }
+}
+
 /// A template and the stack that it becomes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStack {

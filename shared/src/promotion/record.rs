@@ -195,6 +195,19 @@ pub struct LiveFunction {
     pub configuration_sha256: Option<Sha256>,
 }
 
+impl PromotionRecord {
+    /// Who asked for it: the person whom AWS named, or else who they said they are.
+    #[must_use]
+    pub fn asked_by(&self) -> &str {
+        self.requester.as_ref().map_or(&self.requested_by, |identity| identity.person.as_str())
+    }
+
+    /// Every approval that it rests on, that of the second person who broke the glass with it too.
+    pub fn counted_approvals(&self) -> impl Iterator<Item = &CountedApproval> {
+        self.approvals.iter().chain(self.break_glass.iter().map(|glass| &glass.approved_by))
+    }
+}
+
 impl LiveFunction {
     /// A function that a bundle should be the code of and that isn't there, by the name that its stack gives it.
     #[must_use]

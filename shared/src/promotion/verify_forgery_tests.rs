@@ -97,9 +97,11 @@ async fn upon_a_ledger_whose_head_was_forged_nothing_is_promoted() {
         commit_sha: None,
         promotion_id: None,
         by: "mallory".to_owned(),
+        approved_by: Vec::new(),
         reason: "none".to_owned(),
         outcome: "succeeded".to_owned(),
         findings: Vec::new(),
+        findings_left_out: 0,
         record: None,
         break_glass: false,
     };

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written};
+use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
 use crate::{
     event::{Change, Event},
     ids::Sha256,
@@ -244,7 +244,7 @@ impl Store for Memory {
                 operation: "GetObject",
                 bucket: "memory".to_owned(),
                 key: key.to_owned(),
-                source: format!("larger than {max_bytes} bytes").into(),
+                source: TooLarge { max_bytes }.into(),
             });
         }
         Ok(Some(Body { bytes, version_id: version.id.clone(), etag: etag(version) }))

@@ -87,6 +87,22 @@ pub struct StoreError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// An object was asked for that is larger than whoever asked would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is larger than {max_bytes} bytes")]
+pub struct TooLarge {
+    /// The limit.
+    pub max_bytes: u64,
+}
+
+impl StoreError {
+    /// Whether the object is there and larger than was asked for.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.source.is::<TooLarge>()
+    }
+}
+
 /// A versioned bucket. `None` in an answer means that there is no such object or version.
 pub trait Store: Sync {
     /// The newest version of every object under `prefix` that isn't deleted, by key.

@@ -7,7 +7,7 @@ use aws_sdk_s3::{
     types::{ChecksumMode, ChecksumType, Tag, Tagging},
 };
 
-use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written};
+use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
 use crate::ids::Sha256;
 
 /// One versioned bucket.
@@ -153,7 +153,7 @@ impl Store for S3Store {
         while let Some(piece) = object.body.next().await {
             bytes.extend_from_slice(&piece.map_err(|error| self.failed("GetObject", key, error))?);
             if bytes.len() as u64 > max_bytes {
-                return Err(self.failed("GetObject", key, format!("it is larger than {max_bytes} bytes")));
+                return Err(self.failed("GetObject", key, TooLarge { max_bytes }));
             }
         }
         Ok(Some(Body { bytes, version_id, etag }))

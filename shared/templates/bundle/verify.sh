@@ -205,8 +205,9 @@ chain() {
   say $? "$1/head.json: the signature holds under $2, and it is of this chain"
   newest=$(number .predicate.sequence "$work/head")
   file=$1/$(printf %010d "$newest").json
-  same "$(subject "$work/head" "ledger/$3/$(printf %010d "$newest").json")" "$(digest "$file")"
-  say $? "$1/head.json is about $file"
+  same "$(subject "$work/head" "ledger/$3/$(printf %010d "$newest").json")" "$(digest "$file")" &&
+    same "$expected" "$((newest + 1))"
+  say $? "$1/head.json is about $file, the last one"
 }
 chain ledger keys/promotion.pem "$stage/$repo"
 chain ledger/gate keys/gate.pem "gate/$repo"

@@ -21,7 +21,7 @@ use gatekeeper::{
 use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::Answer,
-    output::{Output, bad, faint, good},
+    output::{Output, bad, good},
 };
 
 /// Chains that are proved at once; each has many calls in flight of its own.
@@ -75,7 +75,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         }
     }
     output.result(&proofs, &text(&proofs))?;
-    Ok(if proofs.iter().all(Proof::holds) { Answer::Yes } else { Answer::No })
+    let is_there = proofs.iter().any(|proof| proof.newest > 0);
+    Ok(Answer::yes_if(is_there && proofs.iter().all(Proof::holds)))
 }
 
 /// Every chain that is stored, or of which a head was kept, as far as it is asked for.
@@ -142,11 +143,11 @@ fn text(proofs: &[Proof]) -> String {
     }
     let mut text = String::new();
     for proof in proofs {
-        let Proof { chain, newest, unsigned, broken, .. } = proof;
+        let Proof { chain, newest, broken, .. } = proof;
         let _ = match broken {
             None => {
-                let on_its_way = if *unsigned > 0 { faint(", and one that is not signed yet") } else { String::new() };
-                writeln!(text, "{}   {chain}  {newest} entries{on_its_way}", good("holds"))
+                let entries = if *newest == 1 { "entry" } else { "entries" };
+                writeln!(text, "{}   {chain}  {newest} {entries}", good("holds"))
             }
             Some(broken) if broken.sequence == 0 => writeln!(text, "{}  {chain}  {}", bad("broken"), broken.what),
             Some(broken) => {
@@ -166,7 +167,7 @@ mod tests {
     fn proof(stage: &str, newest: u64, broken: Option<(u64, &str)>) -> Proof {
         let chain = Chain { stage: stage.parse().unwrap(), repo: "bank-payments".parse().unwrap() };
         let broken = broken.map(|(sequence, what)| Break { sequence, what: what.to_owned() });
-        Proof { chain, first: 1, newest, unsigned: 0, broken }
+        Proof { chain, first: 1, newest, broken }
     }
 
     #[test]

@@ -71,9 +71,11 @@ async fn with_entries(count: u32) -> World {
             commit_sha: None,
             promotion_id: None,
             by: "jane@bank.example".to_owned(),
+            approved_by: Vec::new(),
             reason: "release".to_owned(),
             outcome: "refused".to_owned(),
             findings: Vec::new(),
+            findings_left_out: 0,
             record: None,
             break_glass: false,
         };

@@ -8,6 +8,7 @@ use crate::{
         model::{Ledger, LedgerEntry, Part},
         paper,
     },
+    identity::Person,
     ledger::{Chain, Entry, Kind, StoredEntry, prove},
     promotion::record::Status,
     store_key::RecordKey,
@@ -69,7 +70,9 @@ fn words(entry: &Entry) -> String {
     let mut codes: Vec<_> = event.findings.iter().map(|it| it.code.as_str()).collect();
     codes.dedup();
     let findings = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
-    format!("{}{commit}{glass}{findings}, by {}: {}", event.outcome, event.by, event.reason)
+    let approved: Vec<_> = event.approved_by.iter().map(Person::as_str).collect();
+    let approved = if approved.is_empty() { String::new() } else { format!(", approved by {}", approved.join(", ")) };
+    format!("{}{commit}{glass}{findings}, by {}{approved}: {}", event.outcome, event.by, event.reason)
 }
 
 /// Whether an entry is of a promotion that changed what the stage runs.

@@ -50,7 +50,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         run_url: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_url.clone())),
         since: case.subject.since,
         promotion_id: case.subject.promotion_id.clone(),
-        promotion: record.map(|record| super::promotion::promotion(case, record)),
+        promotion: record.map(super::promotion::promotion),
         functions,
         looked_at,
         stacks: record

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use super::{Case, Checks, counted};
 use crate::{
     evidence::{
-        collect::pinned,
-        model::{Event, Part, Promotion},
+        model::{Approval, BreakGlass, Event, Part, Person, Promotion},
         paper,
-        people::People,
     },
     ids::Sha256,
     promotion::{
+        approval::CountedApproval,
         record::{PromotionRecord, Status, StepRecord},
         step::{Direction, ReportStatus},
     },
@@ -58,7 +57,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     let detail = format!("{} with {}", counted(record.steps.len(), "step"), counted(reports, "report"));
     checks.none_wrong(part, SUCCEEDED, &wrong, detail);
 
-    approved(case, checks);
+    approved(case, record, checks);
     let Some(verdict) = case.verdict() else {
         checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
         return;
@@ -66,23 +65,22 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     let judged: BTreeMap<&str, (&str, Sha256)> =
         verdict.artefacts.iter().map(|it| (it.key.as_str(), (it.version_id.as_str(), it.sha256))).collect();
     let strange =
-        pinned(&record.plan).filter(|it| judged.get(it.key.as_str()) != Some(&(it.version_id.as_str(), it.sha256)));
+        record.plan.pinned().filter(|it| judged.get(it.key.as_str()) != Some(&(it.version_id.as_str(), it.sha256)));
     let wrong: Vec<_> =
         strange.map(|it| format!("`{}` with SHA-256 `{}` was not judged so", it.key, it.sha256)).collect();
-    let count = pinned(&record.plan).count();
+    let count = record.plan.pinned().count();
     let detail = format!("{}: key, version and SHA-256 of the plan are those of the verdict", counted(count, "object"));
     checks.none_wrong(part, JUDGED, &wrong, detail);
 }
 
 /// Checks that the approvals which counted are stored as they were counted.
-fn approved(case: &Case<'_>, checks: &mut Checks) {
-    let people = People::of(case.exhibits);
+fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
     let (mut wrong, mut count) = (Vec::new(), 0);
-    for counted in people.counted() {
+    for counted in record.counted_approvals() {
         count += 1;
         let stored = case.exhibits.bytes(&paper::approval(count)).map(Sha256::of);
         if stored != Some(counted.record.sha256) {
-            let (person, key) = (&counted.by.person, &counted.record.key);
+            let (person, key) = (counted.person.as_str(), &counted.record.key);
             wrong.push(format!("that of `{person}`, `{key}`, is not there as it was counted"));
         }
     }
@@ -92,20 +90,28 @@ fn approved(case: &Case<'_>, checks: &mut Checks) {
 }
 
 /// What the record tells of the promotion.
-pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion {
-    let mut promotion = Promotion {
+pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
+    let approval = |counted: &CountedApproval| Approval {
+        by: Person { person: counted.person.as_str().to_owned(), arn: counted.arn.clone() },
+        approved_at: counted.approved_at,
+    };
+    let break_glass = record.break_glass.as_ref().map(|glass| BreakGlass {
+        requested_by: glass.requester.as_str().to_owned(),
+        approved_by: glass.approved_by.person.as_str().to_owned(),
+        waived: glass.waived.clone(),
+    });
+    let requester = record.requester.as_ref();
+    Promotion {
         status: record.status,
         rollback: record.rollback,
         requested_by: record.requested_by.clone(),
-        proven_requester: None,
+        proven_requester: requester.map(|it| Person { person: it.person.as_str().to_owned(), arn: it.arn.clone() }),
         reason: record.reason.clone(),
         started_at: record.started_at,
         ended_at: record.ended_at,
-        approvals: Vec::new(),
-        break_glass: None,
-    };
-    People::of(case.exhibits).tell(&mut promotion);
-    promotion
+        approvals: record.approvals.iter().map(approval).collect(),
+        break_glass,
+    }
 }
 
 /// What happened, in order.
