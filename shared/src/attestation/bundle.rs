@@ -1,13 +1,13 @@
 //! Sigstore bundles, version 0.3 (<https://docs.sigstore.dev/about/bundle/>): what stock cosign and `@sigstore/verify` check
 //! offline with the public key.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Envelope, PublicKey};
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
     media_type: String,
@@ -15,13 +15,13 @@ struct Bundle {
     dsse_envelope: Envelope,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct VerificationMaterial {
     public_key: KeyHint,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct KeyHint {
     hint: String,
 }
@@ -41,12 +41,6 @@ pub fn of(envelope: &Envelope, key: &PublicKey) -> Vec<u8> {
 #[must_use]
 pub fn is_of(bytes: &[u8], envelope: &Envelope, key: &PublicKey) -> bool {
     bytes == of(envelope, key)
-}
-
-/// Whether `bytes` are a bundle of this very envelope, under whatever key: enough for its writer to see that it is written.
-#[must_use]
-pub fn holds(bytes: &[u8], envelope: &Envelope) -> bool {
-    serde_json::from_slice::<Bundle>(bytes).is_ok_and(|bundle| bundle.dsse_envelope == *envelope)
 }
 
 #[cfg(test)]

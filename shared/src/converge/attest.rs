@@ -7,13 +7,20 @@ use serde_json::json;
 
 use super::{CALLS_IN_FLIGHT, Gate, GateError, look::View};
 use crate::{
-    attestation::{self, Envelope, Signed, built, bundle},
+    attestation::{
+        self, Digest, Envelope, Signed, Statement,
+        built::{self, TestResult},
+        bundle,
+    },
     gate::{Evidence, StoredManifest},
     ids::{Commit, CommitSha, Repo, Sha256},
     ledger::{self, Chain, Event, Kind, RecordDigest},
-    store::{Body, Precondition, Store, Written, record},
+    store::{
+        Body, Precondition, Store, Written,
+        record::{self, Stored},
+    },
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
-    verdict::{self, Revocation, Verdict},
+    verdict::{Outcome, Revocation, Verdict},
 };
 
 /// A Built commit's attestation as it is stored, in both of its forms.
@@ -43,6 +50,27 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(StoredAttestation { dsse, sigstore })
     }
 
+    /// Whether the gate's own key signed that a standing verdict says `built`, in both forms: what is stored by itself is
+    /// nobody's word.
+    pub(super) async fn vouches(
+        &self,
+        verdict: &Stored<Verdict>,
+        attestation: &StoredAttestation,
+    ) -> Result<bool, GateError> {
+        let StoredAttestation { dsse: Some(dsse), sigstore: Some(sigstore) } = attestation else { return Ok(false) };
+        if verdict.record.outcome != Outcome::Built {
+            return Ok(false);
+        }
+        let key = self.signer.public_key().await?;
+        let (Ok(envelope), Ok(statement)) =
+            (Envelope::parse(&dsse.bytes), Statement::<TestResult>::open_under(&dsse.bytes, &key))
+        else {
+            return Ok(false);
+        };
+        let is_of_it = statement.predicate.verdict.digest == Some(Digest::Sha256(verdict.sha256));
+        Ok(is_of_it && bundle::is_of(&sigstore.bytes, &envelope, &key))
+    }
+
     /// Signs that the commit is Built, unless that is signed already; `false` where somebody else writes at the same time, and it
     /// must be looked at again. The statement follows from the verdict, so that twins sign the same.
     pub(super) async fn attest(
@@ -55,8 +83,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let StoredManifest::Read { manifest, sha256, .. } = &evidence.manifest else { return Ok(true) };
         let statement = built::statement(verdict, verdict_sha256, manifest, *sha256, &evidence.rules);
         let StoredAttestation { dsse, sigstore } = &view.attestation;
+        let public_key = self.signer.public_key().await?;
         let standing = dsse.as_ref().and_then(|body| Envelope::parse(&body.bytes).ok());
-        let standing = standing.filter(|it| it.payload() == Ok(statement.to_bytes()));
+        let standing = standing.filter(|it| it.verify(&public_key) == Ok(statement.to_bytes()));
         let key = |form| RecordKey::BuiltAttestation(evidence.commit.clone(), form).to_string();
         let put = async |form, bytes: &[u8], before: &Option<Body>| {
             let unchanged = |body: &Body| Precondition::Unchanged(body.etag.clone());
@@ -65,11 +94,11 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         let bundle = match standing {
             Some(envelope) => {
-                let there = sigstore.as_ref().is_some_and(|body| bundle::holds(&body.bytes, &envelope));
+                let there = sigstore.as_ref().is_some_and(|body| bundle::is_of(&body.bytes, &envelope, &public_key));
                 if there {
                     return Ok(true);
                 }
-                bundle::of(&envelope, &self.signer.public_key().await?)
+                bundle::of(&envelope, &public_key)
             }
             None => {
                 self.index_digests(verdict, *sha256).await?;
@@ -111,10 +140,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(())
     }
 
-    /// Enters a revocation into the gate's chain of the ledger, once.
-    pub(super) async fn enter_revocation(&self, view: &View) -> Result<(), GateError> {
+    /// Enters the revocation that a verdict rests on into the gate's chain of the ledger, once.
+    pub(super) async fn enter_revocation(&self, view: &View, verdict: &Verdict) -> Result<(), GateError> {
         let Some(stored) = &view.revocation else { return Ok(()) };
-        let Revocation { repo, commit_sha, manifest_version_id, revoked_by, revoked_at, reason, .. } = &stored.record;
+        let Revocation { repo, commit_sha, manifest_version_id, revoked_by, reason, .. } = &stored.record;
+        if verdict.manifest_version_id.as_ref() != Some(manifest_version_id) {
+            return Ok(());
+        }
         let key = RecordKey::Revocation(view.commit.clone()).to_string();
         let event = Event {
             kind: Kind::Revocation,
@@ -124,14 +156,22 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             by: revoked_by.clone(),
             approved_by: Vec::new(),
             reason: reason.clone(),
-            outcome: verdict::Outcome::Revoked.as_str().to_owned(),
+            outcome: Outcome::Revoked.as_str().to_owned(),
             findings: Vec::new(),
             findings_left_out: 0,
             record: Some(RecordDigest { key, version_id: Some(stored.version_id.clone()), sha256: stored.sha256 }),
             break_glass: false,
         };
         let chain = Chain::of_gate(repo.clone());
-        ledger::append(self.records, self.signer, &chain, &event, Some(*revoked_at), (self.clock)()).await?;
-        Ok(())
+        // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.
+        let since = Some(verdict.evaluated_at);
+        match ledger::append(self.records, self.signer, &chain, &event, since, (self.clock)()).await {
+            // The tags must not wait for a chain that nothing can be written on top of.
+            Err(error) if error.is_broken() => {
+                self.log.error("revocation is not in the ledger, which is broken", json!({"error": error.to_string()}));
+                Ok(())
+            }
+            entered => Ok(entered.map(|_| ())?),
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
-use super::{CALLS_IN_FLIGHT, Gate, GateError, attest::StoredAttestation, baseline::Pinned, verdict_of};
+use super::{Believing, CALLS_IN_FLIGHT, Gate, GateError, attest::StoredAttestation, baseline::Pinned, verdict_of};
 use crate::{
+    finding::{Code, Finding},
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
     ids::{Commit, Sha256},
     manifest::{self, Manifest},
@@ -14,7 +15,7 @@ use crate::{
         Body, Listed, Store, Tags,
         record::{self, Stored},
     },
-    store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, RecordKey},
     verdict::{Outcome, Revocation, Verdict},
 };
 
@@ -40,6 +41,8 @@ pub(super) struct View {
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<Stored<Revocation>>,
     pub(super) attestation: StoredAttestation,
+    /// Whether the verdict is `built` and may be believed.
+    pub(super) is_believed: bool,
     /// What the commit is judged by; none where the policy is not one.
     pub(super) rules: Result<AppliedRules, InvalidPolicy>,
 }
@@ -79,8 +82,15 @@ impl Evidence {
     /// Whether this manifest version is already taken back.
     pub(super) fn is_revoked(&self) -> bool {
         let revoked = self.revocation.as_ref().map(|it| it.manifest_version_id.as_str());
-        revoked.is_some() && revoked == self.manifest.version_id()
+        self.standing_revocation.is_some() || revoked.is_some() && revoked == self.manifest.version_id()
     }
+}
+
+/// That this manifest was taken back, as the standing verdict says.
+fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<Finding> {
+    let is_of_it =
+        verdict.outcome == Outcome::Revoked && verdict.manifest_version_id.as_deref() == manifest.version_id();
+    verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
 }
 
 impl<S: Store, R: Store> Gate<'_, S, R> {
@@ -88,16 +98,22 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// that arrive before their manifest. A burst of 200 objects stays 200 glances.
     pub(super) async fn glance(&self, commit: &Commit, path: &ArtefactPath) -> Result<Glance, GateError> {
         let (key, manifest_key) = (path.of(commit), ArtefactPath::Manifest.of(commit));
-        let (object, manifest, verdict, revocation, is_attested) = future::try_join5(
+        let (object, manifest, verdict, revocation, attestation) = future::try_join5(
             async { Ok::<_, GateError>(self.artefacts.head(&key, None).await?) },
             async { Ok(self.artefacts.head(&manifest_key, None).await?) },
             self.verdict(commit),
             self.revocation(commit),
-            // The others ask only before they write a `true`.
-            async { Ok(*path != ArtefactPath::Manifest || self.is_attested(commit).await?) },
+            async {
+                match path {
+                    ArtefactPath::Manifest => self.attestation(commit).await,
+                    // The others ask only before they write a `true`.
+                    _ => Ok(StoredAttestation::default()),
+                }
+            },
         )
         .await?;
-        let verdict = verdict.map(|stored| stored.record);
+        let stored_verdict = &verdict;
+        let verdict = verdict.as_ref().map(|stored| &stored.record);
         let outcome = verdict.as_ref().map(|verdict| verdict.outcome);
         let judged_manifest = verdict.as_ref().and_then(|verdict| verdict.manifest_version_id.as_deref());
         let present_manifest = manifest.as_ref().map(|head| head.version_id.as_str());
@@ -126,8 +142,15 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                     let agrees = gate::tags_with(path, &tags, verdict.outcome) == tags;
                     let revoked =
                         revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
-                    let agrees = agrees && revoked == (verdict.outcome == Outcome::Revoked);
-                    let agrees = agrees && (is_attested || verdict.outcome != Outcome::Built);
+                    // A revocation stands, whatever becomes of its record.
+                    let agrees = agrees && (!revoked || verdict.outcome == Outcome::Revoked);
+                    let agrees = agrees
+                        && match stored_verdict {
+                            Some(stored) if verdict.outcome == Outcome::Built => {
+                                self.vouches(stored, &attestation).await?
+                            }
+                            _ => true,
+                        };
                     return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
                 }
                 _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => verdict.outcome,
@@ -138,7 +161,11 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             _ => return Ok(Glance::Judge),
         };
         let mut write = gate::tag_write(path, &object.version_id, &tags, wanted);
-        if wanted.integration_passed() && write.is_some() && !self.is_attested(commit).await? {
+        if wanted.integration_passed()
+            && write.is_some()
+            && let Some(stored) = stored_verdict
+            && !self.vouches(stored, &self.attestation(commit).await?).await?
+        {
             // The manifest's own event attests it, and writes the `true`s after that.
             write = gate::tag_write(path, &object.version_id, &tags, Outcome::Incomplete);
         }
@@ -146,12 +173,6 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             Some(write) => Glance::Retag(write),
             None => Glance::Settled(outcome),
         })
-    }
-
-    /// Whether both forms of the attestation that the commit is Built are stored: the second one stands last.
-    async fn is_attested(&self, commit: &Commit) -> Result<bool, GateError> {
-        let key = RecordKey::BuiltAttestation(commit.clone(), Form::Sigstore).to_string();
-        Ok(self.records.head(&key, None).await?.is_some())
     }
 
     async fn verdict(&self, commit: &Commit) -> Result<Option<Stored<Verdict>>, GateError> {
@@ -163,7 +184,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
-    pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
+    pub(super) async fn look(&self, commit: &Commit, believing: Believing) -> Result<View, GateError> {
         let prefix = commit.prefix();
         let policy_key = RecordKey::PolicyConfig.to_string();
         let (listed, verdict, revocation, policy, attestation) = future::try_join5(
@@ -177,10 +198,15 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
         let listed: BTreeMap<_, _> = listed.collect();
         let manifest = listed.get(&ArtefactPath::Manifest).map(|it| it.version_id.as_str());
-        let standing = verdict.as_ref().map(|stored| &stored.record);
+        let is_believed = match (&verdict, believing) {
+            (None, _) => false,
+            (Some(stored), Believing::Stored) => stored.record.outcome == Outcome::Built,
+            (Some(stored), Believing::Signed) => self.vouches(stored, &attestation).await?,
+        };
+        let standing = verdict.as_ref().map(|stored| &stored.record).filter(|_| is_believed);
         let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_deref() == manifest));
         let rules = rules.await?;
-        Ok(View { commit: commit.clone(), listed, verdict, revocation, attestation, rules })
+        Ok(View { commit: commit.clone(), listed, verdict, revocation, attestation, is_believed, rules })
     }
 
     /// What the commit is judged by: the present policy, or that of the verdict that stands on the same manifest and is
@@ -213,7 +239,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
     /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
     pub(super) async fn gather(&self, view: &View) -> Result<Option<Gathered>, GateError> {
-        let judged = view.verdict.iter().flat_map(|stored| &stored.record.artefacts);
+        let judged = view.verdict.iter().filter(|_| view.is_believed).flat_map(|stored| &stored.record.artefacts);
         let judged: BTreeMap<_, _> = judged.map(|it| ((it.key.as_str(), it.version_id.as_str()), it.sha256)).collect();
         let judged = &judged;
         let artefacts = view.listed.iter().filter(|(path, _)| **path != ArtefactPath::Manifest);
@@ -234,7 +260,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         // Without a policy no verdict comes of it, but tags and brake are looked after.
         let adr_053 = |_| AppliedRules { rules: Rules::of_adr_053(&view.commit.repo), policy_version_id: None };
         let AppliedRules { rules, policy_version_id } = view.rules.clone().unwrap_or_else(adr_053);
+        let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let mut evidence = Evidence {
+            standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
             objects,
             rules,
@@ -245,7 +273,6 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let inspected = self.inspect(&evidence).await?;
         (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
         evidence.policy_rows = inspected.policy_rows;
-        let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let pinned = match &evidence.manifest {
             StoredManifest::Read { manifest, version_id, .. } => {
                 Some(self.predecessor(standing, manifest, version_id).await?)

@@ -111,6 +111,15 @@ pub struct Gate<'a, S, R = S> {
     pub signer: &'a dyn Signer,
 }
 
+/// What makes a standing verdict `built` count, of which the next one takes the policy and the digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Believing {
+    /// The gate's signature on it.
+    Signed,
+    /// That it is stored: for who only looks.
+    Stored,
+}
+
 /// What an event says beyond "look there": which stranger changed the tags of which object.
 #[derive(Debug, Clone)]
 struct Hint {
@@ -157,7 +166,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// [`GateError`] where it could not look, or an object vanished at every look.
     pub async fn check(&self, commit: &Commit) -> Result<Verdict, GateError> {
         for _ in 0..MAX_ROUNDS {
-            let view = self.look(commit).await?;
+            let view = self.look(commit, Believing::Stored).await?;
             if let Err(invalid) = &view.rules {
                 return Err(not_a_policy(invalid));
             }
@@ -197,7 +206,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     async fn converge(&self, commit: &Commit, hint: &Hint) -> Result<Settled, GateError> {
         let mut tag_writes = 0;
         for _ in 0..MAX_ROUNDS {
-            let view = self.look(commit).await?;
+            let view = self.look(commit, Believing::Signed).await?;
             let Some(mut gathered) = self.gather(&view).await? else { continue };
 
             if self.pull_brake(&view, &gathered, hint).await? {
@@ -231,7 +240,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             match outcome {
                 // No tag says `true` before the attestation stands: that is what promotion believes.
                 Outcome::Built if !self.attest(&view, &gathered.evidence, &verdict, sha256).await? => continue,
-                Outcome::Revoked => self.enter_revocation(&view).await?,
+                Outcome::Revoked => self.enter_revocation(&view, &verdict).await?,
                 _ => {}
             }
             if outcome == Outcome::Built {
@@ -242,7 +251,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             }
             tag_writes += self.write_tags(commit, &gathered, outcome, hint).await?;
 
-            if self.look(commit).await?.is_unchanged_since(&view, &etag) {
+            if self.look(commit, Believing::Signed).await?.is_unchanged_since(&view, &etag) {
                 return Ok(Settled { outcome: Some(outcome), tag_writes });
             }
         }

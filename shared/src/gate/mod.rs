@@ -109,6 +109,8 @@ pub struct Evidence {
     pub policy_version_id: Option<String>,
     /// That it was taken back.
     pub revocation: Option<Revocation>,
+    /// The same as the standing verdict on this very manifest tells it: it holds whatever becomes of the record.
+    pub standing_revocation: Option<Finding>,
 }
 
 impl Evidence {
@@ -126,6 +128,7 @@ impl Evidence {
             earlier: None,
             policy_version_id: None,
             revocation: None,
+            standing_revocation: None,
         }
     }
 }
@@ -156,7 +159,13 @@ pub fn judge(evidence: &Evidence) -> (Outcome, Vec<Finding>) {
             ));
             Outcome::Revoked
         }
-        _ => outcome,
+        _ => match &evidence.standing_revocation {
+            Some(revoked) => {
+                reasons.push(revoked.clone());
+                Outcome::Revoked
+            }
+            None => outcome,
+        },
     };
     reasons.sort();
     reasons.dedup();

@@ -133,11 +133,10 @@ pub async fn verify<S: Store>(
     reasons.extend(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
     let stages = config_of(first.config, stage, &mut reasons);
     let state = first.state.map(|stored| stored.record);
-    if request.rollback && state.as_ref().is_none_or(|state| state.promotion_of(&commit.sha).is_none()) {
-        let message = format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to");
-        reasons.push(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message));
-    }
     let verdict = built_verdict(&commit, first.verdict, first.revocation, &mut reasons);
+    if request.rollback {
+        reasons.extend(never_ran(stage, &commit, state.as_ref(), verdict.as_ref().map(|it| &it.record)));
+    }
     let manifest_sha256 = first.manifest.as_ref().map(|body| Sha256::of(&body.bytes));
     let built_attestation = verdict.as_ref().zip(manifest_sha256).and_then(|(verdict, manifest)| {
         let is_built = verdict.record.outcome == Outcome::Built;
@@ -213,6 +212,29 @@ pub async fn verify<S: Store>(
             Ok(Err(sorted(reasons)))
         }
     }
+}
+
+/// Why there is nothing to go back to: the stage never ran the commit, or not by its present manifest. A rollback skips the
+/// stage's rules, because what it brings back was promoted by them once; what was uploaded since was not.
+fn never_ran(
+    stage: &StageName,
+    commit: &Commit,
+    state: Option<&StageState>,
+    verdict: Option<&Verdict>,
+) -> Option<Finding> {
+    let ran = state.into_iter().flat_map(|state| &state.history).filter(|it| it.commit_sha == commit.sha);
+    let ran: Vec<_> = ran.map(|it| it.manifest_version_id.as_deref()).collect();
+    let present = verdict.and_then(|verdict| verdict.manifest_version_id.as_deref());
+    let message = match ran.last() {
+        None => format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to"),
+        Some(_) if present.is_none() || ran.contains(&present) => return None,
+        Some(last) => format!(
+            "`{stage}` ran `{commit}` by version `{}` of its manifest, and `{}` is stored now: promote it instead",
+            last.unwrap_or("unknown"),
+            present.unwrap_or_default()
+        ),
+    };
+    Some(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message))
 }
 
 /// What is wrong with the stage's ledger: nothing can be written on top of a head that doesn't hold.

@@ -401,6 +401,20 @@ async fn a_rollback_goes_to_what_was_promoted_before_and_nowhere_else() {
     assert_eq!(world.verify(&named).await.unwrap().commit, commit());
 }
 
+#[tokio::test]
+async fn a_rollback_brings_back_what_ran_and_not_what_was_uploaded_since_under_the_same_commit() {
+    let world = World::built(1, |_| {}).await;
+    world.ran(SHA, false).await;
+    let back = PromotionRequest { rollback: true, ..request() };
+    world.verify(&back).await.unwrap();
+    // As whoever has CI's credentials can: other bytes, a manifest of them, and the gate says that they are Built.
+    world.upload(2, |_| {}).await;
+    World::assert_refused(world.verify(&back).await, &[Code::NeverPromoted]);
+    // Once it came by the stage's rules, it may be gone back to.
+    world.ran(SHA, false).await;
+    world.verify(&back).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
     let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
