@@ -17,8 +17,8 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --region REGION        default: AWS_REGION, AWS_DEFAULT_REGION, else ap-southeast-2
   --architecture A       arm64 (default) or x86_64
   --parameter KEY=VALUE  a parameter of the template; can be given many times
-  --deployer ARN         who may write config/* and change the buckets' settings, as a role or user ARN; can be given
-                         many times. Default for a new stack: who runs this
+  --deployer ARN         who may write config/* and change the buckets' and signing keys' settings, as a role or user ARN;
+                         can be given many times. Default for a new stack: who runs this
   --stages FILE          uploads FILE as config/stages.json afterwards
   --image-repository R   builds the image of migrate-database (Docker with buildx) and pushes it into R, a repository that ECR
                          has in this account and region; without it commits with databases aren't promoted. Needs the two

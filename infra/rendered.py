@@ -65,10 +65,9 @@ class Rendered:
         self.conditions = self.template["Conditions"]
         self.resources = {
             logical_id: {**resource, "Properties": self.resolve(resource.get("Properties", {}))}
-            for logical_id, resource in self.template["Resources"].items()
-            if "Condition" not in resource or self.holds({"Condition": resource["Condition"]})
+            for logical_id, resource in self.template["Resources"].items() if self.is_made(resource)
         }
-        self.outputs = {name: self.resolve(output["Value"]) for name, output in self.template["Outputs"].items()}
+        self.outputs = {name: self.resolve(output["Value"]) for name, output in self.template["Outputs"].items() if self.is_made(output)}
 
     def of_type(self, kind: str) -> dict[str, dict]:
         """The properties of each resource of that type, by logical id."""
@@ -78,6 +77,10 @@ class Rendered:
         return self.resources[logical_id]["Properties"]
 
     # Intrinsic functions
+
+    def is_made(self, one: dict) -> bool:
+        """Whether this resource or output is there under its condition."""
+        return "Condition" not in one or self.holds({"Condition": one["Condition"]})
 
     def holds(self, condition: Any) -> bool:
         (function, argument), = condition.items()

@@ -5,6 +5,7 @@ This reads the policies alone, so it also covers what the local AWS doesn't enfo
 
 from __future__ import annotations
 
+import json
 import unittest
 
 from rendered import ACCOUNT, Rendered
@@ -13,7 +14,7 @@ GATE = ("IntakeRole", "TagGuardRole")
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
 FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "WatchDriftRole", "PortalRole")
 PEOPLE = ("CiRole", "PromoterRole", "ApproverRole", "AuditorRole")
-EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "administrator")
+EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administrator")
 
 COMMIT = "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357"
 MANIFEST = f"{COMMIT}/build-manifest.json"
@@ -21,6 +22,8 @@ ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
 TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 
 DEFAULT = Rendered()
+SUBJECT = "repo:example-bank/bank-payments:environment:uat"
+GITHUB = Rendered(GitHubPromoterSubjects=SUBJECT)
 SECRET = f"arn:aws:secretsmanager:ap-southeast-2:{ACCOUNT}:secret:gatekeeper/uat/payments-AbCdEf"
 SECRETS_KEY = f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/secrets"
 DATABASES = Rendered(
@@ -43,7 +46,8 @@ def tags(existing: dict[str, str] | None = None, **requested: str) -> dict:
 class Case(unittest.TestCase):
     def only(self, allowed: tuple[str, ...], action: str, arn: str, stack: Rendered = DEFAULT, **keys: object) -> None:
         """Exactly these of everybody may."""
-        self.assertEqual(sorted(who for who in EVERYBODY if stack.may(who, action, arn, **keys)), sorted(allowed),
+        present = (who for who in EVERYBODY if who == "administrator" or who in stack.resources)
+        self.assertEqual(sorted(who for who in present if stack.may(who, action, arn, **keys)), sorted(allowed),
                          f"{action} {arn} {keys}")
 
 
@@ -192,6 +196,23 @@ class Promotion(Case):
         self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
         self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
         self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
+
+    def test_a_workflow_promotes_like_the_promoter_and_opens_no_portal(self):
+        both = ("PromoterRole", "GitHubPromoterRole")
+        self.only((*both, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote", GITHUB)
+        self.only((*GATE, *both), "s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json", GITHUB)
+        self.only((*GATE, "CiRole", *both, "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}", GITHUB,
+                  **tags(integration_passed="false"))
+        portal = [one for one in GITHUB.statements("PromoterRole") if one["Resource"] == Portal.PORTAL]
+        self.assertEqual(len(portal), 2)
+        self.assertEqual(GITHUB.statements("GitHubPromoterRole"), [one for one in GITHUB.statements("PromoterRole") if one not in portal])
+
+    def test_what_workflows_and_people_may_fits_into_a_managed_policy(self):
+        """6,144 characters without white space (IAM quotas), under the longest names."""
+        document = json.dumps(DEFAULT.properties("PromoterPolicy")["PolicyDocument"]).replace(" ", "")
+        buckets = document.count("arn:aws:s3:::") * (24 - len("gatekeeper"))
+        others = document.count("gatekeeper") * (48 - len("gatekeeper"))
+        self.assertLess(len(document) + buckets + others, 6144)
 
     def test_the_steps_cannot_touch_the_gatekeeper_whatever_a_template_asks(self):
         """StackRole with administrator's rights too: what CDK's own execution role has."""
@@ -383,7 +404,8 @@ class Approvals(Case):
 
     def test_an_approver_promotes_nothing_and_a_promoter_approves_nothing(self):
         self.assertFalse(DEFAULT.may("ApproverRole", "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote"))
-        self.assertFalse(DEFAULT.may("PromoterRole", "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-approve"))
+        for promoter in ("PromoterRole", "GitHubPromoterRole"):
+            self.assertFalse(GITHUB.may(promoter, "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-approve"), promoter)
 
     def test_who_counts_them_reads_them(self):
         for who in ("PromoteRole", "ApproveRole"):
@@ -394,11 +416,11 @@ class Approvals(Case):
     def test_nobody_approves_or_promotes_under_a_name_that_he_chose(self):
         """Who may choose the session's name is whoever he likes: his own second person."""
         for role in ("ApproverRole", "PromoterRole"):
-            trust = DEFAULT.properties(role)["AssumeRolePolicyDocument"]["Statement"]
-            conditions = [statement["Condition"] for statement in trust if statement["Action"] == "sts:AssumeRole"]
-            self.assertEqual(conditions, [
-                {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
-                {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}}], role)
+            for stack in (DEFAULT, Rendered(PromoterPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/jane", GitHubPromoterSubjects=SUBJECT)):
+                trust = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
+                self.assertEqual([(statement["Effect"], statement["Action"], statement["Condition"]) for statement in trust], [
+                    ("Allow", "sts:AssumeRole", {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}),
+                    ("Allow", "sts:AssumeRole", {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}})], role)
 
 
 class Drift(Case):
@@ -449,6 +471,47 @@ class Signing(Case):
         people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
         self.only((*GATE, "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
+
+
+class SigningKeys(Case):
+    """Who may change a key's policy may sign with it."""
+    KEYS = ("SigningKey", "PromotionSigningKey")
+    READS = ("kms:DescribeKey", "kms:Get*", "kms:List*", "kms:Verify")
+
+    def managing(self, stack: Rendered, key: str) -> set[str]:
+        """What the key's policy lets the account do beside reading."""
+        actions = {action for one in stack.properties(key)["KeyPolicy"]["Statement"] if one.get("Sid") == "AccountManagesAndVerifies" for action in one["Action"]}
+        return actions - set(self.READS)
+
+    def test_only_deployers_change_them(self):
+        administrator = f"arn:aws:iam::{ACCOUNT}:role/administrator"
+        ours = Rendered(DeployerPrincipalArns=f"{administrator},arn:aws:iam::{ACCOUNT}:user/jane")
+        others = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
+        for key in self.KEYS:
+            self.assertLessEqual({"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey"}, self.managing(others, key))
+            for action in self.managing(others, key):
+                self.only(("administrator",), action, ours.attribute(key, "Arn"), ours)
+                self.only((), action, others.attribute(key, "Arn"), others)
+            self.only(("AuditorRole", "administrator"), "kms:Verify", others.attribute(key, "Arn"), others)
+
+    def test_nobody_lends_them_and_who_signs_is_unchanged(self):
+        for deployers in ("", f"arn:aws:iam::{ACCOUNT}:role/administrator"):
+            stack = Rendered(DeployerPrincipalArns=deployers)
+            for key in self.KEYS:
+                self.only((), "kms:CreateGrant", stack.attribute(key, "Arn"), stack)
+            self.only(GATE, "kms:Sign", stack.outputs["SigningKeyArn"], stack)
+
+    def test_root_can_always_repair_their_policies(self):
+        stack = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
+        for key in self.KEYS:
+            denied, = (one for one in stack.properties(key)["KeyPolicy"]["Statement"] if one["Effect"] == "Deny")
+            self.assertEqual(denied["Condition"], {"ArnNotLike": {
+                "aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:iam::{ACCOUNT}:role/platform/*"]}})
+
+    def test_without_deployers_the_accounts_iam_decides(self):
+        for key in self.KEYS:
+            for action in self.managing(DEFAULT, key):
+                self.only(("administrator",), action, DEFAULT.attribute(key, "Arn"))
 
 
 class Portal(Case):
@@ -514,13 +577,24 @@ class Trust(Case):
                 for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
                     self.assertEqual(statement["Principal"], {"AWS": principal}, role)
 
-    def test_with_github_promoters_come_from_exactly_these_environments_only(self):
-        subject = "repo:example-bank/bank-payments:environment:uat"
-        statement, = Rendered(GitHubPromoterSubjects=subject).properties("PromoterRole")["AssumeRolePolicyDocument"]["Statement"]
+    def test_workflows_promote_from_exactly_these_environments_and_in_a_role_of_their_own(self):
+        self.assertNotIn("GitHubPromoterRole", DEFAULT.resources)
+        statement, = GITHUB.properties("GitHubPromoterRole")["AssumeRolePolicyDocument"]["Statement"]
         self.assertEqual(statement["Action"], "sts:AssumeRoleWithWebIdentity")
         self.assertEqual(statement["Condition"], {"StringEquals": {
-            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com", "token.actions.githubusercontent.com:sub": [subject],
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com", "token.actions.githubusercontent.com:sub": [SUBJECT],
         }})
+
+    def test_where_only_workflows_promote_nobody_is_the_promoter(self):
+        self.assertEqual(GITHUB.properties("PromoterRole")["AssumeRolePolicyDocument"]["Statement"],
+                         [{"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}])
+        self.assertIn("PromoterRoleArn", GITHUB.outputs)
+
+    def test_no_role_for_people_takes_a_web_identity(self):
+        stack = Rendered(GitHubPromoterSubjects=SUBJECT, GitHubSubjects=SUBJECT, PromoterPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/jane")
+        for role in ("PromoterRole", "ApproverRole", "AuditorRole"):
+            for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
+                self.assertEqual((statement["Action"], set(statement["Principal"])), ("sts:AssumeRole", {"AWS"}), role)
 
     def test_with_github_ci_comes_from_there_only(self):
         subject = "repo:example-bank/bank-payments:environment:dev"

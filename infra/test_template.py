@@ -134,11 +134,12 @@ class Functions(unittest.TestCase):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
         built, promotion = ({name: STACK.outputs[output]} for name, output in
                             (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
-        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT}
+        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
+                                       "PROMOTER_ROLE_ID": "AROAPROMOTERROLE"}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
         watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
-                "ApproveFunction": {"ACCOUNT_ID": ACCOUNT}, "PortalFunction": built | promotion,
+                "ApproveFunction": {"ACCOUNT_ID": ACCOUNT, "APPROVER_ROLE_ID": "AROAAPPROVERROLE"}, "PortalFunction": built | promotion,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
@@ -207,7 +208,7 @@ class Watching(unittest.TestCase):
         self.assertEqual(watched, {
             ("ApproximateNumberOfMessagesVisible", "DeadLetterQueue"), ("Errors", "gatekeeper-intake"), ("Errors", "gatekeeper-tag-guard"),
             ("TagsReverted",), ("Promotions", "failed"), ("ExecutionsFailed", STACK.outputs["PromotionStateMachine"]),
-            ("DriftFindings",), ("Errors", "gatekeeper-watch-drift"),
+            ("BreakGlass",), ("DriftFindings",), ("Errors", "gatekeeper-watch-drift"),
         })
         for one in alarms:
             self.assertEqual((one["AlarmActions"], one["Threshold"], one["ComparisonOperator"], one["TreatMissingData"]),
@@ -222,15 +223,15 @@ class Watching(unittest.TestCase):
         dashboard, = STACK.of_type("AWS::CloudWatch::Dashboard").values()
         widgets = body(dashboard["DashboardBody"])["widgets"]
         shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", []) if metric[0] == "ArtefactGatekeeper"}
-        self.assertEqual(shown, {"Verdicts", "Promotions", "TagWrites", "TagsReverted", "GateErrors", "DriftFindings", "DriftChanged", "DriftErrors"})
+        self.assertEqual(shown, {"Verdicts", "Promotions", "BreakGlass", "TagWrites", "TagsReverted", "GateErrors", "DriftFindings", "DriftChanged", "DriftErrors"})
         alarms, = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
-        self.assertEqual(len(alarms), len(STACK.of_type("AWS::CloudWatch::Alarm")))
+        self.assertEqual(sorted(alarms), sorted(STACK.attribute(name, "Arn") for name in STACK.of_type("AWS::CloudWatch::Alarm")))
 
     def test_saved_queries_search_groups_that_exist(self):
         groups = {group["LogGroupName"] for group in STACK.of_type("AWS::Logs::LogGroup").values()}
         queries = STACK.of_type("AWS::Logs::QueryDefinition").values()
         self.assertEqual({query["Name"].split("/")[1] for query in queries},
-                         {"one-commit", "refused-promotions", "reverted-tags", "one-promotion", "drift"})
+                         {"one-commit", "refused-promotions", "broken-glass", "reverted-tags", "one-promotion", "drift"})
         for query in queries:
             self.assertLessEqual(set(query["LogGroupNames"]), groups)
 
@@ -241,6 +242,12 @@ class Outputs(unittest.TestCase):
             "ArtefactBucket", "RecordsBucket", "PromoteFunction", "PromotionStateMachine", "CiRoleArn", "PromoterRoleArn",
             "AuditorRoleArn", "SigningKeyArn", "DeadLetterQueueUrl",
         }, STACK.outputs.keys())
+
+    def test_workflows_have_a_role_where_they_may_promote(self):
+        self.assertNotIn("GitHubPromoterRoleArn", STACK.outputs)
+        stack = Rendered(GitHubPromoterSubjects="repo:example-bank/bank-payments:environment:uat")
+        self.assertEqual(stack.outputs["GitHubPromoterRoleArn"], stack.attribute("GitHubPromoterRole", "Arn"))
+        self.assertEqual(stack.outputs["PromoterRoleArn"], STACK.outputs["PromoterRoleArn"])
 
 
 if __name__ == "__main__":
