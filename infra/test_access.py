@@ -420,7 +420,8 @@ class Approvals(Case):
                 trust = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
                 self.assertEqual([(statement["Effect"], statement["Action"], statement["Condition"]) for statement in trust], [
                     ("Allow", "sts:AssumeRole", {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}),
-                    ("Allow", "sts:AssumeRole", {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}})], role)
+                    ("Allow", "sts:AssumeRole", {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}}),
+                    ("Deny", "sts:AssumeRole", {"StringLike": {"aws:FederatedProvider": "*:oidc-provider/token.actions.githubusercontent.com"}})], role)
 
 
 class Drift(Case):
@@ -575,7 +576,7 @@ class Trust(Case):
         for role in PEOPLE:
             for stack, principal in ((DEFAULT, f"arn:aws:iam::{ACCOUNT}:root"), (named, [jane])):
                 for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
-                    self.assertEqual(statement["Principal"], {"AWS": principal}, role)
+                    self.assertEqual(statement["Principal"], {"AWS": principal if statement["Effect"] == "Allow" else "*"}, role)
 
     def test_workflows_promote_from_exactly_these_environments_and_in_a_role_of_their_own(self):
         self.assertNotIn("GitHubPromoterRole", DEFAULT.resources)

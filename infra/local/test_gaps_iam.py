@@ -118,7 +118,7 @@ class Conditions(LocalAwsTest):
 
 
 class PeopleUnderTheirOwnNames(LocalAwsTest):
-    """The trust of `PromoterRole` and `ApproverRole`, word for word (infra/test_access.py holds the template to it)."""
+    """Whom `PromoterRole` and `ApproverRole` let in, word for word (infra/test_access.py holds the template to it)."""
 
     OWN_NAME = (
         {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
