@@ -157,6 +157,7 @@ async fn nobody_asks_in_another_ones_name() {
     let proved = {
         let stage: StageName = STAGE.parse().unwrap();
         let request = gatekeeper::identity::BoundRequest {
+            manifest_version_id: None,
             action: "promote",
             repo: &commit.id.repo,
             commit_sha: Some(&commit.id.sha),

@@ -177,7 +177,7 @@ async fn a_function_that_is_updated_by_hand_is_told_once_and_once_more_when_it_i
     listener.update(&function, zip_of(&good)).await;
     listener.sees(0, true).await;
     let told = listener.messages(1).await.remove(0);
-    assert!(told.contains("as promoted again") && told.contains("No longer so:\n- function-changed"), "{told}");
+    assert!(told.contains("back to what was promoted") && told.contains("No longer so:\n- function-changed"), "{told}");
     let resolved = ("resolved".to_owned(), vec![Code::FunctionChanged]);
     assert_eq!(listener.entries().await[1..], [resolved]);
     listener.sees(0, false).await;

@@ -206,7 +206,7 @@ fn hint(error: &str) -> Option<&'static str> {
         Some("pass `--region`, or set it as for the AWS CLI")
     } else if says(&["accessdenied", "not authorized to perform"]) {
         Some(
-            "these credentials may not do that; the installation's CiRole publishes, PromoterRole promotes, AuditorRole reads",
+            "these credentials may not do that; the installation's CiRole publishes, PromoterRole and GitHubPromoterRole promote, ApproverRole approves, AuditorRole reads",
         )
     } else if says(&["connection refused", "dns error", "io error", "timeout", "connect error"]) {
         Some("the endpoint could not be reached; look at the network, `--endpoint-url` and `--region`")

@@ -139,7 +139,7 @@ codes! {
 
     // Promotion.
     NotBuilt "not-built" "the commit's verdict is not `built`";
-    AttestationMissing "attestation-missing" "the gate has not signed that the commit is built";
+    AttestationMissing "attestation-missing" "a signature that the promotion rests on is not there: the gate's that the commit is Built, or promotion's that the earlier stage took it";
     AttestationInvalid "attestation-invalid" "a signed statement does not hold: another key signed it, its bytes were changed, or it is about something else";
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";

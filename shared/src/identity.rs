@@ -41,6 +41,8 @@ pub struct BoundRequest<'a> {
     pub commit_sha: Option<&'a CommitSha>,
     /// The stage.
     pub stage: &'a StageName,
+    /// The manifest that an approval is of; none of a promotion, which takes what is stored by then.
+    pub manifest_version_id: Option<&'a str>,
     /// Why: no control characters, so that it is one line.
     pub reason: &'a str,
     /// The request's switches that are on, by the names of their fields.
@@ -49,11 +51,12 @@ pub struct BoundRequest<'a> {
 
 impl fmt::Display for BoundRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { action, repo, commit_sha, stage, reason, switches } = self;
+        let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches } = self;
+        let manifest_version_id = manifest_version_id.unwrap_or_default();
         let commit_sha = commit_sha.map_or("", CommitSha::as_str);
         writeln!(f, "artefact-gatekeeper request v1")?;
-        writeln!(f, "action={action}\nrepo={repo}\ncommit_sha={commit_sha}\nstage={stage}\nreason={reason}")?;
-        writeln!(f, "switches={}", switches.join(","))
+        writeln!(f, "action={action}\nrepo={repo}\ncommit_sha={commit_sha}\nstage={stage}")?;
+        writeln!(f, "manifest_version_id={manifest_version_id}\nreason={reason}\nswitches={}", switches.join(","))
     }
 }
 
@@ -219,6 +222,22 @@ impl Identity {
             .ok_or_else(|| NotProven(format!("`{}` is neither an IAM user nor a role's session", cut(arn))))?;
         Ok(Self { arn: arn.to_owned(), account: account.to_owned(), user_id: user_id.to_owned(), person })
     }
+
+    /// Whether it is a session of the role with this unique id, `AROA…`, which nobody chooses (IAM user guide, "IAM
+    /// identifiers").
+    #[must_use]
+    pub fn is_session_of(&self, role_id: &str) -> bool {
+        self.user_id.split_once(':').is_some_and(|(id, _)| id == role_id)
+    }
+}
+
+/// Whose signature STS says a proof bears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A person, who came by the role that people enter under their own names only.
+    Person(Identity),
+    /// Another principal of the account, by its ARN: a workflow, an IAM user, a session whose name somebody chose.
+    Other(String),
 }
 
 /// A person, in lower case: the name of an IAM user, or that of a role's session. Two sessions of one name in two roles

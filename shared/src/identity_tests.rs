@@ -17,6 +17,7 @@ type Change = fn(&mut BoundRequest<'static>);
 
 fn request(change: Change) -> BoundRequest<'static> {
     let mut request = BoundRequest {
+        manifest_version_id: None,
         action: "approve",
         repo: Box::leak(Box::new("bank-payments".parse().unwrap())),
         commit_sha: Some(Box::leak(Box::new(SHA.parse().unwrap()))),
@@ -60,25 +61,27 @@ fn a_proof_holds_for_what_it_was_made_for() {
 
 #[test]
 fn the_text_that_a_proof_is_bound_to_is_the_same_everywhere() {
-    insta::assert_snapshot!(request(|it| it.switches = vec!["break_glass", "dry_run"]), @r"
-    artefact-gatekeeper request v1
-    action=approve
-    repo=bank-payments
-    commit_sha=3f1c9a0b5d7e2468ace013579bdf02468ace1357
-    stage=prod
-    reason=looked at the change
-    switches=break_glass,dry_run
-    ");
+    insta::assert_snapshot!(request(|it| it.switches = vec!["break_glass", "dry_run"]), @r#"
+        artefact-gatekeeper request v1
+        action=approve
+        repo=bank-payments
+        commit_sha=3f1c9a0b5d7e2468ace013579bdf02468ace1357
+        stage=prod
+        manifest_version_id=
+        reason=looked at the change
+        switches=break_glass,dry_run
+        "#);
 }
 
 #[test]
 fn a_proof_for_another_request_is_none() {
-    let others: [Change; 7] = [
+    let others: [Change; 8] = [
         |it| it.action = "promote",
         |it| it.repo = Box::leak(Box::new("bank-core".parse().unwrap())),
         |it| it.commit_sha = Some(Box::leak(Box::new("0".repeat(40).parse().unwrap()))),
         |it| it.commit_sha = None,
         |it| it.stage = Box::leak(Box::new("uat".parse().unwrap())),
+        |it| it.manifest_version_id = Some("v2"),
         |it| it.reason = "another one",
         |it| it.switches = vec!["break_glass"],
     ];

@@ -12,6 +12,7 @@ use gatekeeper::{
     },
     ids::Commit,
     promotion::{
+        approval::ApprovalRequest,
         database_check::{DatabaseCheckEvent, ParityEvent},
         request::PromotionRequest,
     },
@@ -43,6 +44,9 @@ const PROMOTE: [(&str, bool, bool); 4] = [
     ("rollback.json", false, true),
     ("rollback-accepting-schema-difference.json", false, true),
 ];
+
+/// The sample for `approve`.
+const APPROVE: &str = "approval.json";
 
 /// The sample for `migrate-database` when `promote` asks it to look.
 const DATABASE_CHECK: &str = "database-check.json";
@@ -104,6 +108,12 @@ fn the_database_check_is_read() {
 }
 
 #[test]
+fn an_approval_is_read_with_its_proof() {
+    let (request, proof) = ApprovalRequest::parse(&sample(APPROVE)).unwrap();
+    assert_eq!((request.commit(), proof.method.as_str()), (commit(), "POST"));
+}
+
+#[test]
 fn the_question_of_parity_is_read() {
     let ParityEvent { parity } = serde_json::from_value(sample(DATABASE_PARITY)).unwrap();
     assert_eq!(Commit { repo: parity.repo, sha: parity.commit_sha }, commit());
@@ -126,7 +136,7 @@ fn no_sample_goes_untested() {
     let files = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let samples: BTreeSet<_> = files.filter(|name| name.ends_with(".json")).collect();
     let promote = PROMOTE.iter().map(|(name, ..)| *name);
-    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([DATABASE_CHECK, DATABASE_PARITY]);
+    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([APPROVE, DATABASE_CHECK, DATABASE_PARITY]);
     let tested = tested.chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

@@ -2,10 +2,15 @@
 
 use anyhow::Context as _;
 use gatekeeper::{
-    ids::{CommitSha, Repo, StageName},
+    finding::{Code, Finding},
+    ids::{Commit, CommitSha, Repo, StageName},
     promotion::approval::{ApprovalRequest, InvalidApprovalEvent},
+    store::record,
+    store_key::RecordKey,
+    verdict::Verdict,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     aws::{Aws, Part, PlaceArgs},
@@ -76,10 +81,21 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         return Err(Misuse("`--reason` is empty".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
+    let commit = Commit { repo: args.repo.clone(), sha: args.sha.clone() };
+    let verdict = record::read::<Verdict>(&aws.records().await?, &RecordKey::Verdict(commit.clone())).await?;
+    let Some(manifest_version_id) = verdict.and_then(|verdict| verdict.record.manifest_version_id) else {
+        let reason = Finding::new(Code::NotBuilt, commit.to_string(), "the gate has seen no manifest of it");
+        let listed = reason::reasons(&[Reason::from(&reason)], Some(&commit));
+        let document = json!({"status": "refused", "reasons": [reason]});
+        output.result(&document, &format!("{}  {commit} for {}\n{listed}", bad("refused"), args.stage))?;
+        return Ok(Answer::No);
+    };
+    output.progress(&format!("approving {commit} as of version `{manifest_version_id}` of its manifest"));
     let mut request = ApprovalRequest {
         repo: args.repo.clone(),
         commit_sha: args.sha.clone(),
         stage: args.stage.clone(),
+        manifest_version_id,
         reason: args.reason.clone(),
         break_glass: args.break_glass,
         identity_proof: None,
@@ -92,7 +108,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let document = aws.invoke(&function, &request, InvalidApprovalEvent::ERROR_TYPE).await?;
     let answer: ApproveAnswer = serde_json::from_value(document.clone())
         .with_context(|| format!("the approve function answered what this version does not know: {document}"))?;
-    let (commit, stage) = (request.commit(), &args.stage);
+    let stage = &args.stage;
     if answer.status != "approved" {
         let reasons = reason::reasons(&answer.reasons, Some(&commit));
         output.result(&document, &format!("{}  {commit} for {stage}\n{reasons}", bad("refused")))?;

@@ -51,7 +51,7 @@ Examples:
   gatekeeper portal
   gatekeeper portal --port 8053 --profile bank-audit";
 
-/// Opens the evidence portal for a browser on this machine, signing its requests as you
+/// Serves the evidence portal to a browser on this machine, signing its requests as you
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -58,6 +58,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             artefact_bucket: "artefacts".to_owned(),
             records_bucket: "records".to_owned(),
             account_id: None,
+            person_role_id: None,
             state_machine_arn: None,
             migrate_database_function: None,
             stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),

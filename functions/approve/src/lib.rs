@@ -5,7 +5,7 @@ use futures_util::future;
 use gatekeeper::{
     aws::{caller::Callers, lambda::FunctionError},
     finding::{Code, Finding},
-    identity::{Identity, IdentityProof, Person},
+    identity::{Caller, Identity, IdentityProof, Person},
     promotion::{
         approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
         verify::{built_verdict, config_of},
@@ -15,7 +15,7 @@ use gatekeeper::{
         Precondition, Store, Written,
         record::{self, Stored},
     },
-    store_key::RecordKey,
+    store_key::{ArtefactPath, RecordKey},
     telemetry::{Logger, wall_clock},
     verdict::{Revocation, Verdict},
 };
@@ -89,13 +89,26 @@ impl<S: Store> Approver<S> {
         .await?;
 
         let mut reasons = Vec::new();
-        let identity = identity.map_err(|wrong| {
-            let message = format!("the proof of who asks: {wrong}");
+        let identity = match identity {
+            Ok(Caller::Person(identity)) => Ok(identity),
+            Ok(Caller::Other(arn)) => {
+                Err(format!("a person must approve, by a session of the approver's role: `{arn}` is none"))
+            }
+            Err(wrong) => Err(format!("the proof of who approves: {wrong}")),
+        };
+        let identity = identity.map_err(|message| {
             reasons.push(Finding::new(Code::RequesterUnproven, request.stage.as_str(), message));
         });
         let stage = config_of(config, &request.stage, &mut reasons).map(|(stage, _)| stage);
         let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
         let manifest = verdict.and_then(|verdict| verdict.record.manifest_version_id);
+        if let Some(stored) = manifest.as_ref().filter(|stored| **stored != request.manifest_version_id) {
+            let looked_at = &request.manifest_version_id;
+            let message = format!(
+                "version `{looked_at}` of the manifest was looked at, and `{stored}` is stored now: look again"
+            );
+            reasons.push(Finding::new(Code::VerdictStale, ArtefactPath::Manifest.of(&commit), message));
+        }
         let (Ok(identity), Some(stage), Some(manifest), true) = (identity, stage, manifest, reasons.is_empty()) else {
             reasons.sort();
             log.warn("approval refused", json!({"reasons": reasons}));

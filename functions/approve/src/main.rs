@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = aws::config().await;
     let approver = Arc::new(Approver {
         records: Buckets::new(&config, &settings).records,
-        callers: Callers::new(&config, settings.account_id()?).await?,
+        callers: Callers::new(&config, settings.account_id()?, settings.person_role_id()?).await?,
     });
     lambda::run(move |event, invocation| {
         let approver = Arc::clone(&approver);

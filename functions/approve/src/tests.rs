@@ -27,7 +27,7 @@ async fn world(arn: &'static str) -> World {
              <Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
         ))
     });
-    let callers = Callers::new(&config, ACCOUNT).await.unwrap();
+    let callers = Callers::new(&config, ACCOUNT, "AROAEXAMPLE").await.unwrap();
     let approver = Approver { records: Memory::default(), callers };
     let world = World { approver, config };
     let stages =
@@ -42,6 +42,7 @@ fn request() -> ApprovalRequest {
         repo: "bank-payments".parse().unwrap(),
         commit_sha: SHA.parse().unwrap(),
         stage: "prod".parse().unwrap(),
+        manifest_version_id: "v1".to_owned(),
         reason: "looked at the change".to_owned(),
         break_glass: false,
         identity_proof: None,
@@ -118,7 +119,8 @@ async fn another_manifest_and_breaking_the_glass_are_approved_anew() {
     assert_eq!(world.approve(&glass).await["already"], false);
     assert_eq!(world.approve(&request()).await["already"], true, "to break the glass is to approve");
     world.verdict(Outcome::Built, "v2").await;
-    assert_eq!(world.approve(&request()).await["already"], false);
+    let of_v2 = ApprovalRequest { manifest_version_id: "v2".to_owned(), ..request() };
+    assert_eq!(world.approve(&of_v2).await["already"], false);
     let written = world.written("jane@bank.example").await.unwrap();
     assert_eq!((written.manifest_version_id.as_str(), written.break_glass), ("v2", false));
 }
@@ -136,15 +138,18 @@ async fn what_can_not_be_approved_is_refused_with_every_reason() {
                             "revoked_by": "john", "revoked_at": "2026-05-02T03:04:05Z", "reason": "rounds down"});
     jane.put(&RecordKey::Revocation(request().commit()), &revocation).await;
     refusals.push(jane.refused(&request(), &request()).await);
+    jane.verdict(Outcome::Built, "v2").await;
+    refusals.push(jane.refused(&request(), &request()).await);
     let root = world("arn:aws:iam::111122223333:root").await;
     refusals.push(root.refused(&request(), &request()).await);
     insta::assert_snapshot!(refusals.join("\n"), @r#"
-        requester-unproven: the proof of who asks: it was signed for another request than this one
+        requester-unproven: the proof of who approves: it was signed for another request than this one
         stage-unknown: the stage is not configured; there are `prod`, `uat`
         not-built: the commit is `registered`, the stage requires `built`: its integration tests have not run yet
-        requester-unproven: the proof of who asks: it was signed for another request than this one
+        requester-unproven: the proof of who approves: it was signed for another request than this one
         revoked: taken back by `john`: rounds down
-        requester-unproven: the proof of who asks: `arn:aws:iam::111122223333:root` is neither an IAM user nor a role's session
+        verdict-stale: version `v1` of the manifest was looked at, and `v2` is stored now: look again
+        requester-unproven: a person must approve, by a session of the approver's role: `arn:aws:iam::111122223333:root` is none
         "#);
 }
 

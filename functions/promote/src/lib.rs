@@ -7,7 +7,7 @@ use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
     aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError},
     finding::{Code, Finding},
-    identity::CallerUnknown,
+    identity::{Caller, CallerUnknown},
     ids::{Commit, PromotionId, Repo, StageName},
     ledger::{self, Chain},
     promotion::{
@@ -131,7 +131,8 @@ impl Promoter {
     async fn requester(&self, request: &PromotionRequest, now: Timestamp) -> Result<Requester, CallerUnknown> {
         let Some(proof) = &request.identity_proof else { return Ok(Requester::Unnamed) };
         Ok(match self.callers.identify(proof, &request.bound(), now).await? {
-            Ok(identity) => Requester::Proven(identity),
+            Ok(Caller::Person(identity)) => Requester::Proven(identity),
+            Ok(Caller::Other(arn)) => Requester::NoPerson(arn),
             Err(wrong) => Requester::Unproven(wrong.to_string()),
         })
     }
@@ -170,6 +171,9 @@ impl Promoter {
         let log = log.with("promotion_id", promotion.promotion_id.as_str());
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
 
+        if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
+            self.close_abandoned(&promotion, &abandoned.record, now, &log).await?;
+        }
         let held = Lock::held(promotion.promotion_id.clone(), execution_arn.clone(), now);
         let precondition = Stored::precondition(verified.lock.as_ref());
         let lock_key = RecordKey::Lock(request.stage.clone(), request.repo.clone());
@@ -180,9 +184,6 @@ impl Promoter {
             }
             Written::Conflict => return self.refuse(request, vec![in_progress(request, None)], &log).await,
         };
-        if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
-            self.close_abandoned(&promotion, &abandoned.record, now, &log).await?;
-        }
         let record = new_record(request, verified, &promotion, &execution_arn, now);
         let started = self.record_and_start(&promotion, &record).await;
         if let Err(error) = started {
@@ -198,7 +199,7 @@ impl Promoter {
                     "reason": request.reason, "waived": broken.waived,
                 }),
             );
-            log.count("BreakGlass", Some(("Stage", request.stage.as_str())), 1);
+            log.count("BreakGlass", None, 1);
         }
         log.info(
             "promotion started",
@@ -263,7 +264,8 @@ impl Promoter {
         Ok(())
     }
 
-    /// Completes the record of a promotion whose execution died without: who takes over its lock has proved that.
+    /// Completes the record of a promotion whose execution died without, and enters it into the ledger: who is about to take
+    /// over its lock has proved that. Killed in between, it is done again by whoever takes the lock then.
     async fn close_abandoned(
         &self,
         promotion: &PromotionRef,
@@ -274,32 +276,34 @@ impl Promoter {
         let abandoned = PromotionRef { promotion_id: lock.promotion_id.clone(), ..promotion.clone() };
         let key = PromotionRecord::key(&abandoned);
         let Some(stored) = record::read::<PromotionRecord>(&self.buckets.records, &key).await? else { return Ok(()) };
-        if stored.record.ended_at.is_none() {
-            let failed = PromotionRecord { status: Status::Failed, ended_at: Some(now), ..stored.record };
-            record::write(&self.buckets.records, &key, &failed, &Precondition::Unchanged(stored.etag)).await?;
-            let event = entry::of_promotion(&failed)?;
-            self.enter(&failed.stage, &failed.repo, &event, Some(failed.started_at)).await?;
+        let mut closed = stored.record;
+        if closed.ended_at.is_none() {
+            (closed.status, closed.ended_at) = (Status::Failed, Some(now));
+            let precondition = Precondition::Unchanged(stored.etag);
+            if record::write(&self.buckets.records, &key, &closed, &precondition).await? == Written::Conflict {
+                // Another request is at it, and only one of the two gets the lock.
+                return Ok(());
+            }
             log.warn(
-                "lock taken over from a promotion whose execution died; its record is completed as failed",
+                "the execution of the promotion that holds the lock died; its record is completed as failed",
                 json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": lock.execution_arn}),
             );
         }
-        Ok(())
+        self.enter(&closed.stage, &closed.repo, &entry::of_promotion(&closed)?, Some(closed.started_at)).await
     }
 
     async fn record_and_start(&self, promotion: &PromotionRef, record: &PromotionRecord) -> anyhow::Result<()> {
         let key = PromotionRecord::key(promotion);
         record::write(&self.buckets.records, &key, record, &Precondition::Absent).await?;
         let input = StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
-        self.step_functions
-            .start_execution()
-            .state_machine_arn(&self.state_machine_arn)
-            .name(promotion.promotion_id.as_str())
-            .input(serde_json::to_string(&input)?)
-            .send()
-            .await
-            .context("the state machine could not be started")?;
-        Ok(())
+        let start = self.step_functions.start_execution().state_machine_arn(&self.state_machine_arn);
+        let start = start.name(promotion.promotion_id.as_str()).input(serde_json::to_string(&input)?);
+        let Err(error) = start.send().await else { return Ok(()) };
+        // An answer that got lost is no failure: it may run.
+        match self.step_functions.describe_execution().execution_arn(&record.execution_arn).send().await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(error).context("the state machine could not be started"),
+        }
     }
 
     async fn give_up(

@@ -24,7 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
-    let callers = Callers::new(&config, settings.account_id()?).await?;
+    let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id()?).await?;
     let promoter = Arc::new(Promoter {
         callers,
         keys,

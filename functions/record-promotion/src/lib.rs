@@ -135,16 +135,21 @@ pub async fn record_outcome(
     let status = record.status;
     let ended = record.ended_at.is_some();
 
-    // The record is written last but for the ledger and the lock: while it says `running`, all of this is done again.
+    // The stage first and the lock last: who was killed in between is asked again, and does what is missing.
+    let mut completed_at = None;
     if status == Status::Succeeded {
         let completed = advance_stage(records, &record, now).await?;
         write_handoffs(records, &record, completed.completed_at).await?;
-        attest(records, signer, &record, completed.completed_at).await?;
+        completed_at = Some(completed.completed_at);
     }
     if record != stored.record {
         let key = PromotionRecord::key(&input.promotion);
         let written = record::write(records, &key, &record, &Precondition::Unchanged(stored.etag)).await?;
         anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
+    }
+    // What is signed must be what the record says for good: who was killed here finds it ended, and looks at Lambda no more.
+    if let Some(completed_at) = completed_at {
+        attest(records, signer, &record, completed_at).await?;
     }
     if ended {
         let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };

@@ -78,7 +78,7 @@ impl Stacks {
         let checked = checked.and_then(|at| Timestamp::new(at.secs(), 0).ok()).filter(|at| *at >= since);
         if self.is_due(status.as_ref(), checked)
             && let Err(error) = self.client.detect_stack_drift().stack_name(name.as_str()).send().await
-            && !is_under_way(&error)
+            && !is_busy(&error)
         {
             return StackDrift::Unknown(format!("DetectStackDrift: {}", said(&error)));
         }
@@ -126,7 +126,7 @@ fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
 }
 
 /// One detection at a time, or the stack itself is being worked on.
-fn is_under_way<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+fn is_busy<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
     message.contains("already in progress") || message.contains("_IN_PROGRESS")
 }

@@ -130,7 +130,7 @@ fn log_change(drift: &Drift, change: &Change, log: &Logger) {
 /// `drift on uat: bank-payments (2 differences)`
 fn subject(drift: &Drift) -> String {
     let state = match drift.findings.len() {
-        0 => "as promoted again".to_owned(),
+        0 => "back to what was promoted".to_owned(),
         1 => "1 difference".to_owned(),
         more => format!("{more} differences"),
     };

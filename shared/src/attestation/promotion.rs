@@ -178,20 +178,29 @@ pub fn verification_summary(record: &PromotionRecord) -> Option<Statement<Verifi
     Some(Statement::new(subjects(record), predicate))
 }
 
-/// Why a verification summary doesn't say that a commit was verified for the stage and repository of `promotion`; none
-/// where it does.
+/// Why a verification summary doesn't say that a commit, as the gate's attestation with the SHA-256 `built` has it, was
+/// verified for the stage and repository of `promotion`; none where it does.
 #[must_use]
 pub fn disagreement(
     statement: &Statement<VerificationSummary>,
     promotion: &PromotionRef,
     commit: &CommitSha,
+    built: Option<Sha256>,
 ) -> Option<String> {
-    let (found, expected) = (&statement.predicate.resource_uri, resource_uri(promotion));
-    let of_commit = statement.subject.iter().any(|it| it.digest == Digest::GitCommit(commit.clone()));
-    match of_commit {
-        _ if *found != expected => Some(format!("it is for `{found}`, not for `{expected}`")),
-        false => Some(format!("it is not of commit `{commit}`")),
-        true => None,
+    let VerificationSummary { resource_uri: found, input_attestations, .. } = &statement.predicate;
+    let expected = resource_uri(promotion);
+    let rests_on_it = built.is_some_and(|built| {
+        input_attestations.iter().any(|attestation| attestation.digest == Some(Digest::Sha256(built)))
+    });
+    if *found != expected {
+        Some(format!("it is for `{found}`, not for `{expected}`"))
+    } else if !statement.subject.iter().any(|it| it.digest == Digest::GitCommit(commit.clone())) {
+        Some(format!("it is not of commit `{commit}`"))
+    } else if !rests_on_it {
+        let stage = &promotion.stage;
+        Some(format!("it rests on another attestation than the commit has now; promote it to `{stage}` again"))
+    } else {
+        None
     }
 }
 

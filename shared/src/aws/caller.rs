@@ -26,7 +26,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use jiff::Timestamp;
 
 use crate::identity::{
-    BoundRequest, CallerUnknown, Identity, IdentityProof, NotProven, REQUEST_HEADER, STS_BODY, STS_CONTENT_TYPE,
+    BoundRequest, Caller, CallerUnknown, Identity, IdentityProof, NotProven, REQUEST_HEADER, STS_BODY, STS_CONTENT_TYPE,
 };
 
 /// What tells who made a proof: STS, at the gatekeeper's own choice of endpoint.
@@ -35,20 +35,24 @@ pub struct Callers {
     client: aws_sdk_sts::Client,
     host: String,
     account: String,
+    person_role_id: String,
 }
 
 impl Callers {
-    /// Those of `account`, told by STS as `config` reaches it.
+    /// Those of `account`, told by STS as `config` reaches it; people are the sessions of the role with the unique id
+    /// `person_role_id`.
     ///
     /// # Errors
     /// [`CallerUnknown`] where `config` doesn't tell where STS is.
-    pub async fn new(config: &SdkConfig, account: impl Into<String>) -> Result<Self, CallerUnknown> {
+    pub async fn new(config: &SdkConfig, account: &str, person_role_id: &str) -> Result<Self, CallerUnknown> {
         let endpoint = endpoint(config).await?;
         // No credentials of the function's own: should the proof's headers not take their place, STS answers nothing.
         let nobody = Credentials::new("nobody", "nobody", None, None, "the proof signs");
         let sts = aws_sdk_sts::config::Builder::from(config).credentials_provider(nobody).endpoint_url(&endpoint);
         let client = aws_sdk_sts::Client::from_conf(sts.build());
-        Ok(Self { client, host: host(&endpoint).to_owned(), account: account.into() })
+        let (host, account, person_role_id) =
+            (host(&endpoint).to_owned(), account.to_owned(), person_role_id.to_owned());
+        Ok(Self { client, host, account, person_role_id })
     }
 
     /// Who made the proof, if it was made for `request` just now.
@@ -60,7 +64,7 @@ impl Callers {
         proof: &IdentityProof,
         request: &BoundRequest<'_>,
         now: Timestamp,
-    ) -> Result<Result<Identity, NotProven>, CallerUnknown> {
+    ) -> Result<Result<Caller, NotProven>, CallerUnknown> {
         if let Err(wrong) = proof.check(request, &self.host, now) {
             return Ok(Err(wrong));
         }
@@ -78,7 +82,14 @@ impl Callers {
         };
         let field = |field: Option<&str>| field.unwrap_or_default().to_owned();
         let (arn, account, user_id) = (field(answer.arn()), field(answer.account()), field(answer.user_id()));
-        Ok(Identity::of(&arn, &account, &user_id, &self.account))
+        if account != self.account {
+            return Ok(Err(NotProven::new(format!("`{arn}` is not of account `{}`", self.account))));
+        }
+        let identity = Identity::of(&arn, &account, &user_id, &self.account).ok();
+        Ok(Ok(match identity.filter(|identity| identity.is_session_of(&self.person_role_id)) {
+            Some(identity) => Caller::Person(identity),
+            None => Caller::Other(arn),
+        }))
     }
 }
 
@@ -181,15 +192,15 @@ mod tests {
 
     const NOW: &str = "2026-05-02T03:04:05Z";
 
-    fn answer(arn: &str) -> Answer {
+    fn answer(arn: &str, user_id: &str) -> Answer {
         Answer::xml(format!(
-            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AROAEXAMPLE:jane</UserId>\
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>{user_id}</UserId>\
              <Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
         ))
     }
 
     /// What becomes of jane's proof where STS answers `sts`, and what STS was sent.
-    async fn identify(sts: Answer) -> (Result<Result<Identity, NotProven>, CallerUnknown>, Vec<Request>) {
+    async fn identify(sts: Answer) -> (Result<Result<Caller, NotProven>, CallerUnknown>, Vec<Request>) {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let config = scripted::config({
             let sent = Arc::clone(&sent);
@@ -200,6 +211,7 @@ mod tests {
         });
         let (repo, stage) = ("bank-payments".parse().unwrap(), "prod".parse().unwrap());
         let request = BoundRequest {
+            manifest_version_id: None,
             action: "approve",
             repo: &repo,
             commit_sha: None,
@@ -209,7 +221,7 @@ mod tests {
         };
         let now = NOW.parse().unwrap();
         let proof = prove(&config, &request, now).await.unwrap();
-        let callers = Callers::new(&config, "111122223333").await.unwrap();
+        let callers = Callers::new(&config, "111122223333", "AROAEXAMPLE").await.unwrap();
         let told = callers.identify(&proof, &request, now).await;
         let sent = std::mem::take(&mut *sent.lock().unwrap());
         for request in &sent {
@@ -221,11 +233,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_proof_is_sent_as_it_was_signed_and_tells_who_signed_it() {
-        let (told, sent) = identify(answer("arn:aws:sts::111122223333:assumed-role/approver/Jane")).await;
-        assert_eq!(told.unwrap().unwrap().person.as_str(), "jane");
+        let jane = answer("arn:aws:sts::111122223333:assumed-role/approver/Jane", "AROAEXAMPLE:Jane");
+        let (told, sent) = identify(jane).await;
+        let Caller::Person(jane) = told.unwrap().unwrap() else { panic!("jane is a person") };
+        assert_eq!(jane.person.as_str(), "jane");
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[0].headers["host"], "sts.eu-west-1.amazonaws.com");
-        insta::assert_snapshot!(sent[0].headers["authorization"], @"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260502/eu-west-1/sts/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-gatekeeper-request, Signature=7cab10f3075fb6812c02a4acc50e4c80eca19c84a9d3c67492534d9920e28d94");
+        insta::assert_snapshot!(sent[0].headers["authorization"], @"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260502/eu-west-1/sts/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-gatekeeper-request, Signature=adea49006c40df6dc8f0c1f89974c29f9d2167a917bb37309376ba818bfeb7fb");
+    }
+
+    #[tokio::test]
+    async fn who_came_by_another_role_is_no_person_whatever_the_session_is_called() {
+        for (arn, user_id) in [
+            ("arn:aws:sts::111122223333:assumed-role/approver/jane", "AROAOTHER:jane"),
+            ("arn:aws:sts::111122223333:assumed-role/ci/AROAEXAMPLE", "AROACI:AROAEXAMPLE:jane"),
+            ("arn:aws:iam::111122223333:user/jane", "AIDAEXAMPLE"),
+            ("arn:aws:iam::111122223333:root", "111122223333"),
+        ] {
+            let (told, _) = identify(answer(arn, user_id)).await;
+            assert_eq!(told.unwrap().unwrap(), Caller::Other(arn.to_owned()));
+        }
     }
 
     #[tokio::test]

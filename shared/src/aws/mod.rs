@@ -55,6 +55,8 @@ pub struct Settings {
     pub promotion_signing_key_arn: Option<String>,
     /// The account that this runs in, for the functions that ask who calls.
     pub account_id: Option<String>,
+    /// The unique id of the role whose sessions are people: the promoter's for `promote`, the approver's for `approve`.
+    pub person_role_id: Option<String>,
     /// Where S3 answers when it isn't at its usual address.
     pub s3_endpoint: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Settings {
             signing_key_arn: setting("SIGNING_KEY_ARN"),
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
             account_id: setting("ACCOUNT_ID"),
+            person_role_id: setting("PERSON_ROLE_ID"),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
     }
@@ -105,6 +108,14 @@ impl Settings {
     /// [`MissingSetting`] where it isn't named.
     pub fn account_id(&self) -> Result<&str, MissingSetting> {
         self.account_id.as_deref().ok_or(MissingSetting("ACCOUNT_ID"))
+    }
+
+    /// The role whose sessions are people, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn person_role_id(&self) -> Result<&str, MissingSetting> {
+        self.person_role_id.as_deref().ok_or(MissingSetting("PERSON_ROLE_ID"))
     }
 
     /// The key that promotion signs with, for a function that needs it.

@@ -10,9 +10,14 @@ use super::*;
 use crate::{
     attestation::LocalSigner,
     ids::Sha256,
+    ledger,
     store::memory::Memory,
+    store_key::Form,
     verdict::{Outcome, Verdict},
 };
+
+#[path = "forgery_tests.rs"]
+mod forgery;
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));

@@ -213,12 +213,15 @@ impl Compared {
         match drift {
             StackDrift::InSync => {}
             StackDrift::Drifted(resources) => {
-                let message = format!("cloudformation finds changed behind its back: {}", resources.join(", "));
+                let message = format!(
+                    "CloudFormation says that these resources were changed outside it: {}",
+                    resources.join(", ")
+                );
                 self.find(Code::StackDrifted, name, message);
             }
             StackDrift::NotChecked => self.unseen(Code::StackDrifted, name),
             StackDrift::Unknown(why) => {
-                self.notes.push(format!("cloudformation can't tell whether stack `{name}` has drifted: {why}"));
+                self.notes.push(format!("CloudFormation can't tell whether stack `{name}` has drifted: {why}"));
                 self.unseen(Code::StackDrifted, name);
             }
         }
@@ -247,7 +250,7 @@ impl Compared {
                     if let Some(difference) = difference {
                         let shown =
                             difference.get(..difference.floor_char_boundary(MAX_DIFFERENCE)).unwrap_or_default();
-                        let _ = write!(message, "; from the tested one it differs so:\n{shown}");
+                        let _ = write!(message, "; its difference from the tested schema:\n{shown}");
                     }
                     self.find(Code::SchemaDrifted, name.as_str(), message);
                 }

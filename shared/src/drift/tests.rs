@@ -248,7 +248,7 @@ fn a_schema_that_was_changed_is_found() {
         let schema = DatabaseLook::Schema { live_sha256: digest("by hand"), difference: Some(difference) };
         look.databases.insert("ledger".parse().unwrap(), schema);
     });
-    assert!(found.starts_with("schema-drifted ledger: its schema is not the one that the promotion left; from the tested one it differs so:\n-  amount bigint\n"), "{found}");
+    assert!(found.starts_with("schema-drifted ledger: its schema is not the one that the promotion left; its difference from the tested schema:\n-  amount bigint\n"), "{found}");
     assert!(found.len() < 1_200, "it goes into a mail");
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::model::{Evidence, Function, Holds, Part, Runs, Suite};
 
@@ -10,6 +11,7 @@ use super::model::{Evidence, Function, Holds, Part, Runs, Suite};
 /// padded.
 #[must_use]
 pub fn render(evidence: &Evidence, paint: impl Fn(Holds, &str) -> String) -> String {
+    let evidence = &harmless(evidence);
     let mut page = Page { text: String::new(), paint: &paint };
     page.heading(evidence);
     if let Some(runs) = &evidence.runs {
@@ -20,6 +22,27 @@ pub fn render(evidence: &Evidence, paint: impl Fn(Holds, &str) -> String) -> Str
     page.signed(evidence);
     page.checks(evidence);
     page.text
+}
+
+/// The evidence with nothing in its texts that could steer a terminal: they may come from somebody else's bundle.
+fn harmless(evidence: &Evidence) -> Evidence {
+    fn clean(value: &mut Value) {
+        match value {
+            Value::String(text) if text.chars().any(steers) => *text = text.replace(steers, "\u{fffd}"),
+            Value::Array(values) => values.iter_mut().for_each(clean),
+            Value::Object(fields) => fields.values_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    let Ok(mut document) = serde_json::to_value(evidence) else { return evidence.clone() };
+    clean(&mut document);
+    serde_json::from_value(document).unwrap_or_else(|_| evidence.clone())
+}
+
+/// Control characters, and those that turn the direction of a text (Unicode, "Bidirectional Algorithm").
+fn steers(c: char) -> bool {
+    c.is_control() && c != '\n'
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 struct Page<'a> {
@@ -33,7 +56,7 @@ impl Page<'_> {
     }
 
     fn line(&mut self, line: &str) {
-        let _ = writeln!(self.text, "{}", line.trim_end());
+        let _ = writeln!(self.text, "{}", line.trim_end().replace('\n', " "));
     }
 
     /// `name` and a value that may have several lines.
@@ -79,9 +102,9 @@ impl Page<'_> {
             }
             if let Some(glass) = &promotion.break_glass {
                 let waived: Vec<_> = glass.waived.iter().map(|it| it.code.as_str()).collect();
-                let waived = waived.join(", ");
+                let waived = if waived.is_empty() { "nothing".to_owned() } else { waived.join(", ") };
                 let people = format!("{} and {}", glass.requested_by, glass.approved_by);
-                self.fact("break-glass", &format!("by {people}; did without: {waived}"));
+                self.fact("break-glass", &format!("by {people}; waived: {waived}"));
             }
         }
         self.title(&format!("Functions, {}", runs.looked_at.words()));
@@ -119,7 +142,7 @@ impl Page<'_> {
         self.title("Gate");
         let evaluated = second(gate.evaluated_at);
         self.fact("verdict", &format!("{} at {evaluated}, on {} artefacts", gate.outcome, gate.artefacts));
-        self.fact("verdict sha256", &gate.verdict_sha256.to_string());
+        self.fact("sha256", &gate.verdict_sha256.to_string());
         if let Some(revoked) = &gate.revoked {
             self.fact("revoked", revoked);
         }
@@ -172,7 +195,7 @@ impl Page<'_> {
         self.title("Attestations");
         for it in &evidence.attestations {
             let word = self.word(it.verified);
-            self.line(&format!("  {word}  {}, to be signed with {}", it.kind.as_str(), it.signer));
+            self.line(&format!("  {word}  {}, by {}", it.kind.as_str(), it.signer));
             self.line(&format!("           {}", it.key));
         }
         let key = |key: &Option<String>| key.clone().unwrap_or_else(|| "not read".to_owned());

@@ -23,6 +23,8 @@ pub struct ApprovalRequest {
     pub commit_sha: CommitSha,
     /// The stage.
     pub stage: StageName,
+    /// The manifest that was looked at.
+    pub manifest_version_id: String,
     /// Why.
     pub reason: String,
     /// Agree that the stage's rules are waived.
@@ -53,9 +55,11 @@ impl ApprovalRequest {
     }
 
     fn read(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
-        const FIELDS: [&str; 6] = ["repo", "commit_sha", "stage", "reason", "break_glass", "identity_proof"];
+        const FIELDS: [&str; 7] =
+            ["repo", "commit_sha", "stage", "manifest_version_id", "reason", "break_glass", "identity_proof"];
         let mut fields = Fields::of(event, &FIELDS)?;
         let (repo, commit_sha, stage) = (fields.id("repo"), fields.id("commit_sha"), fields.id("stage"));
+        let manifest_version_id = fields.text("manifest_version_id");
         let break_glass = fields.flag("break_glass");
         let reason = fields.reason(break_glass == Some(true));
         let proof = fields.proof("identity_proof");
@@ -68,6 +72,7 @@ impl ApprovalRequest {
                 repo: repo?,
                 commit_sha: commit_sha?,
                 stage: stage?,
+                manifest_version_id: manifest_version_id?,
                 reason: reason?,
                 break_glass: break_glass?,
                 identity_proof: identity_proof.clone(),
@@ -91,6 +96,7 @@ impl ApprovalRequest {
             repo: &self.repo,
             commit_sha: Some(&self.commit_sha),
             stage: &self.stage,
+            manifest_version_id: Some(&self.manifest_version_id),
             reason: self.reason.trim(),
             switches: self.break_glass.then_some("break_glass").into_iter().collect(),
         }
@@ -178,6 +184,7 @@ mod tests {
 
     fn event() -> Value {
         json!({"repo": "bank-payments", "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357", "stage": "prod",
+               "manifest_version_id": "v1",
                "reason": "looked at the change", "identity_proof": {"method": "POST", "headers": {}, "body": ""}})
     }
 
@@ -200,6 +207,7 @@ mod tests {
         `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
         `commit_sha`: `main` is not a valid commit sha: 40 or 64 lowercase hexadecimal digits
         `stage`: missing
+        `manifest_version_id`: missing
         `reason`: to break the glass takes at least 10 characters
         `identity_proof`: missing
         ");

@@ -18,7 +18,7 @@ use crate::{
     converge::CALLS_IN_FLIGHT,
     finding::{Code, Finding},
     identity::CallerUnknown,
-    ids::{Commit, StageName},
+    ids::{Commit, Sha256, StageName},
     ledger::{self, Chain},
     manifest,
     stage::{self, Requirement, Stage},
@@ -121,11 +121,12 @@ pub(super) async fn for_rules(
     stage: Option<&Stage>,
     commit: &Commit,
     approvals: &[RecordKey],
+    built: Option<&Body>,
     keys: &PublicKeys,
 ) -> Result<(Option<Earlier>, Vec<Stored<Approval>>), RecordError> {
     let required = async {
         let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
-        earlier(records, first, commit, keys).await
+        earlier(records, first, commit, built.map(|body| Sha256::of(&body.bytes)), keys).await
     };
     let approvals = stream::iter(approvals)
         .map(|key| record::read::<Approval>(records, key))
@@ -141,6 +142,7 @@ async fn earlier(
     records: &impl Store,
     stage: &StageName,
     commit: &Commit,
+    built: Option<Sha256>,
     keys: &PublicKeys,
 ) -> Result<Option<Earlier>, RecordError> {
     let stored = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await?;
@@ -162,7 +164,7 @@ async fn earlier(
     };
     let wrong = match Statement::<VerificationSummary>::open(&body.bytes, keys) {
         Err(error) => Some(error.to_string()),
-        Ok(statement) => disagreement(&statement, &promotion, &commit.sha),
+        Ok(statement) => disagreement(&statement, &promotion, &commit.sha, built),
     };
     let unattested = wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong));
     Ok(Some(Earlier { state, unattested }))

@@ -122,6 +122,7 @@ impl PromotionRequest {
             (self.dry_run, "dry_run"),
         ];
         BoundRequest {
+            manifest_version_id: None,
             action: if self.rollback { "rollback" } else { "promote" },
             repo: &self.repo,
             commit_sha: self.commit_sha.as_ref(),

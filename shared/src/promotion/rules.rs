@@ -30,6 +30,8 @@ pub enum Requester {
     Unnamed,
     /// The proof that was sent does not hold, and why.
     Unproven(String),
+    /// A principal of the account that is no person's own, by its ARN: a workflow, say.
+    NoPerson(String),
     /// STS said who it is.
     Proven(Identity),
 }
@@ -38,7 +40,7 @@ impl Requester {
     fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Proven(identity) => Some(identity),
-            Self::Unnamed | Self::Unproven(_) => None,
+            Self::Unnamed | Self::Unproven(_) | Self::NoPerson(_) => None,
         }
     }
 }
@@ -102,11 +104,18 @@ impl Circumstances<'_> {
         let (approvals, too_few) = self.approvals();
         ruling.approvals = approvals;
         let broken = [self.requirement(), too_few, self.freeze()].concat();
-        if *self.requester == Requester::Unnamed && (self.stage.approvals > 0 || self.request.break_glass) {
-            let message =
-                "it must be proved who asks, which `gatekeeper promote` does: the event has no `identity_proof`";
-            ruling.reasons.push(self.finding(Code::RequesterUnproven, message));
-        }
+        let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
+        let nobody = match self.requester {
+            Requester::Unnamed => Some(
+                "it must be proved who asks, which `gatekeeper promote` does: the event has no `identity_proof`"
+                    .to_owned(),
+            ),
+            Requester::NoPerson(arn) => {
+                Some(format!("a person must ask, by a session of the promoter's role: `{arn}` is none"))
+            }
+            Requester::Unproven(_) | Requester::Proven(_) => None,
+        };
+        ruling.reasons.extend(nobody.filter(|_| needs_a_person).map(|why| self.finding(Code::RequesterUnproven, why)));
         if !self.request.break_glass {
             ruling.reasons.extend(broken);
         } else if let Some(requester) = self.requester.identity() {

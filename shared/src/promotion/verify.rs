@@ -140,7 +140,7 @@ pub async fn verify<S: Store>(
     let manifest_sha256 = first.manifest.as_ref().map(|body| Sha256::of(&body.bytes));
     let built_attestation = verdict.as_ref().zip(manifest_sha256).and_then(|(verdict, manifest)| {
         let is_built = verdict.record.outcome == Outcome::Built;
-        is_built.then(|| attested(verdict, manifest, first.attestation, &first.keys, &mut reasons)).flatten()
+        is_built.then(|| attested(verdict, manifest, first.attestation.as_ref(), &first.keys, &mut reasons)).flatten()
     });
     let manifest = verdict.as_ref().and_then(|verdict| judged_manifest(&verdict.record, first.manifest, &mut reasons));
     if let Some(verdict) = &verdict {
@@ -161,7 +161,7 @@ pub async fn verify<S: Store>(
         checked,
         templates(artefacts, records, manifest.as_ref(), verdict.as_ref().map(|it| &it.record)),
         promotion_before(records, request, state.as_ref()),
-        look::for_rules(records, stage_config, &commit, &first.approvals, &first.keys),
+        look::for_rules(records, stage_config, &commit, &first.approvals, first.attestation.as_ref(), &first.keys),
     )
     .await?;
     reasons.extend(checked);
@@ -311,7 +311,7 @@ pub fn built_verdict(
 fn attested(
     verdict: &Stored<Verdict>,
     manifest: Sha256,
-    attestation: Option<Body>,
+    attestation: Option<&Body>,
     keys: &PublicKeys,
     reasons: &mut Vec<Finding>,
 ) -> Option<PinnedRecord> {
@@ -331,7 +331,7 @@ fn attested(
             reasons.push(Finding::new(Code::AttestationInvalid, key, wrong));
             None
         }
-        None => Some(PinnedRecord { key, version_id: body.version_id, sha256: Sha256::of(&body.bytes) }),
+        None => Some(PinnedRecord { key, version_id: body.version_id.clone(), sha256: Sha256::of(&body.bytes) }),
     }
 }
 

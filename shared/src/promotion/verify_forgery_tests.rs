@@ -150,10 +150,15 @@ async fn what_an_earlier_stage_is_said_to_have_run_counts_only_where_it_was_sign
     world.records.delete(&key);
     World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationMissing]);
     // Neither the gate, nor somebody without a key, nor promotion's own word about something else.
-    let of = |sha: &str, stage: &str| summary(sha, &stage.parse().unwrap());
-    for (statement, seed) in
-        [(of(SHA, "uat"), 1), (of(SHA, "uat"), 9), (of(SHA, "prod"), 2), (of(&"b".repeat(40), "uat"), 2)]
-    {
+    let of = async |sha: &str, stage: &str| world.summary(sha, &stage.parse().unwrap()).await;
+    let of_another_manifest = summary(SHA, &"uat".parse().unwrap(), Sha256::of(b"another attestation"));
+    for (statement, seed) in [
+        (of(SHA, "uat").await, 1),
+        (of(SHA, "uat").await, 9),
+        (of(SHA, "prod").await, 2),
+        (of(&"b".repeat(40), "uat").await, 2),
+        (of_another_manifest, 2),
+    ] {
         let signed = statement.sign(&LocalSigner::from_seed(seed)).await.unwrap();
         world.records.upload(&key, &signed.dsse, &[]);
         World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationInvalid]);

@@ -149,6 +149,13 @@ impl World {
         assert_eq!(actual, codes, "{reasons:#?}");
     }
 
+    /// That a commit was verified for a stage on the attestation that is stored.
+    async fn summary(&self, sha: &str, stage: &StageName) -> Statement<VerificationSummary> {
+        let key = RecordKey::BuiltAttestation(commit(), Form::Dsse).to_string();
+        let built = self.records.get(&key, None, 1_000_000).await.unwrap().unwrap();
+        summary(sha, stage, Sha256::of(&built.bytes))
+    }
+
     async fn manifest_version(&self) -> String {
         let verdict = record::read::<Verdict>(&self.records, &RecordKey::Verdict(commit())).await.unwrap().unwrap();
         verdict.record.manifest_version_id.unwrap_or_default()
@@ -186,17 +193,18 @@ impl World {
         let (stage, repo, id) = (request().stage, commit().repo, completed.promotion_id.clone());
         let state = StageState::after(before.map(|it| it.record), &stage, &repo, completed);
         record::write(&self.records, &key, &state, &precondition).await.unwrap();
-        let signed = summary(sha, &stage).sign(&LocalSigner::from_seed(2)).await.unwrap();
+        let signed = self.summary(sha, &stage).await.sign(&LocalSigner::from_seed(2)).await.unwrap();
         self.records.upload(&summary_key(id), &signed.dsse, &[]);
     }
 }
 
-/// That a commit was verified for a stage.
-fn summary(sha: &str, stage: &StageName) -> Statement<VerificationSummary> {
+/// That a commit was verified for a stage, on the attestation with the SHA-256 `built`.
+fn summary(sha: &str, stage: &StageName, built: Sha256) -> Statement<VerificationSummary> {
     let predicate = json!({
         "verifier": {"id": "https://artefact-gatekeeper.example/promote"}, "timeVerified": "2026-05-02T03:04:05Z",
         "resourceUri": format!("https://artefact-gatekeeper.example/stages/{stage}/bank-payments"),
-        "policy": {"uri": "config/stages.json"}, "inputAttestations": [], "verificationResult": "PASSED",
+        "policy": {"uri": "config/stages.json"},
+        "inputAttestations": [{"uri": "built", "digest": {"sha256": built}}], "verificationResult": "PASSED",
         "verifiedLevels": [], "slsaVersion": "1.0"
     });
     let digest = Digest::GitCommit(sha.parse().unwrap());

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Verifies the evidence in this folder. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
-# usage: sh verify.sh [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]
+# Verifies the evidence in a folder, its own where none is named. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
+# usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]
+# Who doesn't trust whoever made the archive runs a copy of this script from elsewhere on the unpacked folder.
 # The fingerprints, also taken from GATE_KEY_FINGERPRINT and PROMOTION_KEY_FINGERPRINT, are those that you got elsewhere.
 # Ends with 0 where everything holds, with 1 where something doesn't, with 2 where it can't be run.
 set -u
@@ -9,16 +10,18 @@ export LC_ALL
 
 gate_pin=${GATE_KEY_FINGERPRINT:-}
 promotion_pin=${PROMOTION_KEY_FINGERPRINT:-}
+folder=$(dirname "$0")
 while [ $# -gt 0 ]; do
   case $1 in
     --gate-key-fingerprint) gate_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --promotion-key-fingerprint) promotion_pin=${2:-}; [ $# -ge 2 ] && shift ;;
-    *) echo "usage: sh verify.sh [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]" >&2; exit 2 ;;
+    [!-]*) folder=$1 ;;
+    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]" >&2; exit 2 ;;
   esac
   shift
 done
 
-cd "$(dirname "$0")" || exit 2
+cd "$folder" || exit 2
 for tool in openssl sha256sum base64 jq; do
   command -v "$tool" > /dev/null || { echo "\`$tool\` is missing" >&2; exit 2; }
 done
@@ -37,7 +40,7 @@ say() {
     line="FAILS  $2${3:+: $3}"
   fi
   # what a document says may not steer the terminal
-  printf '%s' "$line" | tr -d '[:cntrl:]'
+  printf '%s' "$line" | tr -c '\040-\176' '?'
   echo
 }
 digest() { sha256sum < "$1" 2> /dev/null | cut -d ' ' -f 1; }
@@ -232,7 +235,9 @@ revoked=$(field .manifest_version_id records/revocation.json)
 entries=$(for file in ledger/gate/[0-9]*.json; do
   jq -r --arg sha "$commit" 'select(.kind == "revocation" and .commit_sha == $sha) | .record.sha256' "$file" 2> /dev/null
 done | tail -n 1)
-if [ -n "$at" ]; then revoked=; fi # what came later is told by the page
+# what came later is no part of the answer
+not_after() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
+if [ -n "$at" ] && ! not_after "$(field .revoked_at records/revocation.json)" "$at"; then revoked=; fi
 ! same "$revoked" "$manifest_version"
 say $? "the commit was not taken back" "$(field '"by \(.revoked_by): \(.reason)"' records/revocation.json)"
 if [ -n "$entries" ] || [ -f records/revocation.json ]; then
@@ -242,7 +247,7 @@ fi
 
 echo
 if [ "$broken" -eq 0 ]; then
-  printf '%s' "everything holds ($checks checks): $stage ran $repo@$commit" | tr -d '[:cntrl:]'
+  printf '%s' "everything holds ($checks checks): $stage ran $repo@$commit${at:+ at $at}" | tr -c '\040-\176' '?'
   echo
   [ -n "$gate_pin" ] && [ -n "$promotion_pin" ] || echo "compare the two fingerprints above with ones that you got elsewhere"
   exit 0

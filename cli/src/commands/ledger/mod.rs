@@ -12,7 +12,7 @@ Examples:
   gatekeeper ledger verify --stage uat --repo bank-payments
   gatekeeper ledger verify --against heads-2026-04 --keep heads-2026-05";
 
-/// Proves the ledger again
+/// Checks the ledger
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Args {

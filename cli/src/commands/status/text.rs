@@ -44,7 +44,7 @@ fn state(Runs { outcome, revoked, .. }: &Runs) -> String {
 
 fn origin(Runs { since, promotion_id, requested_by, rollback, .. }: &Runs) -> String {
     let promotion = if *rollback { "rollback" } else { "promotion" };
-    let by = requested_by.as_deref().unwrap_or("nobody knows: its record is gone");
+    let by = requested_by.as_deref().unwrap_or("somebody unknown (the record is gone)");
     faint(&format!("since {}, by {by}, {promotion} {promotion_id}", second(*since)))
 }
 
@@ -147,7 +147,7 @@ mod tests {
                                  since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
                                  drifted 2 differences since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
         uat  bank-cards          3f1c9a0b5d7e2468ace013579bdf02468ace1357  no verdict
-                                 since 2026-05-02T03:04:05Z, by nobody knows: its record is gone, rollback 01J0000000000000000000000A
+                                 since 2026-05-02T03:04:05Z, by somebody unknown (the record is gone), rollback 01J0000000000000000000000A
                                  drifted 1 difference since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
         "#);
         insta::assert_snapshot!(of(&[]), @"nothing was promoted yet");

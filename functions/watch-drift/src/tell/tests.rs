@@ -49,7 +49,7 @@ fn people_read_what_has_changed_and_where_to_look() {
 fn people_read_that_all_is_well_again() {
     let change = Change { new: Vec::new(), resolved: vec![finding("authorise")] };
     insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift(&[])), message(&drift(&[]), &change)), @r#"
-    drift on uat: bank-payments (as promoted again)
+    drift on uat: bank-payments (back to what was promoted)
 
     Stage uat runs bank-payments again as promotion 01J0000000000000000000000A left it.
     Commit aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, looked at 2026-05-02T03:15:00Z.
@@ -125,5 +125,5 @@ async fn nothing_new_is_not_told_and_not_written() {
     let (_, writes, _) = records.counts();
     assert_eq!(writes, 4, "the document before and after it was told, the ledger's entry and its head");
     assert!(run(&records, &signer, &people, &drift(&[])).await);
-    assert_eq!(people.borrow()[1], "drift on uat: bank-payments (as promoted again)");
+    assert_eq!(people.borrow()[1], "drift on uat: bank-payments (back to what was promoted)");
 }
