@@ -210,7 +210,7 @@ fn stacks_are_compared_by_their_templates_and_by_what_cloudformation_says() {
         *stack_of(look) = StackLook::There { template_sha256: digest("another template"), drift };
     }), @r#"
     template-changed bank-payments-uat-api: its template has the SHA-256 `69e265ecf99eeb4483c2357ba7307888e1eab3c4f51bd5f167e93f8cbe7b726b`, promoted was `b56481b6346a4f3d5fdb349a154e372f17719a3c771cc3f1d370d1b931c50d10`
-    stack-drifted bank-payments-uat-api: cloudformation finds changed behind its back: `Fn` (modified), `Role` (deleted)
+    stack-drifted bank-payments-uat-api: CloudFormation says that these resources were changed outside it: `Fn` (modified), `Role` (deleted)
     "#);
 }
 
@@ -224,7 +224,7 @@ fn what_cannot_be_told_is_no_finding_but_is_said() {
     Compared {
         findings: [],
         notes: [
-            "cloudformation can't tell whether stack `bank-payments-uat-api` has drifted: not authorized",
+            "CloudFormation can't tell whether stack `bank-payments-uat-api` has drifted: not authorized",
             "the schema of database `ledger` can't be told: it can't be reached",
         ],
         unseen: {

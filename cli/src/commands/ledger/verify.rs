@@ -178,7 +178,7 @@ mod tests {
             proof("uat", 0, Some((0, "there is no signed head"))),
         ];
         insta::assert_snapshot!(anstream::adapter::strip_str(&text(&proofs)).to_string(), @"
-        holds   gate/bank-payments  1 entries
+        holds   gate/bank-payments  1 entry
         broken  prod/bank-payments  entry 3 of 7: the entry is missing
         broken  uat/bank-payments  there is no signed head
         ");
