@@ -215,7 +215,8 @@ async fn a_rollback_that_fails_is_not_rolled_back() {
     let promoted = here.promoted(&new, STAGE).await;
     // It answered right when it was promoted, so says the history: what it needs is no longer there.
     let mut state = here.state(&repo, STAGE).await.unwrap();
-    let past = Completed { commit_sha: old.id.sha.clone(), ..state.history[0].clone() };
+    let manifest_version_id = here.aws.verdict(&old).await.unwrap().manifest_version_id;
+    let past = Completed { commit_sha: old.id.sha.clone(), manifest_version_id, ..state.history[0].clone() };
     state.history.insert(0, Completed { promotion_id: "01J0000000000000000000000A".parse().unwrap(), ..past });
     let key = RecordKey::Stage(STAGE.parse().unwrap(), repo.clone());
     let put = here.aws.root.s3.put_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
