@@ -52,6 +52,7 @@ class Actions:
         self.summary: list[tuple[str, str]] = []
         self.cloud: Cloud | None = None
         self.databases: dict[str, Database] = {}
+        self.keys: list[str | Path] = []
         self.cleaned = False
 
     @property
@@ -219,8 +220,8 @@ class Actions:
         return self.command(arguments, answer, self.aws.entry("auditor", self.folder / "aws" / "outputs.json"))
 
     def offline(self, bundle: Path, answer: str = "yes") -> Any:
-        """What the CLI says of a bundle, without AWS."""
-        return self.command(["verify", bundle], answer, {})
+        """What the CLI says of a bundle, without AWS, by the keys that somebody got from it before."""
+        return self.command(["verify", bundle, *self.keys], answer, {})
 
     def command(self, arguments: Sequence[str | Path], answer: str, entry: Mapping[str, str]) -> Any:
         """The CLI with this way into AWS."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import textwrap
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -247,6 +248,17 @@ class Cloud:
         return {name: hex_of(s3.head_object(
             Bucket=self.outputs["ArtefactBucket"], Key=f"{build.prefix}/modules/{of['module']}/functions/{name}.zip",
             ChecksumMode="ENABLED")["ChecksumSHA256"]) for name, of in build.functions.items()}
+
+    def public_keys(self, folder: Path) -> list[str | Path]:
+        """The signing keys as an auditor gets them from KMS, for `gatekeeper verify`."""
+        arguments: list[str | Path] = []
+        for option, output in (("--gate-key", "SigningKeyArn"), ("--promotion-key", "PromotionSigningKeyArn")):
+            der = self.client("kms", "auditor").get_public_key(KeyId=self.outputs[output])["PublicKey"]
+            pem = folder / f"{option.strip('-')}.pem"
+            lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+            pem.write_text("\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]))
+            arguments += [option, pem]
+        return arguments
 
     def update_by_hand(self, build: Build, function: str, stage: str) -> str:
         """Gives a live function other code, as the account's administrator; its name."""

@@ -267,6 +267,7 @@ class Demo(Actions):
             line.done = f"gatekeeper evidence: from the live functions back to the tests, {len(checks)} checks hold"
         self.term.note(said["answer"], PLAIN)
         self.summary.append(("evidence", f"{len(checks)} checks hold, {bundle.stat().st_size // 1000} kB to take away"))
+        self.keys = self.aws.public_keys(self.folder)
         with self.term.doing("gatekeeper verify") as line:
             expect("the bundle, offline", "holds", self.offline(bundle)["verdict"])
             changed = self.folder / "changed.zip"
@@ -281,7 +282,7 @@ class Demo(Actions):
         with self.term.doing("gatekeeper evidence again") as line:
             said = self.audit("evidence", "--stage", "uat", "--repo", REPO, answer="no")
             broken = [of["detail"] for of in said["evidence"][0]["checks"] if of["holds"] == "fails"]
-            expect("a check names the function", True, any("authorise-payment" in detail for detail in broken))
+            expect("a check names the function", True, any(name in detail for detail in broken))
             line.done = f"somebody updates {name} by hand: gatekeeper evidence ends with 1 and says so"
         self.term.note(broken[0], PLAIN)
 
