@@ -78,9 +78,13 @@ impl People {
 
     /// Jane asks for a promotion.
     async fn promote(&self, commit: &Commit, stage: &str, flags: &[&str]) -> Told {
+        self.promote_as(&self.here.promoter, commit, stage, flags).await
+    }
+
+    async fn promote_as(&self, who: &Caller, commit: &Commit, stage: &str, flags: &[&str]) -> Told {
         let Commit { id, .. } = commit;
         let asked = ["promote", "--stage", stage, "--repo", id.repo.as_str(), "--sha", id.sha.as_str()];
-        self.run(&self.here.promoter, &[&asked, &["--reason", "release 2026-05"] as &[_], flags].concat()).await
+        self.run(who, &[&asked, &["--reason", "release 2026-05"] as &[_], flags].concat()).await
     }
 
     async fn approve(&self, person: &str, commit: &Commit, stage: &str, flags: &[&str]) -> Told {
@@ -183,6 +187,18 @@ async fn nobody_asks_in_another_ones_name() {
     forged["identity_proof"] = serde_json::to_value(&proved).unwrap();
     let record = people.here.ended(&people.here.start(&forged).await).await;
     assert_eq!(record.requester.unwrap().person.as_str(), JANE);
+}
+
+#[tokio::test]
+async fn who_came_by_no_role_of_people_promotes_only_where_no_person_is_asked_for() {
+    let people = People::new("no-person").await;
+    let commit = people.a_commit().await;
+    let root = &people.here.aws.root;
+    let record = people.promote_as(root, &commit, STAGE, &[]).await.record();
+    assert_eq!((record.requester.is_none(), record.status), (true, Status::Succeeded));
+    people.approve(BOB, &commit, APPROVED_STAGE, &[]).await;
+    let told = people.promote_as(root, &commit, APPROVED_STAGE, &[]).await;
+    assert_eq!(told.codes(), [Code::RequesterUnproven].into());
 }
 
 #[tokio::test]

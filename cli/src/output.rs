@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use anstream::ColorChoice;
 use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style};
-use gatekeeper::telemetry;
+use gatekeeper::{evidence::model::Holds, telemetry};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -29,6 +29,15 @@ const FAINT: Style = Style::new().dimmed();
 /// Text in `style`; colours are taken out again where nobody sees them (not a terminal, `NO_COLOR`).
 fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// A word about something that holds or doesn't.
+pub(crate) fn held(holds: Holds, word: &str) -> String {
+    match holds {
+        Holds::Holds => good(word),
+        Holds::Unknown => open(word),
+        Holds::Fails => bad(word),
+    }
 }
 
 /// What is as it should be.

@@ -133,7 +133,7 @@ impl Instance {
             .env_clear()
             .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
             .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
-            .env("AWS_SESSION_TOKEN", credentials.session_token().unwrap())
+            .envs(credentials.session_token().map(|token| ("AWS_SESSION_TOKEN", token)))
             .env("AWS_REGION", &self.outputs.region)
             .env("AWS_ENDPOINT_URL", &self.outputs.endpoint)
             .env("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap())

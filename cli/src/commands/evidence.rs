@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
-    output::{Format, Output, bad, good, open},
+    output::{Format, Output, held},
 };
 
 /// Repositories that are looked at at once.
@@ -105,15 +105,10 @@ impl Document {
     }
 
     fn text(&self) -> String {
-        let paint = |holds, word: &str| match holds {
-            Holds::Holds => good(word),
-            Holds::Unknown => open(word),
-            Holds::Fails => bad(word),
-        };
-        let texts: Vec<_> = self.evidence.iter().map(|it| text::render(it, paint)).collect();
+        let texts: Vec<_> = self.evidence.iter().map(|it| text::render(it, held)).collect();
         match texts.as_slice() {
             [one] => one.clone(),
-            all => format!("{}\n\n{}", paint(self.verdict, &self.answer), all.join("\n\n")),
+            all => format!("{}\n\n{}", held(self.verdict, &self.answer), all.join("\n\n")),
         }
     }
 

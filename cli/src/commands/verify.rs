@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     exit::{Answer, Misuse},
-    output::{Output, bad, good, open},
+    output::{Output, bad, held},
 };
 
 const EXAMPLES: &str = "\
@@ -53,12 +53,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
             return Ok(Answer::No);
         }
     };
-    let paint = |holds, word: &str| match holds {
-        Holds::Holds => good(word),
-        Holds::Unknown => open(word),
-        Holds::Fails => bad(word),
-    };
-    output.result(&evidence, &text::render(&evidence, paint))?;
+    output.result(&evidence, &text::render(&evidence, held))?;
     if own.gate.is_none() || own.promotion.is_none() {
         output.warning(
             "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",

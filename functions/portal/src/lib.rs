@@ -92,7 +92,6 @@ impl<S: Store> Portal<S> {
         match route {
             Route::Overview => overview::page(&self.records).await,
             Route::Search(digest) => search::page(&self.records, digest).await,
-            Route::Health => Ok(Page::health()),
             Route::History(repo, cursor) => history::page(&self.records, repo, &cursor, &self.keys().await?).await,
             Route::Evidence(stage, repo, at) => {
                 let stores = Stores { artefacts: &self.artefacts, records: &self.records };

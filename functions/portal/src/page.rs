@@ -27,7 +27,6 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(crate) struct Page {
     /// Its status.
     pub(crate) status: StatusCode,
-    media_type: &'static str,
     text: String,
 }
 
@@ -42,12 +41,7 @@ struct Message<'a> {
 impl Page {
     /// A page from its template.
     pub(crate) fn of(template: &impl Template) -> Result<Self, Trouble> {
-        Ok(Self { status: StatusCode::OK, media_type: "text/html; charset=utf-8", text: template.render()? })
-    }
-
-    /// That the function works; it says nothing of the buckets.
-    pub(crate) fn health() -> Self {
-        Self { status: StatusCode::OK, media_type: "text/plain; charset=utf-8", text: "ok\n".to_owned() }
+        Ok(Self { status: StatusCode::OK, text: template.render()? })
     }
 
     /// That there is nothing at a path.
@@ -83,7 +77,7 @@ impl Page {
     fn message(status: StatusCode, title: &str, text: &str) -> Self {
         let page = Message { title, text }.render();
         // A template without conditions can't fail but by its writer, and that is a string.
-        Self { status, media_type: "text/html; charset=utf-8", text: page.unwrap_or_else(|_| title.to_owned()) }
+        Self { status, text: page.unwrap_or_else(|_| title.to_owned()) }
     }
 
     /// The answer; without its text to whom asked for its head only.
@@ -92,7 +86,7 @@ impl Page {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }

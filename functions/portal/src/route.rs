@@ -17,8 +17,6 @@ pub(crate) enum Route {
     Evidence(StageName, Repo, Option<Timestamp>),
     /// Whose bytes have a digest; none before somebody asked.
     Search(Option<Sha256>),
-    /// Whether the function itself works.
-    Health,
 }
 
 /// Why there is no page for a request.
@@ -46,7 +44,6 @@ impl Route {
                 Self::Evidence(part(stage)?, part(repo)?, at)
             }
             ["search"] => Self::Search(given("digest").map(|(_, text)| digest(text)).transpose()?),
-            ["healthz"] => Self::Health,
             _ => return Err(NoPage::NotFound),
         };
         if *method == Method::GET || *method == Method::HEAD { Ok(route) } else { Err(NoPage::MethodNotAllowed) }
@@ -106,7 +103,6 @@ mod tests {
                 Route::Search(Some(sha256)),
             ),
             ("/search", &[("digest", &sha256.to_base64())], Route::Search(Some(sha256))),
-            ("/healthz", &[], Route::Health),
         ] {
             for method in [Method::GET, Method::HEAD] {
                 assert_eq!(Route::parse(&method, path, parameters).as_ref(), Ok(&route), "{path} {parameters:?}");

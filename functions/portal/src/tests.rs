@@ -268,7 +268,6 @@ async fn every_answer_forbids_everything_that_a_page_does_not_need() {
     let portal = world();
     for (method, target, status) in [
         (Method::GET, "/", 200),
-        (Method::GET, "/healthz", 200),
         (Method::GET, "/search?digest=1", 400),
         (Method::GET, "/evidence/uat/bank-payments?at=now", 400),
         (Method::GET, "/repos/bank-payments?uat=x", 400),
@@ -287,7 +286,7 @@ async fn every_answer_forbids_everything_that_a_page_does_not_need() {
         assert_eq!(headers.contains_key("allow"), status == 405);
         let body = text(&response);
         assert!(!body.contains("<script"), "{body}");
-        assert_eq!(body.contains("<title>"), target != "/healthz", "{body}");
+        assert!(body.contains("<title>"), "{body}");
     }
     let head = portal.ask(Method::HEAD, "/").await;
     assert_eq!((head.status(), head.body()), (StatusCode::OK, &Body::Empty));
