@@ -210,7 +210,7 @@ class Bench:
         with Network(self.store.port) as network:
             # Once past the recording, which then answers the reads: so the local AWS's own pace is no part of the figures.
             self.promote(network, {**event, "dry_run": True}, "planned", 0)
-            wait_until(lambda: len(network.recorded) == len(network.arrivals))
+            wait_until(lambda: network.reads == set(network.recorded))
             network.replaying = True
             for name, asked, status in (("dry_run", {**event, "dry_run": True}, "planned"), ("start", event, "started")):
                 at_once, _ = zip(*(self.promote(network, asked, status, 0) for _ in range(PROMOTIONS)))

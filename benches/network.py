@@ -23,6 +23,7 @@ class Network:
         self.replaying = False
         self.recorded: dict[bytes, bytes] = {}
         self.arrivals: list[float] = []
+        self.reads: set[bytes] = set()  # what was asked for; KMS is asked by POST, and goes through each time
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -67,6 +68,8 @@ class _Caller(asyncio.Protocol):
             data, self.head = self.head, b""
             self.request = data.partition(b"\r\n")[0]
             self.network.arrivals.append(time.monotonic())
+            if self.request.startswith(READS):
+                self.network.reads.add(self.request)
             if self.network.replaying and self.request in self.network.recorded:
                 self.answered(self.network.recorded[self.request])
                 return
