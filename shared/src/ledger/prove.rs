@@ -78,6 +78,11 @@ impl Proof {
 /// # Errors
 /// [`InvalidAttestation`] where it is no head of this chain that `key` signed.
 pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, InvalidAttestation> {
+    open(dsse, chain, key).map(|(about, _)| about)
+}
+
+/// The same, with the entry that the head holds.
+fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, String), InvalidAttestation> {
     let statement = Statement::<LedgerHead>::open_under(dsse, key)?;
     let malformed = |what: &str| InvalidAttestation::Malformed(what.to_owned());
     if statement.predicate.chain != *chain {
@@ -87,7 +92,7 @@ pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, 
     match statement.subject.as_slice() {
         [subject] if subject.name == RecordKey::LedgerEntry(chain.clone(), sequence).to_string() => {
             match &subject.digest {
-                Digest::Sha256(sha256) => Ok(Appended { sequence, sha256: *sha256 }),
+                Digest::Sha256(sha256) => Ok((Appended { sequence, sha256: *sha256 }, statement.predicate.entry)),
                 Digest::GitCommit(_) => Err(malformed("it is not about an entry")),
             }
         }
@@ -100,8 +105,7 @@ pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, 
 /// # Errors
 /// [`InvalidAttestation`] as [`head_of`], and where the head holds another entry than it is about.
 pub fn newest_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<StoredEntry, InvalidAttestation> {
-    let about = head_of(dsse, chain, key)?;
-    let held = Statement::<LedgerHead>::open_under(dsse, key)?.predicate.entry;
+    let (about, held) = open(dsse, chain, key)?;
     let newest = StoredEntry::of(about.sequence, held.into_bytes());
     if newest.sha256 == about.sha256 && newest.entry.is_some() {
         Ok(newest)
