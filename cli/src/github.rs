@@ -91,7 +91,17 @@ pub(crate) fn commit(repo: Option<&Repo>, sha: Option<&CommitSha>, github: Optio
 
 /// The workflow command that shows an error on the run's page (GitHub documentation, "Workflow commands").
 pub(crate) fn error(title: &str, message: &str) -> String {
-    format!("::error title={}::{}", property(title), data(message))
+    annotation("error", title, message)
+}
+
+/// A warning for each of what is only told.
+pub(crate) fn warnings(reasons: &[Reason]) -> impl Iterator<Item = String> {
+    let reasons = reasons.iter().take(MAX_ANNOTATIONS);
+    reasons.map(|Reason { code, message, subject }| annotation("warning", code, &format!("{subject}: {message}")))
+}
+
+fn annotation(level: &str, title: &str, message: &str) -> String {
+    format!("::{level} title={}::{}", property(title), data(message))
 }
 
 /// An error for each reason.

@@ -52,17 +52,28 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
     let _ = writeln!(text, "{}", faint(&format!("{manifest}, {objects} of {bytes} bytes")));
     let listed: Vec<Reason> = verdict.reasons.iter().map(Reason::from).collect();
     text.push_str(&reasons(&listed, Some(&commit)));
+    text.push_str(&warnings(verdict));
     text
+}
+
+/// What a verdict warns of.
+pub(crate) fn warnings(verdict: &Verdict) -> String {
+    let listed: Vec<Reason> = verdict.warnings.iter().map(Reason::from).collect();
+    painted(&listed, Some(&verdict.commit()), open)
 }
 
 /// Reasons one below the other; keys of `commit` without its folder.
 pub(crate) fn reasons(reasons: &[Reason], commit: Option<&Commit>) -> String {
+    painted(reasons, commit, bad)
+}
+
+fn painted(reasons: &[Reason], commit: Option<&Commit>, paint: fn(&str) -> String) -> String {
     let prefix = commit.map(Commit::prefix).unwrap_or_default();
     let width = reasons.iter().map(|reason| reason.code.len()).max().unwrap_or(0);
     let mut text = String::new();
     for Reason { code, message, subject } in reasons {
         let subject = subject.strip_prefix(&prefix).unwrap_or(subject);
-        let _ = write!(text, "\n  {}  {subject}\n  {:width$}  {message}\n", bad(&format!("{code:width$}")), "");
+        let _ = write!(text, "\n  {}  {subject}\n  {:width$}  {message}\n", paint(&format!("{code:width$}")), "");
     }
     text
 }

@@ -33,6 +33,12 @@ macro_rules! codes {
             /// Every code with its meaning, in the order of the documentation.
             pub const ALL: &'static [(Code, &'static str)] = &[$((Code::$variant, $meaning),)*];
 
+            /// Whether a finding of this kind only warns: it is told, and nothing is refused because of it.
+            #[must_use]
+            pub fn is_warning(self) -> bool {
+                matches!(self, Self::ReportExitCodeUntold | Self::ZipDanglingLink)
+            }
+
             /// The word itself, as it stands in verdicts and logs.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -64,12 +70,15 @@ codes! {
     ZipUnsafePath "zip-unsafe-path" "an entry's name is absolute, climbs, or holds a drive, a backslash or a control character";
     ZipDuplicateEntry "zip-duplicate-entry" "an archive holds two entries of the same name";
     ZipUnsafeSymlink "zip-unsafe-symlink" "a symbolic link leaves the archive's tree";
+    ZipDanglingLink "zip-dangling-link" "a symbolic link of a package manager leads to a folder that the bundle does not bring, and Lambda has none there: whoever loads it fails";
+    ZipUnreadable "zip-unreadable" "Lambda could not read an entry: its permissions keep others than the owner out";
     ZipEncrypted "zip-encrypted" "an entry is encrypted";
     ZipUnsupported "zip-unsupported" "an entry uses a compression method or feature that Lambda does not take";
     ZipOverlap "zip-overlap" "entries share bytes, or bytes of the archive belong to no entry";
     ZipContentMismatch "zip-content-mismatch" "an entry's real size or CRC-32 is not the declared one";
     ZipTooLarge "zip-too-large" "an archive unzips to more than Lambda's 250 MB, or has too many entries";
     BootstrapMissing "bootstrap-missing" "a bundle for an OS-only runtime has no executable `bootstrap` at its root";
+    BootstrapInvalid "bootstrap-invalid" "a bundle's `bootstrap` can't be started: it is cut off, or what should run it is not there";
     ArchitectureMismatch "architecture-mismatch" "a bundle's `bootstrap` is not an ELF program of the template's architecture";
     HandlerMissing "handler-missing" "a bundle does not hold the file that the template's `Handler` names";
 
@@ -107,6 +116,8 @@ codes! {
     ReportTooLarge "report-too-large" "a report is larger than 256 MiB, or there are more than 50,000 integration tests, which can't be compared";
     ReportContradictory "report-contradictory" "a report contradicts itself or another one of its suite";
     ReportMismatch "report-mismatch" "the manifest's figures are not those that the reports show";
+    ReportFormatUnknown "report-format-unknown" "a report's suite or format is none that the gate knows, but a typo away from one that it does";
+    ReportExitCodeUntold "report-exit-code-untold" "a suite has a report but not the exit code of its process, and many reports don't show every failure";
     ReportMissing "report-missing" "a suite has no report that can be recounted, and the policy or the branch's last Built commit asks for one";
 
     // ADR-053's Built conditions.

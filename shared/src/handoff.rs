@@ -249,6 +249,7 @@ mod tests {
             artefacts: artefacts.collect(),
             policy_version_id: None,
             compared_with: None,
+            warnings: Vec::new(),
             evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
         };
         (verdict, manifest)

@@ -72,6 +72,9 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why it isn't `built`: every reason, not only the first.
     pub reasons: Vec<Finding>,
+    /// What somebody should look at although nothing is refused because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
     /// The objects that were judged, by key.
     pub artefacts: Vec<JudgedArtefact>,
     /// The version of `config/policy.json` that was applied; none where ADR-053 alone was.
@@ -177,6 +180,7 @@ impl Verdict {
             manifest_version_id,
             outcome,
             reasons,
+            warnings,
             artefacts,
             policy_version_id,
             compared_with,
@@ -188,6 +192,7 @@ impl Verdict {
             && *manifest_version_id == other.manifest_version_id
             && *outcome == other.outcome
             && *reasons == other.reasons
+            && *warnings == other.warnings
             && *artefacts == other.artefacts
             && *policy_version_id == other.policy_version_id
             && *compared_with == other.compared_with

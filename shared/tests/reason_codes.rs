@@ -26,7 +26,8 @@ This table is made from `codes!` in `shared/src/finding.rs`. After a change ther
 fn the_documented_codes_are_those_of_the_gate() {
     let mut table = HEAD.to_owned();
     for (code, meaning) in Code::ALL {
-        writeln!(table, "| `{code}` | {meaning} |").unwrap();
+        let warns = if code.is_warning() { " (a warning: nothing is refused because of it)" } else { "" };
+        writeln!(table, "| `{code}` | {meaning}{warns} |").unwrap();
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(FILE, &table).unwrap();

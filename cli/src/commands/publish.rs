@@ -211,6 +211,10 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
             output.warning("the gate will reject this commit; it is uploaded because of `--even-if-rejected`");
             output.progress(&reason::reasons(&reasons(&foreseen), Some(&commit)));
         }
+        let warnings = reason::warnings(&foreseen);
+        if !warnings.is_empty() && args.wait.is_none() {
+            output.progress(&warnings);
+        }
         let aws = Aws::connect(&args.aws).await?;
         upload(&aws.artefacts().await?, args, &files, &manifest, &mut report, output).await?;
         match (args.wait, &report.manifest_version_id) {
@@ -433,6 +437,10 @@ fn show(github: &GitHub, report: &Report, answer: Answer, files: &[BuildFile], o
         if let (true, Some(verdict)) = (reasons.is_empty(), verdict) {
             output.progress(&github::error(verdict.outcome.as_str(), "it is not what is expected; see the log"));
         }
+    }
+    let warnings: Vec<Reason> = verdict.iter().flat_map(|it| &it.warnings).map(Reason::from).collect();
+    for line in github::warnings(&warnings) {
+        output.progress(&line);
     }
     let outcome = verdict.as_ref().map(|verdict| verdict.outcome.as_str());
     let heading = match (status, outcome) {

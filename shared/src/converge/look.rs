@@ -132,8 +132,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             (None, None) => {
                 // Written once, by the first artefact: what else is there matters only with a manifest.
                 let evidence = Evidence::of(commit.clone());
-                let (outcome, reasons) = gate::judge(&evidence);
-                return Ok(Glance::Record(verdict_of(&evidence, outcome, reasons, (self.clock)())));
+                let judgement = gate::judge(&evidence);
+                return Ok(Glance::Record(verdict_of(&evidence, judgement, (self.clock)())));
             }
             (Some(verdict), None) if judged_manifest.is_none() => verdict.outcome,
             (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {

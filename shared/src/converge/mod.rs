@@ -30,7 +30,7 @@ use crate::{
     attestation::{Signer, SigningError},
     event::{Change, Event},
     finding::Finding,
-    gate::{self, Evidence, StoredManifest, TagWrite},
+    gate::{self, Evidence, Judgement, StoredManifest, TagWrite},
     handoff,
     ids::{Commit, Sha256},
     ledger::LedgerError,
@@ -171,8 +171,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 return Err(not_a_policy(invalid));
             }
             if let Some(gathered) = self.gather(&view).await? {
-                let (outcome, reasons) = gate::judge(&gathered.evidence);
-                return Ok(verdict_of(&gathered.evidence, outcome, reasons, (self.clock)()));
+                let judgement = gate::judge(&gathered.evidence);
+                return Ok(verdict_of(&gathered.evidence, judgement, (self.clock)()));
             }
         }
         Err(GateError::Unsettled { commit: commit.clone() })
@@ -222,12 +222,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             {
                 continue;
             }
-            let (outcome, reasons) = gate::judge(&gathered.evidence);
+            let judgement = gate::judge(&gathered.evidence);
+            let outcome = judgement.outcome;
             if outcome == Outcome::Built {
                 tag_writes += self.claim_manifest(commit, &mut gathered).await?;
             }
 
-            let verdict = verdict_of(&gathered.evidence, outcome, reasons, (self.clock)());
+            let verdict = verdict_of(&gathered.evidence, judgement, (self.clock)());
             let (verdict, etag, sha256) = match &view.verdict {
                 Some(standing) if standing.record.says_the_same_as(&verdict) => {
                     (standing.record.clone(), standing.etag.clone(), standing.sha256)
@@ -429,7 +430,7 @@ fn not_a_policy(invalid: &InvalidPolicy) -> GateError {
     GateError::Policy { key: RecordKey::PolicyConfig.to_string(), source: invalid.clone() }
 }
 
-fn verdict_of(evidence: &Evidence, outcome: Outcome, reasons: Vec<Finding>, now: Timestamp) -> Verdict {
+fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verdict {
     let artefacts = evidence.objects.iter().map(|(path, object)| JudgedArtefact {
         key: path.of(&evidence.commit),
         version_id: object.version_id.clone(),
@@ -441,8 +442,9 @@ fn verdict_of(evidence: &Evidence, outcome: Outcome, reasons: Vec<Finding>, now:
         repo: evidence.commit.repo.clone(),
         commit_sha: evidence.commit.sha.clone(),
         manifest_version_id: evidence.manifest.version_id().map(str::to_owned),
-        outcome,
-        reasons,
+        outcome: judgement.outcome,
+        reasons: judgement.reasons,
+        warnings: judgement.warnings,
         artefacts: artefacts.collect(),
         policy_version_id: evidence.policy_version_id.clone(),
         compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),

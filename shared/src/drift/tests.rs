@@ -97,6 +97,7 @@ fn look() -> Look {
         artefacts: Vec::new(),
         policy_version_id: None,
         compared_with: None,
+        warnings: Vec::new(),
         evaluated_at: at(0),
     };
     let stack = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift: StackDrift::InSync };

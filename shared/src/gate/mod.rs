@@ -133,21 +133,35 @@ impl Evidence {
     }
 }
 
-/// Judges a commit: the outcome and every reason why it isn't Built, in a stable order.
+/// What the gate makes of a commit, in a stable order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it is.
+    pub outcome: Outcome,
+    /// Every reason why it isn't Built.
+    pub reasons: Vec<Finding>,
+    /// What is only told.
+    pub warnings: Vec<Finding>,
+}
+
+/// Judges a commit.
 ///
 /// What is wrong weighs more than what is missing, and what is missing more than what has not run yet.
 #[must_use]
-pub fn judge(evidence: &Evidence) -> (Outcome, Vec<Finding>) {
-    let (outcome, mut reasons) = match &evidence.manifest {
-        StoredManifest::Missing => (
-            Outcome::Incomplete,
-            vec![Finding::new(
+pub fn judge(evidence: &Evidence) -> Judgement {
+    let Judgement { outcome, mut reasons, mut warnings } = match &evidence.manifest {
+        StoredManifest::Missing => Judgement {
+            outcome: Outcome::Incomplete,
+            reasons: vec![Finding::new(
                 Code::ManifestMissing,
                 ArtefactPath::Manifest.of(&evidence.commit),
                 "there is no manifest yet; upload it last",
             )],
-        ),
-        StoredManifest::Refused { findings, .. } => (Outcome::Rejected, findings.clone()),
+            warnings: Vec::new(),
+        },
+        StoredManifest::Refused { findings, .. } => {
+            Judgement { outcome: Outcome::Rejected, reasons: findings.clone(), warnings: Vec::new() }
+        }
         StoredManifest::Read { manifest, .. } => judge_manifest(evidence, manifest),
     };
     let outcome = match &evidence.revocation {
@@ -167,12 +181,14 @@ pub fn judge(evidence: &Evidence) -> (Outcome, Vec<Finding>) {
             None => outcome,
         },
     };
-    reasons.sort();
-    reasons.dedup();
-    (outcome, reasons)
+    for list in [&mut reasons, &mut warnings] {
+        list.sort();
+        list.dedup();
+    }
+    Judgement { outcome, reasons, warnings }
 }
 
-fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> (Outcome, Vec<Finding>) {
+fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> Judgement {
     let integration_ran = manifest.tests.integration.is_some();
     let mut missing = Vec::new();
     let mut wrong = evidence.inspections.clone();
@@ -210,6 +226,7 @@ fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> (Outcome, Vec<Fin
     wrong.extend(doubts);
     wrong.extend(built::conditions(manifest, &evidence.rules, &shown));
 
+    let (warnings, mut wrong): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|it| it.code.is_warning());
     let outcome = if !wrong.is_empty() {
         Outcome::Rejected
     } else if !missing.is_empty() {
@@ -220,7 +237,7 @@ fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> (Outcome, Vec<Fin
         Outcome::Built
     };
     wrong.extend(missing);
-    (outcome, wrong)
+    Judgement { outcome, reasons: wrong, warnings }
 }
 
 #[cfg(test)]
@@ -251,7 +268,7 @@ pub(crate) mod tests {
 
     #[track_caller]
     fn check(evidence: &Evidence, outcome: Outcome, codes: &[Code]) {
-        let (actual, reasons) = judge(evidence);
+        let Judgement { outcome: actual, reasons, .. } = judge(evidence);
         let actual_codes: Vec<_> = reasons.iter().map(|reason| reason.code).collect();
         assert_eq!((actual, actual_codes.as_slice()), (outcome, codes), "{reasons:#?}");
     }
