@@ -29,6 +29,8 @@ pub(super) struct Item {
     pub(super) offset: Option<u32>,
     pub(super) made_by: u16,
     pub(super) attributes: u32,
+    pub(super) internal: u16,
+    pub(super) comment: Vec<u8>,
     pub(super) disk: u16,
 }
 
@@ -69,6 +71,8 @@ impl Item {
             offset: None,
             made_by: 0x0314,
             attributes: mode << 16,
+            internal: 0,
+            comment: Vec::new(),
             disk: 0,
         }
     }
@@ -211,13 +215,14 @@ pub(super) fn zip_with(items: &[Item], change: impl Fn(&mut End)) -> Vec<u8> {
         central.extend(0x0201_4b50_u32.to_le_bytes());
         central.extend(item.made_by.to_le_bytes());
         write_header(&mut central, &item.central);
-        central.extend(0_u16.to_le_bytes());
+        central.extend((item.comment.len() as u16).to_le_bytes());
         central.extend(item.disk.to_le_bytes());
-        central.extend(0_u16.to_le_bytes());
+        central.extend(item.internal.to_le_bytes());
         central.extend(item.attributes.to_le_bytes());
         central.extend(offset.to_le_bytes());
         central.extend(&item.central.name);
         central.extend(&item.central.extra);
+        central.extend(&item.comment);
     }
     let mut end =
         End { entries: items.len() as u16, size: central.len() as u32, start: out.len() as u32, ..End::default() };

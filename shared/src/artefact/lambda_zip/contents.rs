@@ -74,20 +74,24 @@ pub(super) fn check(
     Ok(links)
 }
 
-/// The first bytes, up to `length`, of an entry of an archive that [`check`] found nothing wrong with.
-pub(super) fn head(archive: &mut (impl Read + Seek), entry: &Entry, length: u64) -> io::Result<Vec<u8>> {
+/// Up to `length` bytes from `start` on of an entry of an archive that [`check`] found nothing wrong with.
+pub(super) fn range(archive: &mut (impl Read + Seek), entry: &Entry, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    fn part(mut data: impl Read, start: u64, length: u64) -> io::Result<Vec<u8>> {
+        io::copy(&mut data.by_ref().take(start), &mut io::sink())?;
+        let mut part = Vec::new();
+        data.take(length).read_to_end(&mut part)?;
+        Ok(part)
+    }
     let header: [u8; LOCAL_BYTES] = read_at(archive, entry.offset)?;
     let mut lengths = Fields(header.get(26..).unwrap_or_default());
     let variable = i64::from(lengths.u16()) + i64::from(lengths.u16());
     archive.seek(SeekFrom::Current(variable))?;
-    let mut head = Vec::new();
     let data = archive.take(entry.compressed);
     if entry.method == STORED {
-        data.take(length).read_to_end(&mut head)?;
+        part(data, start, length)
     } else {
-        flate2::read::DeflateDecoder::new(data).take(length).read_to_end(&mut head)?;
+        part(flate2::read::DeflateDecoder::new(data), start, length)
     }
-    Ok(head)
 }
 
 /// One pass over the archive.
@@ -173,6 +177,10 @@ impl<R: Read + Seek> Pass<R> {
         }
         if !late {
             return Ok(Some(data_end));
+        }
+        // Who reads the archive as a stream takes the descriptor's second half for the end of all entries.
+        if extra.zip64.is_some() && entry.size == 0 {
+            say(Code::ZipInvalid, "it is empty and has a zip64 data descriptor, behind which streaming parsers stop");
         }
         match self.descriptor(data_end, entry, extra.zip64.is_some())? {
             Ok(end) => Ok(Some(end)),

@@ -23,6 +23,13 @@ const UTF8_FLAG: u16 = 1 << 11;
 /// Those, and how hard the compressor tried. The rest is patch data, reserved, or PKWARE's own.
 const KNOWN_FLAGS: u16 = ENCRYPTION_FLAGS | 0b110 | DESCRIPTOR_FLAG | UTF8_FLAG;
 
+/// Systems that an entry can be made on (4.4.2.2).
+const UNIX: u8 = 3;
+const MACOS: u8 = 19;
+
+/// The volume label among the attributes of DOS, the lower half of the external ones.
+const VOLUME_LABEL: u32 = 0x08;
+
 /// The newest version of the format that all parsers know: 4.5 brought zip64, 4.6 is what Info-ZIP stops at. The upper
 /// byte is a system (4.4.3) that only VMS' own files ever need.
 pub(super) fn known_version(needed: u16) -> bool {
@@ -173,11 +180,17 @@ fn find_end(archive: &mut (impl Read + Seek), length: u64) -> io::Result<Result<
         _ => narrow.alone().map(|end| (end, end_at)),
     };
     Ok(found.and_then(|(end, directory_end)| {
-        if end.start.checked_add(end.size) == Some(directory_end) {
-            Ok(end)
-        } else {
-            Err((Code::ZipInvalid, "the directory is not where the end record says: bytes around it belong to nothing"))
+        if end.start.checked_add(end.size) != Some(directory_end) {
+            let message = "the directory is not where the end record says: bytes around it belong to nothing";
+            return Err((Code::ZipInvalid, message));
         }
+        // Who looks for the end from the front takes the first signature: names, extra fields and comments have none.
+        let behind_entries = usize::try_from(end.start.saturating_sub(tail_start)).unwrap_or(0);
+        let behind = tail.get(behind_entries..at).unwrap_or_default();
+        if behind.windows(4).any(|it| it == END.to_le_bytes()) {
+            return Err((Code::ZipInvalid, "the signature of an end record stands in the directory"));
+        }
+        Ok(end)
     }))
 }
 
@@ -327,12 +340,16 @@ fn entry(
     let name_length = fields.u16();
     fields.u32(); // the other lengths
     let disk = fields.u16();
-    fields.u16(); // whether it is text
+    let internal = fields.u16();
     let attributes = fields.u32();
     let mut offset = fields.u32().into();
 
     let extra = Extra::parse(extra, name)?;
     extra.widen(&mut [&mut size, &mut compressed, &mut offset])?;
+    // Bit 0 tells of text. Info-ZIP takes bit 2 as a sign that the mode is elsewhere, and then sets none.
+    if internal & !1 != 0 {
+        return Err("its internal attributes are more than whether it is text");
+    }
     let mut say = |code, message: &str| findings.say(code, format!("`{}`: {message}", shown(name)));
     if disk != 0 {
         say(Code::ZipUnsupported, "it is in another part of the archive");
@@ -342,6 +359,15 @@ fn entry(
     }
     if let Err((code, message)) = tree::check_name(name, flags & UTF8_FLAG != 0) {
         say(code, message);
+    }
+    // Info-ZIP takes such a name as one of an OEM code page, whatever its flag says.
+    let [_, made_on] = made_by.to_le_bytes();
+    if !name.is_ascii() && !matches!(made_on, UNIX | MACOS) {
+        say(
+            Code::ZipInvalid,
+            "its name is not ASCII and its system is not Unix, so unpackers spell it differently: make the archive on \
+             Unix, or rename it",
+        );
     }
     let encrypted = flags & ENCRYPTION_FLAGS != 0 || method == AES || extra.encrypted;
     if encrypted {
@@ -358,26 +384,11 @@ fn entry(
     }
 
     // Parsers differ in whose modes they believe: Info-ZIP takes Unix' and macOS', some take any.
-    let unix = matches!(made_by >> 8, 3 | 19);
+    let unix = matches!(made_on, UNIX | MACOS);
     let mode = (attributes >> 16) as u16;
-    let named_folder = name.ends_with(b"/");
-    let kind = match mode & 0o170_000 {
-        0 | 0o100_000 if !named_folder => Kind::File,
-        0 | 0o040_000 if named_folder => Kind::Folder,
-        0o120_000 if unix && !named_folder => Kind::Link,
-        0o010_000 | 0o020_000 | 0o060_000 | 0o140_000 => Kind::Special,
-        _ => return Err("its attributes and its name disagree on what it is"),
-    };
-    if !named_folder && attributes & 0x10 != 0 {
-        return Err("its attributes say that it is a folder, its name that it is none");
-    }
-    match kind {
-        Kind::Special => say(Code::ZipUnsupported, "it is a device, a pipe or a socket"),
-        Kind::Folder if size != 0 => say(Code::ZipInvalid, "it is a folder and holds data"),
-        // Nothing in a function runs as another user, and unpackers differ in whether they keep the bits. On folders
-        // setgid is inherited from many a build machine's workspace and means nothing more.
-        Kind::File if mode & 0o6000 != 0 => say(Code::ZipUnsupported, "it is setuid or setgid"),
-        _ => {}
+    let kind = kind_of(name, unix, attributes)?;
+    if let Some((code, message)) = misfit(kind, size, (unix || mode != 0).then_some(mode)) {
+        say(code, &message);
     }
     Ok(Entry {
         name_start,
@@ -392,4 +403,52 @@ fn entry(
         offset,
         opaque,
     })
+}
+
+/// What an entry of these external attributes becomes.
+fn kind_of(name: &[u8], unix: bool, attributes: u32) -> Result<Kind, &'static str> {
+    let mode = (attributes >> 16) as u16;
+    let named_folder = name.ends_with(b"/");
+    if attributes & VOLUME_LABEL != 0 {
+        return Err("its attributes say that it is a volume label, which some parsers pass over");
+    }
+    if named_folder && mode & 0o170_000 == 0o100_000 {
+        return Err(
+            "its name is a folder's, its attributes are a file's, as old archivers of jars write them: make the \
+             archive without entries for folders, or with a newer one",
+        );
+    }
+    if !named_folder && attributes & 0x10 != 0 {
+        return Err("its attributes say that it is a folder, its name that it is none");
+    }
+    match mode & 0o170_000 {
+        0 | 0o100_000 if !named_folder => Ok(Kind::File),
+        0 | 0o040_000 if named_folder => Ok(Kind::Folder),
+        0o120_000 if unix && !named_folder => Ok(Kind::Link),
+        0o010_000 | 0o020_000 | 0o060_000 | 0o140_000 => Ok(Kind::Special),
+        _ => Err("its attributes and its name disagree on what it is"),
+    }
+}
+
+/// Why an entry of this kind, size and mode is none that Lambda could use. A mode that is there is believed by some,
+/// whoever wrote it; Unix' archives always have one.
+fn misfit(kind: Kind, size: u64, mode: Option<u16>) -> Option<(Code, String)> {
+    let bits = mode.unwrap_or_default();
+    let shown = bits & 0o7777;
+    match kind {
+        Kind::Special => Some((Code::ZipUnsupported, "it is a device, a pipe or a socket".to_owned())),
+        Kind::Folder if size != 0 => Some((Code::ZipInvalid, "it is a folder and holds data".to_owned())),
+        // Nothing in a function runs as another user, and unpackers differ in whether they keep the bits. On folders
+        // setgid is inherited from many a build machine's workspace and means nothing more.
+        Kind::File if bits & 0o6000 != 0 => Some((Code::ZipUnsupported, "it is setuid or setgid".to_owned())),
+        Kind::File if mode.is_some() && bits & 0o004 == 0 => Some((
+            Code::ZipUnreadable,
+            format!("its mode is {shown:04o}, and Lambda reads it as another user: make it readable for all (0644)"),
+        )),
+        Kind::Folder if mode.is_some() && bits & 0o005 != 0o005 => Some((
+            Code::ZipUnreadable,
+            format!("its mode is {shown:04o}, and Lambda enters it as another user: make it 0755"),
+        )),
+        Kind::File | Kind::Folder | Kind::Link => None,
+    }
 }

@@ -1,15 +1,12 @@
-//! Whether a bundle fits its function: the `bootstrap` of an OS-only runtime, the file behind a `Handler`.
+//! Whether a bundle fits its function: the file behind a `Handler`, or the `bootstrap` of an OS-only runtime.
 
 use std::io::{self, Read, Seek};
 
-use super::{Findings, contents, record::Fields, shown, tree::Tree};
-use crate::{
-    artefact::{Architecture, FunctionSpec},
-    finding::Code,
-};
+use super::{Findings, bootstrap, shown, tree::Tree};
+use crate::{artefact::FunctionSpec, finding::Code};
 
 /// Where Lambda unpacks a bundle to.
-const TASK_ROOT: &str = "/var/task/";
+pub(super) const TASK_ROOT: &str = "/var/task/";
 
 /// Checks what the function's runtime starts. Java and .NET look up a class, which no file name tells; runtimes that
 /// we don't know are not checked either. `archive` is given where its entries can be read.
@@ -21,7 +18,7 @@ pub(super) fn check(
 ) -> io::Result<()> {
     let runtime = spec.runtime.as_str();
     if runtime.starts_with("provided") {
-        return check_bootstrap(archive, tree, spec.architecture, findings);
+        return bootstrap::check(archive, tree, spec.architecture, findings);
     }
     let Some(handler) = &spec.handler else {
         return Ok(());
@@ -93,66 +90,4 @@ fn ruby(tree: &Tree<'_>, handler: &str) -> bool {
     let base = handler.rsplit('/').next().unwrap_or(handler);
     let folder = handler.strip_suffix(base).unwrap_or_default();
     base.split_once('.').is_some_and(|(file, _)| tree.file(&format!("{folder}{file}.rb")).is_some())
-}
-
-/// OS-only runtimes start an executable `bootstrap` at the root
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>), which may be a script.
-fn check_bootstrap(
-    archive: Option<&mut (impl Read + Seek)>,
-    tree: &Tree<'_>,
-    architecture: Architecture,
-    findings: &mut Findings<'_>,
-) -> io::Result<()> {
-    let mut missing = |message: &str| findings.say(Code::BootstrapMissing, message);
-    let Some(entry) = tree.file("bootstrap") else {
-        missing("there is no file `bootstrap` at the archive's root");
-        return Ok(());
-    };
-    match entry.mode {
-        None => missing("`bootstrap` has no Unix permissions, so Lambda can't execute it: make the archive on Unix"),
-        Some(mode) if mode & 0o111 == 0 => missing("`bootstrap` is not executable"),
-        Some(_) => {}
-    }
-    let Some(archive) = archive else {
-        return Ok(());
-    };
-    if entry.opaque {
-        return Ok(());
-    }
-    if let Some(message) = wrong_program(&contents::head(archive, entry, 20)?, architecture) {
-        findings.say(Code::ArchitectureMismatch, format!("`bootstrap` {message}"));
-    }
-    Ok(())
-}
-
-/// Why a program that starts with `head` can't run on `architecture` (ELF-64 object file format, `elf(5)`).
-fn wrong_program(head: &[u8], architecture: Architecture) -> Option<String> {
-    if head.starts_with(b"#!") {
-        return None;
-    }
-    let Some(rest) = head.strip_prefix(b"\x7fELF") else {
-        return Some("is neither an ELF program nor a script".to_owned());
-    };
-    // 64-bit, little-endian; then padding up to the type and the machine.
-    let (Some([2, 1, ..]), Some(tail)) = (rest.get(..2), rest.get(12..16)) else {
-        return Some("is not a 64-bit little-endian ELF program".to_owned());
-    };
-    let mut fields = Fields(tail);
-    let (kind, machine) = (fields.u16(), fields.u16());
-    let (wanted, name) = match architecture {
-        Architecture::X86_64 => (62, "x86_64"),
-        Architecture::Arm64 => (183, "arm64"),
-    };
-    // An executable, or a position-independent one.
-    if !matches!(kind, 2 | 3) {
-        return Some("is an ELF file but not a program".to_owned());
-    }
-    (machine != wanted).then(|| {
-        let machine = match machine {
-            62 => "x86_64".to_owned(),
-            183 => "arm64".to_owned(),
-            other => format!("ELF machine {other}"),
-        };
-        format!("is built for {machine}, the template says {name}")
-    })
 }

@@ -119,7 +119,9 @@ proptest! {
     fn what_the_zip_crate_writes_is_taken(files in files(), large: bool, stored: bool, streamed: bool) {
         let bytes = written(&files, large, stored, streamed);
         let findings = inspect(Cursor::new(&bytes), "f.zip", None, &Limits::default()).unwrap();
-        prop_assert!(findings.is_empty(), "{:?}", findings);
+        // What streaming parsers lose is refused.
+        let lost = large && streamed && files.values().any(Vec::is_empty);
+        prop_assert!(findings.is_empty() != lost, "{:?}", findings);
         prop_assert_eq!(unpacked(&bytes), files);
     }
 

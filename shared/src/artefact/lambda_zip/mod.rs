@@ -8,6 +8,7 @@
 //! Memory is bounded by [`Limits`] whatever comes in: the directory is streamed, of each entry only its name and a few
 //! numbers stay, contents are inflated once through one buffer.
 
+mod bootstrap;
 #[cfg(test)]
 mod builder;
 mod contents;

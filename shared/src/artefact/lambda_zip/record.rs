@@ -58,6 +58,8 @@ pub(super) fn read_at<const N: usize>(archive: &mut (impl Read + Seek), at: u64)
     Ok(record)
 }
 
+const OTHER_ENTRY: &str = "an extra field of it tells another name, mode or link's target to those who read it";
+
 /// The extra fields that change how an entry is read (4.5); the others are skipped.
 #[derive(Default)]
 pub(super) struct Extra<'a> {
@@ -83,6 +85,11 @@ impl<'a> Extra<'a> {
             let slot = match id {
                 0x0001 => &mut extra.zip64,
                 0x7075 => &mut extra.unicode_path,
+                // ASi's Unix field has a mode and a link's target (Info-ZIP's extrafld.txt), libarchive's two have other
+                // attributes, Xceed's has another name.
+                0x756e | 0x6c65 | 0x6c78 | 0x554e => return Err(OTHER_ENTRY),
+                // PKWARE's Unix field (4.5.7): behind times, user and group comes what a link leads to.
+                0x000d if data.len() > 12 => return Err(OTHER_ENTRY),
                 // PKWARE's strong encryption and WinZip's AES.
                 0x0017 | 0x9901 => {
                     extra.encrypted = true;
@@ -106,6 +113,11 @@ impl<'a> Extra<'a> {
     /// A field that nothing refers to is read by some parsers and skipped by others: it must say the same.
     pub(super) fn widen(&self, values: &mut [&mut u64]) -> Result<(), &'static str> {
         let needed = values.iter().filter(|value| ***value == IN_ZIP64).count();
+        // Parsers differ in which values they skip. An archive within Lambda's limits needs none of them: writers that
+        // use them all the same move both sizes.
+        if needed > 0 && values.iter().take(2).any(|value| **value != IN_ZIP64) {
+            return Err("its zip64 extra field replaces some values and not both sizes");
+        }
         let Some(data) = self.zip64 else {
             return if needed == 0 { Ok(()) } else { Err("it has no zip64 extra field but needs one") };
         };

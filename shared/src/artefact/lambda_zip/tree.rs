@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::{
     Findings,
     directory::{Directory, Entry, Kind},
@@ -15,6 +17,9 @@ const MAX_HOPS: u32 = 40;
 /// How many steps all links of an archive may take to resolve.
 const MAX_STEPS: u32 = 1_000_000;
 
+/// The longest path below `/var/task/`: Linux' `PATH_MAX` of 4,096 bytes with the terminator, less the folder's own name.
+const MAX_PATH_BYTES: usize = 4095 - "/var/task/".len();
+
 /// Tells whether a name can only ever mean one path below the folder that it is unpacked to.
 ///
 /// Names without the UTF-8 flag are CP437 to some parsers and anything to others, so they must be ASCII.
@@ -23,7 +28,16 @@ pub(super) fn check_name(name: &[u8], utf8: bool) -> Result<(), (Code, &'static 
         return Err((Code::ZipInvalid, "its name is not UTF-8"));
     };
     if !utf8 && !text.is_ascii() {
-        return Err((Code::ZipInvalid, "its name is not ASCII and not marked as UTF-8"));
+        let message = "its name is not ASCII and not marked as UTF-8, so unpackers spell it differently: with Info-ZIP \
+                       use `zip -UN=UTF8`, or rename it";
+        return Err((Code::ZipInvalid, message));
+    }
+    if text.contains('\u{feff}') {
+        return Err((Code::ZipInvalid, "its name holds a byte order mark, which some parsers drop"));
+    }
+    let last = text.rsplit('/').next().unwrap_or_default();
+    if last.trim_end_matches(|it: char| it.is_ascii_digit()).ends_with(';') {
+        return Err((Code::ZipInvalid, "its name ends like a version of VMS, `;` and digits, which Info-ZIP cuts off"));
     }
     let drive = matches!(name, [letter, b':', ..] if letter.is_ascii_alphabetic());
     let path = text.strip_suffix('/').unwrap_or(text);
@@ -37,10 +51,12 @@ pub(super) fn check_name(name: &[u8], utf8: bool) -> Result<(), (Code, &'static 
         "its name starts with a drive"
     } else if path.split('/').any(|part| part == "..") {
         "its name climbs"
-    } else if path.split('/').any(|part| part.is_empty() || part == ".") {
-        "its name has an empty or `.` component"
-    } else if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
-        "its name is longer than Linux takes"
+    } else if path.split('/').any(|part| part == ".") {
+        "its name has a `.` component, which unpackers keep or drop: hand the archiver `index.js`, not `./index.js`"
+    } else if path.split('/').any(str::is_empty) {
+        "its name has an empty component"
+    } else if path.len() > MAX_PATH_BYTES || path.split('/').any(|part| part.len() > 255) {
+        "its name is longer than Linux takes below `/var/task/`"
     } else {
         return Ok(());
     };
@@ -97,7 +113,26 @@ impl<'a> Tree<'a> {
                     .say(Code::ZipDuplicateEntry, format!("`{name}` is a file and the folder of `{}`", shown(next))),
             }
         }
+        tree.check_spellings(findings);
         tree
+    }
+
+    /// Tells which names are one name under Unicode's normalisation, as some file systems have it.
+    fn check_spellings(&self, findings: &mut Findings<'_>) {
+        let normal = |path: &[u8]| std::str::from_utf8(path).map(|it| it.nfd().collect::<String>());
+        let spelt = self.sorted.iter().map(|index| self.path(*index)).filter(|path| !path.is_ascii());
+        let mut spelt: Vec<_> = spelt.filter_map(|path| Some((normal(path).ok()?, path))).collect();
+        spelt.sort_by(|(a, _), (b, _)| compare(a.as_bytes(), b.as_bytes()));
+        for pair in spelt.windows(2) {
+            let [(upper, name), (lower, other)] = pair else { continue };
+            let lies_in =
+                lower.strip_prefix(upper.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            if lies_in && !other.starts_with(name) {
+                let message =
+                    format!("`{}` and `{}` are one name under Unicode normalisation", shown(name), shown(other));
+                findings.say(Code::ZipDuplicateEntry, message);
+            }
+        }
     }
 
     /// Tells which links leave the tree, whether read by their text alone or by following them.
@@ -116,6 +151,16 @@ impl<'a> Tree<'a> {
                 } else if target.starts_with('/') {
                     "leads to an absolute path"
                 } else if climbs_out(folder, target) {
+                    if let Some(place) = nowhere_in_lambda(folder, target) {
+                        findings.say(
+                            Code::ZipDanglingLink,
+                            format!(
+                                "`{}` leads to `{place}`, which Lambda does not have: bundle the package itself",
+                                shown(name)
+                            ),
+                        );
+                        continue;
+                    }
                     "leads out of the archive"
                 } else {
                     match self.follow(std::str::from_utf8(name).unwrap_or_default(), &mut steps) {
@@ -203,6 +248,67 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
         None => a.len().cmp(&b.len()),
     }
 }
+
+/// Where a package manager's link to a package of the same workspace leads in Lambda, where nothing can be there.
+///
+/// pnpm and npm link workspace packages into `node_modules` by their place in the repository, which a bundle doesn't
+/// bring. Such a link dangles, unless it leads to a folder of Lambda's own file system or of a layer.
+fn nowhere_in_lambda(folder: &str, target: &str) -> Option<String> {
+    if !folder.split('/').any(|part| part == "node_modules") {
+        return None;
+    }
+    let mut place: Vec<&str> =
+        ["var", "task"].into_iter().chain(folder.split('/')).filter(|it| !it.is_empty()).collect();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(place.pop()),
+            _ => place.push(part),
+        }
+    }
+    let is_lambdas = match place.as_slice() {
+        [] | [_] | ["var", "task", ..] => true,
+        ["var", second, ..] => VAR_FOLDERS.contains(second),
+        [first, ..] => ROOT_FOLDERS.contains(first),
+    };
+    (!is_lambdas).then(|| format!("/{}", place.join("/")))
+}
+
+/// What Lambda's images have at their root, mounts and layers included (`public.ecr.aws/lambda/*`).
+const ROOT_FOLDERS: &[&str] = &[
+    "bin", "boot", "dev", "efs", "etc", "home", "lib", "lib64", "local", "media", "mnt", "opt", "proc", "root", "run",
+    "sbin", "srv", "sys", "tmp", "usr",
+];
+
+/// The same below `/var`.
+const VAR_FOLDERS: &[&str] = &[
+    "account",
+    "adm",
+    "cache",
+    "db",
+    "empty",
+    "ftp",
+    "games",
+    "gopher",
+    "kerberos",
+    "lang",
+    "lib",
+    "local",
+    "lock",
+    "log",
+    "mail",
+    "nis",
+    "opt",
+    "preserve",
+    "rapid",
+    "run",
+    "runtime",
+    "spool",
+    "telemetry",
+    "tmp",
+    "tracer",
+    "yp",
+];
 
 /// Whether `target`, read from `folder` as text alone, is ever above the root.
 fn climbs_out(folder: &str, target: &str) -> bool {

@@ -52,8 +52,8 @@ fn limits_are_kept_before_anything_is_read_into_memory() {
     // Sizes that nobody can add up.
     let huge = |name| {
         text(name).central(|it| {
-            it.extra = zip64(&[u64::MAX]);
-            it.size = u32::MAX;
+            it.extra = zip64(&[u64::MAX, it.compressed.into()]);
+            (it.size, it.compressed) = (u32::MAX, u32::MAX);
         })
     };
     check(&[huge("a"), huge("b")], "zip-too-large");

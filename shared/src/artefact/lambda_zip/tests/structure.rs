@@ -38,6 +38,12 @@ fn data_descriptors_are_taken_when_they_are_right() {
         assert!(!codes_of(&zip(&[cut, text("b")]), None, &Limits::default()).is_empty());
     }
     check(&[Item::stored("a", b"abc").streamed(true, false)], "");
+    // Java's `ZipInputStream` takes the second half of a wide one for the end of all entries.
+    for signature in [true, false] {
+        check(&[Item::deflated("a", b"").streamed(signature, true), text("b")], "zip-invalid");
+        check(&[Item::stored("a", b"").streamed(signature, true), text("b")], "zip-invalid");
+        check(&[Item::deflated("a", b"").streamed(signature, false), text("b")], "");
+    }
     // The sizes may stand in the local header already, but not other ones.
     check(&[text("a").streamed(true, false).with(|it| it.local = it.central.clone())], "");
     check(&[text("a").streamed(true, false).local(|it| it.size = 7)], "zip-invalid");
@@ -70,9 +76,20 @@ fn zip64_is_taken_when_it_says_the_same() {
     check(&[text("a").both(widened).local(|it| it.extra = zip64(&[1, 1]))], "zip-invalid");
     let offset =
         |start: u64| text("a").central(move |it| it.extra = zip64(&[start])).with(|it| it.offset = Some(u32::MAX));
-    check(&[offset(0)], "");
+    // Some read the first value as a size, whichever it stands for.
+    check(&[offset(0)], "zip-invalid");
+    let all = |start: u64| {
+        text("a")
+            .central(move |it| {
+                it.extra = zip64(&[it.size.into(), it.compressed.into(), start]);
+                (it.size, it.compressed) = (u32::MAX, u32::MAX);
+            })
+            .with(|it| it.offset = Some(u32::MAX))
+    };
+    check(&[all(0)], "");
     // An offset far beyond the file is looked at by nobody.
-    check(&[offset(u64::MAX)], "zip-invalid zip-overlap");
+    check(&[all(u64::MAX)], "zip-invalid zip-overlap");
+    check(&[text("a").central(|it| (it.extra, it.size) = (zip64(&[it.size.into()]), u32::MAX))], "zip-invalid");
 }
 
 #[test]
@@ -120,6 +137,13 @@ fn every_parser_must_find_the_same_end() {
     check_bytes(&zip_with(&[text("a")], |end| end.comment.clone_from(&hidden)), "zip-invalid");
     check_bytes(&zip_with(&[text("a")], |end| end.comment = b"PK\x05\x06".to_vec()), "zip-invalid");
     check_bytes(&zip_with(&[text("a")], |end| end.trailing = b"PK\x05\x06".to_vec()), "zip-invalid");
+    // In the directory: a comment or an extra field of an entry.
+    check(&[text("a").with(|it| it.comment = b"PK\x05\x06".to_vec())], "zip-invalid");
+    check(
+        &[text("a").central(|it| it.extra = field(0xcafe, b"PK\x05\x06 and more than a whole end record"))],
+        "zip-invalid",
+    );
+    check(&[text("a").with(|it| it.comment = b"by hand".to_vec())], "");
     // An end record inside the last entry whose comment would reach the file's end as well.
     let mut inner = [&b"PK\x05\x06"[..], &[0; 16], &[0; 2]].concat();
     let length = zip(&[Item::stored("a", &inner)]).len() - 31 - inner.len();
