@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from database import DATABASE
 from service import REPO, Build
 
+ROOT = Path(__file__).resolve().parent.parent
 FALSE = "integration-passed=false"
 ROLES = {"ci": "CiRoleArn", "jane": "PromoterRoleArn", "auditor": "AuditorRoleArn"}
 T = TypeVar("T")
@@ -167,7 +168,14 @@ class Cloud:
                    lambda tags: set(tags.values()) == wanted, 5, pause=0.2)
         return verdict
 
-    # ---- the stage's database
+    # ---- the platform's configuration
+
+    def configure_policy(self) -> int:
+        """Uploads infra/policy.json, which a new installation has; how many conditions it asks for beyond ADR-053's."""
+        policy = (ROOT / "infra" / "policy.json").read_bytes()
+        self.client("s3").put_object(Bucket=self.outputs["RecordsBucket"], Key="config/policy.json", Body=policy,
+                                     ContentType="application/json", ChecksumAlgorithm="SHA256")
+        return len(json.loads(policy)["all"]["require"])
 
     def configure_database(self, stage: str, url: str) -> str:
         """Puts the way into a stage's database into Secrets Manager and names it in config/stages.json, as the platform's team would; its ARN."""

@@ -64,6 +64,8 @@ class Demo(Actions):
             resources = Counter(of["ResourceType"] for page in pages for of in page["StackResourceSummaries"])
             line.done = (f"infra/template.yaml deployed by a change set: {resources.total()} resources, "
                          f"{resources['AWS::Lambda::Function']} functions")
+        with self.term.doing("the policy of a new installation") as line:
+            line.done = f"infra/policy.json: raw reports and exit codes are asked for, {self.aws.configure_policy()} conditions beyond ADR-053's"
         self.denied("CI's role writes a verdict into the records bucket", lambda: self.aws.client("s3", "ci").put_object(
             Bucket=self.aws.outputs["RecordsBucket"], Key=f"{self.first.prefix}/verdict.json", Body=b"{}"))
 

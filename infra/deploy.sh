@@ -20,6 +20,9 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --deployer ARN         who may write config/* and change the buckets' and signing keys' settings, as a role or user ARN;
                          can be given many times. Default for a new stack: who runs this
   --stages FILE          uploads FILE as config/stages.json afterwards
+  --policy P             what config/policy.json becomes: a FILE is uploaded; without it a new installation gets infra/policy.json,
+                         which asks for raw reports and exit codes, and one that is there keeps its own. `adr`: a new
+                         installation gets none, so ADR-053's minimum binds
   --image-repository R   builds the image of migrate-database (Docker with buildx) and pushes it into R, a repository that ECR
                          has in this account and region; without it commits with databases aren't promoted. Needs the two
                          images that it is made of, by digest, and emulation when they are for another architecture:
@@ -50,6 +53,7 @@ image_repository=''
 flyway_image=''
 postgres_image=''
 stages=''
+policy=''
 build=yes
 execute=yes
 parameters=()
@@ -60,7 +64,7 @@ while [ $# -gt 0 ]; do
     --help | -h) usage; exit 0 ;;
     --skip-build) build=no; shift; continue ;;
     --plan) execute=no; shift; continue ;;
-    --stack | --region | --architecture | --parameter | --deployer | --stages | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
+    --stack | --region | --architecture | --parameter | --deployer | --stages | --policy | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
     *) usage >&2; fail "unknown option \`$1\`" 2 ;;
   esac
   [ $# -ge 2 ] || fail "\`$1\` needs a value" 2
@@ -71,6 +75,7 @@ while [ $# -gt 0 ]; do
     --parameter) parameters+=("$2") ;;
     --deployer) deployers+=("$2") ;;
     --stages) stages=$2 ;;
+    --policy) policy=$2 ;;
     --code-bucket) code_bucket=$2 ;;
     --image-repository) image_repository=$2 ;;
     --flyway-image) flyway_image=$2 ;;
@@ -93,6 +98,11 @@ done
 if [ -n "$stages" ]; then
   [ -r "$stages" ] || fail "\`$stages\` can't be read" 2
   python3 -m json.tool "$stages" >/dev/null || fail "\`$stages\` is no JSON" 2
+fi
+
+if [ -n "$policy" ] && [ "$policy" != adr ]; then
+  [ -r "$policy" ] || fail "\`$policy\` can't be read" 2
+  python3 -m json.tool "$policy" >/dev/null || fail "\`$policy\` is no JSON" 2
 fi
 
 if [ -n "$image_repository" ]; then
@@ -133,7 +143,9 @@ caller_arn() {
   esac
 }
 
-if [ ${#deployers[@]} -eq 0 ] && ! aws cloudformation describe-stacks --stack-name "$stack" >/dev/null 2>&1; then
+new=no
+aws cloudformation describe-stacks --stack-name "$stack" >/dev/null 2>&1 || new=yes
+if [ ${#deployers[@]} -eq 0 ] && [ "$new" = yes ]; then
   deployers=("$(caller_arn)")
 fi
 if [ ${#deployers[@]} -gt 0 ]; then
@@ -193,11 +205,16 @@ output() { # output NAME
   aws cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
 }
 
-if [ -n "$stages" ]; then
+configure() { # configure FILE NAME
+  local records
   records=$(output RecordsBucket)
-  aws s3api put-object --bucket "$records" --key config/stages.json --body "$stages" \
+  aws s3api put-object --bucket "$records" --key "config/$2" --body "$1" \
     --content-type application/json --checksum-algorithm SHA256 >/dev/null
-  echo "uploaded $stages as s3://$records/config/stages.json"
-fi
+  echo "uploaded $1 as s3://$records/config/$2"
+}
+
+[ -z "$stages" ] || configure "$stages" stages.json
+if [ -z "$policy" ] && [ "$new" = yes ]; then policy=infra/policy.json; fi
+[ -z "$policy" ] || [ "$policy" = adr ] || configure "$policy" policy.json
 aws cloudformation describe-stacks --stack-name "$stack" --output table \
   --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]'

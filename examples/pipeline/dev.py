@@ -6,8 +6,13 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+import boto3
+from botocore.exceptions import ClientError
+
 from database import Database
 from processes import Processes
+
+POLICY = Path(__file__).parents[2] / "infra" / "policy.json"
 
 
 class Dev:
@@ -26,6 +31,17 @@ class Dev:
         # of its own for each run, so that several share one PostgreSQL
         self.database = Database(processes, f"dev_{secrets.token_hex(4)}", outputs, environment)
         self.secrets: dict[str, str] = {}
+
+    def configure_policy(self) -> None:
+        """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""
+        s3 = boto3.client("s3", endpoint_url=self.outputs["Endpoint"], region_name=self.outputs["Region"],
+                          aws_access_key_id=self.outputs["AccessKeyId"], aws_secret_access_key=self.outputs["SecretAccessKey"])
+        try:
+            s3.put_object(Bucket=self.outputs["RecordsBucket"], Key="config/policy.json", Body=POLICY.read_bytes(), IfNoneMatch="*",
+                          ContentType="application/json", ChecksumAlgorithm="SHA256")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
 
     def create_database(self) -> None:
         """An empty database, and the secrets that lead to it."""

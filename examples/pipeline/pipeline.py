@@ -92,6 +92,7 @@ def local_aws(term: Terminal, folder: Path) -> Iterator[dict[str, str]]:
 def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:
     """The push and the job, step by step; the exit code."""
     began = time.monotonic()
+    run.dev.configure_policy()
     run.dev.create_database()
     run.commit(example, broken and broken.commit)
     term.say(f"\n{run.repo} {run.sha[:8]}: {run.job.workflow}")

@@ -390,6 +390,14 @@ impl Manifest {
                 format!("`commit_sha` is `{}`, the key says `{}`", self.commit_sha, commit.sha),
             );
         }
+        if let Some(unit) = &self.tests.unit {
+            let told = [("line_coverage", unit.line_coverage), ("function_coverage", unit.function_coverage)];
+            for (field, percent) in told.into_iter().filter_map(|(field, percent)| Some((field, percent?))) {
+                if !(0.0..=100.0).contains(&percent) {
+                    say(Code::ManifestInvalid, format!("`tests.unit.{field}` is {percent}, not 0 to 100 percent"));
+                }
+            }
+        }
         let mut seen = BTreeSet::new();
         for module in &self.modules {
             if !seen.insert(&module.id) {

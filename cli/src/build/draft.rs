@@ -9,6 +9,7 @@ use gatekeeper::{
     flyway::migration_name::MigrationName,
     ids::Commit,
     manifest::{Build, SCHEMA_VERSION},
+    report::{Format, suite::Suite},
     store_key::ArtefactPath,
 };
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::{
     BuildFile,
     code_of::{self, TemplateFunction},
+    recognise,
 };
 use crate::exit::Misuse;
 
@@ -42,6 +44,15 @@ pub(crate) struct Facts {
     pub(crate) timestamp: Timestamp,
 }
 
+/// What the files' own contents tell.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Every function of the templates.
+    pub(crate) functions: Vec<TemplateFunction>,
+    /// The formats of the reports that are counted.
+    pub(crate) formats: BTreeMap<ArtefactPath, Format>,
+}
+
 /// A manifest, and what its maker should look at.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
@@ -56,11 +67,11 @@ pub(crate) struct Draft {
 pub(crate) fn draft(
     base: Object,
     files: &[BuildFile],
-    functions: &[TemplateFunction],
+    contents: &Contents,
     recount: impl FnOnce(&mut Object) -> Vec<String>,
     facts: Facts,
 ) -> Result<Draft, Misuse> {
-    let (Draft { mut document, warnings }, mut reasons) = listed(base, files, functions);
+    let (Draft { mut document, warnings }, mut reasons) = listed(base, files, contents);
     reasons.extend(recount(&mut document));
     let Facts { commit, branch, author, build, flyway, observed, timestamp } = facts;
     for (field, value) in
@@ -109,15 +120,11 @@ pub(crate) fn draft(
 }
 
 /// The manifest's lists, for every file of the folder, and every reason why one can't be made.
-pub(crate) fn listed(
-    mut document: Object,
-    files: &[BuildFile],
-    functions: &[TemplateFunction],
-) -> (Draft, Vec<String>) {
+pub(crate) fn listed(mut document: Object, files: &[BuildFile], contents: &Contents) -> (Draft, Vec<String>) {
     let open = files.iter().filter(|file| !file.is_manifest());
     let mut lists = Lists {
         open: open.map(|file| (file.path.clone(), file)).collect(),
-        functions,
+        contents,
         seen: BTreeSet::new(),
         warnings: Vec::new(),
         reasons: Vec::new(),
@@ -131,8 +138,12 @@ pub(crate) fn listed(
         let path = report.get("file").and_then(Value::as_str).map(|file| format!("reports/{file}"));
         lists.complete(path, "reports", report);
     }
-    for (_, file) in std::mem::take(&mut lists.open) {
-        lists.add(file, &mut modules, &mut reports);
+    let open = std::mem::take(&mut lists.open);
+    for file in open.values() {
+        lists.add(file, &mut modules);
+    }
+    for file in open.values() {
+        lists.add_report(file, document.get("tests"), &mut reports);
     }
     for module in &mut modules {
         if let Some(Value::Array(migrations)) = module.get_mut("migrations") {
@@ -158,7 +169,7 @@ fn flyways_order(entry: &Value) -> impl Ord + use<> {
 struct Lists<'a> {
     /// The files that no entry was found for yet.
     open: BTreeMap<ArtefactPath, &'a BuildFile>,
-    functions: &'a [TemplateFunction],
+    contents: &'a Contents,
     seen: BTreeSet<ArtefactPath>,
     warnings: Vec<String>,
     reasons: Vec<String>,
@@ -235,7 +246,7 @@ impl Lists<'_> {
         if entry.contains_key("stack") && entry.contains_key("logical_id") {
             return;
         }
-        if let Some(function) = code_of::the_one(self.functions, file) {
+        if let Some(function) = code_of::the_one(&self.contents.functions, file) {
             entry.entry("stack").or_insert_with(|| json!(function.stack));
             entry.entry("logical_id").or_insert_with(|| json!(function.logical_id));
         } else {
@@ -247,25 +258,47 @@ impl Lists<'_> {
         }
     }
 
+    /// Adds the entry of a report that the build's document doesn't list, by what is in it and by its name.
+    fn add_report(&mut self, file: &BuildFile, tests: Option<&Value>, reports: &mut Vec<Value>) {
+        let ArtefactPath::Report(name) = &file.path else { return };
+        let format = self.contents.formats.get(&file.path).copied();
+        let suite = recognise::suite_of(name.as_str(), format, tests, reports);
+        let extension = name.as_str().rsplit_once('.').map(|(_, extension)| extension);
+        let format = match (format, extension, &suite) {
+            (Some(format), ..) => format.as_str(),
+            // Of a suite that is counted, what is no report is refused by the gate.
+            (None, Some("xml"), Ok(suite)) if Suite::of(suite).is_some() => Format::Junit.as_str(),
+            (None, Some(extension @ "xml"), Ok(_)) => extension,
+            (None, ..) => {
+                return self.reasons.push(format!(
+                    "what `{}` reports can't be told from it: add `{{\"suite\": …, \"format\": …, \"file\": \"{name}\"}}` \
+                     to `reports` in `build-manifest.json`, with the suite `other` where it is mere evidence",
+                    file.path
+                ));
+            }
+        };
+        match suite {
+            Ok(suite) => {
+                let mut entry = Object::from_iter([
+                    ("suite".to_owned(), json!(suite)),
+                    ("format".to_owned(), json!(format)),
+                    ("file".to_owned(), json!(name)),
+                ]);
+                self.fill(&mut entry, file);
+                reports.push(Value::Object(entry));
+            }
+            Err(open) => self.reasons.push(format!(
+                "whose tests `{}` tells of is not plain: {open}; add `{{\"suite\": …, \"format\": \"{format}\", \"file\": \
+                 \"{name}\"}}` to `reports` in `build-manifest.json`",
+                file.path
+            )),
+        }
+    }
+
     /// Adds the entry of a file that the build's document doesn't list.
-    fn add(&mut self, file: &BuildFile, modules: &mut Vec<Value>, reports: &mut Vec<Value>) {
+    fn add(&mut self, file: &BuildFile, modules: &mut Vec<Value>) {
         let (module, list, entry) = match &file.path {
-            ArtefactPath::Manifest => return,
-            ArtefactPath::Report(name) => match name.as_str().strip_suffix(".xml") {
-                Some(stem) => {
-                    let suite = stem.split('.').next();
-                    let mut entry = json!({"suite": suite, "format": "junit", "file": name});
-                    entry.as_object_mut().into_iter().for_each(|entry| self.fill(entry, file));
-                    return reports.push(entry);
-                }
-                None => {
-                    return self.reasons.push(format!(
-                        "what `{}` reports can't be told from its name: add `{{\"suite\": …, \"format\": …, \"file\": \
-                         \"{name}\"}}` to `reports` in `build-manifest.json`",
-                        file.path
-                    ));
-                }
-            },
+            ArtefactPath::Manifest | ArtefactPath::Report(_) => return,
             ArtefactPath::Function(module, name) => (module, "functions", json!({"name": name})),
             ArtefactPath::Template(module, name) => (module, "stacks", json!({"name": name})),
             ArtefactPath::Schema(module, database) => (module, "schemas", json!({"database": database})),
@@ -344,7 +377,7 @@ mod tests {
     }
 
     /// The template of one function, `PayFn`, whose code is the bundle `pay`.
-    fn templates() -> Vec<TemplateFunction> {
+    fn contents() -> Contents {
         let template = json!({
             "Parameters": {"ArtefactBucket": {"Type": "String"}, "ArtefactPrefix": {"Type": "String"}},
             "Resources": {"PayFn": {"Type": "AWS::Lambda::Function", "Properties": {
@@ -353,14 +386,16 @@ mod tests {
             }}}
         });
         let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
-        code_of::functions(&module, &stack, template.to_string().as_bytes())
+        let functions = code_of::functions(&module, &stack, template.to_string().as_bytes());
+        let formats = [(ArtefactPath::parse("reports/unit.xml").unwrap(), Format::Junit)];
+        Contents { functions, formats: formats.into() }
     }
 
     const PAY: &str = "modules/MOD-012/functions/pay.zip";
     const API: &str = "modules/MOD-012/cloudformation/payments-api.json";
 
     fn refused(base: &Value, paths: &[&str]) -> String {
-        draft(object(base), &files(paths), &templates(), uncounted, facts()).unwrap_err().to_string()
+        draft(object(base), &files(paths), &contents(), uncounted, facts()).unwrap_err().to_string()
     }
 
     #[test]
@@ -376,7 +411,7 @@ mod tests {
         ];
         paths.extend(migrations.iter().map(String::as_str));
         let Draft { mut document, warnings } =
-            draft(Map::new(), &files(&paths), &templates(), uncounted, facts()).unwrap();
+            draft(Map::new(), &files(&paths), &contents(), uncounted, facts()).unwrap();
         assert_eq!(warnings, [""; 0]);
         let bytes = Value::Object(document.clone()).to_string();
         let manifest = Manifest::parse(bytes.as_bytes(), &facts().commit).unwrap();
@@ -401,7 +436,7 @@ mod tests {
             "sbom": {"format": "spdx"}
         });
         let Draft { document, warnings } =
-            draft(object(&base), &files(&[PAY, API]), &templates(), uncounted, facts()).unwrap();
+            draft(object(&base), &files(&[PAY, API]), &contents(), uncounted, facts()).unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let function = &document["modules"][0]["functions"][0];
         assert_eq!(function["sha256"], json!(Sha256::of(PAY.as_bytes())));
@@ -426,7 +461,7 @@ mod tests {
           `reports/unit.xml` is listed in `build-manifest.json`, but there is no such file: build it, or remove the entry
           `schema_version` of `build-manifest.json` is 2, not 1: the folder is of another build
           an entry of `functions` in `build-manifest.json` names no artefact: {}
-          what `reports/coverage.json` reports can't be told from its name: add `{"suite": …, "format": …, "file": "coverage.json"}` to `reports` in `build-manifest.json`
+          what `reports/coverage.json` reports can't be told from it: add `{"suite": …, "format": …, "file": "coverage.json"}` to `reports` in `build-manifest.json`, with the suite `other` where it is mere evidence
           which function `modules/MOD-012/functions/refund.zip` is the code of can't be told from the templates: add `{"name": "refund", "stack": …, "logical_id": …}` to `functions` of module `MOD-012` in `build-manifest.json`
         "#);
     }
@@ -444,23 +479,25 @@ mod tests {
             "flyway": {"ledger": {"validated": true}, "payments": {"validated": false}}
         });
         let Draft { document, .. } =
-            draft(object(&base), &files(&[PAY, API]), &templates(), uncounted, facts.clone()).unwrap();
+            draft(object(&base), &files(&[PAY, API]), &contents(), uncounted, facts.clone()).unwrap();
         assert_eq!(document["tests"]["integration"]["deployed"], observed);
         assert_eq!(document["tests"]["integration"]["passed"], 3);
         assert_eq!(document["flyway"]["payments"]["checksums"]["V1__x.sql"], -1);
         assert_eq!(document["flyway"]["ledger"]["validated"], true);
         // Nobody tells what the tests exercised before they ran.
-        let refused = draft(Map::new(), &files(&[PAY, API]), &templates(), uncounted, facts).unwrap_err();
+        let refused = draft(Map::new(), &files(&[PAY, API]), &contents(), uncounted, facts).unwrap_err();
         assert!(refused.to_string().contains("has no `tests.integration`"), "{refused}");
     }
 
     #[test]
     fn the_order_of_stacks_is_the_builds_or_told() {
         let web = "modules/MOD-012/cloudformation/a-web.json";
-        let Draft { warnings, .. } = draft(Map::new(), &files(&[web, API]), &[], uncounted, facts()).unwrap();
+        let Draft { warnings, .. } =
+            draft(Map::new(), &files(&[web, API]), &Contents::default(), uncounted, facts()).unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let base = json!({"modules": [{"id": "MOD-012", "stacks": [{"name": "payments-api"}, {"name": "a-web"}]}]});
-        let Draft { document, warnings } = draft(object(&base), &files(&[web, API]), &[], uncounted, facts()).unwrap();
+        let Draft { document, warnings } =
+            draft(object(&base), &files(&[web, API]), &Contents::default(), uncounted, facts()).unwrap();
         assert_eq!((warnings.len(), &document["modules"][0]["stacks"][0]["name"]), (0, &json!("payments-api")));
     }
 }

@@ -4,9 +4,7 @@
 use std::{fs::File, io::BufReader};
 
 use gatekeeper::report::{
-    Counts, Format, Recounted,
-    coverage::Covered,
-    read,
+    Counts, Format, Recounted, read,
     suite::{self, Shown, Suite, SuiteReport},
 };
 use serde_json::{Map, Value, json};
@@ -67,17 +65,18 @@ fn tell(document: &mut Map<String, Value>, suite: Suite, shown: &Shown) {
         fill("failed", json!(failed));
         fill("skipped", json!(skipped));
     }
-    let Some(coverage) = &shown.coverage else { return };
-    for (field, covered) in [("line_coverage", coverage.lines), ("function_coverage", coverage.functions)] {
-        if let Some(percent) = rounded(covered) {
-            fill(field, json!(percent));
+    for (field, range) in
+        [("line_coverage", shown.percent(|it| it.lines)), ("function_coverage", shown.percent(|it| it.functions))]
+    {
+        if let Some((lowest, _)) = range {
+            fill(field, json!(rounded(lowest)));
         }
     }
 }
 
-/// In percent with two decimals, never rounded up: 79.999 % is no 80 %.
-fn rounded(covered: Covered) -> Option<f64> {
-    covered.percent().map(|percent| (percent * 100.0).floor() / 100.0)
+/// With two decimals, never rounded up: 79.999 % is no 80 %.
+fn rounded(percent: f64) -> f64 {
+    (percent * 100.0).floor() / 100.0
 }
 
 #[cfg(test)]

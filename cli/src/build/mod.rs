@@ -4,9 +4,11 @@
 pub(crate) mod code_of;
 pub(crate) mod draft;
 pub(crate) mod figures;
+pub(crate) mod recognise;
 pub(crate) mod step;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -161,8 +163,22 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Misuse> {
     Ok(bytes)
 }
 
+/// What the contents of the folder's templates and reports tell.
+///
+/// # Errors
+/// Where a report can't be read.
+pub(crate) fn contents(files: &[BuildFile]) -> Result<draft::Contents, Misuse> {
+    let mut formats = BTreeMap::new();
+    for file in files.iter().filter(|file| matches!(file.path, ArtefactPath::Report(_))) {
+        let format = recognise::format_of(&file.file)
+            .map_err(|error| Misuse(format!("`{}` can't be read: {error}", file.file.display())))?;
+        formats.extend(format.map(|format| (file.path.clone(), format)));
+    }
+    Ok(draft::Contents { functions: functions(files), formats })
+}
+
 /// Every function of the folder's templates; those that are too large or unreadable have none, and the gate says why.
-pub(crate) fn functions(files: &[BuildFile]) -> Vec<code_of::TemplateFunction> {
+fn functions(files: &[BuildFile]) -> Vec<code_of::TemplateFunction> {
     let templates = files.iter().filter(|file| file.size <= template::MAX_BYTES as u64);
     let read = templates.filter_map(|file| match &file.path {
         ArtefactPath::Template(module, stack) => Some(code_of::functions(module, stack, &read(&file.file).ok()?)),

@@ -147,7 +147,7 @@ async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
     let document = match (&args.folder, &args.manifest) {
         (Some(folder), _) => {
             let files = build::measure(build::walk(folder)?, |_| {}).await?;
-            let (draft, reasons) = draft::listed(build::base(&files)?, &files, &build::functions(&files));
+            let (draft, reasons) = draft::listed(build::base(&files)?, &files, &build::contents(&files)?);
             if !reasons.is_empty() {
                 let reasons = reasons.join("\n  ");
                 return Err(Misuse(format!("what `{}` holds can't be told\n  {reasons}", folder.display())).into());

@@ -24,7 +24,7 @@ use crate::{
     build::{
         self, BuildFile,
         draft::{self, Facts},
-        figures,
+        figures, recognise,
     },
     exit::{Answer, Misuse},
     folder::Folder,
@@ -290,9 +290,12 @@ fn manifest(
         timestamp: telemetry::wall_clock(),
     };
     let recount = |document: &mut _| figures::recount(document, files);
-    let draft = draft::draft(build::base(files)?, files, &build::functions(files), recount, facts)?;
+    let draft = draft::draft(build::base(files)?, files, &build::contents(files)?, recount, facts)?;
     for warning in &draft.warnings {
         output.warning(warning);
+    }
+    for taken in recognise::taken_for(&draft.document) {
+        output.progress(&taken);
     }
     let mut bytes = serde_json::to_vec_pretty(&draft.document)?;
     bytes.push(b'\n');

@@ -104,6 +104,9 @@ fn every_reason_is_told_not_only_the_first() {
 
       tested-bytes-mismatch     authorise-payment
                                 tested was `SHA256`, stored is `SHA256`
+
+      report-exit-code-untold  tests.unit
+                               the manifest does not tell the exit code of its process, and many reports leave out what fails outside of a test: run the step by `gatekeeper run`
     --- stderr
     warning: `modules/MOD-012/notes.txt` is outside the layout of the artefact store and belongs to no commit
     ");

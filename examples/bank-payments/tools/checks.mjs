@@ -9,7 +9,7 @@ export async function typecheck(reports) {
   await writeFile(join(reports, 'typecheck.txt'), output);
   const errors = output.split('\n').filter((line) => /error TS\d+:/.test(line)).length;
   if (code !== 0) throw new Error(`type check found ${errors} errors\n${output}`);
-  return { errors };
+  return { errors, exit_code: code };
 }
 
 /** Each suite's projects of `vitest.config.mjs`: the contract tier is the unit tests' (ADR-053, CI step 2). */
@@ -26,7 +26,7 @@ export async function suite(name, reports, { variant, coverage } = {}) {
   await mkdir(reports, { recursive: true });
   const { code, output } = await run('vitest/vitest.mjs', args, { BUILD_VARIANT: variant ?? '' });
   if (code !== 0) throw new Error(`${name} tests failed\n${output}`);
-  return tally(JSON.parse(await readFile(json, 'utf8')));
+  return { ...tally(JSON.parse(await readFile(json, 'utf8'))), exit_code: code };
 }
 
 /** Counts the tests themselves: a report's own totals call an all-skipped suite a success. */

@@ -21,7 +21,7 @@ async function reports(out) {
   const files = (await readdir(join(out, 'reports'))).sort();
   return Promise.all(files.map(async (file) => {
     const [suite, extension] = [file.replace(/\.[^.]*$/, ''), file.slice(file.lastIndexOf('.'))];
-    const format = suite === 'coverage' ? 'istanbul-json-summary' : FORMATS[extension];
+    const format = suite === 'coverage' ? 'istanbul-summary' : FORMATS[extension];
     if (!format) throw new Error(`\`${file}\` is no report that this build writes`);
     return { suite: suite === 'coverage' ? 'unit' : suite, format, file, ...digest(await readFile(join(out, 'reports', file))) };
   }));

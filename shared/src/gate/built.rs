@@ -9,7 +9,10 @@ use crate::{
     finding::{Code, Finding},
     manifest::{IntegrationTests, Manifest},
     policy::{Condition, Rules},
-    report::suite::{Shown, Suite},
+    report::{
+        coverage::{Coverage, Covered},
+        suite::{Shown, Suite},
+    },
 };
 
 /// Every condition that doesn't hold; coverage is what the reports show, where they do.
@@ -100,9 +103,9 @@ impl Conditions<'_> {
         if unit.passed == 0 {
             self.say(Code::UnitMissing, "tests.unit", "no unit test passed");
         }
-        let coverage = shown.and_then(|it| it.coverage.as_ref());
-        let lines = coverage.and_then(|it| it.lines.percent()).or(unit.line_coverage);
-        let functions = coverage.and_then(|it| it.functions.percent()).or(unit.function_coverage);
+        let lowest = |of: fn(&Coverage) -> Covered| shown.and_then(|it| it.percent(of)).map(|(lowest, _)| lowest);
+        let lines = lowest(|it| it.lines).or(unit.line_coverage);
+        let functions = lowest(|it| it.functions).or(unit.function_coverage);
         for (field, coverage, least) in [
             ("line_coverage", lines, self.rules.min_line_coverage),
             ("function_coverage", functions, self.rules.min_function_coverage),

@@ -10,6 +10,7 @@ use crate::{
     report::{
         Counts, Format, TestId,
         suite::{self, Shown, Suite, SuiteReport},
+        words,
     },
     store_key::ArtefactPath,
 };
@@ -39,6 +40,8 @@ pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite
         None => finding,
     };
     let mut findings: Vec<_> = doubts.into_iter().map(at).collect();
+    findings.extend(misspelt(evidence, manifest));
+    findings.extend(untold_exit_codes(evidence, manifest));
     let is_whole = |suite| is_whole(evidence, manifest, suite);
     for (suite, told) in told(&manifest.tests).filter(|(suite, _)| is_whole(*suite)) {
         let shown = shown.get(&suite);
@@ -103,24 +106,67 @@ fn mismatches(suite: Suite, told: Counts, shown: Counts) -> impl Iterator<Item =
 
 fn coverage(evidence: &Evidence, manifest: &Manifest, shown: Option<&Shown>) -> Vec<Finding> {
     let Some(unit) = &manifest.tests.unit else { return Vec::new() };
-    let Some(coverage) = shown.and_then(|it| it.coverage.as_ref()) else {
+    let Some(shown) = shown.filter(|it| !it.coverage.is_empty()) else {
         let required = evidence.rules.require(Condition::CoverageReport) && manifest.tests.integration.is_some();
         let message = "no coverage report of the unit tests can be recounted, and the policy requires one: upload it \
                        (`istanbul-summary`, `istanbul` or `lcov`)";
         return required.then(|| Finding::new(Code::ReportMissing, "tests.unit", message)).into_iter().collect();
     };
     let fields = [
-        ("line_coverage", unit.line_coverage, coverage.lines.percent()),
-        ("function_coverage", unit.function_coverage, coverage.functions.percent()),
+        ("line_coverage", unit.line_coverage, shown.percent(|it| it.lines)),
+        ("function_coverage", unit.function_coverage, shown.percent(|it| it.functions)),
     ];
     let differ = fields.into_iter().filter_map(|(field, told, shown)| {
-        let (told, shown) = (told?, shown?);
-        // What is no number differs too.
-        let equal = (told - shown).abs() <= ROUNDED;
-        let message = format!("the manifest says {told} %, the reports show {shown:.2} %");
-        (!equal).then(|| Finding::new(Code::ReportMismatch, format!("tests.unit.{field}"), message))
+        let (told, (lowest, highest)) = (told?, shown?);
+        // What several reports come to together lies between them. What is no number lies nowhere.
+        let fits = (lowest - ROUNDED..=highest + ROUNDED).contains(&told);
+        let seen = if lowest < highest { format!("{lowest:.2} to {highest:.2}") } else { format!("{lowest:.2}") };
+        let message = format!("the manifest says {told} %, the reports show {seen} %");
+        (!fits).then(|| Finding::new(Code::ReportMismatch, format!("tests.unit.{field}"), message))
     });
     differ.collect()
+}
+
+/// Reports whose suite or format is misspelt: they would not be counted, and the manifest be believed in their place.
+fn misspelt(evidence: &Evidence, manifest: &Manifest) -> Vec<Finding> {
+    let reports = manifest.reports.iter().filter(|report| report.suite != words::OTHER);
+    let told = reports.flat_map(|report| {
+        let subject = ArtefactPath::Report(report.file.clone()).of(&evidence.commit);
+        let refuse = move |what: &str, word: &str, meant: &str| {
+            let message = format!(
+                "the gate knows no {what} `{word}`: write `{meant}`, or give a report that is mere evidence the suite \
+                 `{}`",
+                words::OTHER
+            );
+            Finding::new(Code::ReportFormatUnknown, subject.clone(), message)
+        };
+        let suite = words::misspelt_suite(&report.suite).map(|meant| refuse("suite", &report.suite, meant));
+        let format = words::misspelt_format(&report.format).map(|it| refuse("format", &report.format, it.as_str()));
+        [suite, format].into_iter().flatten()
+    });
+    told.collect()
+}
+
+/// Suites with a report and without their process' exit code. Many producers leave out of a report what fails outside of
+/// a test, such as a file that can't be imported.
+fn untold_exit_codes(evidence: &Evidence, manifest: &Manifest) -> Vec<Finding> {
+    if evidence.rules.require(Condition::ExitCodes) {
+        return Vec::new(); // then it is refused
+    }
+    let tests = &manifest.tests;
+    let untold = |suite| match suite {
+        Suite::Unit => tests.unit.as_ref().is_some_and(|it| it.exit_code.is_none()),
+        Suite::Policy => tests.policy.as_ref().is_some_and(|it| it.exit_code.is_none()),
+        Suite::Integration => tests.integration.as_ref().is_some_and(|it| it.exit_code.is_none()),
+    };
+    let has_report = |suite| {
+        let mut reports = manifest.reports.iter();
+        reports.any(|it| Suite::of(&it.suite) == Some(suite) && Format::of(&it.format).is_some_and(Format::is_of_tests))
+    };
+    let suites = Suite::ALL.into_iter().filter(|suite| untold(*suite) && has_report(*suite));
+    let message = "the manifest does not tell the exit code of its process, and many reports leave out what fails outside \
+                   of a test: run the step by `gatekeeper run`";
+    suites.map(|suite| Finding::new(Code::ReportExitCodeUntold, format!("tests.{}", suite.as_str()), message)).collect()
 }
 
 /// The integration tests that the branch's last Built commit passed and this one doesn't have, but for those that its

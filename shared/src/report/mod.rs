@@ -12,6 +12,7 @@ mod json;
 mod junit;
 mod recount;
 pub mod suite;
+pub mod words;
 mod xml;
 
 use std::{

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Format, PassedTests, Recounted, coverage::Coverage};
+use super::{
+    Counts, Format, PassedTests, Recounted,
+    coverage::{Coverage, Covered},
+};
 use crate::{
     finding::{Code, Finding},
     store_key::ArtefactPath,
@@ -67,8 +70,20 @@ pub struct SuiteReport<'a> {
 pub struct Shown {
     /// How many tests there were; none where no report tells.
     pub tests: Option<Counts>,
-    /// The coverage; none where no report tells.
-    pub coverage: Option<Coverage>,
+    /// What each coverage report shows. Several of one suite, say one of each package, must all hold.
+    pub coverage: Vec<Coverage>,
+}
+
+impl Shown {
+    /// The lowest and the highest coverage of all reports in percent; none where no report tells.
+    #[must_use]
+    pub fn percent(&self, of: impl Fn(&Coverage) -> Covered) -> Option<(f64, f64)> {
+        let each = self.coverage.iter().filter_map(|coverage| of(coverage).percent());
+        each.fold(None, |range, percent| {
+            let (low, high) = range.unwrap_or((percent, percent));
+            Some((low.min(percent), high.max(percent)))
+        })
+    }
 }
 
 /// Adds up what the reports of each suite show, and every reason not to believe them; subjects are the reports' paths.
@@ -87,10 +102,7 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
                 &recount.problems
             }
             Recounted::Coverage(coverage) => {
-                if shown.entry(suite).or_default().coverage.replace(coverage.clone()).is_some() {
-                    let message = format!("it is a second coverage report of the {word} tests: keep one of them");
-                    findings.push(Finding::new(Code::ReportContradictory, path.to_string(), message));
-                }
+                shown.entry(suite).or_default().coverage.push(coverage.clone());
                 &coverage.problems
             }
         };
@@ -165,7 +177,7 @@ mod tests {
         assert_eq!(shown.keys().collect::<Vec<_>>(), [&Suite::Unit]);
         let unit = &shown[&Suite::Unit];
         assert_eq!(unit.tests, Some(Counts { passed: 2, failed: 1, skipped: 0 }));
-        assert_eq!(unit.coverage.as_ref().unwrap().lines.percent(), Some(100.0));
+        assert_eq!(unit.percent(|it| it.lines), Some((100.0, 100.0)));
     }
 
     #[test]
@@ -177,15 +189,18 @@ mod tests {
 
     #[test]
     fn reports_that_contradict_each_other_are_not_believed() {
-        let (_, findings) = shown(&[
-            ("unit", "junit", TWO),
-            ("unit", "vitest-json", VITEST),
-            ("unit", "lcov", LCOV),
-            ("unit", "lcov", LCOV),
-        ]);
-        insta::assert_snapshot!(findings.join("\n"), @"
-        report-contradictory reports/3.txt: it is a second coverage report of the unit tests: keep one of them
-        report-contradictory tests.unit: the `junit` reports of the suite `unit` show 1 passed, 1 failed and 0 skipped, the `vitest-json` reports 1 passed, 0 failed and 0 skipped: write one run in two formats, or all of it in one
-        ");
+        let (_, findings) = shown(&[("unit", "junit", TWO), ("unit", "vitest-json", VITEST)]);
+        insta::assert_snapshot!(findings.join("\n"), @"report-contradictory tests.unit: the `junit` reports of the suite `unit` show 1 passed, 1 failed and 0 skipped, the `vitest-json` reports 1 passed, 0 failed and 0 skipped: write one run in two formats, or all of it in one");
+    }
+
+    #[test]
+    fn the_lowest_of_several_coverage_reports_counts() {
+        let half = "SF:b\nFN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\nend_of_record\n";
+        let (shown, findings) = shown(&[("unit", "lcov", LCOV), ("contract", "lcov", half)]);
+        assert_eq!(findings, [""; 0]);
+        let unit = &shown[&Suite::Unit];
+        assert_eq!(unit.percent(|it| it.lines), Some((50.0, 100.0)));
+        assert_eq!(unit.percent(|it| it.functions), Some((100.0, 100.0)));
+        assert_eq!(Shown::default().percent(|it| it.lines), None);
     }
 }

@@ -104,7 +104,9 @@ fn a_tracefile_is_counted_line_by_line() {
 #[test]
 fn a_tracefile_that_contradicts_itself_or_is_none_is_told() {
     let tell = |text: &str| told(Format::Lcov, text);
-    insta::assert_snapshot!(tell("SF:a\nDA:1,0\nLF:1\nLH:1\nFNF:2\nend_of_record\n"), @"0 of 1 lines, 0 of 0 functions; `LH` of `a` is 1, its lines show 0; `FNF` of `a` is 2, its lines show 0");
+    insta::assert_snapshot!(tell("SF:a\nDA:1,0\nLF:1\nLH:1\nFNF:2\nend_of_record\n"), @"0 of 1 lines, 0 of 2 functions; `LH` of `a` is 1, its lines show 0");
+    insta::assert_snapshot!(tell("TN:\nSF:a\nFN:1,f\nFNDA:1,f\nFNF:2\nFNH:1\nDA:1,1\nend_of_record\n"), @"1 of 1 lines, 1 of 1 functions; `FNF` of `a` is 2, its functions show 1");
+    insta::assert_snapshot!(tell("SF:a\nFNF:2\nFNH:3\nDA:1,1\nend_of_record\n"), @"1 of 1 lines, 2 of 2 functions; `FNH` of `a` is 3, `FNF` 2");
     let wrong: Vec<_> = [
         "",
         "TN:\n",
@@ -117,7 +119,6 @@ fn a_tracefile_that_contradicts_itself_or_is_none_is_told() {
         "SF:a\nDA:1,NaN\n",
         "SF:a\nDA:x,1\n",
         "SF:a\nLH:many\n",
-        "SF:a\nend_of_record\nSF:a\nend_of_record\n",
         "<html>\n",
         &"x".repeat(70_000),
     ]
@@ -136,10 +137,58 @@ fn a_tracefile_that_contradicts_itself_or_is_none_is_told() {
     not an LCOV tracefile: line 2: `DA:1,NaN` has no figures
     not an LCOV tracefile: line 2: `DA:x,1` has no figures
     not an LCOV tracefile: line 2: `LH:many` has no figures
-    not an LCOV tracefile: line 4: `a` has two records: merge them, such as by `lcov --add-tracefile`
     not an LCOV tracefile: line 1: `<html>` is no line of a tracefile
     not an LCOV tracefile: line 1: longer than 65536 bytes
     "#);
+}
+
+/// Tracefiles that the tools named wrote, as the tools count them.
+#[test]
+fn a_tracefile_is_counted_as_its_producer_counts() {
+    let told = |file: &str| told(Format::Lcov, file);
+    // Node 20.20: four methods, two of them called `check`.
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/node20-same-named-methods.info")), @"17 of 17 lines, 6 of 6 functions");
+    // bun 1.4.5 lists no functions.
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/bun-1.4.5-no-FN.info")), @"3 of 3 lines, 3 of 3 functions");
+    // lcov 1.16 `-a` of two tests' names; `lcov --summary` says 2 of 2 and 1 of 1.
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/lcov-a-two-test-names.info")), @"2 of 2 lines, 1 of 1 functions");
+    // llvm-cov 14 of C++; `llvm-cov report` says 7 of 8 and 2 of 2, 18 of 25 and 5 of 7, 23 of 28 and 4 of 6.
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/llvm-cov-template.info")), @"7 of 8 lines, 2 of 2 functions");
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/llvm-cov-lambdas.info")), @"18 of 25 lines, 5 of 7 functions");
+    insta::assert_snapshot!(told(include_str!("../../../tests/coverage/llvm-cov-methods.info")), @"23 of 28 lines, 4 of 6 functions");
+}
+
+#[test]
+fn records_of_one_file_are_one() {
+    let record = |runs: [u8; 3]| {
+        format!(
+            "SF:a\nFN:1,f\nFN:5,f\nFNDA:{},f\nFNDA:{},f\nDA:1,{}\nDA:2,0\nend_of_record\n",
+            runs[0], runs[1], runs[2]
+        )
+    };
+    let both = format!("TN:unit\n{}TN:contract\n{}", record([1, 0, 0]), record([0, 0, 3]));
+    assert_eq!(told(Format::Lcov, &both), "1 of 2 lines, 1 of 2 functions");
+    let all = format!("{both}TN:more\n{}", record([0, 1, 0]));
+    assert_eq!(told(Format::Lcov, &all), "1 of 2 lines, 2 of 2 functions");
+    // Each record's sums are of its own lines.
+    let sums = "SF:a\nDA:1,1\nLF:1\nLH:1\nend_of_record\nSF:a\nDA:1,0\nDA:2,0\nLF:2\nLH:0\nend_of_record\n";
+    assert_eq!(told(Format::Lcov, sums), "1 of 2 lines, 0 of 0 functions");
+    let bun = "SF:a\nFNF:3\nFNH:1\nend_of_record\nSF:a\nFNF:3\nFNH:2\nend_of_record\n";
+    assert_eq!(told(Format::Lcov, bun), "0 of 0 lines, 2 of 3 functions");
+}
+
+#[test]
+fn sums_make_nothing_covered_that_the_lines_show_uncovered() {
+    for lie in [
+        "SF:a\nFN:1,f\nFN:2,g\nFNDA:1,f\nFNDA:0,g\nFNF:1\nFNH:1\nDA:1,1\nend_of_record\n",
+        "SF:a\nFN:1,f\nFN:2,g\nFNDA:1,f\nFNDA:0,g\nFNF:2\nFNH:2\nDA:1,1\nend_of_record\n",
+        "SF:a\nDA:1,1\nDA:2,0\nLF:2\nLH:2\nend_of_record\n",
+        "SF:a\nDA:1,1\nDA:2,0\nLF:9\nLH:9\nend_of_record\n",
+        "SF:a\nDA:1,1\nDA:2,0\nLF:1\nLH:1\nend_of_record\n",
+        "TN:\nSF:a\nDA:1,1\nDA:2,0\nLF:9\nLH:8\nend_of_record\n",
+    ] {
+        assert!(told(Format::Lcov, lie).contains(';'), "{lie}");
+    }
 }
 
 #[test]
