@@ -18,7 +18,7 @@ demo: functions example ## the main job on the local AWS, from nothing, in a min
 	@$(PYTHON) demo/demo.py
 
 .PHONY: test
-test: lint test-rust test-local test-e2e test-pipeline ## every test, with all the set-up they need
+test: lint test-rust test-local test-e2e test-faults test-pipeline ## every test, with all the set-up they need
 
 .PHONY: up
 up: functions ## starts the local AWS with the gatekeeper deployed; see .local/outputs.json
@@ -31,6 +31,10 @@ down: tools ## stops what `make up` started
 .PHONY: bench
 bench: tools ## the benchmarks: prints a table and writes target/bench.json
 	@benches/run.sh
+
+.PHONY: faults
+faults: functions ## uploads and promotions while calls fail, answers get lost and functions are killed; SEED=N RUNS=N choose which
+	@$(PYTHON) infra/local/faults.py $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
@@ -98,6 +102,10 @@ test-local: tools outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
+
+.PHONY: test-faults
+test-faults: functions
+	@$(PYTHON) infra/local/faults.py --short
 
 # `--workspace` and not `--package e2e`: the same features, so the same build of the dependencies, as for the other tests.
 .PHONY: test-e2e

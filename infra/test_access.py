@@ -153,7 +153,7 @@ class Records(Case):
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
             "promotions/uat/bank-payments/revocation.json": (),
             "locks/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"),
-            "stages/uat/bank-payments.json": ("RecordPromotionRole",),
+            "stages/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"), # promote: of one that died before
             "config/stages.json": (),
             "config/policy.json": (),
             "anything/else": (),

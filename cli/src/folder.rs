@@ -209,7 +209,7 @@ impl Store for Folder {
         Err(self.read_only("tagging", key))
     }
 
-    async fn put(
+    async fn put_once(
         &self,
         key: &str,
         _bytes: &[u8],

@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How many looks in a row may fail: the promotion goes on meanwhile.
 const MAX_FAILED_LOOKS: u32 = 5;
 
-/// How many looks the record may lag behind the end of its execution.
+/// How many looks the record may lag behind the end of its execution, or that behind it.
 const LOOKS_AFTER_THE_END: u32 = 10;
 
 /// Adds to `steps` what has happened in an execution since the last look.
@@ -72,7 +72,12 @@ pub(crate) async fn follow(
         }
         match record {
             Ok(stored) if !matches!(stored.record.status, Status::Running | Status::GoingBack) => {
-                return Ok(stored.record);
+                // Stage, handoffs and lock follow from the record: who looks at them next shall find them.
+                looks_after_the_end += 1;
+                if steps.is_over || looks_after_the_end > LOOKS_AFTER_THE_END {
+                    return Ok(stored.record);
+                }
+                wait = FIRST_WAIT;
             }
             Ok(_) if steps.is_over => {
                 looks_after_the_end += 1;

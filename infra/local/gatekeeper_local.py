@@ -34,11 +34,18 @@ def up(instance: Instance) -> None:
         instance.stop()
         instance.start()
     try:
-        outputs = deployment.deploy(instance)
+        deploy_to(instance)
     except BaseException:
         if not running:
             instance.stop()  # nothing half deployed stays behind
         raise
+    print(f"up at {instance.endpoint} in {time.monotonic() - began:.1f} s")
+
+
+def deploy_to(instance: Instance) -> None:
+    """Deploys the gatekeeper into an instance that runs, and writes its outputs."""
+    fingerprint = deployment.fingerprint()
+    outputs = deployment.deploy(instance)
     write_outputs(instance, {
         "Endpoint": instance.endpoint, "Region": REGION, "AccountId": ACCOUNT,
         "AccessKeyId": ACCOUNT, "SecretAccessKey": ACCOUNT,
@@ -46,7 +53,6 @@ def up(instance: Instance) -> None:
         **outputs,
         "DeployedFingerprint": fingerprint,
     })
-    print(f"up at {instance.endpoint} in {time.monotonic() - began:.1f} s")
 
 
 def down(instance: Instance) -> None:

@@ -63,6 +63,7 @@ class Instance:
         self.outputs_file = state / "outputs.json"
         self.database = postgres.Postgres(state)
         self.process: subprocess.Popen | None = None  # only in the Python that started it
+        self.functions_endpoint: str | None = None  # where functions find AWS, when it isn't MiniStack itself
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -154,7 +155,7 @@ class Instance:
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": self.functions_endpoint or f"http://127.0.0.1:{port}",
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_REGION": REGION,

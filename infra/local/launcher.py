@@ -22,6 +22,7 @@ from patching import GapChanged
 # Where one name is replaced twice, the later one runs first and sees the earlier one's work.
 CLOSERS = (
     gaps_s3.tagging_behind_a_delete_marker,
+    gaps_s3.listed_versions_are_encoded,
     gaps_s3.tagging_notifications,
     gaps_s3.notifications_name_the_caller,
     gaps_s3.eventbridge_events_name_the_version,

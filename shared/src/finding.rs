@@ -56,7 +56,7 @@ codes! {
     UnlistedArtefact "unlisted-artefact" "an object of the commit is not listed in its manifest";
     KeyOutsideLayout "key-outside-layout" "an object's key is outside the layout of the store";
     ManifestMissing "manifest-missing" "the commit has no build manifest yet";
-    TagLimit "tag-limit" "an object has so many tags of others that `integration-passed` has no room";
+    TagLimit "tag-limit" "an object has so many tags of others that the gate's own have no room";
 
     // The manifest.
     ManifestInvalid "manifest-invalid" "the build manifest is not one: not JSON, too large, or a field is missing or malformed";

@@ -81,6 +81,8 @@ struct PromoteAnswer {
     #[serde(default)]
     plan: Plan,
     break_glass: Option<BreakGlass>,
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -132,6 +134,9 @@ pub(super) async fn ask(
     let answer: PromoteAnswer = serde_json::from_value(document.clone())
         .with_context(|| format!("the promote function answered what this version does not know: {document}"))?;
     let what = target(repo, sha, &args.stage);
+    for note in &answer.notes {
+        output.progress(&format!("note: {note}"));
+    }
     match (answer.status.as_str(), answer.promotion_id, answer.execution_arn) {
         ("refused", ..) => {
             let commit = sha.map(|sha| gatekeeper::ids::Commit { repo: repo.clone(), sha: sha.clone() });

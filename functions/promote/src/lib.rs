@@ -1,9 +1,10 @@
 //! The manual event (CONTRACT §5): verified and planned by the core, then locked, recorded and started here.
 
 mod database_check;
+mod patience;
+mod start;
 
 use anyhow::Context as _;
-use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
 use gatekeeper::{
     aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError},
     finding::{Code, Finding},
@@ -13,19 +14,15 @@ use gatekeeper::{
     promotion::{
         approval::BreakGlass,
         entry,
-        lock::{Execution, Lock},
+        lock::Lock,
         plan::Plan,
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
         rules::Requester,
-        step::{Direction, PromotionRef, StepInput},
+        step::PromotionRef,
         verify::{Verified, verify},
     },
-    store::{
-        Precondition, Written,
-        record::{self, Stored},
-    },
-    store_key::RecordKey,
+    store::s3::S3Store,
     telemetry::{Logger, wall_clock},
 };
 use jiff::Timestamp;
@@ -33,6 +30,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use crate::database_check::DatabaseChecker;
+use crate::patience::look_with_patience;
+use crate::start::{Begun, Starter, Unsure};
 
 /// What `promote` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +49,9 @@ pub struct Answer {
     /// What two people waived of the stage's rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// What is worth knowing beside the answer, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What became of a request.
@@ -85,27 +87,37 @@ impl Promoter {
     /// Answers one event.
     ///
     /// # Errors
-    /// `InvalidPromotionEvent` for a malformed event, `PromoteError` where it could not look or write.
+    /// `InvalidPromotionEvent` for a malformed event, `StartUnsure` where a promotion may run or not, `PromoteError` where it
+    /// could not look or write, and nothing was started.
     pub async fn handle(&self, event: &Value, log: &Logger) -> Result<Answer, FunctionError> {
         let request = PromotionRequest::parse(event)
             .map_err(|error| FunctionError::new(InvalidPromotionEvent::ERROR_TYPE, error))?;
         let log = log.with("stage", request.stage.as_str()).with("repo", request.repo.as_str());
         let answer = self.answer(&request, &log).await;
-        answer.map_err(|error| FunctionError::new("PromoteError", format!("{error:#}")))
+        answer.map_err(|error| {
+            let kind = if error.is::<Unsure>() { "StartUnsure" } else { "PromoteError" };
+            FunctionError::new(kind, format!("{error:#}"))
+        })
     }
 
     async fn answer(&self, request: &PromotionRequest, log: &Logger) -> anyhow::Result<Answer> {
         let Buckets { artefacts, records } = &self.buckets;
         let now = wall_clock();
-        let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
-        let verified = verify(artefacts, records, artefacts.bucket(), request, keys, requester, now).await?;
+        let look = async || {
+            let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
+            verify(artefacts, records, artefacts.bucket(), request, keys, requester, now).await
+        };
+        let (verified, notes) = look_with_patience(look).await?;
+        for note in &notes {
+            log.warn("promotion waited for the gate", json!({"commit_sha": request.commit_sha, "note": note}));
+        }
         let mut verified = match verified {
             Ok(verified) => verified,
             Err(reasons) => return self.refuse(request, reasons, log).await,
         };
         let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
-            && !self.may_take(&lock.record, now).await?
+            && !self.may_take(&lock.record, now, &log).await?
         {
             return self.refuse(request, vec![in_progress(request, Some(&lock.record))], &log).await;
         }
@@ -122,9 +134,10 @@ impl Promoter {
                 reasons: Vec::new(),
                 plan: verified.plan,
                 break_glass: verified.ruling.break_glass,
+                notes,
             });
         }
-        self.start(request, *verified, now, &log).await
+        Ok(Answer { notes, ..self.start(request, *verified, now, &log).await? })
     }
 
     /// Who asks, as far as the event proves it.
@@ -138,28 +151,29 @@ impl Promoter {
     }
 
     /// Whether a lock may be taken: only what is proved dead is taken over.
-    async fn may_take(&self, lock: &Lock, now: Timestamp) -> anyhow::Result<bool> {
+    async fn may_take(&self, lock: &Lock, now: Timestamp, log: &Logger) -> anyhow::Result<bool> {
         if lock.released_at.is_some() {
             return Ok(true);
         }
-        let answer = self.step_functions.describe_execution().execution_arn(&lock.execution_arn).send().await;
-        let execution = match answer {
-            Ok(execution) => match execution.status() {
-                ExecutionStatus::Running | ExecutionStatus::PendingRedrive => Execution::Running,
-                _ => Execution::Ended,
-            },
-            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Execution::Unknown,
-            Err(error) => {
-                return Err(error).with_context(|| format!("could not look at execution `{}`", lock.execution_arn));
-            }
-        };
+        let execution = self.starter(now, log).execution(&lock.execution_arn).await?;
         Ok(lock.may_be_taken(execution, now))
+    }
+
+    fn starter<'a>(&'a self, now: Timestamp, log: &'a Logger) -> Starter<'a, S3Store> {
+        Starter {
+            records: &self.buckets.records,
+            signer: self.keys.promotion(),
+            step_functions: &self.step_functions,
+            state_machine_arn: &self.state_machine_arn,
+            now,
+            log,
+        }
     }
 
     async fn start(
         &self,
         request: &PromotionRequest,
-        verified: Verified,
+        mut verified: Verified,
         now: Timestamp,
         log: &Logger,
     ) -> anyhow::Result<Answer> {
@@ -171,25 +185,14 @@ impl Promoter {
         let log = log.with("promotion_id", promotion.promotion_id.as_str());
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
 
-        if let Some(abandoned) = verified.lock.as_ref().filter(|lock| lock.record.released_at.is_none()) {
-            self.close_abandoned(&promotion, &abandoned.record, now, &log).await?;
-        }
-        let held = Lock::held(promotion.promotion_id.clone(), execution_arn.clone(), now);
-        let precondition = Stored::precondition(verified.lock.as_ref());
-        let lock_key = RecordKey::Lock(request.stage.clone(), request.repo.clone());
-        let records = &self.buckets.records;
-        let lock = match record::write(records, &lock_key, &held, &precondition).await? {
-            Written::Done { etag, version_id } => {
-                Stored { sha256: record::digest(&held)?, record: held, etag, version_id }
-            }
-            Written::Conflict => return self.refuse(request, vec![in_progress(request, None)], &log).await,
-        };
+        let lock = verified.lock.take();
         let record = new_record(request, verified, &promotion, &execution_arn, now);
-        let started = self.record_and_start(&promotion, &record).await;
-        if let Err(error) = started {
-            // Nothing was applied: let the next request in at once rather than when the lock is proved dead.
-            self.give_up(&promotion, record, &lock, now).await?;
-            return Err(error);
+        match self.starter(now, &log).begin(&record, lock.as_ref()).await? {
+            Begun::Started => {}
+            Begun::Locked(lock) => {
+                return self.refuse(request, vec![in_progress(request, lock.as_ref())], &log).await;
+            }
+            Begun::CaughtUp(lock) => return self.refuse(request, vec![caught_up(request, &lock)], &log).await,
         }
         if let Some(broken) = &record.break_glass {
             log.warn(
@@ -220,6 +223,7 @@ impl Promoter {
             reasons: Vec::new(),
             plan: record.plan,
             break_glass: record.break_glass,
+            notes: Vec::new(),
         })
     }
 
@@ -247,6 +251,7 @@ impl Promoter {
             reasons,
             plan: Plan::default(),
             break_glass: None,
+            notes: Vec::new(),
         })
     }
 
@@ -261,68 +266,6 @@ impl Promoter {
         let chain = Chain { stage: stage.clone(), repo: repo.clone() };
         let signer = self.keys.promotion();
         ledger::append(&self.buckets.records, signer, &chain, event, since, wall_clock()).await?;
-        Ok(())
-    }
-
-    /// Completes the record of a promotion whose execution died without, and enters it into the ledger: who is about to take
-    /// over its lock has proved that. Killed in between, it is done again by whoever takes the lock then.
-    async fn close_abandoned(
-        &self,
-        promotion: &PromotionRef,
-        lock: &Lock,
-        now: Timestamp,
-        log: &Logger,
-    ) -> anyhow::Result<()> {
-        let abandoned = PromotionRef { promotion_id: lock.promotion_id.clone(), ..promotion.clone() };
-        let key = PromotionRecord::key(&abandoned);
-        let Some(stored) = record::read::<PromotionRecord>(&self.buckets.records, &key).await? else { return Ok(()) };
-        let mut closed = stored.record;
-        if closed.ended_at.is_none() {
-            (closed.status, closed.ended_at) = (Status::Failed, Some(now));
-            let precondition = Precondition::Unchanged(stored.etag);
-            if record::write(&self.buckets.records, &key, &closed, &precondition).await? == Written::Conflict {
-                // Another request is at it, and only one of the two gets the lock.
-                return Ok(());
-            }
-            log.warn(
-                "the execution of the promotion that holds the lock died; its record is completed as failed",
-                json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": lock.execution_arn}),
-            );
-        }
-        self.enter(&closed.stage, &closed.repo, &entry::of_promotion(&closed)?, Some(closed.started_at)).await
-    }
-
-    async fn record_and_start(&self, promotion: &PromotionRef, record: &PromotionRecord) -> anyhow::Result<()> {
-        let key = PromotionRecord::key(promotion);
-        record::write(&self.buckets.records, &key, record, &Precondition::Absent).await?;
-        let input = StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
-        let start = self.step_functions.start_execution().state_machine_arn(&self.state_machine_arn);
-        let start = start.name(promotion.promotion_id.as_str()).input(serde_json::to_string(&input)?);
-        let Err(error) = start.send().await else { return Ok(()) };
-        // An answer that got lost is no failure: it may run.
-        match self.step_functions.describe_execution().execution_arn(&record.execution_arn).send().await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(error).context("the state machine could not be started"),
-        }
-    }
-
-    async fn give_up(
-        &self,
-        promotion: &PromotionRef,
-        record: PromotionRecord,
-        lock: &Stored<Lock>,
-        now: Timestamp,
-    ) -> anyhow::Result<()> {
-        let records = &self.buckets.records;
-        let key = PromotionRecord::key(promotion);
-        if let Some(stored) = record::read::<PromotionRecord>(records, &key).await? {
-            let failed = PromotionRecord { status: Status::Failed, ended_at: Some(now), ..record };
-            record::write(records, &key, &failed, &Precondition::Unchanged(stored.etag)).await?;
-            self.enter(&failed.stage, &failed.repo, &entry::of_promotion(&failed)?, Some(failed.started_at)).await?;
-        }
-        let released = Lock { released_at: Some(now), ..lock.record.clone() };
-        let lock_key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
-        record::write(records, &lock_key, &released, &Precondition::Unchanged(lock.etag.clone())).await?;
         Ok(())
     }
 }
@@ -376,9 +319,26 @@ fn new_record(
 }
 
 fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {
-    let holder = lock.map_or_else(|| "another one".to_owned(), |lock| format!("`{}`", lock.promotion_id));
     let PromotionRequest { repo, stage, .. } = request;
-    let message = format!("{holder} is promoting `{repo}` to `{stage}`; wait for it to end, then ask again");
+    let message = match lock {
+        Some(lock) if lock.released_at.is_none() => {
+            let holder = &lock.promotion_id;
+            format!("`{holder}` is promoting `{repo}` to `{stage}`; wait for it to end, then ask again")
+        }
+        // It came and went between two looks, and what was verified may no longer be so.
+        _ => format!("another request was at `{repo}` on `{stage}` in this moment; ask again"),
+    };
+    Finding::new(Code::PromotionInProgress, stage.as_str(), message)
+}
+
+/// What was verified was the way from a commit that the stage no longer runs.
+fn caught_up(request: &PromotionRequest, lock: &Lock) -> Finding {
+    let PromotionRequest { repo, stage, .. } = request;
+    let message = format!(
+        "`{}` had promoted `{repo}` to `{stage}` and was not recorded to its end; the stage's state and ledger tell of it now, \
+         and redriving `{}` writes what else is missing; ask again",
+        lock.promotion_id, lock.execution_arn
+    );
     Finding::new(Code::PromotionInProgress, stage.as_str(), message)
 }
 
@@ -411,6 +371,7 @@ mod tests {
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
             break_glass: None,
+            notes: Vec::new(),
         };
         insta::assert_json_snapshot!(answer, @r#"
         {

@@ -15,8 +15,7 @@ use gatekeeper::{
     ids::StageName,
     ledger::{self, Chain},
     promotion::{
-        entry,
-        history::{Completed, StageState},
+        complete, entry,
         lock::Lock,
         record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
         step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
@@ -130,28 +129,26 @@ pub async fn record_outcome(
         .for_commit(&stored.record.commit())
         .with("promotion_id", stored.record.promotion_id.as_str())
         .with("stage", stored.record.stage.as_str());
-    let cause = failure(input);
+    let had_ended = stored.record.ended_at.is_some();
     let record = completed_record(&stored.record, input, live, now);
-    let status = record.status;
-    let ended = record.ended_at.is_some();
+    let (status, ended_at) = (record.status, record.ended_at);
+    let cause = failure(input).or_else(|| overruled(status));
 
-    // The stage first and the lock last: who was killed in between is asked again, and does what is missing.
-    let mut completed_at = None;
-    if status == Status::Succeeded {
-        let completed = advance_stage(records, &record, now).await?;
-        write_handoffs(records, &record, completed.completed_at).await?;
-        completed_at = Some(completed.completed_at);
-    }
+    // The record first, under the condition that nobody else has completed it: all else follows from it, and whoever is
+    // killed in between is asked again. The lock last.
     if record != stored.record {
         let key = PromotionRecord::key(&input.promotion);
         let written = record::write(records, &key, &record, &Precondition::Unchanged(stored.etag)).await?;
+        // The step is retried then, and goes on from what stands.
         anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
     }
-    // What is signed must be what the record says for good: who was killed here finds it ended, and looks at Lambda no more.
-    if let Some(completed_at) = completed_at {
-        attest(records, signer, &record, completed_at).await?;
-    }
-    if ended {
+    if let Some(ended_at) = ended_at {
+        if status == Status::Succeeded {
+            let advanced = complete::advance_stage(records, &record).await?;
+            anyhow::ensure!(matches!(advanced, Written::Done { .. }), "the stage's state was changed by somebody else");
+            write_handoffs(records, &record, ended_at).await?;
+            attest(records, signer, &record, ended_at).await?;
+        }
         let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };
         let event = entry::of_promotion(&record)?;
         ledger::append(records, signer, &chain, &event, Some(record.started_at), now).await?;
@@ -164,7 +161,7 @@ pub async fn record_outcome(
         Status::GoingBack => log.warn("promotion failed, going back to the commit before", fields),
         _ => log.error("promotion failed", fields),
     }
-    if ended {
+    if ended_at.is_some() && !had_ended {
         let counted = if status == Status::Succeeded { "succeeded" } else { "failed" };
         log.count("Promotions", Some(("Status", counted)), 1);
     }
@@ -188,6 +185,12 @@ fn completed_record(
     record.live = with_versions(live, &input.functions);
     record.ended_at = (record.status != Status::GoingBack).then_some(now);
     record
+}
+
+/// Why a promotion whose steps are all done has failed nevertheless.
+fn overruled(status: Status) -> Option<String> {
+    let done_in_vain = matches!(status, Status::Failed);
+    done_in_vain.then(|| "its record had been completed as failed before: nothing of it seemed to run".to_owned())
 }
 
 /// The steps in their order with what they answered.
@@ -243,28 +246,6 @@ fn next_status(record: &PromotionRecord, direction: Direction, succeeded: bool) 
         (Direction::Back, true) => Status::RolledBack,
         (_, false) => Status::Failed,
     }
-}
-
-/// Makes the commit what the stage runs, once.
-async fn advance_stage(records: &impl Store, record: &PromotionRecord, now: Timestamp) -> anyhow::Result<Completed> {
-    let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
-    let before = record::read::<StageState>(records, &key).await?;
-    let precondition = Stored::precondition(before.as_ref());
-    let before = before.map(|stored| stored.record);
-    let completed = Completed {
-        commit_sha: record.commit_sha.clone(),
-        promotion_id: record.promotion_id.clone(),
-        manifest_version_id: Some(record.manifest_version_id.clone()),
-        completed_at: now,
-        rollback: record.rollback,
-    };
-    let after = StageState::after(before.clone(), &record.stage, &record.repo, completed.clone());
-    if before.as_ref() != Some(&after) {
-        let written = record::write(records, &key, &after, &precondition).await?;
-        anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by somebody else");
-    }
-    // On a second run the first one's time stands.
-    Ok(after.history.iter().rev().find(|it| it.promotion_id == record.promotion_id).cloned().unwrap_or(completed))
 }
 
 /// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an

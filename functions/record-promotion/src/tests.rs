@@ -5,12 +5,13 @@ use gatekeeper::{
     },
     ids::{CommitSha, PromotionId, Sha256},
     promotion::{
+        history::StageState,
         plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
         record::{PinnedRecord, WayBack},
         step::Report,
     },
     stage::SchemaParity,
-    store::memory::Memory,
+    store::memory::{Lost, Memory},
     store_key::{Form, PromotionStatement},
 };
 
@@ -374,6 +375,65 @@ async fn killed_at_any_call_and_started_again_it_ends_in_the_same_records() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn whichever_answer_to_a_write_is_lost_it_ends_in_the_same_records() {
+    let clean = World::started(&record(false, true)).await;
+    let steps = input(Direction::Forward, None, None);
+    clean.outcome(&steps).await.unwrap();
+    for lost in [Lost::Served, Lost::Retried, Lost::Unserved] {
+        for number in 1..14 {
+            let world = World::started(&record(false, true)).await;
+            world.records.lose_answers([(number, lost)]);
+            let answer = match world.outcome(&steps).await {
+                Err(_) if lost == Lost::Unserved => world.outcome(&steps).await.unwrap(),
+                answer => answer.unwrap(),
+            };
+            let what = format!("{lost:?} at write {number}");
+            assert_eq!((answer.status, world.record()), (Status::Succeeded, clean.record()), "{what}");
+            assert_eq!((world.stage(), world.handoff()), (clean.stage(), clean.handoff()), "{what}");
+            assert!(!world.is_locked(), "{what}");
+            assert!(world.attested::<Deployment>(PromotionStatement::Deployment).is_some(), "{what}");
+            assert_eq!(world.ledger().await.len(), 1, "{what}");
+        }
+    }
+}
+
+/// Two executions of one promotion, or a step that outlived its execution and the one that was asked again.
+#[tokio::test]
+async fn of_twins_one_completes_the_record_and_the_other_goes_on_from_what_stands() {
+    let world = World::started(&record(false, false)).await;
+    let read = async || PromotionRecord::load(&world.records, &promotion()).await.unwrap();
+    let (one, other) = (read().await, read().await);
+    let good = input(Direction::Forward, None, None);
+    let bad = input(Direction::Forward, Some("smoke-test"), None);
+    let log = Logger::silent();
+    let come_to = async |input: &RecordInput, stored| {
+        record_outcome(&world.records, &world.signer, input, stored, Vec::new(), now(), &log).await
+    };
+    assert_eq!(come_to(&good, one).await.unwrap().status, Status::Succeeded);
+    come_to(&bad, other).await.unwrap_err();
+    let (ended, stage) = (world.record(), world.stage());
+    assert_eq!(come_to(&bad, read().await).await.unwrap().status, Status::Succeeded, "the record stands");
+    assert_eq!((world.record(), world.stage(), world.ledger().await.len()), (ended, stage, 1));
+}
+
+#[tokio::test]
+async fn what_was_completed_as_failed_meanwhile_stays_so_and_advances_nothing() {
+    let world = World::started(&record(false, false)).await;
+    let stored = PromotionRecord::load(&world.records, &promotion()).await.unwrap();
+    let steps = input(Direction::Forward, None, None);
+    // Who took the lock over closed it between the look and the write.
+    let closed = PromotionRecord { status: Status::Failed, ended_at: Some(now()), ..stored.record.clone() };
+    let precondition = Precondition::Unchanged(stored.etag.clone());
+    record::write(&world.records, &PromotionRecord::key(&promotion()), &closed, &precondition).await.unwrap();
+    let log = Logger::silent();
+    record_outcome(&world.records, &world.signer, &steps, stored, Vec::new(), now(), &log).await.unwrap_err();
+    assert_eq!(world.stage(), None, "no stage runs what its record calls failed");
+    let answer = world.outcome(&steps).await.unwrap();
+    assert_eq!((answer.status, world.record(), world.stage()), (Status::Failed, closed, None));
+    assert!(answer.cause.contains("completed as failed before"), "{}", answer.cause);
 }
 
 #[tokio::test]

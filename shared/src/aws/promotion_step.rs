@@ -36,7 +36,7 @@ impl Begun {
     ///
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's, or asks for a way back that there isn't; `StepError` where
-    /// the record could not be read, and it may be asked again.
+    /// the record could not be read, and it may be asked again; `PromotionEnded` where the record says so already.
     pub async fn of(
         event: Value,
         records: &impl Store,
@@ -47,6 +47,11 @@ impl Begun {
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let record = PromotionRecord::load(records, &input.promotion).await;
         let record = record.map_err(|error| FunctionError::new("StepError", chain(&error)))?.record;
+        // Who took its lock over has proved it dead: nothing of it is applied behind his back, should it wake up again.
+        if record.ended_at.is_some() {
+            let message = format!("the promotion has ended as `{}`: nothing is applied for it any more", record.status.as_str());
+            return Err(FunctionError::new("PromotionEnded", message));
+        }
         let Some((commit, plan)) = record.heading(input.direction) else {
             return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
         };

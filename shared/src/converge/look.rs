@@ -95,8 +95,14 @@ fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<F
 
 impl<S: Store, R: Store> Gate<'_, S, R> {
     /// Looks at one object only: enough for the gate's own tag writes that come back as events, and for artefacts
-    /// that arrive before their manifest. A burst of 200 objects stays 200 glances.
-    pub(super) async fn glance(&self, commit: &Commit, path: &ArtefactPath) -> Result<Glance, GateError> {
+    /// that arrive before their manifest. A burst of 200 objects stays 200 glances. Where it is no echo of the gate's own write
+    /// it may be an event that comes again, and the manifest tells whether the first try came to its end.
+    pub(super) async fn glance(
+        &self,
+        commit: &Commit,
+        path: &ArtefactPath,
+        is_echo: bool,
+    ) -> Result<Glance, GateError> {
         let (key, manifest_key) = (path.of(commit), ArtefactPath::Manifest.of(commit));
         let (object, manifest, verdict, revocation, attestation) = future::try_join5(
             async { Ok::<_, GateError>(self.artefacts.head(&key, None).await?) },
@@ -126,7 +132,25 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             };
             return Ok(if missed { Glance::Judge } else { Glance::Settled(outcome) });
         };
-        let Some(tags) = self.artefacts.tags(&key, &object.version_id).await? else { return Ok(Glance::Judge) };
+        let manifest_tags = async {
+            match present_manifest {
+                Some(version_id) if *path != ArtefactPath::Manifest && !is_echo && present_manifest == judged_manifest => {
+                    self.artefacts.tags(&manifest_key, version_id).await
+                }
+                _ => Ok(None),
+            }
+        };
+        let (tags, manifest_tags) =
+            future::try_join(self.artefacts.tags(&key, &object.version_id), manifest_tags).await?;
+        let Some(tags) = tags else { return Ok(Glance::Judge) };
+        let is_unfinished = verdict.zip(manifest_tags).is_some_and(|(verdict, tags)| {
+            gate::tags_with(&ArtefactPath::Manifest, &tags, verdict.outcome) != tags
+        });
+
+        // Tags of others that take the gate's room, or give it back, are part of what is judged.
+        let is_told = verdict
+            .is_some_and(|it| it.reasons.iter().any(|reason| reason.code == Code::TagLimit && reason.subject == key));
+        let room_is_as_judged = gate::tag_limit(path, &key, &tags).is_some() == is_told;
 
         let wanted = match (&verdict, present_manifest) {
             (None, None) => {
@@ -139,7 +163,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {
                 ArtefactPath::Manifest => {
                     // Its tags may be a request or a hand on the brake: only the whole look can tell.
-                    let agrees = gate::tags_with(path, &tags, verdict.outcome) == tags;
+                    let agrees = room_is_as_judged && gate::tags_with(path, &tags, verdict.outcome) == tags;
                     let revoked =
                         revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
                     // A revocation stands, whatever becomes of its record.
@@ -153,7 +177,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                         };
                     return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
                 }
-                _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => verdict.outcome,
+                _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => {
+                    if is_unfinished || !room_is_as_judged {
+                        return Ok(Glance::Judge);
+                    }
+                    verdict.outcome
+                }
                 _ => return Ok(Glance::Judge),
             },
             // The manifest's own event judges it, and looks again after that; until then nothing is passed.
@@ -264,6 +293,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let mut evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
+            manifest_tags: manifest_tags.as_ref().map(|it| it.tags.clone()).unwrap_or_default(),
             objects,
             rules,
             policy_version_id,

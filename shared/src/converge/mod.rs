@@ -29,7 +29,7 @@ use serde_json::json;
 use crate::{
     attestation::{Signer, SigningError},
     event::{Change, Event},
-    finding::Finding,
+    finding::{Code, Finding},
     gate::{self, Evidence, Judgement, StoredManifest, TagWrite},
     handoff,
     ids::{Commit, Sha256},
@@ -135,14 +135,16 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     pub async fn settle(&self, event: &Event) -> Result<Settled, GateError> {
         let key = match ArtefactKey::parse(&event.key) {
             Ok(key) => key,
-            Err(outside) => return self.settle_stray(&outside).await,
+            Err(outside) => return self.settle_stray(&outside, event.change).await,
         };
         let gate = Gate { log: self.log.for_commit(&key.commit), scratch: self.scratch.clone(), ..*self };
         let tagged = event.change == Change::Tagged;
         let hint = Hint { path: key.path, tagged_by: event.principal.clone().filter(|_| tagged) };
+        // The gate's own writes come back without a name, and while they do it is at work.
+        let is_echo = tagged && hint.tagged_by.is_none();
         let mut settled = Settled::default();
         for _ in 0..MAX_ROUNDS {
-            match gate.glance(&key.commit, &hint.path).await? {
+            match gate.glance(&key.commit, &hint.path, is_echo).await? {
                 look::Glance::Settled(outcome) => return Ok(Settled { outcome, ..settled }),
                 look::Glance::Retag(write) => {
                     settled.tag_writes += 1;
@@ -178,27 +180,34 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Err(GateError::Unsettled { commit: commit.clone() })
     }
 
-    /// An object outside the layout is reported and tagged `false`; it is no part of any commit.
-    async fn settle_stray(&self, outside: &OutsideLayout) -> Result<Settled, GateError> {
+    /// An object outside the layout is reported when it comes and whenever its tag must be set back, and tagged `false`; it is no
+    /// part of any commit.
+    async fn settle_stray(&self, outside: &OutsideLayout, change: Change) -> Result<Settled, GateError> {
         let mut settled = Settled::default();
-        let Some(head) = self.artefacts.head(&outside.key, None).await? else { return Ok(settled) };
-        let Some(tags) = self.artefacts.tags(&outside.key, &head.version_id).await? else { return Ok(settled) };
+        let key = outside.key.as_str();
+        let Some(head) = self.artefacts.head(key, None).await? else { return Ok(settled) };
+        let Some(tags) = self.artefacts.tags(key, &head.version_id).await? else { return Ok(settled) };
+        let mut reasons = vec![Finding::new(Code::KeyOutsideLayout, key, outside.to_string())];
         let mut wanted = tags.clone();
         wanted.insert(gate::INTEGRATION_PASSED.to_owned(), "false".to_owned());
-        if wanted == tags || wanted.len() > gate::MAX_TAGS {
-            return Ok(settled);
+        if wanted.len() > gate::MAX_TAGS {
+            let message = format!("{} tags of others leave no room for `{}`", tags.len(), gate::INTEGRATION_PASSED);
+            reasons.push(Finding::new(Code::TagLimit, key, message));
+        } else if wanted != tags {
+            self.artefacts.put_tags(key, &head.version_id, &wanted).await?;
+            settled.tag_writes = 1;
         }
-        self.artefacts.put_tags(&outside.key, &head.version_id, &wanted).await?;
-        settled.tag_writes = 1;
-        self.log.warn(
-            "object outside the layout of the artefact store",
-            json!({
-                "key": outside.key, "version_id": head.version_id,
-                "repo": outside.commit.as_ref().map(|commit| &commit.repo),
-                "commit_sha": outside.commit.as_ref().map(|commit| &commit.sha),
-                "reasons": [Finding::new(crate::finding::Code::KeyOutsideLayout, outside.key.as_str(), outside.to_string())],
-            }),
-        );
+        // The gate's own write comes back as an event, and there is nothing new to tell then.
+        if settled.tag_writes > 0 || change == Change::Created {
+            self.log.warn(
+                "object outside the layout of the artefact store",
+                json!({
+                    "key": key, "version_id": head.version_id, "reasons": reasons,
+                    "repo": outside.commit.as_ref().map(|commit| &commit.repo),
+                    "commit_sha": outside.commit.as_ref().map(|commit| &commit.sha),
+                }),
+            );
+        }
         Ok(settled)
     }
 
@@ -325,7 +334,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 
     /// Writes every tag set that doesn't agree: a `true` reaches the manifest last, a `false` first, so that the
-    /// manifest's tag never promises what another object's doesn't keep.
+    /// manifest's tag never promises what another object's doesn't keep. Until all are written the manifest doesn't say the
+    /// outcome, so that whoever comes after one who was killed in between sees that.
     async fn write_tags(
         &self,
         commit: &Commit,
@@ -336,13 +346,20 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let write =
             |path: &ArtefactPath, version_id: &str, tags: &Tags| gate::tag_write(path, version_id, tags, outcome);
         let manifest = gathered.manifest.iter();
-        let manifest: Vec<_> =
+        let mut manifest: Vec<_> =
             manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
         let others = gathered.evidence.objects.iter();
         let others: Vec<_> = others.filter_map(|(path, it)| write(path, &it.version_id, &it.tags)).collect();
-        let count = manifest.len() + others.len();
-        let phases = if outcome.integration_passed() { [others, manifest] } else { [manifest, others] };
-        for phase in phases {
+        let mut withdrawn = Vec::new();
+        if !outcome.integration_passed() && !others.is_empty() {
+            // Without room for the gate's second tag the manifest can't say that it is not finished, so it waits.
+            for last in manifest.iter_mut().filter(|last| gate::is_claimed(&last.tags)) {
+                withdrawn.push(TagWrite { tags: gate::claim(&last.tags), ..last.clone() });
+                last.before = last.tags.get(gate::INTEGRATION_PASSED).cloned();
+            }
+        }
+        let count = withdrawn.len() + manifest.len() + others.len();
+        for phase in [withdrawn, others, manifest] {
             stream::iter(phase)
                 .map(|write| async move { self.write_tag(commit, &write, hint).await })
                 .buffer_unordered(CALLS_IN_FLIGHT)

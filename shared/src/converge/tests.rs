@@ -1,6 +1,9 @@
 //! The laws of convergence, over the memory store: whatever happens in whatever order, the end is the same.
 
-use std::{collections::VecDeque, sync::LazyLock};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, LazyLock, Mutex},
+};
 
 use futures_util::future;
 use proptest::prelude::*;
@@ -11,8 +14,9 @@ use crate::{
     attestation::LocalSigner,
     ids::Sha256,
     ledger,
-    store::memory::Memory,
+    store::memory::{Lost, Memory},
     store_key::Form,
+    telemetry,
     verdict::{Outcome, Verdict},
 };
 
@@ -68,7 +72,10 @@ impl World {
     }
 
     /// Delivers what is pending, `at_once` events at a time and each of them `copies` times, until nothing comes back.
+    ///
+    /// One that fails comes again, as Lambda's retry does.
     async fn drain(&mut self, at_once: usize, copies: usize) {
+        let mut last_error = None;
         for _ in 0..1_000 {
             self.pending.extend(self.artefacts.take_events());
             if self.pending.is_empty() {
@@ -78,9 +85,14 @@ impl World {
             let events: Vec<_> = self.pending.drain(..count).flat_map(|event| vec![event; copies]).collect();
             let gate = self.gate();
             let settled = future::join_all(events.iter().map(|event| gate.settle(event))).await;
-            settled.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+            for (event, settled) in events.iter().zip(settled) {
+                if let Err(error) = settled {
+                    last_error = Some(error);
+                    self.pending.push_back(event.clone());
+                }
+            }
         }
-        panic!("the events never end: a loop");
+        panic!("the events never end: a loop; {last_error:?}");
     }
 
     async fn settled(&mut self) -> Verdict {
@@ -322,7 +334,7 @@ async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
     world.settled().await;
     let (before, _, _) = world.artefacts.counts();
     world.gate().settle(&event(Change::Tagged, &key("reports/unit.xml"))).await.unwrap();
-    assert_eq!(world.artefacts.counts().0 - before, 3, "the object, its manifest, its tags");
+    assert_eq!(world.artefacts.counts().0 - before, 4, "the object, its manifest, the tags of both");
 }
 
 /// Something that a stranger does.
@@ -398,9 +410,164 @@ impl World {
     }
 }
 
+/// Which writes lose their answers, and how.
+fn lost() -> impl Strategy<Value = Vec<(u64, Lost)>> {
+    let how = prop_oneof![Just(Lost::Served), Just(Lost::Retried), Just(Lost::Unserved)];
+    prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec((1..60_u64, how), 1..8)]
+}
+
+/// What happens to a commit after it was Built, one after the other, and what it is then.
+const DEEDS: [(&str, Outcome); 5] = [
+    ("an artefact is overwritten", Outcome::Rejected),
+    ("it is restored", Outcome::Built),
+    ("the manifest is uploaded without integration tests", Outcome::Registered),
+    ("the manifest is uploaded again", Outcome::Built),
+    ("the brake is pulled", Outcome::Revoked),
+];
+
+fn do_deed(world: &World, deed: &str) {
+    match deed {
+        "an artefact is overwritten" => drop(world.artefacts.upload(&key("reports/unit.xml"), b"other", &[])),
+        "it is restored" => drop(world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[])),
+        "the manifest is uploaded without integration tests" => world.upload_manifest(registered),
+        "the manifest is uploaded again" => world.upload_manifest(|_| {}),
+        _ => world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "false")], "AWS:X:jane"),
+    }
+}
+
+#[tokio::test]
+async fn whichever_answer_to_a_write_is_lost_it_ends_the_same() {
+    for lost in [Lost::Served, Lost::Retried, Lost::Unserved] {
+        for (in_records, number) in (1..14).flat_map(|number| [(true, number), (false, number)]) {
+            let mut world = World::new(number);
+            let lose = |world: &World| {
+                let store = if in_records { &world.records } else { &world.artefacts };
+                store.lose_answers([(number, lost)]);
+            };
+            world.upload_reports();
+            world.upload_manifest(|_| {});
+            lose(&world);
+            assert_eq!(world.settled().await.outcome, Outcome::Built, "{lost:?} at write {number}");
+            for (deed, outcome) in DEEDS {
+                do_deed(&world, deed);
+                lose(&world);
+                assert_eq!(world.settled().await.outcome, outcome, "{deed}, {lost:?} at write {number}");
+                world.artefacts.lose_answers([]);
+                world.records.lose_answers([]);
+                world.assert_settled().await;
+            }
+            let chain = ledger::Chain::of_gate(commit().repo);
+            let proof = ledger::verify(&world.records, &chain, None, &SIGNER.key()).await.unwrap();
+            assert_eq!((proof.newest, proof.broken), (1, None), "{lost:?} at write {number}");
+        }
+    }
+}
+
+/// Only the event that was at work comes again: what the one who was killed had written tells nobody of it.
+#[tokio::test]
+async fn killed_at_any_call_of_any_change_and_told_again_it_ends_the_same() {
+    for (index, (deed, outcome)) in DEEDS.into_iter().enumerate() {
+        for at in 1.. {
+            let mut world = World::new(at);
+            world.upload_reports();
+            world.upload_manifest(|_| {});
+            world.settled().await;
+            for (before, _) in DEEDS.into_iter().take(index) {
+                do_deed(&world, before);
+                world.settled().await;
+            }
+            do_deed(&world, deed);
+            let [event] = world.artefacts.take_events().try_into().unwrap();
+            world.artefacts.fail_at_call(Some(at));
+            world.records.fail_at_call(Some(at));
+            let killed = world.gate().settle(&event).await.is_err();
+            world.artefacts.fail_at_call(None);
+            world.records.fail_at_call(None);
+            world.artefacts.take_events();
+            world.pending.push_back(event);
+            assert_eq!(world.settled().await.outcome, outcome, "{deed}, killed at call {at}");
+            world.assert_settled().await;
+            if !killed {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_without_room_for_the_gates_tags_is_refused_by_name_until_there_is() {
+    let nine: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(|name| (name, "x")).to_vec();
+    let forged = [nine.as_slice(), &[("integration-passed", "true")]].concat();
+    for (tags, says) in [(&nine, Some("false")), (&forged, Some("false"))] {
+        let mut world = World::new(1);
+        world.upload_reports();
+        world.artefacts.upload(&key("build-manifest.json"), manifest().to_string().as_bytes(), tags);
+        let verdict = world.settled().await;
+        let codes: Vec<_> = verdict.reasons.iter().map(|it| it.code).collect();
+        assert_eq!((verdict.outcome, codes), (Outcome::Rejected, vec![Code::TagLimit]));
+        assert_eq!(world.tag("build-manifest.json").as_deref(), says);
+        world.assert_settled().await;
+        world.artefacts.tag(&key("build-manifest.json"), &nine[1..], "AWS:X:ci");
+        assert_eq!(world.settled().await.outcome, Outcome::Built, "there is room now");
+        world.assert_settled().await;
+        world.artefacts.tag(&key("build-manifest.json"), &forged, "AWS:X:ci");
+        assert_eq!(world.settled().await.outcome, Outcome::Rejected, "and now there is none");
+        world.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn an_artefact_without_room_for_the_gates_tag_is_refused_until_there_is() {
+    let mut world = World::new(1);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    let ten = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| (name, "x"));
+    world.artefacts.tag(&key("reports/unit.xml"), &ten, "AWS:X:ci");
+    let verdict = world.settled().await;
+    assert_eq!((verdict.outcome, verdict.reasons[0].code), (Outcome::Rejected, Code::TagLimit));
+    world.artefacts.tag(&key("reports/unit.xml"), &ten[..9], "AWS:X:ci");
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_key_outside_the_layout_is_reported_whatever_tags_it_comes_with() {
+    let ten = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| (name, "x"));
+    for (tags, codes) in [
+        (&[] as &[_], vec!["key-outside-layout"]),
+        (&[("integration-passed", "false")], vec!["key-outside-layout"]),
+        (&ten, vec!["key-outside-layout", "tag-limit"]),
+    ] {
+        for stray in ["notes\nof a line feed.txt", "reports/a\u{1}\u{1b}[31m.xml", "\n"] {
+            let lines = Arc::new(Mutex::new(Vec::<Value>::new()));
+            let told = Arc::clone(&lines);
+            let log = Logger::to_sink(telemetry::wall_clock, move |line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                if line["level"] == "WARN" {
+                    told.lock().unwrap().push(line);
+                }
+            });
+            let mut world = World::new(1);
+            world.artefacts.upload(&key(stray), b"x", tags);
+            for _ in 0..2 {
+                for event in world.artefacts.take_events() {
+                    let gate = Gate { log: log.clone(), ..world.gate() };
+                    gate.settle(&event).await.unwrap();
+                }
+            }
+            let lines = lines.lock().unwrap();
+            let reasons = lines[0]["reasons"].as_array().unwrap();
+            assert_eq!(reasons.iter().map(|it| it["code"].as_str().unwrap()).collect::<Vec<_>>(), codes, "{stray:?}");
+            assert_eq!((lines.len(), lines[0]["key"].as_str()), (1, Some(key(stray).as_str())), "{stray:?}");
+            assert!(ten[..] == *tags || world.tag(stray).as_deref() == Some("false"), "{stray:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-    /// Duplicates, disorder and two functions at once: the end is what is stored, and then it is quiet.
+    /// Duplicates, disorder, two functions at once and answers that are lost: the end is what is stored, and then it is quiet.
     #[test]
     fn whatever_happens_verdict_and_tags_end_as_what_is_stored(
         deeds in prop::collection::vec(deed(), 1..24),
@@ -408,10 +575,13 @@ proptest! {
         shuffle in any::<u64>(),
         at_once in 1..5_usize,
         copies in 1..3_usize,
+        lost in (lost(), lost()),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new(seed);
+            world.artefacts.lose_answers(lost.0);
+            world.records.lose_answers(lost.1);
             for (index, deed) in deeds.iter().enumerate() {
                 world.does(deed, at_once, copies).await;
                 world.pending.extend(world.artefacts.take_events());
@@ -423,6 +593,8 @@ proptest! {
             }
             world.drain(at_once, copies).await;
             if !world.artefacts.keys().is_empty() {
+                world.artefacts.lose_answers([]);
+                world.records.lose_answers([]);
                 world.assert_settled().await;
             }
         });

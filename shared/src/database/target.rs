@@ -46,6 +46,10 @@ const REFUSED: &[&str] = &[
     "user",
 ];
 
+/// What is wrong with a URL whose user or password is written as it is.
+const UNENCODED: &str = "its URL can be read in more than one way: percent-encode what is special in user and password, that is \
+                         `@` as `%40`, `:` as `%3A`, `/` as `%2F`, `?` as `%3F`, `#` as `%23` and `%` as `%25`";
+
 /// Where a database is and who may enter. It never shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
@@ -203,17 +207,23 @@ impl Told {
         let Some(rest) = url.strip_prefix("postgresql://").or_else(|| url.strip_prefix("postgres://")) else {
             return invalid("it is neither JSON nor a URL that begins with `postgresql://`");
         };
+        // Readers split an unencoded password at different places, and what one of them takes for a host is asked of the DNS.
+        let (authority, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if behind.contains('@') || authority.matches('@').count() > 1 {
+            return invalid(UNENCODED);
+        }
         let (address, query) = rest.split_once('?').map_or((rest, None), |(address, query)| (address, Some(query)));
         let (authority, database) =
             address.split_once('/').map_or((address, None), |(authority, database)| (authority, Some(database)));
         let (user_info, host_port) =
-            authority.rsplit_once('@').map_or((None, authority), |(user_info, host)| (Some(user_info), host));
+            authority.split_once('@').map_or((None, authority), |(user_info, host)| (Some(user_info), host));
         let (user, password) = match user_info.map(|it| it.split_once(':').map_or((it, None), |(u, p)| (u, Some(p)))) {
             None => (None, None),
             Some((user, password)) => (Some(decoded(user)?), password.map(decoded).transpose()?),
         };
         let (host, port) = match host_port.strip_prefix('[').and_then(|it| it.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
             None => host_port.split_once(':').map_or((host_port, None), |(host, port)| (host, Some(port))),
         };
         let mut parameters = Vec::new();
@@ -223,7 +233,8 @@ impl Told {
         }
         let filled = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
-            host: decoded(host)?,
+            // A name or an address has nothing to encode, so what is encoded there is something else.
+            host: host.to_owned(),
             port: port.map(str::to_owned),
             database: database.map(decoded).transpose()?.and_then(filled),
             user: user.and_then(filled),
@@ -251,7 +262,9 @@ impl Told {
                  host, without `-pooler`",
             );
         }
-        let Ok(port) = self.port.map_or(Ok(DEFAULT_PORT), |port| port.parse()) else {
+        let digits = |port: &String| port.bytes().all(|b| b.is_ascii_digit());
+        let port = self.port.map_or(Some(DEFAULT_PORT), |port| Some(port).filter(digits)?.parse().ok());
+        let Some(port) = port.filter(|port| *port > 0) else {
             return invalid(
                 "its port is not a number from 1 to 65535: percent-encode what is special in user and password",
             );
@@ -305,6 +318,10 @@ impl Told {
 }
 
 fn decoded(text: &str) -> Result<String, InvalidTarget> {
+    let is_encoded = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_encoded) {
+        return invalid(UNENCODED);
+    }
     match percent_decode_str(text).decode_utf8() {
         Ok(text) => Ok(text.into_owned()),
         Err(_) => invalid("a percent-encoded part of its URL is not UTF-8"),

@@ -38,8 +38,6 @@ fn a_url_tells_everything_and_tls_is_raised_to_full_verification() {
     }
     assert_eq!(read("postgresql://u:p@db.example:6000/d").port(), 6000);
     assert_eq!(read("postgresql://u:p@[2001:db8::1]:6000/d").host(), "2001:db8::1");
-    // A password with an `@` that isn't encoded is still one.
-    assert_eq!(read("postgresql://u:p@ss@db.example/d").password(), "p@ss");
 }
 
 #[test]
@@ -100,10 +98,34 @@ fn what_flyway_can_not_use_or_what_is_not_safe_is_refused_with_a_reason() {
         refused(&format!("postgresql://u:geheim@a.example/d?{name}=x"), &format!("`{name}`"));
     }
     // What looks like a port, a host or a parameter may be a piece of the password.
-    refused("postgresql://u:sesam/geheim@a.example/d", "port");
+    refused("postgresql://u:sesam/geheim@a.example/d", "percent-encode");
+    refused("postgresql://u:p@[::1]geheim/d", "port");
+    for port in ["0", "+5432", "", "geheim"] {
+        refused(&format!("postgresql://u:p@a.example:{port}/d"), "port");
+    }
     refused("postgresql://u:1?geheim@a.example/d", "percent-encode");
     refused("postgresql://u:1?geheim&sesam@a.example/d", "percent-encode");
     refused("postgresql://u:p@a.example/d?geheim=1", "doesn't know");
+}
+
+#[test]
+fn no_piece_of_an_unencoded_password_becomes_a_host() {
+    for password in [
+        "p@geheim", "p@geheim/sesam", "p@geheim?sesam", "1/geheim", "1?geheim", "1/sesam@geheim", "p@geheim:1/sesam", "@geheim",
+        "@geheim/", "p@geheim/d?sslmode=require&x=", "ge%heim", "geheim%4", "%geheim", "@geheim@sesam", "1?sslmode=require/geheim",
+    ] {
+        for host in ["db.example", "db.example:6000", "[2001:db8::1]:6000"] {
+            let url = format!("postgresql://u:{password}@{host}/d?sslmode=require");
+            refused(&url, "`@` as `%40`");
+            refused(&serde_json::json!({"url": url}).to_string(), "`@` as `%40`");
+        }
+    }
+    refused("postgresql://ge/heim:geheim@db.example/d", "`/` as `%2F`");
+    refused("postgresql://u:p@ge%68eim/d", "percent-encode");
+    // What every reader splits alike is nothing that must be encoded.
+    for password in ["a:b", "a#b", "a b", "a&b=c", "ä", "a[b]"] {
+        assert_eq!(read(&format!("postgresql://u:{password}@db.example/d")).password(), password);
+    }
 }
 
 #[test]
@@ -121,6 +143,14 @@ proptest! {
         let json = serde_json::json!({"host": "h", "dbname": "d", "username": "u", "password": password}).to_string();
         let target = read(&json);
         prop_assert_eq!(target.password(), &password);
+    }
+
+    /// Whatever a password is, unencoded it is refused or read as it is: the host is the host.
+    #[test]
+    fn an_unencoded_password_never_moves_the_host(password in "[!-~äß]{1,16}") {
+        if let Ok(target) = Target::from_secret(&format!("postgresql://u:{password}@db.example/d")) {
+            prop_assert_eq!((target.host(), target.port(), target.database()), ("db.example", 5432, "d"));
+        }
     }
 
     #[test]

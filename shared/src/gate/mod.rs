@@ -6,6 +6,7 @@ mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use tags::tag_limit;
 pub use tags::{INTEGRATION_PASSED, MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_write, tags_with};
 
 use crate::{
@@ -93,6 +94,8 @@ pub struct Evidence {
     pub commit: Commit,
     /// Its manifest.
     pub manifest: StoredManifest,
+    /// The manifest's tags; none without a manifest.
+    pub manifest_tags: Tags,
     /// Its other objects.
     pub objects: BTreeMap<ArtefactPath, Object>,
     /// What the validators found in those of them whose bytes are the claimed ones.
@@ -121,6 +124,7 @@ impl Evidence {
             rules: Rules::of_adr_053(&commit.repo),
             commit,
             manifest: StoredManifest::Missing,
+            manifest_tags: Tags::new(),
             objects: BTreeMap::new(),
             inspections: Vec::new(),
             reports: BTreeMap::new(),

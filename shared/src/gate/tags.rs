@@ -36,9 +36,23 @@ pub struct TagWrite {
     pub before: Option<String>,
 }
 
-/// The tags of an object at `path` as `outcome` wants them, those of others kept.
+/// The tags of an object at `path` as `outcome` wants them, those of others kept: as many of the gate's own as have room, and
+/// never `true` without room for all of them.
 #[must_use]
 pub fn tags_with(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags {
+    let wanted = all_tags(path, present, outcome);
+    if wanted.len() <= MAX_TAGS {
+        return wanted;
+    }
+    let mut tags = present.clone();
+    if tags.len() < MAX_TAGS || tags.contains_key(INTEGRATION_PASSED) {
+        tags.insert(INTEGRATION_PASSED.to_owned(), "false".to_owned());
+    }
+    tags
+}
+
+/// The tags of an object with all of the gate's own, however many they are.
+fn all_tags(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags {
     let mut tags = present.clone();
     tags.insert(INTEGRATION_PASSED.to_owned(), outcome.integration_passed().to_string());
     if *path == ArtefactPath::Manifest {
@@ -51,7 +65,7 @@ pub fn tags_with(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags 
 #[must_use]
 pub fn tag_write(path: &ArtefactPath, version_id: &str, present: &Tags, outcome: Outcome) -> Option<TagWrite> {
     let tags = tags_with(path, present, outcome);
-    (tags != *present && tags.len() <= MAX_TAGS).then(|| TagWrite {
+    (tags != *present).then(|| TagWrite {
         path: path.clone(),
         version_id: version_id.to_owned(),
         before: present.get(INTEGRATION_PASSED).cloned(),
@@ -87,16 +101,26 @@ pub fn brake_pulled(manifest: &Tags, verdict: Outcome) -> bool {
 
 /// Objects whose tags by others leave no room for the gate's.
 pub(super) fn no_room(evidence: &Evidence) -> Vec<Finding> {
-    let full =
-        evidence.objects.iter().filter(|(path, object)| tags_with(path, &object.tags, Outcome::Built).len() > MAX_TAGS);
-    full.map(|(path, object)| {
-        let message = format!(
-            "{} tags of others leave no room for `{INTEGRATION_PASSED}`: an object has at most {MAX_TAGS}",
-            object.tags.len()
-        );
-        Finding::new(Code::TagLimit, path.of(&evidence.commit), message)
-    })
-    .collect()
+    let others = evidence.objects.iter().map(|(path, object)| (path, &object.tags));
+    let all = others.chain([(&ArtefactPath::Manifest, &evidence.manifest_tags)]);
+    all.filter_map(|(path, tags)| tag_limit(path, &path.of(&evidence.commit), tags)).collect()
+}
+
+/// That the tags of others leave no room for the gate's on the object at `key`; none where they do.
+pub(crate) fn tag_limit(path: &ArtefactPath, key: &str, present: &Tags) -> Option<Finding> {
+    let wanted = all_tags(path, present, Outcome::Built);
+    if wanted.len() <= MAX_TAGS {
+        return None;
+    }
+    let own = all_tags(path, &Tags::new(), Outcome::Built);
+    let names: Vec<_> = own.keys().rev().map(|name| format!("`{name}`")).collect();
+    let message = format!(
+        "{} tags of others leave no room for {}: an object has at most {MAX_TAGS} tags, so others may have {}",
+        wanted.len() - own.len(),
+        names.join(" and "),
+        MAX_TAGS - own.len()
+    );
+    Some(Finding::new(Code::TagLimit, key, message))
 }
 
 #[cfg(test)]
@@ -112,6 +136,42 @@ mod tests {
         let path = ArtefactPath::parse("reports/unit.xml").unwrap();
         let wanted = tags_with(&path, &tags(&[("team", "payments"), ("integration-passed", "maybe")]), Outcome::Built);
         assert_eq!(wanted, tags(&[("team", "payments"), ("integration-passed", "true")]));
+    }
+
+    #[test]
+    fn without_room_for_all_of_the_gates_tags_none_says_true() {
+        let report = ArtefactPath::parse("reports/unit.xml").unwrap();
+        let own = [INTEGRATION_PASSED, OUTCOME];
+        for others in 0..=MAX_TAGS {
+            for held in 0..=own.len() {
+                let names = (0..others).map(|number| format!("team-{number}"));
+                let present: Tags = names.map(|name| (name, "x".to_owned())).collect();
+                let held = own.iter().take(held).map(|name| ((*name).to_owned(), "true".to_owned()));
+                let present: Tags = present.into_iter().chain(held).collect();
+                if present.len() > MAX_TAGS {
+                    continue;
+                }
+                for path in [&ArtefactPath::Manifest, &report] {
+                    let room = if *path == ArtefactPath::Manifest { others <= 8 } else {
+                        others + usize::from(present.contains_key(OUTCOME)) <= 9
+                    };
+                    let written = tags_with(path, &present, Outcome::Built);
+                    assert!(written.len() <= MAX_TAGS, "{present:?}");
+                    let says = written.get(INTEGRATION_PASSED).map(String::as_str);
+                    let what = format!("{path} with {present:?}");
+                    assert_eq!(tag_limit(path, "key", &present).is_none(), room, "{what}");
+                    assert_eq!(says == Some("true"), room, "{what}");
+                    assert!(says.is_some() || others == MAX_TAGS || !room, "{what}");
+                }
+            }
+        }
+        let nine: Tags = (0..9).map(|number| (format!("team-{number}"), "x".to_owned())).collect();
+        let finding = tag_limit(&ArtefactPath::Manifest, "key", &nine).unwrap();
+        assert_eq!(
+            finding.message,
+            "9 tags of others leave no room for `integration-passed` and `gatekeeper-outcome`: an object has at most 10 tags, so \
+             others may have 8"
+        );
     }
 
     #[test]

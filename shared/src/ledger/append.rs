@@ -79,7 +79,7 @@ struct Tip {
 }
 
 /// Appends an event to a chain, once: an event of the same id that was recorded at or after `since` is found again. Without
-/// `since` it is always a new one.
+/// `since` it is always a new one, whose id no other has.
 ///
 /// Killed after the head and before the entry, it leaves an entry that only the head holds; who appends next writes it first.
 ///
@@ -94,9 +94,10 @@ pub async fn append(
     now: Timestamp,
 ) -> Result<Appended, LedgerError> {
     let key = signer.public_key().await?;
-    for _ in 0..MAX_ATTEMPTS {
+    for attempt in 0..MAX_ATTEMPTS {
         let tip = tip(records, &key, chain).await?;
-        if let Some(since) = since
+        // Another entry on top of one's own, whose answer was lost, looks like somebody else's head.
+        if let Some(since) = since.or_else(|| (attempt > 0).then_some(now))
             && let Some(found) = find(records, chain, &tip, &event.id, since).await?
         {
             return Ok(found);

@@ -3,7 +3,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::{
     attestation::{LocalSigner, Signer as _},
-    store::{Precondition, Store as _, memory::Memory},
+    store::{
+        Precondition, Store as _,
+        memory::{Lost, Memory},
+    },
     store_key::RecordKey,
 };
 
@@ -113,6 +116,39 @@ async fn killed_at_any_call_an_event_is_there_once_when_it_is_tried_again() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn whichever_answer_to_a_write_is_lost_each_event_is_there_once() {
+    for lost in [Lost::Served, Lost::Retried, Lost::Unserved] {
+        for number in 1..9 {
+            let (records, signer) = chain_of(1).await;
+            records.lose_answers([(number, lost)]);
+            for (event_number, since) in [("2", Some(NOW)), ("3", None)] {
+                // Whoever gets an error asks again; a refusal without `since` is asked again as itself.
+                let mut since = since;
+                while append(&records, &signer, &chain(), &event(event_number), since, NOW).await.is_err() {
+                    since = Some(NOW);
+                }
+            }
+            let proof = proof(&records, &signer, None).await;
+            assert_eq!((proof.newest, proof.broken), (3, None), "{lost:?} at write {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_others_were_put_on_top_of_before_its_answer_came_is_found_again() {
+    // As S3 has it: the head was written, its answer lost, another's head put on top, and then the retry meets a conflict.
+    let (records, signer) = chain_of(1).await;
+    let head = RecordKey::LedgerHead(chain()).to_string();
+    append(&records, &signer, &chain(), &event("ours"), None, NOW).await.unwrap();
+    let ours = bytes(&records, &RecordKey::LedgerHead(chain())).await;
+    append(&records, &signer, &chain(), &event("theirs"), None, NOW).await.unwrap();
+    let first = records.put(&head, &ours, "application/json", &Precondition::Absent).await.unwrap();
+    assert_eq!(first, crate::store::Written::Conflict, "it is not ours any more");
+    append(&records, &signer, &chain(), &event("ours"), Some(NOW), NOW).await.unwrap();
+    assert_eq!(proof(&records, &signer, None).await.newest, 3);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::PromotionId;
 
 /// How long an execution may be about to start: far longer than `promote` itself may run.
-const STARTING: SignedDuration = SignedDuration::from_secs(120);
+pub const STARTING: SignedDuration = SignedDuration::from_secs(120);
 
 /// Who promotes, or promoted last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What every store must do, run against each of them.
 
-use super::{Precondition, Store, Tags, Written};
+use super::{Listed, Precondition, Store, Tags, Written};
 use crate::ids::Sha256;
 
 /// Panics where `store` does anything else than S3 does. Writes only under `prefix`, which must be empty.
@@ -29,6 +29,14 @@ pub async fn keeps_the_contract(store: &impl Store, prefix: &str) {
     let (_, second) = done(put(b"two!", Precondition::Unchanged(first_etag.clone())).await);
     assert_eq!(put(b"three", Precondition::Unchanged(first_etag)).await, Written::Conflict);
     assert_ne!(first, second);
+
+    // A write that was served before its answer came is done, and nothing is written twice; a part of it is another's.
+    for stale in [Precondition::Absent, Precondition::Unchanged("\"other\"".to_owned())] {
+        assert_eq!(done(put(b"two!", stale.clone()).await).1, second);
+        for other in [b"two".as_slice(), b"two!!", b"TWO!"] {
+            assert_eq!(put(other, stale.clone()).await, Written::Conflict);
+        }
+    }
 
     // Both versions can be read; the newest is the one that is listed.
     let listed = store.list(prefix).await.unwrap();
@@ -61,4 +69,17 @@ pub async fn keeps_the_contract(store: &impl Store, prefix: &str) {
     let one = tags(&[("integration-passed", "true")]);
     assert!(store.put_tags(&key, &second, &one).await.unwrap());
     assert_eq!(store.tags(&key, &second).await.unwrap(), Some(one));
+    let eleven = (0..11).map(|number| (format!("team-{number}"), "x".to_owned())).collect();
+    store.put_tags(&key, &second, &eleven).await.unwrap_err();
+
+    // A key may hold anything, control characters too, and comes back as it is.
+    for odd in ["line\nfeed", "carriage\rreturn", "tab\tbell\u{7}", "%2F+ &amp;<é>", "\u{1}\u{1b}[31m"] {
+        let key = format!("{prefix}odd/{odd}");
+        let written = store.put(&key, b"x", "text/plain", &Precondition::Absent).await.unwrap();
+        let (_, version_id) = done(written);
+        assert!(store.put_tags(&key, &version_id, &tags(&[("team", "x")])).await.unwrap(), "{odd:?}");
+        assert_eq!(store.get(&key, None, 1).await.unwrap().unwrap().version_id, version_id, "{odd:?}");
+        let listed = store.list(&key).await.unwrap();
+        assert_eq!(listed, [Listed { key, version_id, size: 1 }], "{odd:?}");
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
 use crate::{
     event::{Change, Event},
+    gate::MAX_TAGS,
     ids::Sha256,
 };
 
@@ -29,8 +30,21 @@ struct State {
     writes: u64,
     bodies_read: u64,
     fail_at_call: Option<u64>,
+    lost: BTreeMap<u64, Lost>,
+    write_attempts: u64,
     latency: std::time::Duration,
     seed: u64,
+}
+
+/// How the answer to a write gets lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The write was served and answered with an error.
+    Served,
+    /// It was served, its answer got lost, and the client's own next attempt met what it had written: a conflict.
+    Retried,
+    /// It was never served.
+    Unserved,
 }
 
 #[derive(Debug, Clone)]
@@ -140,6 +154,21 @@ impl Memory {
         state.fail_at_call = n.map(|n| state.calls + n);
     }
 
+    /// Loses the answers to writes, by their number from now on; the first is 1.
+    pub fn lose_answers(&self, lost: impl IntoIterator<Item = (u64, Lost)>) {
+        let mut state = self.lock();
+        let before = state.write_attempts;
+        state.lost = lost.into_iter().map(|(number, lost)| (before + number, lost)).collect();
+    }
+
+    /// How the answer to this write gets lost; none where it is told.
+    fn lost(&self) -> Option<Lost> {
+        let mut state = self.lock();
+        state.write_attempts += 1;
+        let number = state.write_attempts;
+        state.lost.remove(&number)
+    }
+
     /// Makes every call take as long, on tokio's clock.
     pub fn answer_after(&self, latency: std::time::Duration) {
         self.lock().latency = latency;
@@ -151,12 +180,7 @@ impl Memory {
             let mut state = self.lock();
             state.calls += 1;
             if state.fail_at_call.is_some_and(|at| state.calls >= at) {
-                return Err(StoreError {
-                    operation,
-                    bucket: "memory".to_owned(),
-                    key: key.to_owned(),
-                    source: "killed".into(),
-                });
+                return Err(broken(operation, key, "killed"));
             }
             // Knuth's MMIX generator: repeatable, and good enough to shuffle turns.
             state.seed = state.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -204,6 +228,10 @@ fn owned(tags: &[(&str, &str)]) -> Tags {
 
 fn etag(version: &Version) -> String {
     format!("\"{}\"", version.id)
+}
+
+fn broken(operation: &'static str, key: &str, what: &'static str) -> StoreError {
+    StoreError { operation, bucket: "memory".to_owned(), key: key.to_owned(), source: what.into() }
 }
 
 impl Store for Memory {
@@ -281,6 +309,13 @@ impl Store for Memory {
 
     async fn put_tags(&self, key: &str, version_id: &str, tags: &Tags) -> Result<bool, StoreError> {
         self.turn("PutObjectTagging", key).await?;
+        let lost = self.lost();
+        if lost == Some(Lost::Unserved) {
+            return Err(broken("PutObjectTagging", key, "connection refused"));
+        }
+        if tags.len() > MAX_TAGS {
+            return Err(broken("PutObjectTagging", key, "an object has at most 10 tags"));
+        }
         let mut state = self.lock();
         let version = state.objects.get_mut(key).and_then(|versions| {
             versions.iter_mut().find(|version| version.id == version_id && version.bytes.is_some())
@@ -289,10 +324,13 @@ impl Store for Memory {
         version.tags.clone_from(tags);
         state.writes += 1;
         state.tell(Change::Tagged, key, version_id, "gate");
-        Ok(true)
+        match lost {
+            Some(Lost::Served) => Err(broken("PutObjectTagging", key, "connection reset")),
+            _ => Ok(true),
+        }
     }
 
-    async fn put(
+    async fn put_once(
         &self,
         key: &str,
         bytes: &[u8],
@@ -300,6 +338,10 @@ impl Store for Memory {
         precondition: &Precondition,
     ) -> Result<Written, StoreError> {
         self.turn("PutObject", key).await?;
+        let lost = self.lost();
+        if lost == Some(Lost::Unserved) {
+            return Err(broken("PutObject", key, "connection refused"));
+        }
         let present = self.lock().newest(key).map(etag);
         let holds = match precondition {
             Precondition::Absent => present.is_none(),
@@ -310,7 +352,11 @@ impl Store for Memory {
         }
         self.lock().writes += 1;
         let version_id = self.upload_version(key, Some(bytes.to_vec()), &[], false, "gate");
-        Ok(Written::Done { etag: format!("\"{version_id}\""), version_id })
+        match lost {
+            Some(Lost::Served) => Err(broken("PutObject", key, "connection reset")),
+            Some(Lost::Retried) => Ok(Written::Conflict),
+            _ => Ok(Written::Done { etag: format!("\"{version_id}\""), version_id }),
+        }
     }
 }
 
@@ -318,6 +364,33 @@ impl Store for Memory {
 mod tests {
     use super::*;
     use crate::store::contract;
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_ones_own_and_one_that_was_not_served_is_an_error() {
+        let memory = Memory::default();
+        let put = async |bytes: &'static [u8], precondition| memory.put("lock", bytes, "text/plain", &precondition).await;
+        for (number, lost) in [Lost::Retried, Lost::Served].into_iter().enumerate() {
+            let before = memory.get("lock", None, 9).await.unwrap().map(|body| body.etag);
+            let precondition = before.map_or(Precondition::Absent, Precondition::Unchanged);
+            let bytes: &[u8] = if number == 0 { b"first" } else { b"other" };
+            memory.lose_answers([(1, lost)]);
+            let Written::Done { etag, version_id } = put(bytes, precondition).await.unwrap() else { panic!("{lost:?}") };
+            let stored = memory.get("lock", None, 9).await.unwrap().unwrap();
+            assert_eq!((stored.bytes.as_slice(), stored.etag, stored.version_id), (bytes, etag, version_id), "{lost:?}");
+        }
+        let etag = memory.get("lock", None, 9).await.unwrap().unwrap().etag;
+        memory.lose_answers([(1, Lost::Unserved)]);
+        put(b"third", Precondition::Unchanged(etag)).await.unwrap_err();
+        assert_eq!(memory.bytes_of("lock").unwrap(), b"other");
+    }
+
+    #[tokio::test]
+    async fn a_conflict_that_can_not_be_looked_into_is_an_error() {
+        let memory = Memory::default();
+        memory.upload("lock", b"other", &[]);
+        memory.fail_at_call(Some(2));
+        memory.put("lock", b"ours", "text/plain", &Precondition::Absent).await.unwrap_err();
+    }
 
     #[tokio::test]
     async fn keeps_the_contract_of_a_store() {

@@ -152,12 +152,43 @@ pub trait Store: Sync {
         tags: &Tags,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Writes an object where the precondition holds.
-    fn put(
+    /// Writes an object where the precondition holds, and tells what the bucket answered. Callers use [`Store::put`].
+    fn put_once(
         &self,
         key: &str,
         bytes: &[u8],
         content_type: &str,
         precondition: &Precondition,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Writes an object where the precondition holds.
+    ///
+    /// The answer to a write can be lost after the write was served, and the next attempt then meets its own object: a
+    /// conflict with oneself, or an error. So anything but a success is looked into. What is stored to the byte as it should
+    /// be is done, whoever stored it: a record names whom it is of, so equal bytes say the same of the same.
+    ///
+    /// # Errors
+    /// Where the write failed and what is stored isn't it, or where a conflict could not be looked into.
+    fn put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &str,
+        precondition: &Precondition,
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send {
+        async move {
+            let answer = self.put_once(key, bytes, content_type, precondition).await;
+            if matches!(answer, Ok(Written::Done { .. })) {
+                return answer;
+            }
+            match (self.get(key, None, bytes.len() as u64).await, answer) {
+                (Ok(Some(there)), _) if there.bytes == bytes => {
+                    Ok(Written::Done { etag: there.etag, version_id: there.version_id })
+                }
+                // Whose it is isn't known, and "somebody else's" would be a guess.
+                (Err(error), Ok(_)) if !error.is_too_large() => Err(error),
+                (_, answer) => answer,
+            }
+        }
+    }
 }

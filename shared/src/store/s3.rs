@@ -1,11 +1,14 @@
 //! A bucket on S3.
 
+use std::borrow::Cow;
+
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
-    types::{ChecksumMode, ChecksumType, Tag, Tagging},
+    types::{ChecksumMode, ChecksumType, EncodingType, Tag, Tagging},
 };
+use percent_encoding::percent_decode_str;
 
 use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
 use crate::ids::Sha256;
@@ -34,6 +37,13 @@ impl S3Store {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A key of a listing with `encoding-type=url`: as in a form, `+` is a space, then percent.
+    fn decoded(&self, key: &str) -> Result<String, StoreError> {
+        let spaced = key.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        decoded.map(Cow::into_owned).map_err(|error| self.failed("ListObjectVersions", key, error))
     }
 
     fn failed(
@@ -80,24 +90,27 @@ impl Store for S3Store {
                 .list_object_versions()
                 .bucket(&self.bucket)
                 .prefix(prefix)
+                // XML can't hold every character that a key can.
+                .encoding_type(EncodingType::Url)
                 .set_key_marker(key_marker)
                 .set_version_id_marker(version_marker)
                 .send()
                 .await
                 .map_err(|error| self.failed("ListObjectVersions", prefix, said(error)))?;
-            listed.extend(page.versions().iter().filter(|version| version.is_latest() == Some(true)).filter_map(
-                |version| {
-                    Some(Listed {
-                        key: version.key()?.to_owned(),
-                        version_id: version.version_id()?.to_owned(),
-                        size: version.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
-                    })
-                },
-            ));
+            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+            let key = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+            for version in page.versions().iter().filter(|version| version.is_latest() == Some(true)) {
+                let (Some(encoded), Some(version_id)) = (version.key(), version.version_id()) else { continue };
+                listed.push(Listed {
+                    key: key(encoded)?,
+                    version_id: version_id.to_owned(),
+                    size: version.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
+                });
+            }
             if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(listed);
             }
-            key_marker = page.next_key_marker().map(str::to_owned);
+            key_marker = page.next_key_marker().map(key).transpose()?;
             version_marker = page.next_version_id_marker().map(str::to_owned);
         }
     }
@@ -214,7 +227,7 @@ impl Store for S3Store {
         }
     }
 
-    async fn put(
+    async fn put_once(
         &self,
         key: &str,
         bytes: &[u8],
@@ -246,3 +259,7 @@ impl Store for S3Store {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "s3_tests.rs"]
+mod tests;

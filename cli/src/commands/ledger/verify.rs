@@ -35,6 +35,8 @@ Examples:
 
 /// Proves every entry, link, signed head and named record of the ledger again, and names the first one that doesn't hold
 ///
+/// A chain without entries holds, and is said to be empty; `--against` tells it from one whose entries were removed.
+///
 /// A chain whose newest entries were removed together with its head can only be told from a shorter one by a head that somebody
 /// kept outside: `--keep` writes the heads of today, `--against` holds the ledger against those of an earlier time.
 #[derive(Debug, clap::Args)]
@@ -75,8 +77,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         }
     }
     output.result(&proofs, &text(&proofs))?;
-    let is_there = proofs.iter().any(|proof| proof.newest > 0);
-    Ok(Answer::yes_if(is_there && proofs.iter().all(Proof::holds)))
+    Ok(Answer::yes_if(proofs.iter().all(Proof::holds)))
 }
 
 /// Every chain that is stored, or of which a head was kept, as far as it is asked for.
@@ -139,12 +140,15 @@ fn kept_chains(folder: &Path) -> anyhow::Result<Vec<Chain>> {
 
 fn text(proofs: &[Proof]) -> String {
     if proofs.is_empty() {
-        return "the ledger has no such chain\n".to_owned();
+        return format!("{}   every chain that was asked for is empty: nothing was entered yet\n", good("holds"));
     }
     let mut text = String::new();
     for proof in proofs {
         let Proof { chain, newest, broken, .. } = proof;
         let _ = match broken {
+            None if *newest == 0 => {
+                writeln!(text, "{}   {chain}  it is empty: nothing was entered yet", good("holds"))
+            }
             None => {
                 let entries = if *newest == 1 { "entry" } else { "entries" };
                 writeln!(text, "{}   {chain}  {newest} {entries}", good("holds"))
@@ -175,13 +179,16 @@ mod tests {
         let proofs = [
             proof("gate", 1, None),
             proof("prod", 7, Some((3, "the entry is missing"))),
+            proof("test", 0, None),
             proof("uat", 0, Some((0, "there is no signed head"))),
         ];
         insta::assert_snapshot!(anstream::adapter::strip_str(&text(&proofs)).to_string(), @"
         holds   gate/bank-payments  1 entry
         broken  prod/bank-payments  entry 3 of 7: the entry is missing
+        holds   test/bank-payments  it is empty: nothing was entered yet
         broken  uat/bank-payments  there is no signed head
         ");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&[])).to_string(), @"holds   every chain that was asked for is empty: nothing was entered yet");
     }
 
     #[test]
