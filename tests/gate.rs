@@ -284,19 +284,40 @@ async fn a_key_outside_the_layout_is_told_and_tagged_and_changes_no_verdict() {
 
     let inside = format!("{}modules/MOD-012/notes + plans.txt", commit.id.prefix());
     let top = format!("{}.zip", commit.id.repo);
-    for key in [&inside, &top] {
-        commit.upload(&ci, key, b"stray", "team=payments").await;
+    let odd = format!("{}notes\nof a line feed\tand a bell \u{7}.txt", commit.id.prefix());
+    for key in [&inside, &top, &odd] {
+        // Whether it comes with its tag already `false` or not: it is told once.
+        let tagging = if *key == inside { "team=payments" } else { "team=payments&integration-passed=false" };
+        commit.upload(&ci, key, b"stray", tagging).await;
         let told = |line: &Value| line["key"] == **key && line["reasons"][0]["code"] == "key-outside-layout";
-        let line = aws.log_line("the stray key is told", key, told).await;
+        let line = aws.log_line("the stray key is told", commit.id.repo.as_str(), told).await;
         assert_eq!(line["level"], "WARN");
     }
+    let full = format!("{}full", commit.id.prefix());
+    let ten: Vec<_> = (0..10).map(|number| format!("team-{number}=x")).collect();
+    commit.upload(&ci, &full, b"stray", &ten.join("&")).await;
+    let told = |line: &Value| line["key"] == *full && line["reasons"][1]["code"] == "tag-limit";
+    aws.log_line("that there is no room is told", &full, told).await;
     aws.quiet(&commit).await;
-    for key in [&inside, &top] {
+    for key in [&inside, &top, &odd] {
         let seen = tags(&ci, commit.bucket(), key).await.unwrap();
         assert_eq!((seen["integration-passed"].as_str(), seen["team"].as_str()), ("false", "payments"), "{key}");
     }
     assert_eq!(aws.verdict(&commit).await.unwrap(), built);
     assert_eq!(tags(&ci, commit.bucket(), &commit.key(&the_zip())).await.unwrap()["integration-passed"], "true");
+}
+
+#[tokio::test]
+async fn nine_tags_of_others_on_the_manifest_leave_the_gate_no_room() {
+    let aws = Instance::get().await;
+    let (ci, commit) = (aws.ci().await, Commit::new(&aws, "nine-tags"));
+    commit.put_artefacts(&ci).await;
+    let nine: Vec<_> = (0..9).map(|number| format!("team-{number}=x")).collect();
+    let manifest = commit.manifest.to_string();
+    commit.upload(&ci, &commit.manifest_key(), manifest.as_bytes(), &nine.join("&")).await;
+    aws.becomes(&commit, Outcome::Rejected, &[(Code::TagLimit, "build-manifest.json")]).await;
+    aws.quiet(&commit).await;
+    assert_eq!(aws.dead_letters(commit.id.repo.as_str()).await.len(), 0);
 }
 
 #[tokio::test]

@@ -83,6 +83,26 @@ async fn a_built_verdict_whose_objects_are_not_tagged() {
 }
 
 #[tokio::test]
+async fn a_forged_false_in_the_moment_of_a_promotion_is_waited_out() {
+    let here = Promotions::get().await;
+    let commit = here.a_commit(&a_repo("forged-false"), 200).await;
+    here.aws.quiet(&commit).await;
+    let ci = here.aws.ci().await;
+    let mut dry = promotion_of(&commit, STAGE);
+    dry["dry_run"] = json!(true);
+    let paths: Vec<_> = commit.objects.keys().collect();
+    let tag = futures_util::future::join_all(
+        paths.iter().map(|path| commit.tag(&ci, path, &[("integration-passed", "false")])),
+    );
+    let (_, answer) = futures_util::future::join(tag, here.ask(&dry)).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer["status"], "planned", "{answer:#}");
+    for note in answer["notes"].as_array().into_iter().flatten() {
+        assert!(note.as_str().unwrap().starts_with("somebody else had changed the tag"), "{note}");
+    }
+}
+
+#[tokio::test]
 async fn an_administrator_with_the_ci_role_forges_verdict_tags_and_attestation_and_promotes_nothing() {
     let here = Promotions::get().await;
     let repo = a_repo("forger");

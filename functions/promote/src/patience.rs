@@ -54,10 +54,8 @@ fn only_the_gates_word_is_missing(reasons: &[Finding]) -> bool {
 
 /// The gate writes the manifest's `true` last. So where that stood, it had finished, and a `false` was another hand's.
 fn which_it_was(first: &[Finding]) -> String {
-    let is_of_manifest =
-        |key: &str| ArtefactKey::parse(key).is_ok_and(|key| key.path == ArtefactPath::Manifest);
-    let had_not_finished =
-        first.iter().any(|it| it.code == Code::AttestationMissing || is_of_manifest(&it.subject));
+    let is_of_manifest = |key: &str| ArtefactKey::parse(key).is_ok_and(|key| key.path == ArtefactPath::Manifest);
+    let had_not_finished = first.iter().any(|it| it.code == Code::AttestationMissing || is_of_manifest(&it.subject));
     if had_not_finished {
         return "the gate had judged the commit `built` and had not finished with its tags; it has now".to_owned();
     }
@@ -88,8 +86,10 @@ mod tests {
         (found, notes, count.get())
     }
 
-    const ZIP: (Code, &str) = (Code::TagNotTrue, "bank/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/functions/a.zip");
-    const MANIFEST: (Code, &str) = (Code::TagNotTrue, "bank/3f1c9a0b5d7e2468ace013579bdf02468ace1357/build-manifest.json");
+    const ZIP: (Code, &str) =
+        (Code::TagNotTrue, "bank/3f1c9a0b5d7e2468ace013579bdf02468ace1357/modules/MOD-012/functions/a.zip");
+    const MANIFEST: (Code, &str) =
+        (Code::TagNotTrue, "bank/3f1c9a0b5d7e2468ace013579bdf02468ace1357/build-manifest.json");
 
     #[tokio::test(start_paused = true)]
     async fn what_holds_or_is_wrong_otherwise_is_not_waited_for() {

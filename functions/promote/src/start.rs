@@ -89,11 +89,7 @@ impl<S: Store> Starter<'_, S> {
     ///
     /// # Errors
     /// Where it was not started, and nothing is left of it but a failed record; or [`Unsure`].
-    pub(crate) async fn begin(
-        &self,
-        record: &PromotionRecord,
-        before: Option<&Stored<Lock>>,
-    ) -> anyhow::Result<Begun> {
+    pub(crate) async fn begin(&self, record: &PromotionRecord, before: Option<&Stored<Lock>>) -> anyhow::Result<Begun> {
         let promotion = record.reference();
         let lock_key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
         if let Some(abandoned) = before.filter(|lock| lock.record.released_at.is_none())
@@ -206,7 +202,10 @@ impl<S: Store> Starter<'_, S> {
             }
             if closed.status == Status::Succeeded {
                 let advanced = complete::advance_stage(self.records, &closed).await?;
-                anyhow::ensure!(matches!(advanced, Written::Done { .. }), "the stage was changed by somebody else; ask again");
+                anyhow::ensure!(
+                    matches!(advanced, Written::Done { .. }),
+                    "the stage was changed by somebody else; ask again"
+                );
             }
             let chain = Chain { stage: closed.stage.clone(), repo: closed.repo.clone() };
             let (event, since) = (entry::of_promotion(&closed)?, Some(closed.started_at));

@@ -91,7 +91,9 @@ impl World {
                 meanwhile(&records);
             }
             let status = |status: &str| {
-                Answer::json(&json!({"executionArn": "arn", "stateMachineArn": MACHINE, "status": status, "startDate": 1}))
+                Answer::json(
+                    &json!({"executionArn": "arn", "stateMachineArn": MACHINE, "status": status, "startDate": 1}),
+                )
             };
             match if is_start { start } else { describe } {
                 Says::Lost => Answer::Lost,

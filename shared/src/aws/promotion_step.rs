@@ -49,7 +49,8 @@ impl Begun {
         let record = record.map_err(|error| FunctionError::new("StepError", chain(&error)))?.record;
         // Who took its lock over has proved it dead: nothing of it is applied behind his back, should it wake up again.
         if record.ended_at.is_some() {
-            let message = format!("the promotion has ended as `{}`: nothing is applied for it any more", record.status.as_str());
+            let message =
+                format!("the promotion has ended as `{}`: nothing is applied for it any more", record.status.as_str());
             return Err(FunctionError::new("PromotionEnded", message));
         }
         let Some((commit, plan)) = record.heading(input.direction) else {

@@ -134,7 +134,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         let manifest_tags = async {
             match present_manifest {
-                Some(version_id) if *path != ArtefactPath::Manifest && !is_echo && present_manifest == judged_manifest => {
+                Some(version_id)
+                    if *path != ArtefactPath::Manifest && !is_echo && present_manifest == judged_manifest =>
+                {
                     self.artefacts.tags(&manifest_key, version_id).await
                 }
                 _ => Ok(None),
@@ -143,9 +145,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let (tags, manifest_tags) =
             future::try_join(self.artefacts.tags(&key, &object.version_id), manifest_tags).await?;
         let Some(tags) = tags else { return Ok(Glance::Judge) };
-        let is_unfinished = verdict.zip(manifest_tags).is_some_and(|(verdict, tags)| {
-            gate::tags_with(&ArtefactPath::Manifest, &tags, verdict.outcome) != tags
-        });
+        let is_unfinished = verdict
+            .zip(manifest_tags)
+            .is_some_and(|(verdict, tags)| gate::tags_with(&ArtefactPath::Manifest, &tags, verdict.outcome) != tags);
 
         // Tags of others that take the gate's room, or give it back, are part of what is judged.
         let is_told = verdict

@@ -548,7 +548,7 @@ async fn a_key_outside_the_layout_is_reported_whatever_tags_it_comes_with() {
                     told.lock().unwrap().push(line);
                 }
             });
-            let mut world = World::new(1);
+            let world = World::new(1);
             world.artefacts.upload(&key(stray), b"x", tags);
             for _ in 0..2 {
                 for event in world.artefacts.take_events() {

@@ -111,8 +111,21 @@ fn what_flyway_can_not_use_or_what_is_not_safe_is_refused_with_a_reason() {
 #[test]
 fn no_piece_of_an_unencoded_password_becomes_a_host() {
     for password in [
-        "p@geheim", "p@geheim/sesam", "p@geheim?sesam", "1/geheim", "1?geheim", "1/sesam@geheim", "p@geheim:1/sesam", "@geheim",
-        "@geheim/", "p@geheim/d?sslmode=require&x=", "ge%heim", "geheim%4", "%geheim", "@geheim@sesam", "1?sslmode=require/geheim",
+        "p@geheim",
+        "p@geheim/sesam",
+        "p@geheim?sesam",
+        "1/geheim",
+        "1?geheim",
+        "1/sesam@geheim",
+        "p@geheim:1/sesam",
+        "@geheim",
+        "@geheim/",
+        "p@geheim/d?sslmode=require&x=",
+        "ge%heim",
+        "geheim%4",
+        "%geheim",
+        "@geheim@sesam",
+        "1?sslmode=require/geheim",
     ] {
         for host in ["db.example", "db.example:6000", "[2001:db8::1]:6000"] {
             let url = format!("postgresql://u:{password}@{host}/d?sslmode=require");

@@ -152,7 +152,9 @@ mod tests {
                     continue;
                 }
                 for path in [&ArtefactPath::Manifest, &report] {
-                    let room = if *path == ArtefactPath::Manifest { others <= 8 } else {
+                    let room = if *path == ArtefactPath::Manifest {
+                        others <= 8
+                    } else {
                         others + usize::from(present.contains_key(OUTCOME)) <= 9
                     };
                     let written = tags_with(path, &present, Outcome::Built);

@@ -368,15 +368,22 @@ mod tests {
     #[tokio::test]
     async fn a_write_whose_answer_was_lost_is_ones_own_and_one_that_was_not_served_is_an_error() {
         let memory = Memory::default();
-        let put = async |bytes: &'static [u8], precondition| memory.put("lock", bytes, "text/plain", &precondition).await;
+        let put =
+            async |bytes: &'static [u8], precondition| memory.put("lock", bytes, "text/plain", &precondition).await;
         for (number, lost) in [Lost::Retried, Lost::Served].into_iter().enumerate() {
             let before = memory.get("lock", None, 9).await.unwrap().map(|body| body.etag);
             let precondition = before.map_or(Precondition::Absent, Precondition::Unchanged);
             let bytes: &[u8] = if number == 0 { b"first" } else { b"other" };
             memory.lose_answers([(1, lost)]);
-            let Written::Done { etag, version_id } = put(bytes, precondition).await.unwrap() else { panic!("{lost:?}") };
+            let Written::Done { etag, version_id } = put(bytes, precondition).await.unwrap() else {
+                panic!("{lost:?}")
+            };
             let stored = memory.get("lock", None, 9).await.unwrap().unwrap();
-            assert_eq!((stored.bytes.as_slice(), stored.etag, stored.version_id), (bytes, etag, version_id), "{lost:?}");
+            assert_eq!(
+                (stored.bytes.as_slice(), stored.etag, stored.version_id),
+                (bytes, etag, version_id),
+                "{lost:?}"
+            );
         }
         let etag = memory.get("lock", None, 9).await.unwrap().unwrap().etag;
         memory.lose_answers([(1, Lost::Unserved)]);

@@ -62,7 +62,9 @@ async fn a_conflict_with_another_is_one_and_one_that_can_not_be_looked_into_is_a
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_the_sdk_gives_up_on_is_looked_for() {
-    for (there, done) in [(object("{\"held\":1}"), true), (object("{\"held\":2}"), false), (said(404, "NoSuchKey"), false)] {
+    for (there, done) in
+        [(object("{\"held\":1}"), true), (object("{\"held\":2}"), false), (said(404, "NoSuchKey"), false)]
+    {
         let config = scripted::config(move |request: Request| match request.method.as_str() {
             "PUT" => said(500, "InternalError"),
             _ => there.clone(),
@@ -79,7 +81,9 @@ async fn keys_come_back_from_a_listing_as_they_are() {
         let is_second = request.path.contains("key-marker=line%0Afeed%20%2B");
         assert!(request.path.contains("encoding-type=url"), "{}", request.path);
         let version = |key: &str| {
-            format!("<Version><Key>{key}</Key><VersionId>v</VersionId><IsLatest>true</IsLatest><Size>1</Size></Version>")
+            format!(
+                "<Version><Key>{key}</Key><VersionId>v</VersionId><IsLatest>true</IsLatest><Size>1</Size></Version>"
+            )
         };
         let page = if is_second {
             format!("<IsTruncated>false</IsTruncated>{}", version("%01%1B%5B31m%25"))
