@@ -159,6 +159,9 @@ class Records(Case):
             "anything/else": (),
         }.items():
             self.only(writers, "s3:PutObject", f"{RECORDS}/{key}")
+            # After a conflict a writer looks whose it is: without this right every lost answer would be an error.
+            for writer in writers:
+                self.assertTrue(DEFAULT.may(writer, "s3:GetObject", f"{RECORDS}/{key}"), f"{writer} reads {key}")
 
     def test_only_deployers_configure(self):
         deployers = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
