@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use aws_config::{Region, SdkConfig};
+use aws_config::{Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_s3::{
     config::Credentials,
     error::{ProvideErrorMetadata, SdkError},
@@ -263,9 +263,16 @@ impl<'a> Aws<'a> {
         malformed: &str,
     ) -> anyhow::Result<Value> {
         let payload = aws_sdk_lambda::primitives::Blob::new(serde_json::to_vec(event)?);
-        let client = aws_sdk_lambda::Client::new(&self.config);
+        // Asked twice because an answer was lost, a promotion would be refused because of itself.
+        let config = aws_sdk_lambda::config::Builder::from(&self.config).retry_config(RetryConfig::disabled());
+        let client = aws_sdk_lambda::Client::from_conf(config.build());
         let answer = client.invoke().function_name(function).payload(payload).send().await;
-        let answer = called("Invoke", answer).with_context(|| format!("`{function}` could not be invoked"))?;
+        let answer = called("Invoke", answer).with_context(|| {
+            format!(
+                "`{function}` could not be invoked; where no answer came it may have been served all the same: look at \
+                 `gatekeeper status` before you ask again"
+            )
+        })?;
         let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
         let document: Value =
             serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;

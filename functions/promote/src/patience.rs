@@ -1,7 +1,7 @@
 //! Waiting for the gate, once: a tag that isn't `true` may be a stranger's that the gate is about to set back, or one that it
 //! is about to write.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use gatekeeper::{
     finding::{Code, Finding},
@@ -35,11 +35,12 @@ pub(crate) async fn look_with_patience<T, E>(
     let waited: Duration = WAITS.iter().sum();
     let still = |mut reason: Finding| {
         if reason.code == Code::TagNotTrue {
-            reason.message.push_str(&format!(
+            let _ = write!(
+                reason.message,
                 ", and the gate has not changed that within {:.1} s: see whether its events fail, or tag the manifest \
                  `integration-passed=true` to have the commit judged again",
                 waited.as_secs_f64()
-            ));
+            );
         }
         reason
     };

@@ -120,15 +120,15 @@ impl World {
         starter.begin(&record_of(NEW), before.as_ref()).await
     }
 
-    async fn write(&self, key: &RecordKey, record: &impl serde::Serialize) {
+    fn write(&self, key: &RecordKey, record: &impl serde::Serialize) {
         write(&self.records, &key.to_string(), record);
     }
 
     /// The lock as promotion `id` took it, and its record.
-    async fn held(&self, record: &PromotionRecord) {
+    fn held(&self, record: &PromotionRecord) {
         let lock = Lock::held(record.promotion_id.clone(), record.execution_arn.clone(), now());
-        self.write(&lock_key(), &lock).await;
-        self.write(&PromotionRecord::key(&record.reference()), record).await;
+        self.write(&lock_key(), &lock);
+        self.write(&PromotionRecord::key(&record.reference()), record);
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, key: &RecordKey) -> Option<T> {
@@ -255,7 +255,7 @@ async fn who_takes_a_lock_over_completes_what_its_holder_left() {
     ] {
         let world = World::new();
         let left = PromotionRecord { status, ended_at: ended.then(now), ..record_of(OLD) };
-        world.held(&left).await;
+        world.held(&left);
         let client = world.step_functions(Says::Yes, Says::Lost, |_| {});
         let later = now() + SignedDuration::from_secs(300);
         let begun = world.begin(&client, later).await.unwrap();
@@ -280,7 +280,7 @@ async fn who_takes_a_lock_over_completes_what_its_holder_left() {
 #[tokio::test]
 async fn a_lock_that_came_and_went_is_nobodys_to_wait_for() {
     let world = World::new();
-    world.held(&record_of(OLD)).await;
+    world.held(&record_of(OLD));
     let client = world.step_functions(Says::Yes, Says::Lost, |_| {});
     let log = Logger::silent();
     let (records, signer) = (&*world.records, &world.signer);
@@ -298,7 +298,7 @@ async fn whichever_answer_to_a_write_is_lost_the_lock_is_held_by_who_runs_or_by_
         for lost in [Lost::Served, Lost::Retried, Lost::Unserved] {
             for number in 1..10 {
                 let world = World::new();
-                world.held(&record_of(OLD)).await;
+                world.held(&record_of(OLD));
                 world.records.lose_answers([(number, lost)]);
                 let client = world.step_functions(start, Says::Error("ExecutionDoesNotExist"), |_| {});
                 let later = now() + SignedDuration::from_secs(300);

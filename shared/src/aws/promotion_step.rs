@@ -66,3 +66,41 @@ impl Begun {
         Ok(Self { record, direction: input.direction, commit, plan, progress: input.progress, log })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::{Precondition, memory::Memory};
+
+    #[tokio::test]
+    async fn nothing_is_applied_for_a_promotion_that_has_ended() {
+        for (status, ended_at, begins) in [
+            ("running", None, true),
+            ("going-back", None, true),
+            ("failed", Some("2026-05-02T03:10:00Z"), false),
+            ("succeeded", Some("2026-05-02T03:10:00Z"), false),
+        ] {
+            let id = "01J0000000000000000000000A";
+            let record = json!({
+                "schema_version": 1, "promotion_id": id, "repo": "bank-payments", "commit_sha": "b".repeat(40),
+                "stage": "uat", "requested_by": "jane@bank.example", "reason": "release", "rollback": false,
+                "status": status, "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z", "ended_at": ended_at,
+                "verdict_version_id": "v1", "manifest_version_id": "m1", "stages_config_version_id": "c1",
+                "role_arn": null, "stack_role_arn": null, "plan": Plan::default(), "way_back": null, "steps": [],
+                "live": [],
+            });
+            let records = Memory::default();
+            let key = format!("promotions/uat/bank-payments/{id}.json");
+            let bytes = record.to_string();
+            records.put(&key, bytes.as_bytes(), "application/json", &Precondition::Absent).await.unwrap();
+            let event = json!({
+                "promotion": {"stage": "uat", "repo": "bank-payments", "promotion_id": id}, "direction": "forward",
+            });
+            let invocation = Invocation { log: Logger::silent(), deadline: jiff::Timestamp::MAX };
+            let begun = Begun::of(event, &records, &invocation, "apply-stack").await;
+            assert_eq!(begun.is_ok(), begins, "{status}");
+        }
+    }
+}
