@@ -148,7 +148,9 @@ impl Identities {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| InvalidIdentities(error.to_string()))?;
         if read.schema_version != SCHEMA_VERSION {
             let found = read.schema_version;
-            return Err(InvalidIdentities(format!("`schema_version` is {found}, this gatekeeper knows {SCHEMA_VERSION}")));
+            return Err(InvalidIdentities(format!(
+                "`schema_version` is {found}, this gatekeeper knows {SCHEMA_VERSION}"
+            )));
         }
         let key = |text: &str| {
             let name = Name::read(text).map(|name| name.key());
@@ -160,7 +162,9 @@ impl Identities {
             let plain = domain.trim_end_matches('.').to_lowercase();
             let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
             if plain.is_empty() || plain.starts_with(PRIVATE) || !plain.bytes().all(is_domain) {
-                return Err(InvalidIdentities(format!("`{domain}` of `mail_domains` is no domain of people's addresses")));
+                return Err(InvalidIdentities(format!(
+                    "`{domain}` of `mail_domains` is no domain of people's addresses"
+                )));
             }
             mail_domains.insert(plain);
         }

@@ -32,10 +32,21 @@ fn placed(identities: &Identities, text: &str) -> String {
 fn every_spelling_of_a_person_comes_to_one_name() {
     let bank = of_the_bank();
     for spelled in [
-        "jane", "JANE", " jane@bank.example ", "Jane@Bank.Example", "jane+work@bank.example", "jane+a+b@bank.test",
-        "jane@bank.example.", "Jane Doe <jane+work@bank.example>", "\"jane\"@bank.example",
-        "12345678+JaneDoe@users.noreply.github.com", "janedoe@users.noreply.github.com", "janedoe",
-        "9+janedoe@users.noreply.github.bank.example", "jane.doe@home.example", "jane.doe+x@home.example",
+        "jane",
+        "JANE",
+        " jane@bank.example ",
+        "Jane@Bank.Example",
+        "jane+work@bank.example",
+        "jane+a+b@bank.test",
+        "jane@bank.example.",
+        "Jane Doe <jane+work@bank.example>",
+        "\"jane\"@bank.example",
+        "12345678+JaneDoe@users.noreply.github.com",
+        "janedoe@users.noreply.github.com",
+        "janedoe",
+        "9+janedoe@users.noreply.github.bank.example",
+        "jane.doe@home.example",
+        "jane.doe+x@home.example",
     ] {
         assert_eq!(placed(&bank, spelled), "jane@bank.example", "{spelled}");
     }
@@ -46,8 +57,14 @@ fn every_spelling_of_a_person_comes_to_one_name() {
 fn programs_and_forges_are_nobody_by_any_spelling() {
     let bank = of_the_bank();
     for spelled in [
-        "dependabot[bot]", "49699333+dependabot[bot]@users.noreply.github.com", "CI", "noreply@anthropic.com",
-        "release+7@bank.example", "noreply@github.com", "web-flow", "noreply@git.bank.example",
+        "dependabot[bot]",
+        "49699333+dependabot[bot]@users.noreply.github.com",
+        "CI",
+        "noreply@anthropic.com",
+        "release+7@bank.example",
+        "noreply@github.com",
+        "web-flow",
+        "noreply@git.bank.example",
         "41898282+github-actions[bot]@users.noreply.github.com",
     ] {
         assert_eq!(placed(&bank, spelled), "nobody", "{spelled}");
@@ -61,9 +78,20 @@ fn what_nobody_can_place_is_nobodys_and_says_why() {
     };
     let long = format!("{}@bank.example", "x".repeat(320));
     let names = [
-        "", "  ", "<>", "+@users.noreply.github.com", "12345678+superdev@users.noreply.github.com",
-        "7+evil[bot]@users.noreply.github.com", "jane@other.example", "jane@evil-bank.example", "jane@laptop.local",
-        "jane@localhost", "@bank.example", "j\u{430}ne@bank.example", "jane doe", &long,
+        "",
+        "  ",
+        "<>",
+        "+@users.noreply.github.com",
+        "12345678+superdev@users.noreply.github.com",
+        "7+evil[bot]@users.noreply.github.com",
+        "jane@other.example",
+        "jane@evil-bank.example",
+        "jane@laptop.local",
+        "jane@localhost",
+        "@bank.example",
+        "j\u{430}ne@bank.example",
+        "jane doe",
+        &long,
     ];
     insta::assert_snapshot!(shown(&of_the_bank(), &names[..13]), @"
     : ? it is empty
@@ -101,9 +129,8 @@ fn what_nobody_can_place_is_nobodys_and_says_why() {
 
 #[test]
 fn two_sessions_are_one_person_by_the_document_or_by_the_spelling() {
-    let same = |identities: &Identities, one: &str, other: &str| {
-        identities.same(&Person::named(one), &Person::named(other))
-    };
+    let same =
+        |identities: &Identities, one: &str, other: &str| identities.same(&Person::named(one), &Person::named(other));
     let (bank, none) = (of_the_bank(), Identities::default());
     for (one, other, by_the_document, by_the_spelling) in [
         ("jane", "jane@bank.test", true, true),
@@ -133,7 +160,8 @@ fn a_document_with_a_mistake_is_none() {
         json!({"schema_version": 1, "aliases": {"jane": ["ci"]}, "bots": ["CI"]}),
         json!({"schema_version": 1, "bots": [" "]}),
     ];
-    let told = refused.iter().map(|document| Identities::parse(document.to_string().as_bytes()).unwrap_err().to_string());
+    let told =
+        refused.iter().map(|document| Identities::parse(document.to_string().as_bytes()).unwrap_err().to_string());
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @"
     no document of identities: missing field `schema_version` at line 1 column 2
     no document of identities: `schema_version` is 2, this gatekeeper knows 1
@@ -187,9 +215,7 @@ fn everybody_whom_the_manifest_names_is_an_author() {
 
 #[test]
 fn an_account_on_github_is_no_session_of_the_same_spelling() {
-    let run = |actor: &str| {
-        json!({"build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/1", "run_attempt": 1, "actor": actor}})
-    };
+    let run = |actor: &str| json!({"build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/1", "run_attempt": 1, "actor": actor}});
     let told = ["janedoe", "jane", "superdev", "ci"].map(|actor| authors(&of_the_bank(), &run(actor)));
     insta::assert_snapshot!(told.join("\n"), @"
     jane@bank.example (janedoe)

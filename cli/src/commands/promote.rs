@@ -7,6 +7,7 @@ use gatekeeper::{
     ids::{CommitSha, PromotionId, Repo, StageName},
     promotion::{
         approval::BreakGlass,
+        counting::NotCounted,
         plan::{MigrationState, Plan},
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
@@ -22,6 +23,7 @@ use crate::{
     follow::follow,
     output::{Output, bad, faint, good},
     reason::{self, Reason},
+    repo::Named,
 };
 
 const EXAMPLES: &str = "\
@@ -37,7 +39,7 @@ Examples:
 pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO")]
-    repo: Repo,
+    repo: Named,
     /// The commit, in full
     #[arg(long, value_name = "SHA")]
     sha: CommitSha,
@@ -80,11 +82,14 @@ struct PromoteAnswer {
     reasons: Vec<Reason>,
     #[serde(default)]
     plan: Plan,
+    #[serde(default)]
+    not_counted: Vec<NotCounted>,
     break_glass: Option<BreakGlass>,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Forward { break_glass: args.break_glass };
+    args.repo.say(output);
     ask(&args.repo, Some(&args.sha), direction, &args.common, output).await
 }
 
@@ -141,12 +146,16 @@ pub(super) async fn ask(
         }
         ("planned", ..) => {
             let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
-            output.result(&document, &format!("{}  {what}, nothing was touched\n{waived}{plan}", good("planned")))?;
+            let others = not_counted(&answer.not_counted);
+            output.result(
+                &document,
+                &format!("{}  {what}, nothing was touched\n{waived}{others}{plan}", good("planned")),
+            )?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), _) if args.no_follow => {
-            let waived = waived(answer.break_glass.as_ref());
-            output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{waived}", good("started")))?;
+            let told = waived(answer.break_glass.as_ref()) + &not_counted(&answer.not_counted);
+            output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{told}", good("started")))?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), Some(execution)) => {
@@ -178,6 +187,15 @@ fn waived(break_glass: Option<&BreakGlass>) -> String {
     }
     if waived.is_empty() {
         text.push_str("    no rule refused it\n");
+    }
+    text
+}
+
+/// The approvals that don't count, and why.
+pub(super) fn not_counted(others: &[NotCounted]) -> String {
+    let mut text = String::new();
+    for NotCounted { person, why } in others {
+        let _ = writeln!(text, "\n  the approval of `{person}` doesn't count: {why}");
     }
     text
 }
@@ -237,7 +255,8 @@ fn recorded(record: &PromotionRecord) -> String {
         Status::Running | Status::GoingBack => faint("running"),
     };
     let what = target(&record.repo, Some(&record.commit_sha), &record.stage);
-    let mut text = format!("{word}  {what}\n{}", waived(record.break_glass.as_ref()));
+    let told = waived(record.break_glass.as_ref()) + &not_counted(&record.not_counted);
+    let mut text = format!("{word}  {what}\n{told}");
     if let (Status::RolledBack, Some(back)) = (record.status, &record.way_back) {
         let _ = writeln!(text, "{} runs {} again", record.stage, back.commit_sha);
     }

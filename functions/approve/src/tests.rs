@@ -176,8 +176,14 @@ async fn who_approves_is_told_that_it_will_not_count_and_why() {
     let version = world.manifest(&authors).await;
     let of_it = ApprovalRequest { manifest_version_id: version, ..request() };
     let answer = world.approve(&of_it).await;
-    assert_eq!(answer["not_counted"], json!([{"person": "jane@bank.example", "why": format!("this is the commit's author, as `{private}`")}]));
-    assert_eq!((&answer["reasons"][0]["code"], answer["reasons"].as_array().unwrap().len()), (&json!("author-unknown"), 1));
+    assert_eq!(
+        answer["not_counted"],
+        json!([{"person": "jane@bank.example", "why": format!("this is the commit's author, as `{private}`")}])
+    );
+    assert_eq!(
+        (&answer["reasons"][0]["code"], answer["reasons"].as_array().unwrap().len()),
+        (&json!("author-unknown"), 1)
+    );
     assert!(answer["reasons"][0]["message"].as_str().unwrap().contains("`ann@x.example` (Ann)"), "{answer}");
 
     world.put(&RecordKey::IdentitiesConfig, &json!({"schema_version": 1, "bot": []})).await;

@@ -73,8 +73,13 @@ impl Counting<'_> {
         }
         match self.identities.place(person.as_str()) {
             Placed::Nobody => return Some("this is nobody, says `config/identities.json`".to_owned()),
-            Placed::Unknown(why) => return Some(format!("{why}, so it could be an author; add it to `aliases` of `config/identities.json`")),
-            Placed::Person(_) => {}
+            Placed::Unknown(why) if !self.identities.mail_domains.is_empty() => {
+                return Some(format!(
+                    "{why}, so it could be an author; add it to `aliases` of `config/identities.json`"
+                ));
+            }
+            // Whoever names sessions knows what people are called.
+            Placed::Unknown(_) | Placed::Person(_) => {}
         }
         counted.find(|other| same(other)).map(|other| format!("this is `{other}` again"))
     }

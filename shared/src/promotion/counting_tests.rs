@@ -31,9 +31,8 @@ fn told(authors: &Value, identities: Option<&Value>, people: &[&str]) -> String 
         "timestamp": "2026-05-02T03:04:05Z", "modules": [], "authors": authors
     });
     let manifest: Manifest = serde_json::from_value(manifest).unwrap();
-    let identities = identities.map_or_else(Identities::default, |document| {
-        Identities::parse(document.to_string().as_bytes()).unwrap()
-    });
+    let identities = identities
+        .map_or_else(Identities::default, |document| Identities::parse(document.to_string().as_bytes()).unwrap());
     let authors = Authors::of(&manifest, &identities);
     let commit = Commit { repo: manifest.repo, sha: manifest.commit_sha };
     let (stage, requester) = ("prod".parse().unwrap(), Person::named("rita@bank.example"));

@@ -109,7 +109,9 @@ impl Circumstances<'_> {
         }
         let (approvals, not_counted, too_few) = self.approvals();
         (ruling.approvals, ruling.not_counted) = (approvals, not_counted);
-        if self.request.break_glass && let Err(invalid) = self.identities {
+        if self.request.break_glass
+            && let Err(invalid) = self.identities
+        {
             ruling.reasons.push(invalid.clone());
         }
         let broken = [self.requirement(), too_few, self.freeze()].concat();
