@@ -143,7 +143,7 @@ class Workflows(unittest.TestCase):
         for name, command in commands():
             if re.match(r"gatekeeper (publish|observe|handoffs|promote|rollback)\b", command):
                 with self.subTest(name, command=command):
-                    self.assertIn('--repo "$REPO"', command)
+                    self.assertRegex(command, r'--repo "\$(REPO|\{REPO,,\})"' if name in PIPELINES else r'--repo "\$\{REPO,,\}"')
 
     def test_what_changes_a_stage_takes_no_command_from_a_cache(self) -> None:
         for name, step in steps():

@@ -37,6 +37,8 @@ pub(crate) struct Asked<'a> {
     /// Those who were named by hand: the commit's author, and everybody.
     pub(crate) author: Option<&'a str>,
     pub(crate) authors: &'a [String],
+    /// Whether nothing is uploaded.
+    pub(crate) dry_run: bool,
     /// What the build's own document says.
     pub(crate) document: &'a Map<String, Value>,
 }
@@ -76,7 +78,7 @@ impl Asked<'_> {
     /// commit was Built last.
     pub(crate) async fn find(
         &self,
-        buckets: impl AsyncFnOnce() -> anyhow::Result<Option<Buckets>>,
+        buckets: impl AsyncFnOnce() -> anyhow::Result<Buckets>,
         output: &mut Output,
     ) -> anyhow::Result<Found> {
         let claimed: Claimed = serde_json::from_value(Value::Object(self.document.clone())).unwrap_or_default();
@@ -97,15 +99,16 @@ impl Asked<'_> {
         let sha = &self.commit.sha;
         let whole = whole(&clone, sha);
         let author = |clone: &GitClone| clone.author(sha);
-        let Some(Buckets { artefacts, records }) = buckets().await? else {
-            // Nothing is uploaded, so nobody is left out of anything.
+        if self.dry_run {
+            // Nobody is left out of anything.
             if let Err(error) = whole {
                 output.warning(&error.to_string());
                 return Ok(Found::default());
             }
             return Ok(Found { author: author(&clone)?, ..Found::default() });
-        };
+        }
         whole?;
+        let Buckets { artefacts, records } = buckets().await?;
         let base = self.base(&clone, &records, output).await?;
         let new = match &base {
             Base::Commit(base) => clone.authors(Some(base), sha)?,

@@ -63,8 +63,17 @@ fn the_authors_of_what_was_merged_are_told_beside_the_merger() {
     repository.commit("Ben L. <Ben@Bank.example>", "three");
     repository.git(&["switch", "--quiet", "main"]);
     let merged = repository.merge("change", MEL);
-    insta::assert_snapshot!(repository.authors(Some(&built), &merged), @"");
-    insta::assert_snapshot!(repository.authors(None, &merged), @"");
+    insta::assert_snapshot!(repository.authors(Some(&built), &merged), @"
+    2 Ben L <Ben@Bank.example>
+    1 Jane Doe <12345678+janedoe@users.noreply.github.com>
+    1 Mel <mel@bank.example>
+    ");
+    insta::assert_snapshot!(repository.authors(None, &merged), @"
+    2 Ben L <Ben@Bank.example>
+    1 Jane Doe <12345678+janedoe@users.noreply.github.com>
+    1 Ada <ada@bank.example>
+    1 Mel <mel@bank.example>
+    ");
     assert_eq!(repository.authors(Some(&merged), &merged), "");
     let clone = repository.clone();
     assert_eq!(clone.author(&merged).unwrap().as_deref(), Some("mel@bank.example"));
@@ -82,7 +91,12 @@ fn co_authors_of_a_squashed_branch_are_told_as_gits_trailers_are_read() {
          Signed-off-by: Sue <sue@bank.example>\nCo-authored-by: ben@bank.example\nCo-authored-by: No Address\n\
          Co-authored-by: Mel <mel@bank.example>",
     );
-    insta::assert_snapshot!(repository.authors(None, &squashed), @"");
+    insta::assert_snapshot!(repository.authors(None, &squashed), @"
+    1 No Address <>
+    1 Jane Doe <12345678+janedoe@users.noreply.github.com>
+    1 Ben <ben@bank.example>
+    1 Mel <mel@bank.example>
+    ");
 }
 
 #[test]
@@ -95,7 +109,11 @@ fn neither_a_mailmap_nor_replaced_objects_give_a_commit_to_somebody_else() {
     repository.git(&["config", "trailer.separators", "="]);
     let other = repository.commit(BEN, "two\n\nCo-authored-by: Cy <cy@bank.example>");
     repository.git(&["replace", other.as_str(), sha.as_str()]);
-    insta::assert_snapshot!(repository.authors(None, &other), @"");
+    insta::assert_snapshot!(repository.authors(None, &other), @"
+    1 Ada <ada@bank.example>
+    1 Ben <ben@bank.example>
+    1 Cy <cy@bank.example>
+    ");
 }
 
 #[test]

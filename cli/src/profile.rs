@@ -125,7 +125,7 @@ fn files() -> String {
     let file = |name: &str, usual: &str| {
         let home = || variable("HOME").map_or_else(|| PathBuf::from("~"), PathBuf::from);
         let path = variable(name).map_or_else(|| home().join(".aws").join(usual), PathBuf::from);
-        let missing = if path.starts_with(OsStr::new("~")) || path.is_file() { "" } else { ", which is not there" };
+        let missing = if path.starts_with(OsStr::new("~")) || path.is_file() { "" } else { " (not there)" };
         format!("`{}`{missing}", path.display())
     };
     format!("{} and {}", file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials"))

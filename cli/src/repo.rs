@@ -50,14 +50,6 @@ impl Named {
     }
 }
 
-/// For commands that say the name anyway.
-///
-/// # Errors
-/// Where it can't be made a repository's name.
-pub(crate) fn parse(given: &str) -> Result<Repo, InvalidId> {
-    Named::from_str(given).map(|named| named.repo)
-}
-
 /// Where a build comes from, as its forge calls it: `Example-Bank/Payments`.
 fn source(build: &Build) -> Option<String> {
     let of_the_run = || {
@@ -112,11 +104,17 @@ mod tests {
             [("Bank-Payments", "bank-payments"), ("bank-payments", "bank-payments"), ("A.b_C", "a.b_c")]
         {
             assert_eq!(given.parse::<Named>().unwrap().as_str(), repo);
-            assert_eq!(parse(given).unwrap().as_str(), repo);
         }
         let wrong = [".github", "-Bank", "Bank Payments", "Bänk", "Ledger", ""];
-        let told = wrong.map(|given| parse(given).unwrap_err().to_string());
-        insta::assert_snapshot!(told.join("\n"), @"");
+        let told = wrong.map(|given| given.parse::<Named>().unwrap_err().to_string());
+        insta::assert_snapshot!(told.join("\n"), @"
+        `.github` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `-Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `Bank Payments` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `Bänk` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `Ledger` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        ");
     }
 
     /// What comes of a build of `ours` behind one whose manifest tells of `build`.

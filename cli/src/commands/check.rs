@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR|S3_URL")]
     target: String,
     /// The folder's repository; without it the folder's manifest says which
-    #[arg(long, value_name = "REPO", requires = "sha", value_parser = crate::repo::parse)]
+    #[arg(long, value_name = "REPO", requires = "sha")]
     repo: Option<Repo>,
     /// The folder's commit; without it the folder's manifest says which
     #[arg(long, value_name = "SHA", requires = "repo")]

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE")]
     stage: StageName,
     /// This repository only
-    #[arg(long, value_name = "REPO", group = "what", value_parser = crate::repo::parse)]
+    #[arg(long, value_name = "REPO", group = "what")]
     repo: Option<Repo>,
     /// The repository of this function, by its bundle's name or by its name in the stage
     #[arg(long, value_name = "NAME", group = "what")]

@@ -23,7 +23,6 @@ use crate::{
     follow::follow,
     output::{Output, bad, faint, good},
     reason::{self, Reason},
-    repo::Named,
 };
 
 const EXAMPLES: &str = "\
@@ -39,7 +38,7 @@ Examples:
 pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO")]
-    repo: Named,
+    repo: Repo,
     /// The commit, in full
     #[arg(long, value_name = "SHA")]
     sha: CommitSha,
@@ -89,7 +88,6 @@ struct PromoteAnswer {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Forward { break_glass: args.break_glass };
-    args.repo.say(output);
     ask(&args.repo, Some(&args.sha), direction, &args.common, output).await
 }
 

@@ -332,14 +332,12 @@ async fn authors(
         build: build.as_ref(),
         author: args.author.as_deref(),
         authors: &args.authors,
+        dry_run: args.dry_run,
         document: &told.document,
     };
     let buckets = async || {
-        if args.dry_run {
-            return Ok(None);
-        }
         let aws = Aws::connect(&args.aws).await?;
-        Ok(Some(Buckets { artefacts: aws.artefacts().await?, records: aws.records().await? }))
+        Ok(Buckets { artefacts: aws.artefacts().await?, records: aws.records().await? })
     };
     asked.find(buckets, output).await
 }

@@ -36,7 +36,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The repository
-    #[arg(long, value_name = "REPO", value_parser = crate::repo::parse)]
+    #[arg(long, value_name = "REPO")]
     repo: Repo,
     /// The commit, in full
     #[arg(long, value_name = "SHA")]

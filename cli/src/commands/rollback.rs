@@ -1,9 +1,9 @@
 //! `gatekeeper rollback`: the manual event with `"rollback": true` (CONTRACT §5).
 
-use gatekeeper::ids::CommitSha;
+use gatekeeper::ids::{CommitSha, Repo};
 
 use super::promote::{Common, Direction, ask};
-use crate::{exit::Answer, output::Output, repo::Named};
+use crate::{exit::Answer, output::Output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO")]
-    repo: Named,
+    repo: Repo,
     /// The commit, in full; without it the one before the present one
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
@@ -29,6 +29,5 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Back { accept_schema_difference: args.accept_schema_difference };
-    args.repo.say(output);
     ask(&args.repo, args.sha.as_ref(), direction, &args.common, output).await
 }

@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE")]
     stage: Option<StageName>,
     /// This repository only
-    #[arg(long, value_name = "REPO", value_parser = crate::repo::parse)]
+    #[arg(long, value_name = "REPO")]
     repo: Option<Repo>,
     /// Look again every 2 seconds, until interrupted; where nobody sees it live, each change is told once
     #[arg(long)]

@@ -53,7 +53,7 @@ fn a_shallow_clone_is_an_error_with_the_remedy() {
     });
     let run = publish(root.path(), &sha, &[]);
     assert_eq!(run.code, 2);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @"error: nothing was uploaded: the clone of `ROOT/clone/build/commit` is shallow, so nobody can tell who wrote what is new in the commit: check out the whole history (`fetch-depth: 0` of actions/checkout, `git fetch --unshallow`), or pass `--authors`");
     // Nothing is uploaded by a dry run, so nobody is left out.
     let run = publish(root.path(), &sha, &["--dry-run"]);
     assert!(run.code == 0 && run.stderr.starts_with("warning: the clone of"), "{}", run.stderr);
@@ -71,7 +71,7 @@ fn a_clone_of_another_user_is_an_error_with_the_remedy() {
     }
     let run = publish(root.path(), &sha, &[]);
     assert_eq!(run.code, 2);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @"error: nothing was uploaded: git refuses the clone `ROOT/clone`, because another user owns it, so nobody can tell who wrote the commit: run `git config --global --add safe.directory ROOT/clone`, or pass `--authors`");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_clone_without_the_commit_is_an_error_with_the_remedy() {
     let other = "0".repeat(40);
     let run = publish(root.path(), &other, &[]);
     assert_eq!(run.code, 2);
-    insta::assert_snapshot!(run.stderr.replace(&other, "OTHER"), @"");
+    insta::assert_snapshot!(run.stderr.replace(&other, "OTHER"), @"error: nothing was uploaded: the clone that `ROOT/clone/build/commit` lies in has no commit `SHA`, so nobody can tell who wrote it: build in the clone of the commit, `git fetch origin SHA`, or pass `--authors`");
     assert_eq!(publish(root.path(), &sha, &["--dry-run"]).code, 0);
 }
 

@@ -45,6 +45,14 @@ region = eu-west-2
 
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
 
+/// Whether a request has its head, and of its body as much as the head says.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
 /// An endpoint that answers `AssumeRole` and refuses everything else; what was asked: key, region and service.
 fn endpoint() -> (String, thread::JoinHandle<()>, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -55,8 +63,7 @@ fn endpoint() -> (String, thread::JoinHandle<()>, std::sync::mpsc::Receiver<Stri
             let mut stream = stream.unwrap();
             let mut text = Vec::new();
             let mut piece = [0; 4096];
-            // One read may bring the head only, and a body is small.
-            while !text.windows(4).any(|it| it == b"\r\n\r\n") {
+            while !is_whole(&text) {
                 let read = stream.read(&mut piece).unwrap();
                 if read == 0 {
                     break;
@@ -169,7 +176,14 @@ fn a_profile_that_there_is_none_of_is_an_error_with_the_files_that_were_read() {
         refused(&["--profile", "through-mfa"], &KEYS),
         refused(&[], &[("AWS_PROFILE", "console")]),
     ];
-    insta::assert_snapshot!(told.concat(), @"");
+    insta::assert_snapshot!(told.concat(), @r#"
+    error: there is no AWS profile `nope`, which `--profile` names, in `CONFIG` and `/no/such/file` (not there): there are `console`, `default`, `dev`, `elsewhere`, `mfa`, `program`, `role`, `settings`, `through-mfa`
+    error: there is no AWS profile `nope`, which `AWS_PROFILE` names, in `CONFIG` and `/no/such/file` (not there): there are `console`, `default`, `dev`, `elsewhere`, `mfa`, `program`, `role`, `settings`, `through-mfa`
+    error: `AWS_ACCESS_KEY_ID` is set and `AWS_SECRET_ACCESS_KEY` is not: set both or neither
+    error: the AWS profile `mfa` asks for an MFA code (`mfa_serial`), which the AWS CLI can do and this command can't: run `eval "$(aws configure export-credentials --profile mfa --format env)"` and leave `--profile` out
+    error: the AWS profile `through-mfa` asks for an MFA code (`mfa_serial`), which the AWS CLI can do and this command can't: run `eval "$(aws configure export-credentials --profile through-mfa --format env)"` and leave `--profile` out
+    error: the AWS profile `console` is one of `aws login` (`login_session`), which the AWS CLI can do and this command can't: run `eval "$(aws configure export-credentials --profile console --format env)"` and leave `AWS_PROFILE` out
+    "#);
 }
 
 #[test]
@@ -178,9 +192,9 @@ fn where_the_files_lie_is_told_also_where_nobody_said_so() {
     let home = home.path().to_str().unwrap();
     let run = gatekeeper_with(&["status", "--profile", "default"], &[("HOME", home)]);
     assert_eq!(run.code, 2);
-    insta::assert_snapshot!(run.stderr.replace(home, "HOME"), @"");
+    insta::assert_snapshot!(run.stderr.replace(home, "HOME"), @"error: there is no AWS profile `default`, which `--profile` names, in `HOME/.aws/config` (not there) and `HOME/.aws/credentials` (not there): there is none");
     std::fs::create_dir(Path::new(home).join(".aws")).unwrap();
     std::fs::write(Path::new(home).join(".aws/credentials"), "[other]\naws_access_key_id = a\n").unwrap();
     let run = gatekeeper_with(&["status", "--profile", "default"], &[("HOME", home)]);
-    insta::assert_snapshot!(run.stderr.replace(home, "HOME"), @"");
+    insta::assert_snapshot!(run.stderr.replace(home, "HOME"), @"error: there is no AWS profile `default`, which `--profile` names, in `HOME/.aws/config` (not there) and `HOME/.aws/credentials`: there are `other`");
 }

@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE")]
     stage: Option<StageName>,
     /// This repository only
-    #[arg(long, value_name = "REPO", value_parser = crate::repo::parse)]
+    #[arg(long, value_name = "REPO")]
     repo: Option<Repo>,
     /// A folder of heads that an earlier `--keep` wrote
     #[arg(long, value_name = "DIR")]
