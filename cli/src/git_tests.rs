@@ -146,15 +146,15 @@ fn a_shallow_clone_is_one() {
 #[test]
 fn more_people_than_a_manifest_names_are_refused() {
     let repository = Repository::new();
-    let mut stream = String::new();
-    for number in 0..=MAX_AUTHORS {
-        stream += &format!(
+    let commit = |number: usize| {
+        format!(
             "commit refs/heads/main\nauthor A{number} <a{number}@bank.example> {number} +0000\n\
              committer C <c@bank.example> {number} +0000\ndata 1\nx\n"
-        );
-    }
+        )
+    };
+    let stream: Vec<_> = (0..=MAX_AUTHORS).map(commit).collect();
     let stored = repository.path().join("stream");
-    std::fs::write(&stored, stream).unwrap();
+    std::fs::write(&stored, stream.concat()).unwrap();
     let mut import = Command::new("git");
     import.arg("-C").arg(repository.path()).args(["fast-import", "--quiet"]);
     assert!(import.stdin(std::fs::File::open(&stored).unwrap()).status().unwrap().success());

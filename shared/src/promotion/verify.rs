@@ -208,11 +208,7 @@ pub async fn verify<S: Store>(
             stages_config_sha256: Sha256::of(&config.bytes),
             built_attestation,
             manifest_version_id,
-            identities_config: first.identities.map(|body| PinnedRecord {
-                key: RecordKey::IdentitiesConfig.to_string(),
-                version_id: body.version_id,
-                sha256: Sha256::of(&body.bytes),
-            }),
+            identities_config: first.identities.map(|body| pinned(&RecordKey::IdentitiesConfig, body)),
             ruling,
             verdict_version_id: verdict.version_id,
             lock: first.lock,
@@ -253,6 +249,10 @@ fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &Pub
     let error = ledger::head_of(&head?.bytes, &chain, keys.of(chain.authority())).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
+}
+
+fn pinned(key: &RecordKey, body: Body) -> PinnedRecord {
+    PinnedRecord { key: key.to_string(), version_id: body.version_id, sha256: Sha256::of(&body.bytes) }
 }
 
 fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {
