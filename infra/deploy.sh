@@ -23,7 +23,7 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --policy P             what config/policy.json becomes: a FILE is uploaded; without it a new installation gets infra/policy.json,
                          which asks for raw reports and exit codes, and one that is there keeps its own. `adr`: a new
                          installation gets none, so ADR-053's minimum binds
-  --identities FILE      the same as config/identities.json: who is who (`gatekeeper schema identities`)
+  --identities FILE      uploads FILE as config/identities.json: who is who (`gatekeeper schema identities`)
   --image-repository R   builds the image of migrate-database (Docker with buildx) and pushes it into R, a repository that ECR
                          has in this account and region; without it commits with databases aren't promoted. Needs the two
                          images that it is made of, by digest, and emulation when they are for another architecture:

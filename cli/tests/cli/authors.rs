@@ -23,7 +23,7 @@ fn cloned(change: impl FnOnce(&Path, &Path)) -> (tempfile::TempDir, String) {
     change(&origin, &clone);
     let sha = git(&origin, &["rev-parse", "HEAD"]);
     let mut build = Build::built();
-    build.manifest["commit_sha"] = sha.clone().into();
+    *build.manifest.get_mut("commit_sha").unwrap() = sha.clone().into();
     std::fs::create_dir_all(clone.join("build")).unwrap();
     let copied = Command::new("cp").arg("-r").arg(build.folder()).arg(clone.join("build/commit")).status().unwrap();
     assert!(copied.success());
