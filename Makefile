@@ -49,10 +49,11 @@ fmt: ## formats the Rust code
 	cargo fmt --all
 
 .PHONY: schema
-schema: ## writes the JSON Schemas of manifests, handoff documents and the policy
+schema: ## writes the JSON Schemas of manifests, handoff documents, the policy and identities
 	cargo run --quiet --package gatekeeper-cli -- schema manifest > shared/build-manifest.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
+	cargo run --quiet --package gatekeeper-cli -- schema identities > shared/identities.schema.json
 
 # --- what the commands above are made of ---
 

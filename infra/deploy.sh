@@ -23,6 +23,7 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --policy P             what config/policy.json becomes: a FILE is uploaded; without it a new installation gets infra/policy.json,
                          which asks for raw reports and exit codes, and one that is there keeps its own. `adr`: a new
                          installation gets none, so ADR-053's minimum binds
+  --identities FILE      uploads FILE as config/identities.json: who is who (`gatekeeper schema identities`)
   --image-repository R   builds the image of migrate-database (Docker with buildx) and pushes it into R, a repository that ECR
                          has in this account and region; without it commits with databases aren't promoted. Needs the two
                          images that it is made of, by digest, and emulation when they are for another architecture:
@@ -54,6 +55,7 @@ flyway_image=''
 postgres_image=''
 stages=''
 policy=''
+identities=''
 build=yes
 execute=yes
 parameters=()
@@ -64,7 +66,7 @@ while [ $# -gt 0 ]; do
     --help | -h) usage; exit 0 ;;
     --skip-build) build=no; shift; continue ;;
     --plan) execute=no; shift; continue ;;
-    --stack | --region | --architecture | --parameter | --deployer | --stages | --policy | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
+    --stack | --region | --architecture | --parameter | --deployer | --stages | --identities | --policy | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
     *) usage >&2; fail "unknown option \`$1\`" 2 ;;
   esac
   [ $# -ge 2 ] || fail "\`$1\` needs a value" 2
@@ -76,6 +78,7 @@ while [ $# -gt 0 ]; do
     --deployer) deployers+=("$2") ;;
     --stages) stages=$2 ;;
     --policy) policy=$2 ;;
+    --identities) identities=$2 ;;
     --code-bucket) code_bucket=$2 ;;
     --image-repository) image_repository=$2 ;;
     --flyway-image) flyway_image=$2 ;;
@@ -98,6 +101,10 @@ done
 if [ -n "$stages" ]; then
   [ -r "$stages" ] || fail "\`$stages\` can't be read" 2
   python3 -m json.tool "$stages" >/dev/null || fail "\`$stages\` is no JSON" 2
+fi
+if [ -n "$identities" ]; then
+  [ -r "$identities" ] || fail "\`$identities\` can't be read" 2
+  python3 -m json.tool "$identities" >/dev/null || fail "\`$identities\` is no JSON" 2
 fi
 
 if [ -n "$policy" ] && [ "$policy" != adr ]; then
@@ -214,6 +221,7 @@ configure() { # configure FILE NAME
 }
 
 [ -z "$stages" ] || configure "$stages" stages.json
+[ -z "$identities" ] || configure "$identities" identities.json
 if [ -z "$policy" ] && [ "$new" = yes ]; then policy=infra/policy.json; fi
 [ -z "$policy" ] || [ "$policy" = adr ] || configure "$policy" policy.json
 aws cloudformation describe-stacks --stack-name "$stack" --output table \

@@ -19,6 +19,7 @@ EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administra
 COMMIT = "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357"
 MANIFEST = f"{COMMIT}/build-manifest.json"
 ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
+BRANCH = "0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605"  # the SHA-256 of `main`
 TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 
 DEFAULT = Rendered()
@@ -156,6 +157,7 @@ class Records(Case):
             "stages/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"), # promote: of one that died before
             "config/stages.json": (),
             "config/policy.json": (),
+            "config/identities.json": (),
             "anything/else": (),
         }.items():
             self.only(writers, "s3:PutObject", f"{RECORDS}/{key}")
@@ -165,7 +167,7 @@ class Records(Case):
 
     def test_only_deployers_configure(self):
         deployers = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
-        for key in ("stages", "policy"):
+        for key in ("stages", "policy", "identities"):
             self.only(("administrator",), "s3:PutObject", f"{RECORDS}/config/{key}.json", deployers)
         self.only((), "s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json".replace("verdict", "other"), deployers)
 
@@ -176,9 +178,19 @@ class Records(Case):
     def test_ci_reads_what_became_of_a_commit_only(self):
         for key, allowed in ((f"{COMMIT}/verdict.json", True), (f"{COMMIT}/revocation.json", True), (f"{COMMIT}/docs/handoffs/x.handoff.md", True),
                              ("promotions/uat/bank-payments/01JX.json", False), ("config/stages.json", False), ("config/policy.json", True),
-                             ("built/bank-payments/3f1c.json", False)):
+                             ("config/identities.json", False),
+                             (f"built/bank-payments/{BRANCH}/last.json", True), (f"built/bank-payments/{BRANCH}/{COMMIT[-40:]}.json", False),
+                             ("stages/last.json", False), ("promotions/built/last.json", False), ("built/last.json.json", False)):
             self.assertEqual(DEFAULT.may("CiRole", "s3:GetObject", f"{RECORDS}/{key}"), allowed, key)
+        for action in ("s3:PutObject", "s3:GetObjectVersion", "s3:DeleteObject"):
+            self.assertFalse(DEFAULT.may("CiRole", action, f"{RECORDS}/built/bank-payments/{BRANCH}/last.json"), action)
+        self.assertFalse(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS, s3__prefix="built/"))
 
+    def test_approve_reads_of_a_commit_who_wrote_it_and_of_the_configuration_who_is_who(self):
+        for arn, allowed in ((f"{ARTEFACTS}/{MANIFEST}", True), (f"{ARTEFACTS}/{ZIP}", False), (f"{ARTEFACTS}/{COMMIT}/reports/unit.xml", False),
+                             (f"{RECORDS}/config/identities.json", True), (f"{RECORDS}/config/policy.json", False)):
+            self.assertEqual(DEFAULT.may("ApproveRole", "s3:GetObject", arn), allowed, arn)
+        self.assertFalse(DEFAULT.may("ApproveRole", "s3:PutObject", f"{ARTEFACTS}/{MANIFEST}"))
 
     def test_ci_lists_nothing_below_another_prefix_than_handoffs(self):
         for prefix, allowed in ((f"{COMMIT}/docs/handoffs/", True), (f"{COMMIT}/", False), ("promotions/", False), ("config/", False), ("", False)):

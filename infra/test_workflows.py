@@ -119,7 +119,31 @@ class Workflows(unittest.TestCase):
             if any(step.get("run", "").startswith("git push") for step in job["steps"]):
                 with self.subTest(name):
                     self.assertIs(read(path)["on"]["workflow_call"]["secrets"]["PUSH_TOKEN"]["required"], False)
-                    self.assertEqual(job["steps"][0]["with"], {"token": "${{ secrets.PUSH_TOKEN || github.token }}"})
+                    self.assertEqual(job["steps"][0]["with"]["token"], "${{ secrets.PUSH_TOKEN || github.token }}")
+
+    def test_a_pipeline_has_the_whole_history_in_which_the_authors_are(self) -> None:
+        for name in PIPELINES:
+            (job,) = read(WORKFLOWS[name])["jobs"].values()
+            with self.subTest(name):
+                self.assertEqual(job["steps"][0]["with"]["fetch-depth"], 0)
+
+    def test_what_workflows_commit_is_nobodys(self) -> None:
+        """`github-actions[bot]` is a name that shared/src/identities.rs knows."""
+        for name, job in jobs():
+            if any(step.get("run", "").startswith("git commit") or "git commit" in step.get("run", "") for step in job["steps"]):
+                with self.subTest(name):
+                    for who in ("AUTHOR", "COMMITTER"):
+                        self.assertEqual(job["env"][f"GIT_{who}_EMAIL"], "41898282+github-actions[bot]@users.noreply.github.com")
+
+    def test_every_command_is_told_the_repositorys_name_by_one_input(self) -> None:
+        for name, job in jobs():
+            with self.subTest(name):
+                self.assertEqual(read(WORKFLOWS[name])["on"]["workflow_call"]["inputs"]["repo"]["default"], "")
+                self.assertEqual(job["env"]["REPO"], "${{ inputs.repo || github.event.repository.name }}")
+        for name, command in commands():
+            if re.match(r"gatekeeper (publish|observe|handoffs|promote|rollback)\b", command):
+                with self.subTest(name, command=command):
+                    self.assertRegex(command, r'--repo "\$(REPO|\{REPO,,\})"' if name in PIPELINES else r'--repo "\$\{REPO,,\}"')
 
     def test_what_changes_a_stage_takes_no_command_from_a_cache(self) -> None:
         for name, step in steps():
@@ -175,7 +199,7 @@ class Workflows(unittest.TestCase):
             on = read(WORKFLOWS[name])["on"]
             with self.subTest(name):
                 self.assertEqual(on["workflow_dispatch"]["inputs"], on["workflow_call"]["inputs"])
-                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"commit_sha", "reason", "dry_run", "stage"})
+                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"commit_sha", "reason", "dry_run", "stage", "repo"})
                 self.assertEqual(on["workflow_dispatch"]["inputs"]["commit_sha"]["required"], name == "promote-to-uat.yml")
 
     def test_a_dry_run_only_looks(self) -> None:

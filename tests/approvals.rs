@@ -148,6 +148,135 @@ async fn a_later_stage_asks_for_the_earlier_one_and_for_the_word_of_somebody_els
     assert!(told.document["evidence"][0].to_string().contains(BOB), "{:#}", told.document);
 }
 
+/// Promotes a commit that Alice wrote, and holds that her own approval doesn't count, and why, and that Bob's does.
+async fn hers_does_not_count(people: &People, commit: &Commit, as_whom: &str) {
+    people.promote(commit, STAGE, &[]).await.record();
+    let why = format!("this is the commit's author{as_whom}");
+    let told = people.approve(ALICE, commit, APPROVED_STAGE, &[]).await;
+    assert_eq!(told.document["not_counted"], json!([{"person": ALICE, "why": why}]), "{told:#?}");
+    let reasons = people.promote(commit, APPROVED_STAGE, &[]).await.reasons();
+    assert_eq!(reasons.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::ApprovalsMissing], "{reasons:#?}");
+    assert!(reasons[0].message.contains(&format!("`{ALICE}` doesn't count: {why}")), "{reasons:#?}");
+
+    people.approve(BOB, commit, APPROVED_STAGE, &[]).await;
+    let record = people.promote(commit, APPROVED_STAGE, &[]).await.record();
+    let counted: Vec<_> = record.approvals.iter().map(|it| it.person.as_str()).collect();
+    let others: Vec<_> = record.not_counted.iter().map(|it| it.person.as_str()).collect();
+    assert_eq!((counted, others), (vec![BOB], vec![ALICE]));
+    let identities = record.identities_config.unwrap();
+    let stored = people.here.aws.record(&RecordKey::IdentitiesConfig).await.unwrap();
+    assert_eq!(identities.sha256, gatekeeper::ids::Sha256::of(&stored));
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_address_makes_an_author_somebody_else() {
+    let people = People::new("spelled").await;
+    for spelled in ["12345678+Alice-Dev@users.noreply.github.com", "Alice+work@Bank.Example"] {
+        let mut commit = a_commit(&people.here.aws, &people.repo, 200);
+        commit.manifest["authors"] = json!([{"name": "Alice", "email": spelled, "commits": 2}]);
+        let commit = people.here.built(commit).await;
+        hers_does_not_count(&people, &commit, &format!(", as `{spelled}`")).await;
+    }
+}
+
+#[tokio::test]
+async fn an_author_whom_nobody_can_place_is_refused_by_name() {
+    let people = People::new("unknown-author").await;
+    let mut commit = a_commit(&people.here.aws, &people.repo, 200);
+    commit.manifest["authors"] = json!([
+        {"name": "Alice", "email": ALICE, "commits": 1},
+        {"name": "Someone", "email": "7+somebody@users.noreply.github.com", "commits": 1},
+        {"name": "Ann", "email": "ann@other.example", "commits": 1}
+    ]);
+    let commit = people.here.built(commit).await;
+    people.promote(&commit, STAGE, &[]).await.record();
+    let told = people.approve(BOB, &commit, APPROVED_STAGE, &[]).await;
+    assert_eq!(told.document["reasons"].as_array().unwrap().len(), 2, "{told:#?}");
+    let reasons = people.promote(&commit, APPROVED_STAGE, &[]).await.reasons();
+    assert!(reasons.iter().all(|it| it.code == Code::AuthorUnknown), "{reasons:#?}");
+    for (reason, name) in
+        reasons.iter().zip(["`7+somebody@users.noreply.github.com` (Someone)", "`ann@other.example` (Ann)"])
+    {
+        assert!(reason.message.contains(name) && reason.message.contains("config/identities.json"), "{reason:?}");
+    }
+}
+
+fn git(folder: &std::path::Path, author: &str, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "user.name=CI", "-c", "user.email=ci@bank.example"]).args(arguments);
+    if !author.is_empty() {
+        command.arg(format!("--author={author}"));
+    }
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+}
+
+/// Publishes the head of a clone by CI's role, and waits until it is Built.
+async fn publish(people: &People, clone: &std::path::Path) -> Commit {
+    let mut commit = a_commit(&people.here.aws, &people.repo, 200);
+    commit.id.sha = git(clone, "", &["rev-parse", "HEAD"]).parse().unwrap();
+    commit.manifest["commit_sha"] = json!(commit.id.sha);
+    let folder = clone.join("build").join(commit.id.sha.as_str());
+    let mut manifest = commit.manifest.clone();
+    manifest["modules"] = json!([]);
+    let objects = commit.objects.iter().map(|(path, bytes)| (path.to_string(), bytes.clone()));
+    for (path, bytes) in objects.chain([("build-manifest.json".to_owned(), manifest.to_string().into_bytes())]) {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
+    let ci = people.here.aws.ci().await;
+    let told = ["publish", folder.to_str().unwrap(), "--repo", people.repo.as_str(), "--sha", commit.id.sha.as_str()];
+    // A second time, when the commit is the branch's last Built one itself, and names nobody less.
+    for _ in 0..2 {
+        let told = people.run(&ci, &[&told[..], &["--wait"]].concat()).await;
+        assert_eq!((told.code, &told.document["verdict"]["outcome"]), (0, &json!("built")), "{told:#?}");
+        std::fs::write(folder.join("reports/other.txt"), "x").unwrap();
+        let mut manifest: Value =
+            serde_json::from_slice(&std::fs::read(folder.join("build-manifest.json")).unwrap()).unwrap();
+        manifest["reports"] = json!([{"suite": "other", "format": "text", "file": "other.txt"}]);
+        std::fs::write(folder.join("build-manifest.json"), manifest.to_string()).unwrap();
+    }
+    let stored = people
+        .here
+        .aws
+        .root
+        .s3
+        .get_object()
+        .bucket(&people.here.aws.outputs.artefact_bucket)
+        .key(commit.manifest_key());
+    let stored = stored.send().await.unwrap().body.collect().await.unwrap().into_bytes();
+    commit.manifest = serde_json::from_slice(&stored).unwrap();
+    commit
+}
+
+#[tokio::test]
+async fn whoever_merges_hides_nobody_of_what_was_merged() {
+    let people = People::new("merged").await;
+    let clone = tempfile::tempdir().unwrap();
+    let at = clone.path();
+    git(at, "", &["init", "--quiet", "--initial-branch=main"]);
+    git(at, "Carl <carl@bank.example>", &["commit", "--quiet", "--allow-empty", "--message=one"]);
+    let first = publish(&people, at).await;
+    assert_eq!(first.manifest["authors"][0]["email"], "carl@bank.example");
+
+    git(at, "", &["switch", "--quiet", "--create", "change"]);
+    git(
+        at,
+        &format!("Alice <{ALICE}>"),
+        &["commit", "--quiet", "--allow-empty", "--message=two\n\nCo-authored-by: Dan <dan@bank.example>"],
+    );
+    git(at, "", &["switch", "--quiet", "main"]);
+    git(at, "", &["merge", "--quiet", "--no-ff", "--no-commit", "change"]);
+    git(at, &format!("Jane <{JANE}>"), &["commit", "--quiet", "--message=Merge change"]);
+    let merged = publish(&people, at).await;
+    let named = merged.manifest["authors"].as_array().unwrap().iter().map(|it| it["email"].as_str().unwrap());
+    let named: BTreeSet<_> = named.collect();
+    assert_eq!(named, [ALICE, JANE, "dan@bank.example", "ci"].into(), "{:#}", merged.manifest["authors"]);
+    hers_does_not_count(&people, &merged, "").await;
+}
+
 #[tokio::test]
 async fn nobody_asks_in_another_ones_name() {
     let people = People::new("in-whose-name").await;

@@ -21,12 +21,15 @@ use gatekeeper::{
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::exit::Misuse;
+use crate::{
+    exit::Misuse,
+    profile::{self, Chosen},
+};
 
 /// How AWS is reached.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallerArgs {
-    /// The AWS profile
+    /// The AWS profile; it wins over keys in the environment
     #[arg(long, value_name = "NAME", help_heading = "AWS")]
     profile: Option<String>,
     /// The AWS region
@@ -133,8 +136,11 @@ impl Part {
 
 impl CallerArgs {
     /// Reads the configuration. Flags win over an outputs file, the file over the environment; keys in the environment
-    /// win over the file's, because they say who calls.
-    pub(crate) async fn config(&self, file: Option<&Outputs>) -> SdkConfig {
+    /// win over the file's, because they say who calls, and `--profile` over both.
+    ///
+    /// # Errors
+    /// Where there is no such profile, or it can't be used.
+    pub(crate) async fn config(&self, file: Option<&Outputs>) -> Result<SdkConfig, Misuse> {
         let in_file = |name: &str| file.and_then(|outputs| outputs.get(name)?.as_str().map(str::to_owned));
         let mut loader = config_loader(TlsRoots::Native);
         if let Some(region) = self.region.clone().or_else(|| in_file("Region")) {
@@ -143,14 +149,23 @@ impl CallerArgs {
         if let Some(endpoint) = self.endpoint_url.clone().or_else(|| in_file("Endpoint")) {
             loader = loader.endpoint_url(endpoint);
         }
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        } else if let (None, Some(id), Some(secret)) =
-            (std::env::var_os("AWS_ACCESS_KEY_ID"), in_file("AccessKeyId"), in_file("SecretAccessKey"))
-        {
+        let chosen = Chosen::of(self.profile.as_ref());
+        if let Some(chosen) = &chosen {
+            loader = loader.profile_name(&chosen.name);
+        }
+        if let Some(chosen) = chosen.as_ref().filter(|chosen| chosen.is_explicit()) {
+            chosen.check(true).await?;
+            return Ok(chosen.credentials(loader.load().await));
+        }
+        let in_environment = profile::keys_in_environment()?;
+        let keys = in_file("AccessKeyId").zip(in_file("SecretAccessKey")).filter(|_| !in_environment);
+        if let Some(chosen) = &chosen {
+            chosen.check(!in_environment && keys.is_none()).await?;
+        }
+        if let Some((id, secret)) = keys {
             loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "outputs file"));
         }
-        loader.load().await
+        Ok(loader.load().await)
     }
 }
 
@@ -199,7 +214,7 @@ impl<'a> Aws<'a> {
     /// The same for who asks no function.
     pub(crate) async fn at(args: &'a PlaceArgs) -> anyhow::Result<Self> {
         let file = args.outputs.as_deref().map(read_outputs).transpose()?;
-        let config = args.caller.config(file.as_ref()).await;
+        let config = args.caller.config(file.as_ref()).await?;
         Ok(Self { args, promote_function: None, config, file, stack: OnceCell::new() })
     }
 

@@ -58,7 +58,7 @@ impl DatabaseArgs {
     }
 
     async fn secret(&self, arn: &str) -> anyhow::Result<String> {
-        let client = aws_sdk_secretsmanager::Client::new(&self.caller.config(None).await);
+        let client = aws_sdk_secretsmanager::Client::new(&self.caller.config(None).await?);
         let answer = called("GetSecretValue", client.get_secret_value().secret_id(arn).send().await);
         let answer = answer.with_context(|| format!("the secret `{arn}` could not be read"))?;
         Ok(answer.secret_string.ok_or_else(|| Misuse(format!("the secret `{arn}` holds no text")))?)

@@ -4,11 +4,11 @@ use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use gatekeeper::{
-    ids::{Commit, CommitSha, InvalidId, Repo},
+    ids::{Commit, CommitSha, InvalidId},
     manifest::Build,
 };
 
-use crate::{build::BuildFile, exit::Misuse, reason::Reason};
+use crate::{build::BuildFile, exit::Misuse, output::Output, reason::Reason, repo::Named};
 
 /// The most artefacts that a summary lists: GitHub takes 1 MiB of summary from a step.
 const MAX_ROWS: usize = 500;
@@ -25,7 +25,9 @@ pub(crate) struct GitHub {
     pub(crate) sha: Option<String>,
     /// `GITHUB_REF_NAME`
     pub(crate) branch: Option<String>,
-    /// The run's page, its attempt and who started it.
+    /// `repository.default_branch` of the event in `GITHUB_EVENT_PATH`
+    pub(crate) default_branch: Option<String>,
+    /// The run's page, its attempt, who started it, and the repository in full.
     pub(crate) build: Option<Build>,
     /// `GITHUB_STEP_SUMMARY`
     summary: Option<PathBuf>,
@@ -50,13 +52,19 @@ impl GitHub {
         };
         let build = || {
             let run_attempt = variable("GITHUB_RUN_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
-            Some(Build { run_url: run_url()?, run_attempt, actor: variable("GITHUB_ACTOR")? })
+            Some(Build {
+                run_url: run_url()?,
+                run_attempt,
+                actor: variable("GITHUB_ACTOR")?,
+                repository: repository.clone(),
+            })
         };
         Some(Self {
             build: build(),
             repo: repository.as_ref().map(|it| it.rsplit('/').next().unwrap_or(it).to_owned()),
             sha: variable("GITHUB_SHA"),
             branch: variable("GITHUB_REF_NAME"),
+            default_branch: variable("GITHUB_EVENT_PATH").and_then(|path| default_branch(&path)),
             summary: variable("GITHUB_STEP_SUMMARY").map(PathBuf::from),
         })
     }
@@ -70,23 +78,36 @@ impl GitHub {
     }
 }
 
-/// The commit that a command is about: from its options, else the run's.
-pub(crate) fn commit(repo: Option<&Repo>, sha: Option<&CommitSha>, github: Option<&GitHub>) -> Result<Commit, Misuse> {
+/// The default branch that the event tells.
+fn default_branch(path: &str) -> Option<String> {
+    let event: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    event.pointer("/repository/default_branch")?.as_str().map(str::to_owned)
+}
+
+/// The commit that a command is about: from its options, else the run's. What a repository is called here is said where
+/// its forge calls it otherwise.
+pub(crate) fn commit(
+    repo: Option<&Named>,
+    sha: Option<&CommitSha>,
+    github: Option<&GitHub>,
+    output: &mut Output,
+) -> Result<Commit, Misuse> {
     let unknown =
         |option: &str| Misuse(format!("`{option}` is needed: only on GitHub Actions the environment tells it"));
     let wrong =
         |option: &str, error: &InvalidId| Misuse(format!("{error}; GitHub's environment says so, pass `{option}`"));
     let repo = match (repo, github.and_then(|it| it.repo.as_ref())) {
         (Some(repo), _) => repo.clone(),
-        (None, Some(repo)) => repo.parse().map_err(|error| wrong("--repo", &error))?,
+        (None, Some(repo)) => repo.parse::<Named>().map_err(|error| wrong("--repo", &error))?,
         (None, None) => return Err(unknown("--repo")),
     };
+    repo.say(output);
     let sha = match (sha, github.and_then(|it| it.sha.as_ref())) {
         (Some(sha), _) => sha.clone(),
         (None, Some(sha)) => sha.parse().map_err(|error| wrong("--sha", &error))?,
         (None, None) => return Err(unknown("--sha")),
     };
-    Ok(Commit { repo, sha })
+    Ok(Commit { repo: (*repo).clone(), sha })
 }
 
 /// The workflow command that shows an error on the run's page (GitHub documentation, "Workflow commands").
@@ -179,7 +200,15 @@ mod tests {
         assert_eq!(run.repo.as_deref(), Some("bank-payments"));
         assert_eq!(run.branch.as_deref(), Some("main"));
         let run_url = "https://github.com/example-bank/bank-payments/actions/runs/123".to_owned();
-        assert_eq!(run.build, Some(Build { run_url, run_attempt: 2, actor: "jane".to_owned() }));
+        assert_eq!(
+            run.build,
+            Some(Build {
+                run_url,
+                run_attempt: 2,
+                actor: "jane".to_owned(),
+                repository: Some("example-bank/bank-payments".to_owned())
+            })
+        );
     }
 
     #[test]

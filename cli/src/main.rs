@@ -2,6 +2,7 @@
 //!
 //! A command gives an [`exit::Answer`]; what went wrong on the way is an error. One module writes to standard output.
 
+mod authors;
 mod aws;
 mod build;
 mod commands;
@@ -14,7 +15,9 @@ mod github;
 mod history;
 mod migrations;
 mod output;
+mod profile;
 mod reason;
+mod repo;
 mod upload;
 mod whole_file;
 

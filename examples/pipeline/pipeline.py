@@ -100,7 +100,7 @@ def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None)
         term.say(f"breaks step {broken.step} on purpose: {broken.tells}")
         if broken.after_steps:
             with term.doing(f"the commit before goes through {broken.after_steps} steps"):
-                earlier = run.earlier(example)
+                earlier = run.earlier()
                 for step in earlier.job.steps:
                     if (step.number or 0) > broken.after_steps:
                         break

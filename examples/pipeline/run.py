@@ -63,13 +63,15 @@ class Run:
             self.push("a change")
         self.sha = self.tool("git", "rev-parse", "HEAD", cwd=self.source).strip()
 
-    def earlier(self, example: Path) -> Run:
-        """A run before this one, of the example as it is, in the same repository and dev."""
+    def earlier(self) -> Run:
+        """A run before this one, of the commit before, in the same repository and dev."""
         folder = self.folder / "earlier"
         folder.mkdir()
         run = Run(folder, self.job, self.repo, self.processes, self.dev.outputs)
         run.dev = self.dev
-        run.commit(example)
+        self.tool("git", "clone", "--quiet", "--bare", self.origin, run.origin, cwd=folder)
+        run.sha = self.tool("git", "-C", run.origin, "rev-parse", f"{BRANCH}~1", cwd=folder).strip()
+        self.tool("git", "-C", run.origin, "update-ref", f"refs/heads/{BRANCH}", run.sha, cwd=folder)
         run.start()
         return run
 

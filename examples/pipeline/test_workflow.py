@@ -110,7 +110,7 @@ class Workflows(unittest.TestCase):
         return called_by(self.repository)
 
     def test_inputs_have_their_defaults(self) -> None:
-        self.assertEqual(self.calling().inputs, {"has_postgres": False, "database": "", "database_module": ""})
+        self.assertEqual(self.calling().inputs, {"repo": "", "has_postgres": False, "database": "", "database_module": ""})
 
     def test_a_call_that_github_would_refuse_is_refused(self) -> None:
         for change in ({"with": {"has_postgres": "yes"}}, {"with": {"unknown": True}}, {"permissions": {"contents": "write"}}, {"secrets": {}}, {"uses": f"x/y.yml@{COMMIT}"}):

@@ -157,6 +157,7 @@ codes! {
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
+    IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
     NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";
@@ -175,7 +176,7 @@ codes! {
     ApprovalsMissing "approvals-missing" "too few people who are neither the requester nor the commit's author approved the commit";
     StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";
-    AuthorUnknown "author-unknown" "the manifest names no author, so nobody can tell whether the commit's author approved it";
+    AuthorUnknown "author-unknown" "the manifest names no author, or one whom nobody can place, so that nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
 
     // Drift: what a stage runs is no longer what its last promotion put there.

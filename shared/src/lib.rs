@@ -18,6 +18,7 @@ pub mod finding;
 pub mod flyway;
 pub mod gate;
 pub mod handoff;
+pub mod identities;
 pub mod identity;
 pub mod ids;
 pub mod ledger;

@@ -39,6 +39,10 @@ pub struct Manifest {
     /// Who wrote the commit, by the e-mail address that git has of him: his own approval doesn't count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// Everybody who wrote what the branch's last Built commit doesn't have, and who started the build: their own
+    /// approvals don't count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<Author>,
     /// When the manifest was made, RFC 3339.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,
@@ -70,6 +74,19 @@ pub struct Manifest {
     pub dbt_build: Option<DbtBuild>,
 }
 
+/// One of the authors and co-authors of what is new in a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Author {
+    /// The name beside the address, as git has it.
+    #[serde(default)]
+    pub name: String,
+    /// The e-mail address, as git has it without a mailmap; of who started the build the account.
+    pub email: String,
+    /// How many of the commits; 0 of who only started the build.
+    #[serde(default)]
+    pub commits: u64,
+}
+
 /// The pipeline run behind a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
@@ -79,6 +96,10 @@ pub struct Build {
     pub run_attempt: u32,
     /// Who or what started the run.
     pub actor: String,
+    /// The repository as its forge calls it, such as `Example-Bank/Payments`: two that come to one name here are told apart
+    /// by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// One module's artefacts.

@@ -186,6 +186,8 @@ pub enum RecordKey {
     StagesConfig,
     /// Which conditions bind which repository.
     PolicyConfig,
+    /// Who is who.
+    IdentitiesConfig,
     /// The last Built commit of a repository's branch, by the SHA-256 of the branch's name: it may be any text.
     LastBuilt(Repo, Sha256),
     /// What a commit's integration tests are compared with on a branch.
@@ -354,6 +356,7 @@ impl fmt::Display for RecordKey {
             Self::Inspection(digest) => write!(f, "inspections/{digest}.json"),
             Self::StagesConfig => f.write_str("config/stages.json"),
             Self::PolicyConfig => f.write_str("config/policy.json"),
+            Self::IdentitiesConfig => f.write_str("config/identities.json"),
             Self::LastBuilt(repo, branch) => write!(f, "built/{repo}/{branch}/last.json"),
             Self::Predecessor(commit, branch) => write!(f, "built/{}/{branch}/{}.json", commit.repo, commit.sha),
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
@@ -520,6 +523,7 @@ mod tests {
             RecordKey::DeployedHandoff(commit.clone(), module),
             RecordKey::StagesConfig,
             RecordKey::PolicyConfig,
+            RecordKey::IdentitiesConfig,
             RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
             RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
@@ -536,6 +540,7 @@ mod tests {
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         config/stages.json
         config/policy.json
+        config/identities.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/last.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/3f1c9a0b5d7e2468ace013579bdf02468ace1357.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json

@@ -457,9 +457,15 @@ pub fn outcomes(record: &PromotionRecord) -> Vec<(&str, Direction, Vec<ReportSta
 
 async fn configure(aws: &Instance) {
     let secrets = databases::secrets(aws).await;
-    let wanted = stages(&aws.outputs.stage_role_arn, &secrets).to_string().into_bytes();
-    if aws.record(&RecordKey::StagesConfig).await.as_ref() != Some(&wanted) {
-        let put = aws.root.s3.put_object().bucket(&aws.outputs.records_bucket).key(RecordKey::StagesConfig.to_string());
-        put.checksum_sha256(Sha256::of(&wanted).to_base64()).body(wanted.into()).send().await.unwrap();
+    let stages = stages(&aws.outputs.stage_role_arn, &secrets);
+    let identities = json!({
+        "schema_version": 1, "mail_domains": ["bank.example"], "aliases": {"alice@bank.example": ["alice-dev"]}, "bots": ["ci"]
+    });
+    for (key, wanted) in [(RecordKey::StagesConfig, stages), (RecordKey::IdentitiesConfig, identities)] {
+        let wanted = wanted.to_string().into_bytes();
+        if aws.record(&key).await.as_ref() != Some(&wanted) {
+            let put = aws.root.s3.put_object().bucket(&aws.outputs.records_bucket).key(key.to_string());
+            put.checksum_sha256(Sha256::of(&wanted).to_base64()).body(wanted.into()).send().await.unwrap();
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper::{
     flyway::migration_name::MigrationName,
     ids::Commit,
-    manifest::{Build, SCHEMA_VERSION},
+    manifest::{Author, Build, SCHEMA_VERSION},
     report::{Format, suite::Suite},
     store_key::ArtefactPath,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) branch: Option<String>,
     /// None where the folder's own document says who, or nobody is known.
     pub(crate) author: Option<String>,
+    /// None where nobody is known beside those of the folder's own document.
+    pub(crate) authors: Vec<Author>,
     /// None where the folder's own document says which, or none is known.
     pub(crate) build: Option<Build>,
     /// What `gatekeeper flyway validate --write` wrote.
@@ -73,7 +75,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, Misuse> {
     let (Draft { mut document, warnings }, mut reasons) = listed(base, files, contents);
     reasons.extend(recount(&mut document));
-    let Facts { commit, branch, author, build, flyway, observed, timestamp } = facts;
+    let Facts { commit, branch, author, authors, build, flyway, observed, timestamp } = facts;
     for (field, value) in
         [("schema_version", json!(SCHEMA_VERSION)), ("repo", json!(commit.repo)), ("commit_sha", json!(commit.sha))]
     {
@@ -92,6 +94,9 @@ pub(crate) fn draft(
     }
     if let Some(author) = author {
         document.insert("author".to_owned(), json!(author));
+    }
+    if !authors.is_empty() {
+        document.insert("authors".to_owned(), json!(authors));
     }
     if let Some(build) = build {
         document.insert("build".to_owned(), json!(build));
@@ -354,6 +359,7 @@ mod tests {
             commit: Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() },
             branch: Some("main".to_owned()),
             author: None,
+            authors: Vec::new(),
             build: None,
             flyway: Map::new(),
             observed: None,

@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use gatekeeper::{
     finding::{Code, Finding},
     ids::{Commit, CommitSha, Repo, StageName},
-    promotion::approval::{ApprovalRequest, InvalidApprovalEvent},
+    promotion::{
+        approval::{ApprovalRequest, InvalidApprovalEvent},
+        counting::NotCounted,
+    },
     store::record,
     store_key::RecordKey,
     verdict::Verdict,
@@ -12,6 +15,7 @@ use gatekeeper::{
 use serde::Deserialize;
 use serde_json::json;
 
+use super::promote::not_counted;
 use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
@@ -74,6 +78,8 @@ struct ApproveAnswer {
     approvals: Vec<String>,
     #[serde(default)]
     needed: u8,
+    #[serde(default)]
+    not_counted: Vec<NotCounted>,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -118,9 +124,11 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let already = if answer.already { ", as before" } else { "" };
     let so_far = answer.approvals.iter().map(|person| format!("`{person}`")).collect::<Vec<_>>().join(", ");
     let text = format!(
-        "{}  {commit} for {stage} by `{by}`{already}\n\n  approved so far by {so_far}; {stage} asks for {}",
+        "{}  {commit} for {stage} by `{by}`{already}\n\n  approved so far by {so_far}; {stage} asks for {}\n{}{}",
         good("approved"),
-        answer.needed
+        answer.needed,
+        not_counted(&answer.not_counted),
+        reason::reasons(&answer.reasons, Some(&commit))
     );
     output.result(&document, &text)?;
     Ok(Answer::Yes)

@@ -22,6 +22,7 @@ use crate::{
     build::{self, draft},
     exit::{Answer, Misuse},
     output::{Output, bad, good},
+    repo::Named,
     whole_file,
 };
 
@@ -62,7 +63,7 @@ pub(crate) struct Args {
     stage: StageName,
     /// The repository
     #[arg(long, value_name = "REPO")]
-    repo: Repo,
+    repo: Named,
     /// A stack's name in the stage; `{repo}`, `{stage}` and `{stack}` are replaced
     #[arg(long, value_name = "TEMPLATE")]
     stack_name: Option<String>,
@@ -106,6 +107,7 @@ struct Observed {
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    args.repo.say(output);
     let modules = modules(args).await?;
     let aws = Aws::connect(&args.aws).await?;
     let stage = match &args.stack_name {
@@ -137,7 +139,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         whole_file::write(path, text.as_bytes())?;
     }
     let equal = functions.iter().all(|it| it.equal);
-    let report = Report { repo: args.repo.clone(), stage: args.stage.clone(), equal, functions };
+    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }

@@ -7,6 +7,7 @@ use gatekeeper::{
     ids::{CommitSha, PromotionId, Repo, StageName},
     promotion::{
         approval::BreakGlass,
+        counting::NotCounted,
         plan::{MigrationState, Plan},
         record::{PromotionRecord, Status},
         request::{InvalidPromotionEvent, PromotionRequest},
@@ -80,6 +81,8 @@ struct PromoteAnswer {
     reasons: Vec<Reason>,
     #[serde(default)]
     plan: Plan,
+    #[serde(default)]
+    not_counted: Vec<NotCounted>,
     break_glass: Option<BreakGlass>,
     #[serde(default)]
     notes: Vec<String>,
@@ -146,12 +149,16 @@ pub(super) async fn ask(
         }
         ("planned", ..) => {
             let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
-            output.result(&document, &format!("{}  {what}, nothing was touched\n{waived}{plan}", good("planned")))?;
+            let others = not_counted(&answer.not_counted);
+            output.result(
+                &document,
+                &format!("{}  {what}, nothing was touched\n{waived}{others}{plan}", good("planned")),
+            )?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), _) if args.no_follow => {
-            let waived = waived(answer.break_glass.as_ref());
-            output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{waived}", good("started")))?;
+            let told = waived(answer.break_glass.as_ref()) + &not_counted(&answer.not_counted);
+            output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{told}", good("started")))?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), Some(execution)) => {
@@ -183,6 +190,15 @@ fn waived(break_glass: Option<&BreakGlass>) -> String {
     }
     if waived.is_empty() {
         text.push_str("    no rule refused it\n");
+    }
+    text
+}
+
+/// The approvals that don't count, and why.
+pub(super) fn not_counted(others: &[NotCounted]) -> String {
+    let mut text = String::new();
+    for NotCounted { person, why } in others {
+        let _ = writeln!(text, "\n  the approval of `{person}` doesn't count: {why}");
     }
     text
 }
@@ -242,7 +258,8 @@ fn recorded(record: &PromotionRecord) -> String {
         Status::Running | Status::GoingBack => faint("running"),
     };
     let what = target(&record.repo, Some(&record.commit_sha), &record.stage);
-    let mut text = format!("{word}  {what}\n{}", waived(record.break_glass.as_ref()));
+    let told = waived(record.break_glass.as_ref()) + &not_counted(&record.not_counted);
+    let mut text = format!("{word}  {what}\n{told}");
     if let (Status::RolledBack, Some(back)) = (record.status, &record.way_back) {
         let _ = writeln!(text, "{} runs {} again", record.stage, back.commit_sha);
     }

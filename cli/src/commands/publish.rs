@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use gatekeeper::{
-    ids::{Commit, CommitSha, Repo},
+    ids::{Commit, CommitSha},
     manifest::Build,
     store::{memory::Memory, record, s3::S3Store},
     store_key::{ArtefactPath, RecordKey},
@@ -16,10 +16,11 @@ use gatekeeper::{
     verdict::{Outcome, Verdict},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::check::{Expectation, judge, set_policy, take_policy};
 use crate::{
+    authors::{Asked, Buckets, Found, last_built},
     aws::{Aws, AwsArgs},
     build::{
         self, BuildFile,
@@ -28,10 +29,10 @@ use crate::{
     },
     exit::{Answer, Misuse},
     folder::Folder,
-    git,
     github::{self, GitHub},
     output::{Output, bad, faint, good, open},
     reason::{self, Reason, count},
+    repo::{self, Named},
     upload::{MAX_SINGLE_BYTES, Uploader},
 };
 
@@ -62,6 +63,11 @@ The build is judged before it is uploaded: what the gate would reject is not upl
 What is stored already is skipped, so that an interrupted run is resumed by running it again. The manifest comes last,
 and only where it says something new: a new version starts afresh at the gate.
 
+Who wrote what the branch's last Built commit doesn't have, co-authors and what was merged included, is read from the
+clone that DIR lies in, or else from that of the working folder. It must have the whole history (fetch-depth: 0). On a
+branch of which nothing was Built it is what the default branch hasn't Built, or else the whole history. Their own
+approvals don't count, nor that of who started the build. A repository's name is mapped to lower case.
+
 On GitHub Actions the repository, commit, branch, run, attempt and actor are taken from the environment, reasons become
 annotations, and a summary is added to the run's page.
 
@@ -84,18 +90,24 @@ pub(crate) struct Args {
     /// The folder of the build
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The repository; on GitHub Actions that of the run
+    /// The repository, in lower case here; on GitHub Actions that of the run
     #[arg(long, value_name = "REPO")]
-    repo: Option<Repo>,
+    repo: Option<Named>,
     /// The commit, in full; on GitHub Actions that of the run
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
     /// The branch; on GitHub Actions that of the run, else what the folder's manifest says
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
-    /// Who wrote the commit, by e-mail address; without it what git says of the commit where DIR lies in a clone
+    /// Who wrote the commit, by e-mail address, where git isn't to be asked
     #[arg(long, value_name = "WHO")]
     author: Option<String>,
+    /// Everybody who wrote what is new in it, as `Jane <jane@bank.example>,ben@bank.example`, where git isn't to be asked
+    #[arg(long, value_name = "WHO", value_delimiter = ',', env = "GATEKEEPER_AUTHORS", hide_env_values = true)]
+    authors: Vec<String>,
+    /// What the repository was called by its forge, OWNER/NAME, before it was renamed or moved
+    #[arg(long, value_name = "REPOSITORY", env = "GATEKEEPER_MOVED_FROM", hide_env_values = true)]
+    moved_from: Option<String>,
     /// The page of the run that built it; on GitHub Actions its own
     #[arg(long, value_name = "URL", requires = "actor", help_heading = "Build")]
     run_url: Option<String>,
@@ -179,10 +191,13 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 }
 
 async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> anyhow::Result<Answer> {
-    let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), github)?;
+    let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), github, output)?;
     let nothing = "nothing was uploaded";
     let files = measure(&args.folder, output).await.context(nothing)?;
-    let manifest = manifest(args, github, &commit, &files, output).context(nothing)?;
+    let told = Told::of(args, github, &files).context(nothing)?;
+    let found = authors(args, github, &commit, &told, output).await.context(nothing)?;
+    let nobody = found.warning.clone();
+    let manifest = manifest(args, &commit, &files, told.clone(), found, output).context(nothing)?;
     let folder = Folder::open(&args.folder, &commit)
         .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", args.folder.display())))?;
     let records = Memory::default();
@@ -216,6 +231,10 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
             output.progress(&warnings);
         }
         let aws = Aws::connect(&args.aws).await?;
+        same_source(&aws, args, github, &commit, told.branch(), output).await?;
+        if let Some(warning) = nobody {
+            output.warning(&warning);
+        }
         upload(&aws.artefacts().await?, args, &files, &manifest, &mut report, output).await?;
         match (args.wait, &report.manifest_version_id) {
             (Some(seconds), Some(version)) => {
@@ -266,31 +285,120 @@ async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misus
     files
 }
 
-/// The manifest's bytes.
-fn manifest(
+/// What is told of a build by its options, its own document and GitHub.
+#[derive(Debug, Clone)]
+struct Told {
+    document: Map<String, Value>,
+    branch: Option<String>,
+    build: Option<Build>,
+}
+
+impl Told {
+    fn of(args: &Args, github: Option<&GitHub>, files: &[BuildFile]) -> Result<Self, Misuse> {
+        let document = build::base(files)?;
+        let branch = args.branch.clone().or_else(|| github?.branch.clone());
+        let given = args.run_url.clone().zip(args.actor.clone());
+        let given =
+            given.map(|(run_url, actor)| Build { run_url, run_attempt: args.run_attempt, actor, repository: None });
+        Ok(Self { document, branch, build: given.or_else(|| github?.build.clone()) })
+    }
+
+    /// The branch, also where only the build's own document says which.
+    fn branch(&self) -> Option<&str> {
+        self.branch.as_deref().or_else(|| self.document.get("branch")?.as_str())
+    }
+
+    /// Who started the build, also where only its own document says who.
+    fn built_by(&self) -> Option<Build> {
+        let claimed = || serde_json::from_value(self.document.get("build")?.clone()).ok();
+        self.build.clone().or_else(claimed)
+    }
+}
+
+/// Whose own approval won't count.
+async fn authors(
     args: &Args,
     github: Option<&GitHub>,
     commit: &Commit,
+    told: &Told,
+    output: &mut Output,
+) -> anyhow::Result<Found> {
+    let build = told.built_by();
+    let asked = Asked {
+        folder: &args.folder,
+        commit,
+        branch: told.branch(),
+        default_branch: github.and_then(|github| github.default_branch.as_deref()),
+        build: build.as_ref(),
+        author: args.author.as_deref(),
+        authors: &args.authors,
+        dry_run: args.dry_run,
+        document: &told.document,
+    };
+    let buckets = async || {
+        let aws = Aws::connect(&args.aws).await?;
+        Ok(Buckets { artefacts: aws.artefacts().await?, records: aws.records().await? })
+    };
+    asked.find(buckets, output).await
+}
+
+/// Holds the repository on GitHub against the one whose commits the store has under this name.
+async fn same_source(
+    aws: &Aws<'_>,
+    args: &Args,
+    github: Option<&GitHub>,
+    commit: &Commit,
+    branch: Option<&str>,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let Some(github) = github else { return Ok(()) };
+    let Some(ours) = github.build.as_ref().and_then(|build| build.repository.as_deref()) else { return Ok(()) };
+    let looked = async {
+        let (artefacts, records) = (aws.artefacts().await?, aws.records().await?);
+        for branch in [branch, github.default_branch.as_deref()].into_iter().flatten() {
+            if let Some(last) = last_built(&records, commit, branch).await? {
+                return repo::check_source(&artefacts, &last, ours, args.moved_from.as_deref()).await;
+            }
+        }
+        anyhow::Ok(())
+    };
+    match looked.await {
+        Err(error) if !error.is::<Misuse>() => {
+            let why = telemetry::chain(error.as_ref());
+            let repo = &commit.repo;
+            output
+                .warning(&format!("whether another repository is called `{repo}` here could not be looked at: {why}"));
+            Ok(())
+        }
+        answer => answer,
+    }
+}
+
+/// The manifest's bytes.
+fn manifest(
+    args: &Args,
+    commit: &Commit,
     files: &[BuildFile],
+    told: Told,
+    found: Found,
     output: &mut Output,
 ) -> anyhow::Result<Vec<u8>> {
     let observed = |path: &PathBuf| -> Result<Value, Misuse> {
         let observed = serde_json::from_slice(&build::read(path)?);
         observed.map_err(|error| Misuse(format!("`{}` is not JSON: {error}", path.display())))
     };
-    let given = args.run_url.clone().zip(args.actor.clone());
-    let given = given.map(|(run_url, actor)| Build { run_url, run_attempt: args.run_attempt, actor });
     let facts = Facts {
         commit: commit.clone(),
-        branch: args.branch.clone().or_else(|| github?.branch.clone()),
-        author: args.author.clone().or_else(|| git::author(&args.folder, &commit.sha)),
-        build: given.or_else(|| github?.build.clone()),
+        branch: told.branch,
+        author: found.author,
+        authors: found.authors,
+        build: told.build,
         flyway: args.flyway.as_deref().map(build::read_object).transpose()?.unwrap_or_default(),
         observed: args.observed.as_ref().map(observed).transpose()?,
         timestamp: telemetry::wall_clock(),
     };
     let recount = |document: &mut _| figures::recount(document, files);
-    let draft = draft::draft(build::base(files)?, files, &build::contents(files)?, recount, facts)?;
+    let draft = draft::draft(told.document, files, &build::contents(files)?, recount, facts)?;
     for warning in &draft.warnings {
         output.warning(warning);
     }

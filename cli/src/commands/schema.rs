@@ -1,6 +1,6 @@
 //! `gatekeeper schema`: JSON Schemas, generated from the types that the gatekeeper itself reads or writes with.
 
-use gatekeeper::{handoff::FrontMatter, manifest::Manifest, policy::Policy};
+use gatekeeper::{handoff::FrontMatter, identities::Identities, manifest::Manifest, policy::Policy};
 
 use crate::{exit::Answer, output::Output};
 
@@ -8,9 +8,10 @@ const EXAMPLES: &str = "\
 Examples:
   gatekeeper schema > build-manifest.schema.json
   gatekeeper schema handoff > handoff.schema.json
-  gatekeeper schema policy > policy.schema.json";
+  gatekeeper schema policy > policy.schema.json
+  gatekeeper schema identities > identities.schema.json";
 
-/// Prints the JSON Schema of build-manifest.json, of the front matter of handoff documents, or of config/policy.json
+/// Prints the JSON Schema of build-manifest.json, of the front matter of handoff documents, or of a configuration
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -27,6 +28,8 @@ enum Document {
     Handoff,
     /// config/policy.json of the records bucket
     Policy,
+    /// config/identities.json of the records bucket
+    Identities,
 }
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -34,6 +37,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         Document::Manifest => Manifest::json_schema(),
         Document::Handoff => FrontMatter::json_schema(),
         Document::Policy => Policy::json_schema(),
+        Document::Identities => Identities::json_schema(),
     };
     output.result(&schema, &serde_json::to_string_pretty(&schema)?)?;
     Ok(Answer::Yes)

@@ -39,12 +39,12 @@ fn common_mistakes_are_told_with_what_to_do() {
 
 #[test]
 fn what_githubs_environment_says_is_checked_too() {
-    let variables = [("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", "example-bank/Bank"), ("GITHUB_SHA", SHA)];
+    let variables = [("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", "example-bank/_Bank"), ("GITHUB_SHA", SHA)];
     let run = gatekeeper_with(&["handoffs", "pull"], &variables);
     insta::assert_snapshot!(run.shown(), @"
     exit 2
     --- stdout
     --- stderr
-    error: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket; GitHub's environment says so, pass `--repo`
+    error: `_Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket; GitHub's environment says so, pass `--repo`
     ");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails shall fail")]
 
+mod authors;
 mod check;
 mod colours;
 mod common;
@@ -11,6 +12,7 @@ mod exit_codes;
 mod flyway;
 mod help;
 mod man;
+mod profiles;
 mod publish;
 mod run;
 mod schema;

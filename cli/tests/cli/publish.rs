@@ -195,9 +195,25 @@ fn on_github_a_failure_is_an_annotation_too() {
 }
 
 #[test]
-fn a_repository_whose_name_the_store_cannot_hold_must_be_named_otherwise() {
-    let variables = [("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", "Example-Bank/Payments"), ("GITHUB_SHA", SHA)];
-    let run = publish_with(Build::built().folder(), &["--dry-run"], &variables);
-    assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("pass `--repo`"), "{}", run.stderr);
+fn a_repository_with_capitals_is_mapped_and_said_and_one_that_can_not_be_is_refused() {
+    let build = Build::built();
+    let run = publish_with(
+        build.folder(),
+        &["--dry-run"],
+        &[("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", "Example/Bank-Payments"), ("GITHUB_SHA", SHA)],
+    );
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stderr, "`Bank-Payments` is called `bank-payments` here: names are kept in lower case\n");
+    let named = publish_with(build.folder(), &["--dry-run", "--repo", "BANK-payments", "--sha", SHA], &[]);
+    assert!(
+        named.code == 0 && named.stderr.contains("`BANK-payments` is called `bank-payments` here"),
+        "{}",
+        named.stderr
+    );
+    for wrong in ["Example/.github", "Example/Ledger"] {
+        let variables = [("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", wrong), ("GITHUB_SHA", SHA)];
+        let run = publish_with(build.folder(), &["--dry-run"], &variables);
+        assert_eq!(run.code, 2);
+        assert!(run.stderr.contains("pass `--repo`") && run.stderr.contains("1 to 100 of `a-z`"), "{}", run.stderr);
+    }
 }

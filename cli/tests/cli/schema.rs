@@ -9,6 +9,7 @@ fn the_committed_schemas_are_those_of_the_types() {
         (&["schema", "manifest"], "build-manifest", include_str!("../../../shared/build-manifest.schema.json")),
         (&["schema", "handoff"], "handoff", include_str!("../../../shared/handoff.schema.json")),
         (&["schema", "policy"], "policy", include_str!("../../../shared/policy.schema.json")),
+        (&["schema", "identities"], "identities", include_str!("../../../shared/identities.schema.json")),
     ] {
         let run = gatekeeper(arguments);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""));

@@ -5,14 +5,18 @@ use futures_util::future;
 use gatekeeper::{
     aws::{caller::Callers, lambda::FunctionError},
     finding::{Code, Finding},
+    identities::{self, Authors, Identities},
     identity::{Caller, Identity, IdentityProof, Person},
+    ids::Commit,
+    manifest::{self, Manifest},
     promotion::{
         approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
+        counting::{Counting, NotCounted},
         verify::{built_verdict, config_of},
     },
     stage,
     store::{
-        Precondition, Store, Written,
+        Body, Precondition, Store, Written,
         record::{self, Stored},
     },
     store_key::{ArtefactPath, RecordKey},
@@ -37,6 +41,12 @@ pub enum Answer {
         approvals: Vec<Person>,
         /// How many the stage asks for.
         needed: u8,
+        /// Those of them that can't count, whoever asks for the promotion.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        not_counted: Vec<NotCounted>,
+        /// Why none of them will count yet: authors whom nobody can place.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<Finding>,
     },
     /// It can't be approved; nothing was written.
     Refused {
@@ -48,6 +58,8 @@ pub enum Answer {
 /// Takes approvals.
 #[derive(Debug)]
 pub struct Approver<S> {
+    /// Where the manifests are, which say who wrote a commit.
+    pub artefacts: S,
     /// Where the records are.
     pub records: S,
     /// What tells who asks.
@@ -79,14 +91,21 @@ impl<S: Store> Approver<S> {
         let (config_key, approvals) =
             (RecordKey::StagesConfig.to_string(), RecordKey::approvals_prefix(&request.stage, &commit));
         let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
-        let (identity, config, verdict, revocation, listed) = future::try_join5(
+        let stored = future::try_join5(
             async { anyhow::Ok(self.callers.identify(proof, &bound, now).await?) },
             async { Ok(self.records.get(&config_key, None, stage::MAX_BYTES).await?) },
             async { Ok(record::read::<Verdict>(&self.records, &verdict_key).await?) },
             async { Ok(record::read::<Revocation>(&self.records, &revocation_key).await?) },
             async { Ok(self.records.list(&approvals).await?) },
-        )
-        .await?;
+        );
+        let (manifest_key, identities_key) =
+            (ArtefactPath::Manifest.of(&commit), RecordKey::IdentitiesConfig.to_string());
+        let people = future::try_join(
+            async { Ok(self.artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
+            async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
+        );
+        let (stored, (document, identities)) = future::try_join(stored, people).await?;
+        let (identity, config, verdict, revocation, listed) = stored;
 
         let mut reasons = Vec::new();
         let identity = match identity {
@@ -133,10 +152,17 @@ impl<S: Store> Approver<S> {
             log.count("Approvals", Some(("Status", "approved")), 1);
         }
         let others = standing.into_iter().map(|stored| stored.record).filter(|it| it.manifest_version_id == manifest);
-        let mut approvals: Vec<_> = others.map(|it| it.approved_by.person).chain([identity.person.clone()]).collect();
+        let own = approval(request, &identity, &manifest, now);
+        let others = others.filter(|it| it.approved_by.person != identity.person);
+        let given: Vec<_> = others.chain([own]).collect();
+        let mut approvals: Vec<_> = given.iter().map(|it| it.approved_by.person.clone()).collect();
         approvals.sort();
-        approvals.dedup();
-        Ok(Answer::Approved { approved_by: identity.person, already, approvals, needed: stage.approvals })
+        let needed = stage.approvals;
+        let (not_counted, reasons) = match needed {
+            0 => (Vec::new(), Vec::new()),
+            _ => worth(request, &commit, document.as_ref(), identities.as_ref(), &given),
+        };
+        Ok(Answer::Approved { approved_by: identity.person, already, approvals, needed, not_counted, reasons })
     }
 
     async fn write(
@@ -147,23 +173,59 @@ impl<S: Store> Approver<S> {
         before: Option<&Stored<Approval>>,
         now: Timestamp,
     ) -> anyhow::Result<()> {
-        let approval = Approval {
-            schema_version: 1,
-            repo: request.repo.clone(),
-            commit_sha: request.commit_sha.clone(),
-            stage: request.stage.clone(),
-            manifest_version_id: manifest_version_id.to_owned(),
-            approved_by: identity.clone(),
-            approved_at: now,
-            reason: request.reason.clone(),
-            break_glass: request.break_glass,
-        };
+        let approval = approval(request, identity, manifest_version_id, now);
         let key = Approval::key(&request.stage, &request.commit(), &identity.person);
         let precondition = before.map_or(Precondition::Absent, |before| Precondition::Unchanged(before.etag.clone()));
         let written = record::write(&self.records, &key, &approval, &precondition).await?;
         anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was written at the same time; approve again");
         Ok(())
     }
+}
+
+fn approval(request: &ApprovalRequest, identity: &Identity, manifest_version_id: &str, now: Timestamp) -> Approval {
+    Approval {
+        schema_version: 1,
+        repo: request.repo.clone(),
+        commit_sha: request.commit_sha.clone(),
+        stage: request.stage.clone(),
+        manifest_version_id: manifest_version_id.to_owned(),
+        approved_by: identity.clone(),
+        approved_at: now,
+        reason: request.reason.clone(),
+        break_glass: request.break_glass,
+    }
+}
+
+/// Which approvals can't count, and why none will, as far as that is known before somebody asks for the promotion.
+fn worth(
+    request: &ApprovalRequest,
+    commit: &Commit,
+    document: Option<&Body>,
+    identities: Option<&Body>,
+    given: &[Approval],
+) -> (Vec<NotCounted>, Vec<Finding>) {
+    let document = document.filter(|body| body.version_id == request.manifest_version_id);
+    let Some(manifest) = document.and_then(|body| Manifest::parse(&body.bytes, commit).ok()) else {
+        return (Vec::new(), Vec::new());
+    };
+    let identities = match Identities::of(identities) {
+        Ok(identities) => identities,
+        Err(invalid) => return (Vec::new(), vec![invalid]),
+    };
+    let authors = Authors::of(&manifest, &identities);
+    let counting = Counting {
+        commit,
+        stage: &request.stage,
+        manifest_version_id: &request.manifest_version_id,
+        requester: None,
+        authors: &authors,
+        identities: &identities,
+    };
+    let not_counted = given.iter().filter_map(|approval| {
+        let why = counting.why_not(approval, std::iter::empty())?;
+        Some(NotCounted { person: approval.approved_by.person.clone(), why })
+    });
+    (not_counted.collect(), counting.unknown_authors())
 }
 
 /// Whether a standing approval is all that is asked for now: of this manifest, and to break the glass where that is asked.

@@ -11,8 +11,10 @@ use gatekeeper::aws::{self, Buckets, Settings, caller::Callers, lambda};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
+    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let approver = Arc::new(Approver {
-        records: Buckets::new(&config, &settings).records,
+        artefacts,
+        records,
         callers: Callers::new(&config, settings.account_id()?, settings.person_role_id()?).await?,
     });
     lambda::run(move |event, invocation| {

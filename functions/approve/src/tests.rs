@@ -28,7 +28,7 @@ async fn world(arn: &'static str) -> World {
         ))
     });
     let callers = Callers::new(&config, ACCOUNT, "AROAEXAMPLE").await.unwrap();
-    let approver = Approver { records: Memory::default(), callers };
+    let approver = Approver { artefacts: Memory::default(), records: Memory::default(), callers };
     let world = World { approver, config };
     let stages =
         json!({"schema_version": 1, "stages": {"uat": {}, "prod": {"requires": "deployed:uat", "approvals": 2}}});
@@ -72,6 +72,19 @@ impl World {
         request.identity_proof = Some(caller::prove(&self.config, &proven.bound(), wall_clock()).await.unwrap());
         let event = serde_json::to_value(&request).unwrap();
         serde_json::to_value(self.approver.handle(&event, &Logger::silent()).await.unwrap()).unwrap()
+    }
+
+    /// Uploads a manifest of which `authors` are the authors, and lets it be Built; its version.
+    async fn manifest(&self, authors: &Value) -> String {
+        let manifest = json!({
+            "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
+            "timestamp": "2026-05-02T03:04:05Z", "modules": [], "authors": authors
+        });
+        let key = ArtefactPath::Manifest.of(&request().commit());
+        self.approver.artefacts.upload(&key, manifest.to_string().as_bytes(), &[]);
+        let stored = self.approver.artefacts.get(&key, None, 1_000_000).await.unwrap().unwrap();
+        self.verdict(Outcome::Built, &stored.version_id).await;
+        stored.version_id
     }
 
     async fn approve(&self, request: &ApprovalRequest) -> Value {
@@ -151,6 +164,30 @@ async fn what_can_not_be_approved_is_refused_with_every_reason() {
         verdict-stale: version `v1` of the manifest was looked at, and `v2` is stored now: look again
         requester-unproven: a person must approve, by a session of the approver's role: `arn:aws:iam::111122223333:root` is none
         "#);
+}
+
+#[tokio::test]
+async fn who_approves_is_told_that_it_will_not_count_and_why() {
+    let world = world(JANE).await;
+    let bank = json!({"schema_version": 1, "mail_domains": ["bank.example"], "aliases": {"jane": ["janedoe"]}});
+    world.put(&RecordKey::IdentitiesConfig, &bank).await;
+    let private = "12345678+janedoe@users.noreply.github.com";
+    let authors = json!([{"name": "Jane Doe", "email": private, "commits": 1}, {"name": "Ann", "email": "ann@x.example", "commits": 1}]);
+    let version = world.manifest(&authors).await;
+    let of_it = ApprovalRequest { manifest_version_id: version, ..request() };
+    let answer = world.approve(&of_it).await;
+    assert_eq!(
+        answer["not_counted"],
+        json!([{"person": "jane@bank.example", "why": format!("this is the commit's author, as `{private}`")}])
+    );
+    assert_eq!(
+        (&answer["reasons"][0]["code"], answer["reasons"].as_array().unwrap().len()),
+        (&json!("author-unknown"), 1)
+    );
+    assert!(answer["reasons"][0]["message"].as_str().unwrap().contains("`ann@x.example` (Ann)"), "{answer}");
+
+    world.put(&RecordKey::IdentitiesConfig, &json!({"schema_version": 1, "bot": []})).await;
+    assert_eq!(world.approve(&of_it).await["reasons"][0]["code"], "identities-config-invalid");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use gatekeeper::{
     ledger::{self, Chain},
     promotion::{
         approval::BreakGlass,
+        counting::NotCounted,
         entry,
         lock::Lock,
         plan::Plan,
@@ -46,6 +47,9 @@ pub struct Answer {
     pub reasons: Vec<Finding>,
     /// What is or would be applied; empty for a refusal.
     pub plan: Plan,
+    /// The approvals that don't count, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_counted: Vec<NotCounted>,
     /// What two people waived of the stage's rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
@@ -133,6 +137,7 @@ impl Promoter {
                 execution_arn: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
                 notes,
             });
@@ -222,6 +227,7 @@ impl Promoter {
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            not_counted: record.not_counted,
             break_glass: record.break_glass,
             notes: Vec::new(),
         })
@@ -250,6 +256,7 @@ impl Promoter {
             execution_arn: None,
             reasons,
             plan: Plan::default(),
+            not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),
         })
@@ -310,6 +317,8 @@ fn new_record(
         role_arn: verified.stage.role_arn,
         stack_role_arn: verified.stage.stack_role_arn,
         approvals: verified.ruling.approvals,
+        not_counted: verified.ruling.not_counted,
+        identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
         plan: verified.plan,
         way_back: verified.way_back,
@@ -370,6 +379,7 @@ mod tests {
             execution_arn: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),
         };

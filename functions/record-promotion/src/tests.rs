@@ -75,6 +75,8 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         rollback,
         requester: None,
         approvals: Vec::new(),
+        not_counted: Vec::new(),
+        identities_config: None,
         break_glass: None,
         accept_schema_difference: false,
         status: Status::Running,

@@ -310,6 +310,8 @@ impl World {
             requested_by: request.requested_by,
             requester: None,
             approvals: Vec::new(),
+            not_counted: Vec::new(),
+            identities_config: None,
             break_glass: None,
             reason: request.reason,
             rollback,

@@ -17,6 +17,7 @@ use crate::{
     },
     converge::CALLS_IN_FLIGHT,
     finding::{Code, Finding},
+    identities,
     identity::CallerUnknown,
     ids::{Commit, Sha256, StageName},
     ledger::{self, Chain},
@@ -36,6 +37,7 @@ pub(super) struct FirstLook {
     pub(super) listed: Vec<Listed>,
     pub(super) manifest: Option<Body>,
     pub(super) config: Option<Body>,
+    pub(super) identities: Option<Body>,
     pub(super) attestation: Option<Body>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<Stored<Revocation>>,
@@ -58,7 +60,7 @@ pub(super) async fn first<S: Store>(
     requester: impl Future<Output = Result<Requester, CallerUnknown>>,
 ) -> Result<FirstLook, VerifyError> {
     let (prefix, manifest_key) = (commit.prefix(), ArtefactPath::Manifest.of(commit));
-    let config_key = RecordKey::StagesConfig.to_string();
+    let (config_key, identities_key) = (RecordKey::StagesConfig.to_string(), RecordKey::IdentitiesConfig.to_string());
     let read_state = async {
         match state {
             Some(state) => Ok(Some(state)),
@@ -68,10 +70,11 @@ pub(super) async fn first<S: Store>(
     let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
     let ledger_key = RecordKey::LedgerHead(chain).to_string();
     let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
-    let stored = future::try_join4(
+    let stored = future::try_join5(
         async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
         async { Ok(artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
         async { Ok(records.get(&config_key, None, stage::MAX_BYTES).await?) },
+        async { Ok(records.get(&identities_key, None, identities::MAX_BYTES).await?) },
         async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) },
     );
     let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
@@ -89,13 +92,14 @@ pub(super) async fn first<S: Store>(
         async { Ok(requester.await?) },
     );
     let (stored, standing, proofs) = future::try_join3(stored, async { Ok(standing.await?) }, proofs).await?;
-    let (listed, manifest, config, attestation) = stored;
+    let (listed, manifest, config, identities, attestation) = stored;
     let (verdict, revocation, state, lock) = standing;
     let (ledger_head, approvals, keys, requester) = proofs;
     Ok(FirstLook {
         listed,
         manifest,
         config,
+        identities,
         attestation,
         verdict,
         revocation,

@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod complete;
+pub mod counting;
 pub mod database_check;
 pub mod entry;
 mod fields;

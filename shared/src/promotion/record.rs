@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     approval::{BreakGlass, CountedApproval},
+    counting::NotCounted,
     plan::Plan,
     step::{Direction, PromotionRef, Report},
 };
@@ -118,6 +119,12 @@ pub struct PromotionRecord {
     /// The approvals that counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<CountedApproval>,
+    /// The approvals that did not count, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_counted: Vec<NotCounted>,
+    /// The version of `config/identities.json` by which they were counted; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identities_config: Option<PinnedRecord>,
     /// What two people waived of the stage's rules; none where all of them held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,

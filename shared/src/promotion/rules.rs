@@ -11,11 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     approval::{Approval, BreakGlass, CountedApproval},
+    counting::{Counting, NotCounted},
     history::StageState,
     request::PromotionRequest,
 };
 use crate::{
     finding::{Code, Finding},
+    identities::{Authors, Identities, Placed},
     identity::{Identity, Person},
     ids::Commit,
     manifest::Manifest,
@@ -73,6 +75,8 @@ pub struct Circumstances<'a> {
     pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
     pub approvals: &'a [Stored<Approval>],
+    /// Who is who; or what is wrong with the document that says so.
+    pub identities: Result<&'a Identities, &'a Finding>,
     /// The time.
     pub now: Timestamp,
 }
@@ -86,6 +90,8 @@ pub struct Ruling {
     pub requester: Option<Identity>,
     /// The approvals that count.
     pub approvals: Vec<CountedApproval>,
+    /// The approvals that don't, and why.
+    pub not_counted: Vec<NotCounted>,
     /// What two people waived.
     pub break_glass: Option<BreakGlass>,
 }
@@ -101,8 +107,13 @@ impl Circumstances<'_> {
         if self.request.rollback {
             return ruling;
         }
-        let (approvals, too_few) = self.approvals();
-        ruling.approvals = approvals;
+        let (approvals, not_counted, too_few) = self.approvals();
+        (ruling.approvals, ruling.not_counted) = (approvals, not_counted);
+        if self.request.break_glass
+            && let Err(invalid) = self.identities
+        {
+            ruling.reasons.push(invalid.clone());
+        }
         let broken = [self.requirement(), too_few, self.freeze()].concat();
         let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
         let nobody = match self.requester {
@@ -189,30 +200,27 @@ impl Circumstances<'_> {
         frozen.map(finding).collect()
     }
 
-    /// The approvals that count, and what is wrong where they are too few.
-    fn approvals(&self) -> (Vec<CountedApproval>, Vec<Finding>) {
+    /// The approvals that count, those that don't, and what is wrong where they are too few.
+    fn approvals(&self) -> (Vec<CountedApproval>, Vec<NotCounted>, Vec<Finding>) {
+        let identities = match self.identities {
+            Ok(identities) => identities,
+            // Nobody's approval counts while nobody can tell who is who.
+            Err(invalid) if self.stage.approvals > 0 => return (Vec::new(), Vec::new(), vec![invalid.clone()]),
+            Err(_) => return (Vec::new(), Vec::new(), Vec::new()),
+        };
         let needed = usize::from(self.stage.approvals);
-        let authors = self.authors();
-        let mut given: Vec<_> = self.approvals.iter().collect();
-        given.sort_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()));
-        let (mut counted, mut others): (Vec<CountedApproval>, Vec<String>) = (Vec::new(), Vec::new());
-        for stored in given {
-            match self.why_not(&stored.record, &authors, &counted) {
-                None => counted.push(stored.into()),
-                Some(why) => others.push(format!("`{}` doesn't count: {why}", stored.record.approved_by.person)),
-            }
-        }
+        let authors = Authors::of(self.manifest, identities);
+        let counting = self.counting(&authors, identities);
+        let (counted, not_counted) = counting.count(self.approvals);
+        let counted: Vec<_> = counted.into_iter().map(CountedApproval::from).collect();
         if needed == 0 {
-            return (counted, Vec::new());
+            return (counted, not_counted, Vec::new());
         }
-        let mut findings = Vec::new();
-        if authors.is_empty() {
-            let message = "the manifest names neither `author` nor `build.actor`; publish it with `--author`";
-            findings.push(self.finding(Code::AuthorUnknown, message));
-        }
+        let mut findings = counting.unknown_authors();
         if counted.len() < needed {
-            let names: Vec<_> = counted.iter().map(|approval| format!("`{}` approved", approval.person)).collect();
-            let given = [names, others].concat().join(", ");
+            let names = counted.iter().map(|approval| format!("`{}` approved", approval.person));
+            let others = not_counted.iter().map(|it| format!("`{}` doesn't count: {}", it.person, it.why));
+            let given = names.chain(others).collect::<Vec<_>>().join(", ");
             let given = if given.is_empty() { given } else { format!(" ({given})") };
             let message = format!(
                 "{} of {needed} approvals{given}; ask somebody who is neither the requester nor the author for `{}`",
@@ -221,45 +229,31 @@ impl Circumstances<'_> {
             );
             findings.push(self.finding(Code::ApprovalsMissing, message));
         }
-        (counted, findings)
+        (counted, not_counted, findings)
     }
 
-    /// Why an approval doesn't count; none where it does.
-    fn why_not(&self, approval: &Approval, authors: &[Person], counted: &[CountedApproval]) -> Option<String> {
-        let person = &approval.approved_by.person;
-        let requester = self.requester.identity().map(|identity| &identity.person);
-        if !self.is_about_this(approval) {
-            Some(format!("that was version `{}` of the manifest", approval.manifest_version_id))
-        } else if requester.is_some_and(|requester| requester.may_be(person)) {
-            Some("this is who asks for the promotion".to_owned())
-        } else if authors.iter().any(|author| author.may_be(person)) {
-            Some("this is the commit's author".to_owned())
-        } else {
-            let same = counted.iter().find(|other| other.person.may_be(person))?;
-            Some(format!("this is `{}` again", same.person))
+    fn counting<'b>(&'b self, authors: &'b Authors, identities: &'b Identities) -> Counting<'b> {
+        Counting {
+            commit: self.commit,
+            stage: &self.request.stage,
+            manifest_version_id: self.manifest_version_id,
+            requester: self.requester.identity().map(|identity| &identity.person),
+            authors,
+            identities,
         }
     }
 
-    /// The first approval to break the glass by somebody else than the requester.
+    /// The first approval to break the glass by somebody else than the requester, who may be an author.
     fn second_person(&self, requester: &Person) -> Option<&Stored<Approval>> {
-        let agreed =
-            self.approvals.iter().filter(|stored| stored.record.break_glass && self.is_about_this(&stored.record));
-        let others = agreed.filter(|stored| !stored.record.approved_by.person.may_be(requester));
+        let (identities, nobody) = (self.identities.ok()?, Authors::default());
+        let counting = self.counting(&nobody, identities);
+        let agreed = self.approvals.iter().filter(|stored| stored.record.break_glass);
+        let agreed = agreed.filter(|stored| counting.is_about_this(&stored.record));
+        let others = agreed.filter(|stored| {
+            let person = &stored.record.approved_by.person;
+            !identities.same(person, requester) && identities.place(person.as_str()) != Placed::Nobody
+        });
         others.min_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()))
-    }
-
-    fn is_about_this(&self, approval: &Approval) -> bool {
-        approval.repo == self.commit.repo
-            && approval.commit_sha == self.commit.sha
-            && approval.stage == self.request.stage
-            && approval.manifest_version_id == self.manifest_version_id
-    }
-
-    /// Whoever may have written the commit, as the manifest says.
-    fn authors(&self) -> Vec<Person> {
-        let actor = self.manifest.build.as_ref().map(|build| build.actor.as_str());
-        let named = self.manifest.author.as_deref().into_iter().chain(actor);
-        named.filter(|name| !name.trim().is_empty()).map(Person::named).collect()
     }
 
     fn approve_command(&self, flags: &str) -> String {

@@ -14,6 +14,8 @@ struct World {
     request: PromotionRequest,
     requester: Requester,
     author: Option<&'static str>,
+    authors: Value,
+    identities: Option<Value>,
     actor: Option<&'static str>,
     uat: Option<Earlier>,
     approvals: Vec<Stored<Approval>>,
@@ -43,6 +45,8 @@ impl World {
             request: PromotionRequest::parse(&event).unwrap(),
             requester: Requester::Proven(session("promoter", "rita@bank.example")),
             author: Some("ada@bank.example"),
+            authors: json!([]),
+            identities: None,
             actor: Some("ci-bot"),
             uat: None,
             approvals: Vec::new(),
@@ -98,12 +102,19 @@ impl World {
         let config = StagesConfig::parse(config.as_bytes()).unwrap();
         let mut manifest = json!({
             "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
-            "timestamp": "2026-05-02T03:04:05Z", "modules": [], "author": self.author
+            "timestamp": "2026-05-02T03:04:05Z", "modules": [], "author": self.author, "authors": self.authors
         });
         if let Some(actor) = self.actor {
             manifest["build"] = json!({"run_url": "https://ci.example/1", "run_attempt": 1, "actor": actor});
         }
+        let identities = match &self.identities {
+            None => Identities::of(None),
+            Some(document) => Identities::parse(document.to_string().as_bytes()).map_err(|error| {
+                Finding::new(Code::IdentitiesConfigInvalid, "config/identities.json", error.to_string())
+            }),
+        };
         let circumstances = Circumstances {
+            identities: identities.as_ref(),
             stage: &config.stages[&self.request.stage],
             request: &self.request,
             requester: &self.requester,
@@ -247,7 +258,7 @@ fn without_an_author_nobody_can_tell_whose_approval_counts() {
     world.author = None;
     assert_eq!(world.refusal(), "", "`build.actor` is an author too");
     world.actor = None;
-    insta::assert_snapshot!(world.refusal(), @"author-unknown: the manifest names neither `author` nor `build.actor`; publish it with `--author`");
+    insta::assert_snapshot!(world.refusal(), @"author-unknown: the manifest names neither `authors`, `author` nor `build.actor`; publish it from the clone that it was built in, or with `--author`");
     world.author = Some("  ");
     assert_eq!(world.rule().reasons[0].code, Code::AuthorUnknown);
 }
@@ -341,4 +352,48 @@ fn durations_are_told_in_hours_and_minutes() {
         [told(1), told(60), told(61), told(3_600), told(7_500)],
         ["1 min", "1 min", "2 min", "1 h", "2 h 5 min"]
     );
+}
+
+#[test]
+fn authors_whom_nobody_can_place_refuse_by_name_only_where_approvals_are_asked_for() {
+    let mut world = World::new(approvals(1)).approved("09:00", session("approver", "ben@bank.example"));
+    world.authors = json!([
+        {"name": "Jane Doe", "email": "12345678+janedoe@users.noreply.github.com", "commits": 1},
+        {"name": "Ann", "email": "ann@laptop.local", "commits": 1}
+    ]);
+    insta::assert_snapshot!(world.refusal(), @"
+    author-unknown: author `12345678+janedoe@users.noreply.github.com` (Jane Doe): an account on GitHub, which nothing says whose it is; say in `config/identities.json` whose it is (`aliases`), or that it is nobody (`bots`)
+    author-unknown: author `ann@laptop.local` (Ann): no address of a person; say in `config/identities.json` whose it is (`aliases`), or that it is nobody (`bots`)
+    ");
+    world.identities = Some(json!({
+        "schema_version": 1, "mail_domains": ["bank.example"], "bots": ["ci-bot"],
+        "aliases": {"jane@bank.example": ["janedoe"], "ann@bank.example": ["ann@laptop.local"]}
+    }));
+    assert_eq!(world.refusal(), "");
+    world.identities = Some(json!({"schema_version": 1, "alias": {}}));
+    insta::assert_snapshot!(world.refusal(), @"identities-config-invalid: no document of identities: unknown field `alias`, expected one of `schema_version`, `mail_domains`, `aliases`, `bots`, `ignored_committers` at line 1 column 8");
+    world.rules = json!({});
+    assert_eq!(world.refusal(), "", "who is who matters to no rule");
+    world.request.break_glass = true;
+    assert_eq!(world.rule().reasons[0].code, Code::IdentitiesConfigInvalid);
+}
+
+#[test]
+fn who_was_not_counted_and_why_is_told_of_a_promotion_that_goes_on_too() {
+    let world = World::new(approvals(1))
+        .approved("09:00", session("approver", "ada+x@bank.example"))
+        .approved("09:01", session("approver", "ben"));
+    let ruling = world.rule();
+    assert_eq!(ruling.reasons, []);
+    let told: Vec<_> = ruling.not_counted.iter().map(|it| format!("{}: {}", it.person, it.why)).collect();
+    insta::assert_snapshot!(told.join("\n"), @"ada+x@bank.example: this is the commit's author, as `ada@bank.example`");
+}
+
+#[test]
+fn a_program_does_not_break_the_glass() {
+    let mut world = nothing_holds().approved("09:00", session("approver", "ci-bot")).but(|it| it.break_glass = true);
+    world.request.break_glass = true;
+    assert!(world.rule().break_glass.is_some());
+    world.identities = Some(json!({"schema_version": 1, "bots": ["ci-bot"]}));
+    assert_eq!(world.rule().reasons[0].code, Code::ApprovalsMissing);
 }

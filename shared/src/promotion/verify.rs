@@ -28,6 +28,7 @@ use crate::{
     finding::{Code, Finding},
     flyway::history::HistoryRow,
     gate::INTEGRATION_PASSED,
+    identities::Identities,
     identity::CallerUnknown,
     ids::{Commit, DatabaseName, Repo, Sha256, StackName, StageName},
     ledger::{self, Chain},
@@ -66,6 +67,8 @@ pub struct Verified {
     pub built_attestation: Option<PinnedRecord>,
     /// The version of the manifest.
     pub manifest_version_id: String,
+    /// Who is who, in the version that was used; none where there is no such document.
+    pub identities_config: Option<PinnedRecord>,
     /// Who asks, who approved and what was waived.
     pub ruling: Ruling,
     /// The lock as it lies there, held or not.
@@ -170,6 +173,7 @@ pub async fn verify<S: Store>(
         return Ok(Err(sorted(reasons)));
     };
     let manifest_version_id = verdict.record.manifest_version_id.clone().unwrap_or_default();
+    let identities = Identities::of(first.identities.as_ref());
     let ruling = Circumstances {
         stage: &stage_config,
         request,
@@ -179,6 +183,7 @@ pub async fn verify<S: Store>(
         manifest_version_id: &manifest_version_id,
         required: required.as_ref(),
         approvals: &approvals,
+        identities: identities.as_ref(),
         now,
     };
     let mut ruling = ruling.rule();
@@ -203,6 +208,7 @@ pub async fn verify<S: Store>(
             stages_config_sha256: Sha256::of(&config.bytes),
             built_attestation,
             manifest_version_id,
+            identities_config: first.identities.map(|body| pinned(&RecordKey::IdentitiesConfig, body)),
             ruling,
             verdict_version_id: verdict.version_id,
             lock: first.lock,
@@ -243,6 +249,10 @@ fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &Pub
     let error = ledger::head_of(&head?.bytes, &chain, keys.of(chain.authority())).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
+}
+
+fn pinned(key: &RecordKey, body: Body) -> PinnedRecord {
+    PinnedRecord { key: key.to_string(), version_id: body.version_id, sha256: Sha256::of(&body.bytes) }
 }
 
 fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {

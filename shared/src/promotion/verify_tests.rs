@@ -448,6 +448,34 @@ async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_who_is_read_in_the_same_round_trip_and_pinned() {
+    let mut world = World::built(1, |manifest| {
+        manifest["authors"] = json!([{"name": "Ada", "email": "1+ada-l@users.noreply.github.com", "commits": 1}]);
+    })
+    .await;
+    world.ran(SHA, false).await;
+    world.approved("ada").await;
+    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
+    world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
+    World::assert_refused(world.verify(&to_prod).await, &[Code::AuthorUnknown]);
+
+    let key = RecordKey::IdentitiesConfig.to_string();
+    let document = br#"{"schema_version": 1, "aliases": {"ada": ["ada-l"]}}"#;
+    world.records.put(&key, document, "application/json", &Precondition::Absent).await.unwrap();
+    World::assert_refused(world.verify(&to_prod).await, &[Code::ApprovalsMissing]);
+    world.approved("ben").await;
+    world.records.answer_after(Duration::from_millis(30));
+    let started = tokio::time::Instant::now();
+    let verified = world.verify(&to_prod).await.unwrap();
+    assert_eq!(started.elapsed().as_millis() / 30, 3, "as many as without the document");
+    let pinned = verified.identities_config.unwrap();
+    assert_eq!((pinned.key.as_str(), pinned.sha256), (key.as_str(), Sha256::of(document)));
+    let told: Vec<_> = verified.ruling.not_counted.iter().map(|it| it.person.as_str()).collect();
+    assert_eq!(told, ["ada"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn verifying_forty_objects_takes_two_round_trips_and_two_reads_an_object() {
     let world = World::built(38, |_| {}).await;
     world.artefacts.answer_after(Duration::from_millis(30));

@@ -8,7 +8,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     handoff::{BuildStatus, FrontMatter},
-    ids::{Commit, CommitSha, ModuleId, Repo, StageName},
+    ids::{Commit, CommitSha, ModuleId, StageName},
 };
 use serde::Serialize;
 
@@ -19,6 +19,7 @@ use crate::{
     github::{self, GitHub},
     output::{Output, faint, good, open},
     reason::count,
+    repo::Named,
     whole_file,
 };
 
@@ -50,7 +51,7 @@ Examples:
 pub(super) struct Args {
     /// The repository; on GitHub Actions that of the run
     #[arg(long, value_name = "REPO")]
-    repo: Option<Repo>,
+    repo: Option<Named>,
     /// The commit, in full; on GitHub Actions that of the run
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
@@ -120,7 +121,7 @@ enum State {
 }
 
 pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
-    let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), GitHub::from_env().as_ref())?;
+    let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), GitHub::from_env().as_ref(), output)?;
     let aws = Aws::connect(&args.aws).await?;
     let records = aws.records().await?;
     let handoffs = match args.wait {
