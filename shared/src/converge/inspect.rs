@@ -124,6 +124,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             findings.extend(inspection.findings.iter().cloned());
             if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
                 findings.extend(check_code(job, stack, template, manifest));
+                findings.extend(template.check_policy(&job.key, &evidence.rules));
                 parsed.insert(stack, template);
             }
         }
