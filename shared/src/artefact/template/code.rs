@@ -147,9 +147,11 @@ fn read_code(
         Code::AssetBucket { bucket, key }
     } else {
         // A bucket's name is global: without the account or a parameter in it, it is one account's bucket.
-        not_portable(format!(
+        let refused = not_portable(format!(
             "the code of function `{id}` is in the one bucket `{bucket}` (`{place}.S3Bucket`): name it by `${{AWS::AccountId}}` or by a parameter"
-        ))
+        ));
+        findings.settle(&place.key("S3Bucket"));
+        refused
     }
 }
 

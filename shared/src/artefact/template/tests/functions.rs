@@ -29,7 +29,7 @@ fn code_that_a_promotion_cannot_serve_is_refused() {
     let refuse = |code: Value| check_resource(function(code));
     insta::assert_debug_snapshot!([
         refuse(json!({"ImageUri": {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1"}})),
-        refuse(json!({"S3Bucket": "dev-assets", "S3Key": "x.zip"})),
+        refuse(json!({"S3Bucket": "dev-assets-123456789012", "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "assets-${AWS::Region}"}, "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "a-${AWS::AccountId}"}, "S3Key": "x.zip", "S3ObjectVersion": "v1"})),
         refuse(json!({"S3Bucket": {"Fn::ImportValue": "assets"}, "S3Key": "x.zip"})),
@@ -46,7 +46,7 @@ fn code_that_a_promotion_cannot_serve_is_refused() {
     ].concat(), @r#"
     [
         "template-code-outside-store: function `It` runs the image `${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1` that is not named by its digest (`Resources.It.Properties.Code.ImageUri`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev",
-        "template-not-portable: the code of function `It` is in the one bucket `dev-assets` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
+        "template-not-portable: the code of function `It` is in the one bucket `dev-assets-123456789012` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is in the one bucket `assets-${AWS::Region}` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is pinned by `Resources.It.Properties.Code.S3ObjectVersion`, and a version id exists in one bucket only",
         "template-code-outside-store: where the code of function `It` lies cannot be told: `Resources.It.Properties.Code.S3Bucket` uses `Fn::ImportValue`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here",
