@@ -185,7 +185,9 @@ impl Policy {
             }
             let is_account = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
             if let Some((name, id)) = change.shared_accounts.iter().find(|(_, id)| !is_account(id)) {
-                return Err(InvalidPolicy(format!("`{name}` of `shared_accounts` of `{whose}` is `{id}`, not 12 digits")));
+                return Err(InvalidPolicy(format!(
+                    "`{name}` of `shared_accounts` of `{whose}` is `{id}`, not 12 digits"
+                )));
             }
         }
         Ok(policy)
@@ -251,7 +253,9 @@ fn is_type(text: &str) -> bool {
     let (r#type, path) = text.split_once('.').unwrap_or((text, "*"));
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let parts: Vec<_> = r#type.split("::").collect();
-    parts.len() >= 3 && parts.iter().all(|part| is_word(part)) && path.split('.').all(|part| part == "*" || is_word(part))
+    parts.len() >= 3
+        && parts.iter().all(|part| is_word(part))
+        && path.split('.').all(|part| part == "*" || is_word(part))
 }
 
 /// A condition as the document spells it.

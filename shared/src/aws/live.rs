@@ -243,23 +243,50 @@ mod tests {
 
     /// CloudFormation's properties of a function that the digests cover.
     const SETTINGS: &[&str] = &[
-        "Architectures", "CapacityProviderConfig", "DeadLetterConfig", "Description", "DurableConfig", "Environment",
-        "EphemeralStorage", "FileSystemConfigs", "Handler", "ImageConfig", "KmsKeyArn", "Layers", "LoggingConfig", "MemorySize",
-        "PackageType", "ReservedConcurrentExecutions", "Role", "Runtime", "SnapStart", "TenancyConfig", "Timeout", "TracingConfig",
+        "Architectures",
+        "CapacityProviderConfig",
+        "DeadLetterConfig",
+        "Description",
+        "DurableConfig",
+        "Environment",
+        "EphemeralStorage",
+        "FileSystemConfigs",
+        "Handler",
+        "ImageConfig",
+        "KmsKeyArn",
+        "Layers",
+        "LoggingConfig",
+        "MemorySize",
+        "PackageType",
+        "ReservedConcurrentExecutions",
+        "Role",
+        "Runtime",
+        "SnapStart",
+        "TenancyConfig",
+        "Timeout",
+        "TracingConfig",
         "VpcConfig",
     ];
 
     /// Those that they don't: what the code itself is, names and tags, what only acts while a stack is updated, and what
     /// `GetFunction` doesn't tell.
     const NO_SETTINGS: &[&str] = &[
-        "Arn", "Code", "FunctionName", "SnapStartResponse", "Tags",
+        "Arn",
+        "Code",
+        "FunctionName",
+        "SnapStartResponse",
+        "Tags",
         "PublishToLatestPublished",
-        "CodeSigningConfigArn", "FunctionScalingConfig", "RecursiveLoop", "RuntimeManagementConfig",
+        "CodeSigningConfigArn",
+        "FunctionScalingConfig",
+        "RecursiveLoop",
+        "RuntimeManagementConfig",
     ];
 
     #[test]
     fn each_property_that_cloudformation_knows_of_a_function_is_covered_or_left_out_on_purpose() {
-        let (_, properties) = crate::artefact::template::types().find(|(it, _)| *it == "AWS::Lambda::Function").unwrap();
+        let (_, properties) =
+            crate::artefact::template::types().find(|(it, _)| *it == "AWS::Lambda::Function").unwrap();
         let mut decided = [SETTINGS, NO_SETTINGS].concat();
         decided.sort_unstable();
         assert_eq!(properties, decided);

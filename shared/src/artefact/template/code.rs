@@ -90,7 +90,9 @@ fn read_code(
         return outside(format!("function `{id}` {}", schema::untold_image(image, &resource, &place.key("ImageUri"))));
     }
     if properties.get("PackageType").and_then(Json::as_str) == Some("Image") {
-        return outside(format!("function `{id}` is of the `PackageType` `Image` and names none in `{place}.ImageUri`"));
+        return outside(format!(
+            "function `{id}` is of the `PackageType` `Image` and names none in `{place}.ImageUri`"
+        ));
     }
     let mut is_reference = false;
     if let Some(mode) = code.get("S3ObjectStorageMode") {

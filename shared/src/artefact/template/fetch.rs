@@ -73,13 +73,7 @@ fn stored_template(url: &Text) -> Option<StackName> {
 }
 
 /// A custom resource runs its provider at deploy time: a resource of the template, or one that the stage names.
-fn custom_resource(
-    id: &str,
-    r#type: &str,
-    properties: &Object<'_>,
-    place: &Place<'_>,
-    findings: &mut Findings<'_>,
-) {
+fn custom_resource(id: &str, r#type: &str, properties: &Object<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
     newest_sdk(id, r#type, properties, place, findings);
     let Some(token) = properties.get("ServiceToken") else {
         return findings.say(Code::TemplateInvalid, format!("custom resource `{id}` has no `ServiceToken`"));
@@ -138,7 +132,11 @@ fn newest_sdk(id: &str, r#type: &str, properties: &Object<'_>, place: &Place<'_>
 pub(super) fn check_attributes(root: &Json<'_>, findings: &mut Findings<'_>) {
     for (name, hook) in root.get("Hooks").and_then(Json::as_object).into_iter().flat_map(Object::iter) {
         let r#type = hook.get("Type").and_then(Json::as_str).unwrap_or("?");
-        let message = format!("`Hooks.{}` of type `{}` makes and changes resources at deploy time: deploy without it", shown(name), shown(r#type));
+        let message = format!(
+            "`Hooks.{}` of type `{}` makes and changes resources at deploy time: deploy without it",
+            shown(name),
+            shown(r#type)
+        );
         findings.say(Code::TemplateNotSelfContained, message);
     }
     let resources = Place::Root.key("Resources");
@@ -155,7 +153,9 @@ pub(super) fn check_attributes(root: &Json<'_>, findings: &mut Findings<'_>) {
             if is_fetched {
                 findings.say(
                     Code::TemplateNotSelfContained,
-                    format!("`{place}` is fetched when the machine starts: write it into the template, or into its image"),
+                    format!(
+                        "`{place}` is fetched when the machine starts: write it into the template, or into its image"
+                    ),
                 );
             }
             !is_fetched && !findings.is_full()

@@ -86,7 +86,9 @@ impl<'a> Findings<'a> {
     }
 
     pub(super) fn is_settled(&self, place: &str) -> bool {
-        self.settled.iter().any(|it| place.strip_prefix(it.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric())))
+        self.settled.iter().any(|it| {
+            place.strip_prefix(it.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        })
     }
 
     pub(super) fn len(&self) -> usize {

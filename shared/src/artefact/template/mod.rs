@@ -322,7 +322,10 @@ impl Template {
             match (&function.code, bundle) {
                 (Code::Image, Some((_, bundle))) => findings.say(
                     Reason::TemplateCodeOutsideStore,
-                    format!("bundle `{}` names function `{id}` of stack `{stack}`, which runs a container image", bundle.name),
+                    format!(
+                        "bundle `{}` names function `{id}` of stack `{stack}`, which runs a container image",
+                        bundle.name
+                    ),
                 ),
                 (Code::Inline | Code::Image | Code::Refused, _) => {}
                 (_, None) => findings.say(

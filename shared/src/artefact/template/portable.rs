@@ -124,7 +124,9 @@ impl Token<'_> {
         if self.stands_in_arn() || self.stands_in_address() || self.stands_before_region() {
             return true;
         }
-        let word = before.rfind(|c: char| !(c.is_alphanumeric() || "-_./".contains(c))).map_or(0, |at| at + char_len(before, at));
+        let word = before
+            .rfind(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)))
+            .map_or(0, |at| at + char_len(before, at));
         let (outside, word) = before.split_at(word);
         // In a document or program within the text the nearest name is there.
         let inner = last_identifier(outside);
@@ -159,7 +161,7 @@ impl Token<'_> {
             && before.ends_with(':')
             && before.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b':');
         let starts_piece = before.is_empty() && self.after.starts_with(':');
-        is_rest || (starts_piece && self.after.bytes().nth(1).is_some_and(|b| b.is_ascii_alphabetic()))
+        is_rest || (starts_piece && self.after.as_bytes().get(1).is_some_and(u8::is_ascii_alphabetic))
     }
 
     /// In the address of a registry, a queue or a log.
@@ -168,7 +170,9 @@ impl Token<'_> {
         let host = after.split(['/', '"', '\'', ' ']).next().unwrap_or_default();
         let is_registry = host.starts_with(".dkr.") || host.starts_with(".dkr-");
         let is_host = (after.starts_with('.') || after.starts_with("-s3")) && host.contains("amazonaws.com");
-        let is_queue = before.ends_with("amazonaws.com/") || before.ends_with("amazonaws.com.cn/") || before.ends_with("${AWS::URLSuffix}/");
+        let is_queue = before.ends_with("amazonaws.com/")
+            || before.ends_with("amazonaws.com.cn/")
+            || before.ends_with("${AWS::URLSuffix}/");
         is_registry || is_host || is_queue || before.ends_with("AWSLogs/") || (before == "/" && after.starts_with('/'))
     }
 
@@ -179,11 +183,16 @@ impl Token<'_> {
             let first = parts.next().is_some_and(|it| it.len() == 2 && it.bytes().all(|b| b.is_ascii_lowercase()));
             let next = parts.next().unwrap_or_default();
             let middle = if matches!(next, "gov" | "iso" | "isob") { parts.next().unwrap_or_default() } else { next };
-            first && middle.len() >= 4 && parts.next().is_some_and(|it| it.len() == 1 && it.bytes().all(|b| b.is_ascii_digit()))
+            first
+                && middle.len() >= 4
+                && parts.next().is_some_and(|it| it.len() == 1 && it.bytes().all(|b| b.is_ascii_digit()))
         };
-        let is_asset = self.before.contains("-assets-") || self.before.starts_with("sst") || self.before.starts_with("cdk-");
+        let is_asset =
+            self.before.contains("-assets-") || self.before.starts_with("sst") || self.before.starts_with("cdk-");
         match self.after.strip_prefix('-') {
-            Some(rest) => is_region(rest) || rest.starts_with("${AWS::Region}") || (rest.is_empty() && self.before.ends_with('-')),
+            Some(rest) => {
+                is_region(rest) || rest.starts_with("${AWS::Region}") || (rest.is_empty() && self.before.ends_with('-'))
+            }
             None => is_asset && self.before.ends_with('-') && self.after.is_empty(),
         }
     }
@@ -198,7 +207,8 @@ impl Token<'_> {
 
     /// Whether the digits read as a minute of these centuries, `202611301234`.
     fn is_moment(self) -> bool {
-        let part = |range: std::ops::Range<usize>| self.id.get(range).and_then(|it| it.parse::<u32>().ok()).unwrap_or(99);
+        let part =
+            |range: std::ops::Range<usize>| self.id.get(range).and_then(|it| it.parse::<u32>().ok()).unwrap_or(99);
         (19..=20).contains(&part(0..2))
             && (1..=12).contains(&part(4..6))
             && (1..=31).contains(&part(6..8))
@@ -263,7 +273,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::artefact::template::{accounts::{AWS_ACCOUNTS, VENDOR_ACCOUNTS}, json};
+    use crate::artefact::template::{
+        accounts::{AWS_ACCOUNTS, VENDOR_ACCOUNTS},
+        json,
+    };
 
     const OURS: &str = "123456789012";
 
@@ -312,13 +325,30 @@ mod tests {
     #[test]
     fn a_bare_number_is_an_account_where_it_is_called_one() {
         for name in [
-            "AccountId", "accounts", "AWS_ACCOUNT_ID", "aws:SourceAccount", "AWS:SourceOwner", "Principal", "AWS",
-            "PeerOwnerId", "RegistryId", "ExpectedBucketOwner",
+            "AccountId",
+            "accounts",
+            "AWS_ACCOUNT_ID",
+            "aws:SourceAccount",
+            "AWS:SourceOwner",
+            "Principal",
+            "AWS",
+            "PeerOwnerId",
+            "RegistryId",
+            "ExpectedBucketOwner",
         ] {
             check_text("123456789012", &[name], true);
             check_text("123456789012, 123456789012", &[name], true);
         }
-        for name in ["CLIENT_ID", "ClientIdList", "BUILD_NUMBER", "Phone", "Timestamp", "Version", "X", "ServiceAccountClientId"] {
+        for name in [
+            "CLIENT_ID",
+            "ClientIdList",
+            "BUILD_NUMBER",
+            "Phone",
+            "Timestamp",
+            "Version",
+            "X",
+            "ServiceAccountClientId",
+        ] {
             check_text("123456789012", &[name], false);
         }
     }

@@ -40,7 +40,10 @@ pub(super) fn check(resource: &Resource<'_>, properties: &Object<'_>, place: &Pl
         return findings.say(code, format!("resource `{id}` of type `{type}` {}", rule.words));
     }
     if r#type.starts_with("AWS::Serverless::") {
-        let message = format!("resource `{id}` of type `{}` needs the SAM transform: store the processed template", shown(r#type));
+        let message = format!(
+            "resource `{id}` of type `{}` needs the SAM transform: store the processed template",
+            shown(r#type)
+        );
         return findings.say(Code::TemplateNotSelfContained, message);
     }
     let shown = shown(r#type);
@@ -91,7 +94,8 @@ impl Walk<'_, '_, '_> {
             if self.findings.is_full() || key.starts_with("Fn::") || (key == "Ref" && members.len() == 1) {
                 continue;
             }
-            let known = word(words, key).map(|shape| (key, shape)).or_else(|| word(words, "*").map(|shape| ("*", shape)));
+            let known =
+                word(words, key).map(|shape| (key, shape)).or_else(|| word(words, "*").map(|shape| ("*", shape)));
             path.push(known.map_or(key, |(key, _)| key));
             self.member(value, known.map(|(_, shape)| shape), path, &place.key(key));
             path.pop();
@@ -115,9 +119,10 @@ impl Walk<'_, '_, '_> {
             each_case(value, place, &mut |value, place| match value {
                 Json::Object(members) => self.object(members, words, path, place),
                 Json::Array(items) => items.iter().enumerate().for_each(|(index, item)| {
-                    each_case(item, &place.index(index), &mut |item, place| match item {
-                        Json::Object(members) => self.object(members, words, path, place),
-                        _ => {}
+                    each_case(item, &place.index(index), &mut |item, place| {
+                        if let Json::Object(members) = item {
+                            self.object(members, words, path, place);
+                        }
                     });
                 }),
                 _ => {}

@@ -58,11 +58,11 @@ impl Rule {
                 Code::TemplateCodeOutsideStore,
                 format!("resource `{id}` takes code by `{place}`, which is not in the store: {words}"),
             ),
-            "asks" => self.ask(findings, format!("resource `{id}` {words} (`{place}`)")),
+            "asks" => self.ask(findings, &format!("resource `{id}` {words} (`{place}`)")),
             "image" => self.image(resource, value, place, findings),
             "ami" if !is_machine_image(resource, value) => self.ask(
                 findings,
-                format!("resource `{id}` does not say which machine image it runs (`{place}`): name it by its id, or by a public parameter of AWS below `/aws/service/`"),
+                &format!("resource `{id}` does not say which machine image it runs (`{place}`): name it by its id, or by a public parameter of AWS below `/aws/service/`"),
             ),
             "layers" => layers(resource, value, place, findings),
             "inline" if !is_inline(value, resource.template) => findings.say(
@@ -73,7 +73,7 @@ impl Rule {
         }
     }
 
-    fn ask(self, findings: &mut Findings<'_>, message: String) {
+    fn ask(self, findings: &mut Findings<'_>, message: &str) {
         let name = format!("{}.{}", self.r#type, self.path);
         let message = format!("{message}; where that brings no code, name `{name}` in `known_types` of the policy");
         findings.doubt(Unless::Known(name), Code::TemplateCodeOutsideStore, message);
@@ -89,17 +89,24 @@ impl Rule {
             return;
         }
         let id = resource.id;
-        findings.say(Code::TemplateCodeOutsideStore, format!("resource `{id}` {}", untold_image(value, resource, place)));
+        findings
+            .say(Code::TemplateCodeOutsideStore, format!("resource `{id}` {}", untold_image(value, resource, place)));
     }
 }
 
 /// Says that an image is not named by its digest, in words that follow what runs it.
-pub(in crate::artefact::template) fn untold_image(value: &Json<'_>, resource: &Resource<'_>, place: &Place<'_>) -> String {
+pub(in crate::artefact::template) fn untold_image(
+    value: &Json<'_>,
+    resource: &Resource<'_>,
+    place: &Place<'_>,
+) -> String {
     let named = match Text::read(value, resource.template.parameters) {
         Ok(image) => format!("the image `{image}`"),
         Err(_) => "an image".to_owned(),
     };
-    format!("runs {named} that is not named by its digest (`{place}`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev")
+    format!(
+        "runs {named} that is not named by its digest (`{place}`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev"
+    )
 }
 
 /// Whether a value is an image by its digest, however it is put together.
@@ -120,7 +127,13 @@ fn endings(resource: &Resource<'_>, value: &Json<'_>) -> Vec<String> {
         Json::String(text) => vec![text.clone().into_owned()],
         Json::Object(_) => {
             if let Some(arguments) = value.get("Fn::FindInMap") {
-                return resource.template.mapped(arguments).unwrap_or_default().into_iter().map(str::to_owned).collect();
+                return resource
+                    .template
+                    .mapped(arguments)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
             }
             match (value.get("Fn::Sub"), value.get("Fn::Join")) {
                 (Some(Json::String(text)), None) => vec![text.clone().into_owned()],
@@ -142,14 +155,16 @@ fn endings(resource: &Resource<'_>, value: &Json<'_>) -> Vec<String> {
 /// Whether a value is a machine image that can't change, or one of AWS's own.
 fn is_machine_image(resource: &Resource<'_>, value: &Json<'_>) -> bool {
     let is_fine = |image: &str| {
-        let id = image.strip_prefix("ami-").is_some_and(|id| id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+        let id =
+            image.strip_prefix("ami-").is_some_and(|id| id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit()));
         let public = image.strip_prefix("{{resolve:ssm:").or_else(|| image.strip_prefix("resolve:ssm:"));
         id || public.is_some_and(|parameter| parameter.starts_with("/aws/service/"))
     };
     if let Some(parameter) = value.get("Ref").and_then(Json::as_str) {
         let Some(parameter) = resource.template.parameters.get(parameter) else { return false };
         let default = parameter.default.as_deref().unwrap_or_default();
-        let is_public = parameter.r#type.starts_with("AWS::SSM::Parameter::Value<") && default.starts_with("/aws/service/");
+        let is_public =
+            parameter.r#type.starts_with("AWS::SSM::Parameter::Value<") && default.starts_with("/aws/service/");
         return is_public || is_fine(default);
     }
     let images = endings(resource, value);
@@ -164,7 +179,9 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
     for (index, item) in items.iter().enumerate() {
         each_case(item, &place.index(index), &mut |layer, place| {
             let arns = match layer.get("Fn::FindInMap") {
-                Some(arguments) => resource.template.mapped(arguments).unwrap_or_default().into_iter().map(Text::literal).collect(),
+                Some(arguments) => {
+                    resource.template.mapped(arguments).unwrap_or_default().into_iter().map(Text::literal).collect()
+                }
                 None => Text::read(layer, resource.template.parameters).into_iter().collect::<Vec<_>>(),
             };
             findings.settle(place);
@@ -181,7 +198,10 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
                     Some(LayerOf::Vendor) => {}
                     Some(LayerOf::Account(account)) => drop(accounts.insert(account)),
                     Some(LayerOf::Stage) => {
-                        let message = format!("function `{}` takes a layer of the stage's own account (`{place}`), which is not in the store: bundle it into the function", resource.id);
+                        let message = format!(
+                            "function `{}` takes a layer of the stage's own account (`{place}`), which is not in the store: bundle it into the function",
+                            resource.id
+                        );
                         return findings.say(Code::TemplateCodeOutsideStore, message);
                     }
                     None => return untold_layer(resource, place, findings),
@@ -189,7 +209,10 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
             }
             if !accounts.is_empty() {
                 let named = accounts.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
-                let message = format!("function `{}` takes a layer of the account {named} (`{place}`), which is no vendor's that this gate knows: bundle it into the function, or name the account in `shared_accounts` of the policy", resource.id);
+                let message = format!(
+                    "function `{}` takes a layer of the account {named} (`{place}`), which is no vendor's that this gate knows: bundle it into the function, or name the account in `shared_accounts` of the policy",
+                    resource.id
+                );
                 findings.doubt(Unless::Shared(accounts), Code::TemplateCodeOutsideStore, message);
             }
         });
@@ -197,7 +220,10 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
 }
 
 fn untold_layer(resource: &Resource<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
-    let message = format!("the template does not say which layer function `{}` takes by `{place}`: bundle it into the function, or write the ARN of a vendor's layer with its version", resource.id);
+    let message = format!(
+        "the template does not say which layer function `{}` takes by `{place}`: bundle it into the function, or write the ARN of a vendor's layer with its version",
+        resource.id
+    );
     findings.say(Code::TemplateCodeOutsideStore, message);
 }
 

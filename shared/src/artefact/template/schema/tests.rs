@@ -30,7 +30,8 @@ fn every_line_of_the_table_is_found_and_every_shape_that_it_names_is_there() {
 
 /// A resource of a type with something at the end of a path.
 fn with(r#type: &str, path: &str, value: &Value) -> Value {
-    let properties = path.rsplit('.').fold(value.clone(), |inner, key| json!({ if key == "*" { "Any" } else { key }: inner }));
+    let properties =
+        path.rsplit('.').fold(value.clone(), |inner, key| json!({ if key == "*" { "Any" } else { key }: inner }));
     json!({"Type": r#type, "Properties": properties})
 }
 
@@ -48,7 +49,11 @@ fn every_rule_refuses_its_property_and_says_what_to_do() {
         // Behind a condition it is the same.
         if rule.path != "-" {
             let (first, rest) = rule.path.split_once('.').unwrap_or((rule.path, ""));
-            let inner = if rest.is_empty() { json!({"Ref": "ArtefactPrefix"}) } else { with("", rest, &json!({"Ref": "ArtefactPrefix"}))["Properties"].clone() };
+            let inner = if rest.is_empty() {
+                json!({"Ref": "ArtefactPrefix"})
+            } else {
+                with("", rest, &json!({"Ref": "ArtefactPrefix"}))["Properties"].clone()
+            };
             let value = json!({first: {"Fn::If": ["IsDev", {"Ref": "AWS::NoValue"}, inner]}});
             let found = check_resource(json!({"Type": rule.r#type, "Properties": value}));
             assert!(found.iter().any(|it| it.contains("Fn::If[2]")), "{rule:?}: {found:?}");
@@ -71,7 +76,9 @@ fn every_type_and_property_of_the_table_is_known() {
 #[test]
 fn images_are_named_by_their_digest() {
     let digest = format!("@sha256:{}", "0f".repeat(32));
-    let of = |image: Value| check_resource(with("AWS::ECS::TaskDefinition", "ContainerDefinitions", &json!([{"Image": image}])));
+    let of = |image: Value| {
+        check_resource(with("AWS::ECS::TaskDefinition", "ContainerDefinitions", &json!([{"Image": image}])))
+    };
     let repository = "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/pay";
     for fine in [
         json!(format!("public.ecr.aws/nginx/nginx{digest}")),
@@ -84,7 +91,8 @@ fn images_are_named_by_their_digest() {
         json!({"Ref": "AWS::NoValue"}),
     ] {
         let mut document = json!({"Mappings": {"Images": {"ap-southeast-2": {"x": format!("b{digest}")}}}});
-        document["Resources"] = json!({"It": with("AWS::ECS::TaskDefinition", "ContainerDefinitions", &json!([{"Image": fine}]))});
+        document["Resources"] =
+            json!({"It": with("AWS::ECS::TaskDefinition", "ContainerDefinitions", &json!([{"Image": fine}]))});
         let (findings, _) = inspect(document.to_string().as_bytes(), "x");
         assert_eq!(findings, [] as [Finding; 0], "{fine}");
     }
@@ -113,7 +121,13 @@ fn machine_images_are_named_by_their_id_or_are_awss_own() {
             "Id": {"Type": "AWS::EC2::Image::Id"}
         }});
         document["Resources"] = json!({"It": with("AWS::EC2::Instance", "ImageId", &image)});
-        inspect(document.to_string().as_bytes(), "x").1.unwrap().doubts.into_iter().map(|it| it.message).collect::<Vec<_>>()
+        inspect(document.to_string().as_bytes(), "x")
+            .1
+            .unwrap()
+            .doubts
+            .into_iter()
+            .map(|it| it.message)
+            .collect::<Vec<_>>()
     };
     for fine in [
         json!("ami-0abcdef1234567890"),
@@ -122,7 +136,12 @@ fn machine_images_are_named_by_their_id_or_are_awss_own() {
     ] {
         assert_eq!(of(fine), [""; 0]);
     }
-    for refused in [json!({"Ref": "Ours"}), json!({"Ref": "Id"}), json!("{{resolve:ssm:/bank/golden}}"), json!({"Fn::ImportValue": "golden"})] {
+    for refused in [
+        json!({"Ref": "Ours"}),
+        json!({"Ref": "Id"}),
+        json!("{{resolve:ssm:/bank/golden}}"),
+        json!({"Fn::ImportValue": "golden"}),
+    ] {
         assert_eq!(of(refused).len(), 1);
     }
 }

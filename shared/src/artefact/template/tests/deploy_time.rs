@@ -35,9 +35,7 @@ fn what_generates_resources_is_refused() {
         let said = of(refused);
         assert!(said.len() == 1 && said[0].starts_with("template-not-self-contained"), "{said:?}");
     }
-    for fine in
-        ["AWS::CloudFormation::WaitConditionHandle", "AWS::CDK::Metadata", "Custom::Ledger"]
-    {
+    for fine in ["AWS::CloudFormation::WaitConditionHandle", "AWS::CDK::Metadata", "Custom::Ledger"] {
         assert_eq!(of(fine), [""; 0]);
     }
 }
@@ -153,7 +151,13 @@ fn an_aws_custom_resource_fetches_no_newer_sdk_from_npm() {
     for fine in [json!(false), json!("false")] {
         assert_eq!(of("Custom::AWS", fine), [""; 0]);
     }
-    for refused in [json!(true), json!("true"), json!({"Ref": "ArtefactPrefix"}), json!({"Fn::If": ["A", false, true]}), json!(null)] {
+    for refused in [
+        json!(true),
+        json!("true"),
+        json!({"Ref": "ArtefactPrefix"}),
+        json!({"Fn::If": ["A", false, true]}),
+        json!(null),
+    ] {
         assert_eq!(of("Custom::AWS", refused).len(), 1);
     }
     // CDK lets a resource have a type of its own.
@@ -167,11 +171,13 @@ fn an_aws_custom_resource_fetches_no_newer_sdk_from_npm() {
 
 #[test]
 fn hooks_and_what_machines_fetch_are_refused() {
-    let mut it = template(json!({"Machine": {"Type": "AWS::EC2::Instance", "Metadata": {"AWS::CloudFormation::Init": {"config": {
-        "packages": {"yum": {"jq": []}},
-        "sources": {"/opt": "https://bank.example/agent.tar.gz"},
-        "files": {"/etc/agent.conf": {"content": "x"}, "/opt/run.sh": {"source": "https://bank.example/run.sh"}}
-    }}}}}));
+    let mut it = template(
+        json!({"Machine": {"Type": "AWS::EC2::Instance", "Metadata": {"AWS::CloudFormation::Init": {"config": {
+            "packages": {"yum": {"jq": []}},
+            "sources": {"/opt": "https://bank.example/agent.tar.gz"},
+            "files": {"/etc/agent.conf": {"content": "x"}, "/opt/run.sh": {"source": "https://bank.example/run.sh"}}
+        }}}}}),
+    );
     it["Hooks"] = json!({"Shift": {"Type": "AWS::CodeDeploy::BlueGreen"}});
     insta::assert_debug_snapshot!(check(&it), @r#"
     [

@@ -143,7 +143,8 @@ fn an_image_is_taken_by_its_digest_only() {
     for refused in ["pay", "pay:1", "pay:latest", &digest[..40]] {
         assert_eq!(check_resource(of(refused)).len(), 1, "{refused}");
     }
-    let none = json!({"Type": "AWS::Lambda::Function", "Properties": {"Role": "x", "PackageType": "Image", "Code": {}}});
+    let none =
+        json!({"Type": "AWS::Lambda::Function", "Properties": {"Role": "x", "PackageType": "Image", "Code": {}}});
     assert_eq!(check_resource(none).len(), 1);
 }
 

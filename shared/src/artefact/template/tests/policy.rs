@@ -44,8 +44,10 @@ fn accounts_that_all_stages_share_are_named_by_the_policy() {
 
 #[test]
 fn no_policy_makes_code_from_elsewhere_harmless() {
-    let resources = json!({"It": {"Type": "AWS::Glue::Job", "Properties": {"Command": {"ScriptLocation": "s3://x/y.py"}}}});
-    let known = json!({"known_types": ["AWS::Glue::Job", "AWS::Glue::Job.Command.ScriptLocation", "AWS::Glue::Job.Command"]});
+    let resources =
+        json!({"It": {"Type": "AWS::Glue::Job", "Properties": {"Command": {"ScriptLocation": "s3://x/y.py"}}}});
+    let known =
+        json!({"known_types": ["AWS::Glue::Job", "AWS::Glue::Job.Command.ScriptLocation", "AWS::Glue::Job.Command"]});
     assert_eq!(check_under_policy(resources, known).len(), 1);
 }
 

@@ -61,7 +61,7 @@ fn code_that_the_newest_types_bring_is_refused_by_name_but_a_vendors_layer_is_fi
     assert_eq!(check_bytes(include_bytes!("../fixtures/datadog-cdk.json")), [""; 0]);
 }
 
-/// Templates of many of CDK's constructs; tests/oracles/make_cdk_templates.sh makes them.
+/// Templates of many of CDK's constructs; `tests/oracles/make_cdk_templates.sh` makes them.
 #[test]
 fn what_cdks_constructs_make_is_refused_for_nothing() {
     for json in [
