@@ -8,6 +8,7 @@ PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
 EXAMPLE := examples/bank-payments
+TEMPLATE_TABLE := shared/src/artefact/template/schema
 
 .PHONY: help
 help: ## lists the commands
@@ -55,6 +56,15 @@ schema: ## writes the JSON Schemas of manifests, handoff documents, the policy a
 	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema identities > shared/identities.schema.json
 
+.PHONY: oracles
+oracles: tools ## makes the fixtures of the tests anew with the real tools, and asks their newest versions; needs the registries
+	@tests/oracles/run.sh
+
+# What it writes is to be looked at: a property that nobody has judged is named, and is judged in rules.txt or harmless.txt.
+.PHONY: template-table
+template-table: tools ## writes the table of CloudFormation's types and properties anew, from the pinned cfn-lint
+	$(PYTHON) $(TEMPLATE_TABLE)/generate.py
+
 # --- what the commands above are made of ---
 
 .PHONY: tools
@@ -93,6 +103,7 @@ lint: tools
 	@infra/check_core_is_pure.sh
 	@infra/check_licences.sh
 	@infra/check_workflows.sh
+	$(PYTHON) $(TEMPLATE_TABLE)/generate.py --check
 
 .PHONY: test-rust
 test-rust:
@@ -101,6 +112,7 @@ test-rust:
 .PHONY: test-local
 test-local: tools outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
+	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 

@@ -86,7 +86,8 @@ codes! {
     TemplateInvalid "template-invalid" "a template is not JSON of a template's shape, or repeats a key";
     TemplateTooLarge "template-too-large" "a template is larger than 1 MB or has more than 500 resources";
     TemplateNotSelfContained "template-not-self-contained" "a template fetches or generates something at deploy time, so its bytes are not what is deployed";
-    TemplateCodeOutsideStore "template-code-outside-store" "a function's code is not one of the commit's stored bundles";
+    TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs is not one of the commit's stored bundles, nor an image by its digest, nor a vendor's layer";
+    TemplateTypeUnknown "template-type-unknown" "a template has a resource type or a property that nobody has judged, so it may carry code";
     TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
     LogicalIdInvalid "logical-id-invalid" "a `logical_id` of the manifest is not a Lambda function of its stack's template";
 

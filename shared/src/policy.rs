@@ -111,6 +111,14 @@ pub struct Change {
     /// Conditions that don't bind any more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waive: BTreeSet<Condition>,
+    /// CloudFormation types and properties that templates may have although the gate doesn't know them, or can't tell
+    /// whether they bring code: `AWS::New::Thing`, `Vendor::Service::Type`, `AWS::Lambda::Function.FileSystemConfigs`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub known_types: BTreeSet<String>,
+    /// Accounts that all stages share, by names for readers: audit, network, security. Templates may name them, each 12
+    /// digits, and take layers from them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_accounts: BTreeMap<String, String>,
 }
 
 /// What binds one repository.
@@ -122,6 +130,10 @@ pub struct Rules {
     pub min_function_coverage: f64,
     /// What its manifests must tell.
     pub required: BTreeSet<Condition>,
+    /// CloudFormation types and properties that its templates may have in spite of the gate's doubt.
+    pub known_types: BTreeSet<String>,
+    /// Accounts that its templates may name, each 12 digits.
+    pub shared_accounts: BTreeSet<String>,
 }
 
 /// Why a document is no policy.
@@ -166,6 +178,17 @@ impl Policy {
             if let Some(both) = change.require.intersection(&change.waive).next() {
                 return Err(InvalidPolicy(format!("`{whose}` both requires and waives {}", quoted(*both))));
             }
+            if let Some(name) = change.known_types.iter().find(|name| !is_type(name)) {
+                return Err(InvalidPolicy(format!(
+                    "`{name}` of `known_types` of `{whose}` is no type `AWS::New::Thing`, nor a property `AWS::Lambda::Function.NewProperty`"
+                )));
+            }
+            let is_account = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
+            if let Some((name, id)) = change.shared_accounts.iter().find(|(_, id)| !is_account(id)) {
+                return Err(InvalidPolicy(format!(
+                    "`{name}` of `shared_accounts` of `{whose}` is `{id}`, not 12 digits"
+                )));
+            }
         }
         Ok(policy)
     }
@@ -195,16 +218,26 @@ impl Rules {
             PLATFORM => required.extend([Pulumi]),
             _ => {}
         }
-        Self { min_line_coverage: MIN_COVERAGE, min_function_coverage: MIN_COVERAGE, required }
+        Self {
+            min_line_coverage: MIN_COVERAGE,
+            min_function_coverage: MIN_COVERAGE,
+            required,
+            known_types: BTreeSet::new(),
+            shared_accounts: BTreeSet::new(),
+        }
     }
 
     fn changed_by(mut self, change: &Change) -> Self {
         self.required.extend(&change.require);
         self.required.retain(|condition| !change.waive.contains(condition));
+        self.known_types.extend(change.known_types.iter().cloned());
+        self.shared_accounts.extend(change.shared_accounts.values().cloned());
         Self {
             min_line_coverage: change.min_line_coverage.unwrap_or(self.min_line_coverage),
             min_function_coverage: change.min_function_coverage.unwrap_or(self.min_function_coverage),
             required: self.required,
+            known_types: self.known_types,
+            shared_accounts: self.shared_accounts,
         }
     }
 
@@ -213,6 +246,16 @@ impl Rules {
     pub fn require(&self, condition: Condition) -> bool {
         self.required.contains(&condition)
     }
+}
+
+/// Whether a text is the name of a CloudFormation type, with a property of it or without.
+fn is_type(text: &str) -> bool {
+    let (r#type, path) = text.split_once('.').unwrap_or((text, "*"));
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let parts: Vec<_> = r#type.split("::").collect();
+    parts.len() >= 3
+        && parts.iter().all(|part| is_word(part))
+        && path.split('.').all(|part| part == "*" || is_word(part))
 }
 
 /// A condition as the document spells it.
@@ -270,6 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn types_and_accounts_of_all_and_of_one_repository_add_up() {
+        let policy = json!({
+            "schema_version": 1,
+            "all": {"known_types": ["AWS::New::Thing"], "shared_accounts": {"audit": "111122223333"}},
+            "repos": {"bank-core": {
+                "known_types": ["Datadog::Monitors::Monitor", "AWS::Lambda::Function.FileSystemConfigs"],
+                "shared_accounts": {"network": "444455556666"}
+            }}
+        });
+        let (core, kyc) = (rules(&policy, "bank-core"), rules(&policy, "bank-kyc"));
+        assert_eq!((core.known_types.len(), core.shared_accounts.len()), (3, 2));
+        assert_eq!((kyc.known_types.len(), kyc.shared_accounts.len()), (1, 1));
+        assert!(core.known_types.contains("AWS::New::Thing") && core.shared_accounts.contains("111122223333"));
+    }
+
+    #[test]
     fn what_is_no_policy_binds_nobody_and_says_so() {
         refused(&json!({}), "schema_version");
         refused(&json!({"schema_version": 2}), "`schema_version` is 2, this gate knows 1");
@@ -280,6 +339,12 @@ mod tests {
             "`min_line_coverage` of `all` is 101",
         );
         refused(&json!({"schema_version": 1, "repos": {"Bank": {}}}), "Bank");
+        for name in ["AWS::New", "AWS::New::Thing.", "AWS::*::Thing", "Code", "AWS::Lambda::Function Code"] {
+            let policy = json!({"schema_version": 1, "all": {"known_types": [name]}});
+            refused(&policy, &format!("`{name}` of `known_types` of `all` is no type"));
+        }
+        let short = json!({"schema_version": 1, "all": {"shared_accounts": {"audit": "11112222333"}}});
+        refused(&short, "`audit` of `shared_accounts` of `all` is `11112222333`, not 12 digits");
         let both = json!({"schema_version": 1, "repos": {"bank-kyc": {"require": ["unit"], "waive": ["unit"]}}});
         refused(&both, "`bank-kyc` both requires and waives `unit`");
     }

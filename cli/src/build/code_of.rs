@@ -31,7 +31,7 @@ enum Named {
 
 /// The functions of the template of `stack`, one of `module`'s.
 pub(crate) fn functions(module: &ModuleId, stack: &StackName, bytes: &[u8]) -> Vec<TemplateFunction> {
-    let (_, Some(template)) = template::inspect(bytes, stack.as_str()) else { return Vec::new() };
+    let Some(template) = template::read(bytes) else { return Vec::new() };
     let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let asset_path = |id: &str| {
         let metadata = document.get("Resources")?.get(id)?.get("Metadata")?;
@@ -43,7 +43,7 @@ pub(crate) fn functions(module: &ModuleId, stack: &StackName, bytes: &[u8]) -> V
             Code::AssetBucket { key, .. } => {
                 Named::Asset { key: key.as_literal().map(str::to_owned), path: asset_path(id) }
             }
-            Code::Inline | Code::Refused => return None,
+            Code::Inline | Code::Image | Code::Refused => return None,
         };
         Some(TemplateFunction { module: module.clone(), stack: stack.clone(), logical_id: id.clone(), named })
     });

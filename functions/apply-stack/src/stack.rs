@@ -251,8 +251,7 @@ impl StackWork<'_> {
                 "the stored bytes of version `{version}` of `{key}` are not the pinned ones"
             )));
         }
-        let (_, read) = template::inspect(&body.bytes, key);
-        let read = read.ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
+        let read = template::read(&body.bytes).ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
         if !assets::has_assets(&read) {
             return Ok(());
         }

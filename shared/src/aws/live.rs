@@ -1,5 +1,7 @@
 //! What is live: the functions of a plan as Lambda has them now, looked at rather than concluded.
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{error::SdkError, operation::list_stack_resources::ListStackResourcesError};
 use aws_sdk_lambda::{
@@ -80,6 +82,7 @@ async fn live(
     match lambda.get_function().function_name(name).send().await {
         Ok(answer) => {
             live.configuration_sha256 = configuration_digest(&answer);
+            live.later_settings_sha256 = later_digests(&answer);
             let Some(configuration) = answer.configuration else { return Ok(live) };
             live.code_sha256 = configuration.code_sha256().and_then(Sha256::from_base64);
             live.is_promoted_code = live.code_sha256 == Some(function.bundle.sha256);
@@ -95,11 +98,15 @@ async fn live(
     }
 }
 
-/// The SHA-256 of what an operator can set of a function beside its code. `RevisionId` and `LastModified` are no part of
+/// The SHA-256 of what an operator can set of a function beside its code, as the first gatekeepers knew it: it stays as
+/// it is, because records hold it. What became known since is in [`later_digests`].
+///
+/// A setting that this SDK doesn't know can't be seen: `RuntimeConfig` is one. Those that `GetFunction` doesn't tell
+/// (`NO_SETTINGS` in the tests lists them) are left to CloudFormation's own drift detection. `RevisionId` and `LastModified` are no part of
 /// it: they also move where a function is changed and changed back, and the former where Lambda itself changes a state.
 fn configuration_digest(answer: &GetFunctionOutput) -> Option<Sha256> {
     let it = answer.configuration()?;
-    let environment: std::collections::BTreeMap<_, _> =
+    let environment: BTreeMap<_, _> =
         it.environment().and_then(types::EnvironmentResponse::variables).into_iter().flatten().collect();
     let sorted = |texts: &[String]| {
         let mut texts = texts.to_vec();
@@ -139,9 +146,31 @@ fn configuration_digest(answer: &GetFunctionOutput) -> Option<Sha256> {
     Some(Sha256::of(settings.to_string().as_bytes()))
 }
 
+/// The SHA-256 of the settings that later gatekeepers know, by the generation that first did. A generation's digest stays
+/// as it is; what is added gets the next number.
+fn later_digests(answer: &GetFunctionOutput) -> BTreeMap<u32, Sha256> {
+    let Some(it) = answer.configuration() else { return BTreeMap::new() };
+    let managed = it.capacity_provider_config().and_then(|it| it.lambda_managed_instances_capacity_provider_config());
+    let second = json!({
+        "capacity_provider": managed.map(|it| {
+            (it.capacity_provider_arn(), it.per_execution_environment_max_concurrency(), it.execution_environment_memory_gib_per_v_cpu())
+        }),
+        "direct_reads": it.file_system_configs().iter().map(|it| {
+            it.s3_files_config().and_then(|it| it.direct_s3_read()).map(types::DirectS3Read::as_str)
+        }).collect::<Vec<_>>(),
+        "durable": it.durable_config().map(|it| (it.execution_timeout(), it.kms_key_arn(), it.retention_period_in_days())),
+        "ipv6": it.vpc_config().and_then(types::VpcConfigResponse::ipv6_allowed_for_dual_stack),
+        "tenancy": it.tenancy_config().map(|it| it.tenant_isolation_mode().as_str()),
+    });
+    [(2, Sha256::of(second.to_string().as_bytes()))].into()
+}
+
 #[cfg(test)]
 mod tests {
-    use aws_sdk_lambda::types::{Concurrency, EnvironmentResponse, FunctionConfiguration, Runtime};
+    use aws_sdk_lambda::types::{
+        CapacityProviderConfig, Concurrency, DurableConfig, EnvironmentResponse, FunctionConfiguration,
+        LambdaManagedInstancesCapacityProviderConfig, Runtime, TenancyConfig, TenantIsolationMode,
+    };
 
     use super::*;
 
@@ -184,5 +213,82 @@ mod tests {
         let runs = GetFunctionOutput::builder().configuration(FunctionConfiguration::builder().build());
         assert_ne!(configuration_digest(&stopped.build()), configuration_digest(&runs.build()));
         assert_eq!(configuration_digest(&GetFunctionOutput::builder().build()), None);
+    }
+
+    fn later(configuration: FunctionConfiguration) -> BTreeMap<u32, Sha256> {
+        later_digests(&GetFunctionOutput::builder().configuration(configuration).build())
+    }
+
+    #[test]
+    fn what_later_gatekeepers_know_has_digests_of_its_own() {
+        let none = FunctionConfiguration::builder();
+        let durable = DurableConfig::builder().execution_timeout(3600).build();
+        let tenancy = TenancyConfig::builder().tenant_isolation_mode(TenantIsolationMode::PerTenant).build().unwrap();
+        let managed = LambdaManagedInstancesCapacityProviderConfig::builder().capacity_provider_arn("arn").build();
+        let managed = CapacityProviderConfig::builder()
+            .lambda_managed_instances_capacity_provider_config(managed.unwrap())
+            .build();
+        let each = [
+            none.clone().build(),
+            none.clone().durable_config(durable).build(),
+            none.clone().tenancy_config(tenancy).build(),
+            none.capacity_provider_config(managed).build(),
+        ];
+        let digests: std::collections::BTreeSet<_> = each.into_iter().map(|it| later(it)[&2]).collect();
+        assert_eq!(digests.len(), 4);
+        // These stand in records: a change of theirs would be told as drift of every function.
+        insta::assert_snapshot!(later(FunctionConfiguration::builder().build())[&2]);
+        insta::assert_snapshot!(digest(|it| it));
+    }
+
+    /// CloudFormation's properties of a function that the digests cover.
+    const SETTINGS: &[&str] = &[
+        "Architectures",
+        "CapacityProviderConfig",
+        "DeadLetterConfig",
+        "Description",
+        "DurableConfig",
+        "Environment",
+        "EphemeralStorage",
+        "FileSystemConfigs",
+        "Handler",
+        "ImageConfig",
+        "KmsKeyArn",
+        "Layers",
+        "LoggingConfig",
+        "MemorySize",
+        "PackageType",
+        "ReservedConcurrentExecutions",
+        "Role",
+        "Runtime",
+        "SnapStart",
+        "TenancyConfig",
+        "Timeout",
+        "TracingConfig",
+        "VpcConfig",
+    ];
+
+    /// Those that they don't: what the code itself is, names and tags, what only acts while a stack is updated, and what
+    /// `GetFunction` doesn't tell.
+    const NO_SETTINGS: &[&str] = &[
+        "Arn",
+        "Code",
+        "FunctionName",
+        "SnapStartResponse",
+        "Tags",
+        "PublishToLatestPublished",
+        "CodeSigningConfigArn",
+        "FunctionScalingConfig",
+        "RecursiveLoop",
+        "RuntimeManagementConfig",
+    ];
+
+    #[test]
+    fn each_property_that_cloudformation_knows_of_a_function_is_covered_or_left_out_on_purpose() {
+        let (_, properties) =
+            crate::artefact::template::types().find(|(it, _)| *it == "AWS::Lambda::Function").unwrap();
+        let mut decided = [SETTINGS, NO_SETTINGS].concat();
+        decided.sort_unstable();
+        assert_eq!(properties, decided);
     }
 }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
@@ -124,6 +124,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             findings.extend(inspection.findings.iter().cloned());
             if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
                 findings.extend(check_code(job, stack, template, manifest));
+                findings.extend(template.check_policy(&job.key, &evidence.rules));
                 parsed.insert(stack, template);
             }
         }

@@ -312,8 +312,13 @@ impl Compared {
     }
 }
 
-/// The digest of the settings tells; older records have only the time of the last change.
+/// The digests of the settings tell, as far as both looks knew the same settings; older records have only the time of the
+/// last change.
 fn is_reconfigured(before: &LiveFunction, live: &LiveFunction) -> bool {
+    let later = &live.later_settings_sha256;
+    if before.later_settings_sha256.iter().any(|(generation, it)| later.get(generation).is_some_and(|now| now != it)) {
+        return true;
+    }
     match (before.configuration_sha256, live.configuration_sha256) {
         (Some(before), Some(live)) => before != live,
         _ => before.last_modified.is_some() && before.last_modified != live.last_modified,

@@ -85,6 +85,7 @@ fn look() -> Look {
         is_promoted_code: true,
         last_modified: Some("2026-05-02T03:08:00.000+0000".to_owned()),
         configuration_sha256: Some(digest("settings")),
+        later_settings_sha256: [(2, digest("later settings"))].into(),
         ..LiveFunction::missing("authorise", Some("uat-authorise".to_owned()))
     };
     let verdict = Verdict {
@@ -177,6 +178,18 @@ fn settings_that_were_changed_are_found_and_settings_that_were_put_back_are_fine
         look.functions[0].last_modified = Some("2026-05-03T10:00:00.000+0000".to_owned());
     }), @"function-reconfigured authorise: settings of function `uat-authorise` were changed since the promotion, last at `2026-05-03T10:00:00.000+0000`");
     assert_eq!(found(|look| look.functions[0].last_modified = Some("2026-05-03T10:00:00.000+0000".to_owned())), "");
+
+    let set = |generation: u32, to: &'static str| {
+        move |look: &mut Look| look.functions[0].later_settings_sha256.extend([(generation, digest(to))])
+    };
+    let told = found(set(2, "another tenancy"));
+    assert!(told.starts_with("function-reconfigured authorise: settings of function"), "{told}");
+
+    // What one of both didn't know yet is no difference.
+    let mut before = record();
+    before.live[0].later_settings_sha256.clear();
+    assert_eq!(compared(&before, &look()), Compared::default());
+    assert_eq!(found(set(3, "of a newer gatekeeper")), "");
 
     // A record without the settings' digest has the time alone.
     let mut older = record();

@@ -200,6 +200,10 @@ pub struct LiveFunction {
     /// The SHA-256 of its settings beside the code, such as environment, role and memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration_sha256: Option<Sha256>,
+    /// The SHA-256 of the settings that `configuration_sha256` lacks, by the generation of gatekeepers that first knew
+    /// them: two looks are compared by the generations that both have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub later_settings_sha256: BTreeMap<u32, Sha256>,
 }
 
 impl PromotionRecord {
@@ -229,6 +233,7 @@ impl LiveFunction {
             revision_id: None,
             last_modified: None,
             configuration_sha256: None,
+            later_settings_sha256: BTreeMap::new(),
         }
     }
 }

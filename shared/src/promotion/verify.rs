@@ -459,7 +459,7 @@ async fn templates<S: Store>(
             if template.is_none() {
                 let body = artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
                 let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);
-                template = body.and_then(|body| template::inspect(&body.bytes, &artefact.key).1);
+                template = body.and_then(|body| template::read(&body.bytes));
             }
             Ok::<_, RecordError>(template.map(|template| (name.clone(), template)))
         })

@@ -1,4 +1,32 @@
-//! Accounts of AWS itself, which are the same whatever stage a template is deployed to.
+//! Accounts that are the same whatever stage a template is deployed to: AWS's own, and those of vendors who publish
+//! layers.
+
+/// Whether an account is AWS's own or that of a vendor.
+pub(super) fn is_vendor(account: &str) -> bool {
+    AWS_ACCOUNTS.contains(&account) || VENDOR_ACCOUNTS.contains(&account)
+}
+
+/// Accounts of vendors whose layers anybody may take, each from the vendor's own documentation on its Lambda layers or
+/// extension. The accounts that a bank shares among its stages are named by its policy.
+#[rustfmt::skip]
+pub(super) const VENDOR_ACCOUNTS: &[&str] = &[
+    "464622532012", "002406178527", // Datadog; its GovCloud (docs.datadoghq.com/serverless)
+    "451483290750",                 // New Relic (layers.newrelic-external.com)
+    "114300393969",                 // Lumigo (github.com/lumigo-io/lumigo-cdk-constructs)
+    "943013980633",                 // Sentry (docs.sentry.io, AWS Lambda)
+    "725887861453",                 // Dynatrace (docs.dynatrace.com, AWS Lambda)
+    "702835727665",                 // Honeycomb (github.com/honeycombio/honeycomb-lambda-extension)
+    "267093732750",                 // Elastic (github.com/elastic/apm-aws-lambda)
+    "254067382080",                 // Splunk (github.com/signalfx/lambda-layer-versions)
+    "338050622354",                 // AppDynamics (docs.appdynamics.com, AWS Lambda)
+    "410797082306", "107998019096", // Instana; in China (ibm.com/docs, Instana)
+    "625240141681",                 // Coralogix (coralogix.com/docs)
+    "663229565520",                 // Sumo Logic (github.com/SumoLogic/sumologic-otel-lambda)
+    "269863060030",                 // Thundra and MerLoc (github.com/thundra-io/merloc)
+    "184161586896",                 // OpenTelemetry (github.com/open-telemetry/opentelemetry-lambda)
+    "634166935893",                 // HashiCorp Vault (github.com/hashicorp/vault-lambda-extension)
+    "534081306603",                 // Bref, PHP (bref.sh/docs)
+];
 
 /// The accounts that AWS's own documentation names for logs, layers and images: those of the region facts in
 /// aws-cdk-lib 2.276.0 (`aws-cdk-lib/region-info`), and of the documentation of the layers that those lack. An account
@@ -11,7 +39,7 @@ pub(super) const AWS_ACCOUNTS: &[&str] = &[
     "383597477331", "412137745753", "507241528517", "582318560864", "589379963580", "600734575887", "635631232127",
     "638102146993", "652711504416", "718504428378", "740734521339", "754344448648", "770363063475", "783225319266",
     "797873946194", "897822967062", "985666609251",
-    // The layers of CloudWatch Lambda Insights.
+    // The layers of CloudWatch Lambda Insights; Epsagon's are in 066549572091 too.
     "012438385374", "033019950311", "066549572091", "122132214140", "145023102084", "158895979263", "194566237122",
     "198461476570", "285320876703", "339249233099", "352183217350", "439286490199", "459530977127", "488211338238",
     "519774774795", "580247275435", "590183865173", "605207715842", "727646510379", "732604637566", "751350123760",
@@ -39,6 +67,12 @@ pub(super) const AWS_ACCOUNTS: &[&str] = &[
     "907027046896", "914824155844", "975050140332",
     // The layers of Powertools for AWS Lambda: Python, TypeScript.
     "017000801446", "094274105915",
+    // The same in GovCloud and China.
+    "165087284144", "165093116878", "498634801083",
+    // The layers of CodeGuru Profiler.
+    "157417159150",
+    // The rotation functions of Secrets Manager in the AWS Serverless Application Repository, as aws-cdk-lib names them.
+    "297356227824", "193023089310", "023102451235",
     // The layer of the AWS Lambda Web Adapter.
     "753240598075",
     // The layer of the AWS SDK for pandas.

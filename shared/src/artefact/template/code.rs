@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Findings, Parameter,
-    json::{Json, Object, Place, shown},
+    json::{Json, Object, Place, each_case, shown},
+    schema::{self, Resource},
     text::{Piece, Text},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub enum Code {
         /// The object's key.
         key: Text,
     },
+    /// In a container image that is named by its digest.
+    Image,
     /// Somewhere that a promotion can't serve; inspecting the template said why.
     Refused,
 }
@@ -52,7 +55,14 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> super::TemplateFunction {
     let code = read_code(id, properties, template, &place.key("Code"), findings);
-    let spec = read_spec(id, properties, template, code == Code::Inline || code == Code::Refused, findings);
+    let is_bundle = matches!(code, Code::ArtefactStore { .. } | Code::AssetBucket { .. });
+    let spec = read_spec(id, properties, template, !is_bundle, findings);
+    if spec.runtime == "custom" {
+        findings.say(
+            Reason::TemplateCodeOutsideStore,
+            format!("function `{id}` has the `Runtime` `custom`, whose publisher brings code that no test has seen: name one of Lambda's own"),
+        );
+    }
     let has_layers = properties.get("Layers").is_some();
     super::TemplateFunction { spec, code, has_layers }
 }
@@ -72,8 +82,26 @@ fn read_code(
         findings.say(Reason::TemplateCodeOutsideStore, message);
         Code::Refused
     };
-    if code.has("ImageUri") || properties.get("PackageType").and_then(Json::as_str) == Some("Image") {
-        return outside(format!("function `{id}` runs a container image, which is no stored bundle"));
+    if let Some(image) = code.get("ImageUri") {
+        let resource = Resource { id, r#type: "AWS::Lambda::Function", template };
+        if schema::is_pinned_image(image, &resource) {
+            return Code::Image;
+        }
+        return outside(format!("function `{id}` {}", schema::untold_image(image, &resource, &place.key("ImageUri"))));
+    }
+    if properties.get("PackageType").and_then(Json::as_str) == Some("Image") {
+        return outside(format!(
+            "function `{id}` is of the `PackageType` `Image` and names none in `{place}.ImageUri`"
+        ));
+    }
+    let mut is_reference = false;
+    if let Some(mode) = code.get("S3ObjectStorageMode") {
+        each_case(mode, place, &mut |mode, _| is_reference |= mode.as_str() != Some("COPY"));
+    }
+    if is_reference {
+        return outside(format!(
+            "function `{id}` runs the object in S3 itself (`{place}.S3ObjectStorageMode`), which a promotion does not prove yet: leave it out, or say `COPY`"
+        ));
     }
     if let Some(inline) = code.get("ZipFile") {
         if code.has("S3Bucket") || code.has("S3Key") {
@@ -121,16 +149,28 @@ fn read_code(
         Code::AssetBucket { bucket, key }
     } else {
         // A bucket's name is global: without the account or a parameter in it, it is one account's bucket.
-        not_portable(format!(
+        let refused = not_portable(format!(
             "the code of function `{id}` is in the one bucket `{bucket}` (`{place}.S3Bucket`): name it by `${{AWS::AccountId}}` or by a parameter"
-        ))
+        ));
+        findings.settle(&place.key("S3Bucket"));
+        refused
     }
 }
 
-/// Whether code given as `ZipFile` is in the template: a string, or a composition with text of its own.
-fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
+/// Whether code is in the template: a string, or a composition with text of its own.
+pub(super) fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
     match code {
         Json::String(code) => !code.trim_start().starts_with("{{resolve:"),
+        Json::Object(function) if function.has("Fn::Base64") => {
+            let mut is_inside = true;
+            if let Some(code) = function.get("Fn::Base64") {
+                each_case(code, &Place::Root, &mut |code, _| is_inside &= is_inline(code, template));
+            }
+            is_inside
+        }
+        Json::Object(function) if function.has("Fn::FindInMap") => {
+            function.get("Fn::FindInMap").is_some_and(|arguments| template.mapped(arguments).is_some())
+        }
         Json::Object(function) if function.has("Fn::Sub") || function.has("Fn::Join") => {
             // Long code, or code that names other resources, is no `Text`, but is text of the template for sure.
             let only_refers = |text: Text| text.pieces().iter().all(|piece| matches!(piece, Piece::Ref(_)));
@@ -190,31 +230,44 @@ fn read_spec(
 pub(super) struct Evaluate<'a> {
     pub(super) parameters: &'a BTreeMap<String, Parameter>,
     pub(super) mappings: &'a Object<'a>,
+    pub(super) resources: &'a Object<'a>,
 }
 
 impl Evaluate<'_> {
+    /// Whether a value refers to a resource of this type of the template.
+    pub(super) fn refers_to(&self, value: &Json<'_>, r#type: &str) -> bool {
+        let resource = value.get("Ref").and_then(Json::as_str).and_then(|id| self.resources.get(id));
+        resource.is_some_and(|it| it.get("Type").and_then(Json::as_str) == Some(r#type))
+    }
+
     /// A property's text under the parameters' defaults, or that all regions of a mapping agree on.
     fn text(&self, value: &Json<'_>) -> Option<String> {
-        if let Some(Json::Array(arguments)) = value.get("Fn::FindInMap") {
+        if let Some(arguments) = value.get("Fn::FindInMap") {
             return self.find_in_map(arguments);
         }
         let defaults = self.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
         Text::read(value, self.parameters).ok()?.resolve(&defaults.collect())
     }
 
+    /// Every value that `Fn::FindInMap` may come to: of all keys where the template names one by a reference.
+    pub(super) fn mapped(&self, arguments: &Json<'_>) -> Option<Vec<&str>> {
+        let Json::Array(arguments) = arguments else { return None };
+        let [Json::String(map), first, second, ..] = arguments.as_slice() else { return None };
+        let entries = self.mappings.get(map)?.as_object()?;
+        let mut values = Vec::new();
+        for (_, entry) in entries.iter().filter(|(key, _)| first.as_str().is_none_or(|first| first == *key)) {
+            let members = entry.as_object()?.iter();
+            for (_, value) in members.filter(|(key, _)| second.as_str().is_none_or(|second| second == *key)) {
+                values.push(value.as_str()?);
+            }
+        }
+        (!values.is_empty()).then_some(values)
+    }
+
     /// CDK takes the newest Node.js of each region from a mapping: the values then differ by version only, and the
     /// bundle's shape is that of the family, so the highest stands for all.
-    fn find_in_map(&self, arguments: &[Json<'_>]) -> Option<String> {
-        let [Json::String(map), first, Json::String(second)] = arguments else {
-            return None;
-        };
-        let entries = self.mappings.get(map)?.as_object()?;
-        let entries: Vec<&Json<'_>> = match first {
-            Json::String(first) => vec![entries.get(first)?],
-            _ => entries.iter().map(|(_, entry)| entry).collect(),
-        };
-        let values: Option<BTreeSet<&str>> = entries.iter().map(|entry| entry.get(second)?.as_str()).collect();
-        let values = values?;
+    fn find_in_map(&self, arguments: &Json<'_>) -> Option<String> {
+        let values: BTreeSet<&str> = self.mapped(arguments)?.into_iter().collect();
         let family =
             |runtime: &&str| runtime.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'x').to_owned();
         let families: BTreeSet<String> = values.iter().map(family).collect();

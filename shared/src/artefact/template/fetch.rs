@@ -5,138 +5,45 @@ use std::collections::BTreeMap;
 use super::{
     Findings, Parameter,
     code::{BUCKET_PARAMETER, PREFIX_PARAMETER},
-    json::{Json, Object, Place, shown, walk},
+    json::{Json, Object, Place, each_case, shown, walk},
+    schema::{self, Resource},
     text::{Piece, Text},
 };
 use crate::{finding::Code, ids::StackName};
 
-/// Resource types that generate or run what isn't in the template, each with what it does.
-const GENERATORS: &[(&str, &str)] = &[
-    ("AWS::CloudFormation::Macro", "defines a macro, which rewrites templates at deploy time"),
-    ("AWS::CloudFormation::ModuleDefaultVersion", "chooses a module, which CloudFormation expands at deploy time"),
-    ("AWS::CloudFormation::ModuleVersion", "registers a module, which CloudFormation expands at deploy time"),
-    ("AWS::CloudFormation::StackSet", "deploys a template of its own, which the gate does not see"),
-    ("AWS::Serverless::Api", "needs the SAM transform"),
-    ("AWS::Serverless::Application", "fetches an application at deploy time"),
-    ("AWS::Serverless::Function", "needs the SAM transform"),
-    ("AWS::Serverless::HttpApi", "needs the SAM transform"),
-    ("AWS::Serverless::LayerVersion", "needs the SAM transform"),
-    ("AWS::Serverless::SimpleTable", "needs the SAM transform"),
-    ("AWS::Serverless::StateMachine", "needs the SAM transform"),
-    ("AWS::ServiceCatalog::CloudFormationProduct", "fetches templates at deploy time"),
-    (
-        "AWS::ServiceCatalog::CloudFormationProvisionedProduct",
-        "provisions a product whose template the gate does not see",
-    ),
-];
-
-/// Properties that name an S3 object or URL whose content becomes part of what is deployed, from the CloudFormation
-/// resource reference. The store's layout (CONTRACT §2) has no place for such content, so none of them can be held
-/// against tested bytes; what each type offers instead is to write the content into the template.
-const FETCHED: &[(&str, &str)] = &[
-    ("AWS::ApiGateway::RestApi", "BodyS3Location"),
-    ("AWS::ApiGatewayV2::Api", "BodyS3Location"),
-    ("AWS::AppSync::FunctionConfiguration", "CodeS3Location"),
-    ("AWS::AppSync::FunctionConfiguration", "RequestMappingTemplateS3Location"),
-    ("AWS::AppSync::FunctionConfiguration", "ResponseMappingTemplateS3Location"),
-    ("AWS::AppSync::GraphQLSchema", "DefinitionS3Location"),
-    ("AWS::AppSync::Resolver", "CodeS3Location"),
-    ("AWS::AppSync::Resolver", "RequestMappingTemplateS3Location"),
-    ("AWS::AppSync::Resolver", "ResponseMappingTemplateS3Location"),
-    ("AWS::Bedrock::Agent", "ActionGroups.ApiSchema.S3"),
-    ("AWS::Bedrock::Flow", "DefinitionS3Location"),
-    ("AWS::CloudFormation::HookVersion", "SchemaHandlerPackage"),
-    ("AWS::CloudFormation::ResourceVersion", "SchemaHandlerPackage"),
-    ("AWS::CloudFront::KeyValueStore", "ImportSource"),
-    ("AWS::CodeCommit::Repository", "Code.S3"),
-    ("AWS::Config::ConformancePack", "TemplateS3Uri"),
-    ("AWS::Config::OrganizationConformancePack", "TemplateS3Uri"),
-    ("AWS::DynamoDB::Table", "ImportSourceSpecification"),
-    ("AWS::ElasticBeanstalk::ApplicationVersion", "SourceBundle"),
-    ("AWS::GameLift::Build", "StorageLocation"),
-    ("AWS::GameLift::Script", "StorageLocation"),
-    ("AWS::Glue::Job", "Command.ScriptLocation"),
-    ("AWS::ImageBuilder::Component", "Uri"),
-    ("AWS::KafkaConnect::CustomPlugin", "Location"),
-    (
-        "AWS::KinesisAnalyticsV2::Application",
-        "ApplicationConfiguration.ApplicationCodeConfiguration.CodeContent.S3ContentLocation",
-    ),
-    ("AWS::Lex::Bot", "BotFileS3Location"),
-    ("AWS::SSM::Document", "Attachments"),
-    ("AWS::StepFunctions::StateMachine", "DefinitionS3Location"),
-    ("AWS::Synthetics::Canary", "Code.S3Bucket"),
-];
-
-/// Everything about one resource except a Lambda function's own `Code`. Returns the stack of the store that a nested
-/// stack takes its template from.
+/// Everything about one resource that the table of types doesn't say.
 pub(super) fn check_resource(
-    id: &str,
-    r#type: &str,
+    resource: &Resource<'_>,
     properties: &Object<'_>,
-    parameters: &BTreeMap<String, Parameter>,
     place: &Place<'_>,
     findings: &mut Findings<'_>,
-) -> Option<StackName> {
+) {
     let reported = findings.len();
-    if let Some((_, why)) = GENERATORS.iter().find(|(it, _)| *it == r#type) {
-        findings.say(Code::TemplateNotSelfContained, format!("resource `{id}` of type `{type}` {why}"));
-    }
-    if r#type.ends_with("::MODULE") {
-        findings.say(
-            Code::TemplateNotSelfContained,
-            format!("resource `{id}` is the module `{}`, which CloudFormation expands at deploy time", shown(r#type)),
-        );
-    }
-    for (_, path) in FETCHED.iter().filter(|(it, _)| *it == r#type) {
-        let path: Vec<&str> = path.split('.').collect();
-        if let [first, rest @ ..] = path.as_slice()
-            && has(properties.get(first), rest)
-        {
-            findings.say(
-                Code::TemplateNotSelfContained,
-                format!(
-                    "resource `{id}` fetches `{place}.{}` at deploy time: write it into the template instead",
-                    path.join(".")
-                ),
-            );
-        }
-    }
-    let mut nested = None;
+    let Resource { id, r#type, template } = *resource;
+    schema::check(resource, properties, place, findings);
     match r#type {
         "AWS::Lambda::LayerVersion" => findings.say(
             Code::TemplateCodeOutsideStore,
             format!("layer `{id}` has its content at `{place}.Content`, and the store has no place for layers: bundle it into the functions"),
         ),
-        "AWS::CloudFormation::Stack" => {
-            nested = properties.get("TemplateURL").and_then(|url| stored_template(&Text::read(url, parameters).ok()?));
-            if nested.is_none() {
-                findings.say(
-                    Code::TemplateNotSelfContained,
-                    format!("nested stack `{id}` fetches its template from outside the store (`{place}.TemplateURL`): make it a stack of its own"),
-                );
-            }
-        }
+        "AWS::CloudFormation::Stack" if nested_template(properties, template.parameters).is_none() => findings.say(
+            Code::TemplateNotSelfContained,
+            format!("nested stack `{id}` fetches its template from outside the store (`{place}.TemplateURL`): make it a stack of its own"),
+        ),
         _ if r#type == "AWS::CloudFormation::CustomResource" || r#type.starts_with("Custom::") => {
-            custom_resource(id, properties, place, findings);
+            custom_resource(id, r#type, properties, place, findings);
         }
         _ => {}
     }
     // What was said of a resource already isn't said again in general words.
     if findings.len() == reported {
-        assets(id, r#type, properties, parameters, place, findings);
+        assets(id, r#type, properties, template.parameters, place, findings);
     }
-    nested
 }
 
-/// Whether there is something at the end of `path`, in any element where a list is on the way.
-fn has(value: Option<&Json<'_>>, path: &[&str]) -> bool {
-    match (value, path) {
-        (None, _) => false,
-        (Some(Json::Array(items)), [_, ..]) => items.iter().any(|item| has(Some(item), path)),
-        (Some(value), [key, rest @ ..]) => has(value.get(key), rest),
-        (Some(_), []) => true,
-    }
+/// The stack of the store that a nested stack takes its template from.
+pub(super) fn nested_template(properties: &Object<'_>, parameters: &BTreeMap<String, Parameter>) -> Option<StackName> {
+    stored_template(&Text::read(properties.get("TemplateURL")?, parameters).ok()?)
 }
 
 /// The stack that `…/${ArtefactPrefix}/cloudformation/{stack}.json` of the artefact bucket is the template of.
@@ -166,7 +73,8 @@ fn stored_template(url: &Text) -> Option<StackName> {
 }
 
 /// A custom resource runs its provider at deploy time: a resource of the template, or one that the stage names.
-fn custom_resource(id: &str, properties: &Object<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
+fn custom_resource(id: &str, r#type: &str, properties: &Object<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
+    newest_sdk(id, r#type, properties, place, findings);
     let Some(token) = properties.get("ServiceToken") else {
         return findings.say(Code::TemplateInvalid, format!("custom resource `{id}` has no `ServiceToken`"));
     };
@@ -192,6 +100,66 @@ fn custom_resource(id: &str, properties: &Object<'_>, place: &Place<'_>, finding
             Code::TemplateNotSelfContained,
             format!("custom resource `{id}` is made by a function outside the template (`{place}.ServiceToken`): name it by a parameter or an import"),
         );
+    }
+}
+
+/// CDK's `AwsCustomResource` fetches the newest AWS SDK from npm unless it is told not to. Whether it does stands in the
+/// template since CDK 1.50; the providers of older versions always fetch it.
+fn newest_sdk(id: &str, r#type: &str, properties: &Object<'_>, place: &Place<'_>, findings: &mut Findings<'_>) {
+    const KEY: &str = "InstallLatestAwsSdk";
+    let is_call = ["Create", "Update", "Delete"].iter().any(|event| properties.has(event));
+    let mut fetches = r#type == "Custom::AWS" && is_call && !properties.has(KEY);
+    if let Some(value) = properties.get(KEY) {
+        each_case(value, place, &mut |value, _| {
+            let is_off = match value {
+                Json::Bool(value) => !value,
+                Json::String(text) => text.eq_ignore_ascii_case("false"),
+                _ => false,
+            };
+            fetches |= !is_off;
+        });
+    }
+    if fetches {
+        findings.say(
+            Code::TemplateNotSelfContained,
+            format!("custom resource `{id}` fetches the newest AWS SDK from npm at deploy time (`{place}.{KEY}`): give its `AwsCustomResource` `installLatestAwsSdk: false`"),
+        );
+    }
+}
+
+/// What happens beside the resources themselves: hooks that make others, and what machines are told to fetch when they
+/// start (`AWS::CloudFormation::Init`).
+pub(super) fn check_attributes(root: &Json<'_>, findings: &mut Findings<'_>) {
+    for (name, hook) in root.get("Hooks").and_then(Json::as_object).into_iter().flat_map(Object::iter) {
+        let r#type = hook.get("Type").and_then(Json::as_str).unwrap_or("?");
+        let message = format!(
+            "`Hooks.{}` of type `{}` makes and changes resources at deploy time: deploy without it",
+            shown(name),
+            shown(r#type)
+        );
+        findings.say(Code::TemplateNotSelfContained, message);
+    }
+    let resources = Place::Root.key("Resources");
+    for (id, resource) in root.get("Resources").and_then(Json::as_object).into_iter().flat_map(Object::iter) {
+        let Some(init) = resource.get("Metadata").and_then(|it| it.get("AWS::CloudFormation::Init")) else { continue };
+        let place = resources.key(id);
+        let place = place.key("Metadata");
+        walk(init, &place.key("AWS::CloudFormation::Init"), &mut |value, place| {
+            let is_fetched = match place {
+                Place::Key(Place::Key(Place::Key(_, "files"), _), "source") => true,
+                Place::Key(_, "sources") => value.as_object().is_some_and(|it| it.len() > 0),
+                _ => false,
+            };
+            if is_fetched {
+                findings.say(
+                    Code::TemplateNotSelfContained,
+                    format!(
+                        "`{place}` is fetched when the machine starts: write it into the template, or into its image"
+                    ),
+                );
+            }
+            !is_fetched && !findings.is_full()
+        });
     }
 }
 

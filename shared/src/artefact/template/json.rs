@@ -15,7 +15,7 @@ const MAX_DUPLICATES: usize = 20;
 #[derive(Debug, PartialEq)]
 pub(super) enum Json<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number(Number),
     String(Cow<'a, str>),
     Array(Vec<Json<'a>>),
@@ -160,6 +160,23 @@ pub(super) fn walk(value: &Json<'_>, place: &Place<'_>, visit: &mut impl FnMut(&
     }
 }
 
+/// Calls `visit` with each value that a property may have: of `Fn::If` both branches, of `AWS::NoValue` none.
+pub(super) fn each_case<'j, 'a>(
+    value: &'j Json<'a>,
+    place: &Place<'_>,
+    visit: &mut dyn FnMut(&'j Json<'a>, &Place<'_>),
+) {
+    match value.get("Fn::If") {
+        Some(Json::Array(arguments)) => {
+            let place = place.key("Fn::If");
+            let branches = arguments.iter().enumerate().skip(1);
+            branches.for_each(|(index, branch)| each_case(branch, &place.index(index), visit));
+        }
+        _ if value.get("Ref").and_then(Json::as_str) == Some("AWS::NoValue") => {}
+        _ => visit(value, place),
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     place: Place<'a>,
@@ -181,8 +198,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         f.write_str("any JSON value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
@@ -296,7 +313,7 @@ mod tests {
             value.get("a"),
             Some(&Json::Array(vec![
                 Json::Null,
-                Json::Bool,
+                Json::Bool(true),
                 number("-1"),
                 number("18446744073709551615"),
                 number("1.5"),

@@ -1,26 +1,34 @@
 //! CloudFormation templates: what a stage applies must be whole in the stored bytes, and fit any stage.
 //!
 //! A template is JSON as CDK and SST synthesise it. Four things are asked of it: that CloudFormation would read it as
-//! we do (one meaning for each key, the quotas kept), that it fetches and generates nothing at deploy time, that the
-//! code of its functions is in the store, and that it names no account.
+//! we do (one meaning for each key, the quotas kept), that it fetches and generates nothing at deploy time, that all
+//! code that it runs is known (a function's is in the store, an image has its digest, and no type or property is one
+//! that nobody has judged), and that it names no account that isn't the same in each stage.
 
 mod accounts;
 mod code;
 mod fetch;
+mod findings;
 mod json;
 mod portable;
+mod schema;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "test-support"))]
+pub use self::schema::types;
 use self::{
     code::Evaluate,
+    findings::Findings,
     json::{Json, Object, Place, shown},
+    schema::Resource,
 };
 pub use self::{
     code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
+    findings::{Doubt, Unless},
     text::{PSEUDO_PARAMETERS, Piece, Text},
 };
 use super::FunctionSpec;
@@ -28,6 +36,7 @@ use crate::{
     finding::{Code as Reason, Finding},
     ids::StackName,
     manifest::{Manifest, Module},
+    policy::Rules,
 };
 
 /// The largest template that CloudFormation takes from S3, in bytes. Its documentation says 1 MB, its refusal
@@ -39,9 +48,6 @@ pub const MAX_RESOURCES: usize = 500;
 
 /// The most parameters, mappings and outputs of a template, each (CloudFormation quotas).
 const MAX_OTHERS: usize = 200;
-
-/// The most findings that one template gets: enough to mend it by, and few enough to be stored.
-const MAX_FINDINGS: usize = 100;
 
 /// The sections that CloudFormation knows; it refuses a template with any other.
 const SECTIONS: [&str; 11] = [
@@ -70,6 +76,9 @@ pub struct Template {
     /// The nested stacks that take their template from the store, by logical id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nested: BTreeMap<String, StackName>,
+    /// What is wrong with it unless the policy says otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
 }
 
 /// A Lambda function of a template.
@@ -95,52 +104,36 @@ pub struct Parameter {
     pub default: Option<String>,
 }
 
-/// The findings about one template, bounded.
-struct Findings<'a> {
-    subject: &'a str,
-    list: Vec<Finding>,
-}
-
-impl<'a> Findings<'a> {
-    fn new(subject: &'a str) -> Self {
-        Self { subject, list: Vec::new() }
-    }
-
-    fn say(&mut self, code: Reason, message: impl Into<String>) {
-        if !self.is_full() {
-            let mut message = message.into();
-            if let Some((end, _)) = message.char_indices().nth(1000) {
-                message.truncate(end);
-            }
-            self.list.push(Finding::new(code, self.subject, message));
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.list.len() >= MAX_FINDINGS
-    }
-
-    fn into_list(self) -> Vec<Finding> {
-        self.list
-    }
-}
-
 /// Checks a template by itself. `subject` is what its findings are about, at most 100 of them.
 ///
 /// There is a [`Template`] wherever the document has the shape of one within CloudFormation's quotas, with findings or
-/// without; [`Template::check_code`] then holds it against the commit's manifest.
+/// without. [`Template::check_code`] then holds it against the commit's manifest, and [`Template::check_policy`] says what
+/// of its doubts stands.
 #[must_use]
 pub fn inspect(bytes: &[u8], subject: &str) -> (Vec<Finding>, Option<Template>) {
     let mut findings = Findings::new(subject);
-    let template = read(bytes, &mut findings);
-    (findings.into_list(), template)
+    let mut template = None;
+    if let Some(root) = parse(bytes, &mut findings) {
+        template = read_root(&root, &mut findings);
+        judge(&root, template.as_ref(), &mut findings);
+    }
+    let (mut found, doubts) = findings.into_parts();
+    match &mut template {
+        Some(template) => template.doubts = doubts,
+        None => found.extend(doubts.iter().map(|it| it.finding(subject))),
+    }
+    (found, template)
 }
 
-fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
+/// What a promotion needs to know of a template that was judged already.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Option<Template> {
+    let mut findings = Findings::new("");
+    read_root(&parse(bytes, &mut findings)?, &mut findings)
+}
+
+/// The document as JSON.
+fn parse<'a>(bytes: &'a [u8], findings: &mut Findings<'_>) -> Option<Json<'a>> {
     if bytes.len() > MAX_BYTES {
         findings.say(
             Reason::TemplateTooLarge,
@@ -152,7 +145,12 @@ fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
     for place in duplicates {
         findings.say(Reason::TemplateInvalid, format!("the key `{place}` stands twice"));
     }
-    let Json::Object(sections) = &root else {
+    Some(root)
+}
+
+/// Reads the document's sections, and says where it isn't a template's.
+fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
+    let Json::Object(sections) = root else {
         findings.say(Reason::TemplateInvalid, "the document is not an object");
         return None;
     };
@@ -193,8 +191,6 @@ fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
         findings.say(Reason::TemplateInvalid, "the template has no `Resources`");
         return None;
     }
-    fetch::check_transforms(&root, findings);
-    portable::check(&root, findings);
     if too_large {
         return None;
     }
@@ -203,50 +199,79 @@ fn read(bytes: &[u8], findings: &mut Findings<'_>) -> Option<Template> {
         parameters: read_parameters(parameters, findings),
         outputs: outputs.keys().map(str::to_owned).collect(),
         nested: BTreeMap::new(),
+        doubts: Vec::new(),
     };
+    let place = Place::Root.key("Resources");
     for (id, resource) in resources.iter() {
-        read_resource(id, resource, mappings, &mut template, findings);
+        let Some((r#type, properties)) = read_resource(id, resource, &nothing, findings) else { continue };
+        match r#type {
+            "AWS::Lambda::Function" => {
+                let evaluate = Evaluate { parameters: &template.parameters, mappings, resources };
+                let place = place.key(id);
+                let function = code::read(id, properties, &evaluate, &place.key("Properties"), findings);
+                template.functions.insert(id.to_owned(), function);
+            }
+            "AWS::CloudFormation::Stack" => {
+                let stack = fetch::nested_template(properties, &template.parameters);
+                template.nested.extend(stack.map(|stack| (id.to_owned(), stack)));
+            }
+            _ => {}
+        }
     }
     Some(template)
 }
 
-/// Checks one resource and keeps what a promotion needs of it.
-fn read_resource(
+/// A resource's type and properties.
+fn read_resource<'a, 'j>(
     id: &str,
-    resource: &Json<'_>,
-    mappings: &Object<'_>,
-    template: &mut Template,
+    resource: &'a Json<'j>,
+    nothing: &'a Object<'j>,
     findings: &mut Findings<'_>,
-) {
+) -> Option<(&'a str, &'a Object<'j>)> {
     // Also what lets every later message hold the id as it is.
     if id.is_empty() || id.len() > 255 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         let message = format!("resource `{}` has a logical id that is not of letters and digits", shown(id));
-        return findings.say(Reason::TemplateInvalid, message);
+        findings.say(Reason::TemplateInvalid, message);
+        return None;
     }
     let Some(r#type) = resource.get("Type").and_then(Json::as_str) else {
-        return findings.say(Reason::TemplateInvalid, format!("resource `{id}` has no `Type`"));
+        findings.say(Reason::TemplateInvalid, format!("resource `{id}` has no `Type`"));
+        return None;
     };
-    let nothing = Object::default();
-    let properties = match resource.get("Properties") {
-        None => &nothing,
-        Some(Json::Object(properties)) => properties,
+    match resource.get("Properties") {
+        None => Some((r#type, nothing)),
+        Some(Json::Object(properties)) => Some((r#type, properties)),
         Some(_) => {
             let message = format!("the `Properties` of resource `{id}` are not an object");
-            return findings.say(Reason::TemplateInvalid, message);
+            findings.say(Reason::TemplateInvalid, message);
+            None
         }
-    };
-    let resources = Place::Root.key("Resources");
-    let resource = resources.key(id);
-    let place = resource.key("Properties");
-    let parameters = &template.parameters;
-    if let Some(stack) = fetch::check_resource(id, r#type, properties, parameters, &place, findings) {
-        template.nested.insert(id.to_owned(), stack);
     }
-    if r#type == "AWS::Lambda::Function" {
-        let evaluate = Evaluate { parameters: &template.parameters, mappings };
-        let function = code::read(id, properties, &evaluate, &place, findings);
-        template.functions.insert(id.to_owned(), function);
+}
+
+/// Judges the document: what it fetches and generates, what carries code, and which accounts it names.
+fn judge(root: &Json<'_>, template: Option<&Template>, findings: &mut Findings<'_>) {
+    fetch::check_transforms(root, findings);
+    fetch::check_attributes(root, findings);
+    if let Some(template) = template {
+        let nothing = Object::default();
+        let section = |name: &str| root.get(name).and_then(Json::as_object).unwrap_or(&nothing);
+        let evaluate = Evaluate {
+            parameters: &template.parameters,
+            mappings: section("Mappings"),
+            resources: section("Resources"),
+        };
+        let place = Place::Root.key("Resources");
+        // What is malformed was said when it was read.
+        let mut said = Findings::new("");
+        for (id, resource) in section("Resources").iter() {
+            let Some((r#type, properties)) = read_resource(id, resource, &nothing, &mut said) else { continue };
+            let place = place.key(id);
+            let resource = Resource { id, r#type, template: &evaluate };
+            fetch::check_resource(&resource, properties, &place.key("Properties"), findings);
+        }
     }
+    portable::check(root, findings);
 }
 
 fn read_parameters(parameters: &Object<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, Parameter> {
@@ -272,6 +297,12 @@ fn read_parameters(parameters: &Object<'_>, findings: &mut Findings<'_>) -> BTre
 }
 
 impl Template {
+    /// What of its doubts stands under the rules of its repository.
+    #[must_use]
+    pub fn check_policy(&self, subject: &str, rules: &Rules) -> Vec<Finding> {
+        self.doubts.iter().filter(|doubt| doubt.stands(rules)).map(|doubt| doubt.finding(subject)).collect()
+    }
+
     /// Holds the template of `stack`, one of `module`'s, against the commit's manifest: every function's code is inline
     /// or one of the stored bundles, and every bundle of the stack is the code of a function that exists.
     #[must_use]
@@ -289,7 +320,14 @@ impl Template {
         for (id, function) in &self.functions {
             let bundle = bundles.get(id.as_str());
             match (&function.code, bundle) {
-                (Code::Inline | Code::Refused, _) => {}
+                (Code::Image, Some((_, bundle))) => findings.say(
+                    Reason::TemplateCodeOutsideStore,
+                    format!(
+                        "bundle `{}` names function `{id}` of stack `{stack}`, which runs a container image",
+                        bundle.name
+                    ),
+                ),
+                (Code::Inline | Code::Image | Code::Refused, _) => {}
                 (_, None) => findings.say(
                     Reason::TemplateCodeOutsideStore,
                     format!("no bundle of the manifest is the code of function `{id}` of stack `{stack}`"),
@@ -342,7 +380,7 @@ impl Template {
                 );
             }
         }
-        findings.into_list()
+        findings.into_parts().0
     }
 }
 

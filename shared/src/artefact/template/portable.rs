@@ -1,8 +1,14 @@
 //! Literal account ids: a template that holds one fits one stage only.
+//!
+//! Twelve digits are many things: a client id, a build, a telephone number, a minute. They are taken for an account only
+//! where one can stand.
+
+use std::collections::BTreeSet;
 
 use super::{
     Findings,
-    accounts::AWS_ACCOUNTS,
+    accounts::is_vendor,
+    findings::Unless,
     json::{Json, Place, walk},
 };
 use crate::finding::Code;
@@ -13,18 +19,30 @@ pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
         if findings.is_full() || is_prose(place, value) {
             return false;
         }
-        if let Json::String(text) = value {
-            for account in account_ids(text) {
-                findings.say(
-                    Code::TemplateNotPortable,
-                    format!(
-                        "`{place}` names the account `{account}` literally: use `${{AWS::AccountId}}` or a parameter"
-                    ),
-                );
-            }
+        let accounts = match value {
+            Json::String(text) => account_ids(text, &names(place)),
+            Json::Number(number) => account_ids(&number.to_string(), &names(place)),
+            // What the stage's own account is compared with is one.
+            _ => match value.get("Fn::Equals") {
+                Some(Json::Array(items)) if items.iter().any(is_own_account) => {
+                    items.iter().filter_map(Json::as_str).flat_map(|text| account_ids(text, &["account"])).collect()
+                }
+                _ => BTreeSet::new(),
+            },
+        };
+        if !accounts.is_empty() && !findings.is_settled(&place.to_string()) {
+            let named = accounts.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "`{place}` names the account {named} literally: write `${{AWS::AccountId}}` where it is the stage's own, else a parameter, or name an account of all stages in `shared_accounts` of the policy"
+            );
+            findings.doubt(Unless::Shared(accounts), Code::TemplateNotPortable, message);
         }
         true
     });
+}
+
+fn is_own_account(value: &Json<'_>) -> bool {
+    value.get("Ref").and_then(Json::as_str) == Some("AWS::AccountId")
 }
 
 /// Whether a place is for readers and tools rather than for the stack.
@@ -37,60 +55,203 @@ fn is_prose(place: &Place<'_>, value: &Json<'_>) -> bool {
     }
 }
 
+/// How many names above a value are looked at.
+const NAMES: usize = 3;
+
+/// What a value is called: the keys above it that people chose, the nearest first.
+fn names<'a>(place: &Place<'a>) -> Vec<&'a str> {
+    const SECTIONS: [&str; 6] = ["Properties", "Resources", "Outputs", "Parameters", "Mappings", "Conditions"];
+    const PLAIN: [&str; 4] = ["Default", "AllowedValues", "Value", "Variables"];
+    let mut names = Vec::new();
+    let mut place = *place;
+    while names.len() < NAMES {
+        place = match place {
+            Place::Root => break,
+            Place::Index(parent, _) => *parent,
+            Place::Key(_, key) if SECTIONS.contains(&key) => break,
+            Place::Key(parent, key) => {
+                if !key.starts_with("Fn::") && !PLAIN.contains(&key) {
+                    names.push(key);
+                }
+                *parent
+            }
+        };
+    }
+    names
+}
+
 /// How many account ids of one text are told.
 const MAX_IDS: usize = 10;
 
-/// The account ids in a text that aren't AWS's own: whole tokens of 12 digits, where a number may be an account.
-fn account_ids(text: &str) -> Vec<&str> {
-    let mut ids = Vec::new();
-    // `123456789012`, or a parameter's list of them.
-    let is_list = text.bytes().all(|b| b.is_ascii_digit() || b", :".contains(&b));
-    let mut rest = text;
+/// The accounts in a text that is called by `names`, which are no vendor's.
+fn account_ids(text: &str, names: &[&str]) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
     let mut offset = 0;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit())
+    while let Some(rest) = text.get(offset..)
+        && let Some(start) = rest.find(|c: char| c.is_ascii_digit())
         && ids.len() < MAX_IDS
     {
         let from = offset + start;
-        let digits = text.get(from..).unwrap_or_default();
-        let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let length = text.get(from..).unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count();
         let (before, id) = text.get(..from + length).unwrap_or_default().split_at(from);
         let after = text.get(from + length..).unwrap_or_default();
-        if length == 12 && (is_list || is_account(before, after)) && !AWS_ACCOUNTS.contains(&id) && !ids.contains(&id) {
-            ids.push(id);
+        if length == 12 && !is_vendor(id) && (Token { before, id, after }).is_account(names) {
+            ids.insert(id.to_owned());
         }
         offset = from + length;
-        rest = after;
     }
     ids
 }
 
-/// Whether 12 digits between `before` and `after` are an account id: part of an ARN, a name, a path or a host, or a
-/// quoted value; not a bare number of a program, part of a hash, of a UUID, or of a decimal.
-fn is_account(before: &str, after: &str) -> bool {
-    let left = before.chars().next_back();
-    let right = after.chars().next();
-    let breaks = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'`,;(){}[]<>=&|\\".contains(c));
-    let is_quote = |c: Option<char>| c.is_some_and(|c| "\"'`".contains(c));
-    let is_hash = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    if is_hash(left) || is_hash(right) || left == Some('+') {
-        return false;
+/// Twelve digits in a text.
+#[derive(Clone, Copy)]
+struct Token<'a> {
+    before: &'a str,
+    id: &'a str,
+    after: &'a str,
+}
+
+impl Token<'_> {
+    fn is_account(self, names: &[&str]) -> bool {
+        let Self { before, after, .. } = self;
+        let (left, right) = (before.chars().next_back(), after.chars().next());
+        let is_hash = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let is_decimal = left == Some('.') && before.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit())
+            || right == Some('.') && after.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit());
+        if is_hash(left) || is_hash(right) || left == Some('+') || is_decimal || is_uuid_tail(before) {
+            return false;
+        }
+        if self.stands_in_arn() || self.stands_in_address() || self.stands_before_region() {
+            return true;
+        }
+        let word = before
+            .rfind(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)))
+            .map_or(0, |at| at + char_len(before, at));
+        let (outside, word) = before.split_at(word);
+        // In a document or program within the text the nearest name is there.
+        let inner = last_identifier(outside);
+        let names = if inner.is_empty() { names } else { std::slice::from_ref(&inner) };
+        let is_called = |words: &[&str]| names.iter().any(|name| is_called(name, words));
+        if is_called(&["client", "build", "phone", "tel", "time", "date", "version", "release", "accounting"]) {
+            return false;
+        }
+        let is_named_account = is_called(&["account", "principal", "owner", "registryid"])
+            || names.iter().any(|name| name.eq_ignore_ascii_case("aws"));
+        let breaks = |c: Option<char>| c.is_none_or(|c| !"-_/.".contains(c));
+        if breaks(left) && breaks(right) {
+            return is_named_account && self.is_quoted_or_whole();
+        }
+        // A part of a name, which may also end in a moment.
+        let is_name_part = left.is_some_and(|c| "-_".contains(c)) && word.starts_with(char::is_alphabetic);
+        let is_named_so = is_called(&["bucket", "name"]) || is_named_account;
+        (is_name_part || is_named_so) && left != Some('/') && !self.is_moment() && !is_called_in(word)
     }
-    if left == Some('.') && before.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit())
-        || right == Some('.') && after.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
-        || is_uuid_tail(before)
-    {
-        return false;
+
+    /// In an ARN's place for the account, `arn:aws:iam::123456789012:role/x`, or in a piece of one.
+    fn stands_in_arn(self) -> bool {
+        let before = without_references(self.before);
+        if let Some(start) = before.rfind("arn:") {
+            let arn = before.get(start..).unwrap_or_default();
+            if !arn.contains(|c: char| c.is_whitespace() || "\"'".contains(c)) {
+                return arn.matches(':').count() == 4 && arn.ends_with(':');
+            }
+        }
+        // The rest of an ARN whose start is another piece of the text: `:iam::123456789012:role/x`, `:123456789012:`.
+        let is_rest = before.starts_with(':')
+            && before.ends_with(':')
+            && before.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b':');
+        let starts_piece = before.is_empty() && self.after.starts_with(':');
+        is_rest || (starts_piece && self.after.as_bytes().get(1).is_some_and(u8::is_ascii_alphabetic))
     }
-    // A colon alone joins nothing: it is JSON's, before a number.
-    let left_breaks = breaks(left) || (left == Some(':') && breaks(before.chars().rev().nth(1)));
-    let right_breaks = breaks(right) || (right == Some(':') && breaks(after.chars().nth(1)));
-    if left_breaks && right_breaks {
-        // A word of its own: the whole text, or a quoted value in a longer one (a JSON document, a program). A
-        // backslash escapes the quote of a document in a document.
-        let right = after.trim_start_matches('\\').chars().next();
-        return (is_quote(left) && is_quote(right)) || (before.is_empty() && after.is_empty());
+
+    /// In the address of a registry, a queue or a log.
+    fn stands_in_address(self) -> bool {
+        let Self { before, after, .. } = self;
+        let host = after.split(['/', '"', '\'', ' ']).next().unwrap_or_default();
+        let is_registry = host.starts_with(".dkr.") || host.starts_with(".dkr-");
+        let is_host = (after.starts_with('.') || after.starts_with("-s3")) && host.contains("amazonaws.com");
+        let is_queue = before.ends_with("amazonaws.com/")
+            || before.ends_with("amazonaws.com.cn/")
+            || before.ends_with("${AWS::URLSuffix}/");
+        is_registry || is_host || is_queue || before.ends_with("AWSLogs/") || (before == "/" && after.starts_with('/'))
     }
-    true
+
+    /// In a name like `cdk-hnb659fds-assets-123456789012-ap-southeast-2`.
+    fn stands_before_region(self) -> bool {
+        let is_region = |text: &str| {
+            let mut parts = text.split(|c: char| !c.is_ascii_alphanumeric());
+            let first = parts.next().is_some_and(|it| it.len() == 2 && it.bytes().all(|b| b.is_ascii_lowercase()));
+            let next = parts.next().unwrap_or_default();
+            let middle = if matches!(next, "gov" | "iso" | "isob") { parts.next().unwrap_or_default() } else { next };
+            first
+                && middle.len() >= 4
+                && parts.next().is_some_and(|it| it.len() == 1 && it.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let is_asset =
+            self.before.contains("-assets-") || self.before.starts_with("sst") || self.before.starts_with("cdk-");
+        match self.after.strip_prefix('-') {
+            Some(rest) => {
+                is_region(rest) || rest.starts_with("${AWS::Region}") || (rest.is_empty() && self.before.ends_with('-'))
+            }
+            None => is_asset && self.before.ends_with('-') && self.after.is_empty(),
+        }
+    }
+
+    /// Whether nothing or quotes are around it, in a list or alone; not a bare number of a program.
+    fn is_quoted_or_whole(self) -> bool {
+        let is_list = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b", :".contains(&b));
+        let is_quote = |c: Option<char>| c.is_some_and(|c| "\"'`".contains(c));
+        let right = self.after.trim_start_matches('\\').chars().next();
+        (is_list(self.before) && is_list(self.after)) || (is_quote(self.before.chars().next_back()) && is_quote(right))
+    }
+
+    /// Whether the digits read as a minute of these centuries, `202611301234`.
+    fn is_moment(self) -> bool {
+        let part =
+            |range: std::ops::Range<usize>| self.id.get(range).and_then(|it| it.parse::<u32>().ok()).unwrap_or(99);
+        (19..=20).contains(&part(0..2))
+            && (1..=12).contains(&part(4..6))
+            && (1..=31).contains(&part(6..8))
+            && part(8..10) < 24
+            && part(10..12) < 60
+    }
+}
+
+/// Whether a name, `ClientId` or `client_id`, holds one of these words.
+fn is_called(name: &str, words: &[&str]) -> bool {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    words.iter().any(|word| name.contains(word))
+}
+
+/// Whether the start of a name says that a number follows which is no account.
+fn is_called_in(word: &str) -> bool {
+    is_called(word, &["build", "release", "version", "run", "job", "ticket", "order", "invoice", "client"])
+}
+
+/// The last name in a text: of `{"account": "` it is `account`.
+fn last_identifier(text: &str) -> &str {
+    let is_part = |c: char| c.is_alphanumeric() || "_-:".contains(c);
+    let text = text.trim_end_matches(|c: char| !c.is_alphabetic() && c != '_');
+    let start = text.rfind(|c: char| !is_part(c)).map_or(0, |at| at + char_len(text, at));
+    text.get(start..).unwrap_or_default()
+}
+
+/// How long the character is that stands there, in bytes.
+fn char_len(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|it| it.chars().next()).map_or(1, char::len_utf8)
+}
+
+/// A text with each reference of `Fn::Sub` as one sign, because `${AWS::Region}` has colons.
+fn without_references(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        plain.push_str(before);
+        plain.push('x');
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// Whether the text ends like a UUID without its last 12 digits.
@@ -112,39 +273,83 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::artefact::template::json;
+    use crate::artefact::template::{
+        accounts::{AWS_ACCOUNTS, VENDOR_ACCOUNTS},
+        json,
+    };
 
     const OURS: &str = "123456789012";
 
-    fn check_text(text: &str, found: bool) {
-        let expect: &[&str] = if found { &[OURS] } else { &[] };
-        assert_eq!(account_ids(text), expect, "{text}");
+    fn check_text(text: &str, names: &[&str], found: bool) {
+        let expect: BTreeSet<String> = found.then(|| OURS.to_owned()).into_iter().collect();
+        assert_eq!(account_ids(text, names), expect, "{text} {names:?}");
     }
 
     #[test]
-    fn an_account_id_is_found_wherever_one_stands_for_an_account() {
+    fn an_account_stands_in_arns_addresses_and_names_whatever_they_are_called() {
         for text in [
-            "123456789012",
             "arn:aws:iam::123456789012:role/deployer",
             "arn:aws:iam::123456789012:root",
             "arn:aws:sqs:ap-southeast-2:123456789012:",
+            "arn:${AWS::Partition}:sns:${AWS::Region}:123456789012:alarms",
             ":123456789012:role/x",
-            ":123456789012",
+            ":iam::123456789012:role/x",
+            "123456789012:role/x",
             "123456789012.dkr.ecr.ap-southeast-2.amazonaws.com/payments:1",
             "https://sqs.ap-southeast-2.amazonaws.com/123456789012/jobs",
+            "https://sqs.${AWS::Region}.${AWS::URLSuffix}/123456789012/jobs",
+            ".amazonaws.com/123456789012/jobs",
+            "https://123456789012.signin.aws.amazonaws.com",
+            "s3://logs-123456789012.s3.amazonaws.com",
             "cdk-hnb659fds-assets-123456789012-ap-southeast-2",
+            "cdk-hnb659fds-assets-123456789012-us-gov-west-1",
+            "cdk-hnb659fds-assets-123456789012-${AWS::Region}",
+            "cdk-hnb659fds-assets-123456789012-",
+            "cdk-hnb659fds-assets-123456789012",
+            "sst-bootstrap-123456789012",
+            "s3://logs/AWSLogs/123456789012/*",
             "dev-123456789012",
-            "AWSLogs/123456789012/*",
             "role_123456789012",
-            "123456789012,123456789012",
-            "123456789012, 123456789012",
+            "arn:aws:s3:::dev-payments-123456789012/*",
+            "const role = 'arn:aws:iam::123456789012:role/x';",
             r#"{"Principal":{"AWS":"123456789012"}}"#,
             r#"{\"account\":\"123456789012\"}"#,
-            "const role = 'arn:aws:iam::123456789012:role/x';",
+            r#"{"accounts": ["123456789012", "123456789012"]}"#,
             "const account = '123456789012';",
             "export ACCOUNT='123456789012'",
         ] {
-            check_text(text, true);
+            check_text(text, &["X"], true);
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_an_account_where_it_is_called_one() {
+        for name in [
+            "AccountId",
+            "accounts",
+            "AWS_ACCOUNT_ID",
+            "aws:SourceAccount",
+            "AWS:SourceOwner",
+            "Principal",
+            "AWS",
+            "PeerOwnerId",
+            "RegistryId",
+            "ExpectedBucketOwner",
+        ] {
+            check_text("123456789012", &[name], true);
+            check_text("123456789012, 123456789012", &[name], true);
+        }
+        for name in [
+            "CLIENT_ID",
+            "ClientIdList",
+            "BUILD_NUMBER",
+            "Phone",
+            "Timestamp",
+            "Version",
+            "X",
+            "ServiceAccountClientId",
+        ] {
+            check_text("123456789012", &[name], false);
         }
     }
 
@@ -154,68 +359,82 @@ mod tests {
             "12345678901",
             "1234567890123",
             "a123456789012",
+            "123456789012",
             "3f1c9a0b-5d7e-4468-ace0-123456789012",
             "0.123456789012",
             "123456789012.5",
             "+123456789012",
+            "tel:123456789012",
+            "123456789012-0f1e2d3c.apps.googleusercontent.com",
+            "build-123456789012",
+            "payments/releases/123456789012.zip",
+            "https://api.bank.example/orders/123456789012",
             "const epoch = 123456789012;",
             "wait(123456789012)",
             r#"{"Seconds":123456789012}"#,
             r#"{"Seconds": 123456789012, "x": 1}"#,
+            r#"{"clientId": "123456789012"}"#,
+            "const clientId = '123456789012';",
             "9b2f123456789012c4.zip",
             "at 123456789012 we wait",
         ] {
-            check_text(text, false);
+            check_text(text, &["X"], false);
         }
+        assert_eq!(account_ids("snapshot-202611301234", &["SnapshotName"]), BTreeSet::new());
+        assert_eq!(account_ids("202611301234", &["DEPLOYED_AT"]), BTreeSet::new());
     }
 
     #[test]
-    fn accounts_of_aws_itself_are_the_same_in_every_stage() {
+    fn accounts_of_aws_and_of_vendors_are_the_same_in_every_stage() {
         for text in [
             "arn:aws:lambda:ap-southeast-2:580247275435:layer:LambdaInsightsExtension:53",
             "arn:aws:lambda:ap-southeast-2:094274105915:layer:AWSLambdaPowertoolsTypeScriptV2:44",
+            "arn:aws:lambda:ap-southeast-2:464622532012:layer:Datadog-Extension:80",
+            "arn:aws:serverlessrepo:us-east-1:297356227824:applications/SecretsManagerRDSPostgreSQLRotationSingleUser",
             "arn:aws:iam::783225319266:root",
         ] {
-            check_text(text, false);
+            check_text(text, &[], false);
         }
-        assert_eq!(account_ids("arn:aws:iam::783225319266:role/123456789012"), [OURS]);
+        check_text("arn:aws:iam::783225319266:role/x-123456789012", &[], true);
+    }
+
+    fn said(template: &serde_json::Value) -> Vec<String> {
+        let mut findings = Findings::new("payments-api.json");
+        let document = template.to_string();
+        check(&json::read(document.as_bytes()).unwrap().0, &mut findings);
+        let (found, doubts) = findings.into_parts();
+        assert_eq!(found, []);
+        doubts.into_iter().map(|it| it.message).collect()
     }
 
     #[test]
-    fn only_what_is_deployed_is_looked_at() {
+    fn only_what_is_deployed_is_looked_at_and_each_place_is_told_once() {
         let role = "arn:aws:iam::123456789012:role/x";
         let template = json!({
             "Description": format!("made in {OURS}"),
             "Metadata": {"Account": OURS},
-            "Parameters": {"Account": {"Type": "String", "Description": role, "Default": OURS}},
+            "Parameters": {"Account": {"Type": "String", "Description": role, "Default": OURS}, "Client": {"Type": "String", "Default": OURS}},
             "Mappings": {"ByAccount": {OURS: {"Role": role}}},
-            "Resources": {"Fn": {
+            "Conditions": {"IsDev": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, OURS]}},
+            "Resources": {"AccountFn": {
                 "Type": "AWS::Lambda::Function",
                 "Metadata": {"aws:asset:path": role},
-                "Properties": {"Description": role, "MemorySize": 123_456_789_012_u64, "Role": {"Fn::Join": ["", ["x", role]]}, "Metadata": role}
+                "Properties": {
+                    "Description": role, "MemorySize": 123_456_789_012_u64, "Metadata": role,
+                    "Role": {"Fn::Join": ["", ["x", format!("{role} {role} arn:aws:iam::111122223333:role/y")]]},
+                    "Environment": {"Variables": {"CLIENT_ID": OURS, "AUDIT_ACCOUNT": 123_456_789_012_u64}}
+                }
             }},
             "Outputs": {"Role": {"Description": role, "Value": role}}
         });
-        let mut findings = Findings::new("payments-api.json");
-        let document = template.to_string();
-        check(&json::read(document.as_bytes()).unwrap().0, &mut findings);
-        let places: Vec<_> = findings.into_list().into_iter().map(|it| it.message).collect();
-        insta::assert_json_snapshot!(places, @r#"
-        [
-          "`Mappings.ByAccount.123456789012.Role` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
-          "`Outputs.Role.Value` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
-          "`Parameters.Account.Default` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
-          "`Resources.Fn.Properties.Metadata` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
-          "`Resources.Fn.Properties.Role.Fn::Join[1][1]` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter"
-        ]
-        "#);
+        insta::assert_json_snapshot!(said(&template));
     }
 
     #[test]
-    fn the_table_of_aws_accounts_holds_whole_ids_each_once() {
-        assert!(AWS_ACCOUNTS.iter().all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit())));
-        let once: std::collections::BTreeSet<_> = AWS_ACCOUNTS.iter().collect();
-        assert_eq!(once.len(), AWS_ACCOUNTS.len());
-        assert!(!AWS_ACCOUNTS.contains(&OURS));
+    fn the_tables_of_accounts_hold_whole_ids_each_once() {
+        let all = || AWS_ACCOUNTS.iter().chain(VENDOR_ACCOUNTS);
+        assert!(all().all(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit())));
+        assert_eq!(all().collect::<BTreeSet<_>>().len(), all().count());
+        assert!(!all().any(|id| *id == OURS));
     }
 }

@@ -21,7 +21,11 @@ fn macros_are_refused_at_the_top_and_anywhere() {
 
 #[test]
 fn what_generates_resources_is_refused() {
-    let of = |r#type: &str| check_resource(json!({"Type": r#type, "Properties": {"ServiceToken": {"Ref": "Table"}}}));
+    let of = |r#type: &str| {
+        let is_custom = r#type.starts_with("Custom::");
+        let properties = if is_custom { json!({"ServiceToken": {"Ref": "Table"}}) } else { json!({}) };
+        check_resource(json!({"Type": r#type, "Properties": properties}))
+    };
     for refused in [
         "AWS::CloudFormation::Macro",
         "AWS::CloudFormation::StackSet",
@@ -31,9 +35,7 @@ fn what_generates_resources_is_refused() {
         let said = of(refused);
         assert!(said.len() == 1 && said[0].starts_with("template-not-self-contained"), "{said:?}");
     }
-    for fine in
-        ["AWS::CloudFormation::WaitConditionHandle", "AWS::CDK::Metadata", "Bank::Payments::Ledger", "Custom::Ledger"]
-    {
+    for fine in ["AWS::CloudFormation::WaitConditionHandle", "AWS::CDK::Metadata", "Custom::Ledger"] {
         assert_eq!(of(fine), [""; 0]);
     }
 }
@@ -90,8 +92,8 @@ fn a_custom_resource_is_made_by_the_template_or_by_what_the_stage_names() {
     ].concat(), @r#"
     [
         "template-not-self-contained: custom resource `It` is made by a function outside the template (`Resources.It.Properties.ServiceToken`): name it by a parameter or an import",
-        "template-not-portable: `Resources.It.Properties.ServiceToken` names the account `123456789012` literally: use `${AWS::AccountId}` or a parameter",
         "template-not-self-contained: custom resource `It` is made by a function outside the template (`Resources.It.Properties.ServiceToken`): name it by a parameter or an import",
+        "template-not-portable: `Resources.It.Properties.ServiceToken` names the account `123456789012` literally: write `${AWS::AccountId}` where it is the stage's own, else a parameter, or name an account of all stages in `shared_accounts` of the policy",
         "template-invalid: custom resource `It` has no `ServiceToken`",
     ]
     "#);
@@ -108,9 +110,9 @@ fn content_that_cloudformation_fetches_from_s3_is_refused() {
         of("AWS::Lambda::LayerVersion", json!({"Content": {"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": "x"}})),
     ].concat(), @r#"
     [
-        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.BodyS3Location` at deploy time: write it into the template instead",
-        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.DefinitionS3Location` at deploy time: write it into the template instead",
-        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.ActionGroups.ApiSchema.S3` at deploy time: write it into the template instead",
+        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.BodyS3Location` at deploy time: write it into `Body` instead",
+        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.DefinitionS3Location` at deploy time: write it into `DefinitionString` instead",
+        "template-not-self-contained: resource `It` fetches `Resources.It.Properties.ActionGroups[1].ApiSchema.S3` at deploy time: write it into `Payload` instead",
         "template-code-outside-store: layer `It` has its content at `Resources.It.Properties.Content`, and the store has no place for layers: bundle it into the functions",
     ]
     "#);
@@ -135,4 +137,53 @@ fn content_of_the_asset_bucket_is_refused_but_a_permission_is_not() {
     let policy = json!({"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject*",
         "Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::", bucket, "/*"]]}}]}}});
     assert_eq!(check_resource(policy), [""; 0]);
+}
+
+#[test]
+fn an_aws_custom_resource_fetches_no_newer_sdk_from_npm() {
+    let of = |r#type: &str, newest: Value| {
+        let mut properties = json!({"ServiceToken": {"Ref": "Table"}, "Create": "{}"});
+        if !newest.is_null() {
+            properties["InstallLatestAwsSdk"] = newest;
+        }
+        check_resource(json!({"Type": r#type, "Properties": properties}))
+    };
+    for fine in [json!(false), json!("false")] {
+        assert_eq!(of("Custom::AWS", fine), [""; 0]);
+    }
+    for refused in [
+        json!(true),
+        json!("true"),
+        json!({"Ref": "ArtefactPrefix"}),
+        json!({"Fn::If": ["A", false, true]}),
+        json!(null),
+    ] {
+        assert_eq!(of("Custom::AWS", refused).len(), 1);
+    }
+    // CDK lets a resource have a type of its own.
+    assert_eq!(of("Custom::Ledger", json!(null)), [""; 0]);
+    insta::assert_debug_snapshot!(of("Custom::Ledger", json!(true)), @r#"
+    [
+        "template-not-self-contained: custom resource `It` fetches the newest AWS SDK from npm at deploy time (`Resources.It.Properties.InstallLatestAwsSdk`): give its `AwsCustomResource` `installLatestAwsSdk: false`",
+    ]
+    "#);
+}
+
+#[test]
+fn hooks_and_what_machines_fetch_are_refused() {
+    let mut it = template(
+        json!({"Machine": {"Type": "AWS::EC2::Instance", "Metadata": {"AWS::CloudFormation::Init": {"config": {
+            "packages": {"yum": {"jq": []}},
+            "sources": {"/opt": "https://bank.example/agent.tar.gz"},
+            "files": {"/etc/agent.conf": {"content": "x"}, "/opt/run.sh": {"source": "https://bank.example/run.sh"}}
+        }}}}}),
+    );
+    it["Hooks"] = json!({"Shift": {"Type": "AWS::CodeDeploy::BlueGreen"}});
+    insta::assert_debug_snapshot!(check(&it), @r#"
+    [
+        "template-not-self-contained: `Hooks.Shift` of type `AWS::CodeDeploy::BlueGreen` makes and changes resources at deploy time: deploy without it",
+        "template-not-self-contained: `Resources.Machine.Metadata.AWS::CloudFormation::Init.config.files./opt/run.sh.source` is fetched when the machine starts: write it into the template, or into its image",
+        "template-not-self-contained: `Resources.Machine.Metadata.AWS::CloudFormation::Init.config.sources` is fetched when the machine starts: write it into the template, or into its image",
+    ]
+    "#);
 }

@@ -29,7 +29,7 @@ fn code_that_a_promotion_cannot_serve_is_refused() {
     let refuse = |code: Value| check_resource(function(code));
     insta::assert_debug_snapshot!([
         refuse(json!({"ImageUri": {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1"}})),
-        refuse(json!({"S3Bucket": "dev-assets", "S3Key": "x.zip"})),
+        refuse(json!({"S3Bucket": "dev-assets-123456789012", "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "assets-${AWS::Region}"}, "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "a-${AWS::AccountId}"}, "S3Key": "x.zip", "S3ObjectVersion": "v1"})),
         refuse(json!({"S3Bucket": {"Fn::ImportValue": "assets"}, "S3Key": "x.zip"})),
@@ -45,8 +45,8 @@ fn code_that_a_promotion_cannot_serve_is_refused() {
         refuse(json!("x.zip")),
     ].concat(), @r#"
     [
-        "template-code-outside-store: function `It` runs a container image, which is no stored bundle",
-        "template-not-portable: the code of function `It` is in the one bucket `dev-assets` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
+        "template-code-outside-store: function `It` runs the image `${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1` that is not named by its digest (`Resources.It.Properties.Code.ImageUri`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev",
+        "template-not-portable: the code of function `It` is in the one bucket `dev-assets-123456789012` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is in the one bucket `assets-${AWS::Region}` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is pinned by `Resources.It.Properties.Code.S3ObjectVersion`, and a version id exists in one bucket only",
         "template-code-outside-store: where the code of function `It` lies cannot be told: `Resources.It.Properties.Code.S3Bucket` uses `Fn::ImportValue`, but only `Ref`, `Fn::Sub` and `Fn::Join` are understood here",
@@ -128,4 +128,38 @@ fn what_cannot_be_told_of_a_bundle_is_a_finding() {
     let mut inline = function(json!({"ZipFile": "x"}));
     inline["Properties"]["Runtime"] = json!({"Fn::ImportValue": "runtime"});
     assert_eq!(check_resource(inline), [""; 0]);
+}
+
+#[test]
+fn an_image_is_taken_by_its_digest_only() {
+    let digest = format!("@sha256:{}", "0f".repeat(32));
+    let of = |image: &str| {
+        let code = json!({"ImageUri": {"Fn::Sub": format!("${{AWS::AccountId}}.dkr.ecr.${{AWS::Region}}.amazonaws.com/{image}")}});
+        let mut it = function(code);
+        it["Properties"] = json!({"Role": "x", "PackageType": "Image", "Code": it["Properties"]["Code"]});
+        it
+    };
+    assert_eq!(read_one(&template(json!({"It": of(&format!("pay{digest}"))}))).code, Code::Image);
+    for refused in ["pay", "pay:1", "pay:latest", &digest[..40]] {
+        assert_eq!(check_resource(of(refused)).len(), 1, "{refused}");
+    }
+    let none =
+        json!({"Type": "AWS::Lambda::Function", "Properties": {"Role": "x", "PackageType": "Image", "Code": {}}});
+    assert_eq!(check_resource(none).len(), 1);
+}
+
+#[test]
+fn lambda_runs_a_copy_of_the_bundle_on_a_runtime_of_its_own() {
+    let with = |key: &str, value: Value| {
+        let mut it = function(stored("authorise-payment"));
+        it["Properties"][key] = value;
+        it
+    };
+    let mut referenced = function(stored("authorise-payment"));
+    referenced["Properties"]["Code"]["S3ObjectStorageMode"] = json!("REFERENCE");
+    let mut copied = referenced.clone();
+    copied["Properties"]["Code"]["S3ObjectStorageMode"] = json!("COPY");
+    assert_eq!(check_resource(copied), [""; 0]);
+    let said = [referenced, with("Runtime", json!("custom")), with("RuntimeConfig", json!({"RuntimeArn": "x"}))];
+    insta::assert_json_snapshot!(said.into_iter().flat_map(check_resource).collect::<Vec<_>>());
 }

@@ -1,13 +1,14 @@
 mod code_of_the_commit;
 mod deploy_time;
 mod functions;
+mod policy;
 mod shape;
 mod synthesised;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::*;
+use super::{findings::MAX_FINDINGS, *};
 use crate::{
     artefact::Architecture,
     manifest::tests::{commit, example},
@@ -52,8 +53,15 @@ fn say(findings: Vec<Finding>) -> Vec<String> {
     findings.into_iter().map(|it| format!("{}: {}", it.code, it.message)).collect()
 }
 
+/// What is said where no policy is.
 fn check_bytes(bytes: &[u8]) -> Vec<String> {
-    say(inspect(bytes, SUBJECT).0)
+    check_under(bytes, &Rules::of_adr_053(&"bank-payments".parse().unwrap()))
+}
+
+fn check_under(bytes: &[u8], rules: &Rules) -> Vec<String> {
+    let (mut findings, template) = inspect(bytes, SUBJECT);
+    findings.extend(template.into_iter().flat_map(|it| it.check_policy(SUBJECT, rules)));
+    say(findings)
 }
 
 /// What is said of a whole template.
@@ -62,7 +70,7 @@ fn check(template: &Value) -> Vec<String> {
 }
 
 /// What is said of a template with one more resource.
-fn check_resource(resource: Value) -> Vec<String> {
+pub(super) fn check_resource(resource: Value) -> Vec<String> {
     let mut resources =
         json!({"Table": {"Type": "AWS::DynamoDB::GlobalTable", "Properties": {"TableName": {"Ref": "AWS::NoValue"}}}});
     resources["It"] = resource;
@@ -121,6 +129,7 @@ proptest! {
             let (findings, template) = inspect(document.to_string().as_bytes(), SUBJECT);
             prop_assert!(findings.len() <= MAX_FINDINGS);
             prop_assert!(template.is_some() || !findings.is_empty());
+            prop_assert_eq!(&read(document.to_string().as_bytes()), &template.map(|it| Template { doubts: Vec::new(), ..it }));
             prop_assert!(findings.iter().all(|it| it.message.chars().all(|c| !c.is_control()) && it.message.len() <= 4000));
         }
     }

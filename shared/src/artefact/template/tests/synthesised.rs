@@ -4,8 +4,7 @@ use super::*;
 
 /// What is said of a template, and where the code of its functions lies.
 fn check_synthesised(json: &str) -> (Vec<String>, Vec<String>) {
-    let (findings, template) = inspect(json.as_bytes(), SUBJECT);
-    let functions = template.unwrap().functions;
+    let functions = read(json.as_bytes()).unwrap().functions;
     let functions = functions.into_iter().map(|(id, it)| {
         let code = match it.code {
             Code::Inline => "inline".to_owned(),
@@ -17,7 +16,7 @@ fn check_synthesised(json: &str) -> (Vec<String>, Vec<String>) {
         format!("{id}: {} {:?}, {code}", it.spec.runtime, it.spec.architecture)
     });
     let functions = functions.collect();
-    (say(findings), functions)
+    (check_bytes(json.as_bytes()), functions)
 }
 
 #[test]
@@ -42,10 +41,38 @@ fn layers_nested_stacks_and_content_in_the_asset_bucket_are_refused_each_by_name
     [
         "template-code-outside-store: layer `LayerB20D2F06` has its content at `Resources.LayerB20D2F06.Properties.Content`, and the store has no place for layers: bundle it into the functions",
         "template-not-self-contained: nested stack `NestedNestedStackNestedNestedStackResourceDEFDAA4D` fetches its template from outside the store (`Resources.NestedNestedStackNestedNestedStackResourceDEFDAA4D.Properties.TemplateURL`): make it a stack of its own",
-        "template-not-self-contained: resource `ApiF70053CD` fetches `Resources.ApiF70053CD.Properties.BodyS3Location` at deploy time: write it into the template instead",
+        "template-not-self-contained: resource `ApiF70053CD` fetches `Resources.ApiF70053CD.Properties.BodyS3Location` at deploy time: write it into `Body` instead",
         "template-code-outside-store: layer `SiteAwsCliLayerAA2A8F93` has its content at `Resources.SiteAwsCliLayerAA2A8F93.Properties.Content`, and the store has no place for layers: bundle it into the functions",
         "template-code-outside-store: resource `SiteCustomResourceEFE24676` takes content from the asset bucket (`Resources.SiteCustomResourceEFE24676.Properties.SourceBucketNames[0]`), which is not in the store",
     ]
     "#);
     assert_eq!(functions.len(), 2);
+}
+
+/// Resources of the newest types, and a template that datadog-cdk-constructs-v2 3.12 changed.
+#[test]
+fn code_that_the_newest_types_bring_is_refused_by_name_but_a_vendors_layer_is_fine() {
+    let resources = |json: &str| template(serde_json::from_str(json).unwrap());
+    insta::assert_json_snapshot!([
+        check(&resources(include_str!("../fixtures/webfunction.json"))),
+        check(&resources(include_str!("../fixtures/custom-runtime.json"))),
+        check(&resources(include_str!("../fixtures/layer-arn.json"))),
+    ]);
+    assert_eq!(check_bytes(include_bytes!("../fixtures/datadog-cdk.json")), [""; 0]);
+}
+
+/// Templates of many of CDK's constructs; `tests/oracles/make_cdk_templates.sh` makes them.
+#[test]
+fn what_cdks_constructs_make_is_refused_for_nothing() {
+    for json in [
+        include_str!("../fixtures/cdk/api.json"),
+        include_str!("../fixtures/cdk/containers.json"),
+        include_str!("../fixtures/cdk/data.json"),
+        include_str!("../fixtures/cdk/events.json"),
+        include_str!("../fixtures/cdk/lambda.json"),
+        include_str!("../fixtures/cdk/net.json"),
+        include_str!("../fixtures/cdk/web.json"),
+    ] {
+        assert_eq!(check_bytes(json.as_bytes()), [""; 0]);
+    }
 }
