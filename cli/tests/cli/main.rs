@@ -12,6 +12,7 @@ mod flyway;
 mod help;
 mod man;
 mod publish;
+mod reports;
 mod run;
 mod schema;
 mod snapshot;
