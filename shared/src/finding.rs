@@ -36,7 +36,7 @@ macro_rules! codes {
             /// Whether a finding of this kind only warns: it is told, and nothing is refused because of it.
             #[must_use]
             pub fn is_warning(self) -> bool {
-                matches!(self, Self::ReportExitCodeUntold | Self::ZipDanglingLink)
+                matches!(self, Self::ReportExitCodeUntold | Self::TestsUnexplained | Self::ZipDanglingLink)
             }
 
             /// The word itself, as it stands in verdicts and logs.
@@ -135,9 +135,11 @@ codes! {
     DeployMissing "deploy-missing" "the manifest does not tell the deploy step's result";
     DeployFailed "deploy-failed" "the deploy step did not succeed";
     IntegrationGuardOff "integration-guard-off" "`RUN_INTEGRATION=1` was not set, so the integration tests skip themselves";
-    IntegrationMissing "integration-missing" "no integration test ran";
+    IntegrationMissing "integration-missing" "no integration test passed";
     IntegrationFailed "integration-failed" "integration tests failed";
-    IntegrationSkipped "integration-skipped" "integration tests were skipped";
+    IntegrationSkipped "integration-skipped" "integration tests were skipped, are still to do, or did not run";
+    TestsUnexplained "tests-unexplained" "a header in a report of the unit or policy tests tells of tests that no case shows and nothing explains";
+    OutcomeRefused "outcome-refused" "tests came to an end that the policy refuses, such as flaky ones or expected failures";
     TestedBytesMissing "tested-bytes-missing" "nothing tells which code of a function the integration tests exercised";
     TestedBytesMismatch "tested-bytes-mismatch" "the integration tests exercised other bytes of a function than the stored ones";
     PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";

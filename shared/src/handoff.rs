@@ -250,6 +250,7 @@ mod tests {
             policy_version_id: None,
             compared_with: None,
             warnings: Vec::new(),
+            recounted: std::collections::BTreeMap::new(),
             evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
         };
         (verdict, manifest)

@@ -15,6 +15,10 @@ use crate::{
         Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, Repo, Sha256, StackName,
         StageName,
     },
+    report::{
+        Counts,
+        suite::{ExitCodes, Suite},
+    },
     store_key::ArtefactPath,
 };
 
@@ -223,6 +227,19 @@ pub struct UnitTests {
     /// How many were skipped.
     #[serde(default)]
     pub skipped: u64,
+    /// How many are still to be written. Where none of this and the next three is told, `passed` holds the flaky ones,
+    /// and `skipped` the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<u64>,
+    /// How many failed as they were said to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_failures: Option<u64>,
+    /// How many passed on a retry only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<u64>,
+    /// How many were chosen to run and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<u64>,
     /// Lines covered, in percent.
     #[serde(default)]
     pub line_coverage: Option<f64>,
@@ -244,6 +261,19 @@ pub struct PolicyTests {
     /// How many were skipped.
     #[serde(default)]
     pub skipped: u64,
+    /// How many are still to be written. Where none of this and the next three is told, `passed` holds the flaky ones,
+    /// and `skipped` the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<u64>,
+    /// How many failed as they were said to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_failures: Option<u64>,
+    /// How many passed on a retry only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<u64>,
+    /// How many were chosen to run and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<u64>,
     /// The policies that the module satisfies; each needs a test.
     #[serde(default)]
     pub policies_satisfied: Vec<String>,
@@ -262,6 +292,19 @@ pub struct IntegrationTests {
     /// How many were skipped.
     #[serde(default)]
     pub skipped: u64,
+    /// How many are still to be written. Where none of this and the next three is told, `passed` holds the flaky ones,
+    /// and `skipped` the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<u64>,
+    /// How many failed as they were said to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_failures: Option<u64>,
+    /// How many passed on a retry only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<u64>,
+    /// How many were chosen to run and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<u64>,
     /// Whether `RUN_INTEGRATION=1` was set, without which the tests skip themselves.
     #[serde(default)]
     pub run_integration: bool,
@@ -275,6 +318,50 @@ pub struct IntegrationTests {
     /// The exit code of the step's process: reports lie, such as one that nobody wrote because the run broke off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// What a manifest tells of the tests of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The figures; 0 where one isn't told.
+    pub counts: Counts,
+    /// Whether it tells of other ends than passed, failed and skipped.
+    pub of_all_ends: bool,
+}
+
+impl Tests {
+    /// What it tells of the tests of a suite; none where they haven't run.
+    #[must_use]
+    pub fn told(&self, suite: Suite) -> Option<Told> {
+        macro_rules! told {
+            ($suite:expr) => {
+                $suite.as_ref().map(|it| {
+                    let others = [it.todo, it.expected_failures, it.flaky, it.not_run];
+                    let [todo, expected_failures, flaky, not_run] = others.map(Option::unwrap_or_default);
+                    let (passed, failed, skipped) = (it.passed, it.failed, it.skipped);
+                    let counts =
+                        Counts { passed, failed, skipped, todo, expected_failures, flaky, not_run, unexplained: 0 };
+                    Told { counts, of_all_ends: others.iter().any(Option::is_some) }
+                })
+            };
+        }
+        match suite {
+            Suite::Unit => told!(self.unit),
+            Suite::Policy => told!(self.policy),
+            Suite::Integration => told!(self.integration),
+        }
+    }
+
+    /// The exit codes of the suites' processes, as far as they are told.
+    #[must_use]
+    pub fn exit_codes(&self) -> ExitCodes {
+        let codes = [
+            (Suite::Unit, self.unit.as_ref().and_then(|it| it.exit_code)),
+            (Suite::Policy, self.policy.as_ref().and_then(|it| it.exit_code)),
+            (Suite::Integration, self.integration.as_ref().and_then(|it| it.exit_code)),
+        ];
+        codes.into_iter().filter_map(|(suite, code)| Some((suite, code?))).collect()
+    }
 }
 
 /// The smoke test after the integration tests.

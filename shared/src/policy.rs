@@ -12,7 +12,10 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Repo, report::suite::Suite};
+use crate::{
+    ids::Repo,
+    report::{Outcome, suite::Suite},
+};
 
 /// The schema version that this gate knows.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -105,6 +108,13 @@ pub struct Change {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub min_function_coverage: Option<f64>,
+    /// The most tests of a suite that may have passed on a retry only; any number where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_flaky: Option<u64>,
+    /// What tests of no suite may come to, beyond what is refused anyway: `skipped`, `todo`, `expected-failure`, `flaky`
+    /// or `not-run`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refuse: BTreeSet<Outcome>,
     /// Conditions that bind from here on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub require: BTreeSet<Condition>,
@@ -128,6 +138,10 @@ pub struct Rules {
     pub min_line_coverage: f64,
     /// The least function coverage of the unit tests, in percent.
     pub min_function_coverage: f64,
+    /// The most tests of a suite that may have passed on a retry only.
+    pub max_flaky: Option<u64>,
+    /// What tests of no suite may come to, beyond what is refused anyway.
+    pub refuse: BTreeSet<Outcome>,
     /// What its manifests must tell.
     pub required: BTreeSet<Condition>,
     /// CloudFormation types and properties that its templates may have in spite of the gate's doubt.
@@ -175,6 +189,10 @@ impl Policy {
                     return Err(InvalidPolicy(format!("`{field}` of `{whose}` is {percent}, not 0 to 100 percent")));
                 }
             }
+            if let Some(outcome) = change.refuse.iter().find(|it| matches!(it, Outcome::Passed | Outcome::Failed)) {
+                let why = if *outcome == Outcome::Failed { "is refused anyway" } else { "can't be refused" };
+                return Err(InvalidPolicy(format!("`refuse` of `{whose}` names `{}`, which {why}", outcome.as_str())));
+            }
             if let Some(both) = change.require.intersection(&change.waive).next() {
                 return Err(InvalidPolicy(format!("`{whose}` both requires and waives {}", quoted(*both))));
             }
@@ -221,6 +239,8 @@ impl Rules {
         Self {
             min_line_coverage: MIN_COVERAGE,
             min_function_coverage: MIN_COVERAGE,
+            max_flaky: None,
+            refuse: BTreeSet::new(),
             required,
             known_types: BTreeSet::new(),
             shared_accounts: BTreeSet::new(),
@@ -232,9 +252,12 @@ impl Rules {
         self.required.retain(|condition| !change.waive.contains(condition));
         self.known_types.extend(change.known_types.iter().cloned());
         self.shared_accounts.extend(change.shared_accounts.values().cloned());
+        self.refuse.extend(&change.refuse);
         Self {
             min_line_coverage: change.min_line_coverage.unwrap_or(self.min_line_coverage),
             min_function_coverage: change.min_function_coverage.unwrap_or(self.min_function_coverage),
+            max_flaky: change.max_flaky.or(self.max_flaky),
+            refuse: self.refuse,
             required: self.required,
             known_types: self.known_types,
             shared_accounts: self.shared_accounts,
@@ -329,6 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn what_tests_may_come_to_is_told_for_all_and_for_one() {
+        let policy = json!({
+            "schema_version": 1,
+            "all": {"max_flaky": 2, "refuse": ["expected-failure"]},
+            "repos": {"bank-core": {"max_flaky": 0, "refuse": ["todo", "not-run"]}}
+        });
+        let (core, kyc) = (rules(&policy, "bank-core"), rules(&policy, "bank-kyc"));
+        assert_eq!((core.max_flaky, kyc.max_flaky), (Some(0), Some(2)));
+        assert_eq!(core.refuse, [Outcome::Todo, Outcome::ExpectedFailure, Outcome::NotRun].into());
+        assert_eq!(kyc.refuse, [Outcome::ExpectedFailure].into());
+        let none = Rules::of_adr_053(&"bank-kyc".parse().unwrap());
+        assert_eq!((none.max_flaky, none.refuse), (None, BTreeSet::new()));
+    }
+
+    #[test]
     fn what_is_no_policy_binds_nobody_and_says_so() {
         refused(&json!({}), "schema_version");
         refused(&json!({"schema_version": 2}), "`schema_version` is 2, this gate knows 1");
@@ -345,6 +383,11 @@ mod tests {
         }
         let short = json!({"schema_version": 1, "all": {"shared_accounts": {"audit": "11112222333"}}});
         refused(&short, "`audit` of `shared_accounts` of `all` is `11112222333`, not 12 digits");
+        let refuse = |outcome: &str| json!({"schema_version": 1, "all": {"refuse": [outcome]}});
+        refused(&refuse("failed"), "`refuse` of `all` names `failed`, which is refused anyway");
+        refused(&refuse("passed"), "`refuse` of `all` names `passed`, which can't be refused");
+        refused(&refuse("xfail"), "unknown variant `xfail`");
+        refused(&json!({"schema_version": 1, "all": {"max_flaky": -1}}), "expected u64");
         let both = json!({"schema_version": 1, "repos": {"bank-kyc": {"require": ["unit"], "waive": ["unit"]}}});
         refused(&both, "`bank-kyc` both requires and waives `unit`");
     }

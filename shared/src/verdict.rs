@@ -1,7 +1,7 @@
 //! What the gate concluded on a commit: `verdict.json`, and `revocation.json` that takes a Built commit back
 //! (CONTRACT §4).
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     finding::Finding,
     ids::{Commit, CommitSha, FileName, Repo, Sha256},
+    report::{Counts, suite::Suite},
     store_key::ArtefactPath,
 };
 
@@ -83,6 +84,9 @@ pub struct Verdict {
     /// The commit whose integration tests these were compared with; none where the branch had no Built commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<Baseline>,
+    /// What the gate counted in the raw reports, by suite; none of a suite without one that can be recounted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recounted: BTreeMap<Suite, Counts>,
     /// When the gate came to this conclusion.
     pub evaluated_at: Timestamp,
 }
@@ -184,6 +188,8 @@ impl Verdict {
             artefacts,
             policy_version_id,
             compared_with,
+            // It follows from the others, and older verdicts don't have it.
+            recounted: _,
             evaluated_at: _,
         } = self;
         *schema_version == other.schema_version

@@ -14,6 +14,7 @@ mod help;
 mod man;
 mod profiles;
 mod publish;
+mod reports;
 mod run;
 mod schema;
 mod snapshot;

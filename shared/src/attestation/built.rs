@@ -13,6 +13,7 @@ use crate::{
     ids::{DatabaseName, Sha256},
     manifest::{Flyway, Manifest, Tests},
     policy::{Condition, Rules},
+    report::{Counts, Outcome, suite::Suite},
     store_key::{ArtefactPath, RecordKey},
     verdict::Verdict,
 };
@@ -33,9 +34,18 @@ pub struct TestResult {
     pub passed_tests: Vec<String>,
     /// None.
     pub failed_tests: Vec<String>,
-    /// The figures of each suite. Where it has raw reports, they are what the gate counted in them.
+    /// The figures of each suite, as the manifest tells them. Where it has raw reports, they agree with these.
     #[serde(rename = "artefactGatekeeper_tests")]
     pub tests: Tests,
+    /// What the gate counted in the raw reports, by suite, where there were some that it could.
+    #[serde(rename = "artefactGatekeeper_recounted", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recounted: BTreeMap<Suite, Counts>,
+    /// What tests of no suite were allowed to come to, beyond what is refused anyway.
+    #[serde(rename = "artefactGatekeeper_refusedOutcomes", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refused_outcomes: BTreeSet<Outcome>,
+    /// The most tests of a suite that were allowed to pass on a retry only; none where any number was.
+    #[serde(rename = "artefactGatekeeper_mostFlaky", default, skip_serializing_if = "Option::is_none")]
+    pub most_flaky: Option<u64>,
     /// The conditions that were required of the commit, each of which holds.
     #[serde(rename = "artefactGatekeeper_conditions")]
     pub conditions: BTreeSet<Condition>,
@@ -124,6 +134,9 @@ pub fn statement(
         passed_tests: passed.into_iter().filter(|(_, ran)| *ran).map(|(suite, _)| suite.to_owned()).collect(),
         failed_tests: Vec::new(),
         tests: tests.clone(),
+        recounted: verdict.recounted.clone(),
+        refused_outcomes: rules.refuse.clone(),
+        most_flaky: rules.max_flaky,
         conditions: rules.required.clone(),
         least_coverage: LeastCoverage { lines: rules.min_line_coverage, functions: rules.min_function_coverage },
         flyway: manifest.flyway.clone(),

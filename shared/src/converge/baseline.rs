@@ -1,7 +1,10 @@
 //! The branch's last Built commit: integration tests that it passed must not vanish in silence (ADR-053
 //! "`RUN_INTEGRATION` requirement": a test that doesn't run proves nothing).
 
-use std::{collections::BTreeMap, io::BufReader};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::BufReader,
+};
 
 use serde_json::json;
 
@@ -78,8 +81,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let commit = Commit { repo: manifest.repo.clone(), sha: baseline.commit_sha.clone() };
         let jobs: Vec<_> = baseline.reports.iter().filter_map(|report| job(&commit, report)).collect();
 
-        let mut before = Some(PassedTests::default());
-        for (job, _) in &jobs {
+        let mut before = Vec::<(Format, Option<PassedTests>)>::new();
+        for (job, format) in &jobs {
             let inspection = match self.remembered(job).await? {
                 Some(inspection) => inspection,
                 None if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_some() => {
@@ -92,30 +95,33 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 }
             };
             if let Some(Recounted::Tests(recount)) = inspection.report {
-                before = before.zip(recount.passed).and_then(|(all, of_one)| all.union(&of_one));
+                before.push((*format, recount.passed));
             }
         }
         let of_suite = || reports::of_suites(manifest, &evidence.reports);
         let has_report = of_suite().any(|it| is_of_integration_tests(&it));
+        let before = suite::together(before.iter().map(|(format, passed)| (*format, passed.as_ref())));
         let comparison = match (before, suite::passed(Suite::Integration, of_suite())) {
             _ if jobs.is_empty() => Comparison::Vanished(BTreeMap::new()),
             _ if !has_report => Comparison::NoReport,
             (Some(before), Some(now)) => {
                 let vanished = now.vanished_since(&before);
-                let mut names: BTreeMap<_, _> = vanished.iter().map(|id| (*id, format!("test {id}"))).collect();
-                if !vanished.is_empty() {
+                let ids: BTreeSet<_> = vanished.keys().copied().collect();
+                let mut names: BTreeMap<_, _> = ids.iter().map(|id| (*id, format!("test {id}"))).collect();
+                if !ids.is_empty() {
                     for (job, format) in &jobs {
                         // Where the report is gone by now, its tests are told by their ids.
                         if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_none() {
                             continue;
                         }
-                        let (spool, format, wanted) = (self.spool(job).await?, *format, vanished.clone());
+                        let (spool, format, wanted) = (self.spool(job).await?, *format, ids.clone());
                         let read = move || report::names(format, BufReader::new(spool), &wanted);
                         let found = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
                         names.extend(found.unwrap_or_default());
                     }
                 }
-                Comparison::Vanished(names)
+                let named = vanished.into_iter().filter_map(|(id, gone)| Some((id, (names.remove(&id)?, gone))));
+                Comparison::Vanished(named.collect())
             }
             _ => Comparison::TooMany,
         };

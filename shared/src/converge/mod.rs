@@ -465,6 +465,7 @@ fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verd
         artefacts: artefacts.collect(),
         policy_version_id: evidence.policy_version_id.clone(),
         compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),
+        recounted: gate::recounted(evidence),
         evaluated_at: now,
     }
 }

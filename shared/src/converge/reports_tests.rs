@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{attestation::LocalSigner, finding::Code, ids::Sha256, store::memory::Memory};
+use crate::{
+    attestation::LocalSigner, finding::Code, ids::Sha256, report::suite::Suite, store::memory::Memory, store_key::Form,
+};
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
@@ -160,6 +162,8 @@ async fn a_summary_that_the_reports_do_not_bear_out_is_refused() {
     report-mismatch tests.integration.skipped: the manifest says 0, the reports show 1
     report-mismatch tests.integration.passed: the manifest says 3, the reports show 1
     report-mismatch tests.unit.line_coverage: the manifest says 87.1 %, the reports show 80.00 %
+    integration-failed tests.integration: 1 of the integration tests failed
+    integration-skipped tests.integration: 1 of the integration tests were skipped
     ");
 }
 
@@ -172,6 +176,7 @@ async fn a_report_that_is_none_breaks_off_or_contradicts_itself_is_refused() {
     report-invalid bank-payments/SHA/reports/unit.xml: not JUnit XML: line 1: it ends inside of `testsuite`: the document is cut off
     report-contradictory bank-payments/SHA/reports/policy.xml: suite `policy` says that 1 failed, its cases show 0
     report-mismatch tests.policy.failed: the manifest says 0, the reports show 1
+    policy-failed tests.policy: 1 of the policy tests failed
     ");
 }
 
@@ -234,8 +239,8 @@ async fn an_integration_test_may_not_vanish_in_silence() {
     let (outcome, reasons) = world.judge(&fewer()).await;
     assert_eq!(outcome, Outcome::Rejected);
     insta::assert_snapshot!(reasons.join("\n"), @"
-    integration-vanished ledger › refunds: the last Built commit of `main`, `1111111111111111111111111111111111111111`, passed it, and this one does not have it: restore it, or name it in `tests.integration.removed_tests`
-    integration-vanished ledger › rejects: the last Built commit of `main`, `1111111111111111111111111111111111111111`, passed it, and this one does not have it: restore it, or name it in `tests.integration.removed_tests`
+    integration-vanished ledger › refunds: the last Built commit of `main`, `1111111111111111111111111111111111111111`, passed it, and this one did not: restore it, or name it in `tests.integration.removed_tests`
+    integration-vanished ledger › rejects: the last Built commit of `main`, `1111111111111111111111111111111111111111`, passed it, and this one did not: restore it, or name it in `tests.integration.removed_tests`
     ");
 
     let named = fewer().with("/tests/integration/removed_tests", json!(["ledger › refunds", "ledger › rejects"]));
@@ -243,6 +248,62 @@ async fn an_integration_test_may_not_vanish_in_silence() {
 
     // From now on the smaller set is the one to keep.
     assert_eq!(world.judge(&Build::new(THIRD).integration(&["posts", "settles"])).await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
+async fn a_test_that_runs_several_times_may_not_run_fewer() {
+    let world = World::default();
+    assert_eq!(world.judge(&Build::new(FIRST).integration(&["pays", "pays", "posts"])).await, (Outcome::Built, vec![]));
+    let fewer = || Build::new(SECOND).integration(&["pays", "posts"]);
+    let (outcome, reasons) = world.judge(&fewer()).await;
+    assert_eq!(outcome, Outcome::Rejected);
+    insta::assert_snapshot!(reasons.join("\n"), @"integration-vanished ledger › pays: the last Built commit of `main`, `1111111111111111111111111111111111111111`, passed it 2 times, and this one 1: restore it, or name it in `tests.integration.removed_tests`");
+    let named = fewer().with("/tests/integration/removed_tests", json!(["ledger › pays"]));
+    assert_eq!(world.judge(&named).await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
+async fn what_a_header_alone_tells_of_is_shown_and_refused_of_integration_tests() {
+    const SURPLUS: &str =
+        "<testsuite name='a' tests='5'><testcase name='b'/><testcase name='c'/><testcase name='d'/></testsuite>";
+    let message = "suite `a` says that it has 5 tests, its cases show 3: 2 are unexplained";
+    let refused = rejected(Build::new(FIRST).report("integration.xml", SURPLUS)).await;
+    assert_eq!(refused, format!("report-contradictory bank-payments/SHA/reports/integration.xml: {message}"));
+
+    let world = World::default();
+    let unit = Build::new(FIRST).report("unit.xml", SURPLUS).with("/tests/unit/passed", json!(3));
+    assert_eq!(world.judge(&unit).await, (Outcome::Built, vec![]));
+    let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
+    let verdict: Verdict = world.record(&RecordKey::Verdict(commit)).unwrap();
+    assert_eq!(verdict.recounted[&Suite::Unit].unexplained, 2);
+    let warnings: Vec<_> = verdict.warnings.iter().map(|it| (it.code, it.message.as_str())).collect();
+    assert_eq!(warnings, [(Code::TestsUnexplained, message)]);
+}
+
+#[tokio::test]
+async fn what_was_built_and_signed_tells_every_end() {
+    let world = World::default();
+    let cases = "<testcase name='b'/><testcase name='c'><flakyFailure/></testcase>\
+                 <testcase name='d'><skipped type='pytest.xfail'/></testcase>";
+    let xml = format!("<testsuite name='a'>{cases}</testsuite>");
+    let build = Build::new(FIRST)
+        .report("integration.xml", xml)
+        .with("/tests/integration/passed", json!(1))
+        .with("/tests/integration/flaky", json!(1))
+        .with("/tests/integration/expected_failures", json!(1));
+    assert_eq!(world.judge(&build).await, (Outcome::Built, vec![]));
+    let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
+    let envelope: Value = world.record(&RecordKey::BuiltAttestation(commit, Form::Dsse)).unwrap();
+    let statement = {
+        use base64::Engine as _;
+        let payload = envelope["payload"].as_str().unwrap();
+        base64::engine::general_purpose::STANDARD.decode(payload).unwrap()
+    };
+    let statement: Value = serde_json::from_slice(&statement).unwrap();
+    assert_eq!(
+        statement["predicate"]["artefactGatekeeper_recounted"]["integration"],
+        json!({"passed": 1, "failed": 0, "skipped": 0, "expected_failures": 1, "flaky": 1})
+    );
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ fn look() -> Look {
         policy_version_id: None,
         compared_with: None,
         warnings: Vec::new(),
+        recounted: std::collections::BTreeMap::new(),
         evaluated_at: at(0),
     };
     let stack = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift: StackDrift::InSync };

@@ -329,7 +329,7 @@ pub struct Fact {
 }
 
 /// A suite of tests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suite {
     /// Its name: `typecheck`, `unit`, `policy`, `integration` or `smoke`.
     pub suite: String,
@@ -342,6 +342,21 @@ pub struct Suite {
     /// Tests that were skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
+    /// Tests that are still to be written; none where there are none, as with the next four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<u64>,
+    /// Tests that failed as they were said to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_failures: Option<u64>,
+    /// Tests that passed on a retry only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<u64>,
+    /// Tests that were chosen to run and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<u64>,
+    /// Tests that a report's header tells of and no case shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<u64>,
     /// Lines covered, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_coverage: Option<f64>,

@@ -10,19 +10,27 @@ use crate::{
     manifest::{IntegrationTests, Manifest},
     policy::{Condition, Rules},
     report::{
+        Counts, Outcome,
         coverage::{Coverage, Covered},
         suite::{Shown, Suite},
     },
 };
 
-/// Every condition that doesn't hold; coverage is what the reports show, where they do.
-pub(super) fn conditions(manifest: &Manifest, rules: &Rules, shown: &BTreeMap<Suite, Shown>) -> Vec<Finding> {
+/// Every condition that doesn't hold; coverage is what the reports show, where they do, and `figures` what each suite that
+/// ran came to.
+pub(super) fn conditions(
+    manifest: &Manifest,
+    rules: &Rules,
+    shown: &BTreeMap<Suite, Shown>,
+    figures: &BTreeMap<Suite, Counts>,
+) -> Vec<Finding> {
     let integration_ran = manifest.tests.integration.is_some();
-    let mut broken = Conditions { findings: Vec::new(), rules, integration_ran };
+    let mut broken = Conditions { findings: Vec::new(), rules, figures, integration_ran };
     broken.exit_codes(manifest);
     broken.typecheck(manifest);
     broken.unit(manifest, shown.get(&Suite::Unit));
     broken.policy(manifest);
+    broken.outcomes();
     broken.flyway(manifest);
     broken.deploy(manifest);
     if let Some(integration) = &manifest.tests.integration {
@@ -37,6 +45,7 @@ pub(super) fn conditions(manifest: &Manifest, rules: &Rules, shown: &BTreeMap<Su
 struct Conditions<'a> {
     findings: Vec<Finding>,
     rules: &'a Rules,
+    figures: &'a BTreeMap<Suite, Counts>,
     integration_ran: bool,
 }
 
@@ -97,11 +106,12 @@ impl Conditions<'_> {
         let Some(unit) = &manifest.tests.unit else {
             return self.missing(Condition::Unit, Code::UnitMissing, "tests.unit", "the manifest does not tell it");
         };
-        if unit.failed > 0 {
-            self.say(Code::UnitFailed, "tests.unit", format!("{} of the unit tests failed", unit.failed));
+        let counts = self.counts(Suite::Unit);
+        if counts.failed > 0 {
+            self.say(Code::UnitFailed, "tests.unit", format!("{} of the unit tests failed", counts.failed));
         }
-        if unit.passed == 0 {
-            self.say(Code::UnitMissing, "tests.unit", "no unit test passed");
+        if counts.passes() == 0 {
+            self.say(Code::UnitMissing, "tests.unit", none_passed("unit", counts));
         }
         let lowest = |of: fn(&Coverage) -> Covered| shown.and_then(|it| it.percent(of)).map(|(lowest, _)| lowest);
         let lines = lowest(|it| it.lines).or(unit.line_coverage);
@@ -140,12 +150,16 @@ impl Conditions<'_> {
                 "the manifest does not tell it",
             );
         };
-        if policy.failed > 0 {
-            self.say(Code::PolicyFailed, "tests.policy", format!("{} of the policy tests failed", policy.failed));
+        let counts = self.counts(Suite::Policy);
+        if counts.failed > 0 {
+            self.say(Code::PolicyFailed, "tests.policy", format!("{} of the policy tests failed", counts.failed));
         }
-        let rows = policy.policies_satisfied.len();
-        if policy.passed < rows as u64 {
-            let message = format!("{} policy tests passed for {rows} rows of `policies_satisfied`", policy.passed);
+        let (rows, passes) = (policy.policies_satisfied.len(), counts.passes());
+        if passes == 0 && rows == 0 {
+            self.say(Code::PolicyMissing, "tests.policy", none_passed("policy", counts));
+        }
+        if passes < rows as u64 {
+            let message = format!("{passes} policy tests passed for {rows} rows of `policies_satisfied`");
             self.say(Code::PolicyUncovered, "tests.policy", message);
         }
     }
@@ -201,17 +215,53 @@ impl Conditions<'_> {
                            environment `dev` of the repository";
             self.say(Code::IntegrationGuardOff, "tests.integration.run_integration", message);
         }
-        if tests.failed > 0 {
-            let message = format!("{} of the integration tests failed", tests.failed);
-            self.say(Code::IntegrationFailed, "tests.integration", message);
+        let counts = self.counts(Suite::Integration);
+        for (outcome, code) in [
+            (Outcome::Failed, Code::IntegrationFailed),
+            (Outcome::Skipped, Code::IntegrationSkipped),
+            (Outcome::Todo, Code::IntegrationSkipped),
+            (Outcome::NotRun, Code::IntegrationSkipped),
+        ] {
+            let tests = counts.of(outcome);
+            if tests > 0 {
+                let message = format!("{tests} of the integration tests {}", outcome.said());
+                self.say(code, "tests.integration", message);
+            }
         }
-        if tests.skipped > 0 {
-            let message = format!("{} of the integration tests were skipped", tests.skipped);
-            self.say(Code::IntegrationSkipped, "tests.integration", message);
+        if counts.passes() == 0 {
+            self.say(Code::IntegrationMissing, "tests.integration", none_passed("integration", counts));
         }
-        if tests.passed == 0 {
-            self.say(Code::IntegrationMissing, "tests.integration", "no integration test passed");
+    }
+
+    /// What the policy allows tests to come to, beyond ADR-053.
+    fn outcomes(&mut self) {
+        for (suite, counts) in self.figures {
+            let suite = suite.as_str();
+            for outcome in &self.rules.refuse {
+                let tests = counts.of(*outcome);
+                if tests > 0 {
+                    let message = format!(
+                        "{tests} of the {suite} tests {}, and the policy refuses `{}`",
+                        outcome.said(),
+                        outcome.as_str()
+                    );
+                    self.say(Code::OutcomeRefused, format!("tests.{suite}.{}", outcome.figure()), message);
+                }
+            }
+            if let Some(most) = self.rules.max_flaky.filter(|most| counts.flaky > *most) {
+                let message = format!(
+                    "{} of the {suite} tests {}, and the policy allows {most}",
+                    counts.flaky,
+                    Outcome::Flaky.said()
+                );
+                self.say(Code::OutcomeRefused, format!("tests.{suite}.flaky"), message);
+            }
         }
+    }
+
+    /// What the tests of a suite came to.
+    fn counts(&self, suite: Suite) -> Counts {
+        self.figures.get(&suite).copied().unwrap_or_default()
     }
 
     /// ADR-053 problem 1: the tests exercised exactly the stored bytes of every function.
@@ -261,5 +311,20 @@ impl Conditions<'_> {
         if manifest.modules.iter().all(|module| module.dbt.is_none()) {
             self.missing(Condition::Dbt, Code::DbtBuildIncomplete, "modules", "no module has a dbt manifest");
         }
+    }
+}
+
+/// That no test of a suite passed, and what the others came to.
+fn none_passed(suite: &str, counts: Counts) -> String {
+    let others: Vec<_> = Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome, counts.of(outcome)))
+        .filter(|(_, tests)| *tests > 0)
+        .map(|(outcome, tests)| format!("{tests} {}", outcome.said()))
+        .collect();
+    if others.is_empty() {
+        format!("no {suite} test passed")
+    } else {
+        format!("no {suite} test passed: {}", others.join(", "))
     }
 }

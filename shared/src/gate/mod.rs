@@ -14,7 +14,7 @@ use crate::{
     ids::{Commit, Sha256},
     manifest::Manifest,
     policy::Rules,
-    report::{Recounted, TestId},
+    report::{Counts, Gone, Recounted, TestId, suite::Suite},
     store::Tags,
     store_key::ArtefactPath,
     verdict::{Baseline, Outcome, Revocation},
@@ -79,8 +79,8 @@ pub struct Earlier {
 /// Which integration tests of an earlier commit are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
-    /// These, with their names. None, where all are still there.
-    Vanished(BTreeMap<TestId, String>),
+    /// These, with their names and how often they passed. None, where all are still there.
+    Vanished(BTreeMap<TestId, (String, Gone)>),
     /// The earlier commit has raw reports, this one has none.
     NoReport,
     /// The reports hold more tests than can be named.
@@ -192,6 +192,14 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     Judgement { outcome, reasons, warnings }
 }
 
+/// What the raw reports of each suite show, where they can be recounted.
+#[must_use]
+pub fn recounted(evidence: &Evidence) -> BTreeMap<Suite, Counts> {
+    let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return BTreeMap::new() };
+    let (shown, _) = reports::check(evidence, manifest);
+    shown.into_iter().filter_map(|(suite, shown)| Some((suite, shown.tests?))).collect()
+}
+
 fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> Judgement {
     let integration_ran = manifest.tests.integration.is_some();
     let mut missing = Vec::new();
@@ -228,7 +236,8 @@ fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> Judgement {
     }
     let (shown, doubts) = reports::check(evidence, manifest);
     wrong.extend(doubts);
-    wrong.extend(built::conditions(manifest, &evidence.rules, &shown));
+    let figures = reports::figures(manifest, &shown);
+    wrong.extend(built::conditions(manifest, &evidence.rules, &shown, &figures));
 
     let (warnings, mut wrong): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|it| it.code.is_warning());
     let outcome = if !wrong.is_empty() {
@@ -430,7 +439,7 @@ pub(crate) mod tests {
         let commit = Commit { repo: "bank-risk-platform".parse().unwrap(), ..commit() };
         let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit).unwrap();
         let rules = Rules::of_adr_053(&commit.repo);
-        let broken = built::conditions(&parsed, &rules, &BTreeMap::new());
+        let broken = built::conditions(&parsed, &rules, &BTreeMap::new(), &reports::figures(&parsed, &BTreeMap::new()));
         let codes: Vec<_> = broken.into_iter().map(|it| it.code).collect();
         assert_eq!(codes, [Code::DcmIncomplete, Code::DbtBuildIncomplete, Code::DbtBuildIncomplete]);
     }

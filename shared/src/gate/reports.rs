@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Comparison, Earlier, Evidence};
 use crate::{
     finding::{Code, Finding},
-    manifest::{Manifest, Tests},
+    manifest::{Manifest, Told},
     policy::Condition,
     report::{
-        Counts, Format, TestId,
+        Counts, Format, Gone, Outcome, TestId,
         suite::{self, Shown, Suite, SuiteReport},
         words,
     },
@@ -34,7 +34,7 @@ pub(crate) fn of_suites<'a>(
 
 /// What the reports show, and every reason not to believe them or the manifest.
 pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite, Shown>, Vec<Finding>) {
-    let (shown, doubts) = suite::add_up(of_suites(manifest, &evidence.reports));
+    let (mut shown, doubts) = suite::add_up(of_suites(manifest, &evidence.reports), &manifest.tests.exit_codes());
     let at = |finding: Finding| match ArtefactPath::parse(&finding.subject) {
         Some(path) => Finding { subject: path.of(&evidence.commit), ..finding },
         None => finding,
@@ -43,7 +43,14 @@ pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite
     findings.extend(misspelt(evidence, manifest));
     findings.extend(untold_exit_codes(evidence, manifest));
     let is_whole = |suite| is_whole(evidence, manifest, suite);
-    for (suite, told) in told(&manifest.tests).filter(|(suite, _)| is_whole(*suite)) {
+    for suite in Suite::ALL.into_iter().filter(|suite| !is_whole(*suite)) {
+        // What the others show is not the whole.
+        if let Some(shown) = shown.get_mut(&suite) {
+            shown.tests = None;
+        }
+    }
+    let told = |suite: &Suite| Some((*suite, manifest.tests.told(*suite)?));
+    for (suite, told) in Suite::ALL.iter().filter_map(told).filter(|(suite, _)| is_whole(*suite)) {
         let shown = shown.get(&suite);
         match shown.and_then(|it| it.tests) {
             Some(counts) => findings.extend(mismatches(suite, told, counts)),
@@ -67,7 +74,8 @@ pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite
         }));
     }
     if let Some(earlier) = evidence.earlier.as_ref().filter(|_| is_whole(Suite::Integration)) {
-        findings.extend(vanished(earlier, manifest));
+        let figures = figures(manifest, &shown);
+        findings.extend(figures.get(&Suite::Integration).into_iter().flat_map(|it| vanished(earlier, manifest, *it)));
     }
     (shown, findings)
 }
@@ -82,22 +90,20 @@ fn is_whole(evidence: &Evidence, manifest: &Manifest, suite: Suite) -> bool {
     })
 }
 
-/// The counts that the manifest tells.
-fn told(tests: &Tests) -> impl Iterator<Item = (Suite, Counts)> {
-    let counts = |passed, failed, skipped| Counts { passed, failed, skipped };
-    let unit = tests.unit.as_ref().map(|it| (Suite::Unit, counts(it.passed, it.failed, it.skipped)));
-    let policy = tests.policy.as_ref().map(|it| (Suite::Policy, counts(it.passed, it.failed, it.skipped)));
-    let integration = tests.integration.as_ref();
-    let integration = integration.map(|it| (Suite::Integration, counts(it.passed, it.failed, it.skipped)));
-    [unit, policy, integration].into_iter().flatten()
+/// What each suite that ran came to: what its reports show, else what the manifest tells.
+pub(super) fn figures(manifest: &Manifest, shown: &BTreeMap<Suite, Shown>) -> BTreeMap<Suite, Counts> {
+    let figures = Suite::ALL.into_iter().filter_map(|suite| {
+        let told = manifest.tests.told(suite)?;
+        Some((suite, shown.get(&suite).and_then(|it| it.tests).unwrap_or(told.counts)))
+    });
+    figures.collect()
 }
 
-fn mismatches(suite: Suite, told: Counts, shown: Counts) -> impl Iterator<Item = Finding> {
-    let fields = [
-        ("passed", told.passed, shown.passed),
-        ("failed", told.failed, shown.failed),
-        ("skipped", told.skipped, shown.skipped),
-    ];
+/// Every figure of the manifest that the reports contradict. A manifest that tells of three ends only is held against
+/// them in its own words.
+fn mismatches(suite: Suite, told: Told, shown: Counts) -> impl Iterator<Item = Finding> {
+    let shown = if told.of_all_ends { shown } else { shown.in_three() };
+    let fields = Outcome::ALL.map(|outcome| (outcome.figure(), told.counts.of(outcome), shown.of(outcome)));
     fields.into_iter().filter(|(_, told, shown)| told != shown).map(move |(field, told, shown)| {
         let message = format!("the manifest says {told}, the reports show {shown}");
         Finding::new(Code::ReportMismatch, format!("tests.{}.{field}", suite.as_str()), message)
@@ -171,10 +177,11 @@ fn untold_exit_codes(evidence: &Evidence, manifest: &Manifest) -> Vec<Finding> {
 
 /// The integration tests that the branch's last Built commit passed and this one doesn't have, but for those that its
 /// manifest names. Where tests failed or were skipped the commit is refused for that.
-fn vanished(earlier: &Earlier, manifest: &Manifest) -> Vec<Finding> {
-    let Some(tests) = manifest.tests.integration.as_ref().filter(|it| it.failed == 0 && it.skipped == 0) else {
+fn vanished(earlier: &Earlier, manifest: &Manifest, counts: Counts) -> Vec<Finding> {
+    let Some(tests) = &manifest.tests.integration else { return Vec::new() };
+    if [Outcome::Failed, Outcome::Skipped, Outcome::Todo, Outcome::NotRun].iter().any(|it| counts.of(*it) > 0) {
         return Vec::new();
-    };
+    }
     let before = format!("the last Built commit of `{}`, `{}`,", manifest.branch, earlier.baseline.commit_sha);
     let one = |code, message: String| vec![Finding::new(code, "tests.integration", message)];
     match &earlier.comparison {
@@ -189,13 +196,17 @@ fn vanished(earlier: &Earlier, manifest: &Manifest) -> Vec<Finding> {
         }
         Comparison::Vanished(names) => {
             let removed: Vec<_> = tests.removed_tests.iter().map(|name| TestId::of(name)).collect();
-            let gone: Vec<_> = names.iter().filter(|(id, _)| !removed.contains(id)).map(|(_, name)| name).collect();
-            let message = format!(
-                "{before} passed it, and this one does not have it: restore it, or name it in \
-                 `tests.integration.removed_tests`"
-            );
-            let told = gone.iter().take(MAX_VANISHED);
-            let told = told.map(|name| Finding::new(Code::IntegrationVanished, name.as_str(), message.as_str()));
+            let gone: Vec<_> =
+                names.iter().filter(|(id, _)| !removed.contains(id)).map(|(_, (name, gone))| (name, *gone)).collect();
+            let remedy = "restore it, or name it in `tests.integration.removed_tests`";
+            let told = gone.iter().take(MAX_VANISHED).map(|(name, Gone { before: times, now })| {
+                let message = if *now == 0 {
+                    format!("{before} passed it, and this one did not: {remedy}")
+                } else {
+                    format!("{before} passed it {times} times, and this one {now}: {remedy}")
+                };
+                Finding::new(Code::IntegrationVanished, name.as_str(), message)
+            });
             let more = gone.len().saturating_sub(MAX_VANISHED);
             let rest = format!("{more} more tests that {before} passed are gone");
             let rest = (more > 0).then(|| Finding::new(Code::IntegrationVanished, "tests.integration", rest));

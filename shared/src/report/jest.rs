@@ -11,8 +11,9 @@ use serde::{
 };
 
 use super::{
-    Stop, json,
-    recount::{MAX_TEST_IDS, Outcome, Tally, name_of, without_root},
+    Counts, MAX_TEST_IDS, Outcome, Stop,
+    json::{self, IsEmpty, Lossy},
+    recount::{Tally, name_of, without_root},
     shown,
 };
 
@@ -31,7 +32,7 @@ pub enum Runner {
 /// Counts the tests of a document.
 pub(super) fn read(runner: Runner, reader: impl Read, tally: &mut Tally<'_>) -> Result<(), Stop> {
     let mut parser = json::parser(reader, usize::MAX);
-    let result = parser.deserialize_map(Document { tally });
+    let result = parser.deserialize_map(Document { runner, tally });
     let header = json::finish(parser, result)?;
     header.check(runner, tally);
     Ok(())
@@ -53,10 +54,9 @@ struct Results {
     files: u64,
     /// Files whose failure is none of their tests'.
     failed_files: u64,
-    passed: u64,
-    failed: u64,
-    pending: u64,
-    todo: u64,
+    /// Files that failed and have a test that did: more may have failed in them.
+    failed_with_tests: u64,
+    tests: Counts,
 }
 
 /// The header's numbers of tests, and that of Jest's files.
@@ -73,16 +73,30 @@ const NUMBERS: [&str; 7] = [
 impl Header {
     fn check(&self, runner: Runner, tally: &mut Tally<'_>) {
         let Some(seen) = &self.results else { return };
+        let Counts { failed, skipped, todo, not_run, .. } = seen.tests;
+        let passed = seen.tests.passes() + seen.tests.expected_failures;
+        let number = |name| self.numbers.get(name).copied();
+        // Vitest calls `pending` what never ran, and doesn't count it as pending; before 1.0 also what was skipped.
+        let pending = if number("numPendingTests") == Some(skipped + not_run) {
+            tally.shift(Outcome::NotRun, Outcome::Skipped, not_run);
+            skipped + not_run
+        } else {
+            skipped
+        };
+        // Jest counts a file whose tests failed and whose hook did, too: the hook has no test.
+        let hooks = number("numRuntimeErrorTestSuites").unwrap_or_default().saturating_sub(seen.failed_files);
+        let hooks = hooks.min(seen.failed_with_tests);
+        tally.add(Outcome::Failed, hooks);
         for (name, seen) in NUMBERS.iter().zip([
-            seen.passed + seen.failed + seen.pending + seen.todo,
-            seen.passed,
-            seen.failed,
-            seen.pending,
-            seen.todo,
+            passed + failed + skipped + todo + not_run,
+            passed,
+            failed,
+            pending,
+            todo,
             seen.files,
-            seen.failed_files,
+            seen.failed_files + hooks,
         ]) {
-            let Some(claimed) = self.numbers.get(name).copied() else { continue };
+            let Some(claimed) = number(*name) else { continue };
             let differs = match *name {
                 "numTotalTestSuites" => runner == Runner::Jest && claimed > seen,
                 "numRuntimeErrorTestSuites" => claimed > seen,
@@ -109,6 +123,7 @@ impl Header {
 }
 
 struct Document<'t, 'w> {
+    runner: Runner,
     tally: &'t mut Tally<'w>,
 }
 
@@ -124,7 +139,8 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
         while let Some(key) = members.next_key::<String>()? {
             let twice = match key.as_str() {
                 "testResults" => {
-                    header.results.replace(members.next_value_seed(Files { tally: self.tally })?).is_some()
+                    let files = Files { runner: self.runner, tally: self.tally };
+                    header.results.replace(members.next_value_seed(files)?).is_some()
                 }
                 "success" => header.success.replace(members.next_value()?).is_some(),
                 "wasInterrupted" => {
@@ -151,6 +167,7 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
 }
 
 struct Files<'t, 'w> {
+    runner: Runner,
     tally: &'t mut Tally<'w>,
 }
 
@@ -173,67 +190,79 @@ impl<'de> Visitor<'de> for Files<'_, '_> {
         let mut results = Results::default();
         while let Some(file) = files.next_element::<File>()? {
             results.files += 1;
-            file.count(&mut results, self.tally).map_err(A::Error::custom)?;
+            file.count(self.runner, &mut results, self.tally).map_err(A::Error::custom)?;
         }
         Ok(results)
     }
 }
 
-/// A file of tests. Its name comes last in what is written, so its tests' names wait for it.
+/// A file of tests. Its name comes last in what is written, so its tests' names wait for it. What a results processor
+/// of Jest is given has other names for some members.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    name: String,
-    status: String,
+    #[serde(alias = "testFilePath")]
+    name: Lossy,
     #[serde(default)]
-    message: Option<String>,
-    assertion_results: Tests,
+    status: Option<Lossy>,
+    #[serde(default)]
+    message: Option<Lossy>,
+    #[serde(default)]
+    failure_message: Option<Lossy>,
+    #[serde(default)]
+    test_exec_error: Option<IgnoredAny>,
+    #[serde(default, alias = "testResults")]
+    assertion_results: Option<Tests>,
 }
 
 impl File {
-    fn count(self, results: &mut Results, tally: &mut Tally<'_>) -> Result<(), super::NotAReport> {
-        let Self { name, status, message, assertion_results: tests } = self;
-        let file = without_root(&name);
-        for (full_name, outcome) in &tests.named {
-            tally.test(&name_of([file, full_name])?, *outcome);
+    fn count(self, runner: Runner, results: &mut Results, tally: &mut Tally<'_>) -> Result<(), super::NotAReport> {
+        let is_told = |text: &Option<Lossy>| text.as_ref().is_some_and(|it| !it.0.trim().is_empty());
+        // Its import failed, or a hook, or it holds no test: a failure that no test tells of.
+        let broke = self.test_exec_error.is_some() || self.assertion_results.is_none();
+        let has_message = is_told(&self.message);
+        let status = self.status.as_ref().map(|it| it.0.as_str());
+        let has_failed = broke || status == Some("failed") || (status.is_none() && is_told(&self.failure_message));
+        let tests = self.assertion_results.unwrap_or_default();
+        let file = without_root(&self.name.0);
+        let mut counts = Counts::default();
+        for (full_name, end) in &tests.named {
+            let outcome = end.outcome(runner);
+            counts.add(outcome, 1);
+            tally.test(&name_of([file, &full_name.0])?, outcome);
         }
         if tests.is_cut {
             tally.too_many_to_name();
         }
-        let named = |outcome| tests.named.iter().filter(|(_, it)| *it == outcome).count() as u64;
-        for (outcome, total) in [
-            (Outcome::Passed, tests.passed),
-            (Outcome::Failed, tests.failed),
-            (Outcome::Skipped, tests.pending + tests.todo),
-        ] {
-            tally.add(outcome, total.saturating_sub(named(outcome)));
+        let mut unnamed = tests.unnamed;
+        unnamed.add(End::Pending.outcome(runner), tests.unnamed_pending);
+        for outcome in Outcome::ALL {
+            tally.add(outcome, unnamed.of(outcome));
         }
-        results.passed += tests.passed;
-        results.failed += tests.failed;
-        results.pending += tests.pending;
-        results.todo += tests.todo;
+        counts = counts.plus(unnamed);
+        results.tests = results.tests.plus(counts);
 
-        let is_empty = tests.passed + tests.failed + tests.pending + tests.todo == 0;
         let file = shown(file);
         for status in &tests.unknown {
             tally.problem(format!("`{file}` has a test of the status `{}`, which counts as failed", shown(status)));
         }
-        match status.as_str() {
-            "failed" if tests.failed == 0 => {
-                // Its import failed, or a hook, or it holds no test: a failure that no test tells of.
-                tally.add(Outcome::Failed, 1);
-                results.failed_files += 1;
+        if has_failed && (counts.failed == 0 || broke) {
+            tally.add(Outcome::Failed, 1);
+            results.failed_files += 1;
+        } else if has_failed {
+            results.failed_with_tests += 1;
+        }
+        match status {
+            Some(status @ ("passed" | "skipped" | "pending" | "focused")) if counts.failed > 0 => {
+                tally.problem(format!("`{file}` is `{status}`, and {} of its tests failed", counts.failed));
             }
-            "failed" => {}
-            "passed" | "skipped" | "pending" | "focused" if tests.failed > 0 => {
-                tally.problem(format!("`{file}` is `{status}`, and {} of its tests failed", tests.failed));
-            }
-            "passed" | "skipped" | "pending" | "focused" => {
-                if is_empty && message.is_some_and(|it| !it.trim().is_empty()) {
+            Some("passed" | "skipped" | "pending" | "focused") => {
+                if counts == Counts::default() && has_message && !broke {
                     tally.problem(format!("`{file}` shows no test and has a message"));
                 }
             }
-            status => tally.problem(format!("`{file}` has the status `{}`, which is unknown", shown(status))),
+            Some("failed") | None => {}
+            Some(status) => tally.problem(format!("`{file}` has the status `{}`, which is unknown", shown(status))),
         }
         Ok(())
     }
@@ -242,12 +271,10 @@ impl File {
 /// The tests of a file.
 #[derive(Default)]
 struct Tests {
-    passed: u64,
-    failed: u64,
-    /// Skipped by whatever word.
-    pending: u64,
-    todo: u64,
-    named: Vec<(String, Outcome)>,
+    named: Vec<(Lossy, End)>,
+    /// Those that are too many to be named.
+    unnamed: Counts,
+    unnamed_pending: u64,
     /// Whether `named` lacks some.
     is_cut: bool,
     bytes: usize,
@@ -255,33 +282,73 @@ struct Tests {
     unknown: Vec<String>,
 }
 
+/// What a test's members say of its end.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Is(Outcome),
+    /// What Jest calls what was skipped, and Vitest what never ran.
+    Pending,
+}
+
+impl End {
+    fn outcome(self, runner: Runner) -> Outcome {
+        match (self, runner) {
+            (Self::Is(outcome), _) => outcome,
+            (Self::Pending, Runner::Jest) => Outcome::Skipped,
+            (Self::Pending, Runner::Vitest) => Outcome::NotRun,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Test {
-    full_name: String,
-    status: String,
+    full_name: Lossy,
+    status: Lossy,
+    /// Jest: of `test.failing`.
+    #[serde(default)]
+    failing: Option<bool>,
+    /// Jest: how often it ran.
+    #[serde(default)]
+    invocations: Option<u64>,
+    /// Jest: why it was run again.
+    #[serde(default)]
+    retry_reasons: Option<IsEmpty>,
+    /// Vitest: also of the attempts before the last.
+    #[serde(default)]
+    failure_messages: Option<IsEmpty>,
 }
 
 impl Tests {
     fn add(&mut self, test: Test) {
-        let (count, outcome) = match test.status.as_str() {
-            "passed" => (&mut self.passed, Outcome::Passed),
-            "skipped" | "pending" | "disabled" => (&mut self.pending, Outcome::Skipped),
-            "todo" => (&mut self.todo, Outcome::Skipped),
-            "failed" => (&mut self.failed, Outcome::Failed),
+        let holds_some = |list: Option<IsEmpty>| list.is_some_and(|it| !it.0);
+        let was_retried = test.invocations.is_some_and(|it| it > 1)
+            || holds_some(test.retry_reasons)
+            || holds_some(test.failure_messages);
+        let end = match test.status.0.as_str() {
+            "passed" if test.failing == Some(true) => End::Is(Outcome::ExpectedFailure),
+            "passed" if was_retried => End::Is(Outcome::Flaky),
+            "passed" => End::Is(Outcome::Passed),
+            "skipped" | "disabled" => End::Is(Outcome::Skipped),
+            "pending" => End::Pending,
+            "todo" => End::Is(Outcome::Todo),
+            "failed" => End::Is(Outcome::Failed),
             _ => {
                 if self.unknown.len() < 3 {
-                    self.unknown.push(test.status);
+                    self.unknown.push(test.status.0);
                 }
-                (&mut self.failed, Outcome::Failed)
+                End::Is(Outcome::Failed)
             }
         };
-        *count += 1;
-        self.bytes += test.full_name.len();
+        self.bytes += test.full_name.0.len();
         if self.named.len() > MAX_TEST_IDS || self.bytes > MAX_NAMES {
             self.is_cut = true;
+            match end {
+                End::Is(outcome) => self.unnamed.add(outcome, 1),
+                End::Pending => self.unnamed_pending += 1,
+            }
         } else {
-            self.named.push((test.full_name, outcome));
+            self.named.push((test.full_name, end));
         }
     }
 }

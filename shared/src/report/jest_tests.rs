@@ -11,16 +11,16 @@ fn try_recount(runner: Runner, json: &[u8]) -> Result<Recount, NotAReport> {
     })
 }
 
-/// Passed, failed, skipped; and what contradicts it.
+/// Passed, failed, and what did not run or is to do; and what contradicts it.
 fn recount(runner: Runner, json: &Value) -> ((u64, u64, u64), Vec<String>) {
     let Recount { counts, problems, .. } = try_recount(runner, json.to_string().as_bytes()).unwrap();
-    ((counts.passed, counts.failed, counts.skipped), problems)
+    ((counts.passes(), counts.failed, counts.skipped + counts.todo + counts.not_run), problems)
 }
 
 fn passed(json: &Value) -> Vec<String> {
     let (format, json) = (Format::Json(Runner::Vitest), json.to_string());
     let ids = try_recount(Runner::Vitest, json.as_bytes()).unwrap().passed.unwrap();
-    let names = names(format, json.as_bytes(), ids.ids()).unwrap().unwrap();
+    let names = names(format, json.as_bytes(), &ids.ids()).unwrap().unwrap();
     let mut names: Vec<_> = names.into_values().collect();
     names.sort();
     names
@@ -86,10 +86,83 @@ fn jest_of_every_kind() {
     assert_eq!(recount(Runner::Jest, &bailed).1, ["`numTotalTestSuites` is 9, its results show 4"]);
     let mut lost = json;
     lost["testResults"].as_array_mut().unwrap().pop();
-    assert_eq!(
-        recount(Runner::Jest, &lost).1,
-        ["`numTotalTestSuites` is 4, its results show 3", "`numRuntimeErrorTestSuites` is 2, its results show 1"]
-    );
+    // The file whose test failed may be one whose hook failed too.
+    assert_eq!(recount(Runner::Jest, &lost).1, ["`numTotalTestSuites` is 4, its results show 3"]);
+    lost["numRuntimeErrorTestSuites"] = json!(3);
+    assert_eq!(recount(Runner::Jest, &lost).1[1], "`numRuntimeErrorTestSuites` is 3, its results show 2");
+}
+
+/// What the tests of a file came to, in words.
+fn ends(runner: Runner, tests: &[Value]) -> String {
+    let json = json!({"success": true, "testResults": [file("a.test.ts", "passed", "", tests)]});
+    try_recount(runner, json.to_string().as_bytes()).unwrap().counts.to_string()
+}
+
+#[test]
+fn each_end_is_told_apart() {
+    let with = |status: &str, key: &str, value: Value| {
+        let mut test = test("a", status);
+        test[key] = value;
+        test
+    };
+    for (runner, test, right) in [
+        (Runner::Jest, with("passed", "invocations", json!(2)), "0 passed, 0 failed, 0 skipped, 1 flaky"),
+        (Runner::Jest, with("passed", "invocations", json!(1)), "1 passed, 0 failed, 0 skipped"),
+        (Runner::Jest, with("passed", "retryReasons", json!(["x"])), "0 passed, 0 failed, 0 skipped, 1 flaky"),
+        (Runner::Jest, with("passed", "failing", json!(true)), "0 passed, 0 failed, 0 skipped, 1 failed as expected"),
+        (Runner::Jest, with("failed", "failing", json!(true)), "0 passed, 1 failed, 0 skipped"),
+        (
+            Runner::Vitest,
+            with("passed", "failureMessages", json!(["Error: x"])),
+            "0 passed, 0 failed, 0 skipped, 1 flaky",
+        ),
+        (Runner::Vitest, test("a", "todo"), "0 passed, 0 failed, 0 skipped, 1 to do"),
+        (Runner::Vitest, test("a", "pending"), "0 passed, 0 failed, 0 skipped, 1 not run"),
+        (Runner::Jest, test("a", "pending"), "0 passed, 0 failed, 1 skipped"),
+        (Runner::Jest, test("a", "disabled"), "0 passed, 0 failed, 1 skipped"),
+    ] {
+        assert_eq!(ends(runner, std::slice::from_ref(&test)), right, "{test}");
+    }
+}
+
+#[test]
+fn a_file_that_broke_has_failed_whatever_it_says() {
+    for file in [
+        json!({"name": "a.test.js", "status": "failed", "message": "x"}),
+        json!({"name": "a.test.js", "status": "failed", "failureMessage": "x", "assertionResults": null}),
+        json!({"testFilePath": "/w/a.test.js", "testExecError": {"message": "x"}, "failureMessage": "x", "testResults": []}),
+        json!({"testFilePath": "/w/a.test.js", "testExecError": null, "failureMessage": "x", "testResults": []}),
+        json!({"name": "a.test.js", "status": "passed", "testExecError": {"message": "x"}, "assertionResults": []}),
+    ] {
+        let json = json!({"success": false, "numRuntimeErrorTestSuites": 1, "testResults": [file]});
+        assert_eq!(recount(Runner::Jest, &json), ((0, 1, 0), vec![]), "{json}");
+    }
+    let passed = json!({"testFilePath": "/w/a.test.js", "failureMessage": null, "testResults": [test("a", "passed")]});
+    assert_eq!(recount(Runner::Jest, &json!({"success": true, "testResults": [passed]})), ((1, 0, 0), vec![]));
+}
+
+#[test]
+fn half_a_surrogate_pair_is_read_as_the_replacement_character() {
+    let report = |name: &str| {
+        format!(
+            r#"{{"success": true, "testResults": [{{"name": "a.test.js", "status": "passed", "message": "{name}",
+                "assertionResults": [{{"fullName": "{name}", "title": "{name}", "status": "passed"}}]}}]}}"#
+        )
+    };
+    for (name, read_as) in [
+        (r"lone \ud83d", "lone \u{fffd}"),
+        (r"\ude00 other half", "\u{fffd} other half"),
+        (r"two \ud83d\ud83d\ude00", "two \u{fffd}\u{1f600}"),
+        (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+        ("é✓ \u{1f600}", "é✓ \u{1f600}"),
+    ] {
+        let bytes = report(name).into_bytes();
+        let ids = try_recount(Runner::Jest, &bytes).unwrap().passed.unwrap().ids();
+        let names = names(Format::Json(Runner::Jest), bytes.as_slice(), &ids).unwrap().unwrap();
+        assert_eq!(names.into_values().collect::<Vec<_>>(), [format!("a.test.js › {read_as}")], "{name}");
+    }
+    let no_utf8 = [report("x").split('x').next().unwrap().as_bytes(), b"\xff", b"\"}]}"].concat();
+    assert!(try_recount(Runner::Jest, &no_utf8).is_err());
 }
 
 #[test]

@@ -1,6 +1,14 @@
 //! JSON reports as streams: what a parser would keep in memory is bounded before it gets there.
 
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, SeqAccess, Visitor},
+};
 
 use super::{NotAReport, Stop};
 
@@ -87,5 +95,79 @@ impl<R: Read> Read for Bounded<R> {
         let bytes = buffer.get(..length).unwrap_or_default();
         self.check(bytes).map_err(|bound| io::Error::new(io::ErrorKind::InvalidData, bound))?;
         Ok(length)
+    }
+}
+
+/// A string. Half a surrogate pair in it, which is what is left of a title that a program cut inside of an emoji, is read
+/// as U+FFFD, as the same tools write it into XML.
+#[derive(Debug)]
+pub(super) struct Lossy(pub(super) String);
+
+impl<'de> Deserialize<'de> for Lossy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LossyVisitor;
+
+        impl Visitor<'_> for LossyVisitor {
+            type Value = Lossy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Lossy, E> {
+                Ok(Lossy(text.to_owned()))
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Lossy, E> {
+                without_surrogates(bytes).map(Lossy).ok_or_else(|| E::custom("a string that is not UTF-8"))
+            }
+        }
+
+        // As bytes `serde_json` lets half a pair pass, in three bytes as UTF-8 would have it.
+        deserializer.deserialize_bytes(LossyVisitor)
+    }
+}
+
+fn without_surrogates(mut bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        let error = match str::from_utf8(bytes) {
+            Ok(rest) if text.is_empty() => return Some(rest.to_owned()),
+            Ok(rest) => return Some(text + rest),
+            Err(error) => error,
+        };
+        let (valid, rest) = bytes.split_at_checked(error.valid_up_to())?;
+        let ([0xed, 0xa0..=0xbf, 0x80..=0xbf], after) = rest.split_first_chunk()? else { return None };
+        text.push_str(str::from_utf8(valid).ok()?);
+        text.push('\u{fffd}');
+        bytes = after;
+    }
+}
+
+/// Whether an array is empty.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IsEmpty(pub(super) bool);
+
+impl<'de> Deserialize<'de> for IsEmpty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IsEmptyVisitor;
+
+        impl<'de> Visitor<'de> for IsEmptyVisitor {
+            type Value = IsEmpty;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<IsEmpty, A::Error> {
+                let mut is_empty = true;
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    is_empty = false;
+                }
+                Ok(IsEmpty(is_empty))
+            }
+        }
+
+        deserializer.deserialize_seq(IsEmptyVisitor)
     }
 }

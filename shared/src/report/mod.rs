@@ -10,6 +10,8 @@ pub mod coverage;
 mod jest;
 mod json;
 mod junit;
+mod outcome;
+mod passed;
 mod recount;
 pub mod suite;
 pub mod words;
@@ -29,7 +31,9 @@ use self::{
 };
 pub use self::{
     jest::Runner,
-    recount::{Counts, InvalidTestIds, MAX_TEST_IDS, PassedTests, Recount, TestId},
+    outcome::{Counts, Outcome},
+    passed::{Gone, InvalidTestIds, MAX_TEST_IDS, PassedTests, TestId},
+    recount::Recount,
 };
 
 /// The largest report that is read: it is streamed, so this bounds time and disk.
@@ -240,6 +244,9 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod producers_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -277,7 +284,7 @@ mod tests {
             Recounted::Tests(recount) => recount.passed.unwrap(),
             Recounted::Coverage(_) => panic!("no coverage"),
         };
-        let vanished = passed(&now).vanished_since(&passed(&earlier));
+        let vanished: BTreeSet<_> = passed(&now).vanished_since(&passed(&earlier)).into_keys().collect();
         let names = names(Format::Junit, earlier.as_bytes(), &vanished).unwrap().unwrap();
         assert_eq!(names.into_values().collect::<Vec<_>>(), ["ledger.test.ts › rejects"]);
         assert_eq!(vanished, [TestId::of("ledger.test.ts › rejects")].into());

@@ -1,16 +1,10 @@
-//! What a recount gives: how many tests passed, failed and were skipped, and which passed.
+//! What a recount gives: what tests came to, and which passed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{NotAReport, shown};
-
-/// The most passed tests whose ids are kept: 16 bytes each, so that a remembered recount stays below 1.1 MB of JSON.
-pub const MAX_TEST_IDS: usize = 50_000;
+use super::{Counts, MAX_TEST_IDS, NotAReport, Outcome, PassedTests, TestId, outcome::is_zero, shown};
 
 /// The most contradictions that one report is told: enough to see what its producer does.
 const MAX_PROBLEMS: usize = 20;
@@ -21,149 +15,54 @@ const MAX_NAME: usize = 64 * 1024;
 /// Between the parts of a test's name.
 const SEPARATOR: &str = " › ";
 
-/// How many tests came to each end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Ran and passed, at once or after a retry.
-    pub passed: u64,
-    /// Failed, or could not be run: a file whose import failed is one.
-    pub failed: u64,
-    /// Did not run: skipped, pending, to do, disabled, and expected failures.
-    pub skipped: u64,
-}
-
-impl Counts {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            passed: self.passed.saturating_add(other.passed),
-            failed: self.failed.saturating_add(other.failed),
-            skipped: self.skipped.saturating_add(other.skipped),
-        }
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed and {} skipped", self.passed, self.failed, self.skipped)
-    }
-}
-
 /// What the cases of a test report show.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recount {
-    /// How many passed, failed and were skipped.
+    /// How many came to each end.
     pub counts: Counts,
+    /// How many of the failed ones passed when they were run again, by the cases of a producer that writes each run of
+    /// a test as a case. They are flaky where the suite's process ended well, and failed where it didn't or nobody
+    /// tells.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
     /// What the report contradicts itself in, such as a header that tells of more failures than there are cases. Each
     /// is a reason not to believe it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// Where its headers tell of tests that no case shows and nothing explains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unexplained: Vec<String>,
     /// Which tests passed; none where they are more than [`MAX_TEST_IDS`], and then nothing can be told of tests that
     /// vanished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed: Option<PassedTests>,
 }
 
-/// The name of a test in few bytes: the first 128 bits of its SHA-256. The name is the file or suites, the class and
-/// the test's own, joined by ` › `, such as `unit/ledger.test.ts › posts an entry`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TestId([u8; 16]);
-
-impl TestId {
-    /// The id of the test with this name.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(name);
-        let mut id = [0; 16];
-        id.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
-        Self(id)
-    }
-}
-
-impl fmt::Display for TestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TestId({self})")
-    }
-}
-
-/// The ids of the tests that passed. Tests of one name are one: a retry that a producer writes as another case is no
-/// other test. In documents the ids one after the other, sorted, in base64.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PassedTests(BTreeSet<TestId>);
-
-impl PassedTests {
-    /// The tests of `earlier` that are not among these. [`super::names`] of the earlier report tells what they are
-    /// called.
-    #[must_use]
-    pub fn vanished_since(&self, earlier: &Self) -> BTreeSet<TestId> {
-        earlier.0.difference(&self.0).copied().collect()
-    }
-
-    /// These and those; none where they are more than [`MAX_TEST_IDS`].
-    #[must_use]
-    pub fn union(mut self, other: &Self) -> Option<Self> {
-        self.0.extend(&other.0);
-        (self.0.len() <= MAX_TEST_IDS).then_some(self)
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn ids(&self) -> &BTreeSet<TestId> {
-        &self.0
-    }
-}
-
-impl From<PassedTests> for String {
-    fn from(tests: PassedTests) -> Self {
-        use base64::Engine as _;
-        let bytes: Vec<u8> = tests.0.iter().flat_map(|id| id.0).collect();
-        base64::engine::general_purpose::STANDARD.encode(bytes)
-    }
-}
-
-/// A remembered set of tests that isn't one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the base64 of test ids of 16 bytes each")]
-pub struct InvalidTestIds;
-
-impl TryFrom<String> for PassedTests {
-    type Error = InvalidTestIds;
-
-    fn try_from(text: String) -> Result<Self, InvalidTestIds> {
-        use base64::Engine as _;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| InvalidTestIds)?;
-        let (ids, rest) = bytes.as_chunks::<16>();
-        if rest.is_empty() { Ok(Self(ids.iter().copied().map(TestId).collect())) } else { Err(InvalidTestIds) }
-    }
-}
-
-/// What became of a test.
+/// A case of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Passed,
-    Failed,
-    Skipped,
+pub(super) struct Case {
+    /// Whose it is; none where names are not asked for any more.
+    pub(super) id: Option<TestId>,
+    pub(super) outcome: Outcome,
+    /// Whether the report says that it took any time.
+    pub(super) took_time: bool,
 }
 
 /// Counts while a report is read.
 pub(super) struct Tally<'a> {
     counts: Counts,
+    retried: u64,
     problems: Vec<String>,
-    passed: Option<BTreeSet<TestId>>,
+    unexplained: Vec<String>,
+    passed: Option<PassedTests>,
+    /// How many are in `passed`.
+    named: u64,
     /// The tests whose names are asked for, and the names.
     wanted: &'a BTreeSet<TestId>,
     names: BTreeMap<TestId, String>,
-    /// The words that are looked for in the names of tests that passed, and those that were found.
+    /// The words that are looked for in the names of tests that passed, those of each test, and those that were found.
     words: &'a BTreeSet<String>,
+    words_of: BTreeMap<TestId, Vec<&'a String>>,
     found: BTreeSet<String>,
 }
 
@@ -172,49 +71,103 @@ impl<'a> Tally<'a> {
     pub(super) fn new(wanted: &'a BTreeSet<TestId>, words: &'a BTreeSet<String>) -> Self {
         Self {
             counts: Counts::default(),
+            retried: 0,
             problems: Vec::new(),
-            passed: Some(BTreeSet::new()),
+            unexplained: Vec::new(),
+            passed: Some(PassedTests::default()),
+            named: 0,
             wanted,
             names: BTreeMap::new(),
             words,
+            words_of: BTreeMap::new(),
             found: BTreeSet::new(),
         }
     }
 
-    /// How many tests there were so far.
+    /// What tests came to so far.
     pub(super) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// A test with its name.
-    pub(super) fn test(&mut self, name: &str, outcome: Outcome) {
-        self.add(outcome, 1);
-        if outcome == Outcome::Passed {
-            self.found.extend(self.words.iter().filter(|word| has_word(name, word)).cloned());
-        }
-        if self.passed.is_none() && self.wanted.is_empty() {
-            return;
+    /// Whether names have to be known still.
+    pub(super) fn names_are_asked_for(&self) -> bool {
+        self.passed.is_some() || !self.wanted.is_empty() || !self.words.is_empty()
+    }
+
+    /// The id of the test of this name, which is kept where it is asked for.
+    pub(super) fn id(&mut self, name: &str) -> Option<TestId> {
+        if !self.names_are_asked_for() {
+            return None;
         }
         let id = TestId::of(name);
         if self.wanted.contains(&id) {
             self.names.entry(id).or_insert_with(|| name.to_owned());
         }
-        if let Some(passed) = self.passed.as_mut().filter(|_| outcome == Outcome::Passed) {
-            passed.insert(id);
-            if passed.len() > MAX_TEST_IDS {
-                self.passed = None;
+        let words: Vec<_> = self.words.iter().filter(|word| has_word(name, word)).collect();
+        if !words.is_empty() && self.words_of.len() < MAX_TEST_IDS {
+            self.words_of.insert(id, words);
+        }
+        Some(id)
+    }
+
+    /// A test with its name.
+    pub(super) fn test(&mut self, name: &str, outcome: Outcome) {
+        let id = self.id(name);
+        self.case(Case { id, outcome, took_time: true });
+    }
+
+    /// A test.
+    pub(super) fn case(&mut self, case: Case) {
+        self.add(case.outcome, 1);
+        if let Some(id) = case.id.filter(|_| matches!(case.outcome, Outcome::Passed | Outcome::Flaky)) {
+            self.passed(id);
+            self.holds_words(id);
+        }
+    }
+
+    /// A test that failed and passed when it was run again.
+    pub(super) fn retried(&mut self, id: TestId) {
+        self.add(Outcome::Failed, 1);
+        self.retried += 1;
+        // Where it doesn't count as passed, the commit is refused.
+        self.passed(id);
+        self.holds_words(id);
+    }
+
+    fn passed(&mut self, id: TestId) {
+        let Some(passed) = &mut self.passed else { return };
+        passed.add(id);
+        self.named += 1;
+        if self.named > MAX_TEST_IDS as u64 {
+            self.passed = None;
+        }
+    }
+
+    /// That the words in a test's name are those of a test that passed.
+    fn holds_words(&mut self, id: TestId) {
+        let words = self.words_of.get(&id).into_iter().flatten();
+        self.found.extend(words.map(|word| (*word).clone()));
+    }
+
+    /// A test that passed, as far as its case tells, and that may as well be one of `todo` of its suite.
+    pub(super) fn passed_or_todo(&mut self, case: Case) {
+        self.add(Outcome::Passed, 1);
+        if let Some(id) = case.id {
+            self.passed(id);
+            if case.took_time {
+                self.holds_words(id);
             }
         }
     }
 
     /// Tests without a name.
     pub(super) fn add(&mut self, outcome: Outcome, tests: u64) {
-        let count = match outcome {
-            Outcome::Passed => &mut self.counts.passed,
-            Outcome::Failed => &mut self.counts.failed,
-            Outcome::Skipped => &mut self.counts.skipped,
-        };
-        *count = count.saturating_add(tests);
+        self.counts.add(outcome, tests);
+    }
+
+    /// That tests which were counted as one thing are another.
+    pub(super) fn shift(&mut self, from: Outcome, to: Outcome, most: u64) -> u64 {
+        self.counts.shift(from, to, most)
     }
 
     /// Tests that passed, in a report that holds more than can be named.
@@ -227,9 +180,22 @@ impl<'a> Tally<'a> {
         push_problem(&mut self.problems, problem);
     }
 
+    /// Tests that a header tells of and no case shows, where nothing says what became of them.
+    pub(super) fn unexplained(&mut self, tests: u64, at: Vec<String>) {
+        self.counts.unexplained = self.counts.unexplained.saturating_add(tests);
+        for it in at {
+            push_problem(&mut self.unexplained, it);
+        }
+    }
+
+    /// That some of the cases which passed stand for no test.
+    pub(super) fn no_tests(&mut self, cases: u64) {
+        self.counts.passed = self.counts.passed.saturating_sub(cases);
+    }
+
     pub(super) fn finish(self) -> Tallied {
-        let Self { counts, problems, passed, names, found, .. } = self;
-        Tallied { recount: Recount { counts, problems, passed: passed.map(PassedTests) }, names, found }
+        let Self { counts, retried, problems, unexplained, passed, names, found, .. } = self;
+        Tallied { recount: Recount { counts, retried, problems, unexplained, passed }, names, found }
     }
 }
 
@@ -306,12 +272,11 @@ mod tests {
     use super::*;
 
     fn passed(names: &[&str]) -> PassedTests {
-        PassedTests(names.iter().map(|name| TestId::of(name)).collect())
-    }
-
-    #[test]
-    fn an_id_is_the_start_of_the_names_sha_256() {
-        assert_eq!(TestId::of("abc").to_string(), "ba7816bf8f01cfea414140de5dae2223");
+        let mut passed = PassedTests::default();
+        for name in names {
+            passed.add(TestId::of(name));
+        }
+        passed
     }
 
     #[test]
@@ -352,14 +317,6 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_before_and_not_now_has_vanished() {
-        let earlier = passed(&["a", "b", "c"]);
-        let now = passed(&["b", "d"]);
-        assert_eq!(now.vanished_since(&earlier), [TestId::of("a"), TestId::of("c")].into());
-        assert_eq!(earlier.vanished_since(&earlier), BTreeSet::new());
-    }
-
-    #[test]
     fn more_tests_than_the_limit_are_counted_and_not_named() {
         let wanted = BTreeSet::from([TestId::of("test 60000")]);
         let words = BTreeSet::new();
@@ -374,16 +331,10 @@ mod tests {
 
     #[test]
     fn a_remembered_recount_of_the_most_tests_is_small() {
-        let all = PassedTests((0..MAX_TEST_IDS).map(|n| TestId::of(&n.to_string())).collect());
+        let names: Vec<_> = (0..MAX_TEST_IDS).map(|n| n.to_string()).collect();
+        let all = passed(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let recount = Recount { passed: Some(all), ..Recount::default() };
         assert!(serde_json::to_string(&recount).unwrap().len() < 1_100_000);
-    }
-
-    #[test]
-    fn what_is_no_set_of_ids_is_not_remembered_as_one() {
-        for text in ["\"AAAA\"", "\"!\"", "[]"] {
-            assert!(serde_json::from_str::<PassedTests>(text).is_err(), "{text}");
-        }
     }
 
     proptest! {
@@ -393,8 +344,10 @@ mod tests {
         ) {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             let recount = Recount {
-                counts: Counts { passed: names.len() as u64, failed, skipped: 1 },
-                problems: vec![problem],
+                counts: Counts { passed: names.len() as u64, failed, skipped: 1, flaky: failed, ..Counts::default() },
+                retried: failed,
+                problems: vec![problem.clone()],
+                unexplained: vec![problem],
                 passed: Some(passed(&names)),
             };
             let json = serde_json::to_string(&recount).unwrap();

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Counts, Format, PassedTests, Recounted,
+    Counts, Format, Outcome, PassedTests, Recounted,
     coverage::{Coverage, Covered},
 };
 use crate::{
@@ -86,11 +86,18 @@ impl Shown {
     }
 }
 
+/// The exit codes of the processes that ran the suites, as far as they are told.
+pub type ExitCodes = BTreeMap<Suite, i32>;
+
 /// Adds up what the reports of each suite show, and every reason not to believe them; subjects are the reports' paths.
 ///
-/// A suite's run that was written down in two formats is counted once, so both must show the same.
+/// A suite's run that was written down in two formats is counted once, so both must show the same. A test that failed
+/// and passed when it was run again is flaky where the suite's process is known to have ended with 0.
 #[must_use]
-pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeMap<Suite, Shown>, Vec<Finding>) {
+pub fn add_up<'a>(
+    reports: impl IntoIterator<Item = SuiteReport<'a>>,
+    exit_codes: &ExitCodes,
+) -> (BTreeMap<Suite, Shown>, Vec<Finding>) {
     let (mut shown, mut findings) = (BTreeMap::<Suite, Shown>::new(), Vec::new());
     let mut by_format: BTreeMap<(Suite, &str), BTreeMap<&str, Counts>> = BTreeMap::new();
     for SuiteReport { path, suite: word, format, recounted } in reports {
@@ -98,7 +105,14 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
         let problems = match recounted {
             Recounted::Tests(recount) => {
                 let sum = by_format.entry((suite, word)).or_default().entry(format.as_str()).or_default();
-                *sum = sum.plus(recount.counts);
+                let mut counts = recount.counts;
+                if exit_codes.get(&suite) == Some(&0) {
+                    counts.shift(Outcome::Failed, Outcome::Flaky, recount.retried);
+                }
+                *sum = sum.plus(counts);
+                let code = if suite == Suite::Integration { Code::ReportContradictory } else { Code::TestsUnexplained };
+                let unexplained = recount.unexplained.iter();
+                findings.extend(unexplained.map(|it| Finding::new(code, path.to_string(), it.as_str())));
                 &recount.problems
             }
             Recounted::Coverage(coverage) => {
@@ -112,7 +126,12 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
     for ((suite, word), formats) in by_format {
         let mut counts = formats.iter();
         let Some((first, told)) = counts.next() else { continue };
-        for (format, other) in counts.filter(|(_, other)| *other != told) {
+        let mut together = *told;
+        for (format, other) in counts {
+            if let Some(both) = together.same_run(other) {
+                together = both;
+                continue;
+            }
             let message = format!(
                 "the `{first}` reports of the suite `{word}` show {told}, the `{format}` reports {other}: write one run in \
                  two formats, or all of it in one"
@@ -120,7 +139,7 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
             findings.push(Finding::new(Code::ReportContradictory, format!("tests.{}", suite.as_str()), message));
         }
         let sum = shown.entry(suite).or_default().tests.get_or_insert_default();
-        *sum = sum.plus(*told);
+        *sum = sum.plus(together);
     }
     (shown, findings)
 }
@@ -130,10 +149,22 @@ pub fn add_up<'a>(reports: impl IntoIterator<Item = SuiteReport<'a>>) -> (BTreeM
 pub fn passed<'a>(suite: Suite, reports: impl IntoIterator<Item = SuiteReport<'a>>) -> Option<PassedTests> {
     let of_suite = reports.into_iter().filter(|report| Suite::of(report.suite) == Some(suite));
     let tests = of_suite.filter_map(|report| match report.recounted {
-        Recounted::Tests(recount) => Some(recount),
+        Recounted::Tests(recount) => Some((report.format, recount.passed.as_ref())),
         Recounted::Coverage(_) => None,
     });
-    tests.map(|recount| recount.passed.as_ref()).try_fold(PassedTests::default(), |all, of_one| all.union(of_one?))
+    together(tests)
+}
+
+/// The tests of several reports of one suite: those of one format add up, those of another are the same run. None where
+/// they are more than can be named.
+#[must_use]
+pub fn together<'a>(reports: impl IntoIterator<Item = (Format, Option<&'a PassedTests>)>) -> Option<PassedTests> {
+    let mut formats = BTreeMap::<&str, PassedTests>::new();
+    for (format, passed) in reports {
+        let of_format = formats.remove(format.as_str()).unwrap_or_default();
+        formats.insert(format.as_str(), of_format.plus(passed?)?);
+    }
+    formats.values().try_fold(PassedTests::default(), PassedTests::or)
 }
 
 #[cfg(test)]
@@ -161,7 +192,7 @@ mod tests {
             format: *format,
             recounted,
         });
-        let (shown, findings) = add_up(reports);
+        let (shown, findings) = add_up(reports, &ExitCodes::new());
         (shown, findings.into_iter().map(|it| format!("{} {}: {}", it.code, it.subject, it.message)).collect())
     }
 
@@ -176,7 +207,7 @@ mod tests {
         assert_eq!(findings, [""; 0]);
         assert_eq!(shown.keys().collect::<Vec<_>>(), [&Suite::Unit]);
         let unit = &shown[&Suite::Unit];
-        assert_eq!(unit.tests, Some(Counts { passed: 2, failed: 1, skipped: 0 }));
+        assert_eq!(unit.tests, Some(Counts { passed: 2, failed: 1, skipped: 0, ..Counts::default() }));
         assert_eq!(unit.percent(|it| it.lines), Some((100.0, 100.0)));
     }
 
@@ -184,13 +215,13 @@ mod tests {
     fn one_run_in_two_formats_is_counted_once() {
         let (shown, findings) = shown(&[("policy", "junit", ONE), ("policy", "vitest-json", VITEST)]);
         assert_eq!(findings, [""; 0]);
-        assert_eq!(shown[&Suite::Policy].tests, Some(Counts { passed: 1, failed: 0, skipped: 0 }));
+        assert_eq!(shown[&Suite::Policy].tests, Some(Counts { passed: 1, failed: 0, skipped: 0, ..Counts::default() }));
     }
 
     #[test]
     fn reports_that_contradict_each_other_are_not_believed() {
         let (_, findings) = shown(&[("unit", "junit", TWO), ("unit", "vitest-json", VITEST)]);
-        insta::assert_snapshot!(findings.join("\n"), @"report-contradictory tests.unit: the `junit` reports of the suite `unit` show 1 passed, 1 failed and 0 skipped, the `vitest-json` reports 1 passed, 0 failed and 0 skipped: write one run in two formats, or all of it in one");
+        insta::assert_snapshot!(findings.join("\n"), @"report-contradictory tests.unit: the `junit` reports of the suite `unit` show 1 passed, 1 failed, 0 skipped, the `vitest-json` reports 1 passed, 0 failed, 0 skipped: write one run in two formats, or all of it in one");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     },
     ids::Sha256,
     manifest::Manifest,
+    report::{self, Counts},
     store_key::ArtefactPath,
     verdict::{Outcome, Revocation, Verdict},
 };
@@ -176,45 +177,51 @@ fn stands(case: &Case<'_>, checks: &mut Checks) -> Option<String> {
     None
 }
 
-/// The commit's tests, by suite.
-pub(super) fn suites(manifest: &Manifest) -> Vec<Suite> {
+/// The commit's tests, by suite: what the gate counted in the raw reports, else what the manifest tells.
+pub(super) fn suites(case: &Case<'_>) -> Vec<Suite> {
+    use report::suite::Suite::{Integration, Policy, Unit};
+
+    let Some(manifest) = case.manifest() else { return Vec::new() };
     let tests = &manifest.tests;
-    let suite = |name: &str, figures: Option<(u64, u64, u64)>, summary: String| Suite {
-        suite: name.to_owned(),
-        passed: figures.map(|(passed, ..)| passed),
-        failed: figures.map(|(_, failed, _)| failed),
-        skipped: figures.map(|(.., skipped)| skipped),
-        line_coverage: None,
-        function_coverage: None,
-        summary,
+    let recounted = |of| case.verdict.as_ref().ok().and_then(|read| read.value.recounted.get(&of)).copied();
+    let suite = |name: &str, summary: String| Suite { suite: name.to_owned(), summary, ..Suite::default() };
+    let counted = |of: report::suite::Suite, rest: String| {
+        let told = tests.told(of).map(|it| it.counts);
+        let counts = recounted(of).or(told).unwrap_or_default();
+        let Counts { passed, failed, skipped, todo, expected_failures, flaky, not_run, unexplained } = counts;
+        let some = |count: u64| (count > 0).then_some(count);
+        Suite {
+            passed: Some(passed),
+            failed: Some(failed),
+            skipped: Some(skipped),
+            todo: some(todo),
+            expected_failures: some(expected_failures),
+            flaky: some(flaky),
+            not_run: some(not_run),
+            unexplained: some(unexplained),
+            ..suite(of.as_str(), format!("{counts}{rest}"))
+        }
     };
-    let counts =
-        |(passed, failed, skipped): (u64, u64, u64)| format!("{passed} passed, {failed} failed, {skipped} skipped");
     let mut suites = Vec::new();
     if let Some(it) = &tests.typecheck {
-        let summary = format!("{} errors", it.errors);
-        suites.push(Suite { failed: Some(it.errors), ..suite("typecheck", None, summary) });
+        suites.push(Suite { failed: Some(it.errors), ..suite("typecheck", format!("{} errors", it.errors)) });
     }
     if let Some(it) = &tests.unit {
         let percent = |figure: Option<f64>| figure.map_or_else(|| "not told".to_owned(), |it| format!("{it} %"));
-        let figures = (it.passed, it.failed, it.skipped);
         let (lines, functions) = (percent(it.line_coverage), percent(it.function_coverage));
-        let summary = format!("{}; covered: lines {lines}, functions {functions}", counts(figures));
-        let unit = suite("unit", Some(figures), summary);
+        let unit = counted(Unit, format!("; covered: lines {lines}, functions {functions}"));
         suites.push(Suite { line_coverage: it.line_coverage, function_coverage: it.function_coverage, ..unit });
     }
     if let Some(it) = &tests.policy {
-        let figures = (it.passed, it.failed, it.skipped);
         let policies = match it.policies_satisfied.as_slice() {
             [] => String::new(),
             policies => format!("; policies: {}", policies.join(", ")),
         };
-        suites.push(suite("policy", Some(figures), format!("{}{policies}", counts(figures))));
+        suites.push(counted(Policy, policies));
     }
     if let Some(it) = &tests.integration {
-        let figures = (it.passed, it.failed, it.skipped);
         let guard = if it.run_integration { "with RUN_INTEGRATION=1" } else { "without RUN_INTEGRATION=1" };
-        suites.push(suite("integration", Some(figures), format!("{}, {guard}", counts(figures))));
+        suites.push(counted(Integration, format!(", {guard}")));
     }
     if let Some(it) = &tests.smoke {
         let summary = if it.exit_code == 0 {
@@ -222,7 +229,7 @@ pub(super) fn suites(manifest: &Manifest) -> Vec<Suite> {
         } else {
             format!("ended with {}", it.exit_code)
         };
-        suites.push(suite("smoke", None, summary));
+        suites.push(suite("smoke", summary));
     }
     suites
 }

@@ -45,7 +45,6 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         timeline = promotion::timeline(case);
     }
     let ledger = ledger::check(exhibits, case.as_ref(), &mut checks);
-    let manifest = case.as_ref().and_then(|case| case.manifest.as_ref().ok());
     let keys = exhibits.keys.as_ref();
     Evidence {
         schema_version: SCHEMA_VERSION,
@@ -55,7 +54,7 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         verdict: Holds::Unknown,
         runs,
         gate,
-        suites: manifest.map(|manifest| gate::suites(&manifest.value)).unwrap_or_default(),
+        suites: case.as_ref().map(gate::suites).unwrap_or_default(),
         reports: case.as_ref().map(gate::reports).unwrap_or_default(),
         databases,
         timeline,

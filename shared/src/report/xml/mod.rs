@@ -20,6 +20,9 @@ const MAX_NAME: usize = 256;
 /// The longest value of an attribute that is kept, in bytes.
 const MAX_VALUE: usize = 64 * 1024;
 
+/// The most bytes that are kept of a comment and of an attribute whose start is enough.
+const MAX_START: usize = 256;
+
 /// What comes next in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
@@ -30,15 +33,25 @@ pub(super) enum Event {
         /// Whether it holds other text than white space after its last child.
         has_text: bool,
     },
+    /// A comment inside of the root element: [`Xml::comment`] has its start.
+    Comment,
     /// The document is over.
     Over,
+}
+
+/// The attributes that are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Whole: a longer one than [`MAX_VALUE`] is refused.
+    pub(super) whole: &'static [&'static str],
+    /// The start of: tools write lists of classes and messages into them.
+    pub(super) start: &'static [&'static str],
 }
 
 /// Reads a document.
 pub(super) struct Xml<R> {
     text: Decoded<R>,
-    /// The attributes whose values are kept.
-    wanted: &'static [&'static str],
+    wanted: Wanted,
     attributes: Vec<(&'static str, String)>,
     /// The names of the elements that are open.
     open: Vec<String>,
@@ -46,11 +59,12 @@ pub(super) struct Xml<R> {
     is_empty: bool,
     has_text: bool,
     had_root: bool,
+    comment: Vec<u8>,
 }
 
 impl<R: Read> Xml<R> {
     /// Begins to read; only the `wanted` attributes are kept.
-    pub(super) fn new(reader: R, wanted: &'static [&'static str]) -> Result<Self, Stop> {
+    pub(super) fn new(reader: R, wanted: Wanted) -> Result<Self, Stop> {
         Ok(Self {
             text: Decoded::new(reader)?,
             wanted,
@@ -59,6 +73,7 @@ impl<R: Read> Xml<R> {
             is_empty: false,
             has_text: false,
             had_root: false,
+            comment: Vec::new(),
         })
     }
 
@@ -70,6 +85,21 @@ impl<R: Read> Xml<R> {
     /// The value of a wanted attribute of the element that began last.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(it, _)| *it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The wanted attributes of the element that began last, in their order.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &'static str> {
+        self.attributes.iter().map(|(name, _)| *name)
+    }
+
+    /// How deep the innermost open element lies; 1 is the root.
+    pub(super) fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The start of the last comment.
+    pub(super) fn comment(&self) -> &str {
+        str::from_utf8(&self.comment).unwrap_or_default()
     }
 
     /// Says what is wrong here.
@@ -94,8 +124,12 @@ impl<R: Read> Xml<R> {
                 };
             }
             match self.at("<")? {
-                b'?' => self.skip_past(b"?>", "a processing instruction")?,
-                b'!' => self.declaration()?,
+                b'?' => self.skip_past(b"?>", "a processing instruction", &mut Vec::new())?,
+                b'!' => {
+                    if self.declaration()? && !self.open.is_empty() {
+                        return Ok(Event::Comment);
+                    }
+                }
                 b'/' => return self.end_tag(),
                 first => {
                     self.start_tag(first)?;
@@ -156,8 +190,8 @@ impl<R: Read> Xml<R> {
         }
     }
 
-    /// Skips to behind `end`, which has two or three bytes.
-    fn skip_past(&mut self, end: &[u8], what: &str) -> Result<(), Stop> {
+    /// Skips to behind `end`, which has two or three bytes; the start of what is skipped goes to `start`.
+    fn skip_past(&mut self, end: &[u8], what: &str, start: &mut Vec<u8>) -> Result<(), Stop> {
         let Some((last, before)) = end.split_last() else { return Ok(()) };
         // The last bytes of what was skipped, as many as come before the end's last.
         let mut tail = Vec::with_capacity(2 * end.len());
@@ -170,6 +204,8 @@ impl<R: Read> Xml<R> {
             let length = found.unwrap_or(text.len());
             let skipped = text.get(..length).unwrap_or_default();
             let lines = lines_in(skipped);
+            let room = MAX_START.saturating_sub(start.len());
+            start.extend_from_slice(skipped.get(..room.min(skipped.len())).unwrap_or_default());
             tail.extend_from_slice(skipped.get(length.saturating_sub(before.len())..).unwrap_or_default());
             tail.drain(..tail.len().saturating_sub(before.len()));
             self.text.consume(length + usize::from(found.is_some()), lines);
@@ -182,10 +218,17 @@ impl<R: Read> Xml<R> {
         }
     }
 
-    /// What begins with `<!`: a comment, a section of characters, or the document type.
-    fn declaration(&mut self) -> Result<(), Stop> {
+    /// What begins with `<!`: a comment, a section of characters, or the document type. Whether it is a comment.
+    fn declaration(&mut self) -> Result<bool, Stop> {
         match self.at("`<!`")? {
-            b'-' if self.at("`<!-`")? == b'-' => self.skip_past(b"-->", "a comment"),
+            b'-' if self.at("`<!-`")? == b'-' => {
+                let mut comment = std::mem::take(&mut self.comment);
+                comment.clear();
+                let skipped = self.skip_past(b"-->", "a comment", &mut comment);
+                // Its end may have been taken for a part of it, in pieces.
+                self.comment = comment;
+                skipped.map(|()| true)
+            }
             b'[' => {
                 let mut keyword = [0; 6];
                 for byte in &mut keyword {
@@ -195,9 +238,9 @@ impl<R: Read> Xml<R> {
                     return Err(self.wrong("`<![` begins no section of characters inside of an element"));
                 }
                 self.has_text = true;
-                self.skip_past(b"]]>", "a section of characters")
+                self.skip_past(b"]]>", "a section of characters", &mut Vec::new()).map(|()| false)
             }
-            b'D' if !self.had_root => self.document_type(),
+            b'D' if !self.had_root => self.document_type().map(|()| false),
             _ => Err(self.wrong("`<!` begins neither a comment nor a section of characters")),
         }
     }
@@ -271,7 +314,11 @@ impl<R: Read> Xml<R> {
         if quote != b'"' && quote != b'\'' {
             return Err(self.wrong(format!("the value of `{}` has no quotes", shown(&name))));
         }
-        let wanted = self.wanted.iter().find(|it| **it == name).copied();
+        let find = |among: &[&'static str]| among.iter().find(|it| **it == name).copied();
+        // Only what was skipped is told by its message; those of failures are long.
+        let is_a_failures = name == "message" && self.name() != "skipped";
+        let start = find(self.wanted.start).filter(|_| !is_a_failures);
+        let wanted = find(self.wanted.whole).or(start);
         if wanted.is_some_and(|wanted| self.attribute(wanted).is_some()) {
             return Err(self.wrong(format!("the attribute `{name}` stands twice")));
         }
@@ -285,7 +332,7 @@ impl<R: Read> Xml<R> {
             let length = found.unwrap_or(text.len());
             let (piece, after) = text.split_at_checked(length).unwrap_or_default();
             let (lines, stop) = (lines_in(piece), after.first().copied());
-            if wanted.is_some() {
+            if wanted.is_some() && !(start.is_some() && value.len() > MAX_START) {
                 value.extend_from_slice(piece);
             }
             self.text.consume(length + usize::from(stop.is_some()), lines);
@@ -301,12 +348,15 @@ impl<R: Read> Xml<R> {
                 Some(_) => break,
                 None => {}
             }
-            if value.len() > MAX_VALUE {
+            if start.is_none() && value.len() > MAX_VALUE {
                 return Err(self.wrong(format!("the value of `{name}` is longer than {MAX_VALUE} bytes")));
             }
         }
         if let Some(wanted) = wanted {
-            let value = String::from_utf8(value).map_err(|_| self.wrong("a value that is not UTF-8"))?;
+            let mut value = String::from_utf8(value).map_err(|_| self.wrong("a value that is not UTF-8"))?;
+            if start.is_some() {
+                value.truncate(value.floor_char_boundary(MAX_START));
+            }
             self.attributes.push((wanted, value));
         }
         Ok(())
