@@ -33,6 +33,8 @@ fn record_of(id: &str) -> PromotionRecord {
         rollback: false,
         requester: None,
         approvals: Vec::new(),
+        not_counted: Vec::new(),
+        identities_config: None,
         break_glass: None,
         accept_schema_difference: false,
         status: Status::Running,
