@@ -331,13 +331,15 @@ fn a_snapshot_that_the_gate_would_refuse_is_not_written() {
     assert!(!dev.folder.path().join("tested.sql").exists());
 }
 
-const RATES: &str = "DROP TABLE IF EXISTS payments.rates;\nCREATE TABLE payments.rates (currency char(3) PRIMARY KEY);\n";
+const RATES: &str =
+    "DROP TABLE IF EXISTS payments.rates;\nCREATE TABLE payments.rates (currency char(3) PRIMARY KEY);\n";
 const OTHER_SCHEMA: &str = "[environments.default]\nschemas = [\"payments\"]\n";
 
 #[test]
 fn a_history_in_another_schema_is_refused_unless_the_configuration_says_so() {
     let dev = Dev::new("elsewhere");
-    dev.write("V1__ledger.sql", "CREATE TABLE payments.ledger (id bigint PRIMARY KEY);\n").write("V2__rates.sql", RATES);
+    dev.write("V1__ledger.sql", "CREATE TABLE payments.ledger (id bigint PRIMARY KEY);\n")
+        .write("V2__rates.sql", RATES);
     assert!(dev.flyway_with(&["-schemas=payments", "migrate"]));
     dev.write("V3__fees.sql", "CREATE TABLE payments.fees (id bigint PRIMARY KEY);\n");
     let refused = dev.refused();
@@ -368,7 +370,8 @@ fn a_history_of_another_module_is_named() {
     assert!(dev.flyway_with(&["-table=others", "migrate"]));
     dev.sql("DROP TABLE ledger");
     assert!(is_refused(&dev.refused(), "flyway-history-elsewhere", "payments"));
-    let named = ["flyway", "validate", ".", "--database", "payments", "--other-history", "public.others", "--output", "json"];
+    let named =
+        ["flyway", "validate", ".", "--database", "payments", "--other-history", "public.others", "--output", "json"];
     // What is in the schema is the other's, and Flyway itself wants a baseline then.
     let run = dev.gatekeeper(&named);
     let codes: Vec<_> = run.json()["reasons"].as_array().unwrap().iter().map(|it| it["code"].clone()).collect();
