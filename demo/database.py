@@ -60,7 +60,8 @@ class Database:
         """Flyway itself, as CI runs it; what it says in JSON."""
         url = f"jdbc:postgresql://{self.address}?sslmode=verify-full&sslrootcert={self.outputs['PostgresCaFile']}"
         entry = {"FLYWAY_URL": url, "FLYWAY_USER": self.name, "FLYWAY_PASSWORD": self.password}
-        command = ["flyway", f"-locations=filesystem:{folder}", "-outputType=json", "-skipCheckForUpdate", "migrate"]
+        configuration = f"-configFiles={folder.parent / 'flyway.toml'}"
+        command = ["flyway", configuration, f"-locations=filesystem:{folder}", "-outputType=json", "-skipCheckForUpdate", "migrate"]
         return json.loads(self.processes.run(command, ROOT, {**self.environment, **entry})[1])
 
     def gatekeeper(self, *arguments: str | Path, answer: str = "yes") -> dict[str, Any]:

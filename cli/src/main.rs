@@ -8,6 +8,7 @@ mod build;
 mod commands;
 mod database;
 mod exit;
+mod flyway_configuration;
 mod folder;
 mod follow;
 mod git;

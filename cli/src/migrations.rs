@@ -13,6 +13,7 @@ use gatekeeper::{
         checksum::{self, NotUtf8, Scanned},
         files::{self, MigrationFile},
         migration_name::{MigrationKind, MigrationName},
+        settings::{self, Settings},
     },
     ids::{DatabaseName, MigrationPath, Sha256},
 };
@@ -22,9 +23,17 @@ use crate::exit::Misuse;
 /// Checksums by path, as the manifest holds them.
 pub(crate) type Checksums = BTreeMap<String, Option<i32>>;
 
-/// The `.sql` files below a folder, in Flyway's order; what Flyway would pass over comes last.
+/// The `.sql` files below a folder, in Flyway's order, and their own configurations; what Flyway would pass over comes last.
 #[derive(Debug)]
-pub(crate) struct Migrations(pub(crate) Vec<Migration>);
+pub(crate) struct Migrations(pub(crate) Vec<Migration>, Vec<ScriptConfiguration>);
+
+/// The configuration of one script: a file beside it with `.conf` behind its name.
+#[derive(Debug)]
+struct ScriptConfiguration {
+    /// The script's path below the folder.
+    script: String,
+    bytes: Vec<u8>,
+}
 
 /// One migration file.
 #[derive(Debug)]
@@ -67,9 +76,13 @@ impl Migrations {
     /// # Errors
     /// Where there is none, or one can't be read.
     pub(crate) fn read(folder: &Path) -> Result<Self, Misuse> {
-        let mut migrations = Vec::new();
+        let (mut migrations, mut configurations) = (Vec::new(), Vec::new());
         for (path, file) in walk(folder)? {
             let bytes = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+            if let Some(script) = path.strip_suffix(".conf") {
+                configurations.push(ScriptConfiguration { script: script.to_owned(), bytes });
+                continue;
+            }
             let scanned = checksum::scan(bytes.as_slice()).map_err(|error| unreadable(&file, &error))?;
             let name = MigrationName::parse(&path).ok();
             migrations.push(Migration { path, name, scanned, sha256: Sha256::of(&bytes), size: bytes.len() as u64 });
@@ -87,7 +100,7 @@ impl Migrations {
             };
             by_name.then_with(|| a.path.cmp(&b.path))
         });
-        Ok(Self(migrations))
+        Ok(Self(migrations, configurations))
     }
 
     /// Everything for which the gate, or Flyway, would refuse these files; without a look at any database.
@@ -107,8 +120,29 @@ impl Migrations {
                 found(Code::FlywayFileTooLarge, format!("{size} bytes are more than the {MAX_BYTES} allowed"));
             }
         }
+        for it in &self.1 {
+            let subject = format!("{database}/migrations/{}.conf", it.script);
+            findings.extend(settings::read_script(&it.bytes, &subject));
+            if !self.0.iter().any(|migration| migration.path == it.script) {
+                let message = format!("it is the configuration of `{}`, which is not there: remove it", it.script);
+                findings.push(Finding::new(Code::FlywayFileExtra, subject, message));
+            }
+        }
         findings.extend(files::check(database.as_str(), &self.files(), None));
         findings
+    }
+
+    /// The digest of each script's own configuration, by the script's path.
+    pub(crate) fn script_configurations(&self) -> BTreeMap<String, Sha256> {
+        self.1.iter().map(|it| (it.script.clone(), Sha256::of(&it.bytes))).collect()
+    }
+
+    /// The same under a configuration, which may say that placeholders are not replaced.
+    pub(crate) fn under(mut self, settings: &Settings) -> Self {
+        for it in &mut self.0 {
+            it.scanned = it.scanned.map(|scanned| scanned.under(Some(settings)));
+        }
+        self
     }
 
     /// The files as the gate's checks take them.
@@ -124,7 +158,7 @@ impl Migrations {
     }
 }
 
-/// Copies every `.sql` file below `folder` to `copy`, so that Flyway sees what is hashed, and nothing else.
+/// Copies every `.sql` file below `folder`, and every script's configuration, to `copy`, so that Flyway sees what is hashed, and nothing else.
 pub(crate) fn copy(folder: &Path, copy: &Path) -> Result<(), Misuse> {
     for (path, file) in walk(folder)? {
         let to = copy.join(&path);
@@ -138,7 +172,14 @@ fn unreadable(path: &Path, error: &io::Error) -> Misuse {
     Misuse(format!("`{}` can't be read: {error}", path.display()))
 }
 
-/// Every `.sql` file below `root`: its path below it with `/`, and where it is.
+/// Whether Flyway would look at a file: case counts in `.conf`, and not in `.sql`.
+fn is_taken(path: &Path) -> bool {
+    let is_sql = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
+    let is_configuration = path.extension().is_some_and(|extension| extension == "conf");
+    is_sql(path) || (is_configuration && path.file_stem().is_some_and(|stem| is_sql(Path::new(stem))))
+}
+
+/// Every `.sql` and `.sql.conf` file below `root`: its path below it with `/`, and where it is.
 fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, Misuse> {
     let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -148,7 +189,7 @@ fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, Misuse> {
             let kind = entry.file_type().map_err(|error| unreadable(&path, &error))?;
             if kind.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+            } else if is_taken(&path) {
                 let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str) else {
                     return Err(Misuse(format!("`{}` has a name that is not UTF-8: rename it", path.display())));
                 };

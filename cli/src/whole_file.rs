@@ -119,7 +119,7 @@ mod tests {
     fn a_part_keeps_the_other_databases() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flyway.json");
-        let flyway = |validated| Flyway { validated, checksums: [("V1__x.sql".to_owned(), Some(-1))].into() };
+        let flyway = |validated| Flyway::of_checksums(validated, [("V1__x.sql".to_owned(), Some(-1))].into());
         let (payments, ledger) = ("payments".parse().unwrap(), "ledger".parse().unwrap());
         FlywayPart::open(&path).unwrap().write(&payments, &flyway(true)).unwrap();
         let mut part = FlywayPart::open(&path).unwrap();

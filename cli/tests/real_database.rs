@@ -109,6 +109,7 @@ impl Dev {
             .arg(format!("-locations=filesystem:{}", self.folder.path().display()))
             .args(["-placeholders.owner=payments_app", "-skipCheckForUpdate", "-postgresql.transactional.lock=false"])
             .args(arguments)
+            .current_dir(self.folder.path())
             .env("PATH", path())
             .env("FLYWAY_USER", postgres_user)
             .env("FLYWAY_PASSWORD", postgres_password)
@@ -328,4 +329,73 @@ fn a_snapshot_that_the_gate_would_refuse_is_not_written() {
     assert_eq!(run.json()["reasons"][0]["code"], json!("schema-snapshot-holds-secret"));
     assert!(!run.stdout.contains("hunter2"), "{}", run.stdout);
     assert!(!dev.folder.path().join("tested.sql").exists());
+}
+
+const RATES: &str =
+    "DROP TABLE IF EXISTS payments.rates;\nCREATE TABLE payments.rates (currency char(3) PRIMARY KEY);\n";
+const OTHER_SCHEMA: &str = "[environments.default]\nschemas = [\"payments\"]\n";
+
+#[test]
+fn a_history_in_another_schema_is_refused_unless_the_configuration_says_so() {
+    let dev = Dev::new("elsewhere");
+    dev.write("V1__ledger.sql", "CREATE TABLE payments.ledger (id bigint PRIMARY KEY);\n")
+        .write("V2__rates.sql", RATES);
+    assert!(dev.flyway_with(&["-schemas=payments", "migrate"]));
+    dev.write("V3__fees.sql", "CREATE TABLE payments.fees (id bigint PRIMARY KEY);\n");
+    let refused = dev.refused();
+    assert_eq!(refused, [("flyway-history-elsewhere".to_owned(), "payments".to_owned())]);
+
+    // What lies where the command is started is what Flyway reads there too.
+    dev.write("flyway.toml", OTHER_SCHEMA);
+    let run = dev.validate();
+    let told = run.json();
+    assert_eq!((run.code, &told["asked"]["pending"]), (0, &json!(["V3__fees.sql"])), "{}", run.stdout);
+    let part = &dev.written()["payments"];
+    assert_eq!(part["history"], "payments.flyway_schema_history");
+    assert_eq!(part["configuration"]["sets"], json!(["schemas"]));
+    let sha256 = gatekeeper::ids::Sha256::of(OTHER_SCHEMA.as_bytes());
+    assert_eq!(part["configuration"]["sha256"], json!(sha256));
+
+    // An edited file is one, in whatever schema its row lies.
+    dev.write("V1__ledger.sql", "CREATE TABLE payments.ledger (id int PRIMARY KEY);\n");
+    let refused = dev.refused();
+    let subject = "payments/payments.flyway_schema_history/1";
+    assert!(is_refused(&refused, "flyway-history-mismatch", subject), "{refused:?}");
+}
+
+#[test]
+fn a_history_of_another_module_is_named() {
+    let dev = Dev::new("other");
+    dev.write("V1__ledger.sql", LEDGER);
+    assert!(dev.flyway_with(&["-table=others", "migrate"]));
+    dev.sql("DROP TABLE ledger");
+    assert!(is_refused(&dev.refused(), "flyway-history-elsewhere", "payments"));
+    let named =
+        ["flyway", "validate", ".", "--database", "payments", "--other-history", "public.others", "--output", "json"];
+    // What is in the schema is the other's, and Flyway itself wants a baseline then.
+    let run = dev.gatekeeper(&named);
+    let codes: Vec<_> = run.json()["reasons"].as_array().unwrap().iter().map(|it| it["code"].clone()).collect();
+    assert_eq!((run.code, codes), (1, vec![json!("flyway-history-missing")]), "{}", run.stdout);
+    dev.write("flyway.toml", "[flyway]\nbaselineOnMigrate = true\nbaselineVersion = \"0\"\n");
+    let run = dev.gatekeeper(&named);
+    assert_eq!((run.code, &run.json()["asked"]["pending"]), (0, &json!(["V1__ledger.sql"])), "{}", run.stdout);
+    // It reads the file where it is started.
+    assert!(dev.flyway("migrate"));
+    let run = dev.gatekeeper(&named);
+    assert_eq!((run.code, &run.json()["asked"]["pending"]), (0, &json!([])), "{}", run.stdout);
+}
+
+#[test]
+fn a_scripts_own_configuration_goes_into_the_part_by_its_digest() {
+    let dev = Dev::new("script");
+    dev.write("V1__ledger.sql", LEDGER).write("V2__note.sql", NOTE);
+    dev.write("V2__note.sql.conf", "executeInTransaction=false\n");
+    let run = dev.validate();
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    let sha256 = gatekeeper::ids::Sha256::of(b"executeInTransaction=false\n");
+    assert_eq!(dev.written()["payments"]["script_configurations"], json!({"V2__note.sql": sha256}));
+    dev.write("V2__note.sql.conf", "shouldExecute=false\n").write("V3__gone.sql.conf", "executeInTransaction=false\n");
+    let refused = dev.refused();
+    assert!(is_refused(&refused, "flyway-setting-unsupported", "payments/migrations/V2__note.sql.conf"), "{refused:?}");
+    assert!(is_refused(&refused, "flyway-file-extra", "payments/migrations/V3__gone.sql.conf"), "{refused:?}");
 }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { artefacts, withFolder } from './tools/artefacts.mjs';
 import { suite, typecheck } from './tools/checks.mjs';
-import { readManifest, withIntegration, withSchema, writeManifest } from './tools/manifest.mjs';
+import { readManifest, withFlyway, withIntegration, withSchema, writeManifest } from './tools/manifest.mjs';
 import { ROOT } from './tools/overlay.mjs';
 
 const USAGE = `usage: node build.mjs --out DIR --sha SHA --repo REPO [--branch NAME] [--variant NAME]
@@ -73,7 +73,7 @@ async function main() {
   const earlier = (options.integration || options.schema) && (await readManifest(options.out, options.repo, options.sha));
   let facts = earlier || (await build(options));
   if (options.integration) facts = withIntegration(facts, JSON.parse(await readFile(options.integration, 'utf8')), options.stage);
-  if (options.flyway) facts = { ...facts, flyway: JSON.parse(await readFile(options.flyway, 'utf8')) };
+  if (options.flyway) facts = await withFlyway(options.out, facts, JSON.parse(await readFile(options.flyway, 'utf8')));
   if (options.schema) facts = await withSchema(options.out, facts, await readFile(options.schema));
   const { modules, tests } = await writeManifest(options.out, facts);
   console.log(JSON.stringify({

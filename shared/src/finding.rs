@@ -101,6 +101,8 @@ codes! {
     FlywayFileRenamed "flyway-file-renamed" "a migration file has another name than the one that Flyway validated";
     FlywayOrder "flyway-order" "the manifest lists migrations in another order than Flyway runs them";
     FlywayDuplicateVersion "flyway-duplicate-version" "two migration files have the same version or the same description, so Flyway runs neither";
+    FlywaySettingUnsupported "flyway-setting-unsupported" "a `flyway.toml` or a script's `.conf` holds a setting that is not used alike in dev and in every stage";
+    FlywayHistoryElsewhere "flyway-history-elsewhere" "a table of the form of Flyway's schema history lies where no configuration says that one does";
 
     // Schema snapshots.
     SchemaSnapshotMissing "schema-snapshot-missing" "a migrated database has no snapshot of the schema that was tested";
@@ -172,6 +174,7 @@ codes! {
     DatabaseUnreachable "database-unreachable" "a stage's database can't be connected to";
     FlywayValidateFailed "flyway-validate-failed" "`flyway validate` found the stage's schema history and the commit's migrations at odds";
     FlywayHistoryMismatch "flyway-history-mismatch" "a row of the stage's schema history is not what the manifest and the files say, or failed";
+    FlywayHistoryMissing "flyway-history-missing" "the stage's schema is not empty, has no schema history, and no baseline is configured";
     FlywayHistoryRewritten "flyway-history-rewritten" "the stage's schema history is not what the last promotion left: `flyway repair` or a hand changed it";
     SchemaDifference "schema-difference" "the stage's live schema is not the one that was tested with the commit";
     RequiresNotMet "requires-not-met" "the stage that must have run the commit first did not, or not these bytes, or it was rolled back there";

@@ -123,6 +123,9 @@ pub struct Module {
     /// Its Flyway migrations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<Migration>,
+    /// The configurations of single migrations and callbacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub script_configurations: Vec<ScriptConfiguration>,
     /// Its dbt manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbt: Option<Dbt>,
@@ -172,6 +175,20 @@ pub struct Migration {
     pub database: DatabaseName,
     /// The file's path below the database's `migrations/` folder, such as `V1__create_ledger.sql`.
     pub file: MigrationPath,
+    /// The file's SHA-256.
+    pub sha256: Sha256,
+    /// The file's size in bytes.
+    pub size: u64,
+}
+
+/// The configuration of one migration or callback: a file beside it, with `.conf` behind its name (Flyway documentation,
+/// "Script Config Files").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScriptConfiguration {
+    /// The database that the script is run on.
+    pub database: DatabaseName,
+    /// The script that it is the configuration of, by its path below the database's `migrations/` folder.
+    pub script: MigrationPath,
     /// The file's SHA-256.
     pub sha256: Sha256,
     /// The file's size in bytes.
@@ -404,6 +421,49 @@ pub struct Flyway {
     /// for what Flyway records without a checksum.
     #[serde(default)]
     pub checksums: BTreeMap<String, Option<i32>>,
+    /// The `flyway.toml` that Flyway was configured by in dev; none where it ran by its own defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<FlywayConfiguration>,
+    /// The SHA-256 of each script's own `.conf` that was there in dev, by the script's path below the `migrations/` folder.
+    /// Absent where it isn't told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_configurations: Option<BTreeMap<String, Sha256>>,
+    /// The table that holds the schema history in dev, as `schema.table`. Absent where it isn't told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+    /// Schema histories in the dev database that are somebody else's, as `schema.table`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_histories: BTreeSet<String>,
+}
+
+impl Flyway {
+    /// What is told by whoever knows of checksums only.
+    #[must_use]
+    pub fn of_checksums(validated: bool, checksums: BTreeMap<String, Option<i32>>) -> Self {
+        Self {
+            validated,
+            checksums,
+            configuration: None,
+            script_configurations: None,
+            history: None,
+            other_histories: BTreeSet::new(),
+        }
+    }
+}
+
+/// A database's `flyway.toml`: one for a commit, which every module that migrates the database shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlywayConfiguration {
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The modules that it is stored in.
+    #[serde(default)]
+    pub modules: BTreeSet<ModuleId>,
+    /// The settings by which it differs from Flyway's own defaults.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sets: BTreeSet<String>,
 }
 
 /// The deploy step.
@@ -599,8 +659,17 @@ impl Manifest {
                 let path = ArtefactPath::Migration(module.id.clone(), it.database.clone(), it.file.clone());
                 claim(path, it.sha256, it.size);
             }
+            for it in &module.script_configurations {
+                let path = ArtefactPath::ScriptConfiguration(module.id.clone(), it.database.clone(), it.script.clone());
+                claim(path, it.sha256, it.size);
+            }
             if let Some(it) = &module.dbt {
                 claim(ArtefactPath::DbtManifest(module.id.clone()), it.sha256, it.size);
+            }
+        }
+        for (database, it) in self.flyway.iter().filter_map(|(name, it)| Some((name, it.configuration.as_ref()?))) {
+            for module in &it.modules {
+                claim(ArtefactPath::FlywayConfiguration(module.clone(), database.clone()), it.sha256, it.size);
             }
         }
         for it in &self.reports {

@@ -3,7 +3,7 @@
 pub mod freeze;
 mod requirement;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use self::freeze::FreezeWindow;
 pub use self::requirement::Requirement;
 use crate::{
     finding::{Code, Finding},
+    flyway::settings::TableName,
     ids::{DatabaseName, FunctionName, Repo, StackName, StageName},
     store_key::RecordKey,
 };
@@ -81,10 +82,13 @@ pub struct Database {
     /// What a live schema that is not the tested one means for a promotion.
     #[serde(default)]
     pub schema_parity: SchemaParity,
-    /// Values for the placeholders of the migrations (Flyway documentation, "Placeholders"). They are no secrets: they
-    /// stand in records.
+    /// Values for the placeholders of the migrations (Flyway documentation, "Placeholders"), which go before those of the
+    /// commit's `flyway.toml`. They are no secrets: they stand in records.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub placeholders: BTreeMap<String, String>,
+    /// Flyway's schema histories in the same database that are other modules', as `schema.table`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_histories: BTreeSet<String>,
 }
 
 /// What a live schema that is not the tested one means for a promotion.
@@ -252,6 +256,13 @@ impl StagesConfig {
                 )));
             }
             stage.rules_hold_together(name).map_err(invalid)?;
+            for (database, entry) in &stage.databases {
+                for table in &entry.other_histories {
+                    table.parse::<TableName>().map_err(|error| {
+                        invalid(format!("`other_histories` of database `{database}` of `{name}`: {error}"))
+                    })?;
+                }
+            }
         }
         requirement::check(&config.stages).map_err(invalid)?;
         Ok(config)

@@ -40,6 +40,10 @@ pub enum ArtefactPath {
     Schema(ModuleId, DatabaseName),
     /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql`: a Flyway migration; `{file}` may lie in folders.
     Migration(ModuleId, DatabaseName, MigrationPath),
+    /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql.conf`: the configuration of one migration or callback.
+    ScriptConfiguration(ModuleId, DatabaseName, MigrationPath),
+    /// `modules/{MOD-NNN}/schema/{db-name}/flyway.toml`: what Flyway is configured by, wherever it runs.
+    FlywayConfiguration(ModuleId, DatabaseName),
     /// `modules/{MOD-NNN}/dbt/manifest.json`: dbt's compiled manifest.
     DbtManifest(ModuleId),
 }
@@ -96,8 +100,15 @@ impl ArtefactPath {
                     ["functions", file] => Some(Self::Function(module, file.strip_suffix(".zip")?.parse().ok()?)),
                     ["cloudformation", file] => Some(Self::Template(module, file.strip_suffix(".json")?.parse().ok()?)),
                     ["schema", file] => Some(Self::Schema(module, file.strip_suffix("-schema.sql")?.parse().ok()?)),
+                    ["schema", database, "flyway.toml"] => {
+                        Some(Self::FlywayConfiguration(module, database.parse().ok()?))
+                    }
                     ["schema", database, "migrations", file @ ..] => {
-                        Some(Self::Migration(module, database.parse().ok()?, file.join("/").parse().ok()?))
+                        let (database, file) = (database.parse().ok()?, file.join("/"));
+                        match file.strip_suffix(".conf") {
+                            Some(script) => Some(Self::ScriptConfiguration(module, database, script.parse().ok()?)),
+                            None => Some(Self::Migration(module, database, file.parse().ok()?)),
+                        }
                     }
                     ["dbt", "manifest.json"] => Some(Self::DbtManifest(module)),
                     _ => None,
@@ -120,6 +131,8 @@ impl ArtefactPath {
             Self::Manifest | Self::Template(..) | Self::DbtManifest(_) => "application/json",
             Self::Function(..) => "application/zip",
             Self::Schema(..) | Self::Migration(..) => "application/sql",
+            Self::FlywayConfiguration(..) => "application/toml",
+            Self::ScriptConfiguration(..) => "text/plain",
             Self::Report(name) if name.as_str().ends_with(".json") => "application/json",
             Self::Report(name) if name.as_str().ends_with(".xml") => "application/xml",
             Self::Report(_) => "application/octet-stream",
@@ -136,6 +149,10 @@ impl fmt::Display for ArtefactPath {
             Self::Template(module, name) => write!(f, "modules/{module}/cloudformation/{name}.json"),
             Self::Schema(module, name) => write!(f, "modules/{module}/schema/{name}-schema.sql"),
             Self::Migration(module, name, file) => write!(f, "modules/{module}/schema/{name}/migrations/{file}"),
+            Self::ScriptConfiguration(module, name, script) => {
+                write!(f, "modules/{module}/schema/{name}/migrations/{script}.conf")
+            }
+            Self::FlywayConfiguration(module, name) => write!(f, "modules/{module}/schema/{name}/flyway.toml"),
             Self::DbtManifest(module) => write!(f, "modules/{module}/dbt/manifest.json"),
         }
     }
@@ -402,6 +419,8 @@ mod tests {
             "modules/MOD-012/schema/payments-schema.sql",
             "modules/MOD-012/schema/payments/migrations/V1__create_ledger.sql",
             "modules/MOD-012/schema/payments/migrations/2026/V2__größe.sql",
+            "modules/MOD-012/schema/payments/migrations/2026/V2__größe.sql.conf",
+            "modules/MOD-012/schema/payments/flyway.toml",
             "modules/MOD-012/dbt/manifest.json",
             "reports/integration.xml",
         ] {

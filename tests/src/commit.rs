@@ -146,7 +146,8 @@ impl Commit {
 
     /// Lists the objects in the manifest as they are, all functions tested.
     pub fn list(&mut self) {
-        let mut module = json!({"id": MODULE, "functions": [], "stacks": [], "schemas": [], "migrations": []});
+        let mut module = json!({"id": MODULE, "functions": [], "stacks": [], "schemas": [], "migrations": [],
+            "script_configurations": []});
         let (mut reports, mut deployed) = (Vec::new(), Vec::new());
         for (path, bytes) in &self.objects {
             let (sha256, size) = (Sha256::of(bytes), bytes.len());
@@ -166,6 +167,11 @@ impl Commit {
                         .push(json!({"suite": suite, "format": "junit", "file": file, "sha256": sha256, "size": size}));
                     continue;
                 }
+                ArtefactPath::ScriptConfiguration(_, database, script) => {
+                    ("script_configurations", json!({"database": database, "script": script}))
+                }
+                // They are told by what Flyway validated.
+                ArtefactPath::FlywayConfiguration(..) => continue,
                 ArtefactPath::DbtManifest(_) | ArtefactPath::Manifest => panic!("no commit here has a `{path}`"),
             };
             let mut entry = entry;
@@ -193,6 +199,14 @@ impl Commit {
                     let checksum = checksum::scan(bytes.as_slice()).unwrap().unwrap().checksum;
                     flyway[database.as_str()]["validated"] = json!(true);
                     flyway[database.as_str()]["checksums"][file.as_str()] = json!(checksum);
+                }
+                ArtefactPath::ScriptConfiguration(_, database, script) => {
+                    let sha256 = Sha256::of(bytes);
+                    flyway[database.as_str()]["script_configurations"][script.as_str()] = json!(sha256);
+                }
+                ArtefactPath::FlywayConfiguration(module, database) => {
+                    flyway[database.as_str()]["configuration"] =
+                        json!({"sha256": Sha256::of(bytes), "size": bytes.len(), "modules": [module]});
                 }
                 _ => {}
             }

@@ -18,14 +18,14 @@ use serde_json::{Map, Value, json};
 use super::{
     BuildFile,
     code_of::{self, TemplateFunction},
-    recognise,
+    configuration, recognise,
 };
 use crate::exit::Misuse;
 
 type Object = Map<String, Value>;
 
 /// The lists of a module, as the manifest calls them.
-const LISTS: [&str; 4] = ["functions", "stacks", "schemas", "migrations"];
+const LISTS: [&str; 5] = ["functions", "stacks", "schemas", "migrations", "script_configurations"];
 
 /// What is known of a build beside its folder.
 #[derive(Debug, Clone)]
@@ -107,6 +107,7 @@ pub(crate) fn draft(
             _ => reasons.push("`flyway` of `build-manifest.json` is not an object".to_owned()),
         }
     }
+    configuration::add(&mut document, files, &mut reasons);
     if let Some(observed) = observed {
         match document.get_mut("tests").and_then(|tests| tests.get_mut("integration")) {
             Some(Value::Object(integration)) => drop(integration.insert("deployed".to_owned(), observed)),
@@ -203,6 +204,9 @@ impl Lists<'_> {
                     "functions" => text("name").map(|name| format!("functions/{name}.zip")),
                     "stacks" => text("name").map(|name| format!("cloudformation/{name}.json")),
                     "schemas" => text("database").map(|database| format!("schema/{database}-schema.sql")),
+                    "script_configurations" => text("database")
+                        .zip(text("script"))
+                        .map(|(database, script)| format!("schema/{database}/migrations/{script}.conf")),
                     _ => text("database")
                         .zip(text("file"))
                         .map(|(database, file)| format!("schema/{database}/migrations/{file}")),
@@ -310,6 +314,11 @@ impl Lists<'_> {
             ArtefactPath::Migration(module, database, path) => {
                 (module, "migrations", json!({"database": database, "file": path}))
             }
+            ArtefactPath::ScriptConfiguration(module, database, script) => {
+                (module, "script_configurations", json!({"database": database, "script": script}))
+            }
+            // They are told by the databases' `flyway`.
+            ArtefactPath::FlywayConfiguration(..) => return,
             ArtefactPath::DbtManifest(module) => (module, "dbt", json!({})),
         };
         let Value::Object(mut entry) = entry else { return };

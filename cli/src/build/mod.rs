@@ -2,6 +2,7 @@
 //! they make.
 
 pub(crate) mod code_of;
+mod configuration;
 pub(crate) mod draft;
 pub(crate) mod figures;
 pub(crate) mod recognise;

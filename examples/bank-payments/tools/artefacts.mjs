@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MODULES, synthesise } from '../infra/app.mjs';
 import { bundle } from './bundle.mjs';
 import { write } from './manifest.mjs';
-import { migrationsOf } from './migrations.mjs';
+import { configurationOf, migrationsOf } from './migrations.mjs';
 import { ROOT } from './overlay.mjs';
 
 /** Writes every ZIP, template and migration below `out/modules`, in the layout of the artefact store, and answers the manifest's modules. */
@@ -16,6 +16,9 @@ export async function artefacts(out, variant) {
   const store = async (id, { database, file, bytes }) => (
     { database, file, ...(await write(join(out, 'modules', id, 'schema', database, 'migrations', file), bytes)) }
   );
+  await Promise.all(MODULES.filter(({ database }) => database).map(async ({ id, database }) => (
+    write(join(out, 'modules', id, 'schema', database, 'flyway.toml'), await configurationOf(database, variant))
+  )));
   return Promise.all(MODULES.map(async ({ id, stack, functions, database }) => ({
     id,
     functions: Object.entries(functions).map(([name, construct]) => ({ name, ...zips[name], stack, logical_id: stacks[stack].logicalId(construct) })),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 const FORMATS = { '.xml': 'junit', '.json': 'vitest-json', '.txt': 'text' };
@@ -67,6 +67,21 @@ export function withIntegration(manifest, integration, stage) {
     tests: { ...manifest.tests, integration },
     deploy: { stage, succeeded: built.every(({ name, sha256 }) => live.get(name) === sha256) },
   };
+}
+
+/** Adds what `flyway validate` said, with where the configuration lies that it used; one that it did not use is no part of the build. */
+export async function withFlyway(out, manifest, flyway) {
+  const told = Object.entries(flyway).map(async ([database, part]) => {
+    const { id } = manifest.modules.find(({ migrations = [] }) => migrations.some((of) => of.database === database));
+    const file = join(out, 'modules', id, 'schema', database, 'flyway.toml');
+    if (!part.configuration) {
+      await rm(file, { force: true });
+      return [database, part];
+    }
+    if (part.configuration.sha256 !== digest(await readFile(file)).sha256) throw new Error(`\`flyway validate\` used another db/${database}/flyway.toml`);
+    return [database, { ...part, configuration: { ...part.configuration, modules: [id] } }];
+  });
+  return { ...manifest, flyway: Object.fromEntries(await Promise.all(told)) };
 }
 
 /** Stores a snapshot of the schema that was tested, beside the migrations that made it. */

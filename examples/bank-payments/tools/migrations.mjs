@@ -14,6 +14,12 @@ export async function migrationsOf(database, variant) {
   }));
 }
 
+/** What Flyway is configured by for a database: the bytes of `db/{database}/flyway.toml`. */
+export function configurationOf(database, variant) {
+  const path = join(ROOT, 'db', database, 'flyway.toml');
+  return readFile(overlayOf(path, variant) ?? path);
+}
+
 /** The files of a folder and its folders, none where there is no folder. */
 async function filesIn(folder) {
   if (!existsSync(folder)) return [];

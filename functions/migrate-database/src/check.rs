@@ -3,9 +3,9 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     aws::lambda::Invocation,
-    database::{Database, DatabaseError, Validated},
+    database::{Database, DatabaseError, History, Validated},
     finding::{Code, Finding},
-    flyway::history,
+    flyway::{commit, history, settings::Settings},
     ids::MigrationPath,
     promotion::{
         database_check::{DatabaseCheck, DatabaseCheckAnswer},
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     Step, Trouble,
-    files::Fetched,
+    files::{Fetched, other_configurations},
     parity::{self, NoParity},
     secret,
 };
@@ -77,34 +77,55 @@ impl<S: Store> Step<S> {
             return Ok((self.differences(&database, planned).await?, None));
         }
 
-        let (fetched, history) =
-            tokio::join!(Fetched::fetch(&self.artefacts, planned, &check.migrations), database.history());
-        let (fetched, history) = match (fetched?, history) {
-            (Ok(fetched), Ok(history)) => (fetched, history),
-            (fetched, history) => {
-                let mut reasons = fetched.err().unwrap_or_default();
-                if let Err(error) = history {
+        // Where the history lies is told by what is fetched.
+        let fetched = match Fetched::fetch(&self.artefacts, planned, &check.migrations).await? {
+            Ok(fetched) => fetched,
+            Err(mut reasons) => {
+                if let Err(error) = database.history(&Settings::default()).await {
                     reasons.push(unreachable(planned, error)?);
                 }
                 return Ok((reasons, None));
             }
         };
-        let (files, rows) = (fetched.files(), history.rows.unwrap_or_default());
+        let settings = fetched.settings();
+        let history = match database.history(settings).await {
+            Ok(history) => history,
+            Err(error) => return Ok((vec![unreachable(planned, error)?], None)),
+        };
+        let files = fetched.files();
         let name = planned.database.as_str();
+        let mut reasons = self.misplaced(planned, &check.databases, settings, &history).await?;
+        reasons.extend(history.missing(name, settings));
+        let rows = history.rows.as_deref().unwrap_or_default();
         let before = check.history_before.get(&planned.database).map(Vec::as_slice);
-        let mut reasons = history::check(name, &files, &planned.checksums, &rows, before);
-        match database.validate(&fetched.migrations(planned)).await {
+        reasons.extend(history::check(name, &files, &planned.checksums, rows, before, settings));
+        match database.validate(&fetched.migrations()).await {
             Ok(validated) => reasons.extend(refused(name, &validated)),
             Err(DatabaseError::Flyway { message, .. }) => {
                 reasons.push(Finding::new(Code::FlywayValidateFailed, name, message));
             }
             Err(error) => reasons.push(unreachable(planned, error)?),
         }
-        let pending = history::pending(&files, &rows);
+        let pending = history::pending(&files, &history.rows_to_come(settings));
         let planned_files = check.migrations.iter().filter(|it| it.database == planned.database).map(|it| &it.file);
         let planned_files: Vec<_> = planned_files.collect();
         let pending = pending.iter().filter_map(|path| planned_files.iter().find(|it| it.as_str() == *path));
         Ok((reasons, Some(pending.map(|file| (*file).clone()).collect())))
+    }
+
+    /// The histories that lie where no configuration of the commit and no entry of the stage says that one does: what ran by
+    /// them would run again.
+    pub(crate) async fn misplaced(
+        &self,
+        planned: &PlannedDatabase,
+        all: &[PlannedDatabase],
+        settings: &Settings,
+        history: &History,
+    ) -> Result<Vec<Finding>, Trouble> {
+        let others = other_configurations(&self.artefacts, planned, all).await?;
+        let place = "the stage's database";
+        let found = |table| commit::found_elsewhere(&planned.database, table, Some(settings), place);
+        Ok(history.unaccounted(&others, &planned.other_histories).into_iter().map(found).collect())
     }
 
     /// Before a rollback of code: nothing will be migrated, so the live schema must be the target commit's.

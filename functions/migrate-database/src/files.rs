@@ -9,6 +9,7 @@ use gatekeeper::{
     flyway::{
         checksum::{self, Scanned},
         files::MigrationFile,
+        settings::{Settings, read_script},
     },
     ids::Sha256,
     promotion::plan::{Pinned, PlannedDatabase, PlannedMigration},
@@ -21,15 +22,16 @@ use crate::Trouble;
 /// Files that are fetched at once.
 const IN_FLIGHT: usize = 16;
 
-/// The migration files of one database, in a folder of their own that goes when this does.
+/// The migration files of one database with what Flyway is configured by, in a folder of their own that goes when this does.
 #[derive(Debug)]
 pub struct Fetched<'a> {
     folder: TempDir,
     files: Vec<(&'a PlannedMigration, Scanned)>,
+    settings: Settings,
 }
 
 impl<'a> Fetched<'a> {
-    /// Fetches the migrations of `planned` and nothing else.
+    /// Fetches the migrations of `planned`, their scripts' configurations and its own, and nothing else.
     ///
     /// # Errors
     /// Where the store or the disk fails. What isn't what the plan pins is a finding.
@@ -44,6 +46,22 @@ impl<'a> Fetched<'a> {
             .map(|migration| async move { (migration, pinned(artefacts, &migration.script).await) })
             .buffered(IN_FLIGHT);
         let (mut files, mut wrong) = (Vec::new(), Vec::new());
+        let settings = match configuration(artefacts, planned).await? {
+            Ok(settings) => settings.with_placeholders(&planned.placeholders),
+            Err(findings) => {
+                wrong.extend(findings);
+                Settings::default()
+            }
+        };
+        for it in &planned.script_configurations {
+            match pinned(artefacts, &it.file).await? {
+                Ok(bytes) => {
+                    wrong.extend(read_script(&bytes, &it.file.key));
+                    write(folder.path(), &format!("{}.conf", it.script), &bytes)?;
+                }
+                Err(finding) => wrong.push(finding),
+            }
+        }
         while let Some((migration, bytes)) = fetched.next().await {
             let bytes = match bytes? {
                 Ok(bytes) => bytes,
@@ -53,7 +71,7 @@ impl<'a> Fetched<'a> {
                 }
             };
             match checksum::scan(bytes.as_slice())? {
-                Ok(scanned) => files.push((migration, scanned)),
+                Ok(scanned) => files.push((migration, scanned.under(Some(&settings)))),
                 Err(not_utf8) => {
                     wrong.push(Finding::new(Code::FlywayNotUtf8, &migration.script.key, not_utf8.to_string()));
                 }
@@ -61,7 +79,7 @@ impl<'a> Fetched<'a> {
             write(folder.path(), migration.file.as_str(), &bytes)?;
         }
         drop(fetched);
-        Ok(if wrong.is_empty() { Ok(Self { folder, files }) } else { Err(wrong) })
+        Ok(if wrong.is_empty() { Ok(Self { folder, files, settings }) } else { Err(wrong) })
     }
 
     /// As the history is held against them.
@@ -77,9 +95,47 @@ impl<'a> Fetched<'a> {
 
     /// As Flyway takes them.
     #[must_use]
-    pub fn migrations(&self, planned: &PlannedDatabase) -> Migrations {
-        Migrations { folder: self.folder.path().to_owned(), placeholders: planned.placeholders.clone() }
+    pub fn migrations(&self) -> Migrations {
+        Migrations { folder: self.folder.path().to_owned(), settings: self.settings.clone() }
     }
+
+    /// What Flyway is configured by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// What the configuration of a database sets; Flyway's own defaults where it has none.
+///
+/// # Errors
+/// Where the store could not be read. What isn't what the plan pins, or is not taken, is a finding.
+pub async fn configuration(
+    artefacts: &impl Store,
+    planned: &PlannedDatabase,
+) -> Result<Result<Settings, Vec<Finding>>, StoreError> {
+    let Some(file) = &planned.configuration else { return Ok(Ok(Settings::default())) };
+    Ok(match pinned(artefacts, file).await? {
+        Ok(bytes) => Settings::read(&bytes, &file.key),
+        Err(finding) => Err(vec![finding]),
+    })
+}
+
+/// What the configurations of the other databases of a promotion set: they may be of the same server's database. One that
+/// can't be read accounts for nothing.
+///
+/// # Errors
+/// Where the store could not be read.
+pub async fn other_configurations(
+    artefacts: &impl Store,
+    planned: &PlannedDatabase,
+    all: &[PlannedDatabase],
+) -> Result<Vec<Settings>, StoreError> {
+    let mut others = Vec::new();
+    for other in all.iter().filter(|it| it.database != planned.database) {
+        others.extend(configuration(artefacts, other).await?.ok());
+    }
+    Ok(others)
 }
 
 /// A path of the plan holds no part that starts with a dot, so it stays below the folder.

@@ -23,7 +23,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    LEAST_FOR_A_DATABASE, Step, TO_ANSWER, TO_COMPARE, Trouble, check::listed, files::Fetched, parity, secret,
+    LEAST_FOR_A_DATABASE, Step, TO_ANSWER, TO_COMPARE, Trouble,
+    check::listed,
+    files::{Fetched, configuration},
+    parity, secret,
 };
 
 /// When to be asked again: at once, for it works while it is asked.
@@ -36,6 +39,8 @@ const MAX_ROWS_BYTES: usize = 64 * 1024;
 /// One database's work.
 struct Work<'a> {
     planned: &'a PlannedDatabase,
+    /// All of the plan's.
+    databases: &'a [PlannedDatabase],
     /// Its share of [`MAX_ROWS_BYTES`].
     rows_bytes: usize,
     migrations: &'a [PlannedMigration],
@@ -79,6 +84,7 @@ impl<S: Store> Step<S> {
             let log = log.with("database", subject);
             let work = Work {
                 planned,
+                databases: &plan.databases,
                 rows_bytes: MAX_ROWS_BYTES / expected,
                 migrations: &plan.migrations,
                 deadline: invocation.deadline,
@@ -118,26 +124,35 @@ impl<S: Store> Step<S> {
 
     /// Migrates one database where something is pending, and compares its schema.
     async fn forward(&self, work: &Work<'_>, database: &Database, report: &mut Report) -> Result<Outcome, Trouble> {
-        let Work { planned, rows_bytes, migrations, deadline, log } = work;
+        let Work { planned, databases, rows_bytes, migrations, deadline, log } = work;
         let name = planned.database.as_str();
         let fetched = match Fetched::fetch(&self.artefacts, planned, migrations).await? {
             Ok(fetched) => fetched,
             Err(findings) => return Ok(Err(listed(&findings))),
         };
+        let settings = fetched.settings();
         let looking = database.clone().within(self.limits(*deadline, TO_COMPARE));
-        let before = match looking.history().await {
+        let before = match looking.history(settings).await {
             Ok(history) => history,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        report.facts.insert("server_version".to_owned(), before.server_version.into());
-        let (files, rows_before) = (fetched.files(), before.rows.unwrap_or_default());
-        let wrong = history::check(name, &files, &planned.checksums, &rows_before, None);
+        report.facts.insert("server_version".to_owned(), before.server_version.as_str().into());
+        report.facts.insert("history_table".to_owned(), format!("{}.{}", before.schema, settings.table()).into());
+        if let Some(file) = &planned.configuration {
+            report.facts.insert("configuration_sha256".to_owned(), json!(file.sha256));
+        }
+        let files = fetched.files();
+        let mut wrong = self.misplaced(planned, databases, settings, &before).await?;
+        wrong.extend(before.missing(name, settings));
+        let to_come = before.rows_to_come(settings);
+        let rows_before = before.rows.unwrap_or_default();
+        wrong.extend(history::check(name, &files, &planned.checksums, &rows_before, None, settings));
         if !wrong.is_empty() {
             remember(report, &rows_before, *rows_bytes);
             return Ok(Err(format!("nothing was migrated: {}", listed(&wrong))));
         }
 
-        let pending = history::pending(&files, &rows_before);
+        let pending = history::pending(&files, &to_come);
         // What depends on placeholders' values, and callbacks that a killed run didn't reach, only Flyway knows.
         let only_flyway_knows = files.iter().any(|file| match MigrationName::parse(file.path).map(|it| it.kind) {
             Ok(MigrationKind::Repeatable) => file.scanned.is_some_and(|it| it.placeholders),
@@ -148,9 +163,9 @@ impl<S: Store> Step<S> {
         if !pending.is_empty() || only_flyway_knows {
             log.info("flyway migrate begins", json!({"pending": pending}));
             let migrating = database.clone().within(self.limits(*deadline, TO_COMPARE));
-            let migrated = migrating.migrate(&fetched.migrations(planned)).await;
+            let migrated = migrating.migrate(&fetched.migrations()).await;
             // What is there afterwards is looked at, however Flyway ended.
-            let after = database.clone().within(self.limits(*deadline, TO_ANSWER)).history().await;
+            let after = database.clone().within(self.limits(*deadline, TO_ANSWER)).history(settings).await;
             let rows = match after {
                 Ok(history) => history.rows.unwrap_or_default(),
                 Err(error) => {
@@ -164,12 +179,12 @@ impl<S: Store> Step<S> {
                 Ok(migrated) => migrated,
                 Err(error) => {
                     report.facts.insert("flyway".to_owned(), told_of_failure(&error, new, *rows_bytes));
-                    return Ok(Err(failure(&error, new)));
+                    return Ok(Err(failure(&error, new, &settings.history_name())));
                 }
             };
             ran = migrated.ran.len();
             report.facts.insert("flyway".to_owned(), told(&migrated, *rows_bytes));
-            let wrong = history::check(name, &files, &planned.checksums, &rows, Some(&rows_before));
+            let wrong = history::check(name, &files, &planned.checksums, &rows, Some(&rows_before), settings);
             if !wrong.is_empty() {
                 return Ok(Err(format!("it was migrated, and its history is wrong: {}", listed(&wrong))));
             }
@@ -204,7 +219,11 @@ impl<S: Store> Step<S> {
     ) -> Result<Outcome, Trouble> {
         let database = database.clone().within(self.limits(work.deadline, TO_ANSWER));
         // The next promotion holds its history against this one too.
-        match database.history().await {
+        let settings = match configuration(&self.artefacts, work.planned).await? {
+            Ok(settings) => settings,
+            Err(findings) => return Ok(Err(format!("databases are never rolled back, and {}", listed(&findings)))),
+        };
+        match database.history(&settings).await {
             Ok(history) => remember(report, &history.rows.unwrap_or_default(), work.rows_bytes),
             Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
         }
@@ -293,7 +312,7 @@ fn succeeded(rows: &[HistoryRow]) -> impl Iterator<Item = &HistoryRow> {
 }
 
 /// Why nothing more was migrated, and what is left.
-fn failure(error: &DatabaseError, new: &[HistoryRow]) -> String {
+fn failure(error: &DatabaseError, new: &[HistoryRow], table: &str) -> String {
     let ran: Vec<_> = succeeded(new).map(|row| format!("`{}`", row.script)).collect();
     let before = match ran.as_slice() {
         [] => "no migration ran".to_owned(),
@@ -303,7 +322,7 @@ fn failure(error: &DatabaseError, new: &[HistoryRow]) -> String {
     let left = match (left, error) {
         (Some(script), _) => format!(
             "; `{script}` could not run in a transaction, so what it did before it failed is still there, and its row in \
-             flyway_schema_history stands as failed: take it back by hand and remove the row"
+             {table} stands as failed: take it back by hand and remove the row"
         ),
         (None, DatabaseError::Migration(_)) => {
             "; PostgreSQL rolled the failed one back: nothing of it is left".to_owned()

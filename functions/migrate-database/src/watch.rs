@@ -5,6 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
     aws::lambda::Invocation,
     database::Database,
+    finding::Finding,
     promotion::{
         database_check::{ParityAnswer, ParityQuestion},
         plan::PlannedDatabase,
@@ -14,7 +15,13 @@ use gatekeeper::{
 };
 use serde_json::json;
 
-use crate::{Step, Trouble, check::IN_FLIGHT, parity::parity, secret};
+use crate::{
+    Step, Trouble,
+    check::{IN_FLIGHT, listed},
+    files::configuration,
+    parity::parity,
+    secret,
+};
 
 impl<S: Store> Step<S> {
     /// Compares every database of the question with its tested schema. That one can't be reached is an answer.
@@ -28,17 +35,20 @@ impl<S: Store> Step<S> {
         let (client, log) = (&client, &log);
         let mut compared = stream::iter(&question.databases)
             .map(|planned| async move {
-                let comparison = self.compare_one(client, planned, invocation).await?;
+                let (comparison, histories) = self.compare_one(client, planned, question, invocation).await?;
                 let fields = match &comparison {
-                    Ok(comparison) => json!({"database": planned.database, "equal": comparison.equal}),
-                    Err(why) => json!({"database": planned.database, "unknown": why}),
+                    Ok(comparison) => json!({
+                        "database": planned.database, "equal": comparison.equal, "reasons": histories,
+                    }),
+                    Err(why) => json!({"database": planned.database, "unknown": why, "reasons": histories}),
                 };
                 log.info("schema compared", fields);
-                Ok::<_, Trouble>((planned.database.clone(), comparison))
+                Ok::<_, Trouble>((planned.database.clone(), comparison, histories))
             })
             .buffer_unordered(IN_FLIGHT);
         let mut answer = ParityAnswer::default();
-        while let Some((database, comparison)) = compared.try_next().await? {
+        while let Some((database, comparison, histories)) = compared.try_next().await? {
+            answer.histories.extend(histories);
             match comparison {
                 Ok(comparison) => {
                     answer.comparisons.insert(database, comparison);
@@ -51,20 +61,30 @@ impl<S: Store> Step<S> {
         Ok(answer)
     }
 
-    /// One comparison, or in words why there is none.
+    /// One comparison, or in words why there is none, and what was found of histories that lie elsewhere.
     async fn compare_one(
         &self,
         client: &Client,
         planned: &PlannedDatabase,
+        question: &ParityQuestion,
         invocation: &Invocation,
-    ) -> Result<Result<SchemaComparison, String>, Trouble> {
+    ) -> Result<(Result<SchemaComparison, String>, Vec<Finding>), Trouble> {
         let target = match secret::target(client, planned).await? {
             Ok(target) => target,
-            Err(finding) => return Ok(Err(finding.message)),
+            Err(finding) => return Ok((Err(finding.message), Vec::new())),
         };
         let limits = self.limits_of_a_look(invocation);
         let database = Database::new(self.tools.clone(), target, "artefact-gatekeeper watch").within(limits);
+        let settings = match configuration(&self.artefacts, planned).await? {
+            Ok(settings) => settings,
+            Err(findings) => return Ok((Err(listed(&findings)), Vec::new())),
+        };
+        let history = match database.history(&settings).await {
+            Ok(history) => history,
+            Err(error) => return Ok((Err(error.to_string()), Vec::new())),
+        };
+        let misplaced = self.misplaced(planned, &question.databases, &settings, &history).await?;
         let compared = parity(&self.artefacts, &database, planned).await?;
-        Ok(compared.map(|parity| parity.comparison).map_err(|none| none.to_string()))
+        Ok((compared.map(|parity| parity.comparison).map_err(|none| none.to_string()), misplaced))
     }
 }

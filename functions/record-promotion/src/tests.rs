@@ -292,6 +292,9 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
         secret_arn: "arn".to_owned(),
         schema_parity: SchemaParity::Required,
         placeholders: std::collections::BTreeMap::new(),
+        configuration: None,
+        script_configurations: Vec::new(),
+        other_histories: std::collections::BTreeSet::new(),
         checksums: std::collections::BTreeMap::new(),
         snapshot,
     }];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_lambda::{Client, primitives::Blob};
 use gatekeeper::{
     drift::DatabaseLook,
+    finding::Finding,
     ids::DatabaseName,
     promotion::{
         database_check::{ParityAnswer, ParityEvent, ParityQuestion},
@@ -23,12 +24,14 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// How the schemas of a promotion's databases are now. Whatever keeps it from being told is an answer.
-    pub(crate) async fn look(&self, record: &PromotionRecord) -> BTreeMap<DatabaseName, DatabaseLook> {
+    /// How the schemas of a promotion's databases are now, and what is wrong with their histories' places. Whatever keeps it
+    /// from being told is an answer.
+    pub(crate) async fn look(&self, record: &PromotionRecord) -> (BTreeMap<DatabaseName, DatabaseLook>, Vec<Finding>) {
         let databases = &record.plan.databases;
-        let all = |look: DatabaseLook| databases.iter().map(|it| (it.database.clone(), look.clone())).collect();
+        let all =
+            |look: DatabaseLook| (databases.iter().map(|it| (it.database.clone(), look.clone())).collect(), Vec::new());
         if databases.is_empty() {
-            return BTreeMap::new();
+            return (BTreeMap::new(), Vec::new());
         }
         let Some(function) = &self.function else {
             return all(DatabaseLook::Unknown("this gatekeeper was deployed without `migrate-database`".to_owned()));
@@ -46,7 +49,7 @@ impl Databases {
                     };
                     (name.clone(), look)
                 });
-                looked.collect()
+                (looked.collect(), answer.histories)
             }
         }
     }

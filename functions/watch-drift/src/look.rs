@@ -155,7 +155,7 @@ impl Watcher {
         let databases = async {
             match record.filter(|_| is_due) {
                 Some(record) => Ok::<_, anyhow::Error>(self.databases.look(record).await),
-                None => Ok(BTreeMap::new()),
+                None => Ok((BTreeMap::new(), Vec::new())),
             }
         };
         let config = stage_config(&self.config, record.and_then(|it| it.role_arn.as_deref())).await;
@@ -180,7 +180,7 @@ impl Watcher {
             let revocation = record::read::<Revocation>(records, &keys.1);
             Ok::<_, anyhow::Error>(try_join(verdict, revocation).await?)
         };
-        let (live, databases, (proofs, ledger), (verdict, revocation)) =
+        let (live, (databases, histories), (proofs, ledger), (verdict, revocation)) =
             try_join4(self.live(&config, record, is_thorough, now), databases, proofs, verdict).await?;
         let Live { functions, stacks, objects } = live;
         let look = Look {
@@ -188,6 +188,7 @@ impl Watcher {
             functions,
             stacks,
             databases,
+            histories,
             objects,
             verdict: verdict.map(|it| it.record),
             revocation: revocation.map(|it| it.record),

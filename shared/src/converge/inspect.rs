@@ -17,7 +17,9 @@ use crate::{
     flyway::{
         self,
         checksum::{self, Scanned},
+        commit::{self, Stored},
         files::{self, MigrationFile},
+        settings::{self, Settings, TableName},
     },
     gate::{Evidence, StoredManifest},
     ids::{DatabaseName, FileName, Sha256, StackName},
@@ -60,6 +62,12 @@ pub(super) struct Inspection {
     /// The digest of a schema snapshot's normal form; none where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Sha256>,
+    /// The tables of a schema snapshot that have the form of Flyway's history.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    histories: BTreeSet<TableName>,
+    /// What a `flyway.toml` sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
     /// What a report shows; none where it can't be recounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) report: Option<Recounted>,
@@ -85,6 +93,8 @@ pub(super) enum Validator {
     DbtManifest,
     Migration,
     SchemaSnapshot,
+    FlywayConfiguration,
+    ScriptConfiguration,
     Report(report::Format),
     PolicyRows(report::Format, BTreeSet<String>),
 }
@@ -144,6 +154,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
             ArtefactPath::Migration(..) => job(claim, Validator::Migration),
             ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
+            ArtefactPath::FlywayConfiguration(..) => job(claim, Validator::FlywayConfiguration),
+            ArtefactPath::ScriptConfiguration(..) => job(claim, Validator::ScriptConfiguration),
             // Of an unknown suite or format it is evidence for people, and checked by digest and size.
             ArtefactPath::Report(ref file) => {
                 let (_, format) = report_of(file)?;
@@ -164,20 +176,27 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let mut policy_rows = BTreeSet::new();
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
-        let mut reports = BTreeMap::new();
+        let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
         for (job, inspection) in self.run(others.collect()).await? {
-            let Inspection { findings: found, migration, schema, report, policy_rows: rows, .. } = inspection;
+            let Inspection { findings: found, migration, schema, report, policy_rows: rows, histories, .. } =
+                inspection;
             findings.extend(found);
             policy_rows.extend(rows);
             if let Some(report) = report {
                 reports.insert(job.path, report);
             } else if let Some(migration) = migration {
                 scanned.insert(job.path, migration);
+            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
+                (&job.path, inspection.settings)
+            {
+                stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (job.path, schema) {
+                stored.histories.entry(database.clone()).or_default().extend(histories);
                 schemas.entry(database).or_default().insert(schema);
             }
         }
-        findings.extend(check_migrations(manifest, &scanned));
+        findings.extend(check_migrations(manifest, &scanned, &stored.settings));
+        findings.extend(commit::check(manifest, &stored));
         for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
@@ -313,6 +332,13 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
                 inspection.findings.push(Finding::new(Code::FlywayNotUtf8, SUBJECT, not_utf8.to_string()));
             }
         },
+        Validator::FlywayConfiguration => match Settings::read(&whole(&mut spool)?, SUBJECT) {
+            Ok(settings) => inspection.settings = Some(settings),
+            Err(findings) => inspection.findings = findings,
+        },
+        Validator::ScriptConfiguration => {
+            inspection.findings = settings::read_script(&whole(&mut spool)?, SUBJECT);
+        }
         Validator::Report(format) => match report::read(*format, std::io::BufReader::new(spool))? {
             Ok(recounted) => inspection.report = Some(recounted),
             Err(not) => inspection.findings.push(Finding::new(Code::ReportInvalid, SUBJECT, not.to_string())),
@@ -325,7 +351,10 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
         Validator::SchemaSnapshot => {
             // It judges on its way: one pass over the dump.
             match schema_snapshot::normal_form(&whole(&mut spool)?, schema_snapshot::Include::default()) {
-                Ok(normal) => inspection.schema = Some(normal.sha256()),
+                Ok(normal) => {
+                    inspection.schema = Some(normal.sha256());
+                    inspection.histories.clone_from(normal.histories());
+                }
                 Err(findings) => {
                     let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
                     inspection.findings = findings.into_iter().map(about).collect();
@@ -343,14 +372,18 @@ fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 }
 
 /// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
-fn check_migrations(manifest: &Manifest, scanned: &BTreeMap<ArtefactPath, Scanned>) -> Vec<Finding> {
+fn check_migrations(
+    manifest: &Manifest,
+    scanned: &BTreeMap<ArtefactPath, Scanned>,
+    settings: &BTreeMap<DatabaseName, Settings>,
+) -> Vec<Finding> {
     let mut files: BTreeMap<&DatabaseName, Vec<MigrationFile<'_>>> = BTreeMap::new();
     for module in &manifest.modules {
         for it in &module.migrations {
             let path = ArtefactPath::Migration(module.id.clone(), it.database.clone(), it.file.clone());
             files.entry(&it.database).or_default().push(MigrationFile {
                 path: it.file.as_str(),
-                scanned: scanned.get(&path).copied(),
+                scanned: scanned.get(&path).map(|scanned| scanned.under(settings.get(&it.database))),
                 sha256: it.sha256,
             });
         }
@@ -375,6 +408,8 @@ impl Job {
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
             Validator::Migration => flyway::MAX_BYTES,
             Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
+            Validator::FlywayConfiguration => settings::MAX_BYTES,
+            Validator::ScriptConfiguration => settings::SCRIPT_MAX_BYTES,
             Validator::Report(_) | Validator::PolicyRows(..) => report::MAX_BYTES,
         }
     }
@@ -390,6 +425,7 @@ impl Job {
             Validator::DbtManifest => Code::DbtManifestInvalid,
             Validator::Migration => Code::FlywayFileTooLarge,
             Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
+            Validator::FlywayConfiguration | Validator::ScriptConfiguration => Code::FlywaySettingUnsupported,
             Validator::Report(_) | Validator::PolicyRows(..) => Code::ReportTooLarge,
         };
         Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))

@@ -24,6 +24,10 @@ struct Build {
     migrations: Vec<(&'static str, &'static str)>,
     snapshots: Vec<(&'static str, String)>,
     checksums: Value,
+    /// The `flyway.toml` that is stored and that dev used.
+    configuration: Option<&'static str>,
+    /// The configurations of single scripts that are stored and that dev used.
+    scripts: Vec<(&'static str, &'static str)>,
 }
 
 fn dump(statements: &str) -> String {
@@ -37,7 +41,8 @@ impl Build {
         let checksums: serde_json::Map<_, _> =
             migrations.iter().map(|(file, sql)| ((*file).to_owned(), checksum(sql))).collect();
         let schema = dump("CREATE TABLE public.ledger (\n    id bigint,\n    note text\n);");
-        Self { migrations, snapshots: vec![("MOD-012", schema)], checksums: Value::Object(checksums) }
+        let (snapshots, checksums) = (vec![("MOD-012", schema)], Value::Object(checksums));
+        Self { migrations, snapshots, checksums, configuration: None, scripts: Vec::new() }
     }
 
     /// The gate's verdict: codes with the end of their subjects.
@@ -72,6 +77,18 @@ impl Build {
                 None => modules.push(json!({"id": module, "schemas": entry})),
             }
         }
+        let mut flyway = json!({"validated": true, "checksums": self.checksums});
+        for (script, text) in &self.scripts {
+            let path = format!("modules/MOD-012/schema/payments/migrations/{script}.conf");
+            let (sha256, size) = store(&path, text);
+            modules[0]["script_configurations"] =
+                json!([{"database": "payments", "script": script, "sha256": sha256, "size": size}]);
+            flyway["script_configurations"][script] = json!(sha256);
+        }
+        if let Some(text) = self.configuration {
+            let (sha256, size) = store("modules/MOD-012/schema/payments/flyway.toml", text);
+            flyway["configuration"] = json!({"sha256": sha256, "size": size, "modules": ["MOD-012"]});
+        }
         let manifest = json!({
             "schema_version": 1, "repo": commit.repo, "commit_sha": commit.sha, "branch": "main",
             "timestamp": "2026-05-02T03:04:05Z", "modules": modules,
@@ -81,7 +98,7 @@ impl Build {
                 "policy": {"passed": 1, "failed": 0, "policies_satisfied": ["POL-004"]},
                 "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": true}
             },
-            "flyway": {"payments": {"validated": true, "checksums": self.checksums}},
+            "flyway": {"payments": flyway},
             "deploy": {"stage": "dev", "succeeded": true}
         });
         store("build-manifest.json", &manifest.to_string());
@@ -157,4 +174,54 @@ async fn a_snapshot_that_is_missing_holds_data_or_is_of_another_schema_is_refuse
     assert_eq!(two.verdict().await.0, Outcome::Built);
     two.snapshots[1].1 = dump("CREATE TABLE public.ledger (\n    id bigint\n);");
     two.rejected(&[(Code::SchemaSnapshotsDiffer, "payments")]).await;
+}
+
+/// Flyway's history as `pg_dump` writes it.
+fn history(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (\n    installed_rank integer NOT NULL,\n    version character varying(50),\n    \
+         description character varying(200) NOT NULL,\n    type character varying(20) NOT NULL,\n    \
+         script character varying(1000) NOT NULL,\n    checksum integer,\n    \
+         installed_by character varying(100) NOT NULL,\n    \
+         installed_on timestamp without time zone DEFAULT now() NOT NULL,\n    execution_time integer NOT NULL,\n    \
+         success boolean NOT NULL\n);"
+    )
+}
+
+#[tokio::test]
+async fn a_tested_schema_whose_history_lies_elsewhere_is_refused_unless_the_configuration_says_so() {
+    let mut build = Build::new();
+    build.snapshots[0].1 = dump(&history("payments.flyway_schema_history"));
+    build.rejected(&[(Code::FlywayHistoryElsewhere, "payments")]).await;
+    build.configuration = Some("[environments.default]\nschemas = [\"payments\"]\n");
+    assert_eq!(build.verdict().await, (Outcome::Built, vec![]));
+    build.snapshots[0].1 = dump(&history("public.flyway_schema_history"));
+    build.rejected(&[(Code::FlywayHistoryElsewhere, "payments")]).await;
+    build.configuration = None;
+    assert_eq!(build.verdict().await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
+async fn settings_that_are_not_used_alike_everywhere_are_refused_where_they_stand() {
+    let mut build = Build::new();
+    build.configuration = Some("[flyway]\ntarget = \"3\"\n");
+    build.scripts = vec![(V1.0, "shouldExecute=true\n")];
+    build
+        .rejected(&[
+            (Code::FlywaySettingUnsupported, "payments/flyway.toml"),
+            (Code::FlywaySettingUnsupported, "V1__ledger.sql.conf"),
+        ])
+        .await;
+    build.configuration = Some("[flyway]\nmixed = true\n");
+    build.scripts = vec![(V1.0, "executeInTransaction=false\n")];
+    assert_eq!(build.verdict().await, (Outcome::Built, vec![]));
+}
+
+#[tokio::test]
+async fn without_replacement_the_checksum_of_a_repeatable_is_that_of_its_file() {
+    let mut build = Build::new();
+    build.migrations[2].1 = "CREATE OR REPLACE VIEW v AS SELECT '${x}';\n";
+    assert_eq!(build.verdict().await, (Outcome::Built, vec![]));
+    build.configuration = Some("[flyway]\nplaceholderReplacement = false\n");
+    build.rejected(&[(Code::FlywayChecksumMismatch, VIEW.0)]).await;
 }

@@ -1,6 +1,6 @@
 //! Flyway itself, 11.8 or newer, with `-outputType=json`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{
     Database, DatabaseError, Migrated, Validated,
@@ -9,17 +9,19 @@ use super::{
     flyway_output::{self, Failure},
     tool::Tool,
 };
+use crate::flyway::settings::Settings;
 
 /// The most that Flyway may put out, in bytes.
 const MAX_OUTPUT: u64 = 32 * 1024 * 1024;
 
-/// Migration files and what stands for their placeholders.
+/// Migration files and what Flyway is configured by.
 #[derive(Debug, Clone)]
 pub struct Migrations {
-    /// The folder that holds them, and nothing else, at an absolute path.
+    /// The folder that holds them and their scripts' configurations, and nothing else, at an absolute path.
     pub folder: PathBuf,
-    /// The placeholders' values: not secrets, for they stand in Flyway's argument list.
-    pub placeholders: BTreeMap<String, String>,
+    /// What the commit's `flyway.toml` sets, with the stage's placeholders: none of it is a secret, for it stands in Flyway's
+    /// argument list.
+    pub settings: Settings,
 }
 
 impl Database {
@@ -71,9 +73,7 @@ impl Database {
         }
         let configuration = format!(
             "flyway.url={}\n\
-             flyway.outOfOrder=false\n\
              flyway.cleanDisabled=true\n\
-             flyway.baselineOnMigrate=false\n\
              flyway.ignoreMigrationPatterns=*:pending\n\
              flyway.connectRetries=0\n\
              flyway.lockRetryCount={}\n\
@@ -89,7 +89,10 @@ impl Database {
             format!("-locations=filesystem:{folder}"),
         ];
         // Not in the configuration, where Flyway would replace `${…}` in them.
-        arguments.extend(migrations.placeholders.iter().map(|(name, value)| format!("-placeholders.{name}={value}")));
+        arguments.extend(migrations.settings.arguments());
+        arguments.extend(
+            migrations.settings.placeholders.iter().map(|(name, value)| format!("-placeholders.{name}={value}")),
+        );
         arguments.extend(commands.iter().map(|command| (*command).to_owned()));
         let tool = Tool { program: "flyway", arguments, input: configuration, file: None, max_output: MAX_OUTPUT };
         let ended = self.run(tool).await?;

@@ -1,4 +1,4 @@
-//! What Flyway 11 writes with `-outputType=json`.
+//! What Flyway writes with `-outputType=json`, as 11.8.2 does.
 
 use serde::{Deserialize, Serialize};
 
@@ -195,7 +195,7 @@ struct Ran {
 /// Reads what `flyway validate info` wrote about the migrations in `folder`.
 pub(super) fn validated(output: &str, folder: &str) -> Result<Validated, Failure> {
     refused(output, folder)?;
-    let unreadable = |error| Failure::Unreadable(format!("what it wrote is not what version 11 writes: {error}"));
+    let unreadable = |error| unreadable(output, &error);
     let both: Both = serde_json::from_str(output).map_err(unreadable)?;
     let [validate, info] = both
         .individual_results
@@ -231,7 +231,7 @@ pub(super) fn migrated(output: &str, folder: &str) -> Result<Migrated, Failure> 
         Ok(result) => result,
         Err(error) => {
             refused(output, folder)?;
-            return Err(Failure::Unreadable(format!("what it wrote is not what version 11 writes: {error}")));
+            return Err(unreadable(output, &error));
         }
     };
     let ran = result.migrations.into_iter().map(|it| RanMigration {
@@ -256,6 +256,16 @@ pub(super) fn migrated(output: &str, folder: &str) -> Result<Migrated, Failure> 
         total_milliseconds: result.total_migration_time,
         warnings: result.warnings.iter().map(|it| capped(it)).collect(),
     })
+}
+
+/// That `output` can't be read, with the version of the Flyway that wrote it where it tells.
+fn unreadable(output: &str, error: &serde_json::Error) -> Failure {
+    let version = output.split_once("\"flywayVersion\"").and_then(|(_, rest)| rest.split('"').nth(1));
+    let by = match version.filter(|it| it.len() <= 40) {
+        Some(version) => format!("version {version} wrote"),
+        None => "a version that it doesn't tell wrote".to_owned(),
+    };
+    Failure::Unreadable(format!("what {by} can't be read: {error}; known is what 11.8 and newer write"))
 }
 
 /// The failure that `output` tells, where it is one about the whole run.

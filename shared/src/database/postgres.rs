@@ -1,35 +1,73 @@
 //! What `psql` and `pg_dump` tell of a database. Nothing here changes it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
 use super::{Database, DatabaseError, LockHolder, error::capped, tool::Tool};
-use crate::{flyway::history::HistoryRow, schema_snapshot};
+use crate::{
+    finding::{Code, Finding},
+    flyway::{
+        history::HistoryRow,
+        settings::{Settings, TableName},
+    },
+    schema_snapshot,
+};
 
 /// The most that a query may answer with, in bytes: a schema history of a hundred thousand rows.
 const MAX_ANSWER: u64 = 32 * 1024 * 1024;
 /// How long naming the holders of a lock may take.
 const TO_NAME_HOLDERS: Duration = Duration::from_secs(15);
 
-/// The history as Flyway finds it: the table `flyway_schema_history` in the first schema of the search path
-/// (Flyway documentation, "Default Schema").
-const HISTORY: &str = r"\set ON_ERROR_STOP on
+/// The history as Flyway finds it: the configured table in the configured schema, or in the first schema of the search path
+/// (Flyway documentation, "Default Schema"); every other table of that form; and which of the managed schemas hold anything,
+/// as Flyway sees it (`PostgreSQLSchema.doEmpty`): relations, types and routines that are of no extension.
+///
+/// `schema`, `table` and `managed`, a JSON list, are psql's variables, and empty where the connection's own schema is meant.
+const HISTORY: &str = r#"\set ON_ERROR_STOP on
 BEGIN TRANSACTION READ ONLY;
+SELECT coalesce(nullif(:'schema', ''), pg_catalog.current_schema(), '') AS schema,
+  coalesce(pg_catalog.current_schema(), '') AS default_schema \gset
 SELECT EXISTS (
   SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = pg_catalog.current_schema() AND c.relname = 'flyway_schema_history' AND c.relkind = 'r'
-) AS there, coalesce(pg_catalog.quote_ident(pg_catalog.current_schema()), '') AS schema \gset
+  WHERE n.nspname = :'schema' AND c.relname = :'table' AND c.relkind = 'r'
+) AS there \gset
+SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname)
+    ORDER BY n.nspname, c.relname), '[]') AS histories
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT (n.nspname = :'schema' AND c.relname = :'table') AND 10 = (
+      SELECT count(*) FROM pg_catalog.pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND CASE a.attname
+        WHEN 'installed_rank' THEN a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+        WHEN 'checksum' THEN a.atttypid IN ('int4'::regtype, 'int8'::regtype)
+        WHEN 'execution_time' THEN a.atttypid IN ('int4'::regtype, 'int8'::regtype)
+        WHEN 'installed_on' THEN a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype)
+        WHEN 'success' THEN a.atttypid = 'bool'::regtype
+        ELSE a.attname IN ('version', 'description', 'type', 'script', 'installed_by')
+          AND a.atttypid IN ('varchar'::regtype, 'text'::regtype, 'bpchar'::regtype)
+      END) \gset
+SELECT coalesce(pg_catalog.json_agg(n.nspname ORDER BY n.nspname), '[]') AS filled
+  FROM pg_catalog.pg_namespace n
+  WHERE (n.nspname = :'schema' OR n.nspname IN (SELECT pg_catalog.json_array_elements_text(:'managed'::json))) AND (
+    EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace = n.oid AND o.relkind IN ('r', 'v', 'S', 't')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e'))
+    OR EXISTS (SELECT FROM pg_catalog.pg_type o WHERE o.typnamespace = n.oid AND o.typcategory NOT IN ('A', 'C')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e'))
+    OR EXISTS (SELECT FROM pg_catalog.pg_proc o WHERE o.pronamespace = n.oid
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e'))) \gset
 \if :there
-  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'rows',
+  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'schema', :'schema',
+    'default_schema', :'default_schema', 'others', :'histories'::json, 'filled', :'filled'::json, 'rows',
     (SELECT coalesce(pg_catalog.json_agg(h ORDER BY h.installed_rank), '[]') FROM (
       SELECT installed_rank, version, description, type, script, checksum, installed_by, installed_on, execution_time,
-        success FROM :schema.flyway_schema_history) h));
+        success FROM :"schema".:"table") h));
 \else
-  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'rows', NULL);
+  SELECT pg_catalog.json_build_object('server_version', pg_catalog.current_setting('server_version'), 'schema', :'schema',
+    'default_schema', :'default_schema', 'others', :'histories'::json, 'filled', :'filled'::json, 'rows', NULL);
 \endif
 COMMIT;
-";
+"#;
 
 /// Flyway's advisory locks: the upper half of their key is `Fl`, the lower one depends on the table's name and may carry
 /// over (Flyway's `PostgreSQLAdvisoryLockTemplate`).
@@ -50,8 +88,54 @@ COMMIT;
 pub struct History {
     /// PostgreSQL's version, such as `15.18 (Debian 15.18-0+deb12u1)`.
     pub server_version: String,
-    /// The rows by rank; none where Flyway has never migrated the database.
+    /// The schema that holds the history, or will; empty where there is none.
+    pub schema: String,
+    /// The connection's own schema; empty where it has none.
+    pub default_schema: String,
+    /// The rows by rank; none where Flyway, so configured, has never migrated the database.
     pub rows: Option<Vec<HistoryRow>>,
+    /// The other tables that have the form of a history.
+    pub others: Vec<TableName>,
+    /// The schemas that Flyway manages and that hold something.
+    pub filled: Vec<String>,
+}
+
+impl History {
+    /// The tables of the form of a history that nobody has named: `others` are the histories of other configurations, whose
+    /// schema is this connection's own where they tell none, and `named` those that somebody has accounted for.
+    #[must_use]
+    pub fn unaccounted(&self, others: &[Settings], named: &BTreeSet<String>) -> Vec<&TableName> {
+        let known: BTreeSet<_> = others.iter().map(|it| it.history_in(&self.default_schema)).collect();
+        let is_known = |table: &TableName| known.contains(table) || named.contains(&table.to_string());
+        self.others.iter().filter(|table| !is_known(table)).collect()
+    }
+
+    /// The rows that Flyway will find: where a configured baseline will be written first, its row.
+    #[must_use]
+    pub fn rows_to_come(&self, settings: &Settings) -> Vec<HistoryRow> {
+        match &self.rows {
+            Some(rows) => rows.clone(),
+            None if self.filled.is_empty() => Vec::new(),
+            None => settings.baseline().into_iter().collect(),
+        }
+    }
+
+    /// Why Flyway would refuse to begin: a schema that holds something, no history and no configured baseline.
+    #[must_use]
+    pub fn missing(&self, database: &str, settings: &Settings) -> Option<Finding> {
+        if self.rows.is_some() || self.filled.is_empty() || settings.baseline_on_migrate {
+            return None;
+        }
+        let message = format!(
+            "the schema `{}` is not empty and `{}.{}` is not there: what made it is not known, so Flyway runs nothing; let \
+             `flyway.toml` say where its history lies, empty it, or take it for a baseline by `baselineOnMigrate` and \
+             `baselineVersion`",
+            self.filled.join("`, `"),
+            self.schema,
+            settings.table()
+        );
+        Some(Finding::new(Code::FlywayHistoryMissing, database, message))
+    }
 }
 
 /// A dump of a schema.
@@ -66,12 +150,15 @@ pub struct Dump {
 }
 
 impl Database {
-    /// Reads the schema history, in one read-only transaction.
+    /// Reads the schema history that Flyway keeps by these settings, and looks for others, in one read-only transaction.
     ///
     /// # Errors
     /// [`DatabaseError`] where it can't be reached or read.
-    pub async fn history(&self) -> Result<History, DatabaseError> {
-        self.query(HISTORY).await
+    pub async fn history(&self, settings: &Settings) -> Result<History, DatabaseError> {
+        let managed = serde_json::json!(settings.managed_schemas()).to_string();
+        let variables =
+            [("schema", settings.schema().unwrap_or_default()), ("table", settings.table()), ("managed", &managed)];
+        self.query(HISTORY, &variables).await
     }
 
     /// Who holds Flyway's lock now.
@@ -79,7 +166,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`] where it can't be reached.
     pub async fn lock_holders(&self) -> Result<Vec<LockHolder>, DatabaseError> {
-        self.briefly(TO_NAME_HOLDERS).query(LOCK_HOLDERS).await
+        self.briefly(TO_NAME_HOLDERS).query(LOCK_HOLDERS, &[]).await
     }
 
     /// Dumps the schema, without any row, as `pg_dump --schema-only` does.
@@ -116,13 +203,19 @@ impl Database {
         })
     }
 
-    /// Runs a script of ours that answers with one JSON document.
-    async fn query<T: for<'a> Deserialize<'a>>(&self, script: &'static str) -> Result<T, DatabaseError> {
-        let arguments = ["-X", "-A", "-t", "-q", "-w", "-f", "query.sql", "-d"].map(str::to_owned);
+    /// Runs a script of ours that answers with one JSON document, with psql's variables.
+    async fn query<T: for<'a> Deserialize<'a>>(
+        &self,
+        script: &'static str,
+        variables: &[(&str, &str)],
+    ) -> Result<T, DatabaseError> {
+        let variables = variables.iter().map(|(name, value)| format!("--set={name}={value}"));
+        let fixed = ["-X", "-A", "-t", "-q", "-w", "-f", "query.sql", "-d"].map(str::to_owned);
+        let arguments = variables.chain(fixed);
         let ended = self
             .run(Tool {
                 program: "psql",
-                arguments: arguments.into_iter().chain([self.libpq()]).collect(),
+                arguments: arguments.chain([self.libpq()]).collect(),
                 input: self.passfile(),
                 file: Some(("query.sql", script)),
                 max_output: MAX_ANSWER,

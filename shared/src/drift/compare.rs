@@ -45,6 +45,8 @@ pub struct Look {
     pub stacks: BTreeMap<StackName, StackLook>,
     /// The databases.
     pub databases: BTreeMap<DatabaseName, DatabaseLook>,
+    /// What was found of schema histories where none should be.
+    pub histories: Vec<Finding>,
     /// The stored objects that were promoted.
     pub objects: Vec<ObjectLook>,
     /// The present verdict on the commit.
@@ -142,6 +144,7 @@ pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
             }
         }
     }
+    compared.findings.extend(look.histories.iter().cloned());
     let record = promoted.record.ok();
     let is_built = compared.verdict(promoted.state, record, look);
     look.objects.iter().for_each(|object| compared.object(object, is_built));
@@ -236,10 +239,14 @@ impl Compared {
     ) {
         let name = &planned.database;
         match look {
-            None | Some(DatabaseLook::NotAsked) => self.unseen(Code::SchemaDrifted, name.as_str()),
+            None | Some(DatabaseLook::NotAsked) => {
+                self.unseen(Code::SchemaDrifted, name.as_str());
+                self.unseen(Code::FlywayHistoryElsewhere, name.as_str());
+            }
             Some(DatabaseLook::Unknown(why)) => {
                 self.notes.push(format!("the schema of database `{name}` can't be told: {why}"));
                 self.unseen(Code::SchemaDrifted, name.as_str());
+                self.unseen(Code::FlywayHistoryElsewhere, name.as_str());
             }
             Some(DatabaseLook::Schema { live_sha256, difference }) => {
                 // A promotion that failed has migrated all the same: databases are never rolled back.

@@ -244,6 +244,10 @@ fn what_cannot_be_told_is_no_finding_but_is_said() {
         ],
         unseen: {
             (
+                FlywayHistoryElsewhere,
+                "ledger",
+            ),
+            (
                 StackDrifted,
                 "bank-payments-uat-api",
             ),

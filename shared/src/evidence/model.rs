@@ -2,7 +2,7 @@
 //!
 //! It holds conclusions, not raw documents: those are the exhibits, which a bundle carries beside it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -389,6 +389,12 @@ pub struct Database {
     pub database: DatabaseName,
     /// Whether `flyway validate` passed against dev.
     pub flyway_validated: Option<bool>,
+    /// The SHA-256 of the `flyway.toml` that Flyway was configured by, in dev as in the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flyway_configuration: Option<Sha256>,
+    /// The SHA-256 of each script's own configuration, by the script.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub script_configurations: BTreeMap<String, Sha256>,
     /// Its migrations.
     pub migrations: Vec<Migration>,
     /// The key of the schema snapshot that was taken after the integration tests.

@@ -170,6 +170,12 @@ impl Page<'_> {
                 None => "no result of flyway validate",
             };
             self.fact("flyway", validated);
+            if let Some(sha256) = database.flyway_configuration {
+                self.fact("flyway.toml", &format!("sha256 {sha256}"));
+            }
+            for (script, sha256) in &database.script_configurations {
+                self.fact("script's own", &format!("{script}\nsha256 {sha256}"));
+            }
             for migration in &database.migrations {
                 let checksum = migration.checksum.map_or_else(|| "none".to_owned(), |it| it.to_string());
                 self.fact("migration", &format!("{}  checksum {checksum}", migration.file));

@@ -15,6 +15,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::Settings;
+
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -29,6 +31,14 @@ pub struct Scanned {
     /// Whether Flyway finds a placeholder (`${…}`) in the file. Of a repeatable that holds one, the recorded checksum is
     /// another than `checksum`, and with `${flyway:timestamp}` another at each run.
     pub placeholders: bool,
+}
+
+impl Scanned {
+    /// The same under a configuration: where placeholders are not replaced, there are none.
+    #[must_use]
+    pub fn under(self, settings: Option<&Settings>) -> Self {
+        Self { placeholders: self.placeholders && settings.is_none_or(|it| it.placeholder_replacement), ..self }
+    }
 }
 
 /// Where a file stops being UTF-8, which Flyway refuses to read (`Unable to calculate checksum`).

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     files::MigrationFile,
     migration_name::{MigrationKind, MigrationName, Version},
+    settings::Settings,
 };
 use crate::finding::{Code, Finding};
 
@@ -61,8 +62,8 @@ impl HistoryRow {
         self.version.as_ref()?.parse().ok()
     }
 
-    fn finding(&self, code: Code, database: &str, message: impl std::fmt::Display) -> Finding {
-        let subject = format!("{database}/flyway_schema_history/{}", self.installed_rank);
+    fn finding(&self, code: Code, database: &str, table: &str, message: impl std::fmt::Display) -> Finding {
+        let subject = format!("{database}/{table}/{}", self.installed_rank);
         Finding::new(code, subject, format!("`{}` {message}", self.script))
     }
 }
@@ -100,7 +101,8 @@ impl Applied {
 ///
 /// Each row must have succeeded, in ascending order of versions, and be of a file with its name, description and
 /// checksum; in which folder the file lies may have changed, as Flyway allows. Versions up to a baseline need no row.
-/// Files without a row are pending and fine, unless a higher version ran already: Flyway refuses those. A `DELETE` row is
+/// Files without a row are pending and fine, unless a higher version ran already: Flyway refuses those, but for
+/// `outOfOrder` in the `settings`. A `DELETE` row is
 /// the trace of a repair. A repeatable may have any checksum: another than its file's means that it runs again
 /// ([`pending`]). `before` are the rows as the last promotion left them: each must be there as it was, and none between.
 #[must_use]
@@ -110,29 +112,36 @@ pub fn check(
     claimed: &BTreeMap<String, Option<i32>>,
     rows: &[HistoryRow],
     before: Option<&[HistoryRow]>,
+    settings: &Settings,
 ) -> Vec<Finding> {
     let named = named(files);
+    let table = &settings.history_name();
     let mut findings = Vec::new();
     let mut in_order: Vec<_> = rows.iter().collect();
     in_order.sort_by_key(|row| row.installed_rank);
-    let mut highest: Option<Version> = None;
+    let (mut highest, mut seen): (Option<Version>, Vec<Version>) = (None, Vec::new());
     for row in in_order {
-        let mismatch = |message: String| row.finding(Code::FlywayHistoryMismatch, database, message);
+        let mismatch = |message: String| row.finding(Code::FlywayHistoryMismatch, database, table, message);
         if !row.success {
             findings.push(mismatch("failed: take back by hand what it left half done, then remove its row".to_owned()));
         }
         if let Some(version) = row.parsed_version().filter(|_| row.kind != "DELETE") {
             match &highest {
+                // In whatever order they ran, none runs twice.
+                Some(higher) if settings.out_of_order && version < *higher && !seen.contains(&version) => {}
                 Some(higher) if version <= *higher => findings.push(mismatch(format!(
                     "is version `{version}` and ran after `{higher}`: out of order, by `outOfOrder` or by a hand"
                 ))),
-                _ => highest = Some(version),
+                _ => highest = Some(version.clone()),
             }
+            seen.push(version);
         }
         findings.extend(row_against_file(row, &named, claimed, rows).map(mismatch));
     }
-    findings.extend(too_late(database, &named, rows));
-    findings.extend(before.into_iter().flat_map(|before| rewritten(database, rows, before)));
+    if !settings.out_of_order {
+        findings.extend(too_late(database, &named, rows));
+    }
+    findings.extend(before.into_iter().flat_map(|before| rewritten(database, table, rows, before)));
     findings
 }
 
@@ -264,14 +273,14 @@ fn too_late(database: &str, files: &[(MigrationFile<'_>, MigrationName)], rows: 
 }
 
 /// What changed in the rows that were there.
-fn rewritten(database: &str, rows: &[HistoryRow], before: &[HistoryRow]) -> Vec<Finding> {
+fn rewritten(database: &str, table: &str, rows: &[HistoryRow], before: &[HistoryRow]) -> Vec<Finding> {
     let now: BTreeMap<_, _> = rows.iter().map(|row| (row.installed_rank, row)).collect();
     let then: BTreeMap<_, _> = before.iter().map(|row| (row.installed_rank, row)).collect();
     let mut findings = Vec::new();
     for (rank, was) in &then {
         let Some(is) = now.get(rank) else {
             let message = "had this row when the last promotion ended, and it is gone";
-            findings.push(was.finding(Code::FlywayHistoryRewritten, database, message));
+            findings.push(was.finding(Code::FlywayHistoryRewritten, database, table, message));
             continue;
         };
         let changed: Vec<_> = was.columns().into_iter().zip(is.columns()).filter(|(was, is)| was != is).collect();
@@ -281,7 +290,7 @@ fn rewritten(database: &str, rows: &[HistoryRow], before: &[HistoryRow]) -> Vec<
                 .map(|((column, was), (_, is))| format!("`{column}` was `{was}` and is `{is}`"))
                 .collect();
             let message = format!("has another row than when the last promotion ended: {}", told.join(", "));
-            findings.push(was.finding(Code::FlywayHistoryRewritten, database, message));
+            findings.push(was.finding(Code::FlywayHistoryRewritten, database, table, message));
         }
     }
     let (Some(first), Some(last)) = (then.keys().next(), then.keys().next_back()) else { return findings };
@@ -289,7 +298,7 @@ fn rewritten(database: &str, rows: &[HistoryRow], before: &[HistoryRow]) -> Vec<
     let first = if *first <= 1 { i32::MIN } else { *first };
     for (rank, row) in now.range(first..*last).filter(|(rank, _)| !then.contains_key(rank)) {
         let message = format!("has row {rank}, which was not there when the last promotion ended with later ones");
-        findings.push(row.finding(Code::FlywayHistoryRewritten, database, message));
+        findings.push(row.finding(Code::FlywayHistoryRewritten, database, table, message));
     }
     findings
 }

@@ -65,12 +65,12 @@ fn told(findings: Vec<Finding>, code: Code) -> Vec<String> {
 }
 
 fn mismatches(files: &[MigrationFile<'_>], rows: &[HistoryRow]) -> Vec<String> {
-    told(check("payments", files, &claims(files), rows, None), Code::FlywayHistoryMismatch)
+    told(check("payments", files, &claims(files), rows, None, &Settings::default()), Code::FlywayHistoryMismatch)
 }
 
 fn rewrites(rows: &[HistoryRow], before: &[HistoryRow]) -> Vec<String> {
     let files = [file("V1__a.sql", ONE), file("V2__b.sql", TWO), file("R__r.sql", ONE)];
-    let findings = check("payments", &files, &claims(&files), rows, Some(before));
+    let findings = check("payments", &files, &claims(&files), rows, Some(before), &Settings::default());
     told(
         findings.into_iter().filter(|it| it.code != Code::FlywayHistoryMismatch).collect(),
         Code::FlywayHistoryRewritten,
@@ -99,7 +99,7 @@ fn a_rows_checksum_is_the_manifests_and_the_files() {
     let found = mismatches(&files, &[ran(1, "V1__a.sql", TWO)]);
     insta::assert_snapshot!(found.join("\n"), @"payments/flyway_schema_history/1: `V1__a.sql` has the checksum `-238647330` in the history, `-787082930` in the manifest and `-787082930` as it is stored: it was edited after it ran, or the row was");
     let claimed = BTreeMap::from([("V1__a.sql".to_owned(), Some(sum(TWO)))]);
-    assert_eq!(check("payments", &files, &claimed, &[ran(1, "V1__a.sql", ONE)], None).len(), 1);
+    assert_eq!(check("payments", &files, &claimed, &[ran(1, "V1__a.sql", ONE)], None, &Settings::default()).len(), 1);
     assert_eq!(mismatches(&files, &[HistoryRow { checksum: None, ..ran(1, "V1__a.sql", ONE) }]).len(), 1);
 }
 
@@ -244,4 +244,33 @@ fn rows_have_the_names_of_their_columns() {
     });
     assert_eq!(json, expected);
     assert_eq!(serde_json::from_value::<HistoryRow>(expected).unwrap(), ran(1, "R__r.sql", "SELECT 1;"));
+}
+
+#[test]
+fn out_of_order_is_fine_where_it_is_configured_and_nothing_runs_twice() {
+    let settings = Settings { out_of_order: true, ..Settings::default() };
+    let files = [file("V1__a.sql", ONE), file("V2__b.sql", TWO), file("V3__c.sql", ONE)];
+    let found = |rows: &[HistoryRow]| check("payments", &files, &claims(&files), rows, None, &settings);
+    let (one, three) = (ran(1, "V1__a.sql", ONE), ran(2, "V3__c.sql", ONE));
+    assert_eq!(found(&[one.clone(), three.clone()]), []);
+    assert_eq!(pending(&files, &[one.clone(), three.clone()]), ["V2__b.sql"]);
+    assert_eq!(found(&[one.clone(), three.clone(), ran(3, "V2__b.sql", TWO)]), []);
+    assert_eq!(found(&[one, three, ran(3, "V1__a.sql", ONE)]).len(), 1);
+}
+
+#[test]
+fn findings_name_the_table_that_is_configured() {
+    let settings = Settings { table: Some("runs".to_owned()), schemas: vec!["app".to_owned()], ..Settings::default() };
+    let files = [file("V1__a.sql", ONE)];
+    let found = check("payments", &files, &claims(&files), &[ran(1, "V1__a.sql", TWO)], None, &settings);
+    assert_eq!(found[0].subject, "payments/app.runs/1");
+}
+
+#[test]
+fn a_configured_baseline_stands_for_the_versions_up_to_it() {
+    let settings =
+        Settings { baseline_on_migrate: true, baseline_version: Some("2".to_owned()), ..Settings::default() };
+    let files = [file("V1__a.sql", ONE), file("V2__b.sql", TWO), file("V3__c.sql", ONE)];
+    assert_eq!(pending(&files, &settings.baseline().into_iter().collect::<Vec<_>>()), ["V3__c.sql"]);
+    assert_eq!(Settings::default().baseline(), None);
 }

@@ -85,6 +85,9 @@ pub struct ParityAnswer {
     pub comparisons: BTreeMap<DatabaseName, SchemaComparison>,
     /// Why the others could not, in words.
     pub unknown: BTreeMap<DatabaseName, String>,
+    /// What was found of schema histories where none should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histories: Vec<Finding>,
 }
 
 impl DatabaseCheckAnswer {

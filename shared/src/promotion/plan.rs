@@ -50,7 +50,7 @@ impl Plan {
         let stacks = stacks.iter().map(|it| &it.template);
         let functions = functions.iter().map(|it| &it.bundle);
         let migrations = migrations.iter().map(|it| &it.script);
-        stacks.chain(functions).chain(migrations).chain(databases.iter().map(|it| &it.snapshot))
+        stacks.chain(functions).chain(migrations).chain(databases.iter().flat_map(PlannedDatabase::pinned))
     }
 }
 
@@ -127,13 +127,42 @@ pub struct PlannedDatabase {
     /// What a live schema that is not the tested one means: the stage's own rule; for a rollback required, unless the
     /// request accepts a difference.
     pub schema_parity: SchemaParity,
-    /// Values for the migrations' placeholders.
+    /// The stage's values for the migrations' placeholders, which go before those of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub placeholders: BTreeMap<String, String>,
+    /// The `flyway.toml` that Flyway is configured by; none where it runs by its own defaults, as in dev.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Pinned>,
+    /// The configurations of single scripts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub script_configurations: Vec<PlannedScriptConfiguration>,
+    /// Schema histories in the same database that are other modules', as `schema.table`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_histories: BTreeSet<String>,
     /// Flyway's checksum of each migration as it was validated in dev: the manifest's `flyway.{database}.checksums`.
     pub checksums: BTreeMap<String, Option<i32>>,
     /// The snapshot of the schema that was integration-tested.
     pub snapshot: Pinned,
+}
+
+/// The configuration of one migration or callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedScriptConfiguration {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The script that it is the configuration of, by its path below the database's `migrations/` folder.
+    pub script: MigrationPath,
+    /// The file.
+    #[serde(flatten)]
+    pub file: Pinned,
+}
+
+impl PlannedDatabase {
+    /// Every stored object that it names itself: not the migrations, which are the plan's.
+    pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        let scripts = self.script_configurations.iter().map(|it| &it.file);
+        std::iter::once(&self.snapshot).chain(&self.configuration).chain(scripts)
+    }
 }
 
 /// What a plan is made of.
@@ -334,20 +363,53 @@ fn databases(
                 format!("add it to `databases` of `{stage_name}` in config/stages.json, with its `secret_arn`");
             Finding::new(Code::DatabaseNotConfigured, name.as_str(), message)
         });
-        match (configured, snapshot) {
-            (Ok(configured), Ok(snapshot)) => planned.push(PlannedDatabase {
+        let flyway = manifest.flyway.get(name);
+        let configuration = flyway.and_then(|flyway| flyway.configuration.as_ref()).and_then(|it| it.modules.first());
+        let configuration = configuration.map(|it| pin(ArtefactPath::FlywayConfiguration(it.clone(), name.clone())));
+        let (script_configurations, unpinned) = script_configurations(manifest, name, pin);
+        wrong.extend(unpinned);
+        let configuration = configuration.transpose();
+        match (configured, snapshot, configuration) {
+            (Ok(configured), Ok(snapshot), Ok(configuration)) => planned.push(PlannedDatabase {
                 database: name.clone(),
                 modules: manifest.modules_of(name).cloned().collect(),
                 secret_arn: configured.secret_arn.clone(),
                 schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
                 placeholders: configured.placeholders.clone(),
-                checksums: manifest.flyway.get(name).map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
+                configuration,
+                script_configurations,
+                other_histories: configured.other_histories.clone(),
+                checksums: flyway.map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
                 snapshot,
             }),
-            (configured, snapshot) => wrong.extend(configured.err().into_iter().chain(snapshot.err())),
+            (configured, snapshot, configuration) => {
+                wrong.extend(configured.err().into_iter().chain(snapshot.err()).chain(configuration.err()));
+            }
         }
     }
     planned
+}
+
+/// The configurations of the scripts of a database, and why one can't be pinned.
+fn script_configurations(
+    manifest: &Manifest,
+    database: &DatabaseName,
+    pin: &impl Fn(ArtefactPath) -> Result<Pinned, Finding>,
+) -> (Vec<PlannedScriptConfiguration>, Vec<Finding>) {
+    let (mut planned, mut wrong) = (Vec::new(), Vec::new());
+    for module in &manifest.modules {
+        for it in module.script_configurations.iter().filter(|it| it.database == *database) {
+            let path = ArtefactPath::ScriptConfiguration(module.id.clone(), database.clone(), it.script.clone());
+            match pin(path) {
+                Ok(file) => {
+                    let (module, script) = (module.id.clone(), it.script.clone());
+                    planned.push(PlannedScriptConfiguration { module, script, file });
+                }
+                Err(finding) => wrong.push(finding),
+            }
+        }
+    }
+    (planned, wrong)
 }
 
 /// The stage's checks that are about this commit's stacks and functions.

@@ -2,6 +2,7 @@
 //! compared.
 
 mod difference;
+mod history;
 mod inspect;
 mod judge;
 mod layout;

@@ -1,16 +1,18 @@
 //! The normal form of a dump: text that is the same for every dump of one schema, and for no other schema.
 
-use std::{fmt, ops::Range};
+use std::{collections::BTreeSet, fmt, ops::Range};
 
 use sha2::Digest as _;
 
 use super::{
+    history,
     inspect::{Visit, walk},
     layout,
     rewrite::Rewriter,
+    statement::Statement,
     view::Replaced,
 };
-use crate::{finding::Finding, ids::Sha256};
+use crate::{finding::Finding, flyway::settings::TableName, ids::Sha256};
 
 /// Which parts of a dump the normal form keeps beside the schema itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +34,7 @@ pub struct NormalForm {
     /// Where each is, sorted by content.
     statements: Vec<Range<u32>>,
     server: Option<u16>,
+    histories: BTreeSet<TableName>,
 }
 
 /// The normal form of the dump `bytes`, which [`inspect`](super::inspect()) must find nothing wrong with.
@@ -49,8 +52,12 @@ pub struct NormalForm {
 /// # Errors
 /// Every finding of the judgement, about the subject `schema snapshot`.
 pub fn normal_form(bytes: &[u8], include: Include) -> Result<NormalForm, Vec<Finding>> {
-    let mut form =
-        NormalForm { text: String::with_capacity(bytes.len()), statements: Vec::new(), server: server(bytes) };
+    let mut form = NormalForm {
+        text: String::with_capacity(bytes.len()),
+        statements: Vec::new(),
+        server: server(bytes),
+        histories: BTreeSet::new(),
+    };
     let mut rewriter = Rewriter::new(include, form.server);
     let findings = walk(bytes, "schema snapshot", |mut visit| form.take(&mut rewriter, &mut visit));
     if !findings.is_empty() {
@@ -92,12 +99,19 @@ impl NormalForm {
         self.server
     }
 
+    /// The tables that have the form of Flyway's schema history.
+    #[must_use]
+    pub fn histories(&self) -> &BTreeSet<TableName> {
+        &self.histories
+    }
+
     /// The statements, sorted, each with its `;`.
     pub(super) fn statements(&self) -> impl ExactSizeIterator<Item = &str> {
         self.statements.iter().map(|range| statement(&self.text, range))
     }
 
     fn take(&mut self, rewriter: &mut Rewriter, visit: &mut Visit<'_, '_>) {
+        self.histories.extend(history::created(Statement { bytes: visit.bytes, tokens: visit.tokens }));
         let Some(around) = rewriter.rewrite(visit.bytes, visit.tokens) else { return };
         let start = self.text.len();
         layout::write(&mut self.text, visit.bytes, visit.tokens, &around, visit.standard_strings);

@@ -40,5 +40,5 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 type Part = BTreeMap<DatabaseName, Flyway>;
 
 fn part(database: &DatabaseName, validated: bool, checksums: Checksums) -> Part {
-    [(database.clone(), Flyway { validated, checksums })].into()
+    [(database.clone(), Flyway::of_checksums(validated, checksums))].into()
 }

@@ -1,6 +1,6 @@
 //! `gatekeeper flyway validate`: are the files of a commit and the history of the dev database at one (ADR-053 CI step 4)?
 
-use std::{collections::BTreeMap, fmt::Write as _, fs::File, path::PathBuf};
+use std::{fmt::Write as _, fs::File, path::PathBuf};
 
 use anyhow::Context as _;
 use gatekeeper::{
@@ -8,16 +8,20 @@ use gatekeeper::{
     finding::{Code, Finding},
     flyway::{
         checksum::checksum_with,
+        commit,
         history::{self, HistoryRow},
+        settings::TableName,
     },
     ids::DatabaseName,
+    manifest::Flyway,
 };
 use serde::Serialize;
 
-use super::{Part, part};
+use super::Part;
 use crate::{
     database::DatabaseArgs,
     exit::Answer,
+    flyway_configuration::{self, Configuration, Surroundings},
     migrations::{self, Checksums, Migrations},
     output::{Output, bad, faint, good},
     reason::{self, Reason, count},
@@ -33,10 +37,15 @@ Exit codes:
 
 Flyway and PostgreSQL's `psql` are taken from the PATH. Nothing is changed in the database.
 
+Flyway is configured by a `flyway.toml`, and by nothing else: the one that is given, or that lies beside the folder of the
+migrations, or in the folder that the command is started in. `flyway -configFiles=FILE migrate` must take the same one, and
+the commit carries it as `modules/{MOD-NNN}/schema/{db-name}/flyway.toml`.
+
 Examples:
   export DATABASE_URL='postgresql://migrate_user:password@ep-cool-name-123456.ap-southeast-2.aws.neon.tech/payments'
   gatekeeper flyway validate migrations/payments --database payments --write build/flyway.json
   gatekeeper flyway validate migrations/payments --database payments --placeholder owner=payments_app
+  gatekeeper flyway validate db/payments/migrations --database payments --configuration db/payments/flyway.toml
   gatekeeper flyway validate migrations/payments --database payments --output json \\
       --secret-arn arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:dev/payments-AbCdEf";
 
@@ -44,11 +53,17 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The folder of the migrations; only its `.sql` files are looked at, also those in folders below it
+    /// The folder of the migrations; only its `.sql` and `.sql.conf` files are looked at, also those in folders below it
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     #[command(flatten)]
     database: DatabaseArgs,
+    /// The `flyway.toml` that Flyway is configured by
+    #[arg(long, value_name = "FILE")]
+    configuration: Option<PathBuf>,
+    /// A schema history in the same database that is another module's; repeat it for each
+    #[arg(long = "other-history", value_name = "SCHEMA.TABLE")]
+    other_histories: Vec<TableName>,
     /// Writes the manifest's `flyway` to this JSON file, what it says of other databases is kept; it says
     /// `"validated": false` until the database has agreed
     #[arg(long, value_name = "FILE")]
@@ -94,32 +109,47 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     // Flyway reads a copy, so that its files are those of the checksums, and no others.
     let copy = tempfile::tempdir().context("a temporary folder could not be made")?;
     migrations::copy(&args.folder, copy.path())?;
-    let files = Migrations::read(copy.path())?;
-    let placeholders: BTreeMap<_, _> = args.placeholders.iter().cloned().collect();
+    let around = Surroundings::of_process();
+    let configuration = flyway_configuration::find(args.configuration.as_deref(), &args.folder, &around)?;
+    let Configuration { settings, file, findings: mut refused, placeholders: mut given } = configuration;
+    given.extend(args.placeholders.iter().cloned());
+    let files = Migrations::read(copy.path())?.under(&settings);
+    let settings = settings.with_placeholders(&given);
 
     let mut written = args.write.as_deref().map(FlywayPart::open).transpose()?;
-    let mut checksums = files.checksums();
+    let mut flyway = Flyway {
+        configuration: file,
+        script_configurations: Some(files.script_configurations()),
+        other_histories: args.other_histories.iter().map(ToString::to_string).collect(),
+        ..Flyway::of_checksums(false, files.checksums())
+    };
     if let Some(written) = &mut written {
         // A run that ends here, for whatever reason, leaves no `true` of an earlier one.
-        for (database, flyway) in &part(name, false, checksums.clone()) {
-            written.write(database, flyway)?;
-        }
+        written.write(name, &flyway)?;
     }
     let mut findings = files.findings(name);
+    findings.append(&mut refused);
     let mut asked = None;
     if findings.is_empty() {
         let database = args.database.find().await?;
-        let migrations = FlywayMigrations { folder: copy.path().to_owned(), placeholders };
+        let migrations = FlywayMigrations { folder: copy.path().to_owned(), settings };
         match ask(&database, &migrations).await? {
             Err(refused) => findings.push(Finding::new(Code::FlywayValidateFailed, name.as_str(), refused)),
             Ok((validated, history)) => {
+                let settings = &migrations.settings;
+                flyway.history = Some(format!("{}.{}", history.schema, settings.table()));
+                let elsewhere = history.unaccounted(&[], &flyway.other_histories).into_iter();
+                let elsewhere = elsewhere.map(|it| commit::found_elsewhere(name, it, Some(settings), "the database"));
+                findings.extend(elsewhere);
+                findings.extend(history.missing(name.as_str(), settings));
                 let rows = history.rows.unwrap_or_default();
-                replaced(&mut checksums, &migrations, &validated, &rows)?;
+                replaced(&mut flyway.checksums, &migrations, &validated, &rows)?;
                 findings.extend(validated.invalid.iter().map(|it| finding(name, it, &rows)));
                 if !validated.successful && validated.invalid.is_empty() {
                     findings.push(Finding::new(Code::FlywayValidateFailed, name.as_str(), &validated.message));
                 }
-                findings.extend(history::check(name.as_str(), &files.files(), &checksums, &rows, None));
+                let claimed = &flyway.checksums;
+                findings.extend(history::check(name.as_str(), &files.files(), claimed, &rows, None, settings));
                 asked = Some(Asked {
                     pending: pending(&validated).map(str::to_owned).collect(),
                     flyway_version: validated.flyway_version,
@@ -132,7 +162,8 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     }
     let reasons: Vec<Reason> = findings.iter().map(Reason::from).collect();
     let valid = reasons.is_empty();
-    let report = Report { database: name.clone(), valid, asked, reasons, flyway: part(name, valid, checksums) };
+    flyway.validated = valid;
+    let report = Report { database: name.clone(), valid, asked, reasons, flyway: [(name.clone(), flyway)].into() };
     if let Some(written) = &mut written {
         for (database, flyway) in &report.flyway {
             written.write(database, flyway)?;
@@ -148,7 +179,7 @@ async fn ask(
     migrations: &FlywayMigrations,
 ) -> anyhow::Result<Result<(Validated, History), String>> {
     match database.validate(migrations).await {
-        Ok(validated) => Ok(Ok((validated, database.history().await?))),
+        Ok(validated) => Ok(Ok((validated, database.history(&migrations.settings).await?))),
         Err(refused @ DatabaseError::Flyway { .. }) => Ok(Err(refused.to_string())),
         Err(error) => Err(error.into()),
     }
@@ -167,7 +198,7 @@ fn replaced(
             let is_pending = pending(validated).any(|pending| pending == path);
             rows.iter().rev().find(|row| row.script == *path && !is_pending)?.checksum
         };
-        *checksum = checksum_with(file, &migrations.placeholders)?.ok().or_else(recorded);
+        *checksum = checksum_with(file, &migrations.settings.placeholders)?.ok().or_else(recorded);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests, and the helpers of tests")]
 
+mod configuration;
 mod history;
 mod migrate;
 mod parity;

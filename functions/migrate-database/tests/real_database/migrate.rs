@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatekeeper::{
     database::{DatabaseError, Migrations},
+    flyway::settings::Settings,
     ids::MigrationPath,
     promotion::{record::PromotionRecord, step::ReportStatus, step::StepStatus},
     telemetry::Logger,
@@ -164,7 +165,7 @@ async fn another_flyway_is_waited_for() {
     let promotion = stage.promotion(&files, &stage.tested(&files).await, With::default());
     let folder = folder_of(&files);
     let other = stage.server.database(&stage.database, "somebody else's");
-    let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
+    let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
     let both = async {
         tokio::join!(other.migrate(&migrations), async {
             until(|| stage.is_locked()).await;
@@ -180,7 +181,7 @@ async fn another_flyway_is_waited_for() {
 async fn another_flyway_that_does_not_end_is_named() {
     let stage = Stage::new("named");
     let folder = folder_of(&[("V1__slow.sql", "SELECT pg_sleep(120);\n")]);
-    let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
+    let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
     let other = stage.server.database(&stage.database, "somebody else's flyway");
     let own = within(stage.server.database(&stage.database, "own"), Duration::from_secs(2));
     let named = async {

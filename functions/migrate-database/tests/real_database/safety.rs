@@ -7,6 +7,7 @@ use std::{
 
 use gatekeeper::{
     database::{Database, DatabaseError, Limits, Migrations, Target, Tools},
+    flyway::settings::Settings,
     promotion::step::ReportStatus,
     telemetry::{Logger, wall_clock},
 };
@@ -34,7 +35,7 @@ async fn a_wrong_password_is_told_without_it() {
     // Flyway too, which prints the URL that it was given.
     let database = Database::new(stage.server.tools(), Target::from_secret(&secret).unwrap(), "t");
     let folder = folder_of(COMMIT);
-    let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
+    let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
     let refused = database.migrate(&migrations).await.unwrap_err();
     assert!(matches!(refused, DatabaseError::Refused(_)), "{refused}");
 
@@ -90,13 +91,13 @@ async fn tls_is_verified_under_the_given_authorities_only() {
         Database::new(Tools { ca_file: ca_file.into(), ..stage.server.tools() }, target, "t")
     };
     let folder = folder_of(COMMIT);
-    let migrations = Migrations { folder: folder.path().to_owned(), placeholders: std::collections::BTreeMap::new() };
+    let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
     let right = stage.server.database(&stage.database, "t");
-    assert!(right.history().await.is_ok());
+    assert!(right.history(&Settings::default()).await.is_ok());
     assert!(right.validate(&migrations).await.unwrap().successful);
     let wrong = with("/etc/ssl/certs/ca-certificates.crt");
     for error in [
-        wrong.history().await.unwrap_err(),
+        wrong.history(&Settings::default()).await.unwrap_err(),
         wrong.dump_schema().await.unwrap_err(),
         wrong.validate(&migrations).await.unwrap_err(),
     ] {
@@ -113,8 +114,7 @@ async fn a_statement_and_a_lock_have_their_time() {
         let database = database.clone();
         async move {
             let folder = folder_of(files);
-            let placeholders = std::collections::BTreeMap::new();
-            let migrations = Migrations { folder: folder.path().to_owned(), placeholders };
+            let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
             match database.migrate(&migrations).await {
                 Err(DatabaseError::Migration(failed)) => (failed.sql_state.unwrap(), failed.message),
                 other => panic!("{other:?}"),
@@ -149,7 +149,7 @@ async fn a_program_that_is_not_there_is_our_own_trouble() {
     let stage = Stage::new("missing");
     let tools = Tools { path: "/nowhere".into(), ..stage.server.tools() };
     let target = Target::from_secret(&stage.server.secret(&stage.database)).unwrap();
-    let error = Database::new(tools, target, "t").history().await.unwrap_err();
+    let error = Database::new(tools, target, "t").history(&Settings::default()).await.unwrap_err();
     assert_eq!(error, DatabaseError::ToolMissing("psql"));
 }
 

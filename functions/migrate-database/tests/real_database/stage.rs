@@ -14,7 +14,7 @@ use gatekeeper::{
         scripted::{self, Answer as Scripted},
     },
     database::{Database, Limits, Migrations, Target, Tools},
-    flyway::checksum,
+    flyway::{checksum, settings::Settings},
     ids::Sha256,
     promotion::{
         database_check::{DatabaseCheckAnswer, ParityAnswer},
@@ -94,6 +94,16 @@ impl Server {
         Database::new(self.tools(), Target::from_secret(&self.secret(name)).unwrap(), application)
     }
 
+    /// The URL of one of its databases for Flyway.
+    pub(crate) fn jdbc(&self, database: &str) -> String {
+        format!("jdbc:postgresql://{}:{}/{database}", self.host, self.port)
+    }
+
+    /// The user of its databases.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
     /// Runs SQL as a person would, and gives its rows.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -143,11 +153,25 @@ pub(crate) struct With<'a> {
     pub(crate) secret: Option<String>,
     pub(crate) history_before: Value,
     pub(crate) placeholders: Value,
+    /// The commit's `flyway.toml`.
+    pub(crate) configuration: Option<&'a str>,
+    /// The configurations of single scripts, by the script.
+    pub(crate) scripts: Files<'a>,
+    pub(crate) other_histories: Value,
 }
 
 impl Default for With<'_> {
     fn default() -> Self {
-        Self { parity: "required", rollback: false, secret: None, history_before: json!({}), placeholders: json!({}) }
+        Self {
+            parity: "required",
+            rollback: false,
+            secret: None,
+            history_before: json!({}),
+            placeholders: json!({}),
+            configuration: None,
+            scripts: &[],
+            other_histories: json!([]),
+        }
     }
 }
 
@@ -174,7 +198,7 @@ impl Stage {
     pub(crate) async fn tested(&self, files: Files<'_>) -> Vec<u8> {
         let folder = folder_of(files);
         let dev = self.server.database(&self.dev, "ci");
-        let migrations = Migrations { folder: folder.path().to_owned(), placeholders: BTreeMap::new() };
+        let migrations = Migrations { folder: folder.path().to_owned(), settings: Settings::default() };
         dev.migrate(&migrations).await.unwrap();
         dev.dump_schema().await.unwrap().bytes
     }
@@ -216,7 +240,21 @@ impl Stage {
             .iter()
             .map(|(file, text)| (*file, checksum::scan(text.as_bytes()).unwrap().unwrap().checksum))
             .collect();
+        let configuration =
+            with.configuration.map(|text| pinned("modules/MOD-012/schema/payments/flyway.toml", text.as_bytes()));
+        let scripts: Vec<_> = with
+            .scripts
+            .iter()
+            .map(|(script, text)| {
+                let key = format!("modules/MOD-012/schema/payments/migrations/{script}.conf");
+                let mut file = pinned(&key, text.as_bytes());
+                file["module"] = "MOD-012".into();
+                file["script"] = (*script).into();
+                file
+            })
+            .collect();
         let databases = json!([{
+            "configuration": configuration, "script_configurations": scripts, "other_histories": with.other_histories,
             "database": "payments", "modules": ["MOD-012"], "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:uat/payments",
             "schema_parity": with.parity, "placeholders": with.placeholders, "checksums": checksums,
             "snapshot": pinned("modules/MOD-012/schema/payments-schema.sql", tested),

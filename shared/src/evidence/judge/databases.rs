@@ -27,6 +27,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Vec<Database> {
         validated(&database, checks);
         // A stage without this database was given none of it.
         if planned.contains(&name) {
+            configured(&database, case, checks);
             migrated(&database, history, checks);
             parity(&database, checks);
         }
@@ -61,9 +62,13 @@ fn database(
         let schema = module.schemas.iter().find(|schema| schema.database == *name)?;
         Some((ArtefactPath::Schema(module.id.clone(), name.clone()).of(&case.commit), schema.sha256))
     });
+    let scripts = manifest.modules.iter().flat_map(|module| &module.script_configurations);
+    let scripts = scripts.filter(|it| it.database == *name).map(|it| (format!("{}.conf", it.script), it.sha256));
     Database {
         database: name.clone(),
         flyway_validated: flyway.map(|flyway| flyway.validated),
+        flyway_configuration: flyway.and_then(|flyway| flyway.configuration.as_ref()).map(|it| it.sha256),
+        script_configurations: scripts.collect(),
         migrations: migrations.collect(),
         snapshot_key: snapshot.as_ref().map(|(key, _)| key.clone()),
         snapshot_sha256: snapshot.map(|(_, sha256)| sha256),
@@ -81,6 +86,29 @@ fn validated(database: &Database, checks: &mut Checks) {
         Some(so) => checks.add(Part::Databases, &name, Holds::of(so), detail),
         None => checks.fails(Part::Databases, &name, "the manifest tells no result of flyway validate"),
     }
+}
+
+/// The promotion configured Flyway by the very files that dev did.
+fn configured(database: &Database, case: &Case<'_>, checks: &mut Checks) {
+    let planned = case.record().and_then(|it| it.plan.databases.iter().find(|it| it.database == database.database));
+    let Some(planned) = planned else { return };
+    let ran: BTreeMap<_, _> =
+        planned.script_configurations.iter().map(|it| (format!("{}.conf", it.script), it.file.sha256)).collect();
+    let of_stage = planned.configuration.as_ref().map(|it| it.sha256);
+    if database.flyway_configuration.is_none()
+        && database.script_configurations.is_empty()
+        && of_stage.is_none()
+        && ran.is_empty()
+    {
+        return;
+    }
+    let name = format!("the stage's `{}` was migrated by dev's configuration of Flyway", database.database);
+    let same = of_stage == database.flyway_configuration && ran == database.script_configurations;
+    let detail = match of_stage {
+        Some(sha256) => format!("`flyway.toml` is `{sha256}`, and {}", counted(ran.len(), "script's own")),
+        None => format!("no `flyway.toml`, and {}", counted(ran.len(), "script's own")),
+    };
+    checks.add(Part::Databases, &name, Holds::of(same), detail);
 }
 
 fn migrated(database: &Database, history: Option<&Vec<HistoryRow>>, checks: &mut Checks) {
