@@ -54,6 +54,10 @@ schema: ## writes the JSON Schemas of manifests, handoff documents and the polic
 	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
 
+.PHONY: oracles
+oracles: ## makes the fixtures anew that real tools are behind (minutes; not in CI)
+	tests/oracles/run.sh
+
 # --- what the commands above are made of ---
 
 .PHONY: tools
