@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use gatekeeper::{
     database::{Database, Target, Tools},
     ids::DatabaseName,
+    stage::Place,
 };
 
 use crate::{
@@ -34,6 +35,15 @@ pub(crate) struct DatabaseArgs {
     /// The certificate authorities that the database's certificate is trusted under, PEM; without it the system's
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT", hide_env_values = true)]
     ca_file: Option<PathBuf>,
+    /// The server's name or address, where the secret doesn't tell it: one that Amazon RDS manages never does
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// The server's port, likewise
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// The database's name on the server, likewise
+    #[arg(long, value_name = "NAME")]
+    dbname: Option<String>,
     #[command(flatten)]
     caller: CallerArgs,
 }
@@ -46,7 +56,8 @@ impl DatabaseArgs {
             None => (database_url()?, format!("`{DATABASE_URL}`")),
         };
         let unusable = |error| Misuse(format!("{by} does not tell how to reach `{}`: {error}", self.name));
-        let target = Target::from_secret(&told).map_err(unusable)?;
+        let place = Place { host: self.host.clone(), port: self.port, dbname: self.dbname.clone() };
+        let target = Target::from_secret_at(&told, &place).map_err(unusable)?;
         let ca_file = self.ca_file.clone();
         let ca_file = ca_file.or_else(|| CA_FILES.map(PathBuf::from).into_iter().find(|file| file.exists()));
         let tools = Tools {

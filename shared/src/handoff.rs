@@ -203,8 +203,12 @@ fn schema_table<'a>(text: &mut String, schemas: impl Iterator<Item = (&'a Databa
     if schemas.peek().is_some() {
         text.push_str("\n| database | schema parity | tested schema | live schema |\n|---|---|---|---|\n");
     }
-    for (database, SchemaComparison { equal, tested_sha256, live_sha256, .. }) in schemas {
-        let parity = if *equal { "equal" } else { "**differs**" };
+    for (database, SchemaComparison { equal, tested_sha256, live_sha256, server_limits, .. }) in schemas {
+        let parity = match (equal, server_limits) {
+            (true, None) => "equal",
+            (true, Some(_)) => "equal, as far as both servers can hold it",
+            (false, _) => "**differs**",
+        };
         let _ = writeln!(text, "| `{database}` | {parity} | `{tested_sha256}` | `{live_sha256}` |");
     }
 }
@@ -266,6 +270,8 @@ mod tests {
             snapshot_key: String::new(),
             snapshot_version_id: String::new(),
             difference: None,
+            server_limits: None,
+            server_limits_accepted: false,
         };
         let promotion = "01J0000000000000000000000A".parse().unwrap();
         let evidence = RecordKey::Promotion(stage.clone(), commit.repo.clone(), promotion);

@@ -112,6 +112,13 @@ text_id!(
     "1 to 63 of `A-Z`, `a-z`, `0-9`, `_`, `$` and `-`, starting with a letter or `_`", valid_database_name
 );
 text_id!(
+    /// A table's name with its schema, as SQL has it: such as `public.events` or `public."Events"`.
+    PartitionedTable, "partitioned table",
+    r#"^([a-z_][a-z0-9_]*|"([^"]|"")+")\.([a-z_][a-z0-9_]*|"([^"]|"")+")$"#,
+    "a schema and a table, such as `public.events`, each in double quotes unless it is of `a-z`, `0-9` and `_`",
+    valid_partitioned_table
+);
+text_id!(
     /// A file's name inside a folder of the store: no path, nothing hidden.
     FileName, "file name", r"^[A-Za-z0-9_][A-Za-z0-9._+ ()@,=-]{0,199}$",
     "1 to 200 plain characters without a slash, not starting with a dot", valid_file_name
@@ -186,6 +193,29 @@ fn valid_stack_name(text: &str) -> bool {
 fn valid_database_name(text: &str) -> bool {
     starts(text, |b| b.is_ascii_alphabetic() || b == b'_')
         && all(text, 1..=63, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$' | b'-'))
+}
+
+fn valid_partitioned_table(text: &str) -> bool {
+    // The rest behind a name, quoted or not.
+    let behind = |text: &str| -> Option<usize> {
+        let Some(quoted) = text.strip_prefix('"') else {
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            let end = text.bytes().position(|b| !plain(b)).unwrap_or(text.len());
+            return (!text.starts_with(|c: char| c.is_ascii_digit()) && end > 0).then_some(end);
+        };
+        let mut end = 0;
+        loop {
+            end += quoted.get(end..)?.find('"')?;
+            match quoted.get(end + 1..) {
+                Some(rest) if rest.starts_with('"') => end += 2,
+                _ => return (end > 0).then_some(end + 2),
+            }
+        }
+    };
+    let table = behind(text).and_then(|end| text.get(end..)?.strip_prefix('.'));
+    text.len() <= 300
+        && !text.contains(char::is_control)
+        && table.is_some_and(|table| behind(table) == Some(table.len()))
 }
 
 fn valid_file_name(text: &str) -> bool {

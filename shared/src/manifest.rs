@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     finding::{Code, Finding},
     ids::{
-        Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, Repo, Sha256, StackName,
-        StageName,
+        Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Repo,
+        Sha256, StackName, StageName,
     },
     report::{
         Counts,
@@ -166,6 +166,9 @@ pub struct Schema {
     pub sha256: Sha256,
     /// The snapshot's size in bytes.
     pub size: u64,
+    /// The tables whose partitions are made at run time, as `pg_partman` makes them: by their form only compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionedTable>,
 }
 
 /// A Flyway migration file.
@@ -628,6 +631,12 @@ impl Manifest {
                 schemas.chain(module.migrations.iter().map(|migration| &migration.database))
             })
             .collect()
+    }
+
+    /// The tables of a database whose partitions are made at run time, as any module's snapshot names them.
+    pub fn partitions_of(&self, database: &DatabaseName) -> impl Iterator<Item = &PartitionedTable> {
+        let schemas = self.modules.iter().flat_map(|module| &module.schemas);
+        schemas.filter(move |schema| schema.database == *database).flat_map(|schema| &schema.partitions)
     }
 
     /// The modules that hold a schema or migrations for a database.

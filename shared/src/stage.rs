@@ -13,7 +13,7 @@ pub use self::requirement::Requirement;
 use crate::{
     finding::{Code, Finding},
     flyway::settings::TableName,
-    ids::{DatabaseName, FunctionName, Repo, StackName, StageName},
+    ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
     store_key::RecordKey,
 };
 
@@ -89,6 +89,59 @@ pub struct Database {
     /// Flyway's schema histories in the same database that are other modules', as `schema.table`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub other_histories: BTreeSet<String>,
+    /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accept_server_limits: bool,
+    /// The tables whose partitions are made at run time, and by their form only compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionedTable>,
+    /// The server's name or address, where the secret doesn't tell it: one that Amazon RDS manages never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The server's port, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The database's name on the server, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dbname: Option<String>,
+}
+
+/// Where a database is, as far as its stage's entry tells beside the secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The server's name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The server's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The database's name on the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dbname: Option<String>,
+}
+
+impl Database {
+    /// Where it is, as far as the entry tells.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { host: self.host.clone(), port: self.port, dbname: self.dbname.clone() }
+    }
+
+    /// Whether what the entry tells of its place can be true.
+    fn place_is_possible(&self, stage: &StageName, name: &DatabaseName) -> Result<(), String> {
+        let wrong = |field: &str, why: &str| Err(format!("`{field}` of database `{name}` of `{stage}` {why}"));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        if self.host.as_ref().is_some_and(|host| host.is_empty() || !host.chars().all(allowed)) {
+            return wrong("host", "is no host's name or address");
+        }
+        if self.port == Some(0) {
+            return wrong("port", "is 0");
+        }
+        if self.dbname.as_ref().is_some_and(|name| name.is_empty() || name.contains(char::is_control)) {
+            return wrong("dbname", "is empty or holds a control character");
+        }
+        Ok(())
+    }
 }
 
 /// What a live schema that is not the tested one means for a promotion.
@@ -262,6 +315,7 @@ impl StagesConfig {
                         invalid(format!("`other_histories` of database `{database}` of `{name}`: {error}"))
                     })?;
                 }
+                entry.place_is_possible(name, database).map_err(invalid)?;
             }
         }
         requirement::check(&config.stages).map_err(invalid)?;
@@ -361,6 +415,25 @@ mod tests {
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"uat\"", "\"gate\"")), @"no stage can be called `gate`: the gate's own ledger is called so");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"expect_status\": 200", "\"deadline_seconds\": 900")), @"`deadline_seconds` of a smoke check of `uat` is 900, at most 240 fit");
     }
+
+    #[test]
+    fn a_database_may_tell_its_place_and_its_partitions() {
+        let secret = r#""secret_arn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:uat-payments""#;
+        let entry = |more: &str| EXAMPLE.replace(secret, &format!("{secret}, {more}"));
+        let text = entry(
+            r#""host": "db.example", "port": 5433, "dbname": "payments", "accept_server_limits": true,
+               "partitions": ["public.events", "audit.\"Log\""]"#,
+        );
+        let config = StagesConfig::parse(text.as_bytes()).unwrap();
+        let database = &config.stages[&"uat".parse().unwrap()].databases[&"payments".parse().unwrap()];
+        assert!(database.accept_server_limits && database.partitions.len() == 2);
+        assert_eq!(database.place().port, Some(5433));
+        insta::assert_snapshot!(refuse(&entry(r#""host": "db.example/x""#)), @"`host` of database `payments` of `uat` is no host's name or address");
+        insta::assert_snapshot!(refuse(&entry(r#""port": 0"#)), @"`port` of database `payments` of `uat` is 0");
+        insta::assert_snapshot!(refuse(&entry(r#""dbname": """#)), @"`dbname` of database `payments` of `uat` is empty or holds a control character");
+        insta::assert_snapshot!(refuse(&entry(r#""partitions": ["events"]"#)), @"not valid: `events` is not a valid partitioned table: a schema and a table, such as `public.events`, each in double quotes unless it is of `a-z`, `0-9` and `_` at line 6 column 140");
+    }
+
     /// Stages `uat` and `prod`, the latter with `rules`.
     fn two_stages(rules: &str) -> String {
         format!(r#"{{"schema_version": 1, "stages": {{"uat": {{}}, "prod": {{{rules}}}}}}}"#)

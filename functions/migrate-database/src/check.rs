@@ -132,7 +132,7 @@ impl<S: Store> Step<S> {
     async fn differences(&self, database: &Database, planned: &PlannedDatabase) -> Result<Vec<Finding>, Trouble> {
         Ok(match parity::parity(&self.artefacts, database, planned).await? {
             Ok(parity) => {
-                parity.refusal(planned).map(|difference| difference_found(planned, difference)).into_iter().collect()
+                parity.refusal().map(|difference| difference_found(planned, &difference)).into_iter().collect()
             }
             Err(NoParity::Findings(findings)) => findings,
             Err(NoParity::Database(error)) => vec![unreachable(planned, error)?],

@@ -204,7 +204,7 @@ impl<S: Store> Step<S> {
         };
         parity.write_down(report);
         let status = if ran == 0 { ReportStatus::Unchanged } else { ReportStatus::Applied };
-        Ok(match parity.refusal(planned) {
+        Ok(match parity.refusal() {
             Some(difference) => Err(format!("{did}, but {}:\n{difference}", parity.words())),
             None => Ok((status, format!("{did}, and {}", parity.words()))),
         })
@@ -233,7 +233,7 @@ impl<S: Store> Step<S> {
         };
         parity.write_down(report);
         let detail = format!("databases are never rolled back; {} with this commit", parity.words());
-        Ok(match parity.refusal(work.planned) {
+        Ok(match parity.refusal() {
             Some(difference) => Err(format!("{detail}:\n{difference}")),
             None => Ok((ReportStatus::Unchanged, detail)),
         })

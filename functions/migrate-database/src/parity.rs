@@ -55,34 +55,47 @@ pub async fn parity(
         (Ok(tested), Ok(live)) => (tested, live),
         (Err(wrong), _) | (_, Err(wrong)) => return Ok(Err(wrong)),
     };
-    let difference = schema_snapshot::difference(&tested, &normal_live).map(|it| capped(it.to_string()));
+    let partitioned: Vec<_> = planned.partitions.iter().cloned().collect();
+    let compared = schema_snapshot::compare(&tested, &normal_live, &partitioned);
     let comparison = SchemaComparison {
-        equal: difference.is_none(),
+        equal: compared.difference.is_none(),
         mode: planned.schema_parity,
-        tested_sha256: tested.sha256(),
-        live_sha256: normal_live.sha256(),
+        tested_sha256: compared.tested_sha256,
+        live_sha256: compared.live_sha256,
         snapshot_key: planned.snapshot.key.clone(),
         snapshot_version_id: planned.snapshot.version_id.clone(),
-        difference,
+        difference: compared.difference.map(|it| capped(it.to_string())),
+        server_limits: compared.limits,
+        server_limits_accepted: planned.accept_server_limits,
     };
     let (server_version, pg_dump_version) = (live.server_version, live.pg_dump_version);
     Ok(Ok(Parity { comparison, server_version, pg_dump_version }))
 }
 
 impl Parity {
-    /// What stops the promotion: a difference where the stage requires that there is none.
+    /// What stops the promotion where the stage requires parity: a difference, or what the older of two servers can't
+    /// hold unless the stage accepts that.
     #[must_use]
-    pub fn refusal(&self, planned: &PlannedDatabase) -> Option<&str> {
-        self.comparison.difference.as_deref().filter(|_| planned.schema_parity == SchemaParity::Required)
+    pub fn refusal(&self) -> Option<String> {
+        let SchemaComparison { mode, difference, server_limits, server_limits_accepted, .. } = &self.comparison;
+        if *mode != SchemaParity::Required {
+            return None;
+        }
+        let limits = server_limits.as_ref().filter(|_| !server_limits_accepted);
+        let limits = limits.map(|limits| {
+            format!("{limits}\nset `accept_server_limits` in the database's entry of config/stages.json to accept that")
+        });
+        let reasons: Vec<String> = difference.iter().cloned().chain(limits).collect();
+        (!reasons.is_empty()).then(|| reasons.join("\n"))
     }
 
     /// What it came to, in words.
     #[must_use]
     pub fn words(&self) -> &'static str {
-        if self.comparison.equal {
-            "its schema is the one that was tested"
-        } else {
-            "its schema is not the one that was tested"
+        match (self.comparison.equal, &self.comparison.server_limits) {
+            (true, None) => "its schema is the one that was tested",
+            (true, Some(_)) => "its schema is the one that was tested, as far as both servers can hold it",
+            (false, _) => "its schema is not the one that was tested",
         }
     }
 }

@@ -50,7 +50,7 @@ pub async fn target(
     let Some(text) = answer.secret_string() else {
         return wrong("holds bytes instead of text".to_owned());
     };
-    match Target::from_secret(text) {
+    match Target::from_secret_at(text, &planned.place) {
         Ok(target) => Ok(Ok(target)),
         Err(invalid) => wrong(format!("does not tell how to reach the database: {invalid}")),
     }

@@ -10,7 +10,7 @@ use gatekeeper::{
         record::{PinnedRecord, WayBack},
         step::Report,
     },
-    stage::SchemaParity,
+    stage::{Place, SchemaParity},
     store::memory::{Lost, Memory},
     store_key::{Form, PromotionStatement},
 };
@@ -291,6 +291,9 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
         modules: ["MOD-012".parse().unwrap()].into(),
         secret_arn: "arn".to_owned(),
         schema_parity: SchemaParity::Required,
+        accept_server_limits: false,
+        partitions: std::collections::BTreeSet::new(),
+        place: Place::default(),
         placeholders: std::collections::BTreeMap::new(),
         configuration: None,
         script_configurations: Vec::new(),

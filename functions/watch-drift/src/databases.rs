@@ -42,9 +42,7 @@ impl Databases {
                 let looked = databases.iter().map(|planned| {
                     let name = &planned.database;
                     let look = match (answer.comparisons.remove(name), answer.unknown.remove(name)) {
-                        (Some(it), _) => {
-                            DatabaseLook::Schema { live_sha256: it.live_sha256, difference: it.difference }
-                        }
+                        (Some(comparison), _) => DatabaseLook::Schema(Box::new(comparison)),
                         (None, why) => DatabaseLook::Unknown(why.unwrap_or_else(|| "it was not looked at".to_owned())),
                     };
                     (name.clone(), look)

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::redact::Redactor;
+use crate::stage::Place;
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
@@ -86,7 +87,7 @@ fn invalid<T>(reason: impl Into<String>) -> Result<T, InvalidTarget> {
 /// What a secret tells, before it is judged.
 #[derive(Default)]
 struct Told {
-    host: String,
+    host: Option<String>,
     port: Option<String>,
     database: Option<String>,
     user: Option<String>,
@@ -105,8 +106,18 @@ impl Target {
     /// # Errors
     /// [`InvalidTarget`] where it can't be read, or asks for a connection that isn't safe or that Flyway can't use.
     pub fn from_secret(text: &str) -> Result<Self, InvalidTarget> {
+        Self::from_secret_at(text, &Place::default())
+    }
+
+    /// The same of a secret that doesn't tell the whole place, such as one that Amazon RDS manages, which holds
+    /// `username` and `password` only: what it leaves out is at `place`.
+    ///
+    /// # Errors
+    /// [`InvalidTarget`] also where both tell it and not alike.
+    pub fn from_secret_at(text: &str, place: &Place) -> Result<Self, InvalidTarget> {
         let text = text.trim();
-        if text.starts_with('{') { Told::from_json(text)?.judge() } else { Told::from_url(text)?.judge() }
+        let told = if text.starts_with('{') { Told::from_json(text)? } else { Told::from_url(text)? };
+        told.at(place)?.judge()
     }
 
     /// The server's name or address.
@@ -186,9 +197,7 @@ impl Told {
         if field(&["engine"])?.is_some_and(|engine| !engine.contains("postgres")) {
             return invalid("its `engine` is not PostgreSQL");
         }
-        let Some(host) = field(&["host"])? else {
-            return invalid("it has neither `url` nor `host`");
-        };
+        let host = field(&["host"])?;
         let sslmode = field(&["sslmode"])?.map(|mode| ("sslmode".to_owned(), mode));
         Ok(Self {
             host,
@@ -234,7 +243,7 @@ impl Told {
         let filled = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
             // A name or an address has nothing to encode, so what is encoded there is something else.
-            host: host.to_owned(),
+            host: Some(host.to_owned()),
             port: port.map(str::to_owned),
             database: database.map(decoded).transpose()?.and_then(filled),
             user: user.and_then(filled),
@@ -243,8 +252,33 @@ impl Told {
         })
     }
 
+    /// What is told, with what it leaves out from `place`.
+    fn at(mut self, place: &Place) -> Result<Self, InvalidTarget> {
+        let contradicts = |what: &str, field: &str| {
+            invalid(format!("the {what} that it tells is not `{field}` of the database's entry in config/stages.json"))
+        };
+        match (&self.host, &place.host) {
+            (Some(told), Some(host)) if !told.eq_ignore_ascii_case(host) => return contradicts("host", "host"),
+            _ => self.host = self.host.or_else(|| place.host.clone()),
+        }
+        match (&self.port, place.port) {
+            (Some(told), Some(port)) if told.parse() != Ok(port) => return contradicts("port", "port"),
+            _ => self.port = self.port.or_else(|| place.port.map(|port| port.to_string())),
+        }
+        match (&self.database, &place.dbname) {
+            (Some(told), Some(name)) if told != name => return contradicts("database", "dbname"),
+            _ => self.database = self.database.or_else(|| place.dbname.clone()),
+        }
+        Ok(self)
+    }
+
     fn judge(self) -> Result<Target, InvalidTarget> {
-        let host = self.host;
+        let Some(host) = self.host else {
+            return invalid(
+                "it has neither `url` nor `host`: a secret that Amazon RDS manages has none, so tell `host`, `port` and \
+                 `dbname` in the database's entry of config/stages.json",
+            );
+        };
         if host.contains(',') {
             return invalid("it names several hosts: name the primary one only");
         }

@@ -175,3 +175,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_managed_secret_leaves_out_is_told_by_the_stage() {
+    let managed = r#"{"username":"migrate_user","password":"geheim"}"#;
+    let place =
+        |host: &str, port, dbname: &str| Place { host: Some(host.to_owned()), port, dbname: Some(dbname.to_owned()) };
+    let target = Target::from_secret_at(managed, &place("db.example", Some(5433), "payments")).unwrap();
+    assert_eq!((target.host(), target.port(), target.database()), ("db.example", 5433, "payments"));
+    assert_eq!((target.user(), target.password(), target.tls()), ("migrate_user", "geheim", true));
+    let target = Target::from_secret_at(managed, &place("db.example", None, "payments")).unwrap();
+    assert_eq!(target.port(), 5432);
+    refused(managed, "neither `url` nor `host`: a secret that Amazon RDS manages has none");
+    let error = Target::from_secret_at(managed, &Place { dbname: None, ..place("db.example", None, "") }).unwrap_err();
+    assert_eq!(error.to_string(), "it tells no database");
+    // Some proxies and read replicas stand in front of what a secret tells: told twice, it must be told alike.
+    let whole = r#"{"host":"db.example","port":5433,"dbname":"d","username":"u","password":"geheim"}"#;
+    for (text, place, what) in [
+        (whole, place("other.example", None, "d"), "the host that it tells is not `host` of the database's entry"),
+        (whole, place("DB.example", Some(5432), "d"), "the port that it tells is not `port` of the database's entry"),
+        (
+            whole,
+            place("db.example", Some(5433), "e"),
+            "the database that it tells is not `dbname` of the database's entry",
+        ),
+        ("postgresql://u:geheim@db.example/d", place("x.example", None, "d"), "the host that it tells"),
+    ] {
+        let error = Target::from_secret_at(text, &place).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("config/stages.json"), "{error}");
+        assert!(!error.contains("geheim") && !error.contains("example"), "{error}");
+    }
+    assert!(Target::from_secret_at(whole, &place("DB.EXAMPLE", Some(5433), "d")).is_ok());
+    let url = "postgresql://u:geheim@db.example/d";
+    assert_eq!(Target::from_secret_at(url, &place("db.example", Some(6000), "d")).unwrap().port(), 6000);
+}

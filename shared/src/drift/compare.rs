@@ -10,7 +10,7 @@ use crate::{
     promotion::{
         history::StageState,
         plan::{PlannedDatabase, PlannedFunction, PlannedStack},
-        record::{LiveFunction, PromotionRecord, Status},
+        record::{LiveFunction, PromotionRecord, SchemaComparison, Status},
     },
     store::Tags,
     store_key::{ArtefactPath, RecordKey},
@@ -96,13 +96,8 @@ pub enum StackDrift {
 /// A database of the stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseLook {
-    /// Its schema.
-    Schema {
-        /// The SHA-256 of its normal form.
-        live_sha256: Sha256,
-        /// How it differs from the tested one, in words.
-        difference: Option<String>,
-    },
+    /// Its schema, held against the tested one.
+    Schema(Box<SchemaComparison>),
     /// It can't be told, for this reason.
     Unknown(String),
     /// It was asked a short while ago.
@@ -248,13 +243,23 @@ impl Compared {
                 self.unseen(Code::SchemaDrifted, name.as_str());
                 self.unseen(Code::FlywayHistoryElsewhere, name.as_str());
             }
-            Some(DatabaseLook::Schema { live_sha256, difference }) => {
+            Some(DatabaseLook::Schema(now)) => {
                 // A promotion that failed has migrated all the same: databases are never rolled back.
-                let left = |record: &PromotionRecord| record.schema_comparisons().remove(name).map(|it| it.live_sha256);
+                let left = |record: &PromotionRecord| record.schema_comparisons().remove(name);
                 let Some(left) = last.and_then(left).or_else(|| left(record)) else { return };
-                if *live_sha256 != left {
+                // Where the same snapshot has another digest, another version of the gatekeeper took it.
+                let respelt = left.snapshot_version_id == now.snapshot_version_id
+                    && left.snapshot_key == now.snapshot_key
+                    && left.tested_sha256 != now.tested_sha256;
+                if respelt && !left.equal {
+                    let why = "the promotion compared it by other rules than this gatekeeper's: promote it again";
+                    self.notes.push(format!("the schema of database `{name}` can't be told: {why}"));
+                    return self.unseen(Code::SchemaDrifted, name.as_str());
+                }
+                let drifted = if respelt { !now.equal } else { now.live_sha256 != left.live_sha256 };
+                if drifted {
                     let mut message = "its schema is not the one that the promotion left".to_owned();
-                    if let Some(difference) = difference {
+                    if let Some(difference) = &now.difference {
                         let shown =
                             difference.get(..difference.floor_char_boundary(MAX_DIFFERENCE)).unwrap_or_default();
                         let _ = write!(message, "; its difference from the tested schema:\n{shown}");

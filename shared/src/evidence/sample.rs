@@ -399,6 +399,8 @@ fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
             snapshot_key: it.snapshot.key.clone(),
             snapshot_version_id: it.snapshot.version_id.clone(),
             difference: None,
+            server_limits: None,
+            server_limits_accepted: false,
         };
         report(it.database.as_str(), ReportStatus::Applied, "1 migration ran, and its schema is the one that was tested", 28, 36)
             .with(HISTORY_FACT, rows.collect::<Value>())

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     artefact::template::Template,
     finding::{Code, Finding},
-    ids::{Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, Sha256, StackName, StageName},
+    ids::{
+        Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName, StageName,
+    },
     manifest::Manifest,
-    stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage},
+    stage::{Place, SchemaParity, SmokeCheck, SmokeTarget, Stage},
     store_key::ArtefactPath,
     verdict::Verdict,
 };
@@ -127,6 +129,15 @@ pub struct PlannedDatabase {
     /// What a live schema that is not the tested one means: the stage's own rule; for a rollback required, unless the
     /// request accepts a difference.
     pub schema_parity: SchemaParity,
+    /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_server_limits: bool,
+    /// The tables whose partitions are by their form only compared: the stage's and the manifest's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub partitions: BTreeSet<PartitionedTable>,
+    /// Where the database is, as far as the stage tells.
+    #[serde(flatten)]
+    pub place: Place,
     /// The stage's values for the migrations' placeholders, which go before those of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub placeholders: BTreeMap<String, String>,
@@ -375,6 +386,9 @@ fn databases(
                 modules: manifest.modules_of(name).cloned().collect(),
                 secret_arn: configured.secret_arn.clone(),
                 schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
+                accept_server_limits: configured.accept_server_limits,
+                partitions: configured.partitions.iter().chain(manifest.partitions_of(name)).cloned().collect(),
+                place: configured.place(),
                 placeholders: configured.placeholders.clone(),
                 configuration,
                 script_configurations,

@@ -16,6 +16,7 @@ use crate::{
     flyway::history::HistoryRow,
     identity::Identity,
     ids::{Commit, CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    schema_snapshot::ServerLimits,
     stage::SchemaParity,
     store::{
         Store,
@@ -34,7 +35,7 @@ pub const SCHEMA_PARITY_FACT: &str = "schema_parity";
 /// How a stage's live schema compares with the one that was integration-tested (ADR-053 problem 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaComparison {
-    /// Whether they are the same in normal form.
+    /// Whether they are the same in normal form, as far as both servers can hold it.
     pub equal: bool,
     /// What a difference means.
     pub mode: SchemaParity,
@@ -49,6 +50,13 @@ pub struct SchemaComparison {
     /// The difference in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
+    /// What the older of the two servers can't hold and the newer one's schema says: it was not compared, and the
+    /// digests differ by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_limits: Option<ServerLimits>,
+    /// Whether the stage accepts that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_limits_accepted: bool,
 }
 
 /// What became of a promotion.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     NormalForm,
     object::{object, one_line, table},
+    partitions,
 };
 
 /// How many objects each list names.
@@ -58,8 +59,18 @@ pub fn difference(tested: &NormalForm, live: &NormalForm) -> Option<Difference> 
         return None;
     }
     let mut difference = Difference::default();
-    for (object, (tested, live)) in objects {
-        difference.compare(object, &tested, &live);
+    for (object, (mut of_tested, mut of_live)) in objects {
+        let named = match (of_tested.as_slice(), of_live.as_slice()) {
+            (texts, []) => partitions::named(tested, texts),
+            (_, texts) => partitions::named(live, texts),
+        };
+        // A partition unlike its siblings is shown beside one of the other side.
+        match (of_tested.is_empty(), of_live.is_empty()) {
+            (true, _) => of_tested.extend(partitions::form_of(tested, &object)),
+            (_, true) => of_live.extend(partitions::form_of(live, &object)),
+            _ => {}
+        }
+        difference.compare(object + &named, &of_tested, &of_live);
     }
     difference.servers = tested.server().zip(live.server()).filter(|(tested, live)| tested != live);
     difference.cut();
@@ -67,7 +78,10 @@ pub fn difference(tested: &NormalForm, live: &NormalForm) -> Option<Difference> 
 }
 
 /// The statements that only one side has, by object.
-fn unlike<'a>(tested: &'a NormalForm, live: &'a NormalForm) -> BTreeMap<String, (Vec<&'a str>, Vec<&'a str>)> {
+pub(super) fn unlike<'a>(
+    tested: &'a NormalForm,
+    live: &'a NormalForm,
+) -> BTreeMap<String, (Vec<&'a str>, Vec<&'a str>)> {
     let mut objects: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
     let (mut left, mut right) = (tested.statements().peekable(), live.statements().peekable());
     loop {

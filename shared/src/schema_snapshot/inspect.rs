@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     MAX_BYTES, judge,
     lexer::Token,
+    order::Order,
     statement::{Item, Reader, Statement},
 };
 use crate::finding::{Code, Finding};
@@ -64,6 +65,7 @@ pub(super) fn walk(bytes: &[u8], subject: &str, mut visit: impl FnMut(Visit<'_, 
     let ascii = bytes.is_ascii();
     let mut reader = Reader::new(bytes);
     let mut envelope = Envelope { place: Place::Prelude, key: None };
+    let mut order = Order::default();
     while let Some(item) = reader.read() {
         let (at, wrong) = match item {
             Item::Fault(fault) => {
@@ -77,7 +79,12 @@ pub(super) fn walk(bytes: &[u8], subject: &str, mut visit: impl FnMut(Visit<'_, 
                 let statement = reader.statement();
                 let at = statement.tokens.first().map_or(0, |token| token.range().start);
                 let judged = judge::judge(statement).map_or(Ok(()), Err);
-                (at, judged.and_then(|()| envelope.statement(statement, ascii)).err())
+                let judged = judged.and_then(|()| envelope.statement(statement, ascii));
+                let judged = judged.and_then(|()| {
+                    let wrong = order.check(statement);
+                    wrong.map_or(Ok(()), |wrong| invalid(format!("{} {wrong}", judge::opening(statement))))
+                });
+                (at, judged.err())
             }
         };
         if let Some((code, reason)) = wrong {

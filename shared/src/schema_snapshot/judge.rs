@@ -3,7 +3,7 @@
 //! What may is listed, and everything else is refused: rows and positions as a leak of data, passwords as a secret,
 //! the rest because `pg_dump` writes no such statement. Nothing of a refused statement is told but keywords and names.
 
-use super::{lexer::Kind, object::one_line, statement::Statement};
+use super::{alter, lexer::Kind, object::one_line, statement::Statement};
 use crate::finding::Code;
 
 /// What `pg_dump`'s preludes set: how a dump is read, and not what it says.
@@ -73,11 +73,62 @@ const KINDS: [&[&str]; 40] = [
 /// What may stand between `CREATE` and the kind.
 const CREATE_WORDS: [&str; 6] = ["OR", "REPLACE", "UNLOGGED", "UNIQUE", "CONSTRAINT", "TRUSTED"];
 
-/// The statements of SQL that `pg_dump` writes in no schema-only dump and whose first words may be told.
-const KNOWN: [&str; 24] = [
-    "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMENT", "COMMIT", "CREATE", "DO", "DROP", "EXECUTE", "GRANT",
-    "IMPORT", "LOCK", "PREPARE", "REINDEX", "RESET", "REVOKE", "SECURITY", "SELECT", "SET", "START", "VACUUM", "WITH",
+/// The words that statements of SQL begin with (PostgreSQL documentation, "SQL Commands"): they may be told.
+const KNOWN: [&str; 50] = [
+    "ABORT",
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CALL",
+    "CHECKPOINT",
+    "CLOSE",
+    "CLUSTER",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DISCARD",
+    "DO",
+    "DROP",
+    "END",
+    "EXECUTE",
+    "EXPLAIN",
+    "FETCH",
+    "GRANT",
+    "IMPORT",
+    "INSERT",
+    "LISTEN",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "NOTIFY",
+    "PREPARE",
+    "REASSIGN",
+    "REFRESH",
+    "REINDEX",
+    "RELEASE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SECURITY",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "START",
+    "TABLE",
+    "TRUNCATE",
+    "UNLISTEN",
+    "UPDATE",
+    "VACUUM",
 ];
+
+/// The same of queries that need no verb.
+const QUERIES: [&str; 2] = ["VALUES", "WITH"];
 
 /// Words of an option's name that say that its value is a secret.
 const SECRET_WORDS: [&[u8]; 8] =
@@ -93,6 +144,11 @@ pub(super) fn judge(statement: Statement<'_>) -> Option<(Code, String)> {
         let message = format!("{} holds a password or another secret: {remedy}", opening(statement));
         return Some((Code::SchemaSnapshotHoldsSecret, message));
     }
+    if let Some(index) = unicode_escapes(statement) {
+        let kind = if statement.kind(index) == Some(Kind::Quoted) { "a name" } else { "a literal" };
+        let message = format!("{} has {kind} with Unicode escapes, which pg_dump does not write", opening(statement));
+        return Some((Code::SchemaSnapshotInvalid, message));
+    }
     if expected(statement) {
         return None;
     }
@@ -106,16 +162,27 @@ pub(super) fn judge(statement: Statement<'_>) -> Option<(Code, String)> {
     Some((Code::SchemaSnapshotInvalid, message))
 }
 
+/// Where the first name or literal with Unicode escapes is, `U&"…"` or `U&'…'`: they hide what they say.
+fn unicode_escapes(statement: Statement<'_>) -> Option<usize> {
+    let quoted = |index: &usize| matches!(statement.kind(*index), Some(Kind::Quoted | Kind::Literal));
+    (0..statement.tokens.len()).filter(quoted).find(|&index| matches!(statement.text(index).first(), Some(b'u' | b'U')))
+}
+
+/// Where a statement's first word is: a query may stand in parentheses.
+fn first_word(statement: Statement<'_>) -> usize {
+    (0..statement.tokens.len()).find(|&index| !statement.is(index, "(")).unwrap_or(0)
+}
+
 /// What `statement` has to do with a database's contents.
 fn data(statement: Statement<'_>) -> Option<&'static str> {
     let is = |index, words: &[&str]| words.iter().any(|word| statement.is(index, word));
-    if is(0, &["COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "VALUES"]) {
+    if is(first_word(statement), &["COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "VALUES"]) {
         return Some("holds rows");
     }
     if statement.starts(&["REFRESH"]) {
         return Some("fills a materialized view, which only dumps with data do");
     }
-    if statement.starts(&["WITH"])
+    if is(first_word(statement), &["WITH"])
         && (0..statement.tokens.len()).any(|i| is(i, &["INSERT", "UPDATE", "DELETE", "MERGE"]))
     {
         return Some("holds rows");
@@ -194,19 +261,26 @@ fn connection_holds_password(literal: &[u8]) -> bool {
 fn expected(statement: Statement<'_>) -> bool {
     match statement.text(0).to_ascii_uppercase().as_slice() {
         b"SET" => {
-            statement.has(1, &["SESSION", "AUTHORIZATION"])
-                || statement.is(1, "ROLE")
-                || SETTINGS.iter().any(|name| statement.has(1, &[name, "="]))
+            statement.has(1, &["SESSION", "AUTHORIZATION"]) && statement.tokens.len() == 4
+                || statement.is(1, "ROLE") && statement.tokens.len() == 3
+                || SETTINGS.iter().any(|name| statement.has(1, &[name, "="])) && statement.tokens.len() == 4
         }
-        b"RESET" => statement.has(1, &["SESSION", "AUTHORIZATION"]),
+        b"RESET" => statement.has(1, &["SESSION", "AUTHORIZATION"]) && statement.tokens.len() == 3,
         b"SELECT" => empty_search_path(statement),
         b"CREATE" => {
             let after = created_kind(statement);
             // `CREATE TABLE … AS` would hold rows; `AS` is reserved, so that as a name it is quoted.
             let filled = statement.is(after, "TABLE") && statement.outer().any(|index| statement.is(index, "AS"));
-            kind_words(statement, after) > 0 && !statement.has(1, &["DEFAULT", "PRIVILEGES"]) && !filled
+            // Others than these are never replaced.
+            let replaced = statement.has(1, &["OR", "REPLACE"])
+                && !["VIEW", "LANGUAGE", "PROCEDURAL"].iter().any(|kind| statement.is(3, kind));
+            kind_words(statement, after) > 0 && !statement.has(1, &["DEFAULT", "PRIVILEGES"]) && !filled && !replaced
         }
-        b"ALTER" | b"DROP" => kind_words(statement, 1) > 0,
+        b"ALTER" => {
+            statement.has(1, &["DEFAULT", "PRIVILEGES"])
+                || kind_words(statement, 1) > 0 && (alter::is_expected(statement) || alter::is_removal(statement))
+        }
+        b"DROP" => kind_words(statement, 1) > 0,
         b"COMMENT" => {
             statement.is(1, "ON") && !["DATABASE", "ROLE", "TABLESPACE"].iter().any(|kind| statement.is(2, kind))
         }
@@ -247,24 +321,21 @@ pub(super) fn empty_search_path(statement: Statement<'_>) -> bool {
 }
 
 /// How `statement` starts, for a person: keywords and names up to the first value, cut to 80 characters.
-fn opening(statement: Statement<'_>) -> String {
-    let first = statement.text(0).to_ascii_uppercase();
-    let known = KNOWN.iter().any(|word| first == word.as_bytes()) || data(statement).is_some();
+pub(super) fn opening(statement: Statement<'_>) -> String {
+    let start = first_word(statement);
+    let known = KNOWN.iter().chain(&QUERIES).any(|word| statement.is(start, word));
     if !known {
         return "a statement".to_owned();
     }
     let mut text = String::new();
-    for index in 0..statement.tokens.len().min(12) {
+    for index in start..statement.tokens.len().min(start + 12) {
         let told = matches!(statement.kind(index), Some(Kind::Word | Kind::Quoted));
         let told = told || statement.is(index, ".") || statement.is(index, "*");
-        if !told
-            || statement.is(index, "VALUES")
-            || statement.is(index, "PASSWORD")
-            || statement.is(index, "CONNECTION")
-        {
+        let value = ["VALUES", "PASSWORD", "CONNECTION"].iter().any(|word| statement.is(index, word));
+        if !told || value && index > start {
             break;
         }
-        let gap = statement.tokens.get(index).is_some_and(|token| token.gap) && index > 0;
+        let gap = statement.tokens.get(index).is_some_and(|token| token.gap) && index > start;
         text.push_str(if gap { " " } else { "" });
         text.push_str(&String::from_utf8_lossy(statement.text(index)));
     }

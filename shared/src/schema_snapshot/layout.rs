@@ -3,6 +3,7 @@
 
 use super::{
     lexer::{Kind, Token},
+    names,
     statement::Statement,
 };
 
@@ -15,6 +16,17 @@ pub(super) struct Around {
     pub(super) after: String,
     /// What it says in statements of their own, laid out as here.
     pub(super) apart: Vec<String>,
+    /// A token, by where it starts, that is written in another way.
+    pub(super) instead: Option<(usize, String)>,
+}
+
+/// How a dump is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Whether `'…'` holds backslashes as they are (`standard_conforming_strings`).
+    pub(super) standard_strings: bool,
+    /// The dumped server's major version, where the dump says it.
+    pub(super) server: Option<u16>,
 }
 
 /// Where lines break, for the eye and for telling columns apart.
@@ -46,7 +58,7 @@ const CLAUSES: [&str; 13] = [
 ];
 
 /// Writes `tokens` with what is `around` them and a `;`.
-pub(super) fn write(text: &mut String, bytes: &[u8], tokens: &[Token], around: &Around, standard_strings: bool) {
+pub(super) fn write(text: &mut String, bytes: &[u8], tokens: &[Token], around: &Around, reading: Reading) {
     let statement = Statement { bytes, tokens };
     let breaks = breaks(statement);
     let (mut depth, mut group) = (0_usize, Group::Before);
@@ -80,7 +92,10 @@ pub(super) fn write(text: &mut String, bytes: &[u8], tokens: &[Token], around: &
             _ => " ",
         };
         text.push_str(between);
-        push(text, statement, index, standard_strings);
+        match &around.instead {
+            Some((start, instead)) if token.range().start == *start => text.push_str(instead),
+            _ => push(text, statement, index, reading),
+        }
         match this {
             b'(' | b'[' => {
                 depth += 1;
@@ -122,12 +137,15 @@ fn breaks(statement: Statement<'_>) -> Breaks {
     }
 }
 
-/// Writes one token. Where backslashes escape in `'…'`, a literal that has one is written as it would be where they
+/// Writes one token: names as all versions spell them. Where backslashes escape in `'…'`, a literal that has one is written as it would be where they
 /// do not; as `E'…'` where it has an escape that is none of a backslash.
-fn push(text: &mut String, statement: Statement<'_>, index: usize, standard_strings: bool) {
+fn push(text: &mut String, statement: Statement<'_>, index: usize, reading: Reading) {
+    if let Some(respelt) = names::respelt(statement, index, reading.server) {
+        return text.push_str(&respelt);
+    }
     // Tokens end between characters of UTF-8, which the whole dump was checked to be.
     let token = str::from_utf8(statement.text(index)).unwrap_or_default();
-    if standard_strings || !(token.starts_with('\'') && token.contains('\\')) {
+    if reading.standard_strings || !(token.starts_with('\'') && token.contains('\\')) {
         text.push_str(token);
     } else if token.replace(r"\\", "").contains('\\') {
         text.push('E');

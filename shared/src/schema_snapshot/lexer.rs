@@ -2,7 +2,9 @@
 //! `scan.l` and `psqlscan.l` are the grammar behind it).
 //!
 //! Tokens are ranges of the input and follow each other without gap, whitespace and comments included. Nothing is
-//! copied, and no input makes the lexer fail: what has no end is one token up to the end of the input.
+//! copied, and no input makes the lexer fail: what has no end is one token up to the end of the input. What the
+//! server and psql, or their versions, scan in different ways is a token of its own kind ([`Kind::Doubtful`]): `pg_dump`
+//! writes none of it.
 
 use std::ops::Range;
 
@@ -11,13 +13,13 @@ use std::ops::Range;
 pub(super) enum Kind {
     /// Spaces, tabs, line and page breaks.
     Space,
-    /// `-- …`, without the line's end, or `/* … */`, which nests.
+    /// `-- …`, without the line's end, which is a line feed or a carriage return; or `/* … */`, which nests.
     Comment,
     /// A keyword or an unquoted identifier.
     Word,
     /// A quoted identifier, `"…"` or `U&"…"`.
     Quoted,
-    /// A literal: `'…'`, `E'…'`, `U&'…'`, `B'…'`, `X'…'`, `N'…'`, with the parts on later lines that continue it.
+    /// A literal: `'…'`, `E'…'`, `U&'…'`, `B'…'`, `X'…'`, `N'…'`.
     Literal,
     /// `$tag$…$tag$`.
     Dollar,
@@ -31,6 +33,10 @@ pub(super) enum Kind {
     Backslash,
     /// A quote or a comment without an end.
     Unterminated,
+    /// What psql and the server, or their versions, scan in different ways: a literal that goes on behind a line's end
+    /// (psql forgets there that it was an `E'…'`), a number that runs into letters, a vertical tab or another control
+    /// character.
+    Doubtful,
 }
 
 /// A token: its kind and the bytes that it covers.
@@ -67,7 +73,11 @@ fn continues_word(byte: u8) -> bool {
 }
 
 fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c)
+}
+
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 fn is_operator(byte: u8) -> bool {
@@ -116,6 +126,7 @@ impl<'a> Lexer<'a> {
         from + self.rest(from).iter().position(|&byte| !wanted(byte)).unwrap_or(self.rest(from).len())
     }
 
+    /// The end of the line as psql reads lines of a file: a line feed, which `--` comments need not reach.
     fn line_end(&self, from: usize) -> usize {
         self.skip(from, |byte| byte != b'\n')
     }
@@ -125,6 +136,12 @@ impl<'a> Lexer<'a> {
         let start = self.position;
         self.position = self.line_end(start);
         start..self.position
+    }
+
+    /// Whether nothing but blanks is left of the line.
+    pub(super) fn at_line_end(&self) -> bool {
+        let line = self.position..self.line_end(self.position);
+        self.bytes.get(line).is_none_or(|rest| rest.iter().all(|&byte| is_space(byte)))
     }
 
     /// Moves behind the rows of a `COPY … FROM stdin;`, which start on the next line and end at `\.` alone on one.
@@ -149,21 +166,22 @@ impl<'a> Lexer<'a> {
         let (byte, next) = (self.at(start), self.at(start + 1));
         match byte {
             _ if is_space(byte) => (Kind::Space, self.skip(start, is_space)),
-            b'-' if next == b'-' => (Kind::Comment, self.line_end(start)),
+            b'-' if next == b'-' => (Kind::Comment, self.comment_end(start)),
             b'/' if next == b'*' => self.block_comment(start),
             b'\'' => self.literal(start + 1, !self.standard_strings),
             b'e' | b'E' if next == b'\'' => self.literal(start + 2, true),
-            b'b' | b'B' | b'x' | b'X' if next == b'\'' => self.literal(start + 2, false),
+            b'b' | b'B' | b'x' | b'X' if next == b'\'' => self.digits(start + 2),
             b'n' | b'N' if next == b'\'' => self.literal(start + 2, !self.standard_strings),
             b'u' | b'U' if next == b'&' && self.at(start + 2) == b'\'' => self.literal(start + 3, false),
             b'u' | b'U' if next == b'&' && self.at(start + 2) == b'"' => self.quoted(start + 3),
             b'"' => self.quoted(start + 1),
             _ if starts_word(byte) => (Kind::Word, self.skip(start, continues_word)),
-            b'0'..=b'9' => (Kind::Number, self.number(start)),
-            b'$' if next.is_ascii_digit() => (Kind::Number, self.skip(start + 1, |byte| byte.is_ascii_digit())),
+            b'0'..=b'9' => self.number(self.number_end(start)),
+            b'$' if next.is_ascii_digit() => self.number(self.digits_end(start + 1)),
             b'$' => self.dollar(start),
             b'\\' => (Kind::Backslash, start + 1),
             _ if is_operator(byte) => (Kind::Operator, self.operator(start)),
+            _ if byte.is_ascii_control() => (Kind::Doubtful, start + 1),
             _ => (Kind::Punctuation, start + 1),
         }
     }
@@ -183,33 +201,41 @@ impl<'a> Lexer<'a> {
         (Kind::Unterminated, self.bytes.len())
     }
 
-    /// A literal whose contents start at `index`, with every part that continues it.
+    /// The end of a `--` comment: PostgreSQL and psql take a carriage return for a line's end too.
+    fn comment_end(&self, from: usize) -> usize {
+        self.skip(from, |byte| !is_line_end(byte))
+    }
+
+    /// A literal whose contents start at `index`.
     fn literal(&self, mut index: usize, backslashes: bool) -> (Kind, usize) {
         loop {
             index = self.skip(index, |byte| byte != b'\'' && !(backslashes && byte == b'\\'));
             match self.at(index) {
                 b'\\' => index += 2,
                 b'\'' if self.at(index + 1) == b'\'' => index += 2,
-                b'\'' => match self.continuation(index + 1) {
-                    Some(part) => index = part,
-                    None => return (Kind::Literal, index + 1),
-                },
+                b'\'' => return (self.closed(index + 1), index + 1),
                 _ => return (Kind::Unterminated, self.bytes.len()),
             }
         }
     }
 
-    /// Behind the opening quote of the part that continues a literal which ends before `index`: only whitespace with
-    /// a line's end in it, or `--` comments, lie between ("4.1.2.1. String Constants").
-    fn continuation(&self, mut index: usize) -> Option<usize> {
+    /// A literal of bits, in which quotes are not doubled: two beside each other end one literal and start the next.
+    fn digits(&self, index: usize) -> (Kind, usize) {
+        let end = self.skip(index, |byte| byte != b'\'');
+        if end >= self.bytes.len() { (Kind::Unterminated, end) } else { (self.closed(end + 1), end + 1) }
+    }
+
+    /// What a literal is that ends before `index`: no simple one where its next part follows it ("4.1.2.1. String
+    /// Constants": behind whitespace with a line's end in it, and `--` comments).
+    fn closed(&self, mut index: usize) -> Kind {
         let mut line = false;
         loop {
             let space = self.skip(index, is_space);
-            line |= self.bytes.get(index..space)?.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+            line |= self.bytes.get(index..space).is_some_and(|space| space.iter().copied().any(is_line_end));
             index = match (self.at(space), self.at(space + 1)) {
-                (b'-', b'-') => self.line_end(space),
-                (b'\'', _) if line => return Some(space + 1),
-                _ => return None,
+                (b'-', b'-') => self.comment_end(space),
+                (b'\'', _) if line => return Kind::Doubtful,
+                _ => return Kind::Literal,
             };
         }
     }
@@ -225,16 +251,24 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&self, start: usize) -> usize {
-        let mut index = start;
-        loop {
-            index = self.skip(index, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
-            let exponent = matches!(self.at(index - 1), b'e' | b'E') && matches!(self.at(index), b'+' | b'-');
-            if !(exponent && self.at(index + 1).is_ascii_digit()) {
-                return index;
-            }
-            index += 1;
+    /// A number that ends before `end`. Letters behind it are an error that psql's versions get over in different ways.
+    fn number(&self, end: usize) -> (Kind, usize) {
+        let junk = self.skip(end, continues_word);
+        if starts_word(self.at(end)) { (Kind::Doubtful, junk) } else { (Kind::Number, end) }
+    }
+
+    fn digits_end(&self, from: usize) -> usize {
+        self.skip(from, |byte| byte.is_ascii_digit())
+    }
+
+    fn number_end(&self, start: usize) -> usize {
+        let mut end = self.digits_end(start);
+        if self.at(end) == b'.' && self.at(end + 1) != b'.' {
+            end = self.digits_end(end + 1);
         }
+        let exponent = end + 1 + usize::from(matches!(self.at(end + 1), b'+' | b'-'));
+        let has_one = matches!(self.at(end), b'e' | b'E') && self.at(exponent).is_ascii_digit();
+        if has_one { self.digits_end(exponent) } else { end }
     }
 
     fn dollar(&self, start: usize) -> (Kind, usize) {
@@ -302,18 +336,7 @@ mod tests {
 
     #[test]
     fn quotes_end_where_postgresql_ends_them() {
-        for text in [
-            "'a;''b'",
-            "'a\\'",
-            "E'a\\'b'",
-            "e'\\\\'",
-            "U&'\\0061'",
-            "B'01'",
-            "x'ff'",
-            "N'a'",
-            "'a'\n  'b;'",
-            "'a' -- c\n'b'",
-        ] {
+        for text in ["'a;''b'", "'a\\'", "E'a\\'b'", "e'\\\\'", "U&'\\0061'", "B'01'", "x'ff'", "N'a'"] {
             assert_eq!(one(text), Kind::Literal, "{text}");
         }
         for text in ["\"a;\"\"b\n\"", "U&\"\\0061\"", "\"größe\""] {
@@ -334,8 +357,41 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_literal_stays_one_on_its_next_line() {
-        assert_eq!(one("E'a'\n'b\\'; INSERT INTO t'"), Kind::Literal);
+    fn what_psql_and_the_server_take_for_different_things_is_doubtful() {
+        for text in [
+            "E'a'\n'b\\'; INSERT INTO t'",
+            "'a' -- c\r'b'",
+            "B'0' \x0c\n -- c\n -- d\n\n'1'",
+            "1e",
+            "0x1F",
+            "1_000",
+            "1.5e+",
+            "$1a",
+            "\x0b",
+            "\x7f",
+        ] {
+            assert_eq!(tokens(text)[0].0, Kind::Doubtful, "{text}");
+        }
+        for text in ["'a' 'b'", "'a'\n-'b'", "'a' /* c\n */ 'b'", "B'0''1'"] {
+            assert_eq!(tokens(text)[0].0, Kind::Literal, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_comment() {
+        let of = |text: &'static str| tokens(text).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        assert_eq!(of("-- x\rINSERT"), ["-- x", "INSERT"]);
+        assert_eq!(of("-- x\r\nINSERT"), ["-- x", "INSERT"]);
+        assert_eq!(of("-- x\x0c\u{85}\u{2028}INSERT"), ["-- x\x0c\u{85}\u{2028}INSERT"]);
+    }
+
+    #[test]
+    fn numbers_end_where_postgresql_ends_them() {
+        for (text, first) in
+            [("1.5e-10;", "1.5e-10"), ("1..2", "1"), ("1.;", "1."), ("1-2", "1"), ("1e5-3", "1e5"), ("$12$$a$$", "$12")]
+        {
+            assert_eq!(tokens(text)[0], (Kind::Number, first), "{text}");
+        }
     }
 
     #[test]

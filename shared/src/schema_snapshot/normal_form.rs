@@ -1,6 +1,10 @@
 //! The normal form of a dump: text that is the same for every dump of one schema, and for no other schema.
 
-use std::{collections::BTreeSet, fmt, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Range,
+};
 
 use sha2::Digest as _;
 
@@ -35,6 +39,8 @@ pub struct NormalForm {
     statements: Vec<Range<u32>>,
     server: Option<u16>,
     histories: BTreeSet<TableName>,
+    /// The names of the partitions behind each statement that stands for several ([`Self::without_partitions`]).
+    pub(super) partitions: BTreeMap<String, Vec<String>>,
 }
 
 /// The normal form of the dump `bytes`, which [`inspect`](super::inspect()) must find nothing wrong with.
@@ -42,22 +48,19 @@ pub struct NormalForm {
 /// Left out: comments, psql's commands, `SET` and `set_config`, what `--clean` drops, and by `include` owners and
 /// privileges. `SET default_tablespace` and `SET default_table_access_method` are said by the statements that they
 /// hold for instead, as `TABLESPACE` and `USING`. Whitespace between tokens is laid out anew; literals, bodies and
-/// quoted names are kept byte for byte. What `pg_dump` 15 to 18 spell in different ways is spelt in one.
+/// quoted names are kept byte for byte. What servers and `pg_dump` 15 to 18 spell in different ways is spelt in one:
+/// names that are keywords to some of them only, routines' bodies, columns of a view's only source, storage options.
 ///
 /// Equal on purpose: names of `NOT NULL` constraints that PostgreSQL 18 makes up (they end in `_not_null`), which 15
-/// to 17 do not have. Unequal although the same: `--quote-all-identifiers` against none.
+/// to 17 do not have. Unequal although the same: `--quote-all-identifiers` against none, and what an older server
+/// can't hold, which [`compare`](super::compare()) tells apart.
 ///
 /// Memory stays near twice the dump's size.
 ///
 /// # Errors
 /// Every finding of the judgement, about the subject `schema snapshot`.
 pub fn normal_form(bytes: &[u8], include: Include) -> Result<NormalForm, Vec<Finding>> {
-    let mut form = NormalForm {
-        text: String::with_capacity(bytes.len()),
-        statements: Vec::new(),
-        server: server(bytes),
-        histories: BTreeSet::new(),
-    };
+    let mut form = NormalForm::empty(server(bytes), bytes.len());
     let mut rewriter = Rewriter::new(include, form.server);
     let findings = walk(bytes, "schema snapshot", |mut visit| form.take(&mut rewriter, &mut visit));
     if !findings.is_empty() {
@@ -75,6 +78,22 @@ fn server(bytes: &[u8]) -> Option<u16> {
 }
 
 impl NormalForm {
+    fn empty(server: Option<u16>, capacity: usize) -> Self {
+        let text = String::with_capacity(capacity);
+        Self { text, statements: Vec::new(), server, histories: BTreeSet::new(), partitions: BTreeMap::new() }
+    }
+
+    /// A normal form of these statements, laid out, of the same server's schema.
+    pub(super) fn of_statements(&self, statements: impl IntoIterator<Item = String>) -> Self {
+        let mut form = Self::empty(self.server, self.text.len());
+        for statement in statements {
+            form.push(&statement);
+        }
+        form.sort();
+        form.histories.clone_from(&self.histories);
+        form
+    }
+
     /// The digest of [`Self::to_text`].
     #[must_use]
     pub fn sha256(&self) -> Sha256 {
@@ -112,9 +131,9 @@ impl NormalForm {
 
     fn take(&mut self, rewriter: &mut Rewriter, visit: &mut Visit<'_, '_>) {
         self.histories.extend(history::created(Statement { bytes: visit.bytes, tokens: visit.tokens }));
-        let Some(around) = rewriter.rewrite(visit.bytes, visit.tokens) else { return };
+        let Some(around) = rewriter.rewrite(visit.bytes, visit.tokens, visit.standard_strings) else { return };
         let start = self.text.len();
-        layout::write(&mut self.text, visit.bytes, visit.tokens, &around, visit.standard_strings);
+        layout::write(&mut self.text, visit.bytes, visit.tokens, &around, rewriter.reading(visit.standard_strings));
         self.end_statement(start);
         for statement in &around.apart {
             self.push(statement);
@@ -152,6 +171,10 @@ impl NormalForm {
 
     fn finish(&mut self) {
         self.merge_views();
+        self.sort();
+    }
+
+    fn sort(&mut self) {
         let text = &self.text;
         self.statements.sort_unstable_by(|a, b| statement(text, a).cmp(statement(text, b)));
     }

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::{
+    alter::{self, Altered},
     judge,
+    lexer::{Kind, Token},
+    partitions,
     statement::{Item, Reader, Statement},
 };
 
@@ -16,9 +19,30 @@ pub(super) fn with_statement<T>(text: &str, look: impl FnOnce(Statement<'_>) -> 
     (reader.read() == Some(Item::Statement)).then(|| look(reader.statement()))
 }
 
+/// Gives the tokens of the one statement of `text` to `change`.
+pub(super) fn with_tokens<T>(text: &str, change: impl FnOnce(&[u8], &mut Vec<Token>) -> T) -> Option<T> {
+    let mut reader = Reader::new(text.as_bytes());
+    (reader.read() == Some(Item::Statement)).then(|| change(text.as_bytes(), reader.tokens_mut()))
+}
+
+/// The parts of the dotted name at `index`, without their quotes.
+pub(super) fn name_parts(statement: Statement<'_>, index: usize) -> Vec<String> {
+    let part = |index: usize| {
+        let text = String::from_utf8_lossy(statement.text(index));
+        match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            Some(inner) if statement.kind(index) == Some(Kind::Quoted) => inner.replace("\"\"", "\""),
+            _ => text.into_owned(),
+        }
+    };
+    (index..statement.name_end(index)).step_by(2).map(part).collect()
+}
+
 /// The object that the statement `text` creates or says something of, such as `TABLE public.ledger`,
 /// `CONSTRAINT ledger_pkey ON public.ledger` or `COMMENT ON COLUMN public.ledger.note`.
 pub(super) fn object(text: &str) -> String {
+    if let Some(partition) = partitions::object(text) {
+        return one_line(partition, MAX_NAME);
+    }
     with_statement(text, name).unwrap_or_else(|| one_line(text, MAX_NAME))
 }
 
@@ -107,28 +131,34 @@ fn created(statement: Statement<'_>) -> String {
 
 fn altered(statement: Statement<'_>) -> String {
     let text = |range| one_line(slice(statement, range), MAX_NAME);
-    let words = judge::kind_words(statement, 1);
-    let start = 1 + words;
-    let mut action = statement.name_end(start);
-    if statement.is(action, "(") {
-        action = statement.close(action);
-    }
-    let (label, name) = (text(1..start), text(start..action));
+    let Altered { kind, name, action } = alter::altered(statement);
+    let (label, name, end) = (text(kind), text(name), statement.tokens.len());
     // The words that say what is altered, without values: `ENABLE ROW LEVEL SECURITY`, `SET DEFAULT`.
     let verb = |from: usize| {
         let end = (from..from + 4).find(|&index| statement.text(index).first().is_none_or(|b| !b.is_ascii_uppercase()));
         text(from..end.unwrap_or(from + 4))
     };
-    if statement.has(statement.tokens.len().wrapping_sub(3), &["OWNER", "TO"]) {
+    let fires = ["TRIGGER", "RULE"].iter().any(|word| statement.is(end.wrapping_sub(2), word));
+    let whole =
+        [&["CLUSTER", "ON"][..], &["REPLICA", "IDENTITY"], &["ADD", "TABLES"], &["OWNED", "BY"], &["DEPENDS"], &["ON"]];
+    if alter::is_owner(statement) {
         format!("OWNER OF {label} {name}")
+    } else if fires && (statement.is(action, "ENABLE") || statement.is(action, "DISABLE")) {
+        // How a trigger or rule fires.
+        format!("{} ON {name}: {}", text(end - 2..end), text(action..end - 2))
     } else if statement.has(action, &["ADD", "CONSTRAINT"]) {
         format!("CONSTRAINT {} ON {name}", text(action + 2..action + 3))
     } else if statement.has(action, &["ALTER", "COLUMN"]) {
         format!("COLUMN {name}.{}: {}", text(action + 2..action + 3), verb(action + 3))
     } else if statement.has(action, &["ATTACH", "PARTITION"]) {
         format!("{label} {name}: PARTITION {}", text(action + 2..statement.name_end(action + 2)))
-    } else if statement.has(action, &["ADD", "TABLE"]) || statement.has(action, &["ADD", "MAPPING"]) {
-        format!("{label} {name}: {}", text(action..action + 7))
+    } else if statement.has(action, &["ADD", "TABLE"]) {
+        let table = action + 2 + usize::from(statement.is(action + 2, "ONLY"));
+        format!("{label} {name}: {}", text(action..statement.name_end(table)))
+    } else if statement.has(action, &["ADD", "MAPPING"]) {
+        format!("{label} {name}: {}", text(action..action + 4))
+    } else if whole.iter().any(|words| statement.has(action, words)) {
+        format!("{label} {name}: {}", text(action..end))
     } else {
         format!("{label} {name}: {}", verb(action))
     }

@@ -3,7 +3,14 @@
 //!
 //! The differences are those that real dumps of one database by `pg_dump` 15, 16, 17 and 18 show.
 
-use super::{Include, judge, layout::Around, lexer::Token, not_null, statement::Statement, view};
+use super::{
+    Include, alter, judge,
+    layout::{Around, Reading},
+    lexer::Token,
+    names, not_null, routine,
+    statement::Statement,
+    view,
+};
 
 /// The settings of a dump that say something about the statements behind them.
 pub(super) struct Rewriter {
@@ -27,15 +34,15 @@ impl Rewriter {
 
     /// Takes out of `tokens` what the normal form leaves out, and says what it has around them; nothing where it
     /// leaves the whole statement out.
-    pub(super) fn rewrite(&mut self, bytes: &[u8], tokens: &mut Vec<Token>) -> Option<Around> {
+    pub(super) fn rewrite(&mut self, bytes: &[u8], tokens: &mut Vec<Token>, standard_strings: bool) -> Option<Around> {
         let statement = Statement { bytes, tokens };
-        if self.is_setting(statement) || is_removal(statement) || is_public_default(statement) {
+        if self.is_setting(statement) || alter::is_removal(statement) || is_public_default(statement) {
             return None;
         }
         let privileges = statement.is(0, "GRANT")
             || statement.is(0, "REVOKE")
             || statement.starts(&["ALTER", "DEFAULT", "PRIVILEGES"]);
-        let owner = statement.is(0, "ALTER") && statement.has(tokens.len().wrapping_sub(3), &["OWNER", "TO"]);
+        let owner = alter::is_owner(statement);
         if privileges && !self.include.privileges || owner && !self.include.owners {
             return None;
         }
@@ -46,6 +53,13 @@ impl Rewriter {
             around.after = format!(" {} {role}", if privileges { "GRANTED BY" } else { "AUTHORIZATION" });
         }
         self.place(statement, &mut around);
+        let body = routine::body(statement, standard_strings);
+        around.instead = body.and_then(|(index, text)| Some((tokens.get(index)?.range().start, text)));
+        if statement.is(0, "CREATE") {
+            view::respell(bytes, tokens);
+        }
+        sort_options(bytes, tokens);
+        let statement = Statement { bytes, tokens };
         if statement.is(0, "ALTER") {
             let only = if statement.is(1, "FOREIGN") { 3 } else { 2 };
             let relation = if owner { relation_words(statement) } else { 0 };
@@ -60,21 +74,27 @@ impl Rewriter {
             if self.server.is_some_and(|server| server < 16) {
                 drop_option(bytes, tokens, &RUN_AS_OWNER);
             }
-        } else if self.server.is_some_and(|server| server < 16) && (1..4).any(|index| statement.is(index, "VIEW")) {
+        } else if (1..4).any(|index| statement.is(index, "VIEW")) {
             view::unqualify(bytes, tokens);
         } else if statement.is(0, "CREATE") && statement.is(1, "DOMAIN") {
-            not_null::drop_made_up_names(bytes, tokens);
+            not_null::drop_names(bytes, tokens, not_null::is_made_up);
         } else if statement.is(0, "CREATE") && (1..3).any(|index| statement.is(index, "TABLE")) {
-            not_null::drop_made_up_names(bytes, tokens);
+            not_null::drop_names(bytes, tokens, not_null::is_made_up);
             around.apart = not_null::set_apart(bytes, tokens);
         }
         Some(around)
     }
 
+    /// How what is rewritten is laid out.
+    pub(super) fn reading(&self, standard_strings: bool) -> Reading {
+        Reading { standard_strings, server: self.server }
+    }
+
     /// Whether `statement` only says how the dump is to be read; what it says of later statements is kept.
     fn is_setting(&mut self, statement: Statement<'_>) -> bool {
         let value = |index: usize, default: &str| {
-            let value = String::from_utf8_lossy(statement.text(index)).into_owned();
+            let value = String::from_utf8_lossy(statement.text(index));
+            let value = names::unquoted(&value).into_owned();
             (!value.eq_ignore_ascii_case(default) && value != "''").then_some(value)
         };
         if statement.starts(&["SET", "default_tablespace"]) {
@@ -119,22 +139,6 @@ fn relation_words(statement: Statement<'_>) -> usize {
     }
 }
 
-/// Whether `statement` removes something: `--clean` writes such before the schema.
-fn is_removal(statement: Statement<'_>) -> bool {
-    if statement.is(0, "DROP") {
-        return true;
-    }
-    let mut name = if statement.is(1, "FOREIGN") { 3 } else { 2 };
-    if !(statement.is(0, "ALTER") && statement.is(name - 1, "TABLE")) {
-        return false;
-    }
-    name += if statement.has(name, &["IF", "EXISTS"]) { 2 } else { 0 };
-    name += usize::from(statement.is(name, "ONLY"));
-    let action = statement.name_end(name);
-    statement.has(action, &["DROP", "CONSTRAINT"])
-        || statement.has(action, &["ALTER", "COLUMN"]) && statement.has(action + 3, &["DROP", "DEFAULT"])
-}
-
 /// Whether `statement` says of the schema `public` what every new database says. `pg_dump` writes it only with
 /// `--clean` or `--schema`.
 fn is_public_default(statement: Statement<'_>) -> bool {
@@ -143,6 +147,40 @@ fn is_public_default(statement: Statement<'_>) -> bool {
         || exact(&["ALTER", "SCHEMA", "public", "OWNER", "TO", "pg_database_owner"])
         || statement.starts(&["COMMENT", "ON", "SCHEMA", "public", "IS"])
             && statement.text(5) == b"'standard public schema'"
+}
+
+/// Sorts the options in `WITH (…)` and `SET (…)`: PostgreSQL keeps them in the order in which they were set, and their
+/// order means nothing.
+fn sort_options(bytes: &[u8], tokens: &mut [Token]) {
+    let statement = Statement { bytes, tokens };
+    let has_options = statement.is(0, "ALTER") && (statement.is(1, "TABLE") || statement.has(1, &["FOREIGN", "TABLE"]))
+        || statement.is(0, "CREATE")
+            && (1..4).any(|index| ["TABLE", "INDEX", "VIEW"].iter().any(|kind| statement.is(index, kind)));
+    if !has_options {
+        return;
+    }
+    let opens =
+        |index: usize| (statement.is(index, "WITH") || statement.is(index, "SET")) && statement.is(index + 1, "(");
+    // A view's query starts at `AS`, and behind it nothing is an option.
+    let outer = statement.outer().take_while(|&index| !statement.is(index, "AS"));
+    let lists: Vec<_> =
+        outer.filter(|&index| opens(index)).map(|index| index + 2..statement.close(index + 1) - 1).collect();
+    for list in lists {
+        let Some(parts) = tokens.get_mut(list) else { continue };
+        let text = |part: &[Token]| -> Vec<u8> {
+            part.iter().flat_map(|token| bytes.get(token.range()).unwrap_or_default().iter().copied()).collect()
+        };
+        let is_comma = |token: &Token| bytes.get(token.range()) == Some(b",");
+        let mut options: Vec<Vec<Token>> = parts.split(is_comma).map(<[Token]>::to_vec).collect();
+        let commas: Vec<Token> = parts.iter().copied().filter(is_comma).collect();
+        options.sort_by_cached_key(|option| text(option));
+        let mut commas = commas.into_iter();
+        let sorted = options.into_iter().flat_map(|option| option.into_iter().chain(commas.next()));
+        let sorted: Vec<Token> = sorted.collect();
+        if sorted.len() == parts.len() {
+            parts.copy_from_slice(&sorted);
+        }
+    }
 }
 
 /// Drops an option, with the comma before it, from a list of them.

@@ -89,6 +89,7 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 Kind::Unterminated => return Some(fault(start, "a quote or comment without an end")),
+                Kind::Doubtful => return Some(fault(start, doubtful(self.bytes.get(start)))),
                 Kind::Backslash if self.tokens.is_empty() => {
                     return Some(Item::Command(start..self.lexer.take_line().end));
                 }
@@ -98,6 +99,10 @@ impl<'a> Reader<'a> {
                     Some(b')') => depth = depth.saturating_sub(1),
                     Some(b';') if self.tokens.is_empty() => continue,
                     Some(b';') if depth == 0 && !body.is_open() => return Some(self.end()),
+                    // psql reads on, and the server takes it for the statement's end but in a rule.
+                    Some(b';') if depth > 0 && !self.statement().creates_rule() => {
+                        return Some(fault(start, "a `;` inside of parentheses"));
+                    }
                     _ => {}
                 },
                 Kind::Word => body.see(&self.tokens, self.bytes, token),
@@ -114,11 +119,26 @@ impl<'a> Reader<'a> {
     fn end(&mut self) -> Item {
         let statement = self.statement();
         if statement.starts(&["SET", "standard_conforming_strings"]) {
-            self.lexer.standard_strings = !statement.is(3, "off");
+            let (on, off) = (statement.is(3, "on"), statement.is(3, "off"));
+            // psql minds the setting from its next line on, and the server at once.
+            if !(statement.is(2, "=") && statement.tokens.len() == 4 && (on || off) && self.lexer.at_line_end()) {
+                let at = statement.tokens.first().map_or(0, |token| token.range().start);
+                return fault(at, "a `SET standard_conforming_strings` in another form than pg_dump's");
+            }
+            self.lexer.standard_strings = on;
         } else if statement.reads_rows() && !self.lexer.skip_rows() {
             return fault(self.lexer.position(), "the rows of a `COPY` without their end `\\.`");
         }
         Item::Statement
+    }
+}
+
+/// Why a token that starts with `byte` can't be taken for one thing.
+fn doubtful(byte: Option<&u8>) -> &'static str {
+    match byte {
+        Some(byte) if byte.is_ascii_control() => "a control character outside of quotes",
+        Some(b'0'..=b'9' | b'$') => "a number that runs into letters",
+        _ => "a literal that goes on behind its line's end",
     }
 }
 
@@ -208,6 +228,11 @@ impl<'a> Statement<'a> {
         self.levels().filter(|(_, level)| *level == 0).map(|(index, _)| index)
     }
 
+    /// Whether it creates a rule, which may hold several statements in a parenthesis.
+    fn creates_rule(self) -> bool {
+        self.starts(&["CREATE", "RULE"]) || self.starts(&["CREATE", "OR", "REPLACE", "RULE"])
+    }
+
     /// Whether rows follow: `COPY … FROM stdin`.
     fn reads_rows(self) -> bool {
         self.starts(&["COPY"]) && self.outer().any(|index| self.has(index, &["FROM", "stdin"]))
@@ -280,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_semicolon_ends_a_statement_only_outside_of_parentheses_and_atomic_bodies() {
-        assert_eq!(statements("a (b; c); d;;"), ["a ( b ; c )", "d"]);
+        assert_eq!(statements("CREATE RULE (b; c); d;;"), ["CREATE RULE ( b ; c )", "d"]);
         let body = "CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END AS \"end\"; SELECT 2; END; x;";
         assert_eq!(statements(body).len(), 2);
         assert_eq!(statements("CREATE OR REPLACE PROCEDURE f() BEGIN ATOMIC; END; x;").len(), 2);
@@ -300,7 +325,7 @@ mod tests {
 
     #[test]
     fn strings_change_with_their_setting() {
-        let text = "SET standard_conforming_strings = off; a '\\'; '; SET standard_conforming_strings = on; b '\\';";
+        let text = "SET standard_conforming_strings = off;\na '\\'; '; SET standard_conforming_strings = on;\nb '\\';";
         assert_eq!(statements(text).len(), 4);
     }
 
@@ -310,7 +335,13 @@ mod tests {
         assert_eq!(fault_of("a 'b;").map(|fault| fault.at), Some(2));
         assert_eq!(fault_of("a \\! b;").map(|fault| fault.at), Some(2));
         assert_eq!(fault_of("COPY t FROM stdin;\n1\n").map(|fault| fault.at), Some(21));
-        assert_eq!(fault_of("a (;"), Some(Fault { at: 0, reason: "a statement without its `;`" }));
+        assert_eq!(fault_of("a (b"), Some(Fault { at: 0, reason: "a statement without its `;`" }));
         assert_eq!(fault_of("a; \\restrict x\nb;"), None);
+        assert_eq!(fault_of("a (b; c);").map(|fault| fault.at), Some(4));
+        assert_eq!(fault_of("a 'b'\n'c';").map(|fault| fault.at), Some(2));
+        for value in ["= off; a", "= false;", "TO off;", "= 'off';", "= DEFAULT;"] {
+            let fault = fault_of(&format!("a;\nSET standard_conforming_strings {value}\nb;")).unwrap();
+            assert_eq!(fault.at, 3, "{value}");
+        }
     }
 }

@@ -13,10 +13,58 @@ use super::{
 const BEHIND_SOURCE: [&str; 11] =
     ["WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "WITH", "TABLESAMPLE"];
 
+/// The sources with a syntax of their own, and the name of each where it is given none.
+const TABLE_FUNCTIONS: [(&str, &[u8]); 2] = [("XMLTABLE", b"\"xmltable\""), ("JSON_TABLE", b"\"json_table\"")];
+
+/// Spells in one way what servers spell in several inside of queries and expressions: the default `NO INDENT` of
+/// `XMLSERIALIZE`, which servers before 17 leave out, and the parentheses around the count of `FETCH FIRST`.
+pub(super) fn respell(bytes: &[u8], tokens: &mut Vec<Token>) {
+    let statement = Statement { bytes, tokens };
+    let (mut found, mut apart) = (Vec::new(), Vec::new());
+    for index in 1..tokens.len() {
+        if statement.is(index, "INDENT") && statement.is(index - 1, "NO") && serialises(statement, index) {
+            found.push(index - 1..index + 1);
+        } else if statement.is(index, "FIRST") && statement.is(index - 1, "FETCH") {
+            let (mut open, mut close) = (index + 1, statement.close(index + 1));
+            if statement.is(open, "(") && statement.is(close, "ROWS") {
+                while statement.is(open, "(") && statement.close(open) == close {
+                    found.extend([open..open + 1, close - 1..close]);
+                    (open, close) = (open + 1, close - 1);
+                }
+                apart.push(open);
+            }
+        }
+    }
+    for index in apart {
+        if let Some(token) = tokens.get_mut(index) {
+            token.gap = true;
+        }
+    }
+    found.sort_by_key(|range| range.start);
+    remove(tokens, &found);
+}
+
+/// Whether the parenthesis that ends behind `index` is `XMLSERIALIZE`'s.
+fn serialises(statement: Statement<'_>, index: usize) -> bool {
+    let mut depth = 0_usize;
+    for at in (1..index).rev() {
+        if statement.is(at, ")") {
+            depth += 1;
+        } else if statement.is(at, "(") && depth == 0 {
+            return statement.is(index + 1, ")") && statement.is(at - 1, "XMLSERIALIZE");
+        } else if statement.is(at, "(") {
+            depth -= 1;
+        }
+    }
+    false
+}
+
 /// Takes out of a view's outermost query the name of its only source before that source's columns.
 ///
 /// A server before 16 writes `SELECT ledger.id FROM public.ledger` where a later one writes `SELECT id`. Both write
-/// the name inside of subqueries, in joins, and for whole rows. Call it for older servers' dumps only.
+/// the name inside of subqueries, in joins, and for whole rows. Later minor versions from 16 on write it too where
+/// `ORDER BY` would take the column for another one of that name in the output. No version writes a column of the
+/// output by its name there, so that a name without qualifier is the source's column in all of them.
 pub(super) fn unqualify(bytes: &[u8], tokens: &mut Vec<Token>) {
     let statement = Statement { bytes, tokens };
     let Some((query, source, name)) = only_source(statement) else { return };
@@ -33,7 +81,8 @@ pub(super) fn unqualify(bytes: &[u8], tokens: &mut Vec<Token>) {
                 && statement.is(index + 1, ".")
                 && is_name(statement, index + 2)
                 && ![".", "("].iter().any(|behind| statement.is(index + 3, behind))
-                && ![".", ":", "COLLATE"].iter().any(|before| statement.is(index - 1, before));
+                && ![".", "COLLATE", "AS", "RETURNING"].iter().any(|before| statement.is(index - 1, before))
+                && !statement.has(index.wrapping_sub(2), &[":", ":"]);
             if column {
                 found.push(index..index + 2);
             }
@@ -70,10 +119,15 @@ fn only_source(statement: Statement<'_>) -> Option<(usize, Range<usize>, &[u8])>
     if outer.iter().any(|&index| is(index, &["UNION", "INTERSECT", "EXCEPT"])) {
         return None;
     }
-    let mut sources = outer.iter().filter(|&&index| is(index, &["FROM"]) && !is(index - 1, &["DISTINCT"]));
+    // `ROWS FROM (…)` is one source.
+    let mut sources = outer.iter().filter(|&&index| is(index, &["FROM"]) && !is(index - 1, &["DISTINCT", "ROWS"]));
     let (from, None) = (*sources.next()?, sources.next()) else { return None };
     let start = from + 1 + usize::from(statement.is(from + 1, "ONLY"));
-    let (mut end, mut name) = if statement.is(start, "(") {
+    let (mut end, mut name) = if statement.has(start, &["ROWS", "FROM", "("]) {
+        (statement.close(start + 2), None)
+    } else if let Some((_, name)) = TABLE_FUNCTIONS.iter().find(|(word, _)| statement.has(start, &[word, "("])) {
+        (statement.close(start + 1), Some(*name))
+    } else if statement.is(start, "(") {
         (is_query(statement, start + 1).then(|| statement.close(start))?, None)
     } else {
         let end = statement.name_end(start);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use gatekeeper::{
-    ids::Sha256,
-    schema_snapshot::{Difference, Include, MAX_BYTES, NormalForm, difference, inspect, normal_form},
+    ids::{PartitionedTable, Sha256},
+    schema_snapshot::{Difference, Include, MAX_BYTES, NormalForm, ServerLimits, compare, inspect, normal_form},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -21,17 +21,21 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Exit codes:
-  0  the same schema
+  0  the same schema; with a note where one server can't hold all that the other one's schema says
   1  another schema, or a file that is no snapshot: it is told how they differ, or why it is none
   2  wrong use
 
-Two dumps of one schema are the same whatever version of `pg_dump` wrote them and in whatever order. The JSON is
-`{\"same\", \"tested\": {\"normal_form_sha256\"}, \"other\": {\"normal_form_sha256\"}, \"difference\"}`; where a file is no
-snapshot it is `{\"reasons\": [{\"code\", \"message\", \"subject\"}]}`.
+Two dumps of one schema are the same whatever version of `pg_dump` wrote them, of a server of whatever version, and in
+whatever order. What the older server can't hold, such as names of NOT NULL before PostgreSQL 18, is listed and is no
+difference; a promotion whose parity is required refuses it, unless the stage's entry says `accept_server_limits`.
+
+The JSON is `{\"same\", \"tested\": {\"normal_form_sha256\", \"server\"}, \"other\": {…}, \"difference\", \"server_limits\":
+{\"tested_server\", \"live_server\", \"not_compared\", \"left_out\"}}`; where a file is no snapshot it is `{\"reasons\": [{\"code\", \"message\", \"subject\"}]}`.
 
 Examples:
   gatekeeper snapshot compare build/payments-schema.sql uat.sql
-  gatekeeper snapshot compare build/payments-schema.sql uat.sql --owners --privileges --output json";
+  gatekeeper snapshot compare build/payments-schema.sql uat.sql --owners --privileges --output json
+  gatekeeper snapshot compare build/payments-schema.sql uat.sql --partitions public.events";
 
 /// Compares two snapshots of a schema, without a database
 #[derive(Debug, clap::Args)]
@@ -49,6 +53,10 @@ pub(super) struct Args {
     /// Compares who may do what, too
     #[arg(long)]
     privileges: bool,
+    /// A table whose partitions are made at run time, such as a month each: of these the form is compared, and neither names,
+    /// bounds nor number; may be given several times
+    #[arg(long, value_name = "SCHEMA.TABLE")]
+    partitions: Vec<PartitionedTable>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,17 +65,14 @@ struct Compared {
     tested: Side,
     other: Side,
     difference: Option<Difference>,
+    server_limits: Option<ServerLimits>,
 }
 
 #[derive(Debug, Serialize)]
 struct Side {
     normal_form_sha256: Sha256,
-}
-
-impl Side {
-    fn of(form: &NormalForm) -> Self {
-        Self { normal_form_sha256: form.sha256() }
-    }
+    /// The major version of the server that was dumped, where the dump says so.
+    server: Option<u16>,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -84,16 +89,31 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         output.result(&json!({ "reasons": reasons }), &text)?;
         return Ok(Answer::No);
     };
-    let difference = difference(tested, other);
-    let text = match &difference {
-        None => format!("{}  normal form {}", good("same schema"), tested.sha256()),
+    let neither = tested.not_partitioned(&args.partitions);
+    if let Some(table) = other.not_partitioned(&args.partitions).into_iter().find(|table| neither.contains(table)) {
+        return Err(Misuse(format!("neither snapshot has a partitioned table `{table}`")).into());
+    }
+    let compared = compare(tested, other, &args.partitions);
+    let mut text = match &compared.difference {
+        None => format!("{}  normal form {}", good("same schema"), compared.tested_sha256),
         Some(difference) => {
             let (tested, live) = (args.tested.display(), args.other.display());
             format!("{}  `{tested}` is the tested schema, `{live}` the live one\n{difference}", bad("different"))
         }
     };
-    let same = difference.is_none();
-    output.result(&Compared { same, tested: Side::of(tested), other: Side::of(other), difference }, &text)?;
+    if let Some(limits) = &compared.limits {
+        text = format!("{text}\n{limits}");
+    }
+    let same = compared.difference.is_none();
+    let side = |normal_form_sha256: Sha256, form: &NormalForm| Side { normal_form_sha256, server: form.server() };
+    let answer = Compared {
+        same,
+        tested: side(compared.tested_sha256, tested),
+        other: side(compared.live_sha256, other),
+        difference: compared.difference,
+        server_limits: compared.limits,
+    };
+    output.result(&answer, &text)?;
     Ok(Answer::yes_if(same))
 }
 

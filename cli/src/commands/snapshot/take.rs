@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use gatekeeper::{
-    ids::{DatabaseName, Sha256},
+    ids::{DatabaseName, PartitionedTable, Sha256},
     schema_snapshot::{Include, inspect, normal_form},
 };
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     database::DatabaseArgs,
-    exit::Answer,
+    exit::{Answer, Misuse},
     output::{Output, bad, faint, good},
     reason::{self, Reason},
     whole_file,
@@ -45,6 +45,10 @@ pub(super) struct Args {
     /// Writes the manifest's entry about it, what `--output json` prints, to this file too
     #[arg(long, value_name = "FILE")]
     write_part: Option<PathBuf>,
+    /// A table whose partitions are made at run time, for the manifest's entry: parity compares their
+    /// form, and neither names, bounds nor number; may be given several times
+    #[arg(long, value_name = "SCHEMA.TABLE")]
+    partitions: Vec<PartitionedTable>,
 }
 
 /// An entry of the manifest's `schemas` (CONTRACT §3), and what two snapshots of one schema have in common.
@@ -54,6 +58,8 @@ struct Taken {
     sha256: Sha256,
     size: u64,
     normal_form_sha256: Sha256,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<PartitionedTable>,
 }
 
 pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -73,11 +79,15 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             return Ok(Answer::No);
         }
     };
+    if let Some(table) = normal.not_partitioned(&args.partitions).first() {
+        return Err(Misuse(format!("`{name}` has no partitioned table `{table}`")).into());
+    }
     let taken = Taken {
         database: name.clone(),
         sha256: Sha256::of(&dump.bytes),
         size: dump.bytes.len() as u64,
         normal_form_sha256: normal.sha256(),
+        partitions: args.partitions.clone(),
     };
     whole_file::write(&args.out, &dump.bytes)?;
     if let Some(part) = &args.write_part {

@@ -50,6 +50,49 @@ async fn between_promotions_a_schema_that_was_changed_by_hand_is_told_and_nothin
 }
 
 #[tokio::test]
+async fn partitions_made_at_run_time_stop_no_promotion_and_one_unlike_its_siblings_does() {
+    const EVENTS: Files<'_> = &[(
+        "V1__events.sql",
+        "CREATE TABLE events (id bigint, day date NOT NULL, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);\n\
+         CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');\n",
+    )];
+    let stage = Stage::new("partitions");
+    let tested = stage.tested(EVENTS).await;
+    let named = || With { entry: serde_json::json!({"partitions": ["public.events"]}), ..With::default() };
+    assert_eq!(stage.promotion(EVENTS, &tested, named()).go().await.status, ReportStatus::Applied);
+    stage.sql("CREATE TABLE events_2027 PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')");
+    let before = stage.promotion(EVENTS, &tested, named()).parity().await;
+    let payments = "payments".parse().unwrap();
+    assert_eq!(before.comparisons[&payments].difference, None, "{before:#?}");
+    assert_eq!(stage.promotion(EVENTS, &tested, named()).go().await.status, ReportStatus::Unchanged);
+    assert_eq!(stage.promotion(EVENTS, &tested, With::default()).go().await.status, ReportStatus::Failed);
+
+    stage.sql("CREATE INDEX by_hand ON events_2027 (day)");
+    let report = stage.promotion(EVENTS, &tested, named()).go().await;
+    assert_eq!(report.status, ReportStatus::Failed);
+    assert!(report.detail.contains("PARTITION OF public.events (public.events_2027)"), "{report:#?}");
+    let now = stage.promotion(EVENTS, &tested, named()).parity().await;
+    assert_ne!(now.comparisons[&payments].live_sha256, before.comparisons[&payments].live_sha256);
+}
+
+#[tokio::test]
+async fn a_managed_secret_is_completed_by_the_stages_entry() {
+    let stage = Stage::new("managed");
+    let tested = stage.tested(COMMIT).await;
+    let (secret, place) = stage.server.managed(&stage.database);
+    let with =
+        |entry: &serde_json::Value| With { secret: Some(secret.clone()), entry: entry.clone(), ..With::default() };
+    assert_eq!(stage.promotion(COMMIT, &tested, with(&place)).go().await.status, ReportStatus::Applied);
+    let report = stage.promotion(COMMIT, &tested, with(&serde_json::json!({}))).go().await;
+    assert!(report.detail.contains("tell `host`, `port` and `dbname` in the database's entry"), "{report:#?}");
+    let whole = stage.server.secret(&stage.database);
+    let elsewhere = With { secret: Some(whole), entry: serde_json::json!({"host": "db.example"}), ..With::default() };
+    let look = stage.promotion(COMMIT, &tested, elsewhere).check().await;
+    assert_eq!(look.reasons[0].code.as_str(), "database-secret-invalid", "{look:#?}");
+    assert!(look.reasons[0].message.contains("is not `host` of the database's entry"), "{look:#?}");
+}
+
+#[tokio::test]
 async fn a_rollback_wants_the_target_commits_schema_and_migrates_nothing() {
     let stage = Stage::new("rollback");
     let rollback = With { rollback: true, ..With::default() };

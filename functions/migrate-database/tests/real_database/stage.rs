@@ -90,6 +90,15 @@ impl Server {
         json!({"url": format!("postgresql://{user}:{password}@{host}:{port}/{database}?sslmode=require")}).to_string()
     }
 
+    /// A secret as Amazon RDS manages it, which tells no place, and the place.
+    pub(crate) fn managed(&self, database: &str) -> (String, Value) {
+        let Self { host, port, user, password, .. } = self;
+        (
+            json!({"username": user, "password": password}).to_string(),
+            json!({"host": host, "port": port, "dbname": database}),
+        )
+    }
+
     pub(crate) fn database(&self, name: &str, application: &str) -> Database {
         Database::new(self.tools(), Target::from_secret(&self.secret(name)).unwrap(), application)
     }
@@ -158,6 +167,8 @@ pub(crate) struct With<'a> {
     /// The configurations of single scripts, by the script.
     pub(crate) scripts: Files<'a>,
     pub(crate) other_histories: Value,
+    /// What else the stage's entry tells of the database.
+    pub(crate) entry: Value,
 }
 
 impl Default for With<'_> {
@@ -171,6 +182,7 @@ impl Default for With<'_> {
             configuration: None,
             scripts: &[],
             other_histories: json!([]),
+            entry: json!({}),
         }
     }
 }
@@ -253,12 +265,13 @@ impl Stage {
                 file
             })
             .collect();
-        let databases = json!([{
+        let mut databases = json!([{
             "configuration": configuration, "script_configurations": scripts, "other_histories": with.other_histories,
             "database": "payments", "modules": ["MOD-012"], "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:uat/payments",
             "schema_parity": with.parity, "placeholders": with.placeholders, "checksums": checksums,
             "snapshot": pinned("modules/MOD-012/schema/payments-schema.sql", tested),
         }]);
+        databases[0].as_object_mut().unwrap().extend(with.entry.as_object().unwrap().clone());
         let plan =
             json!({"stacks": [], "functions": [], "migrations": migrations, "databases": databases, "smoke": []});
         let record = json!({

@@ -151,12 +151,18 @@ fn parity(database: &Database, checks: &mut Checks) {
         Some(parity) if parity.equal && parity.tested_sha256 == parity.live_sha256 => {
             checks.holds(part, &name, format!("both are `{}` in normal form", parity.live_sha256));
         }
+        // Digests differ by what one of the servers can't hold.
+        Some(SchemaComparison { equal: true, server_limits: Some(limits), server_limits_accepted: true, .. }) => {
+            checks.holds(part, &name, format!("the stage accepts what one server can't hold; {limits}"));
+        }
         Some(parity) => {
             let mode = match parity.mode {
                 SchemaParity::Required => "",
                 SchemaParity::Reported => " (the promotion only reported it)",
             };
-            let difference = parity.difference.as_deref().unwrap_or("their digests differ");
+            let limits = parity.server_limits.as_ref().map(ToString::to_string);
+            let difference = parity.difference.clone().or(limits);
+            let difference = difference.unwrap_or_else(|| "their digests differ".to_owned());
             checks.fails(part, &name, format!("they differ{mode}: {difference}"));
         }
     }

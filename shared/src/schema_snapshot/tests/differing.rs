@@ -123,3 +123,40 @@ fn it_survives_a_record_and_tells_unlike_servers() {
     let json = serde_json::to_string(&told).unwrap();
     assert_eq!(serde_json::from_str::<Difference>(&json).unwrap(), told);
 }
+
+#[test]
+fn triggers_rules_policies_and_clustered_indexes_are_named() {
+    let of = |body: &str| between(body, "").only_tested.join("\n");
+    let body = "ALTER TABLE public.t CLUSTER ON t_pkey;\nALTER TABLE public.t DISABLE TRIGGER audit;\n\
+        ALTER TABLE public.t ENABLE ALWAYS RULE \"a b\";\nALTER TABLE ONLY public.t REPLICA IDENTITY USING INDEX i;\n\
+        CREATE POLICY p ON public.t USING (true);\nALTER EVENT TRIGGER e DISABLE;\nALTER SEQUENCE public.s OWNED BY public.t.a;\n\
+        ALTER INDEX public.i ATTACH PARTITION public.j;\nALTER PUBLICATION p ADD TABLE ONLY public.t (a, b);\n\
+        ALTER TRIGGER g ON public.t DEPENDS ON EXTENSION x;\nALTER PUBLICATION p ADD TABLES IN SCHEMA q;\n\
+        ALTER INDEX public.i ALTER COLUMN 2 SET STATISTICS 5;\nCREATE STATISTICS public.st ON a, b FROM public.t;";
+    assert_snapshot!(of(body), @r#"
+    COLUMN public.i.2: SET STATISTICS
+    EVENT TRIGGER e: DISABLE
+    INDEX public.i: PARTITION public.j
+    POLICY p ON public.t
+    PUBLICATION p: ADD TABLE ONLY public.t
+    PUBLICATION p: ADD TABLES IN SCHEMA q
+    RULE "a b" ON public.t: ENABLE ALWAYS
+    SEQUENCE public.s: OWNED BY public.t.a
+    STATISTICS public.st
+    TABLE public.t: CLUSTER ON t_pkey
+    TABLE public.t: REPLICA IDENTITY USING INDEX i
+    TRIGGER audit ON public.t: DISABLE
+    TRIGGER g: ON public.t DEPENDS ON EXTENSION x
+    "#);
+    let changed = between(
+        "ALTER TABLE public.t DISABLE TRIGGER audit;\nALTER TABLE public.t CLUSTER ON i;",
+        "ALTER TABLE public.t ENABLE REPLICA TRIGGER audit;\nALTER TABLE public.t CLUSTER ON j;",
+    );
+    assert_snapshot!(changed, @"
+    the schemas differ:
+      only in the tested schema: TABLE public.t: CLUSTER ON i
+      only in the tested schema: TRIGGER audit ON public.t: DISABLE
+      only in the live schema: TABLE public.t: CLUSTER ON j
+      only in the live schema: TRIGGER audit ON public.t: ENABLE REPLICA
+    ");
+}

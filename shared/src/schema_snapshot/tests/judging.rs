@@ -186,3 +186,96 @@ fn larger_than_the_limit_is_not_read() {
     let large = vec![b' '; usize::try_from(crate::schema_snapshot::MAX_BYTES).unwrap()];
     assert!(said([&large[..], b"--"].concat()).contains("larger than 67108864 bytes"));
 }
+
+#[test]
+fn queries_say_what_they_are() {
+    let body = "VALUES ('Jane', 1);\nTABLE public.audit;\n(SELECT 1);\n((VALUES (1)));\nWITH a AS (SELECT 1) SELECT 2;\n\
+        SHOW all;\nEXPLAIN SELECT 1;\nNOTIFY a, 'Jane';";
+    assert_snapshot!(said(dump(body)), @"
+    schema-snapshot-holds-data: line 16: `VALUES` holds rows: dump with `--schema-only`
+    schema-snapshot-invalid: line 17: `TABLE public.audit` is nothing that pg_dump writes in a schema-only dump of one database
+    schema-snapshot-invalid: line 18: `SELECT` is nothing that pg_dump writes in a schema-only dump of one database
+    schema-snapshot-invalid: line 20: `WITH a AS` is nothing that pg_dump writes in a schema-only dump of one database
+    schema-snapshot-invalid: line 21: `SHOW all` is nothing that pg_dump writes in a schema-only dump of one database
+    schema-snapshot-invalid: line 22: `EXPLAIN SELECT` is nothing that pg_dump writes in a schema-only dump of one database
+    schema-snapshot-invalid: line 23: `NOTIFY a` is nothing that pg_dump writes in a schema-only dump of one database
+    ");
+    assert!(!said(dump(body)).contains("Jane"));
+}
+
+#[test]
+fn what_changes_an_object_behind_its_creation_is_refused() {
+    let create = "CREATE TABLE public.t (\n a int DEFAULT 1,\n CONSTRAINT c CHECK ((a > 1))\n);\nCREATE VIEW public.v AS SELECT 1 AS a;\n";
+    for statement in [
+        "DROP TABLE public.t;",
+        "DROP VIEW IF EXISTS public.v;",
+        "ALTER TABLE public.t DROP CONSTRAINT c;",
+        "ALTER TABLE public.t DROP CONSTRAINT c, ADD COLUMN b int;",
+        "ALTER TABLE ONLY public.t ALTER COLUMN a DROP DEFAULT;",
+        "ALTER TABLE public.t DROP COLUMN a, OWNER TO x;",
+        "ALTER TABLE public.t ADD COLUMN b int;",
+        "ALTER VIEW public.v RENAME TO w;",
+        "alter table public.t disable row level security;",
+        "CREATE OR REPLACE VIEW public.v AS SELECT 2 AS a;",
+        "CREATE OR REPLACE FUNCTION public.f() RETURNS int LANGUAGE sql AS $$SELECT 1$$;",
+        "SET standard_conforming_strings = off; DROP TABLE public.t;",
+        "SET search_path = public;",
+    ] {
+        let told = said(dump(&format!("{create}{statement}")));
+        assert!(told.starts_with("schema-snapshot-invalid"), "{statement} {told}");
+    }
+    // `--clean` writes such before anything is created.
+    for statement in [
+        "DROP TABLE IF EXISTS public.t;",
+        "ALTER TABLE ONLY public.t DROP CONSTRAINT c;",
+        "ALTER DOMAIN d DROP CONSTRAINT c;",
+    ] {
+        assert_eq!(said(dump(&format!("{statement}\n{create}"))), "", "{statement}");
+    }
+}
+
+#[test]
+fn nothing_takes_back_what_was_said() {
+    let create = "CREATE TABLE public.t (a int);\n";
+    for (first, second) in [
+        (
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET DEFAULT 1;",
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET DEFAULT 2;",
+        ),
+        ("COMMENT ON TABLE public.t IS 'a';", "COMMENT ON TABLE public.t IS 'b';"),
+        ("ALTER TABLE public.t CLUSTER ON i;", "ALTER TABLE public.t CLUSTER ON j;"),
+        ("ALTER TABLE public.t DISABLE TRIGGER g;", "ALTER TABLE public.t ENABLE ALWAYS TRIGGER g;"),
+        ("ALTER TABLE public.t OWNER TO a;", "ALTER TABLE public.t OWNER TO b;"),
+        ("GRANT SELECT ON TABLE public.t TO a;", "REVOKE ALL ON TABLE public.t FROM a;"),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE a GRANT SELECT ON TABLES TO b;",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE a REVOKE ALL ON TABLES FROM b;",
+        ),
+        ("ALTER TABLE ONLY public.t REPLICA IDENTITY FULL;", "ALTER TABLE ONLY public.t REPLICA IDENTITY NOTHING;"),
+    ] {
+        assert_eq!(said(dump(&format!("{create}{first}"))), "");
+        let told = said(dump(&format!("{create}{first}\n{second}")));
+        assert!(told.contains("takes back what an earlier statement says"), "{second} {told}");
+    }
+    let fine = "ALTER TABLE public.t DISABLE TRIGGER g;\nALTER TABLE public.t ENABLE ALWAYS TRIGGER h;\n\
+        REVOKE ALL ON TABLE public.t FROM a;\nGRANT SELECT ON TABLE public.t TO a;\nGRANT SELECT ON TABLE public.t TO b;\n\
+        ALTER OPERATOR CLASS public.c USING btree OWNER TO a;\nALTER OPERATOR FAMILY public.c USING btree OWNER TO b;\n\
+        GRANT SELECT(a) ON TABLE public.t TO c;\nREVOKE ALL(b) ON TABLE public.t FROM c;";
+    assert_eq!(said(dump(&format!("{create}{fine}"))), "");
+}
+
+#[test]
+fn what_hides_or_is_read_in_two_ways_is_refused() {
+    for statement in [
+        "CREATE USER MAPPING FOR a SERVER s OPTIONS (U&\"\\0070assword\" 'x');",
+        "COMMENT ON TABLE t IS U&'\\0061';",
+        "COMMENT ON TABLE t IS 'a'\n'b';",
+        "CREATE TABLE t (a int; INSERT INTO t VALUES (1));",
+        "SET standard_conforming_strings = false;",
+        "SET statement_timeout = 0, 1;",
+        "SET ROLE a, b;",
+        "CREATE TABLE t\u{b}(a int);",
+    ] {
+        assert!(said(dump(statement)).starts_with("schema-snapshot-invalid"), "{statement}");
+    }
+}

@@ -4,6 +4,8 @@ mod differing;
 mod judging;
 mod laws;
 mod normalising;
+mod psql;
+mod servers;
 
 use super::{Include, NormalForm, inspect, normal_form};
 

@@ -30,7 +30,7 @@ fn statements_are_sorted_and_laid_out() {
       c'::text))
     ) PARTITION BY LIST (a);
     CREATE VIEW public.v AS
-    SELECT t.a,
+    SELECT a,
         'x;'::text AS b
     FROM public.t
     WHERE (a > 1);
@@ -168,6 +168,123 @@ fn a_view_written_twice_is_one() {
     let dropped = "DROP VIEW v;\nCREATE OR REPLACE VIEW v AS\nSELECT\n    NULL::bigint AS id;";
     same(&format!("{dropped}\n{stand_in}\n{full}"), &format!("{stand_in}\n{full}"));
     unlike(stand_in, "");
+}
+
+#[test]
+fn names_that_are_keywords_to_some_versions_are_spelt_without_quotes() {
+    let body = "CREATE TABLE public.json (json jsonb, \"Json\" json, x text DEFAULT 'json \"json\"');\n\
+        CREATE INDEX json_table ON public.json USING btree (json) WHERE (system_user IS NOT NULL);";
+    let quoted = body
+        .replace("public.json", "public.\"json\"")
+        .replace("(json jsonb", "(\"json\" jsonb")
+        .replace("btree (json)", "btree (\"json\")")
+        .replace("INDEX json_table", "INDEX \"json_table\"")
+        .replace("system_user", "\"system_user\"");
+    assert_eq!(form(&dump_of(15, body)), form(&dump_of(18, &quoted)));
+    let default =
+        |server, name: &str| form(&dump_of(server, &format!("CREATE TABLE t (a int DEFAULT nextval({name}));")));
+    assert_eq!(default(16, "'public.json'::regclass"), default(17, "'public.\"json\"'::regclass"));
+    assert_ne!(default(16, "'public.json'::text"), default(17, "'public.\"json\"'::text"));
+    assert_ne!(default(16, "'public.json'::regclass"), default(17, "'public.\"Json\"'::regclass"));
+    // To a newer server the word is a keyword, and never a name.
+    let view = |server, query: &str| form(&dump_of(server, &format!("CREATE VIEW v AS SELECT {query} FROM public.t;")));
+    assert_ne!(view(18, "system_user"), view(18, "\"system_user\""));
+    assert_eq!(view(15, "system_user"), view(18, "\"system_user\""));
+    assert_ne!(view(15, "system_user"), view(18, "SYSTEM_USER"));
+    assert_eq!(view(15, "json_object('{}'::text[])"), view(18, "\"json_object\"('{}'::text[])"));
+    assert_ne!(view(18, "JSON_OBJECT('a' : 1)"), view(18, "\"json_object\"('a' : 1)"));
+    assert_ne!(view(18, "json(a)"), view(18, "\"json\"(a)"));
+    // Others are keywords to all of them, and types of other names are others.
+    for (one, other) in [("user", "\"user\""), ("\"char\"", "char"), ("\"Json\"", "\"json\""), ("\"JSON\"", "\"json\"")]
+    {
+        unlike(&format!("CREATE TABLE t (a {one});"), &format!("CREATE TABLE t (a {other});"));
+    }
+}
+
+#[test]
+fn storage_options_mean_the_same_in_any_order() {
+    for create in [
+        "CREATE TABLE t (a int) WITH (OPTIONS);",
+        "CREATE INDEX i ON public.t USING btree (a) WITH (OPTIONS) WHERE (a > 1);",
+        "CREATE VIEW v WITH (OPTIONS) AS SELECT 1 AS a;",
+        "CREATE MATERIALIZED VIEW v WITH (OPTIONS) AS SELECT 1 AS a WITH NO DATA;",
+        "ALTER TABLE ONLY t ADD CONSTRAINT c PRIMARY KEY (a) WITH (OPTIONS);",
+        "ALTER TABLE ONLY t ALTER COLUMN a SET (OPTIONS);",
+    ] {
+        let with = |options: &str| create.replace("OPTIONS", options);
+        same(
+            &with("fillfactor='70', toast.autovacuum_enabled='false', b=1"),
+            &with("b=1, toast.autovacuum_enabled='false', fillfactor='70'"),
+        );
+        unlike(&with("fillfactor='70', b='80'"), &with("b='70', fillfactor='80'"));
+        unlike(&with("fillfactor='70', b='80'"), &with("fillfactor='70'"));
+    }
+    // Elsewhere the order of a parenthesis counts.
+    unlike("CREATE INDEX i ON t USING btree (a, b);", "CREATE INDEX i ON t USING btree (b, a);");
+    unlike("CREATE VIEW v AS SELECT f(1, 2) AS a;", "CREATE VIEW v AS SELECT f(2, 1) AS a;");
+    unlike(
+        "CREATE PUBLICATION p WITH (publish = 'insert, update');",
+        "CREATE PUBLICATION p WITH (publish = 'update, insert');",
+    );
+}
+
+#[test]
+fn a_routines_body_is_the_same_however_it_is_quoted() {
+    let function = |body: &str| format!("CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS {body};");
+    for (dollars, quotes) in [
+        ("$$a;b$$", "'a;b'"),
+        ("$_$it's $$ \\ here$_$", "'it''s $$ \\ here'"),
+        ("$x$plain$x$", "'plain'"),
+        ("$$a\\b'c$$", "E'a\\\\b\\'c'"),
+        ("$$$$", "''"),
+    ] {
+        same(&function(dollars), &function(quotes));
+    }
+    unlike(&function("$$a$$"), &function("'b'"));
+    unlike(&function("$$it''s$$"), &function("'it''s'"));
+    unlike(&function("$$a\tb$$"), &function("E'a\\tb'"));
+    let symbol = |symbol: &str| format!("CREATE FUNCTION f() RETURNS int LANGUAGE c AS '$libdir/x', {symbol};");
+    same(&symbol("'sym'"), &symbol("$$sym$$"));
+    unlike(&symbol("'sym'"), &symbol("'sim'"));
+    // A default is no body.
+    unlike("CREATE FUNCTION f(a text DEFAULT 'x') AS $$b$$;", "CREATE FUNCTION f(a text DEFAULT $$x$$) AS $$b$$;");
+}
+
+#[test]
+fn queries_are_spelt_in_one_way() {
+    let view = |query: &str| format!("CREATE VIEW v AS {query};");
+    for (one, other) in [
+        (
+            "SELECT XMLSERIALIZE(CONTENT (x) AS text) AS s FROM t",
+            "SELECT XMLSERIALIZE(CONTENT (x) AS text NO INDENT) AS s FROM t",
+        ),
+        ("SELECT (- a) AS a FROM t ORDER BY a", "SELECT (- a) AS a FROM public.t ORDER BY t.a"),
+        (
+            "SELECT a FROM t ORDER BY a FETCH FIRST 3 ROWS WITH TIES",
+            "SELECT a FROM t ORDER BY a FETCH FIRST (3) ROWS WITH TIES",
+        ),
+        ("SELECT a FROM t FETCH FIRST (1 + 1) ROWS WITH TIES", "SELECT a FROM t FETCH FIRST ((1 + 1)) ROWS WITH TIES"),
+        ("SELECT a FROM XMLTABLE('r') ORDER BY a", "SELECT \"xmltable\".a FROM XMLTABLE('r') ORDER BY \"xmltable\".a"),
+        ("SELECT arr[1:a] AS s FROM t", "SELECT arr[1:t.a] AS s FROM t"),
+    ] {
+        same(&view(&one.replace("FROM t", "FROM public.t")), &view(&other.replace("FROM t", "FROM public.t")));
+    }
+    for (one, other) in [
+        (
+            "SELECT XMLSERIALIZE(CONTENT x AS text INDENT) AS s FROM t",
+            "SELECT XMLSERIALIZE(CONTENT x AS text) AS s FROM t",
+        ),
+        (
+            "SELECT a FROM t FETCH FIRST ((1) + (2)) ROWS WITH TIES",
+            "SELECT a FROM t FETCH FIRST (1) + (3) ROWS WITH TIES",
+        ),
+        ("SELECT u.a FROM t ORDER BY a", "SELECT a FROM t ORDER BY a"),
+        ("SELECT t.a FROM t, u", "SELECT a FROM t, u"),
+        ("SELECT (t.a).b FROM t, u", "SELECT (a).b FROM t, u"),
+        ("SELECT a::t.c AS a FROM public.t", "SELECT a::c AS a FROM public.t"),
+    ] {
+        unlike(&view(one), &view(other));
+    }
 }
 
 #[test]
