@@ -159,6 +159,8 @@ if [ ${#deployers[@]} -gt 0 ]; then
   parameters+=("DeployerPrincipalArns=$(IFS=,; echo "${deployers[*]}")")
 fi
 parameters+=("Architecture=$architecture")
+code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
+parameters+=("CodeBucket=$code_bucket")
 
 # An image of other code than the functions' would be asked in words that it doesn't know.
 if [ -z "$image_repository" ] && [[ " ${parameters[*]}" != *' MigrateDatabaseImageUri='* ]]; then
@@ -181,7 +183,6 @@ if [ -n "$image_repository" ]; then
   parameters+=("MigrateDatabaseImageUri=$registry/$image_repository@$digest")
 fi
 
-code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
 if ! aws s3api head-bucket --bucket "$code_bucket" --expected-bucket-owner "$account" >/dev/null 2>&1; then
   echo "making the bucket $code_bucket"
   location=()
@@ -200,7 +201,7 @@ aws cloudformation package --template-file infra/template.yaml --s3-bucket "$cod
 
 deploy=(aws cloudformation deploy --stack-name "$stack" --template-file "$packaged"
   --s3-bucket "$code_bucket" --s3-prefix "$stack"
-  --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset
+  --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset
   --parameter-overrides "${parameters[@]}")
 if [ "$execute" = no ]; then
   "${deploy[@]}" --no-execute-changeset

@@ -147,6 +147,8 @@ class Rendered:
         if attribute == "RoleId":
             return f"AROA{name.upper()}"
         assert attribute == "Arn", f"{name}.{attribute}"
+        if "ManagedPolicyName" in resource["Properties"]:
+            return ARNS["AWS::IAM::ManagedPolicy"].format(self.resolve(resource["Properties"]["ManagedPolicyName"]))
         if resource["Type"] in NAMED_ARNS:
             named_by, arn = NAMED_ARNS[resource["Type"]]
             return arn.format(self.resolve(resource["Properties"][named_by]))
@@ -175,17 +177,20 @@ class Rendered:
     def may(self, who: str, action: str, arn: str, **keys: Any) -> bool:
         """Whether a principal of this account may do that.
 
-        `who` is a role's logical id, or `administrator`: a role whose own policy allows everything.
+        `who` is a role's logical id; `administrator`, a role whose own policy allows everything; or `made`, such a role
+        as a stage's template makes it, within the stage boundary.
         `keys` are the request's condition keys, with `__` for `:`; it comes by TLS unless they say otherwise.
         """
-        own = ([{"Effect": "Allow", "Action": "*", "Resource": "*"}] if who == "administrator" else self.statements(who))
+        is_ours = who not in ("administrator", "made")
+        own = self.statements(who) if is_ours else [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+        limits = [[iam_evaluator.parse_policy_document(self.properties("StageBoundary")["PolicyDocument"])]] if who == "made" else []
         context = iam_evaluator.EvalContext(
-            principal_arn=f"arn:aws:iam::{ACCOUNT}:role/{who}" if who == "administrator" else self.attribute(who, "Arn"),
+            principal_arn=self.attribute(who, "Arn") if is_ours else f"arn:aws:iam::{ACCOUNT}:role/{who}",
             principal_type="AssumedRole", principal_account=ACCOUNT, action=action, resource_arn=arn,
             region="ap-southeast-2", secure_transport=keys.pop("secure_transport", True),
             service_context={name.replace("__", ":").lower(): value for name, value in keys.items()},
         )
-        identity = iam_evaluator.evaluate(context, [iam_evaluator.parse_policy_document({"Statement": own})]).decision
+        identity = iam_evaluator.evaluate(context, [iam_evaluator.parse_policy_document({"Statement": own})], *limits).decision
         policy = self.resource_policy(arn)
         resource = iam_evaluator.evaluate_resource_policy(policy, context).decision if policy else "ImplicitDeny"
         if "Deny" in (identity, resource):
@@ -194,6 +199,22 @@ class Rendered:
             named = iam_evaluator.evaluate_resource_policy(policy, context, named_only=True).decision == "Allow"
             return named or "Allow" == resource == identity
         return "Allow" in (identity, resource)
+
+    def lets_in(self, role: str, arn: str, name: str, action: str = "sts:AssumeRole", **keys: Any) -> bool:
+        """Whether a role's trust policy lets a principal in, a user or a session by its ARN, under a session's name.
+
+        `keys` are condition keys that describe the principal, with `__` for `:`.
+        """
+        account, described = arn.split(":")[4], {name.replace("__", ":").lower(): value for name, value in keys.items()}
+        kind = "AssumedRole" if ":assumed-role/" in arn else "User" if ":user/" in arn else "Root"
+        if kind == "AssumedRole":
+            described.setdefault("aws:userid", f"AROA{arn.split('/')[1].upper()}:{arn.rsplit('/', 1)[-1]}")
+        elif kind == "User":
+            described |= {"aws:username": arn.rsplit("/", 1)[-1], "aws:userid": "AIDA"}
+        context = iam_evaluator.EvalContext(
+            principal_arn=arn, principal_type=kind, principal_account=account, action=action, resource_arn=self.attribute(role, "Arn"),
+            region="ap-southeast-2", service_context={"sts:rolesessionname": name}, principal_keys=described)
+        return iam_evaluator.evaluate_trust_policy(self.properties(role)["AssumeRolePolicyDocument"], arn, context)
 
 
 class _NoManagedPolicies:

@@ -6,28 +6,42 @@ This reads the policies alone, so it also covers what the local AWS doesn't enfo
 from __future__ import annotations
 
 import json
+import re
 import unittest
 
-from rendered import ACCOUNT, Rendered
+from rendered import ACCOUNT, HERE, Rendered
 
 GATE = ("IntakeRole", "TagGuardRole")
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
 FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "WatchDriftRole", "PortalRole")
 PEOPLE = ("CiRole", "PromoterRole", "ApproverRole", "AuditorRole")
-EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administrator")
+EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administrator", "made")
 
-COMMIT = "bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357"
+SHA = "3f1c9a0b5d7e2468ace013579bdf02468ace1357"
+COMMIT = f"bank-payments/{SHA}"
 MANIFEST = f"{COMMIT}/build-manifest.json"
 ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
 BRANCH = "0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605"  # the SHA-256 of `main`
 TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 
-DEFAULT = Rendered()
+# People: an IAM user, and a role that AWS IAM Identity Center lets people into.
+USER = f"arn:aws:iam::{ACCOUNT}:user/jane"
+SSO = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/ap-southeast-2/AWSReservedSSO_Release_0123456789abcdef"
+NAMED = {f"{who}PrincipalArns": f"{USER},{SSO}" for who in ("Ci", "Promoter", "Approver", "Auditor")}
+
+
+def named(**parameters: str) -> Rendered:
+    """The template where people and CI are named, with these parameter values."""
+    return Rendered(**NAMED | parameters)
+
+
+NOBODY = Rendered()
+DEFAULT = named()
 SUBJECT = "repo:example-bank/bank-payments:environment:uat"
-GITHUB = Rendered(GitHubPromoterSubjects=SUBJECT)
+GITHUB = named(GitHubPromoterSubjects=SUBJECT)
 SECRET = f"arn:aws:secretsmanager:ap-southeast-2:{ACCOUNT}:secret:gatekeeper/uat/payments-AbCdEf"
 SECRETS_KEY = f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/secrets"
-DATABASES = Rendered(
+DATABASES = named(
     MigrateDatabaseImageUri="migrate-database@sha256:" + "3f" * 32, DatabaseSecretArns=SECRET.replace("-AbCdEf", "-*"),
     DatabaseSecretKeyArns=SECRETS_KEY)
 ARTEFACTS = f"arn:aws:s3:::{DEFAULT.outputs['ArtefactBucket']}"
@@ -47,7 +61,7 @@ def tags(existing: dict[str, str] | None = None, **requested: str) -> dict:
 class Case(unittest.TestCase):
     def only(self, allowed: tuple[str, ...], action: str, arn: str, stack: Rendered = DEFAULT, **keys: object) -> None:
         """Exactly these of everybody may."""
-        present = (who for who in EVERYBODY if who == "administrator" or who in stack.resources)
+        present = (who for who in EVERYBODY if who in ("administrator", "made") or who in stack.resources)
         self.assertEqual(sorted(who for who in present if stack.may(who, action, arn, **keys)), sorted(allowed),
                          f"{action} {arn} {keys}")
 
@@ -129,7 +143,7 @@ class Artefacts(Case):
             self.only((), "s3:GetObject", f"{bucket}/{ZIP}", secure_transport=False)
 
     def test_only_deployers_change_the_buckets_settings(self):
-        stack = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*,arn:aws:iam::{ACCOUNT}:user/jane")
+        stack = named(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*,arn:aws:iam::{ACCOUNT}:user/jane")
         for bucket in (ARTEFACTS, RECORDS):
             for action in ("s3:PutBucketPolicy", "s3:PutBucketNotification", "s3:PutBucketVersioning"):
                 self.only((), action, bucket, stack)
@@ -140,8 +154,8 @@ class Records(Case):
         for key, writers in {
             f"{COMMIT}/verdict.json": GATE,
             f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
-            f"{COMMIT}/docs/handoffs/MOD-012-ci-built-3f1c.handoff.md": GATE,
-            f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-3f1c.handoff.md": (*GATE, "RecordPromotionRole"),
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md": GATE,
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md": (*GATE, "RecordPromotionRole"),
             f"{COMMIT}/attestations/built.dsse.json": GATE,
             "built/bank-payments/3f1c.json": GATE,
             "digests/3f1c/bank-payments/3f1c.json": GATE,
@@ -166,7 +180,7 @@ class Records(Case):
                 self.assertTrue(DEFAULT.may(writer, "s3:GetObject", f"{RECORDS}/{key}"), f"{writer} reads {key}")
 
     def test_only_deployers_configure(self):
-        deployers = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
+        deployers = named(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/administrator")
         for key in ("stages", "policy", "identities"):
             self.only(("administrator",), "s3:PutObject", f"{RECORDS}/config/{key}.json", deployers)
         self.only((), "s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json".replace("verdict", "other"), deployers)
@@ -208,7 +222,7 @@ class Records(Case):
 
 class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
-        self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
+        self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
         self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
         self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
 
@@ -222,16 +236,9 @@ class Promotion(Case):
         self.assertEqual(len(portal), 2)
         self.assertEqual(GITHUB.statements("GitHubPromoterRole"), [one for one in GITHUB.statements("PromoterRole") if one not in portal])
 
-    def test_what_workflows_and_people_may_fits_into_a_managed_policy(self):
-        """6,144 characters without white space (IAM quotas), under the longest names."""
-        document = json.dumps(DEFAULT.properties("PromoterPolicy")["PolicyDocument"]).replace(" ", "")
-        buckets = document.count("arn:aws:s3:::") * (24 - len("gatekeeper"))
-        others = document.count("gatekeeper") * (48 - len("gatekeeper"))
-        self.assertLess(len(document) + buckets + others, 6144)
-
     def test_the_steps_cannot_touch_the_gatekeeper_whatever_a_template_asks(self):
         """StackRole with administrator's rights too: what CDK's own execution role has."""
-        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
+        stack = named(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
         self.assertIn("arn:aws:iam::aws:policy/AdministratorAccess", stack.properties("StackRole")["ManagedPolicyArns"])
         stack.properties("StackRole")["Policies"].append(
             {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
@@ -256,8 +263,31 @@ class Promotion(Case):
 
     def test_stages_in_other_accounts(self):
         stage = "arn:aws:iam::444455556666:role/gatekeeper-stage"
-        self.only(("administrator",), "sts:AssumeRole", stage)
-        self.only((*STEPS, "WatchDriftRole", "administrator"), "sts:AssumeRole", stage, Rendered(StageRoleArns=stage))
+        self.only(("administrator", "made"), "sts:AssumeRole", stage)
+        self.only((*STEPS, "WatchDriftRole", "administrator"), "sts:AssumeRole", stage, named(StageRoleArns=stage))
+
+
+class Sizes(Case):
+    """Characters without white space (IAM and S3 quotas), under the longest names that these quotas leave room for."""
+
+    def size(self, document: object) -> int:
+        text = json.dumps(document).replace(" ", "")
+        return len(text) + text.count("gatekeeper") * (32 - len("gatekeeper"))
+
+    def test_policies_fit(self):
+        stack = named(GitHubPromoterSubjects=SUBJECT, GitHubSubjects=SUBJECT, DatabaseSecretArns=f"{SECRET},{SECRET}", CodeBucket="gatekeeper-code",
+                      DeployerPrincipalArns=f"{SSO},{SSO}", StageRoleArns=f"arn:aws:iam::444455556666:role/gatekeeper-stage,{SSO}")
+        for name, policy in stack.of_type("AWS::IAM::ManagedPolicy").items():
+            self.assertLess(self.size(policy["PolicyDocument"]), 6144, name)
+        for name, policy in stack.of_type("AWS::S3::BucketPolicy").items():
+            self.assertLess(self.size(policy["PolicyDocument"]), 20480, name)
+        for name, role in stack.of_type("AWS::IAM::Role").items():
+            self.assertLess(sum(self.size(policy["PolicyDocument"]) for policy in role.get("Policies", [])), 10240, name)
+            self.assertLess(self.size(role["AssumeRolePolicyDocument"]), 2048, name)
+
+    def test_eight_people_fit_into_a_roles_trust(self):
+        stack = named(PromoterPrincipalArns=",".join([SSO] * 8))
+        self.assertLess(self.size(stack.properties("PromoterRole")["AssumeRolePolicyDocument"]), 2048)
 
 
 class Databases(Case):
@@ -266,14 +296,14 @@ class Databases(Case):
         for action in ("PutSecretValue", "DeleteSecret", "DescribeSecret", "UpdateSecret", "ListSecretVersionIds"):
             self.only(("administrator",), f"secretsmanager:{action}", SECRET, DATABASES)
         for other in (SECRET.replace("payments", "ledger"), SECRET.replace(ACCOUNT, "444455556666")):
-            self.only(("administrator",), "secretsmanager:GetSecretValue", other, DATABASES)
+            self.only(("administrator", "made"), "secretsmanager:GetSecretValue", other, DATABASES)
 
     def test_by_default_it_reads_none(self):
-        self.only(("administrator",), "secretsmanager:GetSecretValue", SECRET)
+        self.only(("administrator", "made"), "secretsmanager:GetSecretValue", SECRET)
         self.assertNotIn("DecipherSecrets", [one.get("Sid") for one in DEFAULT.statements("MigrateDatabaseRole")])
 
     def test_no_stages_template_reads_a_migration_secret(self):
-        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess", DatabaseSecretArns=SECRET)
+        stack = named(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess", DatabaseSecretArns=SECRET)
         for who in ("StackRole", "ApplyStackRole", "DeployFunctionRole", "SmokeTestRole"):
             stack.properties(who)["Policies"].append({"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
             self.assertFalse(stack.may(who, "secretsmanager:GetSecretValue", SECRET), who)
@@ -303,10 +333,10 @@ class Databases(Case):
 
     def test_in_a_vpc_lambda_makes_its_interfaces_and_the_function_none(self):
         create = "ec2:CreateNetworkInterface"
-        self.only(("administrator",), create, "*", DATABASES)
-        inside = Rendered(DatabaseSubnetIds="subnet-1", DatabaseSecurityGroupIds="sg-1")
-        self.only(("MigrateDatabaseRole", "administrator"), create, "*", inside)
-        self.only(("administrator",), create, "*", inside, lambda__SourceFunctionArn=f"{FUNCTION}gatekeeper-migrate-database")
+        self.only(("administrator", "made"), create, "*", DATABASES)
+        inside = named(DatabaseSubnetIds="subnet-1", DatabaseSecurityGroupIds="sg-1")
+        self.only(("MigrateDatabaseRole", "administrator", "made"), create, "*", inside)
+        self.only(("administrator", "made"), create, "*", inside, lambda__SourceFunctionArn=f"{FUNCTION}gatekeeper-migrate-database")
 
 
 class Work(Case):
@@ -402,6 +432,232 @@ class Work(Case):
                    function=("lambda:GetFunction",), stack=("cloudformation:GetTemplate",), letters=("sqs:GetQueueAttributes",))
 
 
+class ExactKeys(Case):
+    """A wildcard of a policy takes slashes too: whoever may write one kind of record must not get at another by it."""
+
+    D = "3f" * 32
+    # Each variant of `RecordKey` (shared/src/store_key.rs), who writes it, and one key of it.
+    KINDS = {
+        "Verdict": (GATE, f"{COMMIT}/verdict.json"),
+        "Revocation": ((*GATE, "PromoterRole", "GitHubPromoterRole"), f"{COMMIT}/revocation.json"),
+        "BuiltHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md"),
+        "DeployedHandoff": ((*GATE, "RecordPromotionRole"), f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md"),
+        "Inspection": (GATE, f"inspections/{D}.json"),
+        "StagesConfig": ((), "config/stages.json"),
+        "PolicyConfig": ((), "config/policy.json"),
+        "IdentitiesConfig": ((), "config/identities.json"),
+        "LastBuilt": (GATE, f"built/bank-payments/{D}/last.json"),
+        "Predecessor": (GATE, f"built/bank-payments/{D}/{SHA}.json"),
+        "Promotion": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX.json"),
+        "Stage": (("RecordPromotionRole",), "stages/uat/bank-payments.json"),
+        "Lock": (("PromoteRole", "RecordPromotionRole"), "locks/uat/bank-payments.json"),
+        "Drift": (("WatchDriftRole",), "drift/uat/bank-payments.json"),
+        "Approval": (("ApproveRole",), f"approvals/uat/{COMMIT}/{D}.json"),
+        "BuiltAttestation": (GATE, f"{COMMIT}/attestations/built.dsse.json"),
+        "PromotionAttestation": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX/deployment.dsse.json"),
+        "LedgerEntry": (("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "ledger/uat/bank-payments/0000000001.json"),
+        "LedgerHead": (("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "ledger/uat/bank-payments/head.json"),
+        "DigestIndex": (GATE, f"digests/{D}/{COMMIT}.json"),
+    }
+    FOLDERS = ("approvals", "built", "config", "digests", "drift", "inspections", "ledger", "locks", "promotions", "stages")
+    # Who writes anything at all into a folder at the top.
+    OWNERS = {"approvals": {"ApproveRole"}, "built": set(GATE), "config": set(), "digests": set(GATE), "drift": {"WatchDriftRole"},
+              "inspections": set(GATE), "ledger": {"PromoteRole", "RecordPromotionRole", "WatchDriftRole", *GATE},
+              "locks": {"PromoteRole", "RecordPromotionRole"}, "promotions": {"PromoteRole", "RecordPromotionRole"}, "stages": {"RecordPromotionRole"}}
+
+    def writers(self, key: str) -> set[str]:
+        present = (who for who in EVERYBODY if who in ("administrator", "made") or who in GITHUB.resources)
+        return {who for who in present if GITHUB.may(who, "s3:PutObject", f"{RECORDS}/{key}")}
+
+    def test_every_kind_is_here_and_every_folder_is_reserved(self):
+        source = (HERE.parent / "shared/src/store_key.rs").read_text()
+        variants = re.search(r"pub enum RecordKey \{(.*?)\n\}", source, re.DOTALL)[1]
+        known = set(re.findall(r"^    ([A-Z]\w+)", variants, re.MULTILINE))
+        self.assertEqual(known - self.KINDS.keys(), set(), "say here who writes it, and in the buckets' policy")
+        reserved = re.search(r"RESERVED_REPOS: \[&str; \d+\] =\s*\[(.*?)\]", (HERE.parent / "shared/src/ids.rs").read_text(), re.DOTALL)[1]
+        self.assertEqual(set(re.findall(r'"([^"]+)"', reserved)), set(self.FOLDERS))
+
+    def test_each_kind_has_its_writers_for_commits_of_both_lengths(self):
+        for kind, (writers, key) in self.KINDS.items():
+            for sha in (SHA, "3f" * 32):
+                self.assertEqual(self.writers(key.replace(SHA, sha)), set(writers), f"{kind} {sha}")
+
+    def test_a_records_name_in_another_folder_gives_nobody_a_way_in(self):
+        """Whatever may be written of a commit, below each folder at the top, and deeper in a commit's own."""
+        of_commits = [key.removeprefix(COMMIT) for _, key in self.KINDS.values() if key.startswith(COMMIT)]
+        for folder in self.FOLDERS:
+            for name in of_commits:
+                for between in ("", f"/{SHA}", f"/uat/{COMMIT}", f"/{self.D}/{COMMIT}", f"/uat/bank-payments/{'x' * 18}/{'x' * 21}"):
+                    key = f"{folder}{between}{name}"
+                    self.assertLessEqual(self.writers(key), self.OWNERS[folder], key)
+
+    def test_nothing_deeper_in_a_commits_folder_is_anybodys(self):
+        of_commits = [key.removeprefix(COMMIT) for _, key in self.KINDS.values() if key.startswith(COMMIT)]
+        for name in of_commits:
+            for key in (f"{COMMIT}/x{name}", f"{COMMIT}/attestations{name}", f"{COMMIT}/docs/handoffs{name}", f"{COMMIT}/{SHA}{name}", f"x/{COMMIT}{name}"):
+                self.assertEqual(self.writers(key), set(), key)
+
+    def test_a_repository_called_like_a_record_is_promoted_like_others(self):
+        for repo in ("verdict", "revocation", "docs", "attestations", "handoffs"):
+            for folder in ("stages", "locks", "drift"):
+                _, key = self.KINDS[folder.removesuffix("s").capitalize()]
+                self.assertEqual(self.writers(key.replace("bank-payments", repo)), self.writers(key), f"{folder} {repo}")
+            _, key = self.KINDS["Approval"]
+            self.assertEqual(self.writers(key.replace("bank-payments", repo)), {"ApproveRole"}, repo)
+
+    def test_the_tag_of_a_manifest_is_asked_for_at_a_manifests_place_only(self):
+        for key in (f"x/y/{COMMIT}/build-manifest.json", f"{COMMIT}/x/build-manifest.json", "bank-payments/build-manifest.json",
+                    "a/b/c/build-manifest.json", f"bank-payments/{SHA[:-1]}/build-manifest.json"):
+            self.only(GATE, "s3:PutObjectTagging", f"{ARTEFACTS}/{key}", **tags(integration_passed="true"))
+        self.only((*GATE, "CiRole", "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/bank-payments/{'3f' * 32}/build-manifest.json",
+                  **tags(integration_passed="true"))
+
+    def test_what_is_put_can_be_read_at_once(self):
+        for who, bucket, key in (("CiRole", ARTEFACTS, ZIP), ("PromoterRole", RECORDS, f"{COMMIT}/revocation.json")):
+            for storage_class, allowed in (("STANDARD", True), ("GLACIER_IR", True), ("GLACIER", False), ("DEEP_ARCHIVE", False)):
+                self.assertEqual(DEFAULT.may(who, "s3:PutObject", f"{bucket}/{key}", **{"s3__x-amz-storage-class": storage_class}), allowed, storage_class)
+
+
+class Takeover(Case):
+    """A role with `*` that a stack made in the gatekeeper's account, as a template that passed the gate would have it."""
+
+    BOUNDARY = DEFAULT.outputs["StageBoundaryArn"]
+    BOB = f"arn:aws:sts::{ACCOUNT}:assumed-role/made/bob"  # a function called bob
+
+    def attacks(self, stack: Rendered) -> list[tuple[str, str]]:
+        """What would take over the gate."""
+        region = f"ap-southeast-2:{ACCOUNT}"
+        ours = f"arn:aws:iam::{ACCOUNT}:"
+        found = [(action, f"{FUNCTION}gatekeeper-{name}") for name in ("intake", "tag-guard", "promote", "approve", "record-promotion", "portal")
+                 for action in ("lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:AddPermission", "lambda:InvokeFunction",
+                                "lambda:DeleteFunction", "lambda:PutFunctionConcurrency", "lambda:PutFunctionEventInvokeConfig")]
+        found += [(action, stack.attribute(role, "Arn")) for role in stack.of_type("AWS::IAM::Role")
+                  for action in ("iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:PassRole", "iam:DeleteRole", "sts:AssumeRole",
+                                 "iam:PutRolePermissionsBoundary")]
+        found += [(action, self.BOUNDARY) for action in ("iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion")]
+        found += [(action, f"{ours}oidc-provider/token.actions.githubusercontent.com") for action in
+                  ("iam:UpdateOpenIDConnectProviderThumbprint", "iam:AddClientIDToOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider")]
+        found += [("iam:UpdateSAMLProvider", f"{ours}saml-provider/AWSSSO_0123_DO_NOT_DELETE"), ("sso:CreateAccountAssignment", "*"),
+                  ("identitystore:CreateUser", "*"), ("organizations:DetachPolicy", "*"),
+                  ("iam:CreateAccessKey", USER), ("iam:UpdateLoginProfile", USER), ("iam:PutUserPolicy", USER), ("iam:UpdateAssumeRolePolicy", SSO)]
+        found += [(action, f"arn:aws:cloudwatch:{region}:alarm:gatekeeper-BreakGlassAlarm-1X") for action in
+                  ("cloudwatch:DeleteAlarms", "cloudwatch:DisableAlarmActions", "cloudwatch:PutMetricAlarm", "cloudwatch:SetAlarmState")]
+        found += [(action, f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/gatekeeper") for action in ("cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards")]
+        found += [(f"logs:{action}", f"arn:aws:logs:{region}:log-group:{group['LogGroupName']}{behind}") for group in stack.of_type("AWS::Logs::LogGroup").values()
+                  for action in ("DeleteLogGroup", "PutRetentionPolicy", "DeleteLogStream", "PutSubscriptionFilter") for behind in ("", ":*", ":log-stream:one")]
+        found += [("events:DisableRule", f"arn:aws:events:{region}:rule/gatekeeper-WatchDriftFunctionSchedule-1"), ("events:PutTargets", f"arn:aws:events:{region}:rule/gatekeeper-x"),
+                  ("sns:DeleteTopic", stack.outputs["AlarmTopicArn"]), ("sns:Publish", stack.outputs["AlarmTopicArn"]),
+                  ("sqs:PurgeQueue", stack.attribute("DeadLetterQueue", "Arn")), ("sqs:ReceiveMessage", stack.attribute("DeadLetterQueue", "Arn")),
+                  ("states:StartExecution", stack.outputs["PromotionStateMachine"]), ("states:UpdateStateMachine", stack.outputs["PromotionStateMachine"]),
+                  ("states:StopExecution", f"arn:aws:states:{region}:execution:gatekeeper-promotion:01JX"),
+                  ("cloudformation:UpdateStack", f"{STACK}gatekeeper/1"), ("cloudformation:DeleteStack", f"{STACK}gatekeeper/1"),
+                  ("s3:PutObject", f"arn:aws:s3:::{stack.parameters['CodeBucket']}/gatekeeper/0123"), ("s3:PutBucketPolicy", ARTEFACTS),
+                  ("s3:PutObject", f"{ARTEFACTS}/{ZIP}"), ("s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json"), ("s3:PutObject", f"{RECORDS}/config/stages.json"),
+                  ("s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json"), ("s3:PutBucketNotification", ARTEFACTS),
+                  ("secretsmanager:GetSecretValue", SECRET)]
+        found += [(action, stack.attribute(key, "Arn")) for key in ("EncryptionKey", "SigningKey", "PromotionSigningKey") for action in
+                  ("kms:Sign", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:CreateGrant")]
+        return found
+
+    def deployed(self, **parameters: str) -> Rendered:
+        return named(CodeBucket="gatekeeper-code-1", DatabaseSecretArns=SECRET, GitHubSubjects=SUBJECT, GitHubPromoterSubjects=SUBJECT, **parameters)
+
+    def test_within_the_boundary_it_can_do_nothing_to_the_gate(self):
+        stack = self.deployed()
+        for action, arn in self.attacks(stack):
+            self.assertFalse(stack.may("made", action, arn), f"{action} {arn}")
+
+    def test_nor_can_cloudformation_for_a_stage_with_an_administrators_rights_even_where_the_account_is_shared(self):
+        for parameters in ({}, {"SharedAccount": "accepted"}):
+            stack = self.deployed(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess", **parameters)
+            stack.properties("StackRole")["Policies"].append({"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
+            for action, arn in self.attacks(stack):
+                self.assertFalse(stack.may("StackRole", action, arn), f"{action} {arn}")
+
+    def test_it_can_do_what_a_service_does(self):
+        for action, arn in (("dynamodb:PutItem", f"arn:aws:dynamodb:ap-southeast-2:{ACCOUNT}:table/payments"), ("s3:PutObject", "arn:aws:s3:::bank-payments/x"),
+                            ("lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-post"), ("sts:AssumeRole", "arn:aws:iam::999900001111:role/statements"),
+                            ("secretsmanager:GetSecretValue", SECRET.replace("gatekeeper/", "bank-payments/")), ("iam:GetRole", f"arn:aws:iam::{ACCOUNT}:role/x")):
+            self.assertTrue(self.deployed().may("made", action, arn), action)
+
+    def test_it_makes_nobody_without_the_boundary_and_acts_as_nobody_else(self):
+        stack = self.deployed(StageRoleArns="arn:aws:iam::444455556666:role/gatekeeper-stage")
+        for action in ("iam:CreateRole", "iam:CreateUser", "iam:PutRolePolicy", "iam:DeleteRolePermissionsBoundary", "iam:PutRolePermissionsBoundary",
+                       "iam:DeleteUserPermissionsBoundary", "iam:PassRole", "sts:AssumeRole", "iam:CreateServiceLinkedRole"):
+            self.assertFalse(stack.may("made", action, f"arn:aws:iam::{ACCOUNT}:role/any"), action)
+        self.assertFalse(stack.may("made", "sts:AssumeRole", "arn:aws:iam::444455556666:role/gatekeeper-stage"))
+        for action in ("cloudformation:UpdateStack", "cloudformation:CreateStack", "cloudformation:ExecuteChangeSet"):
+            self.assertFalse(stack.may("made", action, f"{STACK}bank-payments-uat-payments-api/1"), f"{action}: CloudFormation would act as StackRole")
+
+    def test_cloudformation_makes_roles_and_users_with_the_boundary_only(self):
+        for shared, parameters in ((False, {}), (True, {"SharedAccount": "accepted"})):
+            stack = self.deployed(**parameters)
+            stack.properties("StackRole")["Policies"].append({"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
+            for kind, name in (("role", "Role"), ("user", "User")):
+                for action in (f"Create{name}", f"Put{name}Policy", f"Attach{name}Policy", f"Put{name}PermissionsBoundary"):
+                    arn = f"arn:aws:iam::{ACCOUNT}:{kind}/bank-payments-uat-x"
+                    for boundary, allowed in ((self.BOUNDARY, True), ("arn:aws:iam::aws:policy/AdministratorAccess", shared), (None, shared)):
+                        keys = {} if boundary is None else {"iam__PermissionsBoundary": boundary}
+                        self.assertEqual(stack.may("StackRole", f"iam:{action}", arn, **keys), allowed, f"{action} {boundary}")
+                self.assertEqual(stack.may("StackRole", f"iam:Delete{name}PermissionsBoundary", arn, iam__PermissionsBoundary=self.BOUNDARY), shared)
+                self.assertTrue(stack.may("StackRole", f"iam:Delete{name}", arn))
+            for action, arn in (("iam:CreateAccessKey", f"arn:aws:iam::{ACCOUNT}:user/administrator"), ("iam:UpdateLoginProfile", f"arn:aws:iam::{ACCOUNT}:user/administrator"),
+                                ("iam:AddUserToGroup", f"arn:aws:iam::{ACCOUNT}:group/all"), ("iam:PutGroupPolicy", f"arn:aws:iam::{ACCOUNT}:group/all")):
+                self.assertEqual(stack.may("StackRole", action, arn), shared, action)
+            self.assertFalse(stack.may("StackRole", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-ap-southeast-2"))
+            self.assertTrue(stack.may("StackRole", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/bank-payments-uat-payments-api-Role-1X"))
+
+    def test_a_function_called_like_a_person_enters_no_role(self):
+        """Not even where the account is shared and nothing bounds it: trust policies alone keep it out."""
+        stack = self.deployed(SharedAccount="accepted")
+        for role in stack.of_type("AWS::IAM::Role"):
+            for name in ("bob", "jane", "x"):
+                self.assertFalse(stack.lets_in(role, self.BOB, name), f"{role} {name}")
+
+    def test_no_chain_of_roles_leads_in(self):
+        """Through a named role that lets anybody of its account in: its sessions come from no identity provider."""
+        careless = f"arn:aws:iam::{ACCOUNT}:role/release"
+        stack = Rendered(**{f"{who}PrincipalArns": careless for who in ("Promoter", "Approver", "Auditor")})
+        for role in ("PromoterRole", "ApproverRole", "AuditorRole"):
+            session = f"arn:aws:sts::{ACCOUNT}:assumed-role/release/bob"
+            self.assertFalse(stack.lets_in(role, session, "bob"), role)
+            for provider, allowed in ((f"arn:aws:iam::{ACCOUNT}:saml-provider/okta", True), ("cognito-identity.amazonaws.com", False),
+                                      (f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com", False),
+                                      (f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.example", False)):
+                self.assertEqual(stack.lets_in(role, session, "bob", aws__FederatedProvider=provider), allowed, f"{role} {provider}")
+            self.assertTrue(stack.lets_in(role, session, "bob", saml__sub="bob@bank.example"), role)
+
+    def test_an_audit_accounts_tools_come_by_their_role(self):
+        tool = "arn:aws:iam::999900001111:role/evidence"
+        stack = named(AuditorPrincipalArns=tool, ApproverPrincipalArns=tool)
+        session = "arn:aws:sts::999900001111:assumed-role/evidence/collector"
+        self.assertTrue(stack.lets_in("AuditorRole", session, "collector"))
+        self.assertFalse(stack.lets_in("ApproverRole", session, "collector"))
+
+    def test_people_come_under_their_own_names_only(self):
+        """Who may choose the session's name is whoever he likes: his own second person."""
+        sso = f"arn:aws:sts::{ACCOUNT}:assumed-role/{SSO.rsplit('/', 1)[-1]}/jane@bank.example"
+        provider = f"arn:aws:iam::{ACCOUNT}:saml-provider/AWSSSO_0123_DO_NOT_DELETE"
+        for role in ("PromoterRole", "ApproverRole"):
+            for arn, own, keys in ((USER, "jane", {}), (sso, "jane@bank.example", {"aws__FederatedProvider": provider})):
+                for name in (own, "john", f"{own}x", f"x{own}", ""):
+                    self.assertEqual(DEFAULT.lets_in(role, arn, name, **keys), name == own, f"{role} {arn} {name}")
+            self.assertFalse(DEFAULT.lets_in(role, USER.replace("jane", "john"), "john"), "not named")
+            self.assertFalse(DEFAULT.lets_in(role, f"arn:aws:iam::{ACCOUNT}:root", "root"))
+
+    def test_only_acceptance_says_that_the_account_is_shared(self):
+        self.assertNotIn("SharedAccount", DEFAULT.outputs)
+        accepted = named(SharedAccount="accepted")
+        self.assertEqual(accepted.outputs["SharedAccount"], "accepted")
+        self.assertEqual(accepted.properties("PromoteFunction")["Environment"]["Variables"]["SHARED_ACCOUNT"], "accepted")
+        self.assertEqual(DEFAULT.template["Parameters"]["SharedAccount"]["AllowedValues"], ["", "accepted"])
+        self.assertNotIn("SharedAccount", (HERE / "deploy.sh").read_text(), "nobody accepts it by the way")
+
+    def test_a_template_can_name_the_boundary_without_an_account(self):
+        self.assertEqual(self.BOUNDARY, f"arn:aws:iam::{ACCOUNT}:policy/gatekeeper/gatekeeper-stage-boundary")
+        self.assertEqual(DEFAULT.properties("PromoteFunction")["Environment"]["Variables"]["STAGE_BOUNDARY_ARN"], self.BOUNDARY)
+
+
 class Approvals(Case):
     APPROVAL = f"{RECORDS}/approvals/prod/{COMMIT}/{'3f' * 32}.json"
 
@@ -428,21 +684,11 @@ class Approvals(Case):
             for prefix, allowed in ((f"approvals/prod/{COMMIT}/", True), (f"{COMMIT}/", False), ("", False)):
                 self.assertEqual(DEFAULT.may(who, "s3:ListBucketVersions", RECORDS, s3__prefix=prefix), allowed, f"{who} {prefix}")
 
-    def test_nobody_approves_or_promotes_under_a_name_that_he_chose(self):
-        """Who may choose the session's name is whoever he likes: his own second person."""
-        for role in ("ApproverRole", "PromoterRole"):
-            for stack in (DEFAULT, Rendered(PromoterPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/jane", GitHubPromoterSubjects=SUBJECT)):
-                trust = stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]
-                self.assertEqual([(statement["Effect"], statement["Action"], statement["Condition"]) for statement in trust], [
-                    ("Allow", "sts:AssumeRole", {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}),
-                    ("Allow", "sts:AssumeRole", {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}}),
-                    ("Deny", "sts:AssumeRole", {"StringLike": {"aws:FederatedProvider": "*:oidc-provider/token.actions.githubusercontent.com"}})], role)
-
 
 class Drift(Case):
     def test_who_watches_changes_nothing_in_a_stage(self):
         """With an administrator's rights to read too, as CloudFormation's drift detection may need them."""
-        stack = Rendered(DriftPolicyArns="arn:aws:iam::aws:policy/ReadOnlyAccess")
+        stack = named(DriftPolicyArns="arn:aws:iam::aws:policy/ReadOnlyAccess")
         self.assertEqual(stack.properties("WatchDriftRole")["ManagedPolicyArns"], ["arn:aws:iam::aws:policy/ReadOnlyAccess"])
         writes = set()
         for statement in DATABASES.statements("WatchDriftRole"):
@@ -456,7 +702,7 @@ class Drift(Case):
         self.only(("WatchDriftRole", "administrator"), "sns:Publish", DEFAULT.outputs["AlarmTopicArn"])
 
     def test_no_stages_template_silences_it(self):
-        stack = Rendered(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
+        stack = named(StackRolePolicyArns="arn:aws:iam::aws:policy/AdministratorAccess")
         stack.properties("StackRole")["Policies"].append(
             {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}})
         for action, arn in (
@@ -501,8 +747,8 @@ class SigningKeys(Case):
 
     def test_only_deployers_change_them(self):
         administrator = f"arn:aws:iam::{ACCOUNT}:role/administrator"
-        ours = Rendered(DeployerPrincipalArns=f"{administrator},arn:aws:iam::{ACCOUNT}:user/jane")
-        others = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
+        ours = named(DeployerPrincipalArns=f"{administrator},arn:aws:iam::{ACCOUNT}:user/jane")
+        others = named(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
         for key in self.KEYS:
             self.assertLessEqual({"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey"}, self.managing(others, key))
             for action in self.managing(others, key):
@@ -512,13 +758,13 @@ class SigningKeys(Case):
 
     def test_nobody_lends_them_and_who_signs_is_unchanged(self):
         for deployers in ("", f"arn:aws:iam::{ACCOUNT}:role/administrator"):
-            stack = Rendered(DeployerPrincipalArns=deployers)
+            stack = named(DeployerPrincipalArns=deployers)
             for key in self.KEYS:
                 self.only((), "kms:CreateGrant", stack.attribute(key, "Arn"), stack)
             self.only(GATE, "kms:Sign", stack.outputs["SigningKeyArn"], stack)
 
     def test_root_can_always_repair_their_policies(self):
-        stack = Rendered(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
+        stack = named(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*")
         for key in self.KEYS:
             denied, = (one for one in stack.properties(key)["KeyPolicy"]["Statement"] if one["Effect"] == "Deny")
             self.assertEqual(denied["Condition"], {"ArnNotLike": {
@@ -538,7 +784,7 @@ class Portal(Case):
         self.only(readers, "lambda:InvokeFunctionUrl", self.PORTAL, lambda__FunctionUrlAuthType="AWS_IAM")
         self.only(readers, "lambda:InvokeFunction", self.PORTAL, lambda__InvokedViaFunctionUrl="true")
         self.only(("administrator",), "lambda:InvokeFunction", self.PORTAL)
-        self.only(("SmokeTestRole", "administrator"), "lambda:InvokeFunctionUrl", f"{FUNCTION}bank-payments-uat-authorise",
+        self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunctionUrl", f"{FUNCTION}bank-payments-uat-authorise",
                   lambda__FunctionUrlAuthType="AWS_IAM")
 
     def test_its_url_is_iams(self):
@@ -585,13 +831,37 @@ class Trust(Case):
             statement, = DEFAULT.properties(role)["AssumeRolePolicyDocument"]["Statement"]
             self.assertEqual(statement["Principal"], {"Service": "lambda.amazonaws.com"}, role)
 
-    def test_people_come_by_this_accounts_iam_unless_named(self):
-        jane = f"arn:aws:iam::{ACCOUNT}:role/jane"
-        named = Rendered(CiPrincipalArns=jane, PromoterPrincipalArns=jane, ApproverPrincipalArns=jane, AuditorPrincipalArns=jane)
+    def test_who_is_not_named_has_no_role(self):
         for role in PEOPLE:
-            for stack, principal in ((DEFAULT, f"arn:aws:iam::{ACCOUNT}:root"), (named, [jane])):
-                for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
-                    self.assertEqual(statement["Principal"], {"AWS": principal if statement["Effect"] == "Allow" else "*"}, role)
+            self.assertNotIn(role, NOBODY.resources)
+            self.assertNotIn(f"{role}Arn", NOBODY.outputs)
+            self.assertEqual(DEFAULT.outputs[f"{role}Arn"], DEFAULT.attribute(role, "Arn"))
+        for function in ("PromoteFunction", "ApproveFunction"):
+            self.assertEqual(NOBODY.properties(function)["Environment"]["Variables"]["PERSON_ROLE_ID"], "", "nobody is a person")
+
+    def test_no_role_of_ours_trusts_an_account_or_everybody(self):
+        """Whom an account's root is named for is whoever its IAM lets, a role that a stack made too."""
+        for stack in (NOBODY, DEFAULT, GITHUB, DATABASES):
+            for role, properties in stack.of_type("AWS::IAM::Role").items():
+                for statement in properties["AssumeRolePolicyDocument"]["Statement"]:
+                    trusted = statement["Principal"]
+                    if statement["Effect"] == "Allow" and "AWS" in trusted:
+                        self.assertEqual((role in PEOPLE, trusted["AWS"]), (True, [USER, SSO]), role)
+
+    def test_parameters_take_named_principals_only(self):
+        pattern = {name: declared["AllowedPattern"] for name, declared in DEFAULT.template["Parameters"].items() if "AllowedPattern" in declared}
+        wildcard = f"arn:aws:iam::{ACCOUNT}:role/platform/*"
+        sso = SSO.replace("0123456789abcdef", "*")
+        nobody = ("*", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:*", f"arn:aws:iam::{ACCOUNT}:user/*", wildcard, f"{USER}?",
+                  f"arn:aws:sts::{ACCOUNT}:assumed-role/jane/jane", f"arn:aws:iam::{ACCOUNT}:group/all", "AROAEXAMPLE")
+        for who in ("Ci", "Promoter", "Approver", "Auditor"):
+            for arn, allowed in ((USER, True), (SSO, True), ("", True), (f"arn:aws:iam::{ACCOUNT}:root", False), (sso, False),
+                                 *((arn, False) for arn in nobody)):
+                self.assertEqual(bool(re.fullmatch(pattern[f"{who}PrincipalArns"], arn)), allowed, f"{who} {arn}")
+        for arn, allowed in ((USER, True), (SSO, True), (sso, True), ("", True), (f"arn:aws:iam::{ACCOUNT}:root", True), *((arn, False) for arn in nobody)):
+            self.assertEqual(bool(re.fullmatch(pattern["DeployerPrincipalArns"], arn)), allowed, arn)
+        for arn, allowed in ((SSO, True), (USER, False), (wildcard, False), (f"arn:aws:iam::{ACCOUNT}:root", False)):
+            self.assertEqual(bool(re.fullmatch(pattern["StageRoleArns"], arn)), allowed, arn)
 
     def test_workflows_promote_from_exactly_these_environments_and_in_a_role_of_their_own(self):
         self.assertNotIn("GitHubPromoterRole", DEFAULT.resources)
@@ -602,12 +872,12 @@ class Trust(Case):
         }})
 
     def test_where_only_workflows_promote_nobody_is_the_promoter(self):
-        self.assertEqual(GITHUB.properties("PromoterRole")["AssumeRolePolicyDocument"]["Statement"],
-                         [{"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}])
-        self.assertIn("PromoterRoleArn", GITHUB.outputs)
+        stack = Rendered(GitHubPromoterSubjects=SUBJECT)
+        self.assertIn("GitHubPromoterRole", stack.resources)
+        self.assertNotIn("PromoterRole", stack.resources)
 
     def test_no_role_for_people_takes_a_web_identity(self):
-        stack = Rendered(GitHubPromoterSubjects=SUBJECT, GitHubSubjects=SUBJECT, PromoterPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/jane")
+        stack = named(GitHubPromoterSubjects=SUBJECT, GitHubSubjects=SUBJECT)
         for role in ("PromoterRole", "ApproverRole", "AuditorRole"):
             for statement in stack.properties(role)["AssumeRolePolicyDocument"]["Statement"]:
                 self.assertEqual((statement["Action"], set(statement["Principal"])), ("sts:AssumeRole", {"AWS"}), role)

@@ -11,7 +11,8 @@ from pathlib import Path
 from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
-STACK = Rendered(MigrateDatabaseImageUri=IMAGE)
+PEOPLE = {f"{who}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/jane" for who in ("Ci", "Promoter", "Approver", "Auditor")}
+STACK = Rendered(MigrateDatabaseImageUri=IMAGE, **PEOPLE)
 PACKAGES = ("intake", "tag-guard", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
 
 
@@ -109,7 +110,7 @@ class Functions(unittest.TestCase):
                 self.assertEqual((one["Runtime"], one["Handler"], one["Architectures"]), ("provided.al2023", "bootstrap", [architecture]))
 
     def test_without_an_image_there_are_no_databases_and_nobody_asks_for_them(self):
-        without = Rendered()
+        without = Rendered(**PEOPLE)
         self.assertNotIn("MigrateDatabaseFunction", without.resources)
         for function in ("PromoteFunction", "WatchDriftFunction"):
             self.assertEqual(without.properties(function)["Environment"]["Variables"]["MIGRATE_DATABASE_FUNCTION"], "")
@@ -135,7 +136,8 @@ class Functions(unittest.TestCase):
         built, promotion = ({name: STACK.outputs[output]} for name, output in
                             (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
         promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
-                                       "PERSON_ROLE_ID": "AROAPROMOTERROLE"}
+                                       "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
+                                       "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
         watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
@@ -245,7 +247,7 @@ class Outputs(unittest.TestCase):
 
     def test_workflows_have_a_role_where_they_may_promote(self):
         self.assertNotIn("GitHubPromoterRoleArn", STACK.outputs)
-        stack = Rendered(GitHubPromoterSubjects="repo:example-bank/bank-payments:environment:uat")
+        stack = Rendered(GitHubPromoterSubjects="repo:example-bank/bank-payments:environment:uat", **PEOPLE)
         self.assertEqual(stack.outputs["GitHubPromoterRoleArn"], stack.attribute("GitHubPromoterRole", "Arn"))
         self.assertEqual(stack.outputs["PromoterRoleArn"], STACK.outputs["PromoterRoleArn"])
 

@@ -242,6 +242,15 @@ impl<'a> Aws<'a> {
         })
     }
 
+    /// An output that says something of the installation rather than where a part of it is; none where there is none, or where
+    /// the outputs can't be read because flags name all parts.
+    pub(crate) async fn output(&self, name: &str) -> Option<String> {
+        if let Some(outputs) = &self.file {
+            return outputs.get(name)?.as_str().map(str::to_owned);
+        }
+        self.stack.get_or_try_init(|| self.stack_outputs()).await.ok()?.get(name).cloned()
+    }
+
     async fn stack_outputs(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let client = aws_sdk_cloudformation::Client::new(&self.config);
         let answer = client.describe_stacks().stack_name(&self.args.gatekeeper_stack).send().await;

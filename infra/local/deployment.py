@@ -32,6 +32,8 @@ STAGE_ACCOUNT = "444455556666"
 STAGE_ROLE = "gatekeeper-stage"
 STAGE_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{STAGE_ROLE}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+# IAM users of the gatekeeper's account whom its roles name; nobody here has their keys, tests make some when they need them.
+PEOPLE = {"Promoter": "jane", "Approver": "john", "Auditor": "audit", "Ci": "pipeline"}
 DEPLOY_SECONDS = 120
 # What may be a folder or a file in a template, by resource type.
 LOCAL_CODE = {
@@ -128,6 +130,9 @@ def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]
     values = {
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "StackRolePolicyArns": ADMINISTRATOR,
+        "SharedAccount": "accepted",  # nothing is at stake on this machine, and the examples' roles name no boundary
+        "CodeBucket": DEPLOYMENT_BUCKET,
+        **{f"{role}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/{name}" for role, name in PEOPLE.items()},
         "StageRoleArns": STAGE_ROLE_ARN,
         "MigrateDatabaseImageUri": f"no-image@sha256:{'0' * 64}",  # see INSTEAD_OF_IMAGES
         "DatabaseSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",  # whatever a test calls its secret
@@ -211,8 +216,9 @@ def stage_account(instance: Instance) -> None:
     """The second account, with the role that the steps assume there."""
     cdk_bootstrap(instance, STAGE_ACCOUNT)
     iam = instance.client("iam", STAGE_ACCOUNT)
+    steps = {"ArnLike": {"aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:role/{STACK}/*", f"arn:aws:iam::{ACCOUNT}:root"]}}
     trust = {"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}]}
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole", "Condition": steps}]}
     try:
         iam.create_role(RoleName=STAGE_ROLE, AssumeRolePolicyDocument=json.dumps(trust))
     except iam.exceptions.EntityAlreadyExistsException:
@@ -221,22 +227,37 @@ def stage_account(instance: Instance) -> None:
     iam.put_role_policy(RoleName=STAGE_ROLE, PolicyName="deploy", PolicyDocument=json.dumps(anything))
 
 
+def people(instance: Instance) -> None:
+    """The IAM users whom the roles of people and CI name, as far as they aren't there."""
+    iam = instance.client("iam")
+    for name in PEOPLE.values():
+        try:
+            iam.create_user(UserName=name)
+        except iam.exceptions.EntityAlreadyExistsException:
+            continue
+
+
 def let_root_be_somebody(instance: Instance, outputs: dict[str, str]) -> None:
-    """Lets the local administrator assume the roles of people who act under their own name.
+    """Lets the local administrator assume the roles that name who may, under any name.
 
     He is the account's root user, who on AWS assumes no role and whom the template therefore doesn't provide for (IAM user guide,
-    "AWS account root user").
+    "AWS account root user"). Nobody else of the account gets in by that.
     """
     iam = instance.client("iam")
-    root = {"Sid": "LocalAdministrator", "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-            "Condition": {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:root"}}}
-    for output in ("PromoterRoleArn", "ApproverRoleArn"):
+    root = f"arn:aws:iam::{ACCOUNT}:root"
+    administrator = {"Sid": "LocalAdministrator", "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": root},
+                     "Condition": {"ArnEquals": {"aws:PrincipalArn": root}}}
+    for role in PEOPLE:
+        output = f"{role}RoleArn"
         if output not in outputs:
             continue
         name = outputs[output].rpartition("/")[2]
         trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-        if root not in trust["Statement"]:
-            trust["Statement"].append(root)
+        if administrator not in trust["Statement"]:
+            for statement in trust["Statement"]:
+                if statement["Effect"] == "Deny":
+                    statement["Condition"]["ArnNotEquals"] = {"aws:PrincipalArn": root}
+            trust["Statement"].append(administrator)
             iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
 
 
@@ -258,6 +279,7 @@ def deploy(instance: Instance) -> dict[str, str]:
     ensure_bucket(s3, DEPLOYMENT_BUCKET)
     cdk_bootstrap(instance, ACCOUNT)
     stage_account(instance)
+    people(instance)
     apply(instance, package(s3))
     outputs = stack_outputs(instance)
     if "RecordsBucket" not in outputs:

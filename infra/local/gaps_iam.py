@@ -92,7 +92,7 @@ def upload_headers_as_condition_keys() -> None:
 
     Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3".
     """
-    known_headers = ("x-amz-server-side-encryption-aws-kms-key-id",
+    known_headers = ("x-amz-server-side-encryption-aws-kms-key-id", "x-amz-storage-class",
                      "x-amz-server-side-encryption-customer-algorithm", "x-amz-copy-source")
 
     def wrap(original: Callable) -> Callable:

@@ -9,6 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+from samtranslator.yaml_helper import yaml_parse
+
+from instance import HERE
 from local_aws import ACCOUNT, REGION, LocalAwsTest, allow, deny, names, tag_set
 
 
@@ -117,40 +120,75 @@ class Conditions(LocalAwsTest):
             connection.close()
 
 
-class PeopleUnderTheirOwnNames(LocalAwsTest):
-    """Whom `PromoterRole` and `ApproverRole` let in, word for word (infra/test_access.py holds the template to it)."""
+class NamedPeople(LocalAwsTest):
+    """Whom `PromoterRole` and `ApproverRole` let in, word for word (infra/test_access.py evaluates the same with what AWS knows)."""
 
-    OWN_NAME = (
-        {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
-        {"StringLike": {"aws:userid": "*:${sts:RoleSessionName}"}},
+    DENIED = (
+        {"Null": {"aws:username": "false"}, "StringNotEquals": {"sts:RoleSessionName": "${aws:username}"}},
+        {"Null": {"aws:username": "true"}, "StringNotLike": {"aws:userid": "*:${sts:RoleSessionName}"}},
+        {"Null": {"aws:username": "true", "saml:sub": "true"}, "StringNotLike": {"aws:FederatedProvider": "*:saml-provider/*"}},
     )
 
-    def people(self) -> str:
-        trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-                                "Condition": condition} for condition in self.OWN_NAME]}
+    def test_the_template_says_so(self) -> None:
+        resources = yaml_parse((HERE.parent / "template.yaml").read_text())["Resources"]
+        for role in ("PromoterRole", "ApproverRole"):
+            statements = resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            self.assertEqual([one["Condition"] for one in statements if one["Effect"] == "Deny"], list(self.DENIED), role)
+
+    def people(self, principal: str) -> str:
+        statements = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": principal}}]
+        statements += [{"Effect": "Deny", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}, "Condition": condition} for condition in self.DENIED]
         name = f"people-{next(names)}"
-        return self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        return self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": statements}))["Role"]["Arn"]
 
     def sts_of(self, keys: dict) -> Any:
         return boto3.client("sts", endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
                             aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys.get("SessionToken"))
 
-    def assertOnlyAs(self, name: str, who: Any) -> None:
-        role = self.people()
+    def user(self) -> tuple[str, str, Any]:
+        name = f"jane-{next(names)}"
+        arn = self.iam.create_user(UserName=name)["User"]["Arn"]
+        self.iam.put_user_policy(UserName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": [allow("sts:AssumeRole")]}))
+        return name, arn, self.sts_of(self.iam.create_access_key(UserName=name)["AccessKey"])
+
+    def test_an_iam_user_comes_under_his_own_name_only(self) -> None:
+        name, arn, who = self.user()
+        role = self.people(arn)
         who.assume_role(RoleArn=role, RoleSessionName=name)
         for other in ("john", f"{name}x", f"x{name}"):
             self.assertRefused("AccessDenied", who.assume_role, RoleArn=role, RoleSessionName=other)
 
-    def test_an_iam_user_comes_under_his_own_name_only(self) -> None:
-        name = f"jane-{next(names)}"
-        self.iam.create_user(UserName=name)
-        self.iam.put_user_policy(UserName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": [allow("sts:AssumeRole")]}))
-        self.assertOnlyAs(name, self.sts_of(self.iam.create_access_key(UserName=name)["AccessKey"]))
+    def test_who_is_not_named_does_not_come_in(self) -> None:
+        (_, arn, _), (other, _, who) = self.user(), self.user()
+        self.assertRefused("AccessDenied", who.assume_role, RoleArn=self.people(arn), RoleSessionName=other)
 
-    def test_a_session_comes_under_its_own_name_only(self) -> None:
-        federated = self.role(allow("sts:AssumeRole"))
-        keys = self.sts.assume_role(RoleArn=federated, RoleSessionName="jane@bank.example")["Credentials"]
-        self.assertOnlyAs("jane@bank.example", self.sts_of(keys))
+    def test_no_session_comes_by_another_role_whatever_it_may_and_is_called(self) -> None:
+        """Even a role that is named: MiniStack's sessions come from no identity provider."""
+        made = self.role(allow("*"))
+        session = self.sts_of(self.sts.assume_role(RoleArn=made, RoleSessionName="bob")["Credentials"])
+        for principal in (made, f"arn:aws:iam::{ACCOUNT}:user/bob", f"arn:aws:iam::{ACCOUNT}:root"):
+            self.assertRefused("AccessDenied", session.assume_role, RoleArn=self.people(principal), RoleSessionName="bob")
+
+
+class Boundaries(LocalAwsTest):
+    """What a role's permissions boundary takes from its policies, which MiniStack enforces by itself."""
+
+    def test_what_a_boundary_does_not_allow_its_role_cannot_do(self) -> None:
+        document = {"Statement": [{"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, deny("sts:AssumeRole")]}
+        name = f"boundary-{next(names)}"
+        boundary = self.iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+        role = self.role(allow("*"))
+        self.iam.put_role_permissions_boundary(RoleName=role.rsplit("/", 1)[-1], PermissionsBoundary=boundary)
+        keys = self.sts.assume_role(RoleArn=role, RoleSessionName="bob")["Credentials"]
+        client = lambda service: boto3.client(  # noqa: E731
+            service, endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
+        client("s3").list_buckets()
+        short = role.rsplit("/", 1)[-1]
+        iam, policy = client("iam"), json.dumps({"Statement": [allow("*")]})
+        self.assertRefused("AccessDenied", iam.put_role_policy, RoleName=short, PolicyName="x", PolicyDocument=policy)
+        self.assertRefused("AccessDenied", iam.delete_role_permissions_boundary, RoleName=short)
+        self.assertRefused("AccessDenied", client("sts").assume_role, RoleArn=self.role(allow("*")), RoleSessionName="bob")
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ codes! {
     SoakNotOver "soak-not-over" "the stage that must have run the commit first has not run it for long enough";
     ApprovalsMissing "approvals-missing" "too few people who are neither the requester nor the commit's author approved the commit";
     StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
+    BoundaryMissing "boundary-missing" "a stage in the gatekeeper's own account would get a role or user that the stage boundary does not bind";
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";
     AuthorUnknown "author-unknown" "the manifest names no author, or one whom nobody can place, so that nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";

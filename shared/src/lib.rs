@@ -26,6 +26,7 @@ pub mod manifest;
 pub mod policy;
 pub mod promotion;
 pub mod report;
+pub mod revocation;
 pub mod schema_snapshot;
 pub mod stage;
 pub mod store;

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    finding::Finding,
+    finding::{Code, Finding},
     ids::{Commit, CommitSha, FileName, Repo, Sha256},
     report::{Counts, suite::Suite},
+    revocation::TakenBack,
     store_key::ArtefactPath,
 };
 
@@ -172,6 +173,14 @@ impl Verdict {
     pub fn artefact(&self, path: &ArtefactPath) -> Option<&JudgedArtefact> {
         let key = path.of(&self.commit());
         self.artefacts.iter().find(|artefact| artefact.key == key)
+    }
+
+    /// Whether it says that the commit was taken back, in the words of this revocation.
+    #[must_use]
+    pub fn is_of(&self, taken_back: &TakenBack) -> bool {
+        let words = taken_back.to_string();
+        self.outcome == Outcome::Revoked
+            && self.reasons.iter().any(|it| it.code == Code::Revoked && it.message == words)
     }
 
     /// Whether both say the same of the same objects, whenever they were given.

@@ -6,11 +6,8 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper::{
     gate::INTEGRATION_PASSED,
     ids::{Commit, CommitSha, Repo},
-    store::{
-        Precondition, Store as _, Written,
-        record::{self, Stored},
-        s3::S3Store,
-    },
+    revocation::{self, StoredRevocation, TakenBack},
+    store::{Store as _, Written, record, s3::S3Store},
     store_key::{ArtefactPath, RecordKey},
     telemetry,
     verdict::{self, Outcome, Revocation, Verdict},
@@ -64,18 +61,22 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         output.result(&document, &format!("{}  {commit} has no verdict", bad("refused")))?;
         return Ok(Answer::No);
     };
-    let built = standing.outcome == Outcome::Built;
-    let (true, Some(manifest)) = (built, standing.manifest_version_id.clone()) else {
+    let stored = revocation::read(&records, &commit).await?;
+    // What can't be read took the commit back too, and is written anew.
+    let is_unreadable = matches!(&stored, Some(it) if matches!(it.taken_back, TakenBack::Unreadable(_)));
+    let may_be = standing.outcome == Outcome::Built || standing.outcome == Outcome::Revoked && is_unreadable;
+    let (true, Some(manifest)) = (may_be, standing.manifest_version_id.clone()) else {
         let why = format!("{}  only a Built commit can be taken back\n\n", bad("refused"));
         output.result(&standing, &(why + &reason::verdict(&standing)))?;
         return Ok(Answer::No);
     };
 
-    write_revocation(&records, &commit, &manifest, args.reason.trim(), aws.caller().await?).await?;
+    let told = write_revocation(&records, &commit, &manifest, args.reason.trim(), aws.caller().await?, stored).await?;
     pull_brake(&artefacts, &commit, &manifest).await?;
     output.progress(&format!("manifest version `{manifest}` of {commit} is taken back, waiting for the verdict"));
 
-    let verdict = tokio::time::timeout(Duration::from_secs(args.timeout), revoked(&records, &commit, &manifest)).await;
+    let verdict =
+        tokio::time::timeout(Duration::from_secs(args.timeout), revoked(&records, &commit, &manifest, &told)).await;
     let verdict = verdict.map_err(|_| {
         let key = RecordKey::Revocation(commit.clone());
         anyhow!(
@@ -93,14 +94,15 @@ async fn standing(records: &S3Store, commit: &Commit) -> anyhow::Result<Option<V
     Ok(verdict.map(|stored| stored.record))
 }
 
-/// Records that a manifest version is taken back; a record of it that is there already stands.
+/// Records that a manifest version is taken back; a record of it that is there already stands. Gives the one that stands.
 async fn write_revocation(
     records: &S3Store,
     commit: &Commit,
     manifest: &str,
     reason: &str,
     caller: String,
-) -> anyhow::Result<()> {
+    stored: Option<StoredRevocation>,
+) -> anyhow::Result<TakenBack> {
     let key = RecordKey::Revocation(commit.clone());
     let revocation = Revocation {
         schema_version: verdict::SCHEMA_VERSION,
@@ -111,13 +113,14 @@ async fn write_revocation(
         revoked_at: telemetry::wall_clock(),
         reason: reason.to_owned(),
     };
-    let precondition = match record::read::<Revocation>(records, &key).await? {
-        Some(Stored { record, .. }) if record.manifest_version_id == manifest => return Ok(()),
-        Some(Stored { etag, .. }) => Precondition::Unchanged(etag),
-        None => Precondition::Absent,
-    };
+    let precondition = StoredRevocation::precondition(stored.as_ref());
+    if let Some(StoredRevocation { taken_back: told @ TakenBack::Told(_), .. }) = stored
+        && told.concerns(manifest)
+    {
+        return Ok(told);
+    }
     match record::write(records, &key, &revocation, &precondition).await? {
-        Written::Done { .. } => Ok(()),
+        Written::Done { .. } => Ok(TakenBack::Told(revocation)),
         Written::Conflict => Err(anyhow!("`{key}` was written by somebody else just now; look at it, then try again")),
     }
 }
@@ -133,10 +136,10 @@ async fn pull_brake(artefacts: &S3Store, commit: &Commit, manifest: &str) -> any
 }
 
 /// Waits until the gate has said `revoked`, or judges another manifest.
-async fn revoked(records: &S3Store, commit: &Commit, manifest: &str) -> anyhow::Result<Verdict> {
+async fn revoked(records: &S3Store, commit: &Commit, manifest: &str, told: &TakenBack) -> anyhow::Result<Verdict> {
     loop {
         if let Some(verdict) = standing(records, commit).await?
-            && (verdict.outcome == Outcome::Revoked || verdict.manifest_version_id.as_deref() != Some(manifest))
+            && (verdict.is_of(told) || verdict.manifest_version_id.as_deref() != Some(manifest))
         {
             return Ok(verdict);
         }

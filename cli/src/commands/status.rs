@@ -14,10 +14,11 @@ use gatekeeper::{
     finding::Finding,
     ids::{Commit, CommitSha, PromotionId, Repo, StageName},
     promotion::{history::StageState, lock::Lock, record::PromotionRecord},
+    revocation::{self, TakenBack},
     store::{record, s3::S3Store},
     store_key::RecordKey,
     telemetry,
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{Outcome, Verdict},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -114,7 +115,12 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let aws = Aws::connect(&args.aws).await?;
     let records = aws.records().await?;
     let client = aws_sdk_sfn::Client::new(&aws.config);
-    let (rows, troubles) = look(args, &records, &client).await?;
+    let (rows, mut troubles) = look(args, &records, &client).await?;
+    if aws.output("SharedAccount").await.is_some_and(|it| it == "accepted") {
+        let warning = "the gatekeeper's account is shared, which somebody accepted (`SharedAccount`): what stages there run can take \
+                       over the gatekeeper";
+        troubles.insert(0, warning.to_owned());
+    }
     for trouble in &troubles {
         output.warning(trouble);
     }
@@ -199,21 +205,18 @@ async fn row(
 /// What is known of the commit that runs, and of the promotion that brought it.
 async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
     let commit = Commit { repo: state.repo.clone(), sha: state.commit_sha.clone() };
-    let keys = (
-        RecordKey::Promotion(state.stage, state.repo, state.promotion_id.clone()),
-        RecordKey::Verdict(commit.clone()),
-        RecordKey::Revocation(commit),
-    );
+    let keys =
+        (RecordKey::Promotion(state.stage, state.repo, state.promotion_id.clone()), RecordKey::Verdict(commit.clone()));
     let (promotion, verdict, revocation) = try_join3(
         record::read::<PromotionRecord>(records, &keys.0),
         record::read::<Verdict>(records, &keys.1),
-        record::read::<Revocation>(records, &keys.2),
+        async { Ok(revocation::read(records, &commit).await?) },
     )
     .await?;
     let promotion = promotion.map(|stored| stored.record);
     let manifest = promotion.as_ref().map(|it| it.manifest_version_id.clone());
-    let revocation = revocation.map(|stored| stored.record);
-    let revoked = revocation.filter(|it| manifest.is_none_or(|manifest| manifest == it.manifest_version_id));
+    let taken_back = revocation.map(|stored| stored.taken_back);
+    let taken_back = taken_back.filter(|it| manifest.is_none_or(|manifest| it.concerns(&manifest)));
     Ok(Runs {
         commit_sha: state.commit_sha,
         since: state.since,
@@ -221,7 +224,10 @@ async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
         rollback: promotion.as_ref().is_some_and(|it| it.rollback),
         requested_by: promotion.map(|it| it.asked_by().to_owned()),
         outcome: verdict.map(|stored| stored.record.outcome),
-        revoked: revoked.map(|it| format!("by {}: {}", it.revoked_by, it.reason)),
+        revoked: taken_back.map(|it| match it {
+            TakenBack::Told(it) => format!("by {}: {}", it.revoked_by, it.reason),
+            TakenBack::Unreadable(_) => it.to_string(),
+        }),
     })
 }
 

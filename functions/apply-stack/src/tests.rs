@@ -59,6 +59,8 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             records_bucket: "records".to_owned(),
             account_id: None,
             person_role_id: None,
+            stage_boundary_arn: None,
+            is_shared_account: false,
             state_machine_arn: None,
             migrate_database_function: None,
             stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),

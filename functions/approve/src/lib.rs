@@ -14,14 +14,14 @@ use gatekeeper::{
         counting::{Counting, NotCounted},
         verify::{built_verdict, config_of},
     },
-    stage,
+    revocation, stage,
     store::{
         Body, Precondition, Store, Written,
         record::{self, Stored},
     },
     store_key::{ArtefactPath, RecordKey},
     telemetry::{Logger, wall_clock},
-    verdict::{Revocation, Verdict},
+    verdict::Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -90,12 +90,12 @@ impl<S: Store> Approver<S> {
         let bound = request.bound();
         let (config_key, approvals) =
             (RecordKey::StagesConfig.to_string(), RecordKey::approvals_prefix(&request.stage, &commit));
-        let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
+        let verdict_key = RecordKey::Verdict(commit.clone());
         let stored = future::try_join5(
             async { anyhow::Ok(self.callers.identify(proof, &bound, now).await?) },
             async { Ok(self.records.get(&config_key, None, stage::MAX_BYTES).await?) },
             async { Ok(record::read::<Verdict>(&self.records, &verdict_key).await?) },
-            async { Ok(record::read::<Revocation>(&self.records, &revocation_key).await?) },
+            async { Ok(revocation::read(&self.records, &commit).await?) },
             async { Ok(self.records.list(&approvals).await?) },
         );
         let (manifest_key, identities_key) =
@@ -119,7 +119,8 @@ impl<S: Store> Approver<S> {
             reasons.push(Finding::new(Code::RequesterUnproven, request.stage.as_str(), message));
         });
         let stage = config_of(config, &request.stage, &mut reasons).map(|(stage, _)| stage);
-        let verdict = built_verdict(&commit, verdict, revocation, &mut reasons);
+        let taken_back = revocation.map(|stored| stored.taken_back);
+        let verdict = built_verdict(&commit, verdict, taken_back.as_ref(), &mut reasons);
         let manifest = verdict.and_then(|verdict| verdict.record.manifest_version_id);
         if let Some(stored) = manifest.as_ref().filter(|stored| **stored != request.manifest_version_id) {
             let looked_at = &request.manifest_version_id;

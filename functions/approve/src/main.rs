@@ -15,7 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let approver = Arc::new(Approver {
         artefacts,
         records,
-        callers: Callers::new(&config, settings.account_id()?, settings.person_role_id()?).await?,
+        callers: Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?,
     });
     lambda::run(move |event, invocation| {
         let approver = Arc::clone(&approver);

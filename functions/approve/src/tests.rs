@@ -27,7 +27,7 @@ async fn world(arn: &'static str) -> World {
              <Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
         ))
     });
-    let callers = Callers::new(&config, ACCOUNT, "AROAEXAMPLE").await.unwrap();
+    let callers = Callers::new(&config, ACCOUNT, Some("AROAEXAMPLE".to_owned())).await.unwrap();
     let approver = Approver { artefacts: Memory::default(), records: Memory::default(), callers };
     let world = World { approver, config };
     let stages =

@@ -8,9 +8,10 @@ use gatekeeper::{
     drift::Drift,
     ids::{Commit, Repo, StageName},
     promotion::{history::StageState, lock::Lock, record::PromotionRecord},
+    revocation,
     store::{Store, StoreError},
     store_key::RecordKey,
-    verdict::{Revocation, Verdict},
+    verdict::Verdict,
 };
 
 use crate::{
@@ -106,20 +107,20 @@ async fn runs(
         read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id.clone())),
         read::<Drift>(records, RecordKey::Drift(stage, repo)),
         read::<Verdict>(records, RecordKey::Verdict(commit.clone())),
-        read::<Revocation>(records, RecordKey::Revocation(commit.clone())),
+        revocation::read(records, &commit),
     )
     .await?;
     let record = record.or_note(unreadable);
     // What was looked at before this promotion says nothing of it.
     let drift = drift.or_note(unreadable).filter(|it| it.promotion_id == promotion_id);
-    let (verdict, revocation) = (verdict.or_note(unreadable), revocation.or_note(unreadable));
+    let (verdict, taken_back) = (verdict.or_note(unreadable), revocation.map(|it| it.taken_back));
     Ok(Some(Runs {
         commit: short(&commit.sha).to_owned(),
         since: Time(since),
         is_rollback: record.as_ref().is_some_and(|it| it.rollback),
         gate: Mark::of_gate(
             verdict.as_ref(),
-            revocation.as_ref(),
+            taken_back.as_ref(),
             record.as_ref().map(|it| it.manifest_version_id.as_str()),
         ),
         requested_by: record.map(|it| it.asked_by().to_owned()),

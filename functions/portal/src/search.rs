@@ -7,9 +7,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use gatekeeper::{
     ids::{Commit, Repo, Sha256, StageName},
     promotion::history::StageState,
+    revocation,
     store::{Store, StoreError},
     store_key::RecordKey,
-    verdict::{Revocation, Verdict},
+    verdict::Verdict,
 };
 
 use crate::{
@@ -79,13 +80,12 @@ pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result
 
 async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<Found, StoreError> {
     let verdict = read::<Verdict>(records, RecordKey::Verdict(commit.clone()));
-    let revocation = read::<Revocation>(records, RecordKey::Revocation(commit.clone()));
-    let (verdict, revocation) = try_join(verdict, revocation).await?;
+    let (verdict, revocation) = try_join(verdict, revocation::read(records, &commit)).await?;
     let mut unreadable = Vec::new();
-    let (verdict, revocation) = (verdict.or_note(&mut unreadable), revocation.or_note(&mut unreadable));
+    let (verdict, taken_back) = (verdict.or_note(&mut unreadable), revocation.map(|it| it.taken_back));
     let gate = match unreadable.first() {
         Some(key) => Mark::bad(format!("the record {key} can’t be read")),
-        None => Mark::of_gate(verdict.as_ref(), revocation.as_ref(), None),
+        None => Mark::of_gate(verdict.as_ref(), taken_back.as_ref(), None),
     };
     let judged_at = verdict.as_ref().map(|it| Time(it.evaluated_at));
     let artefacts = verdict.into_iter().flat_map(|it| it.artefacts);

@@ -5,6 +5,7 @@ use std::fmt;
 use gatekeeper::{
     drift::Drift,
     ids::CommitSha,
+    revocation::TakenBack,
     verdict::{Outcome, Revocation, Verdict},
 };
 use jiff::Timestamp;
@@ -59,14 +60,17 @@ impl Mark {
     /// What the gate says of a commit now, as of the version of its manifest that was promoted; none where that isn't known.
     pub(crate) fn of_gate(
         verdict: Option<&Verdict>,
-        revocation: Option<&Revocation>,
+        taken_back: Option<&TakenBack>,
         promoted_manifest: Option<&str>,
     ) -> Self {
         let Some(verdict) = verdict else { return Self::bad("no verdict") };
         let manifest = promoted_manifest.or(verdict.manifest_version_id.as_deref());
-        let taken_back = revocation.filter(|it| Some(it.manifest_version_id.as_str()) == manifest);
+        let taken_back = taken_back.filter(|it| manifest.is_some_and(|manifest| it.concerns(manifest)));
         match (verdict.outcome, taken_back) {
-            (_, Some(Revocation { revoked_by, reason, .. })) => Self::bad(format!("revoked by {revoked_by}: {reason}")),
+            (_, Some(TakenBack::Told(Revocation { revoked_by, reason, .. }))) => {
+                Self::bad(format!("revoked by {revoked_by}: {reason}"))
+            }
+            (_, Some(unreadable)) => Self::bad(unreadable.to_string()),
             (Outcome::Built, None) => Self::good("Built"),
             (outcome, None) => Self::bad(format!("{outcome}, not Built")),
         }

@@ -13,6 +13,7 @@ use gatekeeper::{
     ledger::{self, Chain},
     promotion::{
         approval::BreakGlass,
+        boundary::Home,
         counting::NotCounted,
         entry,
         lock::Lock,
@@ -73,6 +74,8 @@ pub enum AnswerStatus {
 /// Starts promotions.
 #[derive(Debug)]
 pub struct Promoter {
+    /// Where the gatekeeper is.
+    pub home: Home,
     /// Where the artefacts and records are.
     pub buckets: Buckets,
     /// What runs a promotion.
@@ -109,7 +112,7 @@ impl Promoter {
         let now = wall_clock();
         let look = async || {
             let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
-            verify(artefacts, records, artefacts.bucket(), request, keys, requester, now).await
+            verify(artefacts, records, &self.home, request, keys, requester, now).await
         };
         let (verified, notes) = look_with_patience(look).await?;
         for note in &notes {
@@ -191,7 +194,7 @@ impl Promoter {
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
 
         let lock = verified.lock.take();
-        let record = new_record(request, verified, &promotion, &execution_arn, now);
+        let record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
         match self.starter(now, &log).begin(&record, lock.as_ref()).await? {
             Begun::Started => {}
             Begun::Locked(lock) => {
@@ -291,9 +294,11 @@ fn new_record(
     verified: Verified,
     promotion: &PromotionRef,
     execution_arn: &str,
+    home: &Home,
     now: Timestamp,
 ) -> PromotionRecord {
     let Commit { repo, sha } = verified.commit;
+    let shared_account = home.is_shared && home.hosts(&verified.stage);
     PromotionRecord {
         schema_version: 1,
         promotion_id: promotion.promotion_id.clone(),
@@ -316,6 +321,8 @@ fn new_record(
         stages_config_sha256: Some(verified.stages_config_sha256),
         role_arn: verified.stage.role_arn,
         stack_role_arn: verified.stage.stack_role_arn,
+        allow_private: verified.stage.allow_private,
+        shared_account,
         approvals: verified.ruling.approvals,
         not_counted: verified.ruling.not_counted,
         identities_config: verified.identities_config,

@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper::aws::{self, Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda};
+use gatekeeper::{
+    aws::{self, Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda},
+    promotion::boundary::Home,
+};
 use promote::{DatabaseChecker, Promoter};
 
 /// Less than this function's own timeout in infra/template.yaml.
@@ -24,8 +27,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
-    let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id()?).await?;
+    let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?;
+    let home = Home {
+        artefact_bucket: settings.artefact_bucket.clone(),
+        stage_boundary_arn: settings.stage_boundary_arn()?.to_owned(),
+        is_shared: settings.is_shared_account,
+    };
     let promoter = Arc::new(Promoter {
+        home,
         callers,
         keys,
         buckets: Buckets::new(&config, &settings),

@@ -94,6 +94,8 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         }),
         role_arn: None,
         stack_role_arn: None,
+        allow_private: false,
+        shared_account: false,
         plan: plan(),
         way_back: way_back.then(|| WayBack {
             commit_sha: sha("a"),

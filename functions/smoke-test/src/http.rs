@@ -6,19 +6,42 @@ use gatekeeper::telemetry::chain;
 use ureq::{
     Agent, Error,
     tls::{Certificate, RootCerts, TlsConfig},
+    unversioned::transport::DefaultConnector,
 };
 
-use crate::expect::{Answer, MAX_BODY_BYTES};
+use crate::{
+    address::{NotPublic, PublicOnly},
+    expect::{Answer, MAX_BODY_BYTES},
+};
 
 /// The longest that one request may take, from the name's resolution to the body's end.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that trusts the system's roots, or Mozilla's where the system has none.
+/// What stages are asked with.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    /// For those that haven't consented to more.
+    public: Agent,
+    /// For those that have `allow_private`.
+    any: Agent,
+}
+
+/// Why nobody answered, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The host may not be asked, and asking again changes nothing.
+    Forbidden(String),
+    /// It didn't answer this time.
+    Trouble(String),
+}
+
+/// Clients that trust the system's roots, or Mozilla's where the system has none. `endpoint` is where AWS itself answers, if
+/// that isn't its usual address.
 ///
-/// It follows no redirect: what answers elsewhere is not what was asked. It keeps no connection: a restarted
-/// endpoint must be met anew.
+/// They follow no redirect: what answers elsewhere is not what was asked. They keep no connection: a restarted
+/// endpoint must be met anew. They take no proxy from the environment, which would resolve names for itself.
 #[must_use]
-pub fn agent() -> Agent {
+pub fn agents(endpoint: Option<&str>) -> Agents {
     let native = rustls_native_certs::load_native_certs().certs;
     let roots = if native.is_empty() {
         RootCerts::WebPki
@@ -26,7 +49,8 @@ pub fn agent() -> Agent {
         let certificates = native.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
         RootCerts::Specific(Arc::new(certificates.collect()))
     };
-    Agent::config_builder()
+    let config = Agent::config_builder()
+        .proxy(None)
         .tls_config(TlsConfig::builder().root_certs(roots).build())
         .timeout_global(Some(REQUEST_TIMEOUT))
         .max_redirects(0)
@@ -34,8 +58,17 @@ pub fn agent() -> Agent {
         .http_status_as_error(false)
         .max_idle_connections(0)
         .user_agent(concat!("artefact-gatekeeper/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+        .build();
+    let public = Agent::with_parts(config.clone(), DefaultConnector::new(), PublicOnly::new(endpoint));
+    Agents { public, any: config.into() }
+}
+
+impl Agents {
+    /// The one for a stage with or without `allow_private`.
+    #[must_use]
+    pub fn of(&self, allow_private: bool) -> Agent {
+        if allow_private { self.any.clone() } else { self.public.clone() }
+    }
 }
 
 /// Joins a stack's output and a check's path with exactly one slash.
@@ -70,14 +103,22 @@ pub fn shown(url: &str) -> String {
 /// Asks once.
 ///
 /// # Errors
-/// In words, where nobody answers: refused, unresolvable, a TLS error, a timeout. No query is told.
-pub fn get(agent: &Agent, url: &str) -> Result<Answer, String> {
-    let mut response = agent.get(url).call().map_err(|error| trouble(&error))?;
+/// Where nobody may be asked or nobody answers: refused, unresolvable, a TLS error, a timeout. No query is told.
+pub fn get(agent: &Agent, url: &str) -> Result<Answer, Unanswered> {
+    let mut response = agent.get(url).call().map_err(|error| unanswered(&error))?;
     let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     let mut reader = response.body_mut().as_reader().take(MAX_BODY_BYTES + 1);
-    reader.read_to_end(&mut body).map_err(|error| format!("the answer broke off: {}", chain(&error)))?;
+    let broken = |error| Unanswered::Trouble(format!("the answer broke off: {}", chain(&error)));
+    reader.read_to_end(&mut body).map_err(broken)?;
     Ok(Answer::new(response.status().as_u16(), content_type, None, body))
+}
+
+fn unanswered(error: &Error) -> Unanswered {
+    match error {
+        Error::Other(other) if other.is::<NotPublic>() => Unanswered::Forbidden(other.to_string()),
+        error => Unanswered::Trouble(trouble(error)),
+    }
 }
 
 fn trouble(error: &Error) -> String {

@@ -1,6 +1,7 @@
 //! Asks what a plan's smoke checks ask, all at once, again and again until the answer is the expected one or the
 //! check's time is over. What was asked and what was last answered goes into the promotion's record.
 
+pub mod address;
 pub mod expect;
 pub mod http;
 #[cfg(test)]
@@ -8,7 +9,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -34,7 +35,10 @@ use gatekeeper::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::expect::{Answer, judge};
+use crate::{
+    expect::{Answer, judge},
+    http::Unanswered,
+};
 
 /// Checks that are asked at once.
 const CHECKS_IN_FLIGHT: usize = 32;
@@ -55,9 +59,15 @@ pub struct Step<S> {
     /// The configuration of the gatekeeper's own account.
     pub config: SdkConfig,
     /// What HTTP is asked with; made at the first check, because it reads the system's roots.
-    pub agent: LazyLock<ureq::Agent>,
+    pub agents: OnceLock<http::Agents>,
     /// The present.
     pub clock: Clock,
+}
+
+/// How a promotion's checks are asked.
+struct Asking {
+    lambda: aws_sdk_lambda::Client,
+    allow_private: bool,
 }
 
 /// What a check asks, found in the stage.
@@ -95,11 +105,12 @@ impl<S: Store> Step<S> {
         // One ask each: asking again is this step's own business, with its own pace.
         let lambda = aws_sdk_lambda::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build();
         let lambda = aws_sdk_lambda::Client::from_conf(lambda);
+        let asking = Asking { lambda, allow_private: record.allow_private };
         let checks = plan.smoke.iter().enumerate().map(|(index, check)| {
             let subject = subject(check);
             let before = progress.get(index).filter(|it| it.subject == subject && it.status != ReportStatus::Failed);
             let report = before.cloned().unwrap_or_else(|| Report::begun(subject, (self.clock)()));
-            self.check(&lambda, &stage, check, report, stop, &log)
+            self.check(&asking, &stage, check, report, stop, &log)
         });
         let progress = stream::iter(checks).buffered(CHECKS_IN_FLIGHT).collect().await;
         let answer = StepAnswer::of(progress, plan.smoke.len(), WAIT_SECONDS);
@@ -110,7 +121,7 @@ impl<S: Store> Step<S> {
     /// Asks until the answer is the expected one, the check's time is over, or `stop` has come.
     async fn check(
         &self,
-        lambda: &aws_sdk_lambda::Client,
+        asking: &Asking,
         stage: &Stage,
         check: &SmokeCheck,
         mut report: Report,
@@ -125,7 +136,7 @@ impl<S: Store> Step<S> {
             Ok(target) => {
                 report = report.with("asked", asked(&target));
                 // Dropping an ask that is under way leaves nothing behind that the next one would mind.
-                match timeout_at(stop, self.ask_until_right(lambda, &target, check, &mut report)).await {
+                match timeout_at(stop, self.ask_until_right(asking, &target, check, &mut report)).await {
                     Ok(ended) => ended,
                     Err(_) => return report,
                 }
@@ -150,7 +161,7 @@ impl<S: Store> Step<S> {
 
     async fn ask_until_right(
         &self,
-        lambda: &aws_sdk_lambda::Client,
+        asking: &Asking,
         target: &Target,
         check: &SmokeCheck,
         report: &mut Report,
@@ -162,26 +173,30 @@ impl<S: Store> Step<S> {
             let passed = Duration::try_from(passed).unwrap_or_default();
             let left = Duration::from_secs(check.deadline_seconds).saturating_sub(passed);
             let answer = match target {
-                Target::Url(url) => self.get(url.clone()).await,
-                Target::Function(name, payload) => invoke(lambda, name, payload, left.max(http::REQUEST_TIMEOUT)).await,
+                Target::Url(url) => self.get(url.clone(), asking.allow_private).await,
+                Target::Function(name, payload) => {
+                    let longest = left.max(http::REQUEST_TIMEOUT);
+                    invoke(&asking.lambda, name, payload, longest).await.map_err(Unanswered::Trouble)
+                }
             };
             report.facts.insert("attempts".to_owned(), (attempts(report) + 1).into());
             report.facts.insert("answered".to_owned(), answer.as_ref().map_or(Value::Null, Answer::fact));
-            match answer.and_then(|answer| judge(check, &answer)) {
+            match answer.and_then(|answer| judge(check, &answer).map_err(Unanswered::Trouble)) {
                 Ok(()) => return Ok("answered as expected".to_owned()),
+                Err(Unanswered::Forbidden(why)) => return Err(why),
                 // What there is no time to wait for isn't asked again.
-                Err(wrong) if left <= pause => return Err(wrong),
-                Err(wrong) => report.detail = wrong,
+                Err(Unanswered::Trouble(wrong)) if left <= pause => return Err(wrong),
+                Err(Unanswered::Trouble(wrong)) => report.detail = wrong,
             }
             sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
     }
 
-    async fn get(&self, url: String) -> Result<Answer, String> {
-        let agent = ureq::Agent::clone(&self.agent);
+    async fn get(&self, url: String, allow_private: bool) -> Result<Answer, Unanswered> {
+        let agent = self.agents.get_or_init(|| http::agents(self.config.endpoint_url())).of(allow_private);
         let answered = tokio::task::spawn_blocking(move || http::get(&agent, &url)).await;
-        answered.unwrap_or_else(|_| Err("the request broke off".to_owned()))
+        answered.unwrap_or_else(|_| Err(Unanswered::Trouble("the request broke off".to_owned())))
     }
 }
 

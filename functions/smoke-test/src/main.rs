@@ -1,19 +1,19 @@
 //! `smoke-test`: the step of a promotion that asks the stage's endpoints and functions whether they work.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use gatekeeper::{
     aws::{self, Buckets, Settings, lambda},
     telemetry,
 };
-use smoke_test::{Step, http};
+use smoke_test::Step;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = aws::config().await;
     let records = Buckets::new(&config, &settings).records;
-    let step = Arc::new(Step { records, config, agent: LazyLock::new(http::agent), clock: telemetry::wall_clock });
+    let step = Arc::new(Step { records, config, agents: OnceLock::new(), clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {
         let step = Arc::clone(&step);
         Box::pin(async move { step.handle(event, &invocation).await })

@@ -20,13 +20,14 @@ use gatekeeper::{
         lock::Lock,
         record::{LiveFunction, PromotionRecord},
     },
+    revocation,
     store::{
         Store as _,
         record::{self, RecordError},
     },
     store_key::RecordKey,
     telemetry::{Logger, chain},
-    verdict::{Revocation, Verdict},
+    verdict::Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -175,10 +176,9 @@ impl Watcher {
             Ok::<(Vec<Finding>, _), anyhow::Error>((attestation.into_iter().chain(broken).collect(), proved))
         };
         let verdict = async {
-            let keys = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
-            let verdict = record::read::<Verdict>(records, &keys.0);
-            let revocation = record::read::<Revocation>(records, &keys.1);
-            Ok::<_, anyhow::Error>(try_join(verdict, revocation).await?)
+            let key = RecordKey::Verdict(commit.clone());
+            let verdict = async { anyhow::Ok(record::read::<Verdict>(records, &key).await?) };
+            try_join(verdict, async { Ok(revocation::read(records, &commit).await?) }).await
         };
         let (live, (databases, histories), (proofs, ledger), (verdict, revocation)) =
             try_join4(self.live(&config, record, is_thorough, now), databases, proofs, verdict).await?;
@@ -191,7 +191,7 @@ impl Watcher {
             histories,
             objects,
             verdict: verdict.map(|it| it.record),
-            revocation: revocation.map(|it| it.record),
+            revocation: revocation.map(|it| it.taken_back),
             proofs,
         };
         let has_databases = record.is_some_and(|record| !record.plan.databases.is_empty());

@@ -35,24 +35,22 @@ pub struct Callers {
     client: aws_sdk_sts::Client,
     host: String,
     account: String,
-    person_role_id: String,
+    person_role_id: Option<String>,
 }
 
 impl Callers {
     /// Those of `account`, told by STS as `config` reaches it; people are the sessions of the role with the unique id
-    /// `person_role_id`.
+    /// `person_role_id`, and nobody is where there is no such role.
     ///
     /// # Errors
     /// [`CallerUnknown`] where `config` doesn't tell where STS is.
-    pub async fn new(config: &SdkConfig, account: &str, person_role_id: &str) -> Result<Self, CallerUnknown> {
+    pub async fn new(config: &SdkConfig, account: &str, person_role_id: Option<String>) -> Result<Self, CallerUnknown> {
         let endpoint = endpoint(config).await?;
         // No credentials of the function's own: should the proof's headers not take their place, STS answers nothing.
         let nobody = Credentials::new("nobody", "nobody", None, None, "the proof signs");
         let sts = aws_sdk_sts::config::Builder::from(config).credentials_provider(nobody).endpoint_url(&endpoint);
         let client = aws_sdk_sts::Client::from_conf(sts.build());
-        let (host, account, person_role_id) =
-            (host(&endpoint).to_owned(), account.to_owned(), person_role_id.to_owned());
-        Ok(Self { client, host, account, person_role_id })
+        Ok(Self { client, host: host(&endpoint).to_owned(), account: account.to_owned(), person_role_id })
     }
 
     /// Who made the proof, if it was made for `request` just now.
@@ -86,7 +84,8 @@ impl Callers {
             return Ok(Err(NotProven::new(format!("`{arn}` is not of account `{}`", self.account))));
         }
         let identity = Identity::of(&arn, &account, &user_id, &self.account).ok();
-        Ok(Ok(match identity.filter(|identity| identity.is_session_of(&self.person_role_id)) {
+        let is_person = |it: &Identity| self.person_role_id.as_ref().is_some_and(|role| it.is_session_of(role));
+        Ok(Ok(match identity.filter(is_person) {
             Some(identity) => Caller::Person(identity),
             None => Caller::Other(arn),
         }))
@@ -221,7 +220,7 @@ mod tests {
         };
         let now = NOW.parse().unwrap();
         let proof = prove(&config, &request, now).await.unwrap();
-        let callers = Callers::new(&config, "111122223333", "AROAEXAMPLE").await.unwrap();
+        let callers = Callers::new(&config, "111122223333", Some("AROAEXAMPLE".to_owned())).await.unwrap();
         let told = callers.identify(&proof, &request, now).await;
         let sent = std::mem::take(&mut *sent.lock().unwrap());
         for request in &sent {

@@ -57,6 +57,10 @@ pub struct Settings {
     pub account_id: Option<String>,
     /// The unique id of the role whose sessions are people: the promoter's for `promote`, the approver's for `approve`.
     pub person_role_id: Option<String>,
+    /// The permissions boundary of the stages' roles and users in this account, for the function that verifies templates.
+    pub stage_boundary_arn: Option<String>,
+    /// Whether stages in this account need none.
+    pub is_shared_account: bool,
     /// Where S3 answers when it isn't at its usual address.
     pub s3_endpoint: Option<String>,
 }
@@ -90,6 +94,8 @@ impl Settings {
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
             account_id: setting("ACCOUNT_ID"),
             person_role_id: setting("PERSON_ROLE_ID"),
+            stage_boundary_arn: setting("STAGE_BOUNDARY_ARN"),
+            is_shared_account: setting("SHARED_ACCOUNT").as_deref() == Some("accepted"),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
     }
@@ -110,12 +116,12 @@ impl Settings {
         self.account_id.as_deref().ok_or(MissingSetting("ACCOUNT_ID"))
     }
 
-    /// The role whose sessions are people, for a function that needs it.
+    /// The stage boundary, for a function that needs it.
     ///
     /// # Errors
     /// [`MissingSetting`] where it isn't named.
-    pub fn person_role_id(&self) -> Result<&str, MissingSetting> {
-        self.person_role_id.as_deref().ok_or(MissingSetting("PERSON_ROLE_ID"))
+    pub fn stage_boundary_arn(&self) -> Result<&str, MissingSetting> {
+        self.stage_boundary_arn.as_deref().ok_or(MissingSetting("STAGE_BOUNDARY_ARN"))
     }
 
     /// The key that promotion signs with, for a function that needs it.

@@ -15,12 +15,13 @@ use crate::{
     gate::{Evidence, StoredManifest},
     ids::{Commit, CommitSha, Repo, Sha256},
     ledger::{self, Chain, Event, Kind, RecordDigest},
+    revocation::TakenBack,
     store::{
         Body, Precondition, Store, Written,
         record::{self, Stored},
     },
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 /// A Built commit's attestation as it is stored, in both of its forms.
@@ -143,26 +144,36 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// Enters the revocation that a verdict rests on into the gate's chain of the ledger, once.
     pub(super) async fn enter_revocation(&self, view: &View, verdict: &Verdict) -> Result<(), GateError> {
         let Some(stored) = &view.revocation else { return Ok(()) };
-        let Revocation { repo, commit_sha, manifest_version_id, revoked_by, reason, .. } = &stored.record;
-        if verdict.manifest_version_id.as_ref() != Some(manifest_version_id) {
+        let taken_back = &stored.taken_back;
+        let Some(manifest) = verdict.manifest_version_id.as_ref().filter(|it| taken_back.concerns(it)) else {
             return Ok(());
-        }
-        let key = RecordKey::Revocation(view.commit.clone()).to_string();
+        };
+        let commit = &view.commit;
+        let key = RecordKey::Revocation(commit.clone()).to_string();
+        let (id, by, reason) = match taken_back {
+            TakenBack::Told(told) => (String::new(), told.revoked_by.clone(), told.reason.clone()),
+            // The one that is written over it gets an entry of its own.
+            TakenBack::Unreadable(_) => ("/unreadable".to_owned(), "unknown".to_owned(), taken_back.to_string()),
+        };
         let event = Event {
             kind: Kind::Revocation,
-            id: format!("revocation/{commit_sha}/{manifest_version_id}"),
-            commit_sha: Some(commit_sha.clone()),
+            id: format!("revocation/{}/{manifest}{id}", commit.sha),
+            commit_sha: Some(commit.sha.clone()),
             promotion_id: None,
-            by: revoked_by.clone(),
+            by,
             approved_by: Vec::new(),
-            reason: reason.clone(),
+            reason,
             outcome: Outcome::Revoked.as_str().to_owned(),
             findings: Vec::new(),
             findings_left_out: 0,
-            record: Some(RecordDigest { key, version_id: Some(stored.version_id.clone()), sha256: stored.sha256 }),
+            record: stored.sha256.map(|sha256| RecordDigest {
+                key,
+                version_id: Some(stored.version_id.clone()),
+                sha256,
+            }),
             break_glass: false,
         };
-        let chain = Chain::of_gate(repo.clone());
+        let chain = Chain::of_gate(commit.repo.clone());
         // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.
         let since = Some(verdict.evaluated_at);
         match ledger::append(self.records, self.signer, &chain, &event, since, (self.clock)()).await {

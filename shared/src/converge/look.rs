@@ -11,12 +11,13 @@ use crate::{
     ids::{Commit, Sha256},
     manifest::{self, Manifest},
     policy::{InvalidPolicy, Policy, Rules},
+    revocation::{self, StoredRevocation},
     store::{
         Body, Listed, Store, Tags,
         record::{self, Stored},
     },
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 /// The largest policy that is read.
@@ -39,7 +40,7 @@ pub(super) struct View {
     pub(super) commit: Commit,
     pub(super) listed: BTreeMap<ArtefactPath, Listed>,
     pub(super) verdict: Option<Stored<Verdict>>,
-    pub(super) revocation: Option<Stored<Revocation>>,
+    pub(super) revocation: Option<StoredRevocation>,
     pub(super) attestation: StoredAttestation,
     /// Whether the verdict is `built` and may be believed.
     pub(super) is_believed: bool,
@@ -81,8 +82,9 @@ impl View {
 impl Evidence {
     /// Whether this manifest version is already taken back.
     pub(super) fn is_revoked(&self) -> bool {
-        let revoked = self.revocation.as_ref().map(|it| it.manifest_version_id.as_str());
-        self.standing_revocation.is_some() || revoked.is_some() && revoked == self.manifest.version_id()
+        let manifest = self.manifest.version_id();
+        let revoked = self.revocation.as_ref().zip(manifest).is_some_and(|(it, manifest)| it.concerns(manifest));
+        self.standing_revocation.is_some() || revoked
     }
 }
 
@@ -166,10 +168,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 ArtefactPath::Manifest => {
                     // Its tags may be a request or a hand on the brake: only the whole look can tell.
                     let agrees = room_is_as_judged && gate::tags_with(path, &tags, verdict.outcome) == tags;
-                    let revoked =
-                        revocation.is_some_and(|it| Some(it.record.manifest_version_id.as_str()) == judged_manifest);
-                    // A revocation stands, whatever becomes of its record.
-                    let agrees = agrees && (!revoked || verdict.outcome == Outcome::Revoked);
+                    // A revocation stands, whatever becomes of its record; of one that was mended the verdict must tell.
+                    let revoked = revocation.zip(judged_manifest).filter(|(it, judged)| it.taken_back.concerns(judged));
+                    let agrees = agrees && revoked.is_none_or(|(it, _)| verdict.is_of(&it.taken_back));
                     let agrees = agrees
                         && match stored_verdict {
                             Some(stored) if verdict.outcome == Outcome::Built => {
@@ -210,8 +211,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(record::read(self.records, &RecordKey::Verdict(commit.clone())).await?)
     }
 
-    async fn revocation(&self, commit: &Commit) -> Result<Option<Stored<Revocation>>, GateError> {
-        Ok(record::read(self.records, &RecordKey::Revocation(commit.clone())).await?)
+    async fn revocation(&self, commit: &Commit) -> Result<Option<StoredRevocation>, GateError> {
+        Ok(revocation::read(self.records, commit).await?)
     }
 
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
@@ -299,7 +300,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             objects,
             rules,
             policy_version_id,
-            revocation: view.revocation.as_ref().map(|stored| stored.record.clone()),
+            revocation: view.revocation.as_ref().map(|stored| stored.taken_back.clone()),
             ..Evidence::of(view.commit.clone())
         };
         let inspected = self.inspect(&evidence).await?;

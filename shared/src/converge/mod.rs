@@ -35,6 +35,7 @@ use crate::{
     ids::{Commit, Sha256},
     ledger::LedgerError,
     policy::InvalidPolicy,
+    revocation::StoredRevocation,
     store::{
         Precondition, Store, StoreError, Tags, Written,
         record::{self, RecordError, Stored},
@@ -305,7 +306,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             revoked_at: (self.clock)(),
             reason: "the manifest's tag `integration-passed` was set to `false` by hand".to_owned(),
         };
-        let precondition = Stored::precondition(view.revocation.as_ref());
+        let precondition = StoredRevocation::precondition(view.revocation.as_ref());
         let key = RecordKey::Revocation(commit.clone());
         record::write(self.records, &key, &revocation, &precondition).await?;
         self.log.warn(

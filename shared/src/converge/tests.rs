@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     attestation::LocalSigner,
+    finding::Code,
     ids::Sha256,
     ledger,
     store::memory::{Lost, Memory},
@@ -241,6 +242,81 @@ async fn a_hand_on_the_brake_revokes_until_a_new_manifest() {
     world.upload_manifest(|_| {});
     assert_eq!(world.settled().await.outcome, Outcome::Built);
     world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_read_takes_the_commit_back_until_one_is_written_over_it() {
+    let revocation_key = RecordKey::Revocation(commit());
+    let told = |manifest_version_id: String| Revocation {
+        schema_version: 1,
+        repo: commit().repo,
+        commit_sha: commit().sha,
+        manifest_version_id,
+        revoked_by: "jane".to_owned(),
+        revoked_at: "2026-05-02T03:04:05Z".parse().unwrap(),
+        reason: "rounds down".to_owned(),
+    };
+    let large = "x".repeat(80_000);
+    for (seed, unreadable) in (20..).zip(["{}", "", "null", "[1", "\"jane\"", large.as_str()]) {
+        let mut world = World::new(seed);
+        world.upload_reports();
+        world.upload_manifest(|_| {});
+        assert_eq!(world.settled().await.outcome, Outcome::Built);
+        world.records.upload(&revocation_key.to_string(), unreadable.as_bytes(), &[]);
+
+        // Whatever happens next is an event that settles, and no dead letter.
+        world.artefacts.tag(&key("reports/unit.xml"), &[], "AWS:X:ci");
+        world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "true")], "AWS:X:ci");
+        let verdict = world.settled().await;
+        assert_eq!(verdict.outcome, Outcome::Revoked, "{unreadable}");
+        assert_eq!(verdict.reasons.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Revoked]);
+        assert!(verdict.reasons[0].message.contains("can't be read"), "{:?}", verdict.reasons);
+        world.assert_settled().await;
+
+        // Nor does a new manifest get around it: of which one it was nobody knows.
+        world.upload_manifest(|_| {});
+        assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+        world.assert_settled().await;
+
+        // `gatekeeper revoke` writes over it, and pulls the brake.
+        let manifest = world.artefacts.head(&key("build-manifest.json"), None).await.unwrap().unwrap().version_id;
+        let stored = crate::revocation::read(&world.records, &commit()).await.unwrap();
+        let over = StoredRevocation::precondition(stored.as_ref());
+        let written = record::write(&world.records, &revocation_key, &told(manifest), &over).await.unwrap();
+        assert!(matches!(written, Written::Done { .. }), "{written:?}");
+        world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "false")], "AWS:X:jane");
+        let verdict = world.settled().await;
+        assert_eq!(
+            (verdict.outcome, verdict.reasons[0].message.as_str()),
+            (Outcome::Revoked, "taken back by `jane`: rounds down")
+        );
+        world.assert_settled().await;
+        let entries: Vec<_> =
+            world.records.keys().into_iter().filter(|key| key.starts_with("ledger/gate/bank-payments/0")).collect();
+        let newest = world.records.bytes_of(entries.last().unwrap()).unwrap();
+        assert!(String::from_utf8(newest).unwrap().contains("rounds down"), "the ledger tells of it too");
+
+        // Now it is of one manifest, and another one starts afresh.
+        world.upload_manifest(|_| {});
+        assert_eq!(world.settled().await.outcome, Outcome::Built);
+        world.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_of_another_commit_gets_into_no_other_chain_of_the_ledger() {
+    let mut world = World::new(30);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    let manifest = world.verdict().manifest_version_id.unwrap();
+    let foreign = json!({"schema_version": 1, "repo": "bank-kyc", "commit_sha": SHA, "manifest_version_id": manifest,
+        "revoked_by": "jane", "revoked_at": "2026-05-02T03:04:05Z", "reason": "rounds down"});
+    world.records.upload(&RecordKey::Revocation(commit()).to_string(), foreign.to_string().as_bytes(), &[]);
+    world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "true")], "AWS:X:ci");
+    let verdict = world.settled().await;
+    assert!(verdict.reasons[0].message.contains("it is of `bank-kyc@"), "{:?}", verdict.reasons);
+    assert!(!world.records.keys().iter().any(|key| key.starts_with("ledger/gate/bank-kyc/")));
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use crate::{
         plan::{PlannedDatabase, PlannedFunction, PlannedStack},
         record::{LiveFunction, PromotionRecord, SchemaComparison, Status},
     },
+    revocation::TakenBack,
     store::Tags,
     store_key::{ArtefactPath, RecordKey},
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 /// The most of a schema's difference that goes into a finding, in bytes: people get it by mail.
@@ -52,7 +53,7 @@ pub struct Look {
     /// The present verdict on the commit.
     pub verdict: Option<Verdict>,
     /// That the commit was taken back.
-    pub revocation: Option<Revocation>,
+    pub revocation: Option<TakenBack>,
     /// What is wrong with signatures and the ledger.
     pub proofs: Vec<Finding>,
 }
@@ -280,12 +281,11 @@ impl Compared {
             names => format!("stage `{}` runs it as {}", state.stage, names.join(", ")),
         };
         let manifest = record.map(|record| &record.manifest_version_id);
-        let revocation = look.revocation.as_ref().filter(|it| manifest.is_none_or(|id| *id == it.manifest_version_id));
+        let taken_back = look.revocation.as_ref().filter(|it| manifest.is_none_or(|id| it.concerns(id)));
         let outcome = look.verdict.as_ref().map(|verdict| verdict.outcome);
-        match (revocation, outcome) {
-            (Some(revocation), _) => {
-                let Revocation { revoked_by, reason, .. } = revocation;
-                let message = format!("taken back by `{revoked_by}`: {reason}; {runs}");
+        match (taken_back, outcome) {
+            (Some(taken_back), _) => {
+                let message = format!("{taken_back}; {runs}");
                 self.find(Code::RevokedCommitRunning, commit.to_string(), message);
             }
             (None, Some(Outcome::Revoked)) => {

@@ -328,21 +328,23 @@ fn stored_objects_that_are_no_longer_the_promoted_ones_are_found() {
 
 #[test]
 fn a_commit_that_may_no_longer_run_is_found_with_where_it_runs() {
-    let revocation = |manifest: &str| Revocation {
-        schema_version: 1,
-        repo: "bank-payments".parse().unwrap(),
-        commit_sha: COMMIT.parse().unwrap(),
-        manifest_version_id: manifest.to_owned(),
-        revoked_by: "jane@bank.example".to_owned(),
-        revoked_at: at(1),
-        reason: "rounds down".to_owned(),
+    let told = |manifest: &str| {
+        crate::revocation::TakenBack::Told(Revocation {
+            schema_version: 1,
+            repo: "bank-payments".parse().unwrap(),
+            commit_sha: COMMIT.parse().unwrap(),
+            manifest_version_id: manifest.to_owned(),
+            revoked_by: "jane@bank.example".to_owned(),
+            revoked_at: at(1),
+            reason: "rounds down".to_owned(),
+        })
     };
     let outcome = |look: &mut Look, outcome| look.verdict.as_mut().unwrap().outcome = outcome;
-    insta::assert_snapshot!(found(|look| look.revocation = Some(revocation("m1"))), @"revoked-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: taken back by `jane@bank.example`: rounds down; stage `uat` runs it as `uat-authorise`");
+    insta::assert_snapshot!(found(|look| look.revocation = Some(told("m1"))), @"revoked-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: taken back by `jane@bank.example`: rounds down; stage `uat` runs it as `uat-authorise`");
     insta::assert_snapshot!(found(|look| outcome(look, Outcome::Revoked)), @"revoked-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it was taken back; stage `uat` runs it as `uat-authorise`");
     insta::assert_snapshot!(found(|look| outcome(look, Outcome::Rejected)), @"rejected-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: its verdict is `rejected`; stage `uat` runs it as `uat-authorise`");
     insta::assert_snapshot!(found(|look| look.verdict = None), @"rejected-commit-running bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it has no verdict; stage `uat` runs it as `uat-authorise`");
-    assert_eq!(found(|look| look.revocation = Some(revocation("m0"))), "", "an earlier manifest was taken back");
+    assert_eq!(found(|look| look.revocation = Some(told("m0"))), "", "an earlier manifest was taken back");
     // Its tags are `false` by then, which says nothing more.
     let found = found(|look| {
         outcome(look, Outcome::Revoked);

@@ -27,6 +27,7 @@ use crate::{
     ids::{Commit, Sha256},
     ledger::{self, Chain},
     promotion::{
+        boundary::Home,
         entry,
         history::{Completed, StageState},
         record::{
@@ -299,7 +300,8 @@ impl World {
         let request = request(rollback);
         let keys = std::future::ready(Ok(self.keys()));
         let requester = std::future::ready(Ok(Requester::Unnamed));
-        let verified = verify(&self.artefacts, &self.records, "artefacts", &request, keys, requester, at(0));
+        let home = home();
+        let verified = verify(&self.artefacts, &self.records, &home, &request, keys, requester, at(0));
         let verified = verified.await.unwrap().unwrap();
         let mut record = PromotionRecord {
             schema_version: 1,
@@ -327,6 +329,8 @@ impl World {
             stages_config_sha256: Some(verified.stages_config_sha256),
             role_arn: None,
             stack_role_arn: None,
+            allow_private: false,
+            shared_account: false,
             plan: verified.plan,
             way_back: None,
             steps: Vec::new(),
@@ -336,6 +340,11 @@ impl World {
         record.steps = steps(&record);
         record
     }
+}
+
+fn home() -> Home {
+    let stage_boundary_arn = "arn:aws:iam::111122223333:policy/gatekeeper/gatekeeper-stage-boundary".to_owned();
+    Home { artefact_bucket: "artefacts".to_owned(), stage_boundary_arn, is_shared: false }
 }
 
 fn request(rollback: bool) -> PromotionRequest {

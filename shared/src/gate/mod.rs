@@ -15,9 +15,10 @@ use crate::{
     manifest::Manifest,
     policy::Rules,
     report::{Counts, Gone, Recounted, TestId, suite::Suite},
+    revocation::TakenBack,
     store::Tags,
     store_key::ArtefactPath,
-    verdict::{Baseline, Outcome, Revocation},
+    verdict::{Baseline, Outcome},
 };
 
 /// One object of a commit as it is stored.
@@ -111,7 +112,7 @@ pub struct Evidence {
     /// The version of `config/policy.json` that says so; none where ADR-053 alone does.
     pub policy_version_id: Option<String>,
     /// That it was taken back.
-    pub revocation: Option<Revocation>,
+    pub revocation: Option<TakenBack>,
     /// The same as the standing verdict on this very manifest tells it: it holds whatever becomes of the record.
     pub standing_revocation: Option<Finding>,
 }
@@ -169,11 +170,11 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         StoredManifest::Read { manifest, .. } => judge_manifest(evidence, manifest),
     };
     let outcome = match &evidence.revocation {
-        Some(revocation) if evidence.manifest.version_id() == Some(&revocation.manifest_version_id) => {
+        Some(taken_back) if evidence.manifest.version_id().is_some_and(|it| taken_back.concerns(it)) => {
             reasons.push(Finding::new(
                 Code::Revoked,
                 ArtefactPath::Manifest.of(&evidence.commit),
-                format!("taken back by `{}`: {}", revocation.revoked_by, revocation.reason),
+                taken_back.to_string(),
             ));
             Outcome::Revoked
         }
@@ -258,7 +259,10 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::manifest::tests::{commit, example};
+    use crate::{
+        manifest::tests::{commit, example},
+        verdict::Revocation,
+    };
 
     /// What is stored when all that `manifest` lists is stored as it says.
     pub(crate) fn evidence(manifest: &Value) -> Evidence {
@@ -353,10 +357,10 @@ pub(crate) mod tests {
             revoked_at: "2026-05-02T04:00:00Z".parse().unwrap(),
             reason: "found a fault".to_owned(),
         };
-        stored.revocation = Some(revocation.clone());
+        stored.revocation = Some(TakenBack::Told(revocation.clone()));
         check(&stored, Outcome::Revoked, &[Code::Revoked]);
         "m0".clone_into(&mut revocation.manifest_version_id);
-        stored.revocation = Some(revocation);
+        stored.revocation = Some(TakenBack::Told(revocation));
         check(&stored, Outcome::Built, &[]);
     }
 

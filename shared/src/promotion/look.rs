@@ -22,13 +22,14 @@ use crate::{
     ids::{Commit, Sha256, StageName},
     ledger::{self, Chain},
     manifest,
+    revocation::{self, StoredRevocation},
     stage::{self, Requirement, Stage},
     store::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
     },
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
-    verdict::{Revocation, Verdict},
+    verdict::Verdict,
 };
 
 /// What is read at once, before anything is known of the commit.
@@ -40,7 +41,7 @@ pub(super) struct FirstLook {
     pub(super) identities: Option<Body>,
     pub(super) attestation: Option<Body>,
     pub(super) verdict: Option<Stored<Verdict>>,
-    pub(super) revocation: Option<Stored<Revocation>>,
+    pub(super) revocation: Option<StoredRevocation>,
     pub(super) state: Option<Stored<StageState>>,
     pub(super) lock: Option<Stored<Lock>>,
     pub(super) ledger_head: Option<Body>,
@@ -77,11 +78,11 @@ pub(super) async fn first<S: Store>(
         async { Ok(records.get(&identities_key, None, identities::MAX_BYTES).await?) },
         async { Ok(records.get(&attestation_key, None, attestation::MAX_BYTES).await?) },
     );
-    let (verdict_key, revocation_key) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
+    let verdict_key = RecordKey::Verdict(commit.clone());
     let lock_key = RecordKey::Lock(stage.clone(), commit.repo.clone());
     let standing = future::try_join4(
         record::read::<Verdict>(records, &verdict_key),
-        record::read::<Revocation>(records, &revocation_key),
+        async { Ok(revocation::read(records, commit).await?) },
         read_state,
         record::read::<Lock>(records, &lock_key),
     );

@@ -3,6 +3,7 @@
 //! Nothing here applies anything: the functions that do look first at what is there and do only what is missing.
 
 pub mod approval;
+pub mod boundary;
 pub mod complete;
 pub mod counting;
 pub mod database_check;

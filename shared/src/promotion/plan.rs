@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::boundary::{BOUNDARY_PARAMETER, Home};
 use crate::{
     artefact::template::Template,
     finding::{Code, Finding},
@@ -185,8 +186,8 @@ pub struct Subject<'a> {
     pub manifest: &'a Manifest,
     /// What its templates say, by the stack's name.
     pub templates: &'a BTreeMap<StackName, Template>,
-    /// The bucket that the artefacts are in.
-    pub artefact_bucket: &'a str,
+    /// Where the gatekeeper is.
+    pub home: &'a Home,
     /// The stage's name.
     pub stage_name: &'a StageName,
     /// The stage.
@@ -202,7 +203,7 @@ impl Plan {
     /// # Errors
     /// Every reason why it can't be applied to this stage.
     pub fn of(subject: Subject<'_>) -> Result<Self, Vec<Finding>> {
-        let Subject { verdict, manifest, templates, artefact_bucket, stage_name, stage, .. } = subject;
+        let Subject { verdict, manifest, templates, home, stage_name, stage, .. } = subject;
         let commit = verdict.commit();
         let (mut plan, mut wrong) = (Self::default(), Vec::new());
         let pin = |path: ArtefactPath| {
@@ -227,9 +228,13 @@ impl Plan {
                                    is there by then: list them as stacks of their own instead";
                     wrong.push(Finding::new(Code::NotSupportedYet, path.of(&commit), message));
                 }
-                let given = parameters(&commit, &module.id, artefact_bucket, stage_name, stage);
+                let given = parameters(&commit, &module.id, home, stage_name, stage);
                 let parameters = match templates.get(&stack.name) {
-                    Some(template) => declared(&path.of(&commit), template, &given, &mut wrong),
+                    Some(template) => {
+                        let declared = declared(&path.of(&commit), template, &given, &mut wrong);
+                        wrong.extend(home.unbound(stage, template, &declared, &path.of(&commit)));
+                        declared
+                    }
                     None => {
                         wrong.push(Finding::new(Code::TemplateInvalid, path.of(&commit), "it was never inspected"));
                         continue;
@@ -313,15 +318,19 @@ impl Plan {
 fn parameters(
     commit: &Commit,
     module: &ModuleId,
-    artefact_bucket: &str,
+    home: &Home,
     stage_name: &StageName,
     stage: &Stage,
 ) -> BTreeMap<String, String> {
     let mut given = stage.parameters.clone();
+    // In another account the stage names a boundary of that account, if it has one.
+    if home.hosts(stage) {
+        given.insert(BOUNDARY_PARAMETER.to_owned(), home.stage_boundary_arn.clone());
+    }
     for (name, value) in [
         ("Stage", stage_name.to_string()),
         ("CommitSha", commit.sha.to_string()),
-        ("ArtefactBucket", artefact_bucket.to_owned()),
+        ("ArtefactBucket", home.artefact_bucket.clone()),
         ("ArtefactPrefix", commit.module_prefix(module)),
     ] {
         given.insert(name.to_owned(), value);

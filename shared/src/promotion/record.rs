@@ -77,6 +77,7 @@ pub enum Status {
 
 /// One promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the stored document")]
 pub struct PromotionRecord {
     /// 1.
     pub schema_version: u32,
@@ -124,6 +125,12 @@ pub struct PromotionRecord {
     pub role_arn: Option<String>,
     /// The role that CloudFormation takes, where the stage has one of its own.
     pub stack_role_arn: Option<String>,
+    /// Whether the stage lets smoke checks ask hosts whose addresses are not the public internet's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_private: bool,
+    /// Whether the stage is in the gatekeeper's own account and nothing binds its roles there, because somebody accepted that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_account: bool,
     /// The approvals that counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<CountedApproval>,

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use jiff::Timestamp;
 
 use super::{
+    boundary::Home,
     history::StageState,
     lock::Lock,
     look,
@@ -33,13 +34,14 @@ use crate::{
     ids::{Commit, DatabaseName, Repo, Sha256, StackName, StageName},
     ledger::{self, Chain},
     manifest::Manifest,
+    revocation::TakenBack,
     stage::{SchemaParity, Stage, StagesConfig},
     store::{
         Body, Listed, Store, StoreError,
         record::{self, RecordError, Stored},
     },
     store_key::{ArtefactPath, Form, RecordKey},
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 /// Objects that are looked at at once, with two calls each: a commit of 40 objects takes one round trip. Between 48
@@ -108,7 +110,7 @@ impl From<StoreError> for VerifyError {
 pub async fn verify<S: Store>(
     artefacts: &S,
     records: &S,
-    artefact_bucket: &str,
+    home: &Home,
     request: &PromotionRequest,
     keys: impl Future<Output = Result<PublicKeys, SigningError>>,
     requester: impl Future<Output = Result<Requester, CallerUnknown>>,
@@ -136,7 +138,8 @@ pub async fn verify<S: Store>(
     reasons.extend(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
     let stages = config_of(first.config, stage, &mut reasons);
     let state = first.state.map(|stored| stored.record);
-    let verdict = built_verdict(&commit, first.verdict, first.revocation, &mut reasons);
+    let taken_back = first.revocation.map(|stored| stored.taken_back);
+    let verdict = built_verdict(&commit, first.verdict, taken_back.as_ref(), &mut reasons);
     if request.rollback {
         reasons.extend(never_ran(stage, &commit, state.as_ref(), verdict.as_ref().map(|it| &it.record)));
     }
@@ -192,7 +195,7 @@ pub async fn verify<S: Store>(
         verdict: &verdict.record,
         manifest: &manifest,
         templates: &templates,
-        artefact_bucket,
+        home,
         stage_name: stage,
         stage: &stage_config,
         rollback_parity: rollback_parity(request),
@@ -289,7 +292,7 @@ pub fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Find
 pub fn built_verdict(
     commit: &Commit,
     verdict: Option<Stored<Verdict>>,
-    revocation: Option<Stored<Revocation>>,
+    taken_back: Option<&TakenBack>,
     reasons: &mut Vec<Finding>,
 ) -> Option<Stored<Verdict>> {
     let Some(verdict) = verdict else {
@@ -306,12 +309,10 @@ pub fn built_verdict(
         reasons.push(Finding::new(Code::NotBuilt, commit.to_string(), message));
         reasons.extend(verdict.record.reasons.iter().cloned());
     }
-    let revocation = revocation.map(|stored| stored.record);
-    if let Some(revocation) = revocation
-        && verdict.record.manifest_version_id.as_ref() == Some(&revocation.manifest_version_id)
+    if let Some(taken_back) = taken_back
+        && verdict.record.manifest_version_id.as_ref().is_some_and(|manifest| taken_back.concerns(manifest))
     {
-        let message = format!("taken back by `{}`: {}", revocation.revoked_by, revocation.reason);
-        reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
+        reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), taken_back.to_string()));
     }
     Some(verdict)
 }

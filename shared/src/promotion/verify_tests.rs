@@ -14,6 +14,7 @@ use crate::{
     store::{Precondition, memory::Memory},
     store_key::PromotionStatement,
     telemetry::{Logger, wall_clock},
+    verdict::Revocation,
 };
 
 #[path = "verify_forgery_tests.rs"]
@@ -47,6 +48,11 @@ fn request() -> PromotionRequest {
         break_glass: false,
         identity_proof: None,
     }
+}
+
+fn home() -> Home {
+    let stage_boundary_arn = "arn:aws:iam::111122223333:policy/gatekeeper/gatekeeper-stage-boundary".to_owned();
+    Home { artefact_bucket: "artefacts".to_owned(), stage_boundary_arn, is_shared: false }
 }
 
 fn template(parameters: &Value) -> Value {
@@ -115,6 +121,24 @@ impl World {
         self.drain().await;
     }
 
+    /// The same with another template.
+    async fn with_template(template: &Value) -> Self {
+        let world = Self::built(1, |_| {}).await;
+        let (prefix, template) = (commit().prefix(), template.to_string());
+        world.artefacts.upload(
+            &format!("{prefix}modules/MOD-012/cloudformation/payments-api.json"),
+            template.as_bytes(),
+            &[],
+        );
+        let key = format!("{prefix}build-manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&world.artefacts.bytes_of(&key).unwrap()).unwrap();
+        let stack = &mut manifest["modules"][0]["stacks"][0];
+        (stack["sha256"], stack["size"]) = (json!(Sha256::of(template.as_bytes())), json!(template.len()));
+        world.artefacts.upload(&key, manifest.to_string().as_bytes(), &[]);
+        world.drain().await;
+        world
+    }
+
     async fn drain(&self) {
         loop {
             let events = self.artefacts.take_events();
@@ -138,7 +162,7 @@ impl World {
     async fn verify(&self, request: &PromotionRequest) -> Answer {
         let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(self.requester.clone())));
-        verify(&self.artefacts, &self.records, "artefacts", request, keys, requester, wall_clock()).await.unwrap()
+        verify(&self.artefacts, &self.records, &home(), request, keys, requester, wall_clock()).await.unwrap()
     }
 
     #[track_caller]
@@ -275,6 +299,39 @@ async fn what_changed_since_the_verdict_is_refused_before_the_gate_has_even_look
     let bytes = world.artefacts.bytes_of(&manifest).unwrap();
     world.artefacts.upload(&manifest, &bytes, &[("integration-passed", "true")]);
     World::assert_refused(world.verify(&request()).await, &[Code::VerdictStale]);
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_read_refuses_too() {
+    for unreadable in ["{}", "", "not JSON"] {
+        let world = World::built(1, |_| {}).await;
+        world.records.upload(&RecordKey::Revocation(commit()).to_string(), unreadable.as_bytes(), &[]);
+        let reasons = world.verify(&request()).await.unwrap_err();
+        assert_eq!(reasons.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Revoked]);
+        assert!(reasons[0].message.contains("have it written anew with `gatekeeper revoke`"), "{reasons:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_nothing_binds_is_promoted_to_no_stage_of_the_gatekeepers_account() {
+    let role = |boundary: Value| {
+        let mut template = template(&json!({"StageBoundaryArn": {"Type": "String"}}));
+        template["Resources"]["AppRole"] =
+            json!({"Type": "AWS::IAM::Role", "Properties": {"PermissionsBoundary": boundary}});
+        template
+    };
+    for (boundary, refused) in [(json!({"Ref": "AWS::NoValue"}), true), (json!({"Ref": "StageBoundaryArn"}), false)] {
+        let world = World::with_template(&role(boundary)).await;
+        match (world.verify(&request()).await, refused) {
+            (Ok(verified), false) => {
+                assert_eq!(verified.plan.stacks[0].parameters["StageBoundaryArn"], home().stage_boundary_arn);
+            }
+            (answer, _) => {
+                assert!(refused, "{answer:?}");
+                World::assert_refused(answer, &[Code::BoundaryMissing]);
+            }
+        }
+    }
 }
 
 #[tokio::test]

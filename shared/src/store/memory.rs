@@ -256,6 +256,7 @@ impl Store for Memory {
             let bytes = version.bytes.as_ref()?;
             Some(Head {
                 version_id: version.id.clone(),
+                etag: etag(version),
                 size: bytes.len() as u64,
                 sha256: (!version.in_parts).then(|| Sha256::of(bytes)),
             })

@@ -32,6 +32,8 @@ pub struct Listed {
 pub struct Head {
     /// The version.
     pub version_id: String,
+    /// What a conditional write compares.
+    pub etag: String,
     /// Its size in bytes.
     pub size: u64,
     /// The SHA-256 that the store itself computed over the whole object; none where it was uploaded in parts.

@@ -139,6 +139,7 @@ impl Store for S3Store {
         };
         Ok(Some(Head {
             version_id: version_id.to_owned(),
+            etag: head.e_tag().unwrap_or_default().to_owned(),
             size: head.content_length().and_then(|size| size.try_into().ok()).unwrap_or(0),
             sha256,
         }))

@@ -21,6 +21,7 @@ use super::*;
 #[derive(Default)]
 struct Account {
     outputs: Vec<(&'static str, String)>,
+    allow_private: bool,
     invocations: Mutex<VecDeque<Scripted>>,
     requests: Mutex<Vec<Request>>,
 }
@@ -67,7 +68,7 @@ fn step(account: &Arc<Account>, smoke: &Value) -> Step<Memory> {
         "commit_sha": "a".repeat(40), "stage": "uat", "requested_by": "jane@bank.example", "reason": "release",
         "rollback": false, "status": "running", "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z",
         "ended_at": null, "verdict_version_id": "v", "manifest_version_id": "v", "stages_config_version_id": "v",
-        "role_arn": null, "stack_role_arn": null, "way_back": null, "steps": [], "live": [],
+        "role_arn": null, "stack_role_arn": null, "allow_private": account.allow_private, "way_back": null, "steps": [], "live": [],
         "plan": {
             "stacks": [{
                 "module": "MOD-012", "stack": "payments-api", "stack_name": "bank-payments-uat-payments-api",
@@ -91,7 +92,7 @@ fn step(account: &Arc<Account>, smoke: &Value) -> Step<Memory> {
     Step {
         records,
         config: scripted::config(move |request| account.answer(request)),
-        agent: std::sync::LazyLock::new(http::agent),
+        agents: OnceLock::new(),
         clock: wall_clock,
     }
 }
@@ -108,7 +109,13 @@ async fn ask(account: Account, smoke: Value) -> StepAnswer {
 }
 
 fn puts_out(url: &str) -> Account {
-    Account { outputs: vec![("ApiUrl", url.to_owned())], ..Account::default() }
+    // The servers of these tests are this machine's.
+    Account { outputs: vec![("ApiUrl", url.to_owned())], allow_private: true, ..Account::default() }
+}
+
+/// The same without the stage's consent to ask hosts that aren't public.
+fn puts_out_to_the_public(url: &str) -> Account {
+    Account { allow_private: false, ..puts_out(url) }
 }
 
 fn answers(invocations: impl IntoIterator<Item = Scripted>) -> Account {
@@ -206,6 +213,73 @@ async fn a_redirect_is_not_followed() {
     let answer = ask(puts_out(&server.url), health(0)).await;
     assert_eq!(said(&answer), "answered with status `302`, expected `200`; redirects are not followed");
     assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_internal_host_is_asked_with_the_stages_consent_only_however_it_is_spelt() {
+    let server = Server::start([(200, OK)]);
+    let port = server.url.rsplit_once(':').unwrap().1;
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "LOCALHOST",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1",
+        "127.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:ffff:7f00:0001]",
+        "0.0.0.0",
+        "0",
+        "[::]",
+        "jane:secret@127.0.0.1",
+    ] {
+        let answer = ask(puts_out_to_the_public(&format!("http://{host}:{port}")), health(60)).await;
+        let detail = said(&answer);
+        assert!(
+            detail.contains("which is no public address: such hosts are asked only where the stage has"),
+            "{host}: {detail}"
+        );
+        assert!(!detail.contains("secret"), "{detail}");
+        assert_eq!(answer.progress[0].facts["attempts"], 1, "{host}: asking again changes nothing");
+    }
+    // What no resolver takes for an address is asked no more than the others.
+    for host in ["127.0.0.1.", "localhost.", "[fe80::1%25lo]", "%31%32%37.0.0.1", "①②⑦.0.0.1"] {
+        let answer = ask(puts_out_to_the_public(&format!("http://{host}:{port}")), health(0)).await;
+        said(&answer);
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn the_metadata_services_of_aws_are_never_asked_without_consent() {
+    for url in [
+        "http://169.254.169.254/latest/meta-data",
+        "http://169.254.170.2/v2",
+        "http://[fd00:ec2::254]/latest",
+        "http://2852039166/",
+    ] {
+        let answer = ask(puts_out_to_the_public(url), health(60)).await;
+        assert!(said(&answer).contains("no public address"), "{url}: {answer:#?}");
+    }
+}
+
+#[tokio::test]
+async fn where_aws_itself_answers_may_be_asked_and_no_other_port_of_that_host() {
+    let (endpoint, other) = (Server::start([(200, OK)]), Server::start([(200, OK)]));
+    let asked = async |url: &str| {
+        let mut step = step(&Arc::new(puts_out_to_the_public(url)), &health(0));
+        step.agents = OnceLock::from(http::agents(Some(&endpoint.url)));
+        ask_within(&step, &[], Duration::from_mins(5), Logger::silent()).await
+    };
+    assert_eq!(asked(&endpoint.url).await.status, StepStatus::Done);
+    assert_eq!(asked(&other.url).await.status, StepStatus::Failed);
+    assert!(other.asked().is_empty());
 }
 
 #[tokio::test]

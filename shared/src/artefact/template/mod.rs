@@ -11,6 +11,7 @@ mod fetch;
 mod findings;
 mod json;
 mod portable;
+mod principals;
 mod schema;
 mod text;
 
@@ -29,6 +30,7 @@ use self::{
 pub use self::{
     code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
     findings::{Doubt, Unless},
+    principals::Boundary,
     text::{PSEUDO_PARAMETERS, Piece, Text},
 };
 use super::FunctionSpec;
@@ -79,6 +81,9 @@ pub struct Template {
     /// What is wrong with it unless the policy says otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
+    /// The roles and users, by logical id, each with its permissions boundary.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub principals: BTreeMap<String, Boundary>,
 }
 
 /// A Lambda function of a template.
@@ -200,10 +205,14 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         outputs: outputs.keys().map(str::to_owned).collect(),
         nested: BTreeMap::new(),
         doubts: Vec::new(),
+        principals: BTreeMap::new(),
     };
     let place = Place::Root.key("Resources");
     for (id, resource) in resources.iter() {
         let Some((r#type, properties)) = read_resource(id, resource, &nothing, findings) else { continue };
+        if let Some(boundary) = principals::read(r#type, properties, &template.parameters) {
+            template.principals.insert(id.to_owned(), boundary);
+        }
         match r#type {
             "AWS::Lambda::Function" => {
                 let evaluate = Evaluate { parameters: &template.parameters, mappings, resources };

@@ -19,6 +19,7 @@ use crate::{
 const THERE: &str = "the promotion's record is there and is about this commit";
 const SUCCEEDED: &str = "the promotion succeeded, every step and smoke check of it";
 const APPROVED: &str = "the approvals that counted are stored as they were counted";
+const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
 
 /// Checks the record.
@@ -58,6 +59,13 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     checks.none_wrong(part, SUCCEEDED, &wrong, detail);
 
     approved(case, record, checks);
+    if record.shared_account {
+        checks.holds(
+            part,
+            SHARED,
+            "the gatekeeper was deployed with `SharedAccount=accepted` at the time of the promotion",
+        );
+    }
     let Some(verdict) = case.verdict() else {
         checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
         return;
