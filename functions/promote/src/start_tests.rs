@@ -48,6 +48,8 @@ fn record_of(id: &str) -> PromotionRecord {
         built_attestation: None,
         role_arn: None,
         stack_role_arn: None,
+        allow_private: false,
+        shared_account: false,
         plan: Plan::default(),
         way_back: None,
         steps: Vec::new(),
