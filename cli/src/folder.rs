@@ -9,7 +9,7 @@ use std::{
 
 use gatekeeper::{
     ids::{Commit, Sha256},
-    store::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written},
+    store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written},
     store_key::ArtefactPath,
 };
 
@@ -146,12 +146,22 @@ impl Store for Folder {
         let failed = |error| self.failed("looking at", key, error);
         if let Some(manifest) = self.manifest(key).filter(|_| is_local(version_id)) {
             let size = manifest.len() as u64;
-            return Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: Some(Sha256::of(manifest)) }));
+            return Ok(Some(Head {
+                version_id: VERSION.to_owned(),
+                size,
+                sha256: Some(Sha256::of(manifest)),
+                retention: Retention::default(),
+            }));
         }
         let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
         let size = file.metadata().map_err(failed)?.len();
         // Where it isn't known it is as after an upload in parts: whoever wants the digest streams the bytes.
-        Ok(Some(Head { version_id: VERSION.to_owned(), size, sha256: self.digests.get(key).copied() }))
+        Ok(Some(Head {
+            version_id: VERSION.to_owned(),
+            size,
+            sha256: self.digests.get(key).copied(),
+            retention: Retention::default(),
+        }))
     }
 
     async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
