@@ -796,7 +796,7 @@ class Portal(Case):
         for statement in DEFAULT.statements("PortalRole"):
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             self.assertLessEqual(set(actions), {
-                "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket",
+                "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectVersion", "s3:ListBucket",
                 "s3:ListBucketVersions", "kms:Decrypt", "kms:GetPublicKey",
             })
 

@@ -12,15 +12,16 @@ use aws_sdk_lambda::primitives::Blob;
 use e2e::{
     commit::{STACK, the_zip},
     instance::{Caller, Instance},
-    promotion::{Promotions, STAGE, a_repo},
+    promotion::{Promotions, STAGE, a_commit, a_repo},
     zips,
 };
 use gatekeeper::{
     evidence::bundle,
     ids::{Repo, Sha256},
     promotion::record::PromotionRecord,
+    store_key::RecordKey,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An auditor at a shell.
 struct Auditor {
@@ -51,6 +52,11 @@ impl Told {
 impl Auditor {
     async fn of(here: &Promotions) -> Self {
         Self { aws: here.aws.clone(), who: here.aws.auditor().await }
+    }
+
+    /// Somebody who promotes, who may read the records and not the stages' Lambda and CloudFormation.
+    async fn promoter(here: &Promotions) -> Self {
+        Self { aws: here.aws.clone(), who: here.aws.promoter().await }
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
@@ -118,9 +124,14 @@ async fn what_runs_is_proved_from_its_bytes_to_its_tests_and_offline_too() {
     let ended = record.ended_at.unwrap().to_string();
     assert_eq!(auditor.asks(&["--repo", repo.as_str(), "--at", &ended]).await.code, 0);
     let before = auditor.asks(&["--repo", repo.as_str(), "--at", "2020-01-01T00:00:00Z"]).await;
-    assert_eq!(before.code, 1, "{before:?}");
+    assert_eq!((before.code, before.troubles()), (1, Vec::new()), "{before:?}");
+    let answer = before.document["answer"].as_str().unwrap();
+    assert!(answer.starts_with(&format!("nothing of `{repo}` ran in `{STAGE}` at 2020-01-01T00:00:00Z")), "{answer}");
+    assert_eq!(before.document["evidence"][0]["runs"], Value::Null);
+    // Other tests break records of this stage: of their repositories it can't be told, which is said.
     let other = auditor.asks(&["--function", "no-such-function"]).await;
-    assert_eq!((other.code, &other.document["evidence"]), (1, &Value::Array(Vec::new())));
+    let (unread, code) = (other.document["verdict"] == "unknown", other.code);
+    assert_eq!((code, &other.document["evidence"]), (if unread { 3 } else { 1 }, &Value::Array(Vec::new())));
 
     // As a page and as a bundle, which three verifiers take and none takes when it was changed.
     let out = tempfile::tempdir().unwrap();
@@ -155,6 +166,81 @@ async fn what_runs_is_proved_from_its_bytes_to_its_tests_and_offline_too() {
     fs::write(at("records/promotion.json"), record.replace("jane@bank.example", "john@bank.example")).unwrap();
     let (holds, said) = over("sh", vec![at("verify.sh")]).await;
     assert!(!holds, "{said}");
+}
+
+/// Whose rights don't reach into the stage is not told that its functions are missing.
+#[tokio::test]
+async fn who_may_not_look_into_the_stage_is_told_so_and_not_that_everything_is_missing() {
+    let here = Promotions::get().await;
+    let repo = a_repo("evidence-denied");
+    here.promoted(&here.a_commit(&repo, 200).await, STAGE).await;
+    let promoter = Auditor::promoter(&here).await;
+    let told = promoter.asks(&["--repo", repo.as_str()]).await;
+    let troubles = told.troubles().join("\n");
+    assert_eq!(told.code, 3, "{troubles}\n{}", told.stderr);
+    assert!(troubles.contains("AccessDenied"), "{troubles}");
+    let evidence = &told.document["evidence"][0];
+    assert_eq!((&told.document["verdict"], &evidence["verdict"]), (&json!("unknown"), &json!("unknown")));
+    let checks = evidence["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["holds"] != "fails"), "{troubles}");
+    let function = &evidence["runs"]["functions"][0];
+    assert_eq!((&function["equal"], &function["live_sha256"]), (&json!("unknown"), &Value::Null));
+    assert!(function["unread"].as_str().unwrap().contains("AccessDenied"), "{function}");
+    let shown = promoter.run(&["evidence", "--stage", STAGE, "--repo", repo.as_str()]).await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("could not be looked at") && !shown.contains("not found"), "{shown}");
+}
+
+/// A policy's waiver and a stage without a smoke check are told as what they are, and fail nothing.
+#[tokio::test]
+async fn what_is_waived_or_was_never_asked_is_told_as_that() {
+    let here = Promotions::get().await;
+    let repo = a_repo("evidence-waived");
+    let change = json!({"waive": ["policy"], "min_line_coverage": 60});
+    let policy = json!({"schema_version": 1, "repos": {(repo.as_str()): change}}).to_string();
+    let (s3, bucket) = (&here.aws.root.s3, &here.aws.outputs.records_bucket);
+    let sha256 = Sha256::of(policy.as_bytes());
+    let put = s3.put_object().bucket(bucket).key(RecordKey::PolicyConfig.to_string());
+    put.checksum_sha256(sha256.to_base64()).body(policy.clone().into_bytes().into()).send().await.unwrap();
+    let mut commit = a_commit(&here.aws, &repo, 200);
+    commit.manifest["tests"].as_object_mut().unwrap().remove("policy");
+    let commit = here.built(commit).await;
+    // `uat` has no smoke check for this repository.
+    here.promoted(&commit, "uat").await;
+
+    let auditor = Auditor::of(&here).await;
+    let out = tempfile::tempdir().unwrap();
+    let archive = out.path().join("evidence.zip");
+    let asked = ["evidence", "--stage", "uat", "--repo", repo.as_str(), "--bundle", archive.to_str().unwrap()];
+    let output = auditor.run(&[&asked[..], &["--output", "json"]].concat()).await;
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let evidence = &document["evidence"][0];
+    assert!(output.status.success(), "{:#}", evidence["checks"]);
+    let checks = evidence["checks"].as_array().unwrap();
+    let waived: Vec<_> =
+        checks.iter().filter(|it| it["holds"] == "waived").map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(waived, ["the commit had to meet the condition `policy`"]);
+    assert!(checks.iter().any(|it| it["name"] == "no smoke check is configured, and none was asked"));
+    let applied = &evidence["rules"]["policy"];
+    assert_eq!(
+        (applied["document"].as_str(), applied["sha256"].as_str()),
+        (Some(&*policy), Some(&*sha256.to_string()))
+    );
+    assert_eq!(evidence["rules"]["stage"]["approvals"], 0);
+    // Records are locked, artefacts are not, and both is said.
+    let kept = evidence["retention"].as_array().unwrap();
+    let of = |bucket: &str| kept.iter().find(|it| it["bucket"] == bucket).unwrap();
+    assert_eq!((&of("records")["not_locked"], &of("records")["unread"]), (&json!(0), &Value::Null), "{kept:#?}");
+    assert!(of("records")["locked_until"].is_string() && of("artefacts")["not_locked"].as_u64() > Some(0), "{kept:#?}");
+
+    let folder = unpacked(&archive);
+    let (holds, said) = over("sh", vec![folder.path().join("verify.sh")]).await;
+    assert!(
+        holds && said.contains("config/policy.json is the policy that the verdict and its attestation name"),
+        "{said}"
+    );
+    fs::write(folder.path().join("config/policy.json"), r#"{"schema_version": 1}"#).unwrap();
+    assert!(!over("sh", vec![folder.path().join("verify.sh")]).await.0);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn it_goes_live_with_every_bundle_that_was_tested() {
     let migrations = commit.manifest["modules"].as_array().unwrap().iter().filter_map(|it| it["migrations"].as_array());
     let files: Vec<_> = migrations.flatten().map(|it| it["file"].as_str().unwrap()).collect();
     assert_eq!((files.len(), ran.lines().collect::<Vec<_>>()), (5, files));
-    assert!(record.schema_comparisons()[&"payments".parse().unwrap()].equal, "{record:#?}");
+    assert!(record.schema_comparisons().unwrap()[&"payments".parse().unwrap()].equal, "{record:#?}");
     assert_eq!(
         payments.sql("SELECT string_agg(code, ' ' ORDER BY code) FROM ledger.currency"),
         "AUD CHF EUR GBP JPY NZD USD"

@@ -44,7 +44,7 @@ fn migrated(record: &PromotionRecord) -> &Report {
 }
 
 fn parity(record: &PromotionRecord, database: &str) -> SchemaComparison {
-    record.schema_comparisons().remove(&database.parse().unwrap()).unwrap()
+    record.schema_comparisons().unwrap().remove(&database.parse().unwrap()).unwrap()
 }
 
 fn states(plan: &Value) -> Vec<(&str, &str)> {
@@ -81,7 +81,7 @@ async fn a_promotion_migrates_and_proves_that_the_schema_is_the_tested_one() {
     let SchemaComparison { equal, mode, tested_sha256, live_sha256, difference, .. } = parity(&record, "fresh");
     assert_eq!((equal, mode, difference), (true, SchemaParity::Required, None));
     assert_eq!(tested_sha256, live_sha256);
-    let history = &record.schema_histories()[&"fresh".parse().unwrap()];
+    let history = &record.schema_histories().unwrap()[&"fresh".parse().unwrap()];
     let scripts: Vec<_> = history.iter().map(|row| row.script.as_str()).collect();
     assert_eq!(scripts, [V1.0, V2.0, VIEW.0]);
     let handoff = RecordKey::DeployedHandoff(second.id.clone(), MODULE.parse().unwrap());

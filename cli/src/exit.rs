@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gatekeeper::evidence::model::Holds;
+
 /// What a command found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -9,6 +11,8 @@ pub(crate) enum Answer {
     Yes,
     /// The gate said no, or a promotion did not succeed.
     No,
+    /// Nothing is known to be wrong, and something could not be looked at.
+    Open,
     /// A command that was run ended so.
     Ended(u8),
 }
@@ -17,6 +21,15 @@ impl Answer {
     /// Yes where it is so.
     pub(crate) fn yes_if(so: bool) -> Self {
         if so { Self::Yes } else { Self::No }
+    }
+
+    /// What a check came to: one that could not be made is neither held nor failed.
+    pub(crate) fn of(holds: Holds) -> Self {
+        match holds {
+            Holds::Holds | Holds::Waived => Self::Yes,
+            Holds::Unknown => Self::Open,
+            Holds::Fails => Self::No,
+        }
     }
 }
 
@@ -39,7 +52,7 @@ pub(crate) fn code(result: &anyhow::Result<Answer>) -> u8 {
         Ok(Answer::No) => 1,
         Ok(Answer::Ended(code)) => *code,
         Err(error) if error.chain().any(<dyn std::error::Error>::is::<Misuse>) => 2,
-        Err(_) => 3,
+        Ok(Answer::Open) | Err(_) => 3,
     }
 }
 
@@ -53,6 +66,9 @@ mod tests {
     fn every_end_has_its_code() {
         assert_eq!(code(&Ok(Answer::Yes)), 0);
         assert_eq!(code(&Ok(Answer::No)), 1);
+        for (holds, expected) in [(Holds::Holds, 0), (Holds::Waived, 0), (Holds::Unknown, 3), (Holds::Fails, 1)] {
+            assert_eq!(code(&Ok(Answer::of(holds))), expected);
+        }
         assert_eq!(code(&Ok(Answer::Ended(143))), 143);
         let misuse = || Err::<Answer, _>(anyhow::Error::new(Misuse("no such folder".to_owned())));
         assert_eq!(code(&misuse()), 2);

@@ -9,7 +9,7 @@ use std::{
 
 use gatekeeper::{
     ids::{Commit, Sha256},
-    store::{Body, Head, Listed, Precondition, Store, StoreError, Tags, Written},
+    store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written},
     store_key::ArtefactPath,
 };
 
@@ -151,6 +151,7 @@ impl Store for Folder {
                 etag: String::new(),
                 size,
                 sha256: Some(Sha256::of(manifest)),
+                retention: Retention::default(),
             }));
         }
         let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
@@ -161,6 +162,7 @@ impl Store for Folder {
             etag: String::new(),
             size,
             sha256: self.digests.get(key).copied(),
+            retention: Retention::default(),
         }))
     }
 

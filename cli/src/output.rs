@@ -35,7 +35,7 @@ fn styled(style: Style, text: &str) -> String {
 pub(crate) fn held(holds: Holds, word: &str) -> String {
     match holds {
         Holds::Holds => good(word),
-        Holds::Unknown => open(word),
+        Holds::Waived | Holds::Unknown => open(word),
         Holds::Fails => bad(word),
     }
 }

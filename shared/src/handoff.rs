@@ -252,6 +252,8 @@ mod tests {
             reasons: Vec::<Finding>::new(),
             artefacts: artefacts.collect(),
             policy_version_id: None,
+            policy_sha256: None,
+            policy_tests: None,
             compared_with: None,
             warnings: Vec::new(),
             recounted: std::collections::BTreeMap::new(),

@@ -82,6 +82,13 @@ pub struct Verdict {
     /// The version of `config/policy.json` that was applied; none where ADR-053 alone was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_version_id: Option<String>,
+    /// The SHA-256 of that version's bytes; none where ADR-053 alone was applied, and in verdicts of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_sha256: Option<Sha256>,
+    /// For each row of `policies_satisfied` the policy tests that passed and bear its name; none where no report tells,
+    /// and in verdicts of before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The commit whose integration tests these were compared with; none where the branch had no Built commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<Baseline>,
@@ -90,6 +97,41 @@ pub struct Verdict {
     pub recounted: BTreeMap<Suite, Counts>,
     /// When the gate came to this conclusion.
     pub evaluated_at: Timestamp,
+}
+
+/// Tests that bear a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedTests {
+    /// How many there are.
+    pub count: u64,
+    /// What they are called, the first [`NamedTests::MOST`] of them.
+    pub names: Vec<String>,
+}
+
+impl NamedTests {
+    /// How many names are kept.
+    pub const MOST: usize = 10;
+    /// The longest name that is kept whole, in characters.
+    const LONGEST: usize = 200;
+
+    /// Another test.
+    pub fn add(&mut self, name: &str) {
+        self.count += 1;
+        if self.names.len() < Self::MOST {
+            let mut kept: String = name.chars().take(Self::LONGEST).collect();
+            if kept.len() < name.len() {
+                kept.push('…');
+            }
+            self.names.push(kept);
+        }
+    }
+
+    /// These and those.
+    pub fn extend(&mut self, other: Self) {
+        let room = Self::MOST.saturating_sub(self.names.len());
+        self.count += other.count;
+        self.names.extend(other.names.into_iter().take(room));
+    }
 }
 
 /// A Built commit and the raw reports of its integration tests.
@@ -183,7 +225,8 @@ impl Verdict {
             && self.reasons.iter().any(|it| it.code == Code::Revoked && it.message == words)
     }
 
-    /// Whether both say the same of the same objects, whenever they were given.
+    /// Whether both say the same of the same objects, whenever they were given. The policy's digest follows from its
+    /// version, and the tests' names from the reports: a verdict of before they were kept says the same without them.
     #[must_use]
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let Self {
@@ -196,6 +239,8 @@ impl Verdict {
             warnings,
             artefacts,
             policy_version_id,
+            policy_sha256: _,
+            policy_tests: _,
             compared_with,
             // It follows from the others, and older verdicts don't have it.
             recounted: _,

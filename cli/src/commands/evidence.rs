@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use gatekeeper::{
     attestation::PublicKeys,
     aws::{kms::KmsKeys, live, stage_account::stage_config},
@@ -14,7 +14,7 @@ use gatekeeper::{
         find::{Found, Selector, find},
         html, judge,
         model::{Evidence, Holds, Question},
-        text,
+        paper, text,
     },
     ids::{Repo, Sha256, StageName},
     promotion::record::PromotionRecord,
@@ -35,10 +35,11 @@ const LOOKS_IN_FLIGHT: usize = 4;
 
 const EXAMPLES: &str = "\
 Exit codes:
-  0  everything holds
-  1  something doesn't, or nothing of it runs there
+  0  everything holds; what a policy waives counts as holding, and is told as waived
+  1  something doesn't, or nothing of it runs there, or ran there then
   2  wrong use
-  3  AWS or the network could not be reached, or refused
+  3  nothing is known to be wrong, but something could not be looked at: AWS or the network could not be
+     reached, or refused
 
 Examples:
   gatekeeper evidence --stage uat
@@ -99,6 +100,11 @@ impl Document {
         let answer = match evidence.as_slice() {
             [one] => one.answer.clone(),
             all if troubled == 0 => format!("`{}`: of {} repositories everything holds", args.stage, all.len()),
+            all if verdict == Holds::Unknown => format!(
+                "`{}`: nothing is known to be wrong, but of {troubled} of {} repositories something could not be looked at",
+                args.stage,
+                all.len()
+            ),
             all => format!("`{}`: of {} of {} repositories something doesn't hold", args.stage, troubled, all.len()),
         };
         Self { schema_version: 1, stage: args.stage.clone(), at: args.at, taken_at, answer, verdict, evidence }
@@ -138,9 +144,14 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         }
     };
     let repos = found?;
+    for unread in &repos.unread {
+        output.warning(unread);
+    }
     if repos.repos.is_empty() {
-        output.result(&Document::of(args, now, Vec::new()), &nothing(args, &repos))?;
-        return Ok(Answer::No);
+        let mut document = Document::of(args, now, Vec::new());
+        (document.answer, document.verdict) = nothing(args, &repos);
+        output.result(&document, &document.answer)?;
+        return Ok(if repos.unread.is_empty() { Answer::No } else { Answer::Open });
     }
     if args.bundle.is_some() && repos.repos.len() > 1 {
         let names: Vec<_> = repos.repos.iter().map(|repo| format!("`{repo}`")).collect();
@@ -152,15 +163,22 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         let question = Question { stage: args.stage.clone(), repo, at: args.at };
         exhibits(&aws, &stores, question, keys.clone(), now)
     });
-    let exhibits: Vec<Exhibits> = looks.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
+    let exhibits: Vec<Exhibits> = looks.buffered(LOOKS_IN_FLIGHT).collect().await;
+    let document = Document::of(args, now, exhibits.iter().map(judge).collect());
+    let nothing_ran = document.evidence.iter().all(|it| it.runs.is_none());
     if let Some(path) = &args.bundle {
-        for exhibits in &exhibits {
+        if nothing_ran {
+            output.warning("no bundle is written: there is nothing that ran");
+        }
+        for exhibits in exhibits.iter().filter(|_| !nothing_ran) {
             write_bundle(path, &artefacts, exhibits.clone()).await?;
         }
     }
-    let document = Document::of(args, now, exhibits.iter().map(judge).collect());
     show(args, &document, output)?;
-    Ok(Answer::yes_if(document.verdict == Holds::Holds))
+    Ok(match document.verdict {
+        Holds::Holds if nothing_ran => Answer::No,
+        verdict => Answer::of(verdict),
+    })
 }
 
 fn selector(args: &Args) -> Selector {
@@ -181,19 +199,16 @@ async fn exhibits(
     question: Question,
     keys: Option<PublicKeys>,
     now: Timestamp,
-) -> anyhow::Result<Exhibits> {
+) -> Exhibits {
     let look = async |record: PromotionRecord| {
         let config = stage_config(&aws.config, record.role_arn.as_deref()).await;
-        match live::look(&config, &record.plan).await {
-            Ok(live) => Live::Seen(live),
-            Err(error) => Live::Trouble(telemetry::chain(&error)),
-        }
+        Live::Seen(live::look(&config, &record.plan).await)
     };
-    Ok(collect(stores, question, keys, now, look).await?)
+    collect(stores, question, keys, now, look).await
 }
 
-/// What is said where nothing that was asked about runs.
-fn nothing(args: &Args, found: &Found) -> String {
+/// What is said where nothing that was asked about runs, as far as that could be looked at.
+fn nothing(args: &Args, found: &Found) -> (String, Holds) {
     let Args { stage, function, digest, at, .. } = args;
     let when = at.map(|at| format!(" at {at}")).unwrap_or_default();
     let what = match (function, digest) {
@@ -205,11 +220,20 @@ fn nothing(args: &Args, found: &Found) -> String {
         [] => String::new(),
         commits => format!("\nthese bytes are of {}", commits.join(", ")),
     };
-    format!("{what}{when}{elsewhere}")
+    if found.unread.is_empty() {
+        return (format!("{what}{when}{elsewhere}"), Holds::Holds);
+    }
+    let unread = found.unread.join("; ");
+    (format!("nothing was found{when}, but not everything could be looked at: {unread}{elsewhere}"), Holds::Unknown)
 }
 
 async fn write_bundle(path: &Path, artefacts: &S3Store, mut exhibits: Exhibits) -> anyhow::Result<()> {
-    attach(artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await?;
+    attach(artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await;
+    // Who verifies could not tell what could not be read from what was taken out.
+    let unread = exhibits.observed.unread.iter().find(|(name, _)| paper::is_document(name));
+    if let Some((name, why)) = unread {
+        anyhow::bail!("no bundle is written, for `{name}` could not be looked at: {why}");
+    }
     let files = bundle::files(&exhibits, &judge(&exhibits))?;
     write(path, &bundle::pack(&files)?)
 }

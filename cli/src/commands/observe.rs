@@ -1,12 +1,12 @@
 //! `gatekeeper observe`: which code do a stage's functions run, between deploy and integration tests?
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
-    aws::stack_functions,
+    aws::stack_functions::{self, NoFunction},
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
     manifest::{DeployedFunction, Function, Module},
     promotion::plan::{Pinned, PlannedFunction},
@@ -195,7 +195,7 @@ fn plan(module: &Module, function: &Function, stack_name: StackName) -> PlannedF
 async fn observe(
     lambda: &aws_sdk_lambda::Client,
     planned: &PlannedFunction,
-    names: &BTreeMap<FunctionName, Result<String, String>>,
+    names: &stack_functions::Names,
 ) -> anyhow::Result<Observed> {
     let mut observed = Observed {
         function: planned.function.clone(),
@@ -208,8 +208,9 @@ async fn observe(
     };
     let name = match names.get(&planned.function) {
         Some(Ok(name)) => name,
-        Some(Err(why)) => return Ok(Observed { problem: Some(why.clone()), ..observed }),
-        None => return Ok(Observed { problem: Some("it was not looked for".to_owned()), ..observed }),
+        Some(Err(NoFunction::Absent(why))) => return Ok(Observed { problem: Some(why.clone()), ..observed }),
+        Some(Err(NoFunction::Unread(why))) => anyhow::bail!("{why}"),
+        None => anyhow::bail!("function `{}` was not looked for", planned.function),
     };
     observed.live_name = Some(name.clone());
     match lambda.get_function_configuration().function_name(name).send().await {

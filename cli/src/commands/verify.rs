@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
             "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",
         );
     }
-    Ok(Answer::yes_if(evidence.verdict == Holds::Holds))
+    Ok(Answer::of(evidence.verdict))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -164,7 +164,10 @@ impl StackWork<'_> {
             self.cloudformation.describe_change_set().stack_name(name).change_set_name(&self.change_set_name).send();
         let (stacks, change_set) = tokio::join!(stacks, change_set);
         let described = match stacks {
-            Ok(stacks) => stacks.stacks.unwrap_or_default().into_iter().next(),
+            Ok(stacks) => match stacks.stacks.into_iter().flatten().next() {
+                Some(stack) => Some(stack),
+                None => return Err(untold("DescribeStacks", "a stack")),
+            },
             Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeStacks", &error)),
         };
@@ -173,7 +176,7 @@ impl StackWork<'_> {
                 (Some(id), Some(status), Some(execution)) => {
                     Some(ChangeSet { id, status, execution, reason: it.status_reason.unwrap_or_default() })
                 }
-                _ => None,
+                _ => return Err(untold("DescribeChangeSet", "the change set's id and status")),
             },
             Err(error) if is_gone(code(&error)) => None,
             Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
@@ -282,7 +285,8 @@ impl StackWork<'_> {
             .send()
             .await
             .map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
-        let sha256 = Sha256::of(template.template_body().unwrap_or_default().as_bytes());
+        let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
+        let sha256 = Sha256::of(template.as_bytes());
         if sha256 != stack.template.sha256 {
             self.delete_change_set(stack).await?;
             return Err(Stop::Failed(format!(
@@ -396,6 +400,11 @@ where
         ) => Stop::Failed(format!("cloudformation refuses {call}: {}", message(error))),
         _ => Stop::of(CLOUDFORMATION, call, error),
     }
+}
+
+/// That CloudFormation's answer lacks what it always tells: nothing is concluded from that.
+fn untold(call: &str, what: &str) -> Stop {
+    Stop::Error(FunctionError::new(CLOUDFORMATION, format!("{call} answered without {what}")))
 }
 
 /// The API reference calls the code `ChangeSetNotFound`, its SDKs' model `ChangeSetNotFoundException`.

@@ -60,6 +60,11 @@ enum Trouble {
     Final(String),
 }
 
+/// That Lambda's answer lacks what it always tells: nothing is concluded, and nothing recorded, from that.
+fn untold(call: &str, what: &str) -> Trouble {
+    Trouble::Final(format!("{call} answered without {what}"))
+}
+
 /// A published version.
 struct Published {
     version: String,
@@ -108,8 +113,10 @@ impl Deployer<'_> {
             Next::Fail(reason) => Err(Trouble::Final(reason)),
             Next::Update if self.stopped.load(Ordering::Relaxed) => Ok(Some(Ended::NotBegun)),
             Next::Update => {
+                let revision = live.revision_id.clone();
+                let revision = revision.ok_or_else(|| untold("GetFunction", "a revision of the function"))?;
                 self.update(planned, name, &live).await?;
-                wanted.updated_from = Some(live.revision_id.unwrap_or_default());
+                wanted.updated_from = Some(revision);
                 Ok(None)
             }
             Next::Publish => {
@@ -155,10 +162,8 @@ impl Deployer<'_> {
             && newest.code_sha256().and_then(Sha256::from_base64) == Some(wanted)
             && newest.description() == Some(self.description)
         {
-            return Ok(Published {
-                version: newest.version().unwrap_or_default().to_owned(),
-                description: self.description.to_owned(),
-            });
+            let version = newest.version().ok_or_else(|| untold("ListVersionsByFunction", "the version"))?;
+            return Ok(Published { version: version.to_owned(), description: self.description.to_owned() });
         }
         self.pacers.others.turn().await;
         let answer = self
@@ -173,7 +178,7 @@ impl Deployer<'_> {
             .map_err(|error| self.trouble("PublishVersion", &error, Some(live)))?;
         // Not every Lambda compares: the answer is what counts.
         proven(answer.code_sha256(), wanted, "PublishVersion")?;
-        let version = answer.version().unwrap_or_default().to_owned();
+        let version = answer.version().ok_or_else(|| untold("PublishVersion", "the version"))?.to_owned();
         self.log.info("version published", json!({"function_name": name, "version": version}));
         Ok(Published { version, description: answer.description().unwrap_or_default().to_owned() })
     }

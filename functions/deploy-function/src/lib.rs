@@ -97,7 +97,7 @@ impl<S: Store> Step<S> {
                 before(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
             match names.remove(&planned.function) {
                 Some(Ok(name)) => tasks.push(Task { planned, name, report }),
-                Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason)),
+                Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason.to_string())),
                 None => reports.push(self.failed(&log, planned, report, "it was not looked for".to_owned())),
             }
         }

@@ -202,7 +202,7 @@ impl<S: Store> Step<S> {
             Ok(parity) => parity,
             Err(error) => return Ok(Err(format!("{did}, but {error}"))),
         };
-        parity.write_down(report);
+        parity.write_down(report)?;
         let status = if ran == 0 { ReportStatus::Unchanged } else { ReportStatus::Applied };
         Ok(match parity.refusal() {
             Some(difference) => Err(format!("{did}, but {}:\n{difference}", parity.words())),
@@ -231,7 +231,7 @@ impl<S: Store> Step<S> {
             Ok(parity) => parity,
             Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
         };
-        parity.write_down(report);
+        parity.write_down(report)?;
         let detail = format!("databases are never rolled back; {} with this commit", parity.words());
         Ok(match parity.refusal() {
             Some(difference) => Err(format!("{detail}:\n{difference}")),
@@ -241,14 +241,16 @@ impl<S: Store> Step<S> {
 }
 
 impl parity::Parity {
-    fn write_down(&self, report: &mut Report) {
-        let comparison = serde_json::to_value(&self.comparison).unwrap_or_default();
+    /// Writes it into the report, where the attestation of the promotion takes it from.
+    fn write_down(&self, report: &mut Report) -> Result<(), Trouble> {
+        let comparison = serde_json::to_value(&self.comparison)?;
         report.facts.insert(SCHEMA_PARITY_FACT.to_owned(), comparison);
         for (name, version) in [("server_version", &self.server_version), ("pg_dump_version", &self.pg_dump_version)] {
             if let Some(version) = version {
                 report.facts.insert(name.to_owned(), version.as_str().into());
             }
         }
+        Ok(())
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) async fn page(
     now: Timestamp,
 ) -> Result<Page, Trouble> {
     let Question { stage, repo, at } = question.clone();
-    let exhibits = collect(stores, question, Some(keys), now, |_| async { Live::AsRecorded }).await?;
-    if exhibits.documents.is_empty() {
+    let exhibits = collect(stores, question, Some(keys), now, |_| async { Live::AsRecorded }).await;
+    if exhibits.documents.is_empty() && exhibits.observed.unread.is_empty() {
         return Ok(Page::not_found());
     }
     let article = html::article(&judge(&exhibits))?;

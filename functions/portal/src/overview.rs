@@ -91,8 +91,10 @@ async fn row(records: &impl Store, stage: StageName, repo: Repo) -> Result<Row, 
     let mut unreadable = Vec::new();
     let state = state.or_note(&mut unreadable);
     let lock = lock.or_note(&mut unreadable).filter(|it| it.released_at.is_none());
+    let mut of_lock = Vec::new();
     let runs = runs(records, state, &mut unreadable);
-    let (runs, under_way) = try_join(runs, under_way(records, &stage, &repo, lock)).await?;
+    let (runs, under_way) = try_join(runs, under_way(records, &stage, &repo, lock, &mut of_lock)).await?;
+    unreadable.extend(of_lock);
     Ok(Row { stage, repo, runs, under_way, unreadable })
 }
 
@@ -134,11 +136,12 @@ async fn under_way(
     stage: &StageName,
     repo: &Repo,
     lock: Option<Lock>,
+    unreadable: &mut Vec<String>,
 ) -> Result<Option<UnderWay>, StoreError> {
     let Some(Lock { promotion_id, taken_at, .. }) = lock else { return Ok(None) };
     let record =
         read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id)).await?;
-    let record = record.or_note(&mut Vec::new());
+    let record = record.or_note(unreadable);
     Ok(Some(UnderWay {
         commit: record.as_ref().map(|it| short(&it.commit_sha).to_owned()),
         requested_by: record.map(|it| it.asked_by().to_owned()),

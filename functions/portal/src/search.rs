@@ -29,6 +29,8 @@ struct Search {
     digest: Option<Sha256>,
     found: Vec<Found>,
     surplus: usize,
+    /// The keys of stages' records that are there and can't be read: what runs there is not known.
+    unreadable: Vec<String>,
 }
 
 /// A Built commit with such bytes.
@@ -46,7 +48,9 @@ struct Found {
 /// Two dependent round trips: who has the bytes and what stages there are, then what is known of those commits and what the
 /// stages run of their repositories.
 pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result<Page, Trouble> {
-    let Some(wanted) = digest else { return Page::of(&Search { digest, found: Vec::new(), surplus: 0 }) };
+    let Some(wanted) = digest else {
+        return Page::of(&Search { digest, found: Vec::new(), surplus: 0, unreadable: Vec::new() });
+    };
     let (index, states) = (RecordKey::digest_prefix(&wanted), RecordKey::stages_prefix(None));
     let (index, states) = try_join(records.list(&index), records.list(&states)).await?;
     let mut commits: Vec<Commit> = index.iter().filter_map(|it| RecordKey::commit_of_digest(&it.key)).collect();
@@ -60,7 +64,6 @@ pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result
     let running = stream::iter(states)
         .map(|key| read::<StageState>(records, key))
         .buffered(CALLS_IN_FLIGHT)
-        .try_filter_map(|state| async move { Ok(state.or_note(&mut Vec::new())) })
         .try_collect::<Vec<_>>();
     let found = stream::iter(commits)
         .map(|commit| found(records, wanted, commit))
@@ -68,14 +71,16 @@ pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result
         .try_collect::<Vec<_>>();
     let (running, mut found) = try_join(running, found).await?;
     let mut stages: BTreeMap<Commit, Vec<StageName>> = BTreeMap::new();
-    for StageState { stage, repo, commit_sha, .. } in running {
+    let mut unreadable = Vec::new();
+    let running = running.into_iter().filter_map(|state| state.or_note(&mut unreadable));
+    for StageState { stage, repo, commit_sha, .. } in running.collect::<Vec<_>>() {
         stages.entry(Commit { repo, sha: commit_sha }).or_default().push(stage);
     }
     for it in &mut found {
         it.stages = stages.remove(&it.commit).unwrap_or_default();
     }
     found.sort_by_key(|it| (it.stages.is_empty(), std::cmp::Reverse(it.judged_at)));
-    Page::of(&Search { digest, found, surplus })
+    Page::of(&Search { digest, found, surplus, unreadable })
 }
 
 async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<Found, StoreError> {

@@ -40,7 +40,7 @@ impl DatabaseChecker {
         };
         let answer = self.ask(function, &event(request, verified)).await?;
         for migration in &mut verified.plan.migrations {
-            migration.state = Some(answer.state_of(&migration.database, &migration.file));
+            migration.state = answer.state_of(&migration.database, &migration.file);
         }
         Ok(answer.reasons)
     }

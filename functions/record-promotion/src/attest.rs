@@ -25,7 +25,7 @@ pub(crate) async fn attest(
             None => Ok(()),
         }
     };
-    let deployment = deployment(record, completed_at);
+    let deployment = deployment(record, completed_at)?;
     let deployment = write(records, signer, record, PromotionStatement::Deployment, &deployment);
     futures_util::future::try_join(summary, deployment).await?;
     Ok(())
@@ -47,7 +47,7 @@ async fn write<P: Predicate>(
         async |form, bytes: &[u8]| records.put(&key(form), bytes, "application/json", &Precondition::Absent).await;
     let there = records.get(&key(Form::Dsse), None, attestation::MAX_BYTES).await?;
     let sigstore = match there {
-        Some(body) => bundle::of(&Envelope::parse(&body.bytes)?, &signer.public_key().await?),
+        Some(body) => bundle::of(&Envelope::parse(&body.bytes)?, &signer.public_key().await?)?,
         None => {
             let signed = statement.sign(signer).await?;
             let written = put(Form::Dsse, &signed.dsse).await?;

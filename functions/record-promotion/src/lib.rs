@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use aws_config::SdkConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper::{
-    attestation::Signer,
+    attestation::{Signer, promotion::deployment},
     aws::{kms::KmsSigner, lambda::FunctionError, live, stage_account::stage_config},
     handoff::{self, FrontMatter},
     ids::StageName,
@@ -26,7 +26,7 @@ use gatekeeper::{
         s3::S3Store,
     },
     store_key::RecordKey,
-    telemetry::{Logger, chain, wall_clock},
+    telemetry::{Logger, wall_clock},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -99,16 +99,16 @@ impl Recorder {
         record_outcome(&self.records, &self.signer, &input, stored, live, wall_clock(), log).await.map_err(failed)
     }
 
-    /// What is live now. That it can't be told must not keep the record from being written.
+    /// What is live now. That some of it can't be told must not keep the record from being written: it is written so.
     async fn live(&self, record: &PromotionRecord, log: &Logger) -> Vec<LiveFunction> {
         let config = stage_config(&self.config, record.role_arn.as_deref()).await;
-        match live::look(&config, &record.plan).await {
-            Ok(live) => live,
-            Err(error) => {
-                log.error("what is live could not be looked at", json!({"error": chain(&error)}));
-                Vec::new()
+        let live = live::look(&config, &record.plan).await;
+        for LiveFunction { function, unread, .. } in &live {
+            if let Some(why) = unread {
+                log.error("what is live could not be looked at", json!({"function": function, "error": why}));
             }
         }
+        live
     }
 }
 
@@ -134,6 +134,10 @@ pub async fn record_outcome(
     let (status, ended_at) = (record.status, record.ended_at);
     let cause = failure(input).or_else(|| overruled(status));
 
+    // What can't be read of what the steps told is an error before anything says that the promotion succeeded.
+    if status == Status::Succeeded {
+        deployment(&record, now)?;
+    }
     // The record first, under the condition that nobody else has completed it: all else follows from it, and whoever is
     // killed in between is asked again. The lock last.
     if record != stored.record {
@@ -257,7 +261,7 @@ async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Time
         repo: record.repo.clone(),
         promotion_id: record.promotion_id.clone(),
     });
-    let comparisons = record.schema_comparisons();
+    let comparisons = record.schema_comparisons()?;
     let documents = record.plan.modules().into_iter().map(|module| {
         let artefacts = record.plan.artefacts_of(module);
         let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));

@@ -458,6 +458,45 @@ async fn a_lock_that_somebody_took_over_is_left_to_him() {
     assert!(world.is_locked());
 }
 
+/// What is signed is what was read: a fact that can't be read is neither left out nor made up.
+#[tokio::test]
+async fn a_fact_that_cannot_be_read_is_an_error_before_anything_is_written() {
+    for (step, fact) in [("databases", "schema_parity"), ("databases", "history"), ("functions", "version")] {
+        let world = World::started(&record(false, false)).await;
+        let mut input = input(Direction::Forward, None, None);
+        let answer = if step == "databases" { &mut input.databases } else { &mut input.functions };
+        let report = Report::begun("authorise-payment", now()).with(fact, json!({"odd": 1}));
+        answer.progress = vec![report.ended(ReportStatus::Applied, "done", now())];
+        let ended = world.outcome(&input).await;
+        if fact == "history" {
+            // Nothing of it is signed; the next promotion, which rests on it, does not take it for none.
+            ended.unwrap();
+            assert!(world.record().schema_histories().unwrap_err().to_string().contains("`history`"));
+            continue;
+        }
+        let error = format!("{:#}", ended.unwrap_err());
+        assert!(error.contains(&format!("a fact `{fact}` that can't be read")), "{error}");
+        assert_eq!((world.stage(), world.record().status), (None, Status::Running));
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_could_not_be_looked_at_is_recorded_and_signed_as_such() {
+    let world = World::started(&record(false, false)).await;
+    let stored = PromotionRecord::load(&world.records, &promotion()).await.unwrap();
+    let live = stored.record.plan.functions.iter().map(|it| {
+        LiveFunction::unread(it.function.as_str(), None, "AccessDenied: not authorized to perform: lambda:GetFunction")
+    });
+    let (input, live) = (input(Direction::Forward, None, None), live.collect());
+    record_outcome(&world.records, &world.signer, &input, stored, live, now(), &Logger::silent()).await.unwrap();
+    let signed = world.attested::<Deployment>(PromotionStatement::Deployment).unwrap();
+    assert!(!signed.predicate.functions.is_empty());
+    for function in signed.predicate.functions {
+        assert_eq!(function.code_sha256, None);
+        assert!(function.unread.unwrap().contains("lambda:GetFunction"));
+    }
+}
+
 #[test]
 fn the_state_machines_own_json_is_read() {
     let caught = json!({"Error": "States.Timeout", "Cause": "late"});

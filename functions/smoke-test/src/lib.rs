@@ -23,7 +23,7 @@ use gatekeeper::{
         stack_functions,
         stage_account::stage_config,
     },
-    ids::{FunctionName, StackName},
+    ids::StackName,
     promotion::{
         plan::Plan,
         step::{Report, ReportStatus, StepAnswer},
@@ -80,7 +80,7 @@ enum Target {
 /// Where the checks' targets are, or in words why they aren't there.
 struct Stage {
     outputs: BTreeMap<StackName, Result<BTreeMap<String, String>, String>>,
-    functions: BTreeMap<FunctionName, Result<String, String>>,
+    functions: stack_functions::Names,
 }
 
 impl<S: Store> Step<S> {
@@ -288,7 +288,8 @@ impl Stage {
                 let found = self.functions.get(function).ok_or_else(|| {
                     format!("the plan has no function `{function}`: correct the check in config/stages.json")
                 })?;
-                found.clone().map(|name| Target::Function(name, payload.clone()))
+                let found = found.clone().map_err(|reason| reason.to_string());
+                found.map(|name| Target::Function(name, payload.clone()))
             }
         }
     }

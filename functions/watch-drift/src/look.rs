@@ -82,13 +82,11 @@ impl Watcher {
         })
         .await?;
         let known = record.as_ref().ok();
-        let last = match &last {
-            None => known,
-            Some(last) => last.as_ref().ok(),
-        };
+        let last = last.as_ref().unwrap_or(&record).as_ref().map_err(String::as_str);
         let before = before.as_ref();
         let seen = self.look(state, known, before.map(|it| &it.record), is_thorough, now).await?;
         let promoted = Promoted { state, record: record.as_ref().map_err(String::as_str), last };
+        let unread = seen.look.unread();
         let mut drift = Drift::after(before.map(|it| &it.record), state, compare(promoted, &seen.look), now);
         if seen.databases_asked {
             drift.databases_checked_at = Some(now);
@@ -106,7 +104,14 @@ impl Watcher {
         };
         let signer = self.keys.promotion();
         let telling = Telling { records: &self.buckets.records, signer, people: publish, now, log };
-        telling.tell(drift, before).await
+        let looked = telling.tell(drift, before).await?;
+        // It is written down that a part could not be looked at; that it is so must not pass in silence.
+        anyhow::ensure!(
+            unread.is_empty(),
+            "what could be looked at is told; could not be looked at: {}",
+            unread.join("; ")
+        );
+        Ok(looked)
     }
 
     async fn records(&self, stage: &StageName, repo: &Repo) -> Result<Option<Records>, RecordError> {
@@ -208,12 +213,12 @@ impl Watcher {
     ) -> anyhow::Result<Live> {
         let Some(record) = record else { return Ok(Live::default()) };
         let stacks = Stacks { client: looking_client(config), is_thorough, now };
-        let (functions, stacks, objects) = try_join3(
-            async { Ok(live::look_at_pace(config, &record.plan, &self.looks).await?) },
+        let (functions, stacks, objects) = tokio::join!(
+            live::look_at_pace(config, &record.plan, &self.looks),
             stacks.look(record),
             self.objects(record),
-        )
-        .await?;
+        );
+        let objects = objects?;
         Ok(Live { functions, stacks, objects })
     }
 

@@ -7,12 +7,12 @@ use aws_sdk_cloudformation::{
     error::{ProvideErrorMetadata, SdkError},
     types::{Stack, StackDriftStatus, StackResourceDrift, StackResourceDriftStatus, TemplateStage},
 };
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use gatekeeper::{
+    aws::said,
     drift::{StackDrift, StackLook},
     ids::{Sha256, StackName},
     promotion::record::PromotionRecord,
-    telemetry::chain,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,33 +41,38 @@ pub(crate) struct Stacks {
 
 impl Stacks {
     /// Every stack of a promotion, by its name in the stage.
-    pub(crate) async fn look(&self, record: &PromotionRecord) -> anyhow::Result<BTreeMap<StackName, StackLook>> {
+    pub(crate) async fn look(&self, record: &PromotionRecord) -> BTreeMap<StackName, StackLook> {
         // A check of before the promotion says nothing about what it left.
         let since = record.ended_at.unwrap_or(record.started_at);
         stream::iter(record.plan.stacks.iter().map(|it| it.stack_name.clone()))
             .map(|name| async move {
-                let look = self.look_at(&name, since).await?;
-                Ok((name, look))
+                let look = self.look_at(&name, since).await;
+                (name, look)
             })
             .buffer_unordered(STACKS_IN_FLIGHT)
-            .try_collect()
+            .collect()
             .await
     }
 
-    async fn look_at(&self, name: &StackName, since: Timestamp) -> anyhow::Result<StackLook> {
+    async fn look_at(&self, name: &StackName, since: Timestamp) -> StackLook {
         let described = self.client.describe_stacks().stack_name(name.as_str()).send();
         let template = self.client.get_template().stack_name(name.as_str()).template_stage(TemplateStage::Original);
         let (described, template) = tokio::join!(described, template.send());
         let (described, template) = match (described, template) {
             (Ok(described), Ok(template)) => (described, template),
-            (Err(error), _) if is_missing(&error) => return Ok(StackLook::Missing),
-            (_, Err(error)) if is_missing(&error) => return Ok(StackLook::Missing),
-            (Err(error), _) => anyhow::bail!("stack `{name}` could not be looked at: {}", chain(&error)),
-            (_, Err(error)) => anyhow::bail!("the template of stack `{name}` could not be read: {}", chain(&error)),
+            (Err(error), _) if is_missing(&error) => return StackLook::Missing,
+            (_, Err(error)) if is_missing(&error) => return StackLook::Missing,
+            (Err(error), _) => return StackLook::Unread(format!("DescribeStacks: {}", said(&error))),
+            (_, Err(error)) => return StackLook::Unread(format!("GetTemplate: {}", said(&error))),
         };
-        let Some(stack) = described.stacks().first() else { return Ok(StackLook::Missing) };
-        let template_sha256 = Sha256::of(template.template_body().unwrap_or_default().as_bytes());
-        Ok(StackLook::There { template_sha256, drift: self.drift(name, stack, since).await })
+        let Some(stack) = described.stacks().first() else {
+            return StackLook::Unread("DescribeStacks answered without a stack".to_owned());
+        };
+        let Some(template) = template.template_body() else {
+            return StackLook::Unread("GetTemplate answered without a template".to_owned());
+        };
+        let template_sha256 = Sha256::of(template.as_bytes());
+        StackLook::There { template_sha256, drift: self.drift(name, stack, since).await }
     }
 
     /// What CloudFormation has found; and where that is old, it is asked to look again, for the next run.
@@ -110,14 +115,14 @@ impl Stacks {
                 StackDrift::Drifted(named)
             }
             // That it has drifted is known all the same.
-            Err(_) => StackDrift::Drifted(vec!["some of its resources".to_owned()]),
+            Err(error) => StackDrift::Drifted(vec![format!("which ones could not be looked at ({})", said(&error))]),
         }
     }
 }
 
 fn told(drift: &StackResourceDrift) -> String {
     let status = drift.stack_resource_drift_status().map_or("changed", StackResourceDriftStatus::as_str);
-    format!("`{}` ({})", drift.logical_resource_id().unwrap_or_default(), status.to_lowercase())
+    format!("`{}` ({})", drift.logical_resource_id().unwrap_or("a resource without a name"), status.to_lowercase())
 }
 
 fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -129,16 +134,6 @@ fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
 fn is_busy<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
     message.contains("already in progress") || message.contains("_IN_PROGRESS")
-}
-
-/// What the service says, without anything that differs from call to call.
-fn said<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
-    match error.as_service_error().map(|it| (it.code(), it.message())) {
-        Some((code, message)) => {
-            format!("{}: {}", code.unwrap_or("unknown"), message.unwrap_or("no message"))
-        }
-        None => "no answer".to_owned(),
-    }
 }
 
 #[cfg(test)]

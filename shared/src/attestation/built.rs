@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, Digest, Predicate, Resource, Statement, Subject, WordOf};
+use super::{Authority, Digest, Predicate, Resource, SigningError, Statement, Subject, WordOf};
 use crate::{
     ids::{DatabaseName, Sha256},
     manifest::{Flyway, Manifest, Tests},
@@ -106,20 +106,26 @@ pub fn subjects(verdict: &Verdict, manifest: Sha256) -> Vec<Subject> {
 }
 
 /// The statement on a verdict `built`, given the SHA-256 of the verdict's and of the manifest's bytes.
-#[must_use]
+///
+/// # Errors
+/// [`SigningError::Untold`] of a verdict that doesn't name the version of the manifest which it is on.
 pub fn statement(
     verdict: &Verdict,
     verdict_sha256: Sha256,
     manifest: &Manifest,
     manifest_sha256: Sha256,
     rules: &Rules,
-) -> Statement<TestResult> {
+) -> Result<Statement<TestResult>, SigningError> {
+    let untold = SigningError::Untold("the verdict names no version of the manifest");
+    let manifest_version_id = verdict.manifest_version_id.clone().ok_or(untold)?;
     let commit = verdict.commit();
     let reports = manifest.reports.iter();
     let reports = reports.map(|it| Resource::of(ArtefactPath::Report(it.file.clone()).of(&commit), it.sha256));
     let policy = verdict.policy_version_id.as_ref();
-    let policy = policy
-        .map(|version| Resource { uri: format!("{}?versionId={version}", RecordKey::PolicyConfig), digest: None });
+    let policy = policy.map(|version| Resource {
+        uri: format!("{}?versionId={version}", RecordKey::PolicyConfig),
+        digest: verdict.policy_sha256.map(Digest::Sha256),
+    });
     let tests = &manifest.tests;
     let passed = [
         ("typecheck", tests.typecheck.is_some()),
@@ -141,11 +147,11 @@ pub fn statement(
         least_coverage: LeastCoverage { lines: rules.min_line_coverage, functions: rules.min_function_coverage },
         flyway: manifest.flyway.clone(),
         verdict: Resource::of(RecordKey::Verdict(commit).to_string(), verdict_sha256),
-        manifest_version_id: verdict.manifest_version_id.clone().unwrap_or_default(),
+        manifest_version_id,
         policy_version_id: verdict.policy_version_id.clone(),
         evaluated_at: verdict.evaluated_at,
     };
-    Statement::new(subjects(verdict, manifest_sha256), predicate)
+    Ok(Statement::new(subjects(verdict, manifest_sha256), predicate))
 }
 
 /// What keeps an attestation from being one of this very verdict and manifest, in words; none where it is.

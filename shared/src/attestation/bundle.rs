@@ -27,20 +27,22 @@ struct KeyHint {
 }
 
 /// An envelope as a bundle that names the key to verify it with.
-#[must_use]
-pub fn of(envelope: &Envelope, key: &PublicKey) -> Vec<u8> {
+///
+/// # Errors
+/// Where it can't be written as JSON.
+pub fn of(envelope: &Envelope, key: &PublicKey) -> Result<Vec<u8>, serde_json::Error> {
     let bundle = Bundle {
         media_type: MEDIA_TYPE.to_owned(),
         verification_material: VerificationMaterial { public_key: KeyHint { hint: key.hint() } },
         dsse_envelope: envelope.clone(),
     };
-    serde_json::to_vec(&bundle).unwrap_or_default()
+    serde_json::to_vec(&bundle)
 }
 
 /// Whether `bytes` are the bundle of this envelope under this key, and nothing else.
 #[must_use]
 pub fn is_of(bytes: &[u8], envelope: &Envelope, key: &PublicKey) -> bool {
-    bytes == of(envelope, key)
+    of(envelope, key).is_ok_and(|expected| expected == bytes)
 }
 
 #[cfg(test)]
@@ -51,7 +53,8 @@ mod tests {
     async fn a_bundle_is_what_sigstores_clients_read() {
         let signer = LocalSigner::from_seed(1);
         let envelope = Envelope::sign(b"{}", &signer).await.unwrap();
-        let mut bundle: serde_json::Value = serde_json::from_slice(&bundle::of(&envelope, &signer.key())).unwrap();
+        let mut bundle: serde_json::Value =
+            serde_json::from_slice(&bundle::of(&envelope, &signer.key()).unwrap()).unwrap();
         assert_eq!(bundle["verificationMaterial"]["publicKey"]["hint"], signer.key().hint());
         bundle["verificationMaterial"]["publicKey"]["hint"] = "(of the key)".into();
         bundle["dsseEnvelope"]["signatures"][0]["sig"] = "(another each time)".into();

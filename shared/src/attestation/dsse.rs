@@ -56,7 +56,7 @@ impl Envelope {
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidAttestation> {
         let malformed = |what: String| InvalidAttestation::Malformed(what);
         let envelope: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        if envelope.to_bytes() != bytes {
+        if envelope.to_bytes().map_err(|error| malformed(error.to_string()))? != bytes {
             return Err(malformed("it is written in another way than the gatekeeper writes envelopes".to_owned()));
         }
         Ok(envelope)
@@ -89,10 +89,11 @@ impl Envelope {
     }
 
     /// The envelope as it is stored.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        // Three strings can always be written.
-        serde_json::to_vec(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// Where it can't be written as JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
     }
 }
 
@@ -112,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn every_flipped_byte_is_found() {
         let signer = LocalSigner::from_seed(1);
-        let bytes = Envelope::sign(br#"{"_type":"x"}"#, &signer).await.unwrap().to_bytes();
+        let bytes = Envelope::sign(br#"{"_type":"x"}"#, &signer).await.unwrap().to_bytes().unwrap();
         let key = signer.key();
         let opened = |bytes: &[u8]| Envelope::parse(bytes).and_then(|envelope| envelope.verify(&key));
         assert_eq!(opened(&bytes).unwrap(), br#"{"_type":"x"}"#);

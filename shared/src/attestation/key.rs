@@ -9,9 +9,13 @@ use p256::{
 use super::InvalidAttestation;
 use crate::ids::Sha256;
 
-/// A public key.
+/// A public key, with both of its written forms: they are made once, where that they can't be made is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey {
+    key: VerifyingKey,
+    der: Vec<u8>,
+    pem: String,
+}
 
 /// Bytes that are no public key on P-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +28,7 @@ impl PublicKey {
     /// # Errors
     /// [`InvalidPublicKey`] for anything else.
     pub fn from_der(der: &[u8]) -> Result<Self, InvalidPublicKey> {
-        VerifyingKey::from_public_key_der(der).map(Self).map_err(|_| InvalidPublicKey)
+        VerifyingKey::from_public_key_der(der).map_err(|_| InvalidPublicKey).and_then(Self::of)
     }
 
     /// Reads a `-----BEGIN PUBLIC KEY-----` block.
@@ -32,25 +36,31 @@ impl PublicKey {
     /// # Errors
     /// [`InvalidPublicKey`] for anything else.
     pub fn from_pem(pem: &str) -> Result<Self, InvalidPublicKey> {
-        VerifyingKey::from_public_key_pem(pem).map(Self).map_err(|_| InvalidPublicKey)
+        VerifyingKey::from_public_key_pem(pem).map_err(|_| InvalidPublicKey).and_then(Self::of)
+    }
+
+    fn of(key: VerifyingKey) -> Result<Self, InvalidPublicKey> {
+        let der = key.to_public_key_der().map_err(|_| InvalidPublicKey)?.as_bytes().to_vec();
+        let pem = key.to_public_key_pem(LineEnding::LF).map_err(|_| InvalidPublicKey)?;
+        Ok(Self { key, der, pem })
     }
 
     /// The key as a `-----BEGIN PUBLIC KEY-----` block, as openssl and cosign read it.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
+        self.pem.clone()
     }
 
     /// The key's `SubjectPublicKeyInfo` in DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
-        self.0.to_public_key_der().map(|der| der.as_bytes().to_vec()).unwrap_or_default()
+        self.der.clone()
     }
 
     /// The SHA-256 of its DER: what people compare.
     #[must_use]
     pub fn fingerprint(&self) -> Sha256 {
-        Sha256::of(&self.to_der())
+        Sha256::of(&self.der)
     }
 
     /// How a Sigstore bundle names it: its fingerprint in base64.
@@ -65,7 +75,7 @@ impl PublicKey {
     /// [`InvalidAttestation::Signature`] where it isn't.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidAttestation> {
         let signature = Signature::from_der(signature).map_err(|_| InvalidAttestation::Signature)?;
-        self.0.verify(message, &signature).map_err(|_| InvalidAttestation::Signature)
+        self.key.verify(message, &signature).map_err(|_| InvalidAttestation::Signature)
     }
 }
 

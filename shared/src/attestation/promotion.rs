@@ -11,7 +11,7 @@ use crate::{
     ids::{CommitSha, DatabaseName, Sha256, StageName},
     promotion::{
         plan::Pinned,
-        record::{PromotionRecord, SchemaComparison},
+        record::{PromotionRecord, SchemaComparison, UnreadFact},
         step::{Direction, PromotionRef, Report},
     },
     store_key::RecordKey,
@@ -122,8 +122,11 @@ pub struct DeployedFunction {
     /// The version that was published of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The SHA-256 of its live code: Lambda's `CodeSha256`, in hex.
+    /// The SHA-256 of its live code: Lambda's `CodeSha256`, in hex; none where it was not there, or not read.
     pub code_sha256: Option<Sha256>,
+    /// Why it could not be read, in words; none where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// A smoke check that passed.
@@ -205,21 +208,35 @@ pub fn disagreement(
 }
 
 /// What a promotion that succeeded left in its stage.
-#[must_use]
-pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Statement<Deployment> {
+///
+/// # Errors
+/// [`UnreadFact`] where the record tells something that can't be read: nothing is signed in its place.
+pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<Statement<Deployment>, UnreadFact> {
     let fact = |function: &str, name: &str| {
-        let report = reports(record, "deploy-function").find(|report| report.subject == function)?;
-        Some(report.facts.get(name)?.as_str()?.to_owned())
+        let report = reports(record, "deploy-function").find(|report| report.subject == function);
+        let told = report.and_then(|report| Some((report, report.facts.get(name)?)));
+        let read = told.map(|(report, value)| match value.as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(record.unread(report, name, "it is no text".to_owned())),
+        });
+        read.transpose()
     };
     let functions = record.plan.functions.iter().map(|planned| {
         let name = planned.function.as_str();
         let live = record.live.iter().find(|live| live.function == name);
-        DeployedFunction {
-            function: name.to_owned(),
-            function_arn: fact(name, "function_arn"),
-            version: fact(name, "version"),
-            code_sha256: live.and_then(|live| live.code_sha256),
+        // A record of before each function told why it could not be looked at tells of none of them then.
+        if live.is_none() && !record.live.is_empty() {
+            let key = PromotionRecord::key(&record.reference()).to_string();
+            let why = "it is not told".to_owned();
+            return Err(UnreadFact { key, subject: name.to_owned(), fact: "live".to_owned(), why });
         }
+        Ok(DeployedFunction {
+            function: name.to_owned(),
+            function_arn: fact(name, "function_arn")?,
+            version: fact(name, "version")?,
+            code_sha256: live.and_then(|live| live.code_sha256),
+            unread: live.and_then(|live| live.unread.clone()),
+        })
     });
     let stacks = record.plan.stacks.iter().map(|stack| DeployedStack {
         stack_name: stack.stack_name.to_string(),
@@ -239,11 +256,11 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Statemen
         started_at: record.started_at,
         completed_at,
         stacks: stacks.collect(),
-        functions: functions.collect(),
-        schemas: record.schema_comparisons(),
+        functions: functions.collect::<Result<_, _>>()?,
+        schemas: record.schema_comparisons()?,
         smoke: smoke.collect(),
     };
-    Statement::new(subjects(record), predicate)
+    Ok(Statement::new(subjects(record), predicate))
 }
 
 /// The forward reports of a step.

@@ -10,15 +10,24 @@ pub type Signing<'a, T> = Pin<Box<dyn Future<Output = Result<T, SigningError>> +
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-#[error("`{key}` could not be used for {operation}")]
-pub struct SigningError {
-    /// The key.
-    pub key: String,
-    /// What was asked for.
-    pub operation: &'static str,
-    /// What is behind it.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+pub enum SigningError {
+    /// A key could not be used.
+    #[error("`{key}` could not be used for {operation}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What was asked for.
+        operation: &'static str,
+        /// What is behind it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was to be signed could not be written: nothing is signed in its place.
+    #[error("what was to be signed could not be written as JSON")]
+    Unwritable(#[from] serde_json::Error),
+    /// What it would be signed of doesn't tell what the statement must say.
+    #[error("nothing is signed: {0}")]
+    Untold(&'static str),
 }
 
 /// A private key on P-256 that never leaves its place.
@@ -46,7 +55,7 @@ impl Signer for NoSigner {
 
 impl NoSigner {
     fn error(operation: &'static str) -> SigningError {
-        SigningError { key: "no key".to_owned(), operation, source: "nothing is signed here".into() }
+        SigningError::Key { key: "no key".to_owned(), operation, source: "nothing is signed here".into() }
     }
 }
 
@@ -91,7 +100,7 @@ impl Signer for LocalSigner {
         self.signatures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let signed: Result<Signature, _> = self.key.sign_prehash(digest.as_bytes());
         Box::pin(async move {
-            signed.map(|signature| signature.to_der().as_bytes().to_vec()).map_err(|error| SigningError {
+            signed.map(|signature| signature.to_der().as_bytes().to_vec()).map_err(|error| SigningError::Key {
                 key: "a local key".to_owned(),
                 operation: "signing",
                 source: Box::new(error),

@@ -88,21 +88,22 @@ impl<P: Predicate> Statement<P> {
     }
 
     /// The bytes that are signed.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        // Text, numbers and maps with text as keys can always be written.
-        serde_json::to_vec(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// Where it holds what JSON doesn't have.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
     }
 
     /// Signs it: one call of KMS.
     ///
     /// # Errors
-    /// [`SigningError`] where the signer doesn't sign.
+    /// [`SigningError`] where the signer doesn't sign, or where there is nothing to sign.
     pub async fn sign(&self, signer: &dyn Signer) -> Result<Signed, SigningError> {
-        let statement = self.to_bytes();
+        let statement = self.to_bytes()?;
         let (envelope, key) =
             futures_util::future::try_join(Envelope::sign(&statement, signer), signer.public_key()).await?;
-        Ok(Signed { dsse: envelope.to_bytes(), sigstore: bundle::of(&envelope, &key) })
+        Ok(Signed { dsse: envelope.to_bytes()?, sigstore: bundle::of(&envelope, &key)? })
     }
 
     /// Opens an envelope: its signature holds under the key of the predicate's authority, and what is in it is such a

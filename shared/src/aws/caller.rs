@@ -78,8 +78,9 @@ impl Callers {
             }
             Err(error) => return Err(CallerUnknown("asked of STS", error.into())),
         };
-        let field = |field: Option<&str>| field.unwrap_or_default().to_owned();
-        let (arn, account, user_id) = (field(answer.arn()), field(answer.account()), field(answer.user_id()));
+        let (Some(arn), Some(account), Some(user_id)) = (answer.arn, answer.account, answer.user_id) else {
+            return Err(CallerUnknown("told by STS", "it answered without an ARN, an account or a user id".into()));
+        };
         if account != self.account {
             return Ok(Err(NotProven::new(format!("`{arn}` is not of account `{}`", self.account))));
         }

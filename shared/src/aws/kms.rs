@@ -33,14 +33,15 @@ impl KmsSigner {
         operation: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> SigningError {
-        SigningError { key: self.key_arn.clone(), operation, source: source.into() }
+        SigningError::Key { key: self.key_arn.clone(), operation, source: source.into() }
     }
 
     async fn fetch_public_key(&self) -> Result<PublicKey, SigningError> {
         let operation = "kms:GetPublicKey";
         let answer = self.client.get_public_key().key_id(&self.key_arn).send().await;
         let answer = answer.map_err(|error| self.error(operation, error.into_service_error()))?;
-        let der = answer.public_key().map(Blob::as_ref).unwrap_or_default();
+        let der = answer.public_key().map(Blob::as_ref);
+        let der = der.ok_or_else(|| self.error(operation, "it answered without a key"))?;
         PublicKey::from_der(der).map_err(|error| self.error(operation, error))
     }
 }

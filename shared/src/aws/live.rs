@@ -1,20 +1,21 @@
-//! What is live: the functions of a plan as Lambda has them now, looked at rather than concluded.
+//! What is live: the functions of a plan as Lambda has them now, looked at rather than concluded. What could not be looked
+//! at is told as such, each function for itself: it is never taken for missing.
 
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::{error::SdkError, operation::list_stack_resources::ListStackResourcesError};
 use aws_sdk_lambda::{
     Client,
     operation::get_function::{GetFunctionError, GetFunctionOutput},
     types,
 };
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::{
     pacer::{Pacer, Pacers},
-    stack_functions::{find, looking_client},
+    said,
+    stack_functions::{NoFunction, find_each, looking_client},
 };
 use crate::{
     ids::Sha256,
@@ -27,74 +28,57 @@ use crate::{
 /// Functions that are looked at at once.
 const LOOKS_IN_FLIGHT: usize = 8;
 
-/// Why it can't be told what is live; asking again may help.
-#[derive(Debug, thiserror::Error)]
-pub enum LiveError {
-    /// CloudFormation didn't say which functions the stacks have.
-    #[error("the stacks could not be looked at")]
-    Stacks(#[from] Box<SdkError<ListStackResourcesError>>),
-    /// Lambda didn't say what a function is.
-    #[error("function `{name}` could not be looked at")]
-    Function {
-        /// Its name in the stage.
-        name: String,
-        /// What Lambda said.
-        #[source]
-        source: Box<SdkError<GetFunctionError>>,
-    },
-}
-
-/// Every function that the plan names as it is live, in the plan's order.
-///
-/// # Errors
-/// [`LiveError`] where AWS didn't tell. A function or stack that isn't there is no error.
-pub async fn look(config: &SdkConfig, plan: &Plan) -> Result<Vec<LiveFunction>, LiveError> {
+/// Every function that the plan names as it is live, in the plan's order. A function or stack that isn't there is missing;
+/// one that could not be looked at says why.
+pub async fn look(config: &SdkConfig, plan: &Plan) -> Vec<LiveFunction> {
     look_at_pace(config, plan, &Pacers::of_lambda().looks).await
 }
 
 /// The same for who looks at several plans at once: together they keep to the pace of `GetFunction`.
-///
-/// # Errors
-/// As [`look`].
-pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Result<Vec<LiveFunction>, LiveError> {
+pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Vec<LiveFunction> {
     let functions: Vec<_> = plan.functions.iter().collect();
-    let names = find(&looking_client(config), &functions).await.map_err(Box::new)?;
+    let names = find_each(&looking_client(config), &functions).await;
     let (lambda, names) = (&Client::new(config), &names);
     stream::iter(functions)
         .map(|function| async move {
-            let name = names.get(&function.function).and_then(|name| name.as_ref().ok());
-            live(lambda, function, name, pacer).await
+            let bundle = function.function.as_str();
+            match names.get(&function.function) {
+                Some(Ok(name)) => live(lambda, function, name, pacer).await,
+                Some(Err(NoFunction::Absent(_))) => LiveFunction::missing(bundle, None),
+                Some(Err(NoFunction::Unread(why))) => LiveFunction::unread(bundle, None, why),
+                None => LiveFunction::unread(bundle, None, "it was not looked for"),
+            }
         })
         .buffered(LOOKS_IN_FLIGHT)
-        .try_collect()
+        .collect()
         .await
 }
 
-async fn live(
-    lambda: &Client,
-    function: &PlannedFunction,
-    name: Option<&String>,
-    pacer: &Pacer,
-) -> Result<LiveFunction, LiveError> {
-    let mut live = LiveFunction::missing(function.function.as_str(), name.cloned());
-    let Some(name) = name else { return Ok(live) };
+async fn live(lambda: &Client, function: &PlannedFunction, name: &str, pacer: &Pacer) -> LiveFunction {
+    let (bundle, named) = (function.function.as_str(), Some(name.to_owned()));
+    let unread = |why: String| LiveFunction::unread(bundle, named.clone(), format!("function `{name}`: {why}"));
     pacer.turn().await;
-    match lambda.get_function().function_name(name).send().await {
-        Ok(answer) => {
-            live.configuration_sha256 = configuration_digest(&answer);
-            live.later_settings_sha256 = later_digests(&answer);
-            let Some(configuration) = answer.configuration else { return Ok(live) };
-            live.code_sha256 = configuration.code_sha256().and_then(Sha256::from_base64);
-            live.is_promoted_code = live.code_sha256 == Some(function.bundle.sha256);
-            live.function_arn = configuration.function_arn;
-            live.revision_id = configuration.revision_id;
-            live.last_modified = configuration.last_modified;
-            Ok(live)
-        }
+    let answer = match lambda.get_function().function_name(name).send().await {
+        Ok(answer) => answer,
         Err(error) if error.as_service_error().is_some_and(GetFunctionError::is_resource_not_found_exception) => {
-            Ok(live)
+            return LiveFunction::missing(bundle, named);
         }
-        Err(error) => Err(LiveError::Function { name: name.clone(), source: Box::new(error) }),
+        Err(error) => return unread(format!("it could not be looked at: {}", said(&error))),
+    };
+    let (configuration_sha256, later_settings_sha256) = (configuration_digest(&answer), later_digests(&answer));
+    let Some(configuration) = answer.configuration else { return unread("Lambda tells nothing of it".to_owned()) };
+    let Some(code_sha256) = configuration.code_sha256().and_then(Sha256::from_base64) else {
+        return unread("Lambda tells no SHA-256 of its code".to_owned());
+    };
+    LiveFunction {
+        configuration_sha256,
+        later_settings_sha256,
+        code_sha256: Some(code_sha256),
+        is_promoted_code: code_sha256 == function.bundle.sha256,
+        function_arn: configuration.function_arn,
+        revision_id: configuration.revision_id,
+        last_modified: configuration.last_modified,
+        ..LiveFunction::missing(bundle, named)
     }
 }
 
@@ -173,6 +157,84 @@ mod tests {
     };
 
     use super::*;
+    use crate::aws::scripted::{self, Answer, Request};
+
+    fn plan() -> Plan {
+        let function = json!({
+            "module": "MOD-012", "function": "authorise", "stack": "api", "stack_name": "uat-api", "logical_id": "Fn",
+            "key": "k", "version_id": "v1", "sha256": Sha256::of(b"code"), "size": 4,
+        });
+        serde_json::from_value(json!({"stacks": [], "functions": [function], "migrations": [], "smoke": []})).unwrap()
+    }
+
+    /// The function as it is seen where AWS answers so.
+    async fn seen(stack: Answer, function: Answer) -> LiveFunction {
+        let config = scripted::config(move |request: Request| {
+            if request.body.contains("Action=ListStackResources") { stack.clone() } else { function.clone() }
+        });
+        look(&config, &plan()).await.remove(0)
+    }
+
+    fn stack() -> Answer {
+        Answer::xml(
+            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries><member>\
+             <LogicalResourceId>Fn</LogicalResourceId><PhysicalResourceId>uat-authorise</PhysicalResourceId>\
+             <ResourceType>AWS::Lambda::Function</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+             <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member></StackResourceSummaries>\
+             </ListStackResourcesResult></ListStackResourcesResponse>",
+        )
+    }
+
+    fn runs(code: &[u8]) -> Answer {
+        Answer::json(&json!({"Configuration": {"CodeSha256": Sha256::of(code).to_base64()}}))
+    }
+
+    #[tokio::test]
+    async fn a_function_is_seen_with_its_code() {
+        let live = seen(stack(), runs(b"code")).await;
+        assert_eq!((live.is_promoted_code, live.unread), (true, None));
+        let other = seen(stack(), runs(b"by hand")).await;
+        assert_eq!((other.is_promoted_code, other.code_sha256), (false, Some(Sha256::of(b"by hand"))));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_missing() {
+        let no_stack = Answer::xml_error(400, "ValidationError", "Stack with id uat-api does not exist");
+        let no_function = Answer::error(404, "ResourceNotFoundException", "Function not found");
+        let empty = "<ListStackResourcesResponse><ListStackResourcesResult/></ListStackResourcesResponse>";
+        for (stack, function) in
+            [(no_stack, runs(b"code")), (stack(), no_function), (Answer::xml(empty), runs(b"code"))]
+        {
+            let live = seen(stack, function).await;
+            assert_eq!((live.code_sha256, live.unread), (None, None));
+        }
+    }
+
+    /// Whatever keeps from looking is told in AWS's own words, and is never that something is missing.
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_looked_at_is_never_missing() {
+        let denied = "User: arn:aws:sts::111122223333:assumed-role/promoter/jane is not authorized to perform: \
+                      cloudformation:ListStackResources";
+        let odd = Answer::xml_error(400, "ValidationError", "1 validation error detected");
+        for (stack_answer, function, says) in [
+            (Answer::xml_error(403, "AccessDenied", denied), runs(b"code"), "AccessDenied: User: arn:aws:sts"),
+            (odd, runs(b"code"), "ValidationError: 1 validation error detected"),
+            (Answer::xml_error(400, "Throttling", "Rate exceeded"), runs(b"code"), "Throttling: Rate exceeded"),
+            (Answer::xml_error(403, "OptInRequired", "not enabled"), runs(b"code"), "OptInRequired: not enabled"),
+            (Answer::Lost, runs(b"code"), "connection reset"),
+            (stack(), Answer::error(403, "AccessDeniedException", "lambda:GetFunction"), "AccessDeniedException"),
+            (stack(), Answer::error(429, "TooManyRequestsException", "slow"), "TooManyRequestsException: slow"),
+            (stack(), Answer::error(500, "ServiceException", "oops"), "ServiceException: oops"),
+            (stack(), Answer::Lost, "connection reset"),
+            (stack(), Answer::json(&json!({})), "Lambda tells nothing of it"),
+            (stack(), Answer::json(&json!({"Configuration": {}})), "Lambda tells no SHA-256 of its code"),
+        ] {
+            let live = seen(stack_answer, function).await;
+            let why = live.unread.clone().unwrap_or_default();
+            assert!(why.contains(says) && !why.contains("request_id"), "{says}: {live:?}");
+            assert_eq!((live.code_sha256, live.is_promoted_code), (None, false));
+        }
+    }
 
     fn digest(change: impl FnOnce(FunctionConfiguration) -> FunctionConfiguration) -> Sha256 {
         let variables = [("A", "1"), ("B", "2"), ("C", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -12,6 +12,7 @@ use aws_sdk_cloudformation::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::said;
 use crate::{
     ids::{FunctionName, StackName},
     promotion::plan::PlannedFunction,
@@ -29,52 +30,89 @@ pub fn looking_client(config: &aws_config::SdkConfig) -> Client {
 /// A resource of a stack: its type and its physical id.
 type Resource = (String, String);
 
+/// Why a bundle's function has no name in the stage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoFunction {
+    /// Its stack was looked at, and has none.
+    #[error("{0}")]
+    Absent(String),
+    /// Its stack could not be looked at: whether it has one is not known.
+    #[error("{0}")]
+    Unread(String),
+}
+
+/// The name in the stage of each bundle's function.
+pub type Names = BTreeMap<FunctionName, Result<String, NoFunction>>;
+
+/// A stack's resources by their logical ids, or why it has none.
+type Resources = Result<BTreeMap<String, Resource>, NoFunction>;
+
 /// The name in the stage of each bundle's function, or in words why there is none. Each stack is listed once.
 ///
 /// # Errors
 /// Where a stack could not be looked at and asking again may help.
-pub async fn find(
-    client: &Client,
-    functions: &[&PlannedFunction],
-) -> Result<BTreeMap<FunctionName, Result<String, String>>, SdkError<ListStackResourcesError>> {
+pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Names, SdkError<ListStackResourcesError>> {
     let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
     let stacks: BTreeMap<_, _> = stream::iter(stacks)
         .map(|stack| async move { resources(client, stack).await.map(|resources| (stack, resources)) })
         .buffer_unordered(STACKS_IN_FLIGHT)
         .try_collect()
         .await?;
+    Ok(names(functions, &stacks))
+}
+
+/// The same for who tells of each function for itself: a stack that could not be looked at, for whatever reason, keeps no
+/// other from being looked at.
+pub async fn find_each(client: &Client, functions: &[&PlannedFunction]) -> Names {
+    let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
+    let stacks: BTreeMap<_, _> = stream::iter(stacks)
+        .map(|stack| async move {
+            let resources = resources(client, stack).await.unwrap_or_else(|error| {
+                Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
+            });
+            (stack, resources)
+        })
+        .buffer_unordered(STACKS_IN_FLIGHT)
+        .collect()
+        .await;
+    names(functions, &stacks)
+}
+
+fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources>) -> Names {
     let found = functions.iter().map(|planned| {
         let PlannedFunction { stack_name, logical_id, function, .. } = planned;
         let name = match stacks.get(stack_name) {
-            None => Err(format!("stack `{stack_name}` was not looked at")),
-            Some(Err(reason)) => Err(format!("stack `{stack_name}` can't be looked at: {reason}")),
+            None => Err(NoFunction::Unread(format!("stack `{stack_name}` was not looked at"))),
+            Some(Err(why)) => Err(why.clone()),
             Some(Ok(resources)) => match resources.get(logical_id) {
-                None => Err(format!(
+                None => Err(NoFunction::Absent(format!(
                     "stack `{stack_name}` has no resource `{logical_id}`: the manifest's `logical_id` of `{function}` \
                      must be that of a function in its template"
-                )),
-                Some((kind, _)) if kind != "AWS::Lambda::Function" => Err(format!(
+                ))),
+                Some((kind, _)) if kind != "AWS::Lambda::Function" => Err(NoFunction::Absent(format!(
                     "`{logical_id}` of stack `{stack_name}` is an `{kind}`, not an `AWS::Lambda::Function`"
-                )),
+                ))),
                 Some((_, name)) => Ok(name.clone()),
             },
         };
         (function.clone(), name)
     });
-    Ok(found.collect())
+    found.collect()
 }
 
-/// A stack's resources by their logical ids, or in words why it hasn't any.
-async fn resources(
-    client: &Client,
-    stack: &StackName,
-) -> Result<Result<BTreeMap<String, Resource>, String>, SdkError<ListStackResourcesError>> {
+/// A stack's resources, or why it hasn't any or they are not ours to see.
+async fn resources(client: &Client, stack: &StackName) -> Result<Resources, SdkError<ListStackResourcesError>> {
     let mut pages = client.list_stack_resources().stack_name(stack.as_str()).into_paginator().items().send();
     let mut resources = BTreeMap::new();
     while let Some(resource) = pages.next().await {
         let resource = match resource {
             Ok(resource) => resource,
-            Err(error) if is_final(&error) => return Ok(Err(error.message().unwrap_or("access denied").to_owned())),
+            Err(error) if is_missing(&error) => {
+                return Ok(Err(NoFunction::Absent(format!("there is no stack `{stack}`: {}", said(&error)))));
+            }
+            Err(error) if is_final(&error) => {
+                return Ok(Err(NoFunction::Unread(format!("stack `{stack}` can't be looked at: {}", said(&error)))));
+            }
             Err(error) => return Err(error),
         };
         if resource.resource_status() == Some(&ResourceStatus::DeleteComplete) {
@@ -89,7 +127,13 @@ async fn resources(
     Ok(Ok(resources))
 }
 
-/// No such stack (`ValidationError`), or not ours to look at: asking again gives the same.
+/// No such stack: CloudFormation has one code for it and for other requests that it doesn't take.
+fn is_missing(error: &SdkError<ListStackResourcesError>) -> bool {
+    let said = error.as_service_error().map(|it| (it.code(), it.message()));
+    matches!(said, Some((Some("ValidationError"), Some(message))) if message.contains("does not exist"))
+}
+
+/// Not ours to look at, or not so: asking again gives the same.
 fn is_final(error: &SdkError<ListStackResourcesError>) -> bool {
     let code = error.as_service_error().and_then(|error| error.code());
     matches!(code, Some("ValidationError" | "AccessDenied" | "AccessDeniedException"))

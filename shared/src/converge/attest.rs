@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{CALLS_IN_FLIGHT, Gate, GateError, look::View};
 use crate::{
     attestation::{
-        self, Digest, Envelope, Signed, Statement,
+        self, Digest, Envelope, Signed, SigningError, Statement,
         built::{self, TestResult},
         bundle,
     },
@@ -82,11 +82,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         verdict_sha256: Sha256,
     ) -> Result<bool, GateError> {
         let StoredManifest::Read { manifest, sha256, .. } = &evidence.manifest else { return Ok(true) };
-        let statement = built::statement(verdict, verdict_sha256, manifest, *sha256, &evidence.rules);
+        let statement = built::statement(verdict, verdict_sha256, manifest, *sha256, &evidence.rules)?;
+        let stated = statement.to_bytes().map_err(SigningError::from)?;
         let StoredAttestation { dsse, sigstore } = &view.attestation;
         let public_key = self.signer.public_key().await?;
         let standing = dsse.as_ref().and_then(|body| Envelope::parse(&body.bytes).ok());
-        let standing = standing.filter(|it| it.verify(&public_key) == Ok(statement.to_bytes()));
+        let standing = standing.filter(|it| it.verify(&public_key).is_ok_and(|signed| signed == stated));
         let key = |form| RecordKey::BuiltAttestation(evidence.commit.clone(), form).to_string();
         let put = async |form, bytes: &[u8], before: &Option<Body>| {
             let unchanged = |body: &Body| Precondition::Unchanged(body.etag.clone());
@@ -99,7 +100,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 if there {
                     return Ok(true);
                 }
-                bundle::of(&envelope, &public_key)
+                bundle::of(&envelope, &public_key).map_err(SigningError::from)?
             }
             None => {
                 self.index_digests(verdict, *sha256).await?;

@@ -81,7 +81,9 @@ async fn what_another_key_signed_is_signed_again() {
     let payload = Envelope::parse(&world.attestation(Form::Dsse)).unwrap().payload().unwrap();
     let stranger = LocalSigner::from_seed(9);
     let forged = Envelope::sign(&payload, &stranger).await.unwrap();
-    for (form, bytes) in [(Form::Dsse, forged.to_bytes()), (Form::Sigstore, bundle::of(&forged, &stranger.key()))] {
+    for (form, bytes) in
+        [(Form::Dsse, forged.to_bytes().unwrap()), (Form::Sigstore, bundle::of(&forged, &stranger.key()).unwrap())]
+    {
         world.records.upload(&RecordKey::BuiltAttestation(commit(), form).to_string(), &bytes, &[]);
     }
     world.tag_manifest("true");

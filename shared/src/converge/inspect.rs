@@ -24,7 +24,6 @@ use crate::{
     gate::{Evidence, StoredManifest},
     ids::{DatabaseName, FileName, Sha256, StackName},
     manifest::{Claim, Manifest},
-    policy::Condition,
     report::{self, Recounted, suite::Suite},
     schema_snapshot,
     store::{
@@ -32,6 +31,7 @@ use crate::{
         record::{self, RecordError},
     },
     store_key::{ArtefactPath, RecordKey},
+    verdict::NamedTests,
 };
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
@@ -71,9 +71,9 @@ pub(super) struct Inspection {
     /// What a report shows; none where it can't be recounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) report: Option<Recounted>,
-    /// The rows of `policies_satisfied` that tests are named after.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    policy_rows: BTreeSet<String>,
+    /// For each row of `policies_satisfied` the tests that are named after it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    policy_tests: BTreeMap<String, NamedTests>,
 }
 
 /// What all validators together found in a commit.
@@ -81,7 +81,7 @@ pub(super) struct Inspection {
 pub(super) struct Inspected {
     pub(super) findings: Vec<Finding>,
     pub(super) reports: BTreeMap<ArtefactPath, Recounted>,
-    pub(super) policy_rows: BTreeSet<String>,
+    pub(super) policy_tests: Option<BTreeMap<String, NamedTests>>,
 }
 
 /// A validator and what its object must fit.
@@ -165,7 +165,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
         });
         let rows = manifest.tests.policy.as_ref().map(|it| it.policies_satisfied.iter().cloned().collect());
-        let rows: BTreeSet<_> = rows.filter(|_| evidence.rules.require(Condition::PolicyRows)).unwrap_or_default();
+        let rows: BTreeSet<String> = rows.unwrap_or_default();
         let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
             let ArtefactPath::Report(file) = &claim.path else { return None };
             let (suite, format) = report_of(file)?;
@@ -173,15 +173,20 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             is_asked.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
         });
         let others = others.chain(named);
-        let mut policy_rows = BTreeSet::new();
+        let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
         let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
         for (job, inspection) in self.run(others.collect()).await? {
-            let Inspection { findings: found, migration, schema, report, policy_rows: rows, histories, .. } =
+            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
                 inspection;
             findings.extend(found);
-            policy_rows.extend(rows);
+            if matches!(job.validator, Validator::PolicyRows(..)) {
+                let all = policy_tests.get_or_insert_default();
+                for (row, tests) in named {
+                    all.entry(row).or_default().extend(tests);
+                }
+            }
             if let Some(report) = report {
                 reports.insert(job.path, report);
             } else if let Some(migration) = migration {
@@ -201,7 +206,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
-        Ok(Inspected { findings, reports, policy_rows })
+        Ok(Inspected { findings, reports, policy_tests })
     }
 
     /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
@@ -346,7 +351,7 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
         Validator::PolicyRows(format, rows) => {
             // What is no report is told by its recount.
             let found = report::words_of_passed(*format, std::io::BufReader::new(spool), rows)?;
-            inspection.policy_rows = found.unwrap_or_default();
+            inspection.policy_tests = found.unwrap_or_default();
         }
         Validator::SchemaSnapshot => {
             // It judges on its way: one pass over the dump.

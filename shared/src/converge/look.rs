@@ -8,7 +8,7 @@ use super::{Believing, CALLS_IN_FLIGHT, Gate, GateError, attest::StoredAttestati
 use crate::{
     finding::{Code, Finding},
     gate::{self, Evidence, Object, StoredManifest, TagWrite},
-    ids::{Commit, Sha256},
+    ids::{Commit, Repo, Sha256},
     manifest::{self, Manifest},
     policy::{InvalidPolicy, Policy, Rules},
     revocation::{self, StoredRevocation},
@@ -53,6 +53,14 @@ pub(super) struct View {
 pub(super) struct AppliedRules {
     rules: Rules,
     policy_version_id: Option<String>,
+    policy_sha256: Option<Sha256>,
+}
+
+impl AppliedRules {
+    /// ADR-053 as it is written.
+    fn adr_053(repo: &Repo) -> Self {
+        Self { rules: Rules::of_adr_053(repo), policy_version_id: None, policy_sha256: None }
+    }
 }
 
 /// Everything that a verdict on a view rests on, and the manifest's own object.
@@ -262,11 +270,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             _ => present,
         };
         let Some(policy) = policy else {
-            return Ok(Ok(AppliedRules { rules: Rules::of_adr_053(&commit.repo), policy_version_id: None }));
+            return Ok(Ok(AppliedRules::adr_053(&commit.repo)));
         };
-        let parsed = Policy::parse(&policy.bytes);
-        Ok(parsed
-            .map(|it| AppliedRules { rules: it.rules_of(&commit.repo), policy_version_id: Some(policy.version_id) }))
+        Ok(Policy::parse(&policy.bytes).map(|parsed| AppliedRules {
+            rules: parsed.rules_of(&commit.repo),
+            policy_version_id: Some(policy.version_id),
+            policy_sha256: Some(Sha256::of(&policy.bytes)),
+        }))
     }
 
     /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
@@ -290,8 +300,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             return Ok(None);
         };
         // Without a policy no verdict comes of it, but tags and brake are looked after.
-        let adr_053 = |_| AppliedRules { rules: Rules::of_adr_053(&view.commit.repo), policy_version_id: None };
-        let AppliedRules { rules, policy_version_id } = view.rules.clone().unwrap_or_else(adr_053);
+        let adr_053 = |_| AppliedRules::adr_053(&view.commit.repo);
+        let AppliedRules { rules, policy_version_id, policy_sha256 } = view.rules.clone().unwrap_or_else(adr_053);
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let mut evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
@@ -300,12 +310,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             objects,
             rules,
             policy_version_id,
+            policy_sha256,
             revocation: view.revocation.as_ref().map(|stored| stored.taken_back.clone()),
             ..Evidence::of(view.commit.clone())
         };
         let inspected = self.inspect(&evidence).await?;
         (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
-        evidence.policy_rows = inspected.policy_rows;
+        evidence.policy_tests = inspected.policy_tests;
         let pinned = match &evidence.manifest {
             StoredManifest::Read { manifest, version_id, .. } => {
                 Some(self.predecessor(standing, manifest, version_id).await?)

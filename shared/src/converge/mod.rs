@@ -465,6 +465,8 @@ fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verd
         warnings: judgement.warnings,
         artefacts: artefacts.collect(),
         policy_version_id: evidence.policy_version_id.clone(),
+        policy_sha256: evidence.policy_sha256,
+        policy_tests: evidence.policy_tests.clone(),
         compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),
         recounted: gate::recounted(evidence),
         evaluated_at: now,

@@ -31,8 +31,9 @@ pub struct Promoted<'a> {
     pub state: &'a StageState,
     /// The record of the promotion that brought it, or in words why there is none.
     pub record: Result<&'a PromotionRecord, &'a str>,
-    /// The record of the promotion that touched the stage last: one that failed since, or the same.
-    pub last: Option<&'a PromotionRecord>,
+    /// The record of the promotion that touched the stage last: one that failed since, or the same. Or in words why it
+    /// can't be read.
+    pub last: Result<&'a PromotionRecord, &'a str>,
 }
 
 /// What was found at a stage.
@@ -72,6 +73,8 @@ pub struct Origin {
 pub enum StackLook {
     /// There is none of that name.
     Missing,
+    /// It could not be looked at, for this reason.
+    Unread(String),
     /// It is there.
     There {
         /// The SHA-256 of the template that it was last updated from.
@@ -129,6 +132,9 @@ pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
             compared.find(Code::RecordMissing, record_key(promoted.state), message);
         }
         Ok(record) => {
+            if let Err(why) = promoted.last {
+                compared.notes.push(format!("the record of the promotion that touched the stage last: {why}"));
+            }
             for planned in &record.plan.functions {
                 compared.function(planned, promoted.last, look);
             }
@@ -161,6 +167,22 @@ fn is_of(record: &PromotionRecord, state: &StageState) -> bool {
         && record.status == Status::Succeeded
 }
 
+impl Look {
+    /// What of the stage could not be looked at, in words: an operator must know, for nothing is found there meanwhile.
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        let functions = self.functions.iter().filter_map(|it| it.unread.clone());
+        let stacks = self.stacks.iter().filter_map(|(name, look)| match look {
+            StackLook::Unread(why) => Some(format!("stack `{name}`: {why}")),
+            StackLook::Missing | StackLook::There { .. } => None,
+        });
+        let mut unread: Vec<_> = functions.chain(stacks).collect();
+        unread.sort();
+        unread.dedup();
+        unread
+    }
+}
+
 impl Compared {
     fn find(&mut self, code: Code, subject: impl Into<String>, message: impl Into<String>) {
         self.findings.push(Finding::new(code, subject, message));
@@ -170,9 +192,16 @@ impl Compared {
         self.unseen.insert((code, subject.into()));
     }
 
-    fn function(&mut self, planned: &PlannedFunction, last: Option<&PromotionRecord>, look: &Look) {
+    fn function(&mut self, planned: &PlannedFunction, last: Result<&PromotionRecord, &str>, look: &Look) {
         let (bundle, promoted) = (planned.function.as_str(), planned.bundle.sha256);
         let live = look.functions.iter().find(|it| it.function == bundle);
+        if let Some(why) = live.and_then(|it| it.unread.as_ref()) {
+            self.notes.push(format!("the function of bundle `{bundle}` could not be looked at: {why}"));
+            for code in [Code::FunctionMissing, Code::FunctionChanged, Code::FunctionReconfigured] {
+                self.unseen(code, bundle);
+            }
+            return;
+        }
         let (name, code) = match live.map(|it| (it.function_name.as_deref(), it.code_sha256)) {
             Some((Some(name), Some(code))) => (name, code),
             Some((Some(name), None)) => {
@@ -189,8 +218,13 @@ impl Compared {
             let message = format!("function `{name}` runs the code `{code}`, promoted was `{promoted}`: {origin}");
             return self.find(Code::FunctionChanged, bundle, message);
         }
-        let before = last.and_then(|last| last.live.iter().find(|it| it.function == bundle));
-        if let (Some(before), Some(live)) = (before, live)
+        let before = last.ok().and_then(|last| last.live.iter().find(|it| it.function == bundle));
+        let Some(before) = before.filter(|before| before.unread.is_none()) else {
+            // How the promotion left it is not known, so neither is what was changed since.
+            self.unseen(Code::FunctionReconfigured, bundle);
+            return;
+        };
+        if let Some(live) = live
             && is_reconfigured(before, live)
         {
             let at = live.last_modified.as_deref().unwrap_or("an unknown time");
@@ -202,7 +236,18 @@ impl Compared {
     fn stack(&mut self, planned: &PlannedStack, look: Option<&StackLook>) {
         let (name, promoted) = (planned.stack_name.as_str(), planned.template.sha256);
         let (template_sha256, drift) = match look {
-            None | Some(StackLook::Missing) => return self.find(Code::StackMissing, name, "the stack is not there"),
+            Some(StackLook::Missing) => return self.find(Code::StackMissing, name, "the stack is not there"),
+            None | Some(StackLook::Unread(_)) => {
+                let why = match look {
+                    Some(StackLook::Unread(why)) => why.as_str(),
+                    _ => "it was not looked at",
+                };
+                self.notes.push(format!("stack `{name}` could not be looked at: {why}"));
+                for code in [Code::StackMissing, Code::TemplateChanged, Code::StackDrifted] {
+                    self.unseen(code, name);
+                }
+                return;
+            }
             Some(StackLook::There { template_sha256, drift }) => (template_sha256, drift),
         };
         if *template_sha256 != promoted {
@@ -230,7 +275,7 @@ impl Compared {
         &mut self,
         planned: &PlannedDatabase,
         record: &PromotionRecord,
-        last: Option<&PromotionRecord>,
+        last: Result<&PromotionRecord, &str>,
         look: Option<&DatabaseLook>,
     ) {
         let name = &planned.database;
@@ -246,8 +291,23 @@ impl Compared {
             }
             Some(DatabaseLook::Schema(now)) => {
                 // A promotion that failed has migrated all the same: databases are never rolled back.
-                let left = |record: &PromotionRecord| record.schema_comparisons().remove(name);
-                let Some(left) = last.and_then(left).or_else(|| left(record)) else { return };
+                let left = |record: &PromotionRecord| {
+                    let mut comparisons = record.schema_comparisons().map_err(|unread| unread.to_string())?;
+                    Ok::<_, String>(comparisons.remove(name))
+                };
+                let found = last.map_err(str::to_owned).and_then(left);
+                let found = found.and_then(|found| if found.is_some() { Ok(found) } else { left(record) });
+                let left = match found {
+                    Ok(Some(left)) => left,
+                    Ok(None) => {
+                        self.notes.push(format!("of database `{name}` no schema is recorded that the promotion left"));
+                        return self.unseen(Code::SchemaDrifted, name.as_str());
+                    }
+                    Err(why) => {
+                        self.notes.push(format!("how database `{name}` was left can't be told: {why}"));
+                        return self.unseen(Code::SchemaDrifted, name.as_str());
+                    }
+                };
                 // Where the same snapshot has another digest, another version of the gatekeeper took it.
                 let respelt = left.snapshot_version_id == now.snapshot_version_id
                     && left.snapshot_key == now.snapshot_key

@@ -113,6 +113,8 @@ fn look() -> Look {
         reasons: Vec::new(),
         artefacts: Vec::new(),
         policy_version_id: None,
+        policy_sha256: None,
+        policy_tests: None,
         compared_with: None,
         warnings: Vec::new(),
         recounted: std::collections::BTreeMap::new(),
@@ -137,7 +139,7 @@ fn object(path: &str) -> ObjectLook {
 }
 
 fn compared(record: &PromotionRecord, look: &Look) -> Compared {
-    compare(Promoted { state: &state(), record: Ok(record), last: Some(record) }, look)
+    compare(Promoted { state: &state(), record: Ok(record), last: Ok(record) }, look)
 }
 
 /// What is found, a line each, after a change to the stage.
@@ -228,7 +230,7 @@ fn a_failed_promotion_since_is_what_settings_and_schemas_are_compared_with() {
     let schema = schema("with a migration that stays", Some("x".to_owned()));
     look.databases.insert("ledger".parse().unwrap(), schema);
     let record = record();
-    let promoted = Promoted { state: &state(), record: Ok(&record), last: Some(&failed) };
+    let promoted = Promoted { state: &state(), record: Ok(&record), last: Ok(&failed) };
     assert_eq!(compare(promoted, &look), Compared::default());
 }
 
@@ -355,7 +357,8 @@ fn a_commit_that_may_no_longer_run_is_found_with_where_it_runs() {
 
 #[test]
 fn a_record_that_is_gone_or_of_something_else_is_found() {
-    let promoted = Promoted { state: &state(), record: Err("there is no such record"), last: None };
+    let promoted =
+        Promoted { state: &state(), record: Err("there is no such record"), last: Err("there is no such record") };
     insta::assert_snapshot!(lines(&compare(promoted, &Look { verdict: look().verdict, ..Look::default() }).findings), @"record-missing promotions/uat/bank-payments/01J0000000000000000000000A.json: there is no such record");
     let changes: [fn(&mut PromotionRecord); 4] = [
         |it| it.commit_sha = "b".repeat(40).parse().unwrap(),
@@ -369,6 +372,44 @@ fn a_record_that_is_gone_or_of_something_else_is_found() {
         let found: Vec<_> = compared(&record, &look()).findings.iter().map(|it| it.code).collect();
         assert_eq!(found, [Code::RecordMissing]);
     }
+}
+
+/// Who may not look, or can't, has found nothing: neither that something is gone nor that it is as it was.
+#[test]
+fn what_could_not_be_looked_at_is_neither_missing_nor_resolved() {
+    let mut look = look();
+    let why = "AccessDenied: not authorized to perform: cloudformation:ListStackResources";
+    look.functions[0] = LiveFunction::unread("authorise", None, why);
+    *stack_of(&mut look) = StackLook::Unread("ThrottlingException: Rate exceeded".to_owned());
+    let seen = compared(&record(), &look);
+    assert_eq!(lines(&seen.findings), "");
+    insta::assert_snapshot!(seen.notes.join("\n"), @"
+    the function of bundle `authorise` could not be looked at: AccessDenied: not authorized to perform: cloudformation:ListStackResources
+    stack `bank-payments-uat-api` could not be looked at: ThrottlingException: Rate exceeded
+    ");
+    assert_eq!(look.unread().len(), 2);
+    // What was found before stands, because nobody has seen that it is mended.
+    let gone = Finding::new(Code::FunctionMissing, "authorise", "function `uat-authorise` is not there");
+    let before = Compared { findings: vec![gone.clone()], ..Compared::default() };
+    let before = Drift::after(None, &state(), before, at(0)).as_told();
+    let after = Drift::after(Some(&before), &state(), seen, at(10));
+    assert_eq!(after.findings.iter().map(|it| &it.finding).collect::<Vec<_>>(), [&gone]);
+    assert!(after.change().is_empty());
+}
+
+#[test]
+fn what_the_record_tells_and_cannot_be_read_is_a_note_and_no_agreement() {
+    let mut odd = record();
+    odd.steps[0].reports[0].facts.insert(SCHEMA_PARITY_FACT.to_owned(), json!({"equal": "perhaps"}));
+    let seen = compared(&odd, &look());
+    assert_eq!(lines(&seen.findings), "");
+    assert!(seen.notes[0].contains("how database `ledger` was left can't be told"), "{:?}", seen.notes);
+    // Neither does a record of the last promotion that can't be read stand for one that changed nothing.
+    let record = record();
+    let promoted = Promoted { state: &state(), record: Ok(&record), last: Err("the record is not valid") };
+    let seen = compare(promoted, &look());
+    assert_eq!(seen.unseen.len(), 2, "{:?}", seen.unseen);
+    assert!(seen.notes.iter().any(|note| note.contains("the record is not valid")), "{:?}", seen.notes);
 }
 
 #[test]

@@ -3,21 +3,23 @@
 use std::{path::Path, process::Command};
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
     bundle::{self, Files, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES, SUMS},
     bundle_verify::{OwnKeys, verify, whole as whole_by_sums},
     collect::attach,
+    exhibits::Live,
     judge,
     model::{Evidence, Holds},
     sample::{World, question},
 };
-use crate::attestation::LocalSigner;
+use crate::{attestation::LocalSigner, promotion::record::LiveFunction};
 
 async fn files() -> Files {
     let world = World::promoted().await;
     let mut exhibits = world.exhibits(question()).await;
-    attach(&world.artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await.unwrap();
+    attach(&world.artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await;
     bundle::files(&exhibits, &judge(&exhibits)).unwrap()
 }
 
@@ -227,4 +229,62 @@ async fn the_script_finds_what_was_changed() {
         let (code, said) = run(folder.path(), &[]);
         assert_eq!(code, Some(1), "`{name}`\n{said}");
     }
+}
+
+/// A function that could not be looked at neither holds nor fails: the script says so, and ends with 3.
+#[tokio::test]
+async fn the_script_tells_what_could_not_be_looked_at() {
+    let world = World::promoted().await;
+    let exhibits = world.exhibits_with(question(), |live| {
+        Live::Seen(live.iter().map(|it| LiveFunction::unread(&it.function, None, "AccessDenied: no")).collect())
+    });
+    let exhibits = exhibits.await;
+    let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    let (code, said) = run(folder.path(), &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("unknown  observed.json: every function was looked at") && !said.contains("FAILS"), "{said}");
+    assert_eq!(verify(&files, &OwnKeys::default()).unwrap().verdict, Holds::Unknown);
+}
+
+#[tokio::test]
+async fn the_script_holds_the_policy_and_the_stages_rules_against_what_is_signed() {
+    let world = World::judged_by(&json!({"schema_version": 1}), |_| {}, |_| {}).await;
+    let exhibits = world.exhibits(question()).await;
+    let whole = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    for (name, expected) in [("", 0), ("config/policy.json", 1), ("config/stages.json", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = whole.clone();
+        if let Some(bytes) = files.get_mut(name) {
+            bytes.push(b' ');
+            let sums = bundle::sums(&files);
+            files.insert(SUMS.to_owned(), sums.into_bytes());
+        }
+        write(&files, folder.path());
+        let (code, said) = run(folder.path(), &[]);
+        assert_eq!(code, Some(expected), "`{name}`\n{said}");
+        assert!(said.contains("config/policy.json is the policy that the verdict and its attestation name"), "{said}");
+    }
+}
+
+/// A bundle of before the policy and the stages' rules were in it: nothing of it is found to be wrong.
+#[tokio::test]
+async fn a_bundle_of_the_first_edition_stays_readable() {
+    let mut files = files().await;
+    files.retain(|name, _| !name.starts_with("config/"));
+    let mut observed: serde_json::Value = serde_json::from_slice(&files[bundle::OBSERVED]).unwrap();
+    let fields = observed.as_object_mut().unwrap();
+    fields.remove("edition");
+    fields.remove("retention");
+    fields["versions"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("config/"));
+    files.insert(bundle::OBSERVED.to_owned(), observed.to_string().into_bytes());
+    let sums = bundle::sums(&files);
+    files.insert(SUMS.to_owned(), sums.into_bytes());
+    let evidence = verify(&files, &OwnKeys::default()).unwrap();
+    assert_eq!(evidence.verdict, Holds::Unknown);
+    insta::assert_snapshot!(troubles(&evidence).join("\n"));
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    assert_eq!(run(folder.path(), &[]).0, Some(0));
 }

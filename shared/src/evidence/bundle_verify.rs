@@ -5,7 +5,7 @@ use super::{
         EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT, SCRIPT,
         SCRIPT_TEXT, SUMS, sums, title,
     },
-    exhibits::{Document, Exhibits, Observed},
+    exhibits::{Document, EDITION, Exhibits, Observed},
     html, judge,
     model::{Check, Evidence, Holds, Part},
     paper,
@@ -34,9 +34,10 @@ pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
     let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), &mut checks);
     let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion });
 
-    let documents = files.iter().filter(|(name, _)| paper::is_document(name)).map(|(name, bytes)| {
-        let version_id = observed.versions.get(name).cloned().unwrap_or_default();
-        (name.clone(), Document { version_id, bytes: bytes.clone() })
+    // A file that was not read for the evidence is none of its documents: `known` tells of it.
+    let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
+        let version_id = observed.versions.get(name)?.clone();
+        Some((name.clone(), Document { version_id, bytes: bytes.clone() }))
     });
     let exhibits = Exhibits { documents: documents.collect(), observed, keys };
     let mut evidence = judge(&exhibits);
@@ -119,10 +120,15 @@ fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Chec
 fn conclusions(files: &Files, exhibits: &Exhibits, evidence: &Evidence) -> Check {
     let name = "the conclusions and the page are what follows from the documents";
     if let Some(other) = other_version(exhibits) {
-        return Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::Unknown, detail: other };
+        return open(name, &other);
     }
-    let json = serde_json::to_vec_pretty(evidence).unwrap_or_default();
-    let page = html::page(&title(evidence), std::slice::from_ref(evidence)).unwrap_or_default();
+    let json = serde_json::to_vec_pretty(evidence);
+    let page = html::page(&title(evidence), std::slice::from_ref(evidence));
+    let (json, page) = match (json, page) {
+        (Ok(json), Ok(page)) => (json, page),
+        (Err(error), _) => return open(name, &error),
+        (_, Err(error)) => return open(name, &error),
+    };
     let mut wrong = Vec::new();
     for (name, expected) in [(EVIDENCE, json), (PAGE, page.into_bytes())] {
         if files.get(name) != Some(&expected) {
@@ -132,11 +138,16 @@ fn conclusions(files: &Files, exhibits: &Exhibits, evidence: &Evidence) -> Check
     check(name, &wrong, "byte for byte")
 }
 
+/// A check that could not be made.
+fn open(name: &str, why: &dyn std::fmt::Display) -> Check {
+    Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::Unknown, detail: why.to_string() }
+}
+
 /// The script and its explanation are the gatekeeper's own.
 fn texts(files: &Files, exhibits: &Exhibits) -> Check {
     let name = "`verify.sh` and `README.txt` are the gatekeeper's own";
     if let Some(other) = other_version(exhibits) {
-        return Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::Unknown, detail: other };
+        return open(name, &other);
     }
     let mut wrong = Vec::new();
     for (name, expected) in [(README, README_TEXT), (SCRIPT, SCRIPT_TEXT)] {
@@ -150,6 +161,11 @@ fn texts(files: &Files, exhibits: &Exhibits) -> Check {
 /// Why the gatekeeper's own texts can't be compared; none where they can.
 fn other_version(exhibits: &Exhibits) -> Option<String> {
     let (made, here) = (exhibits.observed.gatekeeper.as_str(), env!("CARGO_PKG_VERSION"));
-    (made != here)
-        .then(|| format!("gatekeeper {made} made the bundle, this is {here}: verify it with that version too"))
+    let (edition, ours) = (exhibits.observed.edition, EDITION);
+    ((made, edition) != (here, ours)).then(|| {
+        format!(
+            "gatekeeper {made} with edition {edition} of the evidence made the bundle, this is {here} with edition {ours}: \
+             what is told here follows from the documents all the same; verify the page with that version too"
+        )
+    })
 }

@@ -2,25 +2,30 @@
 
 use std::future::Future;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures_util::{StreamExt as _, future, stream};
 use jiff::Timestamp;
 
 use super::{
-    exhibits::{Exhibits, Live, StoredObject},
+    exhibits::{Exhibits, Live, ObservedRetention, StoredObject, Subject},
     model::{AttestationKind, Question},
     paper,
 };
 use crate::{
     attestation::{Envelope, PublicKeys, Statement},
     converge::CALLS_IN_FLIGHT,
-    ids::{Commit, Sha256},
+    ids::{Commit, Repo, Sha256, StageName},
     ledger::{self, Chain, LedgerHead},
     manifest::{self, Manifest},
     promotion::record::PromotionRecord,
-    store::{Store, StoreError},
+    store::{Head, Retention, Store, StoreError},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
+    telemetry::chain,
     verdict::Verdict,
 };
+
+/// What the two buckets are called in the evidence.
+pub(super) const ARTEFACTS: &str = "artefacts";
+pub(super) const RECORDS: &str = "records";
 
 /// The largest record that is read, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024 * 1024;
@@ -55,28 +60,29 @@ impl Wanted {
 /// Reads everything that the evidence rests on. `look` looks at the functions of a promotion's plan; it may leave it at
 /// what the record says. It isn't asked about the past.
 ///
-/// # Errors
-/// [`StoreError`] where the store could not be looked at; that something isn't there is no error.
+/// What could not be looked at is among the exhibits too, with the reason: it is not taken for missing.
 pub async fn collect<S: Store, L: Future<Output = Live>>(
     stores: &Stores<'_, S>,
     question: Question,
     keys: Option<PublicKeys>,
     now: Timestamp,
     look: impl FnOnce(PromotionRecord) -> L,
-) -> Result<Exhibits, StoreError> {
+) -> Exhibits {
     let records = stores.records;
     let mut exhibits = Exhibits::new(question, keys, now);
     let Question { stage, repo, at } = exhibits.observed.question.clone();
     let (chain, gate_chain) = (exhibits.chain(), Chain::of_gate(repo.clone()));
 
-    // What the stage runs, and where the chains end.
-    let first = [
+    // What the stage runs, and where the chains end. What drift watching found last says nothing of the past.
+    let mut first = vec![
         Wanted::record(paper::STAGE, &RecordKey::Stage(stage.clone(), repo.clone()), None),
         Wanted::record(paper::HEAD, &RecordKey::LedgerHead(chain.clone()), None),
         Wanted::record(paper::GATE_HEAD, &RecordKey::LedgerHead(gate_chain.clone()), None),
-        Wanted::record(paper::DRIFT, &RecordKey::Drift(stage.clone(), repo.clone()), None),
     ];
-    read(records, &mut exhibits, first).await?;
+    if at.is_none() {
+        first.push(Wanted::record(paper::DRIFT, &RecordKey::Drift(stage.clone(), repo.clone()), None));
+    }
+    exhibits.take(read(records, first).await);
 
     // The promotion that brought it.
     let subject = exhibits.subject().ok().flatten();
@@ -86,78 +92,126 @@ pub async fn collect<S: Store, L: Future<Output = Live>>(
     let gate_from = gate_newest.saturating_sub(ENTRIES_AT_FIRST) + 1;
     second.extend(entries(paper::GATE_LEDGER, &gate_chain, gate_from..=gate_newest));
     if let Some(subject) = &subject {
-        let id = &subject.promotion_id;
-        let record = RecordKey::Promotion(stage.clone(), repo.clone(), id.clone());
-        second.push(Wanted::record(paper::PROMOTION, &record, None));
-        for (kind, statement) in [
-            (AttestationKind::VerificationSummary, PromotionStatement::VerificationSummary),
-            (AttestationKind::Deployment, PromotionStatement::Deployment),
-        ] {
-            for form in [Form::Dsse, Form::Sigstore] {
-                let key = RecordKey::PromotionAttestation(stage.clone(), repo.clone(), id.clone(), statement, form);
-                second.push(Wanted::record(paper::attestation(kind, form), &key, None));
+        second.extend(what_it_left(&stage, &repo, subject));
+    }
+    exhibits.take(read(records, second).await);
+    complete(&mut exhibits, paper::LEDGER, paper::HEAD);
+    complete(&mut exhibits, paper::GATE_LEDGER, paper::GATE_HEAD);
+    let has_entry = subject.as_ref().is_some_and(|subject| {
+        exhibits.entries(paper::LEDGER).iter().any(|stored| {
+            stored.entry.as_ref().is_some_and(|entry| entry.event.promotion_id.as_ref() == Some(&subject.promotion_id))
+        })
+    });
+    let mut third = Vec::new();
+    if !has_entry {
+        let to = newest.saturating_sub(ENTRIES_AT_FIRST);
+        third.extend(entries(paper::LEDGER, &chain, newest.saturating_sub(MOST_ENTRIES) + 1..=to));
+    }
+
+    // What that rests on; and what is live, at the same time.
+    let Some(subject) = subject else {
+        exhibits.take(read(records, third).await);
+        return exhibits;
+    };
+    let commit = Commit { repo: repo.clone(), sha: subject.commit_sha.clone() };
+    let record = exhibits.read::<PromotionRecord>(paper::PROMOTION).ok().map(|read| read.value);
+    third.extend(what_it_rests_on(&commit, record.as_ref(), at));
+    let manifest = Wanted {
+        name: paper::MANIFEST.to_owned(),
+        key: ArtefactPath::Manifest.of(&commit),
+        version_id: record.as_ref().map(|record| record.manifest_version_id.clone()),
+        max_bytes: manifest::MAX_BYTES,
+    };
+    let live = async {
+        match &record {
+            Some(record) if at.is_none() => look(record.clone()).await,
+            _ => Live::AsRecorded,
+        }
+    };
+    let (manifest, live, third) = future::join3(read(stores.artefacts, [manifest]), live, read(records, third)).await;
+    exhibits.take(manifest);
+    exhibits.take(third);
+    exhibits.observed.live = live;
+
+    // The policy that the verdict names, what is stored of the commit, whose bytes run where they aren't the promoted ones,
+    // and how long all of it is kept.
+    let (policy, stored, bytes_of, kept) = future::join4(
+        read(records, policy_of(&exhibits)),
+        stored_objects(stores.artefacts, &exhibits, record.as_ref()),
+        whose_bytes(records, &exhibits),
+        kept_records(records, &exhibits),
+    )
+    .await;
+    exhibits.take(policy);
+    let (stored, retention) = stored;
+    exhibits.observed.stored = stored;
+    exhibits.observed.retention = retention.into_iter().chain(kept).collect();
+    for (digest, commits) in bytes_of {
+        match commits {
+            Ok(commits) => {
+                exhibits.observed.bytes_of.insert(digest, commits);
+            }
+            Err(why) => {
+                exhibits.observed.unread.insert(paper::digest(&digest), why);
             }
         }
     }
-    read(records, &mut exhibits, second).await?;
-    complete(&mut exhibits, paper::LEDGER, paper::HEAD);
-    complete(&mut exhibits, paper::GATE_LEDGER, paper::GATE_HEAD);
+    exhibits
+}
 
-    // What that rests on; and what is live, at the same time.
-    let Some(subject) = subject else { return Ok(exhibits) };
-    let commit = Commit { repo: repo.clone(), sha: subject.commit_sha.clone() };
-    let record = exhibits.read::<PromotionRecord>(paper::PROMOTION).ok().map(|read| read.value);
-    let mut third = what_it_rests_on(&commit, record.as_ref());
-    let approvals = record.iter().flat_map(PromotionRecord::counted_approvals);
-    third.extend(approvals.zip(1..).map(|(counted, place)| Wanted {
+/// What a promotion wrote down and signed when it ended.
+fn what_it_left(stage: &StageName, repo: &Repo, subject: &Subject) -> Vec<Wanted> {
+    let id = &subject.promotion_id;
+    let record = RecordKey::Promotion(stage.clone(), repo.clone(), id.clone());
+    let mut wanted = vec![Wanted::record(paper::PROMOTION, &record, None)];
+    for (kind, statement) in [
+        (AttestationKind::VerificationSummary, PromotionStatement::VerificationSummary),
+        (AttestationKind::Deployment, PromotionStatement::Deployment),
+    ] {
+        for form in [Form::Dsse, Form::Sigstore] {
+            let key = RecordKey::PromotionAttestation(stage.clone(), repo.clone(), id.clone(), statement, form);
+            wanted.push(Wanted::record(paper::attestation(kind, form), &key, None));
+        }
+    }
+    wanted
+}
+
+/// The documents that a promotion of `commit` rests on. Of the past the gate's present verdict says nothing.
+fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>, at: Option<Timestamp>) -> Vec<Wanted> {
+    let (verdict, revocation) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
+    let built = record.and_then(|record| record.built_attestation.as_ref());
+    let built_key = |form| RecordKey::BuiltAttestation(commit.clone(), form);
+    let name = |form| paper::attestation(AttestationKind::Built, form);
+    let mut wanted = vec![
+        Wanted::record(paper::VERDICT, &verdict, record.map(|record| &record.verdict_version_id)),
+        Wanted::record(paper::REVOCATION, &revocation, None),
+        Wanted::record(name(Form::Dsse), &built_key(Form::Dsse), built.map(|built| &built.version_id)),
+        Wanted::record(name(Form::Sigstore), &built_key(Form::Sigstore), None),
+    ];
+    if at.is_none() {
+        wanted.push(Wanted::record(paper::PRESENT_VERDICT, &verdict, None));
+    }
+    let Some(record) = record else { return wanted };
+    wanted.push(Wanted::record(paper::STAGES, &RecordKey::StagesConfig, Some(&record.stages_config_version_id)));
+    wanted.extend(record.identities_config.iter().map(|pinned| Wanted {
+        name: paper::IDENTITIES.to_owned(),
+        key: pinned.key.clone(),
+        version_id: Some(pinned.version_id.clone()),
+        max_bytes: MAX_RECORD_BYTES,
+    }));
+    wanted.extend(record.counted_approvals().zip(1..).map(|(counted, place)| Wanted {
         name: paper::approval(place),
         key: counted.record.key.clone(),
         version_id: Some(counted.record.version_id.clone()),
         max_bytes: MAX_RECORD_BYTES,
     }));
-    let has_entry = exhibits.entries(paper::LEDGER).iter().any(|stored| {
-        stored.entry.as_ref().is_some_and(|entry| entry.event.promotion_id.as_ref() == Some(&subject.promotion_id))
-    });
-    if !has_entry {
-        let to = newest.saturating_sub(ENTRIES_AT_FIRST);
-        third.extend(entries(paper::LEDGER, &chain, newest.saturating_sub(MOST_ENTRIES) + 1..=to));
-    }
-    let version_id = record.as_ref().map(|record| &record.manifest_version_id);
-    let manifest = manifest_of(stores.artefacts, &commit, version_id.map(String::as_str));
-    let live = async {
-        match &record {
-            Some(record) if at.is_none() => Ok(look(record.clone()).await),
-            _ => Ok(Live::AsRecorded),
-        }
-    };
-    let (manifest, live, ()) = future::try_join3(manifest, live, read(records, &mut exhibits, third)).await?;
-    if let Some((version_id, bytes)) = manifest {
-        exhibits.add(paper::MANIFEST, version_id, bytes);
-    }
-    exhibits.observed.live = live;
-
-    // What is stored of the commit, and whose bytes run where they aren't the promoted ones.
-    let (stored, bytes_of) =
-        future::try_join(stored_objects(stores.artefacts, &exhibits, record.as_ref()), whose_bytes(records, &exhibits))
-            .await?;
-    exhibits.observed.stored = stored;
-    exhibits.observed.bytes_of = bytes_of.into_iter().collect();
-    Ok(exhibits)
+    wanted
 }
 
-/// The documents that a promotion of `commit` rests on.
-fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>) -> Vec<Wanted> {
-    let (verdict, revocation) = (RecordKey::Verdict(commit.clone()), RecordKey::Revocation(commit.clone()));
-    let built = record.and_then(|record| record.built_attestation.as_ref());
-    let built_key = |form| RecordKey::BuiltAttestation(commit.clone(), form);
-    let name = |form| paper::attestation(AttestationKind::Built, form);
-    vec![
-        Wanted::record(paper::VERDICT, &verdict, record.map(|record| &record.verdict_version_id)),
-        Wanted::record(paper::PRESENT_VERDICT, &verdict, None),
-        Wanted::record(paper::REVOCATION, &revocation, None),
-        Wanted::record(name(Form::Dsse), &built_key(Form::Dsse), built.map(|built| &built.version_id)),
-        Wanted::record(name(Form::Sigstore), &built_key(Form::Sigstore), None),
-    ]
+/// The policy in the version that the verdict names; nothing where it names none.
+fn policy_of(exhibits: &Exhibits) -> Option<Wanted> {
+    let version_id = exhibits.read::<Verdict>(paper::VERDICT).ok()?.value.policy_version_id?;
+    Some(Wanted::record(paper::POLICY, &RecordKey::PolicyConfig, Some(&version_id)))
 }
 
 /// What a head says, whoever signed it: where to look, and nothing more.
@@ -185,74 +239,135 @@ fn entries(folder: &str, chain: &Chain, places: std::ops::RangeInclusive<u64>) -
     wanted.collect()
 }
 
-/// Reads documents, all at once; what isn't there is left out.
-async fn read(
-    store: &impl Store,
-    exhibits: &mut Exhibits,
-    wanted: impl IntoIterator<Item = Wanted>,
-) -> Result<(), StoreError> {
-    let found: Vec<_> = stream::iter(wanted)
-        .map(|it| async move {
-            match store.get(&it.key, it.version_id.as_deref(), it.max_bytes).await {
-                // Nothing that the gatekeeper writes is so large: it is judged as a document that says nothing.
-                Err(error) if error.is_too_large() => Ok(Some((it.name, String::new(), Vec::new()))),
-                body => Ok::<_, StoreError>(body?.map(|body| (it.name, body.version_id, body.bytes))),
+/// What became of a document: its version and bytes; nothing where it isn't there; or why it could not be looked at.
+type ReadDocument = (String, Result<Option<(String, Vec<u8>)>, String>);
+
+impl Exhibits {
+    fn take(&mut self, read: Vec<ReadDocument>) {
+        for (name, document) in read {
+            match document {
+                Ok(Some((version_id, bytes))) => self.add(name, version_id, bytes),
+                Ok(None) => {}
+                Err(why) => {
+                    self.observed.unread.insert(name, why);
+                }
             }
+        }
+    }
+}
+
+/// Reads documents, all at once.
+async fn read(store: &impl Store, wanted: impl IntoIterator<Item = Wanted>) -> Vec<ReadDocument> {
+    stream::iter(wanted)
+        .map(|it| async move {
+            let read = match store.get(&it.key, it.version_id.as_deref(), it.max_bytes).await {
+                Ok(body) => Ok(body.map(|body| (body.version_id, body.bytes))),
+                // Nothing that the gatekeeper writes is so large: it is judged as a document that says nothing.
+                Err(error) if error.is_too_large() => Ok(Some((String::new(), Vec::new()))),
+                Err(error) => Err(chain(&error)),
+            };
+            (it.name, read)
         })
         .buffered(CALLS_IN_FLIGHT)
-        .try_collect()
-        .await?;
-    for (name, version_id, bytes) in found.into_iter().flatten() {
-        exhibits.add(name, version_id, bytes);
-    }
-    Ok(())
+        .collect()
+        .await
 }
 
-async fn manifest_of(
-    artefacts: &impl Store,
-    commit: &Commit,
-    version_id: Option<&str>,
-) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-    let key = ArtefactPath::Manifest.of(commit);
-    let body = artefacts.get(&key, version_id, manifest::MAX_BYTES).await?;
-    Ok(body.map(|body| (body.version_id, body.bytes)))
-}
-
-/// Looks at every object in the version that was judged.
+/// Looks at every object in the version that was judged: whether it is there as it was, and how long it is kept.
 async fn stored_objects(
     artefacts: &impl Store,
     exhibits: &Exhibits,
     record: Option<&PromotionRecord>,
-) -> Result<Vec<StoredObject>, StoreError> {
+) -> (Vec<StoredObject>, Vec<ObservedRetention>) {
     let verdict = exhibits.read::<Verdict>(paper::VERDICT).ok();
-    let judged = verdict.map(|read| read.value.artefacts).unwrap_or_default();
-    let mut objects: Vec<_> = judged.into_iter().map(|it| (it.key, it.version_id)).collect();
+    let judged = verdict.into_iter().flat_map(|read| read.value.artefacts);
+    let mut objects: Vec<_> = judged.map(|it| (it.key, it.version_id)).collect();
     let planned = record.iter().flat_map(|record| record.plan.pinned());
     objects.extend(planned.map(|it| (it.key.clone(), it.version_id.clone())));
     objects.sort();
     objects.dedup();
-    stream::iter(objects)
-        .map(|(key, version_id)| async move {
-            let head = artefacts.head(&key, Some(&version_id)).await?;
-            let sha256 = head.as_ref().and_then(|head| head.sha256);
-            Ok(StoredObject { key, version_id, there: head.is_some(), sha256 })
-        })
-        .buffered(CALLS_IN_FLIGHT)
-        .try_collect()
-        .await
+    let looked = heads(artefacts, ARTEFACTS, objects).await;
+    let stored = looked.iter().map(|(key, version_id, head, _)| StoredObject {
+        key: key.clone(),
+        version_id: version_id.clone(),
+        there: head.as_ref().is_ok_and(Option::is_some),
+        sha256: head.as_ref().ok().and_then(|head| head.as_ref()?.sha256),
+        unread: head.as_ref().err().cloned(),
+    });
+    let stored = stored.collect();
+    (stored, looked.into_iter().filter_map(|(.., retention)| retention).collect())
 }
 
-/// The commits that hold the bytes of functions which don't run the promoted ones.
-async fn whose_bytes(records: &impl Store, exhibits: &Exhibits) -> Result<Vec<(Sha256, Vec<String>)>, StoreError> {
-    let Live::Seen(live) = &exhibits.observed.live else { return Ok(Vec::new()) };
+/// How long the records are kept that the evidence rests on.
+async fn kept_records(records: &impl Store, exhibits: &Exhibits) -> Vec<ObservedRetention> {
+    let Ok(record) = exhibits.read::<PromotionRecord>(paper::PROMOTION) else { return Vec::new() };
+    let (promotion, commit) = (record.value.reference(), record.value.commit());
+    let of_promotion = |statement| {
+        let (stage, repo, id) = (promotion.stage.clone(), promotion.repo.clone(), promotion.promotion_id.clone());
+        RecordKey::PromotionAttestation(stage, repo, id, statement, Form::Dsse)
+    };
+    let named = [
+        (paper::PROMOTION.to_owned(), PromotionRecord::key(&promotion)),
+        (paper::VERDICT.to_owned(), RecordKey::Verdict(commit.clone())),
+        (paper::attestation(AttestationKind::Built, Form::Dsse), RecordKey::BuiltAttestation(commit, Form::Dsse)),
+        (
+            paper::attestation(AttestationKind::VerificationSummary, Form::Dsse),
+            of_promotion(PromotionStatement::VerificationSummary),
+        ),
+        (paper::attestation(AttestationKind::Deployment, Form::Dsse), of_promotion(PromotionStatement::Deployment)),
+    ];
+    let there = named.into_iter().filter_map(|(name, key)| {
+        let document = exhibits.documents.get(&name)?;
+        Some((key.to_string(), document.version_id.clone()))
+    });
+    let looked = heads(records, RECORDS, there.collect()).await;
+    looked.into_iter().filter_map(|(.., retention)| retention).collect()
+}
+
+/// An object's key and version, what is known of it or why it could not be looked at, and how long it is kept.
+type Looked = (String, String, Result<Option<Head>, String>, Option<ObservedRetention>);
+
+/// Looks at objects, all at once. That an object tells no retention means that it isn't locked where whoever asks may see
+/// retention at all, which the first object tells.
+async fn heads(store: &impl Store, bucket: &str, objects: Vec<(String, String)>) -> Vec<Looked> {
+    let may_see = async {
+        match objects.first() {
+            Some((key, version_id)) => store.may_see_retention(key, version_id).await.map_err(|error| chain(&error)),
+            None => Ok(()),
+        }
+    };
+    let heads = stream::iter(objects.clone()).map(|(key, version_id)| async move {
+        let head = store.head(&key, Some(&version_id)).await.map_err(|error| chain(&error));
+        (key, version_id, head)
+    });
+    let (may_see, heads): (_, Vec<_>) = future::join(may_see, heads.buffered(CALLS_IN_FLIGHT).collect()).await;
+    let looked = heads.into_iter().map(|(key, version_id, head)| {
+        let retention = match &head {
+            Ok(Some(head)) => Some((head.retention.clone(), None)),
+            Ok(None) => None,
+            Err(why) => Some((Retention::default(), Some(why.clone()))),
+        };
+        let retention = retention.map(|(retention, unread)| {
+            let unseen = may_see.as_ref().err().filter(|_| retention.mode.is_none() && !retention.legal_hold);
+            let unread = unread.or_else(|| unseen.cloned());
+            ObservedRetention { bucket: bucket.to_owned(), key: key.clone(), retention, unread }
+        });
+        (key, version_id, head, retention)
+    });
+    looked.collect()
+}
+
+/// The commits that hold the bytes of functions which don't run the promoted ones, or why that could not be looked at.
+async fn whose_bytes(records: &impl Store, exhibits: &Exhibits) -> Vec<(Sha256, Result<Vec<String>, String>)> {
+    let Live::Seen(live) = &exhibits.observed.live else { return Vec::new() };
     let strange = live.iter().filter(|function| !function.is_promoted_code).filter_map(|it| it.code_sha256);
     let mut strange: Vec<_> = strange.collect();
     strange.sort();
     strange.dedup();
     stream::iter(strange)
-        .map(|digest| async move { Ok((digest, commits_of(records, digest).await?)) })
+        .map(|digest| async move { (digest, commits_of(records, digest).await.map_err(|error| chain(&error))) })
         .buffered(CALLS_IN_FLIGHT)
-        .try_collect()
+        .collect()
         .await
 }
 
@@ -268,14 +383,11 @@ pub async fn commits_of(records: &impl Store, digest: Sha256) -> Result<Vec<Stri
 
 /// Reads the raw reports and the schema snapshots of the commit, for who wants to read them too: each as it was judged, no
 /// larger than `each` bytes, and no more than `all` bytes together. What is larger stays out.
-///
-/// # Errors
-/// [`StoreError`] where the store could not be looked at.
-pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, all: u64) -> Result<(), StoreError> {
-    let Ok(verdict) = exhibits.read::<Verdict>(paper::VERDICT) else { return Ok(()) };
+pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, all: u64) {
+    let Ok(verdict) = exhibits.read::<Verdict>(paper::VERDICT) else { return };
     let commit = verdict.value.commit();
     let Some(manifest) = exhibits.bytes(paper::MANIFEST).and_then(|bytes| Manifest::parse(bytes, &commit).ok()) else {
-        return Ok(());
+        return;
     };
     let reports = manifest.reports.iter().map(|it| (paper::report(&it.file), ArtefactPath::Report(it.file.clone())));
     let snapshots = manifest.modules.iter().flat_map(|module| {
@@ -295,5 +407,6 @@ pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, 
         let version_id = Some(judged.version_id.clone());
         wanted.push(Wanted { name, key: judged.key.clone(), version_id, max_bytes: each });
     }
-    read(artefacts, exhibits, wanted).await
+    let attached = read(artefacts, wanted).await;
+    exhibits.take(attached);
 }

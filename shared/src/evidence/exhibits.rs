@@ -5,13 +5,25 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{model::Question, paper};
+use super::{
+    model::{Holds, Question},
+    paper,
+};
 use crate::{
     attestation::PublicKeys,
     ids::{CommitSha, PromotionId, Sha256},
     ledger::{Chain, StoredEntry},
     promotion::{history::StageState, record::LiveFunction},
+    store::Retention,
 };
+
+/// Which documents are read and what is concluded from them. The first edition read neither the policy nor the stages'
+/// configuration; a bundle of another edition is told by what this one concludes from it.
+pub const EDITION: u32 = 2;
+
+fn first_edition() -> u32 {
+    1
+}
 
 /// Everything that was read.
 #[derive(Debug, Clone)]
@@ -41,6 +53,9 @@ pub struct Observed {
     pub schema_version: u32,
     /// The gatekeeper that looked, by its version.
     pub gatekeeper: String,
+    /// Its edition of the evidence, [`EDITION`].
+    #[serde(default = "first_edition")]
+    pub edition: u32,
     /// What was asked.
     pub question: Question,
     /// When.
@@ -53,6 +68,27 @@ pub struct Observed {
     pub bytes_of: BTreeMap<Sha256, Vec<String>>,
     /// The versions of the documents by their names.
     pub versions: BTreeMap<String, String>,
+    /// What could not be looked at, by the documents' names, and why: nothing of it is known to be missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread: BTreeMap<String, String>,
+    /// How long stored objects are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<ObservedRetention>,
+}
+
+/// How long a stored object is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedRetention {
+    /// `artefacts` or `records`.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// What the store tells; nothing where it isn't locked, or where `unread` says why it can't be seen.
+    #[serde(flatten)]
+    pub retention: Retention,
+    /// Why it could not be looked at, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// The stage's functions, as far as they were looked at.
@@ -78,6 +114,9 @@ pub struct StoredObject {
     pub there: bool,
     /// The SHA-256 that the store itself computed; none where it did not.
     pub sha256: Option<Sha256>,
+    /// Why it could not be looked at, in words: then it is not known whether it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// Which promotion the question is about.
@@ -109,6 +148,19 @@ pub enum Unread {
     Missing,
     /// It is there and isn't what it should be, in words.
     Invalid(String),
+    /// It could not be looked at, in words: whether it is there is not known.
+    NotLooked(String),
+}
+
+impl Unread {
+    /// What it means for a check that the document should be there.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        match self {
+            Self::Missing | Self::Invalid(_) => Holds::Fails,
+            Self::NotLooked(_) => Holds::Unknown,
+        }
+    }
 }
 
 impl std::fmt::Display for Unread {
@@ -116,6 +168,7 @@ impl std::fmt::Display for Unread {
         match self {
             Self::Missing => f.write_str("it is not there"),
             Self::Invalid(why) => write!(f, "it can't be read: {why}"),
+            Self::NotLooked(why) => write!(f, "it could not be looked at: {why}"),
         }
     }
 }
@@ -127,12 +180,15 @@ impl Exhibits {
         let observed = Observed {
             schema_version: 1,
             gatekeeper: env!("CARGO_PKG_VERSION").to_owned(),
+            edition: EDITION,
             question,
             taken_at,
             live: Live::AsRecorded,
             stored: Vec::new(),
             bytes_of: BTreeMap::new(),
             versions: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            retention: Vec::new(),
         };
         Self { observed, keys, documents: BTreeMap::new() }
     }
@@ -149,9 +205,21 @@ impl Exhibits {
     /// # Errors
     /// [`Unread`] where it isn't there or isn't a `T`.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Read<T>, Unread> {
-        let document = self.documents.get(name).ok_or(Unread::Missing)?;
+        let document = self.document(name)?;
         let value = serde_json::from_slice(&document.bytes).map_err(|error| Unread::Invalid(error.to_string()))?;
         Ok(Read { value, version_id: document.version_id.clone(), sha256: Sha256::of(&document.bytes) })
+    }
+
+    /// A document.
+    ///
+    /// # Errors
+    /// [`Unread`] where it isn't there, or could not be looked at.
+    pub fn document(&self, name: &str) -> Result<&Document, Unread> {
+        let absent = || match self.observed.unread.get(name) {
+            Some(why) => Unread::NotLooked(why.clone()),
+            None => Unread::Missing,
+        };
+        self.documents.get(name).ok_or_else(absent)
     }
 
     /// The bytes of a document.
@@ -181,17 +249,24 @@ impl Exhibits {
     /// None where the stage ran nothing.
     ///
     /// # Errors
-    /// [`Unread`] where what the stage runs can't be read.
+    /// [`Unread`] where what the stage runs can't be read, or its history doesn't go back so far.
     pub fn subject(&self) -> Result<Option<Subject>, Unread> {
         let state = match self.read::<StageState>(paper::STAGE) {
             Ok(state) => state.value,
             Err(Unread::Missing) => return Ok(None),
             Err(unread) => return Err(unread),
         };
-        Ok(state.present_at(self.observed.question.at).map(|it| Subject {
-            promotion_id: it.promotion_id,
-            commit_sha: it.commit_sha,
-            since: it.completed_at,
-        }))
+        let at = self.observed.question.at;
+        let found = state.present_at(at);
+        if let (None, Some(at), Some(first)) = (&found, at, state.history.first())
+            && !state.goes_back_to(at)
+        {
+            let (most, completed) = (state.history.len(), first.completed_at);
+            return Err(Unread::NotLooked(format!(
+                "the stage's history holds its newest {most} promotions, the first of which completed at {completed}; \
+                 the stage's ledger tells of those before"
+            )));
+        }
+        Ok(found.map(|it| Subject { promotion_id: it.promotion_id, commit_sha: it.commit_sha, since: it.completed_at }))
     }
 }

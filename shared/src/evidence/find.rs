@@ -1,6 +1,6 @@
 //! Which repositories of a stage a question is about.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures_util::{StreamExt as _, future, stream};
 use jiff::Timestamp;
 
 use super::collect::commits_of;
@@ -13,6 +13,7 @@ use crate::{
         record::{self, RecordError},
     },
     store_key::RecordKey,
+    telemetry::chain,
 };
 
 /// What somebody knows of what they ask about.
@@ -35,6 +36,8 @@ pub struct Found {
     pub repos: Vec<Repo>,
     /// The Built commits that hold the bytes, where the stage runs none of them.
     pub elsewhere: Vec<String>,
+    /// Of which repositories it could not be told, and why: what is looked for may run there.
+    pub unread: Vec<String>,
 }
 
 /// Finds the repositories of a stage that a question is about, as they run now or ran at a time.
@@ -48,7 +51,7 @@ pub async fn find(
     at: Option<Timestamp>,
 ) -> Result<Found, RecordError> {
     if let Selector::Repo(repo) = selector {
-        return Ok(Found { repos: vec![repo.clone()], elsewhere: Vec::new() });
+        return Ok(Found { repos: vec![repo.clone()], elsewhere: Vec::new(), unread: Vec::new() });
     }
     let listed = async { Ok::<_, RecordError>(records.list(&RecordKey::stages_prefix(Some(stage))).await?) };
     let of_digest = async {
@@ -60,20 +63,30 @@ pub async fn find(
     let (listed, commits) = future::try_join(listed, of_digest).await?;
     let repos = listed.iter().filter_map(|it| RecordKey::stage_and_repo(&it.key)).map(|(_, repo)| repo);
     if *selector == Selector::Everything {
-        return Ok(Found { repos: repos.collect(), elsewhere: Vec::new() });
+        return Ok(Found { repos: repos.collect(), elsewhere: Vec::new(), unread: Vec::new() });
     }
-    let repos: Vec<_> = stream::iter(repos)
-        .map(async |repo| Ok::<_, RecordError>(runs(records, stage, &repo, selector, at).await?.then_some(repo)))
+    let looked: Vec<_> = stream::iter(repos)
+        .map(async |repo| {
+            let runs = runs(records, stage, &repo, selector, at).await;
+            (repo, runs)
+        })
         .buffered(CALLS_IN_FLIGHT)
-        .try_filter_map(|repo| future::ready(Ok(repo)))
-        .try_collect()
-        .await?;
+        .collect()
+        .await;
+    let (mut repos, mut unread) = (Vec::new(), Vec::new());
+    for (repo, runs) in looked {
+        match runs {
+            Ok(true) => repos.push(repo),
+            Ok(false) => {}
+            Err(why) => unread.push(format!("what `{stage}` runs of `{repo}`: {}", chain(&why))),
+        }
+    }
     let elsewhere = if repos.is_empty() { commits } else { Vec::new() };
-    Ok(Found { repos, elsewhere })
+    Ok(Found { repos, elsewhere, unread })
 }
 
-/// Whether what a stage runs of a repository is what is looked for. A record that can't be read is told of by its evidence, not
-/// here.
+/// Whether what a stage runs of a repository is what is looked for. A record that can't be read, or that the stage names and
+/// that isn't there, is an error: it doesn't say that it runs something else.
 async fn runs(
     records: &impl Store,
     stage: &StageName,
@@ -82,17 +95,13 @@ async fn runs(
     at: Option<Timestamp>,
 ) -> Result<bool, RecordError> {
     let state = match record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), repo.clone())).await {
-        Err(RecordError::Invalid { .. }) | Ok(None) => return Ok(false),
+        Ok(None) => return Ok(false),
         Ok(Some(stored)) => stored.record,
         Err(error) => return Err(error),
     };
     let Some(completed) = state.present_at(at) else { return Ok(false) };
     let promotion = PromotionRef { stage: stage.clone(), repo: repo.clone(), promotion_id: completed.promotion_id };
-    let record = match record::read::<PromotionRecord>(records, &PromotionRecord::key(&promotion)).await {
-        Err(RecordError::Invalid { .. }) | Ok(None) => return Ok(false),
-        Ok(Some(stored)) => stored.record,
-        Err(error) => return Err(error),
-    };
+    let record = PromotionRecord::load(records, &promotion).await?.record;
     Ok(match selector {
         Selector::Function(name) => {
             record.plan.functions.iter().any(|it| it.function.as_str() == name)

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     finding::Finding,
     ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    policy::Condition,
     promotion::{
         record::{SchemaComparison, Status},
         step::{Direction, ReportStatus},
     },
+    stage::SchemaParity,
     verdict::Outcome,
 };
 
@@ -31,14 +33,20 @@ pub struct Evidence {
     pub taken_at: Timestamp,
     /// The answer in one sentence.
     pub answer: String,
-    /// Whether everything holds: the worst of all checks.
+    /// Whether everything holds: the worst of all checks, where one that is waived counts as one that holds.
     pub verdict: Holds,
     /// What runs; none where nothing was promoted.
     pub runs: Option<Runs>,
     /// What the gate concluded on the commit; none where there is no verdict.
     pub gate: Option<Gate>,
+    /// The rules that it was judged and promoted by; none where nothing was promoted.
+    #[serde(default)]
+    pub rules: Option<Rules>,
     /// The commit's tests, by suite.
     pub suites: Vec<Suite>,
+    /// The rows of `policies_satisfied`, each with the tests that bear its name.
+    #[serde(default)]
+    pub policy_rows: Vec<PolicyRow>,
     /// The raw reports behind them.
     pub reports: Vec<RawReport>,
     /// The commit's databases.
@@ -51,6 +59,12 @@ pub struct Evidence {
     pub ledger: Option<Ledger>,
     /// What drift watching found last; none where it has not looked yet.
     pub drift: Option<DriftSeen>,
+    /// How long the stored objects are kept, by bucket.
+    #[serde(default)]
+    pub retention: Vec<Retention>,
+    /// What came after the time that was asked about, in words: no part of the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub since_then: Vec<String>,
     /// The keys that signatures were verified with.
     pub keys: Keys,
     /// Every check on the way, those that failed as well as those that hold.
@@ -75,6 +89,8 @@ pub struct Question {
 pub enum Holds {
     /// It was looked at, and it is so.
     Holds,
+    /// It need not be so: a policy or a rule that was in force says so, and so does the check's detail.
+    Waived,
     /// It could not be looked at.
     Unknown,
     /// It was looked at, and it is not so.
@@ -99,6 +115,7 @@ impl Holds {
     pub fn word(self) -> &'static str {
         match self {
             Self::Holds => "holds",
+            Self::Waived => "waived",
             Self::Unknown => "unknown",
             Self::Fails => "FAILS",
         }
@@ -171,8 +188,17 @@ pub struct Runs {
     pub commit_sha: CommitSha,
     /// The branch that it was built from; none where the manifest can't be read.
     pub branch: Option<String>,
-    /// The run of the pipeline that built it.
+    /// The page of the pipeline's run that built it.
     pub run_url: Option<String>,
+    /// Which attempt of that run, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_attempt: Option<u32>,
+    /// Who or what started that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_actor: Option<String>,
+    /// Who wrote the commit, as the manifest tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
     /// Since when it runs.
     pub since: Timestamp,
     /// The promotion that brought it.
@@ -210,6 +236,20 @@ pub struct Promotion {
     /// The rules that it did without; none where it kept all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// What was asked after it, each with what came of it; none where no smoke check is configured.
+    #[serde(default)]
+    pub smoke: Vec<SmokeAnswer>,
+}
+
+/// A smoke check of a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeAnswer {
+    /// Which check.
+    pub check: String,
+    /// How it ended; none where the record tells nothing of it.
+    pub status: Option<ReportStatus>,
+    /// What it came to, in words.
+    pub detail: String,
 }
 
 /// Somebody whom AWS has identified.
@@ -229,6 +269,9 @@ pub struct Approval {
     pub by: Person,
     /// When.
     pub approved_at: Timestamp,
+    /// Why; none where the approval itself can't be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A promotion in an emergency, that did without some rules.
@@ -281,6 +324,9 @@ pub struct Function {
     pub tested_sha256: Option<Sha256>,
     /// Whether all three are one.
     pub equal: Holds,
+    /// Why it could not be looked at: then that there are no live bytes does not say that it isn't there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Which commits hold the bytes that run, where those aren't the promoted ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bytes_of: Vec<String>,
@@ -317,6 +363,94 @@ pub struct Gate {
     pub revoked: Option<String>,
     /// Other steps of the pipeline: the deploy to dev, Pulumi, DCM, dbt.
     pub steps: Vec<Fact>,
+}
+
+/// The rules that a commit was judged and promoted by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The policy that the gate applied.
+    pub policy: Policy,
+    /// The stage's own rules as they stood then; none where they can't be read.
+    pub stage: Option<StageRules>,
+}
+
+/// The policy that the gate applied to the commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The version of `config/policy.json`; none where ADR-053 alone was applied.
+    pub version_id: Option<String>,
+    /// The SHA-256 of that version's bytes; none where there is none, or where it could not be read.
+    pub sha256: Option<Sha256>,
+    /// The document itself, as it is stored.
+    pub document: Option<String>,
+    /// The conditions that were required of the commit, as the gate attested them.
+    pub required: Vec<Condition>,
+    /// The least coverage of the unit tests' lines and functions, in percent, as the gate attested it.
+    pub least_coverage: Option<[f64; 2]>,
+    /// Every condition that the policy waives for the repository.
+    pub waivers: Vec<Waiver>,
+}
+
+/// A condition that the policy waives for the repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiver {
+    /// The condition.
+    pub condition: Condition,
+    /// Whether it is waived for every repository, rather than for this one.
+    pub for_all: bool,
+}
+
+/// A stage's rules as they stood when it was promoted to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRules {
+    /// The version of `config/stages.json`.
+    pub version_id: String,
+    /// The SHA-256 of that version's bytes.
+    pub sha256: Sha256,
+    /// What a commit must be.
+    pub requires: String,
+    /// How long the required stage must have run it, in minutes.
+    pub soak_minutes: u32,
+    /// How many people must approve.
+    pub approvals: u8,
+    /// When nothing new is promoted, in words.
+    pub freeze: Vec<String>,
+    /// What a schema that is not the tested one means, by database.
+    pub schema_parity: std::collections::BTreeMap<DatabaseName, SchemaParity>,
+    /// How many smoke checks the stage has, of whatever repository.
+    pub smoke_checks: usize,
+}
+
+/// A policy that the manifest says to be satisfied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRow {
+    /// The row.
+    pub row: String,
+    /// The tests that passed and bear its name, as far as they were kept; none where the gate did not keep any.
+    pub tests: Option<Vec<String>>,
+}
+
+/// How long the stored objects of a bucket are kept, as far as it could be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// `artefacts` or `records`.
+    pub bucket: String,
+    /// How many objects of the evidence were looked at.
+    pub objects: usize,
+    /// How many of them are locked against deletion.
+    pub locked: usize,
+    /// The locks' modes, such as `GOVERNANCE`.
+    pub modes: Vec<String>,
+    /// When the first of those locks ends.
+    pub locked_until: Option<Timestamp>,
+    /// How many are under a legal hold.
+    pub legal_holds: usize,
+    /// How many are not locked: who may delete in the bucket can delete them.
+    pub not_locked: usize,
+    /// When a lifecycle rule expires the first, in S3's own words; none where no rule does.
+    pub expires: Option<String>,
+    /// Why it could not be looked at for some, in words.
+    pub unread: Option<String>,
 }
 
 /// Something that a manifest tells, in words.
@@ -365,6 +499,29 @@ pub struct Suite {
     pub function_coverage: Option<f64>,
     /// The same in words.
     pub summary: String,
+    /// The raw reports that the gate recounted its figures from; none where they are only told by the manifest.
+    #[serde(default)]
+    pub recounted_from: Vec<String>,
+    /// The raw reports that the gate recounted its coverage from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage_from: Vec<String>,
+}
+
+impl Suite {
+    /// Where its figures come from, in words.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let counted = |what: &str, files: &[String]| match files {
+            [] => format!("{what} told by the manifest, no raw report"),
+            files => format!("{what} recounted by the gate from {}", files.join(", ")),
+        };
+        let mut source = counted("figures", &self.recounted_from);
+        if self.line_coverage.is_some() || self.function_coverage.is_some() {
+            source.push_str("; ");
+            source.push_str(&counted("coverage", &self.coverage_from));
+        }
+        source
+    }
 }
 
 /// A raw test report.
@@ -529,8 +686,17 @@ pub struct Ledger {
     pub entry: Option<u64>,
     /// The newest entry.
     pub head: u64,
-    /// The entries that were read, the oldest first: from the promotion's to the newest.
+    /// The entries that were read, the oldest first: from the promotion's to the newest, or to the time that was asked
+    /// about.
     pub entries: Vec<LedgerEntry>,
+    /// How many entries came after the time that was asked about: they link to the signed head, and are told no further.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub later: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An entry of the ledger.
@@ -555,6 +721,9 @@ pub struct DriftSeen {
     pub checked_at: Timestamp,
     /// What it found.
     pub findings: Vec<Finding>,
+    /// What it could not look at, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Evidence {
@@ -562,18 +731,28 @@ impl Evidence {
     #[must_use]
     pub(super) fn concluded(mut self) -> Self {
         self.checks.sort_by_key(|check| check.part);
-        self.verdict = self.checks.iter().map(|check| check.holds).max().unwrap_or(Holds::Holds);
+        let worst = self.checks.iter().map(|check| check.holds).max().unwrap_or(Holds::Holds);
+        self.verdict = if worst == Holds::Waived { Holds::Holds } else { worst };
         let Question { stage, repo, at } = &self.question;
-        let verb = if at.is_some() { "ran" } else { "runs" };
-        let runs = match &self.runs {
-            Some(runs) => format!("`{stage}` {verb} `{repo}@{}`", runs.commit_sha),
-            None => format!("nothing of `{repo}` is known to have been promoted to `{stage}`"),
+        let pointer_unknown = self.runs.is_none()
+            && self.checks.iter().any(|it| it.part == Part::Promotion && it.holds == Holds::Unknown);
+        let runs = match (&self.runs, at) {
+            (Some(runs), None) => format!("`{stage}` runs `{repo}@{}`", runs.commit_sha),
+            (Some(runs), Some(_)) => format!("`{stage}` ran `{repo}@{}`", runs.commit_sha),
+            (None, _) if pointer_unknown => format!("what `{stage}` runs of `{repo}` could not be looked at"),
+            (None, None) => format!("nothing of `{repo}` was promoted to `{stage}`"),
+            (None, Some(at)) => format!("nothing of `{repo}` ran in `{stage}` at {at}"),
         };
         let count = |holds| self.checks.iter().filter(|check| check.holds == holds).count();
         let (all, fails, unknown) = (self.checks.len(), count(Holds::Fails), count(Holds::Unknown));
         let fail = if fails == 1 { "fails" } else { "fail" };
+        let waived = match count(Holds::Waived) {
+            0 => String::new(),
+            waived => format!(", {waived} of them waived"),
+        };
         self.answer = match (fails, unknown) {
-            (0, 0) => format!("{runs}: everything holds ({all} checks)"),
+            (0, 0) if self.runs.is_none() => format!("{runs} ({all} checks hold)"),
+            (0, 0) => format!("{runs}: everything holds ({all} checks{waived})"),
             (_, 0) => format!("{runs}: {fails} of {all} checks {fail}"),
             (0, _) => format!("{runs}: nothing is known to be wrong, but {unknown} of {all} checks could not be made"),
             _ => format!("{runs}: {fails} of {all} checks {fail}, and {unknown} could not be made"),
@@ -586,8 +765,13 @@ impl Evidence {
         self.checks.iter().filter(move |check| check.part == part)
     }
 
-    /// The checks that don't hold.
+    /// The checks that don't hold, or could not be made.
     pub fn troubles(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| check.holds != Holds::Holds)
+        self.checks.iter().filter(|check| matches!(check.holds, Holds::Unknown | Holds::Fails))
+    }
+
+    /// The checks that need not hold.
+    pub fn waived(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.holds == Holds::Waived)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::model::AttestationKind;
 use crate::{
-    ids::{DatabaseName, FileName, ModuleId},
+    ids::{DatabaseName, FileName, ModuleId, Sha256},
     store_key::Form,
 };
 
@@ -20,6 +20,12 @@ pub const REVOCATION: &str = "records/revocation.json";
 pub const DRIFT: &str = "records/drift.json";
 /// The manifest that was judged.
 pub const MANIFEST: &str = "manifest/build-manifest.json";
+/// The policy that the gate applied, in the version that the verdict names.
+pub const POLICY: &str = "config/policy.json";
+/// The stages' configuration, in the version that the promotion's record names.
+pub const STAGES: &str = "config/stages.json";
+/// Who is who, in the version by which approvals were counted.
+pub const IDENTITIES: &str = "config/identities.json";
 /// The signed head of the stage's chain of the ledger.
 pub const HEAD: &str = "ledger/head.json";
 /// The signed head of the gate's own chain of the repository.
@@ -59,6 +65,12 @@ pub fn approval(place: usize) -> String {
     format!("approvals/{place:03}.json")
 }
 
+/// The index of the commits that hold some bytes; it is told of where it could not be looked at.
+#[must_use]
+pub fn digest(digest: &Sha256) -> String {
+    format!("digests/{digest}")
+}
+
 /// A raw test report.
 #[must_use]
 pub fn report(file: &FileName) -> String {
@@ -80,7 +92,7 @@ pub fn is_attached(name: &str) -> bool {
 /// Whether a file of a bundle is a document.
 #[must_use]
 pub fn is_document(name: &str) -> bool {
-    const FOLDERS: [&str; 7] =
-        ["records/", "manifest/", "attestations/", "ledger/", "approvals/", "reports/", "schema/"];
+    const FOLDERS: [&str; 8] =
+        ["records/", "manifest/", "attestations/", "ledger/", "approvals/", "config/", "reports/", "schema/"];
     FOLDERS.iter().any(|folder| name.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
 }

@@ -127,14 +127,9 @@ impl World {
 
     /// The same with so many functions.
     pub async fn with_functions(functions: usize) -> Self {
-        let world = Self {
-            artefacts: Memory::default(),
-            records: Memory::default(),
-            gate: LocalSigner::from_seed(1),
-            promotion: LocalSigner::from_seed(2),
-        };
-        world.configure().await;
-        world.upload(functions);
+        let world = Self::empty();
+        world.configure(|_| {}).await;
+        world.upload(functions, |_| {});
         world.judge_all().await;
         world.promote(PROMOTION, false).await;
         world.refuse().await;
@@ -156,7 +151,7 @@ impl World {
     pub async fn exhibits_with(&self, question: Question, change: impl FnOnce(Vec<LiveFunction>) -> Live) -> Exhibits {
         let stores = Stores { artefacts: &self.artefacts, records: &self.records };
         let look = async |record: PromotionRecord| change(live(&record));
-        collect(&stores, question, Some(self.keys()), at(86_400), look).await.unwrap()
+        collect(&stores, question, Some(self.keys()), at(86_400), look).await
     }
 
     /// The evidence on what `uat` runs.
@@ -164,10 +159,36 @@ impl World {
         judge(&self.exhibits(question()).await)
     }
 
-    async fn configure(&self) {
+    /// The same, judged by a policy; `change` may change the manifest, and the stage's configuration.
+    pub async fn judged_by(policy: &Value, change: impl FnOnce(&mut Value), stage: impl FnOnce(&mut Value)) -> Self {
+        let world = Self::empty();
+        let key = RecordKey::PolicyConfig.to_string();
+        world
+            .records
+            .put(&key, policy.to_string().as_bytes(), "application/json", &Precondition::Absent)
+            .await
+            .unwrap();
+        world.configure(stage).await;
+        world.upload(1, change);
+        world.judge_all().await;
+        world.promote(PROMOTION, false).await;
+        world
+    }
+
+    fn empty() -> Self {
+        Self {
+            artefacts: Memory::default(),
+            records: Memory::default(),
+            gate: LocalSigner::from_seed(1),
+            promotion: LocalSigner::from_seed(2),
+        }
+    }
+
+    async fn configure(&self, change: impl FnOnce(&mut Value)) {
         let database = json!({"secret_arn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:uat"});
         let smoke = json!([{"function": "authorise-payment", "payload": {"ping": true}}]);
-        let stage = json!({"databases": {"payments": database}, "smoke": smoke});
+        let mut stage = json!({"databases": {"payments": database}, "smoke": smoke});
+        change(&mut stage);
         let config = json!({"schema_version": 1, "stages": {"uat": stage}});
         let key = RecordKey::StagesConfig.to_string();
         self.records.put(&key, config.to_string().as_bytes(), "application/json", &Precondition::Absent).await.unwrap();
@@ -178,7 +199,7 @@ impl World {
         (Sha256::of(bytes), bytes.len())
     }
 
-    fn upload(&self, functions: usize) {
+    fn upload(&self, functions: usize, change: impl FnOnce(&mut Value)) {
         let (mut bundles, mut deployed) = (Vec::new(), Vec::new());
         for index in 0..functions {
             let name = function(index);
@@ -198,7 +219,7 @@ impl World {
         let report =
             format!("<testsuites><testsuite name=\"integration\" tests=\"3\">{cases}</testsuite></testsuites>\n");
         let report = self.put_artefact("reports/integration.xml", report.as_bytes());
-        let manifest = json!({
+        let mut manifest = json!({
             "schema_version": 1, "repo": commit().repo, "commit_sha": SHA, "branch": "main", "timestamp": at(-4000),
             "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/123", "run_attempt": 1, "actor": "ci"},
             "modules": [{
@@ -218,6 +239,7 @@ impl World {
             "flyway": {"payments": {"validated": true, "checksums": {"V1__ledger.sql": checksum}}},
             "deploy": {"stage": "dev", "succeeded": true}
         });
+        change(&mut manifest);
         self.put_artefact("build-manifest.json", manifest.to_string().as_bytes());
     }
 
@@ -254,7 +276,7 @@ impl World {
         record::write(&self.records, &key, &record, &Precondition::Absent).await.unwrap();
         let ended = record.ended_at.unwrap_or_default();
         let summary = verification_summary(&record).unwrap().sign(&self.promotion).await.unwrap();
-        let deployment = deployment(&record, ended).sign(&self.promotion).await.unwrap();
+        let deployment = deployment(&record, ended).unwrap().sign(&self.promotion).await.unwrap();
         for (statement, signed) in
             [(PromotionStatement::VerificationSummary, summary), (PromotionStatement::Deployment, deployment)]
         {
@@ -415,7 +437,8 @@ fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
             .with(HISTORY_FACT, rows.collect::<Value>())
             .with(SCHEMA_PARITY_FACT, serde_json::to_value(parity).unwrap())
     });
-    let smoke = [report("invoke authorise-payment", ReportStatus::Passed, "answered as expected", 36, 38)];
+    let smoke = record.plan.smoke.iter();
+    let smoke = smoke.map(|_| report("invoke authorise-payment", ReportStatus::Passed, "answered as expected", 36, 38));
     let step = |step: &str, reports: Vec<Report>| StepRecord {
         step: step.to_owned(),
         direction: Direction::Forward,
@@ -426,6 +449,6 @@ fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
         step("apply-stack", stacks.collect()),
         step("deploy-function", functions.collect()),
         step(MIGRATE_DATABASE, databases.collect()),
-        step("smoke-test", smoke.to_vec()),
+        step("smoke-test", smoke.collect()),
     ]
 }

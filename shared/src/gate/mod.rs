@@ -4,7 +4,7 @@ mod built;
 pub(crate) mod reports;
 mod tags;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) use tags::tag_limit;
 pub use tags::{INTEGRATION_PASSED, MAX_TAGS, TagWrite, brake_pulled, claim, is_claimed, tag_write, tags_with};
@@ -18,7 +18,7 @@ use crate::{
     revocation::TakenBack,
     store::Tags,
     store_key::ArtefactPath,
-    verdict::{Baseline, Outcome},
+    verdict::{Baseline, NamedTests, Outcome},
 };
 
 /// One object of a commit as it is stored.
@@ -103,14 +103,16 @@ pub struct Evidence {
     pub inspections: Vec<Finding>,
     /// What the reports among them show.
     pub reports: BTreeMap<ArtefactPath, Recounted>,
-    /// The rows of `policies_satisfied` that policy tests which passed are named after, where the policy asks for it.
-    pub policy_rows: BTreeSet<String>,
+    /// For each row of `policies_satisfied` the policy tests that passed and are named after it; none where no report tells.
+    pub policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The last Built commit of the branch before this one, and what became of its integration tests.
     pub earlier: Option<Earlier>,
     /// What binds the repository.
     pub rules: Rules,
     /// The version of `config/policy.json` that says so; none where ADR-053 alone does.
     pub policy_version_id: Option<String>,
+    /// The SHA-256 of that version.
+    pub policy_sha256: Option<Sha256>,
     /// That it was taken back.
     pub revocation: Option<TakenBack>,
     /// The same as the standing verdict on this very manifest tells it: it holds whatever becomes of the record.
@@ -129,9 +131,10 @@ impl Evidence {
             objects: BTreeMap::new(),
             inspections: Vec::new(),
             reports: BTreeMap::new(),
-            policy_rows: BTreeSet::new(),
+            policy_tests: None,
             earlier: None,
             policy_version_id: None,
+            policy_sha256: None,
             revocation: None,
             standing_revocation: None,
         }

@@ -67,7 +67,8 @@ pub(super) fn check(evidence: &Evidence, manifest: &Manifest) -> (BTreeMap<Suite
     }
     let asks_for_rows = evidence.rules.require(Condition::PolicyRows) && manifest.tests.integration.is_some();
     if let Some(policy) = manifest.tests.policy.as_ref().filter(|_| asks_for_rows && is_whole(Suite::Policy)) {
-        let unnamed = policy.policies_satisfied.iter().filter(|row| !evidence.policy_rows.contains(*row));
+        let is_named = |row: &&String| evidence.policy_tests.as_ref().is_some_and(|tests| tests.contains_key(*row));
+        let unnamed = policy.policies_satisfied.iter().filter(|row| !is_named(row));
         findings.extend(unnamed.map(|row| {
             let message = "no policy test that passed has it in its name, and the policy requires one for each row";
             Finding::new(Code::PolicyUncovered, row, message)

@@ -91,13 +91,10 @@ pub struct ParityAnswer {
 }
 
 impl DatabaseCheckAnswer {
-    /// Whether a database has run one of the migrations that were asked for.
+    /// Whether a database has run one of the migrations that were asked for; none where it could not be looked at.
     #[must_use]
-    pub fn state_of(&self, database: &DatabaseName, file: &MigrationPath) -> MigrationState {
-        if self.pending.get(database).is_some_and(|pending| pending.contains(file)) {
-            MigrationState::Pending
-        } else {
-            MigrationState::Applied
-        }
+    pub fn state_of(&self, database: &DatabaseName, file: &MigrationPath) -> Option<MigrationState> {
+        let pending = self.pending.get(database)?;
+        Some(if pending.contains(file) { MigrationState::Pending } else { MigrationState::Applied })
     }
 }

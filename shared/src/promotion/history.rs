@@ -127,6 +127,12 @@ impl StageState {
         self.history.iter().rev().find(|completed| completed.completed_at <= at).cloned()
     }
 
+    /// Whether the history tells what ran at a time: it keeps the newest promotions only.
+    #[must_use]
+    pub fn goes_back_to(&self, at: Timestamp) -> bool {
+        self.history.len() < MAX_HISTORY || self.history.first().is_some_and(|first| first.completed_at <= at)
+    }
+
     /// The last completed promotion of a commit to this stage.
     #[must_use]
     pub fn promotion_of(&self, commit: &CommitSha) -> Option<&Completed> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     approval::{BreakGlass, CountedApproval},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     flyway::history::HistoryRow,
     identity::Identity,
-    ids::{Commit, CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    ids::{Commit, CommitSha, DatabaseName, InvalidId, PromotionId, Repo, Sha256, StageName},
     schema_snapshot::ServerLimits,
     stage::SchemaParity,
     store::{
@@ -175,6 +175,20 @@ pub struct WayBack {
     pub plan: Plan,
 }
 
+/// A fact that a record tells and that isn't what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record `{key}` tells of `{subject}` a fact `{fact}` that can't be read: {why}")]
+pub struct UnreadFact {
+    /// The record's key.
+    pub key: String,
+    /// What the fact is about.
+    pub subject: String,
+    /// The fact.
+    pub fact: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// What one step did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
@@ -219,6 +233,9 @@ pub struct LiveFunction {
     /// them: two looks are compared by the generations that both have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub later_settings_sha256: BTreeMap<u32, Sha256>,
+    /// Why it could not be looked at, in words: then nothing else here says that it isn't there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 impl PromotionRecord {
@@ -249,7 +266,14 @@ impl LiveFunction {
             last_modified: None,
             configuration_sha256: None,
             later_settings_sha256: BTreeMap::new(),
+            unread: None,
         }
+    }
+
+    /// A function that could not be looked at, and why.
+    #[must_use]
+    pub fn unread(bundle: &str, function_name: Option<String>, why: impl Into<String>) -> Self {
+        Self { unread: Some(why.into()), ..Self::missing(bundle, function_name) }
     }
 }
 
@@ -281,28 +305,38 @@ impl PromotionRecord {
         Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
     }
 
-    /// The schema histories that `migrate-database` read last, by the database.
-    #[must_use]
-    pub fn schema_histories(&self) -> BTreeMap<DatabaseName, Vec<HistoryRow>> {
-        let history = |report: &Report| {
-            let rows = report.facts.get(HISTORY_FACT)?;
-            Some((report.subject.parse().ok()?, serde_json::from_value(rows.clone()).ok()?))
-        };
-        self.database_reports().filter_map(history).collect()
+    /// The schema histories that `migrate-database` read last, by the database. A report without one has none to tell.
+    ///
+    /// # Errors
+    /// [`UnreadFact`] where one is told and can't be read: it is never taken for none.
+    pub fn schema_histories(&self) -> Result<BTreeMap<DatabaseName, Vec<HistoryRow>>, UnreadFact> {
+        self.database_facts(HISTORY_FACT)
     }
 
     /// How the stage's schemas compared with the tested ones, by the database.
-    #[must_use]
-    pub fn schema_comparisons(&self) -> BTreeMap<DatabaseName, SchemaComparison> {
-        let comparison = |report: &Report| {
-            let comparison = report.facts.get(SCHEMA_PARITY_FACT)?;
-            Some((report.subject.parse().ok()?, serde_json::from_value(comparison.clone()).ok()?))
-        };
-        self.database_reports().filter_map(comparison).collect()
+    ///
+    /// # Errors
+    /// [`UnreadFact`] where a comparison is told and can't be read.
+    pub fn schema_comparisons(&self) -> Result<BTreeMap<DatabaseName, SchemaComparison>, UnreadFact> {
+        self.database_facts(SCHEMA_PARITY_FACT)
     }
 
-    fn database_reports(&self) -> impl Iterator<Item = &Report> {
-        self.steps.iter().filter(|step| step.step == MIGRATE_DATABASE).flat_map(|step| &step.reports)
+    fn database_facts<T: DeserializeOwned>(&self, fact: &'static str) -> Result<BTreeMap<DatabaseName, T>, UnreadFact> {
+        let steps = self.steps.iter().filter(|step| step.step == MIGRATE_DATABASE);
+        let told = steps.flat_map(|step| &step.reports).filter_map(|report| Some((report, report.facts.get(fact)?)));
+        let read = told.map(|(report, value)| {
+            let unread = |why: String| self.unread(report, fact, why);
+            let database = report.subject.parse().map_err(|error: InvalidId| unread(error.to_string()))?;
+            let value = T::deserialize(value).map_err(|error| unread(error.to_string()))?;
+            Ok((database, value))
+        });
+        read.collect()
+    }
+
+    /// That a fact of a report isn't what it should be.
+    pub(crate) fn unread(&self, report: &Report, fact: &str, why: String) -> UnreadFact {
+        let key = Self::key(&self.reference()).to_string();
+        UnreadFact { key, subject: report.subject.clone(), fact: fact.to_owned(), why }
     }
 
     /// The commit and the plan that a direction applies; none where there is no way back.

@@ -14,7 +14,7 @@ use super::{
     lock::Lock,
     look,
     plan::{Plan, Subject},
-    record::{PinnedRecord, PromotionRecord, WayBack},
+    record::{PinnedRecord, PromotionRecord, UnreadFact, WayBack},
     request::PromotionRequest,
     rules::{Circumstances, Requester, Ruling},
     step::PromotionRef,
@@ -88,6 +88,9 @@ pub enum VerifyError {
     /// A bucket could not be looked at.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The record of what the stage runs tells what can't be read: a history that can't be read is not none.
+    #[error(transparent)]
+    Fact(#[from] UnreadFact),
     /// The public keys could not be had.
     #[error(transparent)]
     Keys(#[from] SigningError),
@@ -175,7 +178,8 @@ pub async fn verify<S: Store>(
     let (Some(verdict), Some(manifest), Some((stage_config, config))) = (verdict, manifest, stages) else {
         return Ok(Err(sorted(reasons)));
     };
-    let manifest_version_id = verdict.record.manifest_version_id.clone().unwrap_or_default();
+    // Of a verdict that names no manifest the stored one was not judged, which is among the reasons.
+    let Some(manifest_version_id) = verdict.record.manifest_version_id.clone() else { return Ok(Err(sorted(reasons))) };
     let identities = Identities::of(first.identities.as_ref());
     let ruling = Circumstances {
         stage: &stage_config,
@@ -190,6 +194,10 @@ pub async fn verify<S: Store>(
         now,
     };
     let mut ruling = ruling.rule();
+    // Of a stage that ran nothing yet there is no history to hold the databases against, and a rollback migrates nothing.
+    let before_it = before.as_ref().filter(|_| !request.rollback);
+    let history_before = before_it.map(PromotionRecord::schema_histories).transpose()?;
+    let history_before = history_before.into_iter().flatten().collect();
     reasons.append(&mut ruling.reasons);
     let plan = Plan::of(Subject {
         verdict: &verdict.record,
@@ -202,7 +210,7 @@ pub async fn verify<S: Store>(
     });
     match plan {
         Ok(plan) if reasons.is_empty() => Ok(Ok(Box::new(Verified {
-            history_before: before.as_ref().map(PromotionRecord::schema_histories).unwrap_or_default(),
+            history_before,
             way_back: before.and_then(|before| way_back(request, &commit, before)),
             commit,
             plan,

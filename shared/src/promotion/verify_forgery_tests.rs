@@ -34,7 +34,7 @@ async fn an_attestation_that_another_key_signed_promotes_nothing_promotions_own_
     let payload = Envelope::parse(&world.attestation()).unwrap().payload().unwrap();
     for seed in [2, 9] {
         let forged = Envelope::sign(&payload, &LocalSigner::from_seed(seed)).await.unwrap();
-        world.records.upload(&attestation_key(), &forged.to_bytes(), &[]);
+        world.records.upload(&attestation_key(), &forged.to_bytes().unwrap(), &[]);
         World::assert_refused(world.verify(&request()).await, &[Code::AttestationInvalid]);
     }
 }

@@ -450,6 +450,42 @@ async fn a_rollback_needs_the_tested_schema_whatever_the_stage_says_unless_a_dif
     }
 }
 
+/// A history that the last promotion recorded and that can't be read is an error: taken for none, an edited history would
+/// pass.
+#[tokio::test]
+async fn a_recorded_history_that_cannot_be_read_is_not_none() {
+    let world = World::built(1, |_| {}).await;
+    world.ran(&"b".repeat(40), false).await;
+    let id: PromotionId = "0".repeat(26).parse().unwrap();
+    let report = |rows: Value| {
+        json!({"subject": "payments", "status": "applied", "detail": "migrated", "started_at": "2026-05-02T03:04:05Z",
+               "ended_at": "2026-05-02T03:04:06Z", "facts": {"history": rows}})
+    };
+    let record = |rows: Value| {
+        json!({
+            "schema_version": 1, "promotion_id": id, "repo": commit().repo, "commit_sha": "b".repeat(40),
+            "stage": request().stage, "requested_by": "jane", "reason": "release", "rollback": false,
+            "status": "succeeded", "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z",
+            "ended_at": "2026-05-02T03:09:00Z", "verdict_version_id": "v", "manifest_version_id": "m1",
+            "stages_config_version_id": "c", "role_arn": null, "stack_role_arn": null, "way_back": null, "live": [],
+            "steps": [{"step": "migrate-database", "direction": "forward", "reports": [report(rows)]}],
+            "plan": {"stacks": [], "functions": [], "migrations": [], "smoke": []},
+        })
+    };
+    let key = RecordKey::Promotion(request().stage, commit().repo, id.clone()).to_string();
+    let verified = async |rows: Value| {
+        world.records.upload(&key, record(rows).to_string().as_bytes(), &[]);
+        let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
+        let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(Requester::Unnamed)));
+        verify(&world.artefacts, &world.records, &home(), &request(), keys, requester, wall_clock()).await
+    };
+    assert_eq!(verified(json!([])).await.unwrap().unwrap().history_before.len(), 1);
+    for odd in [json!({}), json!("rows"), json!([{"installed_rank": "one"}]), json!(null)] {
+        let error = verified(odd).await.unwrap_err().to_string();
+        assert!(error.contains("tells of `payments` a fact `history` that can't be read"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_rollback_goes_to_what_was_promoted_before_and_nowhere_else() {
     let world = World::built(1, |_| {}).await;

@@ -36,6 +36,8 @@ pub use self::{
     recount::Recount,
 };
 
+use crate::verdict::NamedTests;
+
 /// The largest report that is read: it is streamed, so this bounds time and disk.
 pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -197,7 +199,8 @@ pub fn names(
     settled(format, tests(format, reader, wanted, &BTreeSet::new()).map(|tallied| tallied.names))
 }
 
-/// Those of `words` that the name of a test holds that passed, such as the policies that a policy test is called after.
+/// Those of `words` that the name of a test holds that passed, such as the policies that a policy test is called after, each
+/// with those tests.
 ///
 /// # Errors
 /// Where `reader` fails. What is wrong with the report is [`NotAReport`]; a coverage report names no tests.
@@ -205,7 +208,7 @@ pub fn words_of_passed(
     format: Format,
     reader: impl Read,
     words: &BTreeSet<String>,
-) -> io::Result<Result<BTreeSet<String>, NotAReport>> {
+) -> io::Result<Result<BTreeMap<String, NamedTests>, NotAReport>> {
     settled(format, tests(format, reader, &BTreeSet::new(), words).map(|tallied| tallied.found))
 }
 

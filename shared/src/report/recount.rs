@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, MAX_TEST_IDS, NotAReport, Outcome, PassedTests, TestId, outcome::is_zero, shown};
+use crate::verdict::NamedTests;
 
 /// The most contradictions that one report is told: enough to see what its producer does.
 const MAX_PROBLEMS: usize = 20;
@@ -62,8 +63,8 @@ pub(super) struct Tally<'a> {
     names: BTreeMap<TestId, String>,
     /// The words that are looked for in the names of tests that passed, those of each test, and those that were found.
     words: &'a BTreeSet<String>,
-    words_of: BTreeMap<TestId, Vec<&'a String>>,
-    found: BTreeSet<String>,
+    words_of: BTreeMap<TestId, (String, Vec<&'a String>)>,
+    found: BTreeMap<String, NamedTests>,
 }
 
 impl<'a> Tally<'a> {
@@ -80,7 +81,7 @@ impl<'a> Tally<'a> {
             names: BTreeMap::new(),
             words,
             words_of: BTreeMap::new(),
-            found: BTreeSet::new(),
+            found: BTreeMap::new(),
         }
     }
 
@@ -105,7 +106,7 @@ impl<'a> Tally<'a> {
         }
         let words: Vec<_> = self.words.iter().filter(|word| has_word(name, word)).collect();
         if !words.is_empty() && self.words_of.len() < MAX_TEST_IDS {
-            self.words_of.insert(id, words);
+            self.words_of.insert(id, (name.to_owned(), words));
         }
         Some(id)
     }
@@ -145,8 +146,10 @@ impl<'a> Tally<'a> {
 
     /// That the words in a test's name are those of a test that passed.
     fn holds_words(&mut self, id: TestId) {
-        let words = self.words_of.get(&id).into_iter().flatten();
-        self.found.extend(words.map(|word| (*word).clone()));
+        let Some((name, words)) = self.words_of.get(&id) else { return };
+        for word in words {
+            self.found.entry((*word).clone()).or_default().add(name);
+        }
     }
 
     /// A test that passed, as far as its case tells, and that may as well be one of `todo` of its suite.
@@ -204,8 +207,8 @@ pub(super) struct Tallied {
     pub(super) recount: Recount,
     /// The names of the wanted tests.
     pub(super) names: BTreeMap<TestId, String>,
-    /// The words that the names of passed tests hold.
-    pub(super) found: BTreeSet<String>,
+    /// The words that the names of passed tests hold, with those tests.
+    pub(super) found: BTreeMap<String, NamedTests>,
 }
 
 /// Whether `name` holds `word` and not just as a part of a longer one: `POL-1` is not in `POL-17`.

@@ -151,6 +151,20 @@ impl From<FreezeWindow> for Fields {
     }
 }
 
+/// The window in words, with its zone and its reason.
+impl fmt::Display for FreezeWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fields { from, to, weekly, time_zone, reason } = self.clone().into();
+        match (from, to, weekly) {
+            (_, _, Some(Weekly { from, to })) => write!(f, "each week from {from} to {to} ({time_zone}): {reason}"),
+            (from, to, None) => {
+                let told = |at: Option<String>| at.unwrap_or_else(|| "an unknown time".to_owned());
+                write!(f, "from {} to {} ({time_zone}): {reason}", told(from), told(to))
+            }
+        }
+    }
+}
+
 impl FreezeWindow {
     /// When the window ends that `now` lies in; none where it lies in none.
     #[must_use]

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
+use super::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
 use crate::{
     event::{Change, Event},
     gate::MAX_TAGS,
@@ -32,6 +32,7 @@ struct State {
     fail_at_call: Option<u64>,
     lost: BTreeMap<u64, Lost>,
     write_attempts: u64,
+    denied: Vec<String>,
     latency: std::time::Duration,
     seed: u64,
 }
@@ -54,6 +55,7 @@ struct Version {
     bytes: Option<Vec<u8>>,
     tags: Tags,
     in_parts: bool,
+    retention: Retention,
 }
 
 impl Memory {
@@ -112,9 +114,23 @@ impl Memory {
             bytes,
             tags: owned(tags),
             in_parts,
+            retention: Retention::default(),
         });
         state.tell(change, key, &id, principal);
         id
+    }
+
+    /// Locks every version of an object against deletion.
+    pub fn lock_until(&self, key: &str, until: jiff::Timestamp) {
+        for version in self.lock().objects.get_mut(key).into_iter().flatten() {
+            version.retention =
+                Retention { mode: Some("GOVERNANCE".to_owned()), until: Some(until), ..Retention::default() };
+        }
+    }
+
+    /// Refuses every read of the keys that begin so, as AWS refuses who has no right to it.
+    pub fn deny(&self, prefix: &str) {
+        self.lock().denied.push(prefix.to_owned());
     }
 
     /// Takes everything that S3 would have told since the last call.
@@ -181,6 +197,14 @@ impl Memory {
             state.calls += 1;
             if state.fail_at_call.is_some_and(|at| state.calls >= at) {
                 return Err(broken(operation, key, "killed"));
+            }
+            if state.denied.iter().any(|prefix| key.starts_with(prefix)) {
+                return Err(StoreError {
+                    operation,
+                    bucket: "memory".to_owned(),
+                    key: key.to_owned(),
+                    source: "AccessDenied: Access Denied".into(),
+                });
             }
             // Knuth's MMIX generator: repeatable, and good enough to shuffle turns.
             state.seed = state.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -259,6 +283,7 @@ impl Store for Memory {
                 etag: etag(version),
                 size: bytes.len() as u64,
                 sha256: (!version.in_parts).then(|| Sha256::of(bytes)),
+                retention: version.retention.clone(),
             })
         }))
     }

@@ -4,6 +4,9 @@
 
 use std::{collections::BTreeMap, fs::File, future::Future};
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 use crate::ids::Sha256;
 
 #[cfg(any(test, feature = "test-support"))]
@@ -38,6 +41,25 @@ pub struct Head {
     pub size: u64,
     /// The SHA-256 that the store itself computed over the whole object; none where it was uploaded in parts.
     pub sha256: Option<Sha256>,
+    /// How long it is kept. Who may not see retention sees none: [`Store::may_see_retention`] tells which it is.
+    pub retention: Retention,
+}
+
+/// How long a version of an object is kept, as far as whoever asks may see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// The lock's mode, such as `GOVERNANCE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// When the lock ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether a legal hold keeps it beyond that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legal_hold: bool,
+    /// When a lifecycle rule expires it, in S3's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<String>,
 }
 
 /// A small object's bytes.
@@ -116,6 +138,15 @@ pub trait Store: Sync {
         key: &str,
         version_id: Option<&str>,
     ) -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
+
+    /// Whether the retention of a version can be seen, so that an object without one is known not to be locked.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it can't, with the reason.
+    fn may_see_retention(&self, key: &str, version_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (key, version_id);
+        async { Ok(()) }
+    }
 
     /// Reads a small object; more than `max_bytes` is an error.
     fn get(

@@ -6,11 +6,12 @@ use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
-    types::{ChecksumMode, ChecksumType, EncodingType, Tag, Tagging},
+    types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
 };
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::{Body, Head, Listed, Precondition, Store, StoreError, Tags, TooLarge, Written};
+use super::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
 use crate::ids::Sha256;
 
 /// One versioned bucket.
@@ -98,19 +99,19 @@ impl Store for S3Store {
                 .await
                 .map_err(|error| self.failed("ListObjectVersions", prefix, said(error)))?;
             let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
-            let key = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
             for version in page.versions().iter().filter(|version| version.is_latest() == Some(true)) {
-                let (Some(encoded), Some(version_id)) = (version.key(), version.version_id()) else { continue };
-                listed.push(Listed {
-                    key: key(encoded)?,
-                    version_id: version_id.to_owned(),
-                    size: version.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
-                });
+                let size = version.size().and_then(|size| u64::try_from(size).ok());
+                let (Some(key), Some(version_id), Some(size)) = (version.key(), version.version_id(), size) else {
+                    let untold = "it lists an object without its key, version or size";
+                    return Err(self.failed("ListObjectVersions", prefix, untold));
+                };
+                listed.push(Listed { key: decoded(key)?, version_id: version_id.to_owned(), size });
             }
             if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(listed);
             }
-            key_marker = page.next_key_marker().map(key).transpose()?;
+            key_marker = page.next_key_marker().map(decoded).transpose()?;
             version_marker = page.next_version_id_marker().map(str::to_owned);
         }
     }
@@ -132,6 +133,7 @@ impl Store for S3Store {
         };
         let version_id =
             head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
+        let size = head.content_length().and_then(|size| size.try_into().ok());
         // A composite checksum is one over the parts' checksums and ends in their number.
         let sha256 = match head.checksum_type() {
             Some(ChecksumType::Composite) => None,
@@ -140,9 +142,29 @@ impl Store for S3Store {
         Ok(Some(Head {
             version_id: version_id.to_owned(),
             etag: head.e_tag().unwrap_or_default().to_owned(),
-            size: head.content_length().and_then(|size| size.try_into().ok()).unwrap_or(0),
+            size: size.ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's size"))?,
             sha256,
+            retention: Retention {
+                mode: head.object_lock_mode().map(|mode| mode.as_str().to_owned()),
+                until: head.object_lock_retain_until_date().and_then(|at| Timestamp::new(at.secs(), 0).ok()),
+                legal_hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
+                expiration: head.expiration().map(str::to_owned),
+            },
         }))
+    }
+
+    async fn may_see_retention(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
+        let answer =
+            self.client.get_object_retention().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+        match answer {
+            Ok(_) => Ok(()),
+            // The object or the bucket has no lock, which whoever gets this answer may see.
+            Err(error) if matches!(status(&error), Some(404)) => Ok(()),
+            Err(error) if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("InvalidRequest") => {
+                Ok(())
+            }
+            Err(error) => Err(self.failed("GetObjectRetention", key, said(error))),
+        }
     }
 
     async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {

@@ -56,7 +56,7 @@ async fn drift(
         }
     });
     let stacks = Stacks { client: Client::new(&config), is_thorough, now: at(24 * 60) };
-    let look = stacks.look_at(&"s".parse().unwrap(), at(0)).await.unwrap();
+    let look = stacks.look_at(&"s".parse().unwrap(), at(0)).await;
     let StackLook::There { template_sha256, drift } = look else { panic!("{look:?}") };
     assert_eq!(template_sha256, Sha256::of(TEMPLATE.as_bytes()));
     let asked = *asked.lock().unwrap();
@@ -102,13 +102,27 @@ async fn that_it_may_not_be_asked_is_said_and_that_it_is_at_work_is_waited_for()
 }
 
 #[tokio::test]
-async fn a_stack_that_is_not_there_is_missing_and_one_that_may_not_be_seen_is_an_error() {
+async fn a_stack_that_is_not_there_is_missing_and_one_that_could_not_be_looked_at_is_not() {
     let look = async |code, message| {
         let config = config(move |_| Answer::xml_error(400, code, message));
         let stacks = Stacks { client: Client::new(&config), is_thorough: false, now: at(0) };
         stacks.look_at(&"s".parse().unwrap(), at(0)).await
     };
-    assert_eq!(look("ValidationError", "Stack with id s does not exist").await.unwrap(), StackLook::Missing);
-    let error = look("AccessDenied", "not authorized").await.unwrap_err();
-    assert!(error.to_string().starts_with("stack `s` could not be looked at"), "{error}");
+    assert_eq!(look("ValidationError", "Stack with id s does not exist").await, StackLook::Missing);
+    for (code, message) in [
+        ("AccessDenied", "not authorized"),
+        ("OptInRequired", "the region is not enabled"),
+        ("ValidationError", "the request is too odd"),
+    ] {
+        let expected = StackLook::Unread(format!("DescribeStacks: {code}: {message}"));
+        assert_eq!(look(code, message).await, expected);
+    }
+    // An answer without what it always tells is none.
+    let empty = config(|request: Request| {
+        let action = if request.body.contains("Action=GetTemplate") { "GetTemplate" } else { "DescribeStacks" };
+        Answer::xml(format!("<{action}Response><{action}Result></{action}Result></{action}Response>"))
+    });
+    let stacks = Stacks { client: Client::new(&empty), is_thorough: false, now: at(0) };
+    let look = stacks.look_at(&"s".parse().unwrap(), at(0)).await;
+    assert_eq!(look, StackLook::Unread("DescribeStacks answered without a stack".to_owned()));
 }

@@ -8,6 +8,7 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::{
+    judge::word,
     model::{Check, Event, Evidence, Holds, Part},
     text,
 };
@@ -33,6 +34,7 @@ pub fn article(evidence: &Evidence) -> Result<String, askama::Error> {
         e: evidence,
         id: format!("{}-{}", evidence.question.stage, evidence.question.repo).replace('.', "-"),
         troubles: evidence.troubles().collect(),
+        waived: evidence.waived().collect(),
         parts: parts.filter(|part| !part.checks.is_empty()).collect(),
         picture: Picture::of(&evidence.timeline),
     }
@@ -54,6 +56,7 @@ struct Article<'a> {
     /// What the ids of its elements begin with.
     id: String,
     troubles: Vec<&'a Check>,
+    waived: Vec<&'a Check>,
     parts: Vec<Checks<'a>>,
     picture: Option<Picture>,
 }
@@ -67,6 +70,7 @@ struct Checks<'a> {
 fn class(holds: impl Borrow<Holds>) -> &'static str {
     match holds.borrow() {
         Holds::Holds => "holds",
+        Holds::Waived => "waived",
         Holds::Unknown => "unknown",
         Holds::Fails => "fails",
     }
@@ -102,6 +106,14 @@ fn second(at: &Timestamp) -> Timestamp {
 /// A figure, or that there is none.
 fn figure(figure: Option<&impl Display>) -> String {
     figure.map_or_else(|| "–".to_owned(), ToString::to_string)
+}
+
+/// The longest policy that a page shows whole, in bytes: the bundle has it in any case.
+const MAX_SHOWN_POLICY: usize = 32 * 1024;
+
+/// A policy that is short enough to be shown.
+fn shown(document: Option<&str>) -> Option<&str> {
+    document.filter(|document| document.len() <= MAX_SHOWN_POLICY)
 }
 
 /// The last part of a key.

@@ -1,6 +1,7 @@
 //! What is signed: by which key, over what, and whether that is what is stored and what runs.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Case, Checks, counted, listed};
 use crate::{
@@ -11,10 +12,12 @@ use crate::{
         promotion::{Deployment, VerificationSummary, deployment, verification_summary},
     },
     evidence::{
+        exhibits::Unread,
         model::{Attestation, AttestationKind, Holds, Part, Signer},
         paper,
     },
     ids::Sha256,
+    promotion::record::UnreadFact,
     store_key::{Form, PromotionStatement, RecordKey},
 };
 
@@ -51,7 +54,8 @@ fn one<P: WordOf>(case: &Case<'_>, kind: AttestationKind, checks: &mut Checks) -
         AttestationKind::Built => Signer::Gate,
         AttestationKind::VerificationSummary | AttestationKind::Deployment => Signer::Promotion,
     };
-    let dsse = case.exhibits.bytes(&paper::attestation(kind, Form::Dsse));
+    let document = case.exhibits.document(&paper::attestation(kind, Form::Dsse));
+    let dsse = document.as_ref().ok().map(|document| document.bytes.as_slice());
     let mut attestation = Attestation {
         kind,
         key: key_of(case, kind),
@@ -63,12 +67,12 @@ fn one<P: WordOf>(case: &Case<'_>, kind: AttestationKind, checks: &mut Checks) -
     };
     let name = format!("{signer} signed that {}", kind.says());
     let (Some(dsse), Some(keys)) = (dsse, &case.exhibits.keys) else {
-        match dsse {
-            None => {
-                attestation.verified = Holds::Fails;
-                checks.fails(PART, &name, format!("`{}` is not there", attestation.key));
+        match &document {
+            Err(unread) => {
+                attestation.verified = unread.holds();
+                checks.unread(PART, &name, &format!("`{}`", attestation.key), unread);
             }
-            Some(_) => checks.unknown(PART, &name, "the public keys could not be read"),
+            Ok(_) => checks.unknown(PART, &name, "the public keys could not be read"),
         }
         return (attestation, None);
     };
@@ -91,8 +95,9 @@ fn one<P: WordOf>(case: &Case<'_>, kind: AttestationKind, checks: &mut Checks) -
 
 fn sigstore<P: WordOf>(case: &Case<'_>, kind: AttestationKind, dsse: &[u8], keys: &PublicKeys, checks: &mut Checks) {
     let name = format!("the Sigstore bundle of `{}` is the same attestation", kind.as_str());
-    let Some(stored) = case.exhibits.bytes(&paper::attestation(kind, Form::Sigstore)) else {
-        return checks.fails(PART, &name, "it is not there");
+    let stored = match case.exhibits.document(&paper::attestation(kind, Form::Sigstore)) {
+        Ok(stored) => stored.bytes.as_slice(),
+        Err(unread) => return checks.unread(PART, &name, "the bundle", &unread),
     };
     let key = keys.of(P::AUTHORITY);
     if Envelope::parse(dsse).is_ok_and(|envelope| bundle::is_of(stored, &envelope, key)) {
@@ -113,7 +118,8 @@ fn is_later<P: WordOf>(stored: &[u8], key: &PublicKey) -> bool {
         dsse_envelope: Envelope,
     }
     let Ok(Around { dsse_envelope: envelope }) = serde_json::from_slice(stored) else { return false };
-    bundle::is_of(stored, &envelope, key) && Statement::<P>::open_under(&envelope.to_bytes(), key).is_ok()
+    let Ok(dsse) = envelope.to_bytes() else { return false };
+    bundle::is_of(stored, &envelope, key) && Statement::<P>::open_under(&dsse, key).is_ok()
 }
 
 fn built_agrees(case: &Case<'_>, statement: Option<&Statement<TestResult>>, checks: &mut Checks) {
@@ -135,10 +141,14 @@ fn pinned(case: &Case<'_>, checks: &mut Checks) {
     let Some(record) = case.record() else {
         return checks.unknown(PART, name, "the promotion's record can't be read");
     };
-    let found = case.exhibits.bytes(&paper::attestation(AttestationKind::Built, Form::Dsse)).map(Sha256::of);
+    let found = case.exhibits.document(&paper::attestation(AttestationKind::Built, Form::Dsse));
+    let found = found.map(|document| Sha256::of(&document.bytes));
     match (&record.built_attestation, found) {
         (None, _) => checks.fails(PART, name, "the promotion's record names no attestation"),
-        (Some(pinned), Some(found)) if pinned.sha256 == found => {
+        (Some(pinned), Err(unread @ Unread::NotLooked(_))) => {
+            checks.unread(PART, name, &format!("version `{}` of `{}`", pinned.version_id, pinned.key), &unread);
+        }
+        (Some(pinned), Ok(found)) if pinned.sha256 == found => {
             checks.holds(PART, name, format!("version `{}`", pinned.version_id));
         }
         (Some(pinned), _) => {
@@ -155,11 +165,13 @@ fn pinned(case: &Case<'_>, checks: &mut Checks) {
 fn agrees<P: serde::Serialize>(
     name: &str,
     signed: Option<&Statement<P>>,
-    expected: Option<Statement<P>>,
+    expected: Option<Result<Statement<P>, UnreadFact>>,
     checks: &mut Checks,
 ) {
-    let (Some(signed), Some(expected)) = (signed, expected) else {
-        return checks.unknown(PART, name, "the attestation or the promotion's record can't be read");
+    let (signed, expected) = match (signed, expected) {
+        (Some(signed), Some(Ok(expected))) => (signed, expected),
+        (_, Some(Err(unread))) => return checks.fails(PART, name, unread.to_string()),
+        _ => return checks.unknown(PART, name, "the attestation or the promotion's record can't be read"),
     };
     let mut wrong: Vec<_> = expected
         .subject
@@ -168,11 +180,13 @@ fn agrees<P: serde::Serialize>(
         .chain(signed.subject.iter().filter(|it| !expected.subject.contains(it)))
         .map(|it| format!("subject `{}`", it.name))
         .collect();
-    let fields = |statement: &Statement<P>| {
-        let value = serde_json::to_value(&statement.predicate).unwrap_or_default();
-        value.as_object().cloned().unwrap_or_default()
+    let fields = |statement: &Statement<P>| match serde_json::to_value(&statement.predicate) {
+        Ok(Value::Object(fields)) => Some(fields),
+        _ => None,
     };
-    let (signed_fields, expected_fields) = (fields(signed), fields(&expected));
+    let (Some(signed_fields), Some(expected_fields)) = (fields(signed), fields(&expected)) else {
+        return checks.unknown(PART, name, "the attestation could not be written as JSON to be compared");
+    };
     let names = signed_fields.keys().chain(expected_fields.keys().filter(|it| !signed_fields.contains_key(*it)));
     let differing = names.filter(|name| signed_fields.get(*name) != expected_fields.get(*name));
     wrong.extend(differing.map(|field| format!("field `{field}`")));
@@ -187,7 +201,7 @@ fn agrees<P: serde::Serialize>(
 
 fn summary_agrees(case: &Case<'_>, signed: Option<&Statement<VerificationSummary>>, checks: &mut Checks) {
     let name = "the verification summary is what the promotion's record says";
-    agrees(name, signed, case.record().and_then(verification_summary), checks);
+    agrees(name, signed, case.record().and_then(verification_summary).map(Ok), checks);
 }
 
 fn deployment_agrees(
@@ -205,17 +219,18 @@ fn deployment_agrees(
         return checks.unknown(PART, name, "one of the two attestations can't be read");
     };
     let attested = |sha256: Sha256| built.subject.iter().any(|subject| subject.digest == Digest::Sha256(sha256));
-    let mut wrong = Vec::new();
+    let (mut wrong, mut open) = (Vec::new(), Vec::new());
     for function in &signed.predicate.functions {
-        match function.code_sha256 {
-            Some(code) if attested(code) => {}
-            Some(code) => wrong.push(format!("function `{}` with `{code}`", function.function)),
-            None => wrong.push(format!("function `{}`, which had no code", function.function)),
+        match (function.code_sha256, &function.unread) {
+            (_, Some(why)) => open.push(format!("when the promotion ended, {why}")),
+            (Some(code), None) if attested(code) => {}
+            (Some(code), None) => wrong.push(format!("function `{}` with `{code}`", function.function)),
+            (None, None) => wrong.push(format!("function `{}`, which had no code", function.function)),
         }
     }
     let stacks = signed.predicate.stacks.iter().filter(|it| !attested(it.template_sha256));
     wrong.extend(stacks.map(|it| format!("the template of `{}` with `{}`", it.stack_name, it.template_sha256)));
     let (functions, stacks) = (signed.predicate.functions.len(), signed.predicate.stacks.len());
     let detail = format!("{} and {}", counted(functions, "function"), counted(stacks, "stack"));
-    checks.none_wrong(PART, name, &wrong, detail);
+    checks.judged(PART, name, &wrong, &open, detail);
 }

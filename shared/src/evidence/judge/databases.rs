@@ -8,27 +8,44 @@ use crate::{
     flyway::history::HistoryRow,
     ids::DatabaseName,
     manifest::Manifest,
-    promotion::record::{PromotionRecord, SchemaComparison},
+    policy::Condition,
+    promotion::record::{SchemaComparison, UnreadFact},
     stage::SchemaParity,
     store_key::ArtefactPath,
 };
 
+const READ: &str = "what the promotion's record tells of the databases can be read";
+
+/// What the record tells; nothing where it can't be read, and then the check that it can fails.
+fn read<T>(told: Result<BTreeMap<DatabaseName, T>, UnreadFact>, checks: &mut Checks) -> BTreeMap<DatabaseName, T> {
+    match told {
+        Ok(told) => told,
+        Err(unread) => {
+            checks.fails(Part::Databases, READ, unread.to_string());
+            BTreeMap::new()
+        }
+    }
+}
+
 /// Tells of the databases, and checks them.
 pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Vec<Database> {
     let Some(manifest) = case.manifest() else { return Vec::new() };
-    let histories = case.record().map(PromotionRecord::schema_histories).unwrap_or_default();
-    let comparisons = case.record().map(PromotionRecord::schema_comparisons).unwrap_or_default();
+    // What can't be read of the record is told once, and nothing else is concluded from it.
+    let (histories, comparisons) = case.record().map_or_else(Default::default, |record| {
+        let histories = read(record.schema_histories(), checks);
+        (histories, read(record.schema_comparisons(), checks))
+    });
     let planned =
         case.record().iter().flat_map(|record| &record.plan.databases).map(|it| &it.database).collect::<Vec<_>>();
     let mut databases = Vec::new();
     for name in manifest.databases() {
         let history = histories.get(name);
         let database = database(case, manifest, name, history, comparisons.get(name));
-        validated(&database, checks);
+        validated(case, &database, checks);
         // A stage without this database was given none of it.
         if planned.contains(&name) {
             configured(&database, case, checks);
-            migrated(&database, history, checks);
+            migrated(case, &database, history, checks);
             parity(&database, checks);
         }
         databases.push(database);
@@ -76,7 +93,7 @@ fn database(
     }
 }
 
-fn validated(database: &Database, checks: &mut Checks) {
+fn validated(case: &Case<'_>, database: &Database, checks: &mut Checks) {
     if database.migrations.is_empty() {
         return;
     }
@@ -84,6 +101,9 @@ fn validated(database: &Database, checks: &mut Checks) {
     let detail = counted(database.migrations.len(), "migration");
     match database.flyway_validated {
         Some(so) => checks.add(Part::Databases, &name, Holds::of(so), detail),
+        None if !case.required(Condition::Flyway) => {
+            checks.waived(Part::Databases, &name, "the manifest tells no result, and the policy waives `flyway`");
+        }
         None => checks.fails(Part::Databases, &name, "the manifest tells no result of flyway validate"),
     }
 }
@@ -111,11 +131,15 @@ fn configured(database: &Database, case: &Case<'_>, checks: &mut Checks) {
     checks.add(Part::Databases, &name, Holds::of(same), detail);
 }
 
-fn migrated(database: &Database, history: Option<&Vec<HistoryRow>>, checks: &mut Checks) {
+fn migrated(case: &Case<'_>, database: &Database, history: Option<&Vec<HistoryRow>>, checks: &mut Checks) {
     if database.migrations.is_empty() {
         return;
     }
     let name = format!("the stage's `{}` ran the same migrations, by Flyway's checksums", database.database);
+    if database.flyway_validated.is_none() && !case.required(Condition::Flyway) {
+        let detail = "the manifest tells no checksums to compare with, and the policy waives `flyway`";
+        return checks.waived(Part::Databases, &name, detail);
+    }
     let Some(history) = history else {
         return checks.unknown(
             Part::Databases,
@@ -156,14 +180,16 @@ fn parity(database: &Database, checks: &mut Checks) {
             checks.holds(part, &name, format!("the stage accepts what one server can't hold; {limits}"));
         }
         Some(parity) => {
-            let mode = match parity.mode {
-                SchemaParity::Required => "",
-                SchemaParity::Reported => " (the promotion only reported it)",
-            };
             let limits = parity.server_limits.as_ref().map(ToString::to_string);
             let difference = parity.difference.clone().or(limits);
             let difference = difference.unwrap_or_else(|| "their digests differ".to_owned());
-            checks.fails(part, &name, format!("they differ{mode}: {difference}"));
+            match parity.mode {
+                SchemaParity::Required => checks.fails(part, &name, format!("they differ: {difference}")),
+                // The stage's entry of the database says so, or whoever asked for a rollback accepted it.
+                SchemaParity::Reported => {
+                    checks.waived(part, &name, format!("they differ, which was only to be reported: {difference}"));
+                }
+            }
         }
     }
 }

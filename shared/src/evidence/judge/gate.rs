@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use super::{Case, Checks, counted};
 use crate::{
     evidence::{
-        exhibits::Unread,
-        model::{Fact, Gate, Part, RawReport, Suite},
+        collect,
+        exhibits::{Exhibits, StoredObject, Unread},
+        model::{Fact, Gate, Part, PolicyRow, RawReport, Retention, Suite},
         paper,
     },
     ids::Sha256,
     manifest::Manifest,
     report::{self, Counts},
     store_key::ArtefactPath,
-    verdict::{Outcome, Revocation, Verdict},
+    verdict::{NamedTests, Outcome, Revocation, Verdict},
 };
 
 const BUILT: &str = "the gate's verdict says that the commit is Built";
@@ -28,7 +29,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
     let read = match &case.verdict {
         Ok(read) => read,
         Err(unread) => {
-            checks.fails(part, BUILT, format!("the verdict that the promotion rests on: {unread}"));
+            checks.unread(part, BUILT, "the verdict that the promotion rests on", unread);
             checks.unknown(part, OF_MANIFEST, "there is no verdict to compare with");
             stands(case, checks);
             return None;
@@ -63,7 +64,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
 fn of_manifest(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
     let read = match &case.manifest {
         Ok(read) => read,
-        Err(unread) => return checks.fails(Part::Gate, OF_MANIFEST, format!("the manifest: {unread}")),
+        Err(unread) => return checks.unread(Part::Gate, OF_MANIFEST, "the manifest", unread),
     };
     let mut wrong = Vec::new();
     if verdict.manifest_version_id.as_ref() != Some(&read.version_id) {
@@ -86,10 +87,11 @@ fn of_manifest(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
 
 fn stored(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
     let seen = &case.exhibits.observed.stored;
-    let (mut wrong, mut undigested) = (Vec::new(), 0);
+    let (mut wrong, mut open, mut undigested) = (Vec::new(), Vec::new(), 0);
     for judged in &verdict.artefacts {
         let found = seen.iter().find(|it| it.key == judged.key && it.version_id == judged.version_id);
         match found {
+            Some(StoredObject { unread: Some(why), .. }) => open.push(format!("`{}`: {why}", judged.key)),
             Some(found) if found.there => match found.sha256 {
                 Some(sha256) if sha256 == judged.sha256 => {}
                 Some(sha256) => {
@@ -105,7 +107,7 @@ fn stored(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
         0 => format!("{count}, by the store's own SHA-256"),
         some => format!("{count}, by the store's own SHA-256; of {some} that were uploaded in parts by version"),
     };
-    checks.none_wrong(Part::Gate, STORED, &wrong, detail);
+    checks.judged(Part::Gate, STORED, &wrong, &open, detail);
 }
 
 /// Checks the raw reports and snapshots that were read too, where any were.
@@ -138,7 +140,7 @@ fn stands(case: &Case<'_>, checks: &mut Checks) -> Option<String> {
         Ok(read) => Some(read.value),
         Err(Unread::Missing) => None,
         Err(unread) => {
-            checks.fails(Part::Gate, STANDS, format!("there is a revocation: {unread}"));
+            checks.unread(Part::Gate, STANDS, "the revocation", &unread);
             return None;
         }
     };
@@ -148,10 +150,10 @@ fn stands(case: &Case<'_>, checks: &mut Checks) -> Option<String> {
     if let Some(Revocation { revoked_by, revoked_at, reason, .. }) = of_this {
         let words = format!("taken back at {revoked_at} by `{revoked_by}`: {reason}");
         if at.is_some_and(|at| revoked_at > at) {
-            checks.holds(Part::Gate, STANDS, format!("not at that time; later {words}"));
-        } else {
-            checks.fails(Part::Gate, STANDS, words.clone());
+            checks.holds(Part::Gate, STANDS, "not at that time; since then it was");
+            return None;
         }
+        checks.fails(Part::Gate, STANDS, words.clone());
         return Some(words);
     }
     if at.is_some() {
@@ -172,9 +174,76 @@ fn stands(case: &Case<'_>, checks: &mut Checks) -> Option<String> {
                 format!("the gate's present verdict is `{}`{reasons}", read.value.outcome),
             );
         }
-        Err(unread) => checks.fails(Part::Gate, STANDS, format!("the gate's present verdict: {unread}")),
+        Err(unread) => checks.unread(Part::Gate, STANDS, "the gate's present verdict", &unread),
     }
     None
+}
+
+/// That the commit was taken back after the time that was asked about.
+pub(super) fn revoked_since(case: &Case<'_>) -> Option<String> {
+    let at = case.exhibits.observed.question.at?;
+    let revocation = case.exhibits.read::<Revocation>(paper::REVOCATION).ok()?.value;
+    let Revocation { revoked_by, revoked_at, reason, manifest_version_id, .. } = revocation;
+    let is_of_it = case.record().is_none_or(|record| record.manifest_version_id == manifest_version_id);
+    (is_of_it && revoked_at > at)
+        .then(|| format!("the commit was taken back at {revoked_at} by `{revoked_by}`: {reason}"))
+}
+
+/// The rows of `policies_satisfied`, each with the tests that bear its name as the gate found them.
+pub(super) fn policy_rows(case: &Case<'_>) -> Vec<PolicyRow> {
+    let rows = case.manifest().and_then(|manifest| manifest.tests.policy.as_ref());
+    let rows = rows.into_iter().flat_map(|policy| &policy.policies_satisfied);
+    let kept = case.verdict().and_then(|verdict| verdict.policy_tests.as_ref());
+    let row = |row: &String| PolicyRow {
+        row: row.clone(),
+        tests: kept.map(|kept| match kept.get(row) {
+            None => Vec::new(),
+            Some(NamedTests { count, names }) => {
+                let more = count.saturating_sub(names.len() as u64);
+                let more = (more > 0).then(|| format!("and {more} more"));
+                names.iter().cloned().chain(more).collect()
+            }
+        }),
+    };
+    rows.map(row).collect()
+}
+
+/// How long the stored objects are kept, by bucket, as far as it could be read.
+pub(super) fn retention(exhibits: &Exhibits) -> Vec<Retention> {
+    let seen = &exhibits.observed.retention;
+    let of_bucket = |bucket: &&str| {
+        let objects: Vec<_> = seen.iter().filter(|it| it.bucket == **bucket).collect();
+        let kept: Vec<_> = objects.iter().filter(|it| it.unread.is_none()).map(|it| &it.retention).collect();
+        let locked = || kept.iter().filter(|it| it.mode.is_some());
+        let mut modes: Vec<_> = locked().filter_map(|it| it.mode.clone()).collect();
+        modes.sort();
+        modes.dedup();
+        Retention {
+            bucket: (*bucket).to_owned(),
+            objects: objects.len(),
+            locked: locked().count(),
+            modes,
+            locked_until: locked().filter_map(|it| it.until).min(),
+            legal_holds: kept.iter().filter(|it| it.legal_hold).count(),
+            not_locked: kept.iter().filter(|it| it.mode.is_none() && !it.legal_hold).count(),
+            expires: kept.iter().find_map(|it| it.expiration.clone()),
+            unread: objects.iter().find_map(|it| it.unread.clone()),
+        }
+    };
+    let buckets = [collect::ARTEFACTS, collect::RECORDS];
+    buckets.iter().filter(|bucket| seen.iter().any(|it| it.bucket == **bucket)).map(of_bucket).collect()
+}
+
+/// The raw reports of a suite that the gate recounted: those of formats that it reads, of a commit that it judged to be
+/// Built, where figures that differ from them are refused.
+fn counted_reports(manifest: &Manifest, verdict: Option<&Verdict>, suite: &str, of_tests: bool) -> Vec<String> {
+    let Some(verdict) = verdict.filter(|verdict| verdict.outcome == Outcome::Built) else { return Vec::new() };
+    let is_recounted = |report: &&crate::manifest::Report| {
+        let of_it = report::suite::Suite::of(&report.suite).is_some_and(|it| it.as_str() == suite);
+        let read = report::Format::of(&report.format).is_some_and(|it| it.is_of_tests() == of_tests);
+        of_it && read && verdict.artefact(&ArtefactPath::Report(report.file.clone())).is_some()
+    };
+    manifest.reports.iter().filter(is_recounted).map(|report| report.file.to_string()).collect()
 }
 
 /// The commit's tests, by suite: what the gate counted in the raw reports, else what the manifest tells.
@@ -184,7 +253,14 @@ pub(super) fn suites(case: &Case<'_>) -> Vec<Suite> {
     let Some(manifest) = case.manifest() else { return Vec::new() };
     let tests = &manifest.tests;
     let recounted = |of| case.verdict.as_ref().ok().and_then(|read| read.value.recounted.get(&of)).copied();
-    let suite = |name: &str, summary: String| Suite { suite: name.to_owned(), summary, ..Suite::default() };
+    let verdict = case.verdict();
+    let suite = |name: &str, summary: String| Suite {
+        suite: name.to_owned(),
+        summary,
+        recounted_from: counted_reports(manifest, verdict, name, true),
+        coverage_from: counted_reports(manifest, verdict, name, false),
+        ..Suite::default()
+    };
     let counted = |of: report::suite::Suite, rest: String| {
         let told = tests.told(of).map(|it| it.counts);
         let counts = recounted(of).or(told).unwrap_or_default();

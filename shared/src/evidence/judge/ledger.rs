@@ -4,7 +4,7 @@ use super::{Case, Checks, counted};
 use crate::{
     attestation::Authority,
     evidence::{
-        exhibits::Exhibits,
+        exhibits::{Exhibits, Unread},
         model::{Ledger, LedgerEntry, Part},
         paper,
     },
@@ -30,8 +30,9 @@ pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut C
     if let Some(place) = place {
         entries.retain(|stored| stored.sequence >= place);
     }
-    let head = exhibits.bytes(paper::HEAD);
-    if case.is_none() && entries.is_empty() && head.is_none() {
+    let at = exhibits.observed.question.at;
+    let head = exhibits.document(paper::HEAD);
+    if case.is_none() && entries.is_empty() && head == Err(Unread::Missing) {
         return None;
     }
     proved(exhibits, &chain, paper::HEAD, &entries, CHAIN, checks);
@@ -39,18 +40,28 @@ pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut C
         recorded(case, &entries, place, checks);
         newest(case, &entries, checks);
         revocations(case, checks);
-    } else {
+    } else if exhibits.subject().is_ok() {
         let name = "a stage that ran nothing has no promotions in its ledger";
-        let brought: Vec<_> = entries.iter().filter_map(|it| it.entry.as_ref()).filter(|it| brings(it)).collect();
+        let brought = entries.iter().filter_map(|it| it.entry.as_ref()).filter(|it| brings(it));
+        let brought: Vec<_> = brought.filter(|it| at.is_none_or(|at| it.recorded_at <= at)).collect();
         let wrong: Vec<_> =
             brought.iter().map(|it| format!("entry {} is of a {}", it.sequence, it.event.kind.as_str())).collect();
-        checks.none_wrong(PART, name, &wrong, counted(entries.len(), "entry"));
+        let first = entries.first().map_or(1, |it| it.sequence);
+        let from = if first > 1 { format!(", from entry {first} on") } else { String::new() };
+        let open: Vec<_> = first_unread(exhibits, paper::LEDGER).into_iter().collect();
+        checks.judged(PART, name, &wrong, &open, format!("{}{from}", counted(entries.len(), "entry")));
     }
-    let listed = entries.iter().filter_map(|stored| Some((stored, stored.entry.as_ref()?)));
+    // What came after the time that was asked about is no part of the answer, but links it to the signed head.
+    let is_then = |it: &StoredEntry| {
+        it.entry.as_ref().is_none_or(|entry| at.is_none_or(|at| entry.recorded_at <= at) || Some(it.sequence) == place)
+    };
+    let later = entries.iter().filter(|it| !is_then(it)).count();
+    let listed = entries.iter().filter(|it| is_then(it)).filter_map(|it| Some((it, it.entry.as_ref()?)));
     Some(Ledger {
         chain: RecordKey::ledger_prefix(&chain),
         entry: place,
         head: entries.last().map_or(0, |it| it.sequence),
+        later,
         entries: listed
             .map(|(stored, entry)| LedgerEntry {
                 sequence: stored.sequence,
@@ -92,6 +103,10 @@ fn proved(exhibits: &Exhibits, chain: &Chain, head: &str, entries: &[StoredEntry
     let Some(keys) = &exhibits.keys else {
         return checks.unknown(PART, name, "the public keys could not be read");
     };
+    let folder = if head == paper::HEAD { paper::LEDGER } else { paper::GATE_LEDGER };
+    if let Some(why) = first_unread(exhibits, folder) {
+        return checks.unknown(PART, name, why);
+    }
     let proof = prove(chain, entries.to_vec(), exhibits.bytes(head), None, keys.of(chain.authority()));
     match proof.broken {
         Some(broken) if broken.sequence == 0 => {
@@ -110,11 +125,21 @@ fn proved(exhibits: &Exhibits, chain: &Chain, head: &str, entries: &[StoredEntry
     }
 }
 
+/// Why a part of the chain that lies in `folder` could not be looked at; none where all of it was.
+fn first_unread(exhibits: &Exhibits, folder: &str) -> Option<String> {
+    let is_of_it = |name: &str| name.strip_prefix(folder).is_some_and(|rest| !rest.contains('/'));
+    let (name, why) = exhibits.observed.unread.iter().find(|(name, _)| is_of_it(name))?;
+    Some(format!("`{name}` could not be looked at: {why}"))
+}
+
 fn recorded(case: &Case<'_>, entries: &[StoredEntry], place: Option<u64>, checks: &mut Checks) {
     let entry = place.and_then(|place| entries.iter().find(|it| it.sequence == place)?.entry.as_ref());
     let Some(entry) = entry else {
         let promotion = &case.subject.promotion_id;
-        return checks.fails(PART, RECORDED, format!("no entry of the chain is about promotion `{promotion}`"));
+        return match first_unread(case.exhibits, paper::LEDGER) {
+            Some(why) => checks.unknown(PART, RECORDED, why),
+            None => checks.fails(PART, RECORDED, format!("no entry of the chain is about promotion `{promotion}`")),
+        };
     };
     let Some(digest) = &entry.event.record else {
         return checks.fails(PART, RECORDED, format!("entry {} carries no digest of a record", entry.sequence));
@@ -128,7 +153,7 @@ fn recorded(case: &Case<'_>, entries: &[StoredEntry], place: Option<u64>, checks
             checks.fails(PART, RECORDED, format!("the record was changed: {wrong}"));
         }
         Err(unread) => {
-            checks.fails(PART, RECORDED, format!("entry {} tells of `{}`: {unread}", entry.sequence, digest.key));
+            checks.unread(PART, RECORDED, &format!("entry {} tells of `{}`", entry.sequence, digest.key), unread);
         }
     }
 }
@@ -136,7 +161,11 @@ fn recorded(case: &Case<'_>, entries: &[StoredEntry], place: Option<u64>, checks
 fn newest(case: &Case<'_>, entries: &[StoredEntry], checks: &mut Checks) {
     let at = case.exhibits.observed.question.at;
     let mut brought = entries.iter().filter_map(|stored| stored.entry.as_ref()).filter(|entry| brings(entry));
-    let brought = brought.rfind(|entry| at.is_none_or(|at| entry.recorded_at <= at));
+    // Its own entry may have been written a moment after the stage was said to run it.
+    let own = Some(&case.subject.promotion_id);
+    let is_then =
+        |entry: &Entry| at.is_none_or(|at| entry.recorded_at <= at) || entry.event.promotion_id.as_ref() == own;
+    let brought = brought.rfind(|entry| is_then(entry));
     let said = (&case.subject.promotion_id, &case.subject.commit_sha);
     match brought {
         Some(entry)
@@ -145,12 +174,15 @@ fn newest(case: &Case<'_>, entries: &[StoredEntry], checks: &mut Checks) {
             checks.holds(PART, NEWEST, format!("entry {}, promotion `{}`", entry.sequence, said.0));
         }
         Some(entry) => {
-            let id = entry.event.promotion_id.as_ref().map(ToString::to_string).unwrap_or_default();
-            let sha = entry.event.commit_sha.as_ref().map(ToString::to_string).unwrap_or_default();
+            let id = entry.event.promotion_id.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            let sha = entry.event.commit_sha.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
             let wrong = format!("entry {} is of promotion `{id}`, which brought `{sha}`", entry.sequence);
             checks.fails(PART, NEWEST, wrong);
         }
-        None => checks.fails(PART, NEWEST, "the entries that were read tell of no promotion that succeeded"),
+        None => match first_unread(case.exhibits, paper::LEDGER) {
+            Some(why) => checks.unknown(PART, NEWEST, why),
+            None => checks.fails(PART, NEWEST, "the entries that were read tell of no promotion that succeeded"),
+        },
     }
 }
 
@@ -162,7 +194,15 @@ fn revocations(case: &Case<'_>, checks: &mut Checks) {
     let mut told = entries.iter().filter_map(|stored| stored.entry.as_ref()).filter(|entry| {
         entry.event.kind == Kind::Revocation && entry.event.commit_sha.as_ref() == Some(&case.subject.commit_sha)
     });
-    let stored = case.exhibits.bytes(paper::REVOCATION).map(crate::ids::Sha256::of);
+    let stored = case.exhibits.document(paper::REVOCATION);
+    let unread = match &stored {
+        Err(unread @ Unread::NotLooked(_)) => Some(format!("the revocation: {unread}")),
+        _ => first_unread(case.exhibits, paper::GATE_LEDGER),
+    };
+    if let Some(why) = unread {
+        return checks.unknown(PART, REVOCATIONS, why);
+    }
+    let stored = stored.ok().map(|document| crate::ids::Sha256::of(&document.bytes));
     match (told.next_back(), stored) {
         (None, None) => checks.holds(PART, REVOCATIONS, "neither tells of one of this commit"),
         (Some(entry), Some(sha256)) if entry.event.record.as_ref().is_none_or(|it| it.sha256 == sha256) => {

@@ -12,6 +12,7 @@ use crate::{
     },
     finding::Code,
     ids::Sha256,
+    policy::Condition,
     promotion::record::LiveFunction,
 };
 
@@ -35,10 +36,13 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         }
         (Live::Trouble(why), _) => checks.unknown(Part::Live, PROMOTED, format!("Lambda could not be asked: {why}")),
         _ => {
-            let wrong: Vec<_> =
-                functions.iter().filter(|it| it.live_sha256 != it.promoted_sha256).map(differs).collect();
+            let (open, seen): (Vec<_>, Vec<_>) = functions.iter().partition(|it| it.unread.is_some());
+            let wrong = seen.into_iter().filter(|it| it.live_sha256 != it.promoted_sha256);
+            let wrong: Vec<_> = wrong.map(|it| differs(case, it)).collect();
+            let mut open: Vec<_> = open.into_iter().filter_map(|it| it.unread.clone()).collect();
+            open.dedup();
             let what = counted(functions.len(), "function");
-            checks.none_wrong(Part::Live, PROMOTED, &wrong, format!("{what}, {}", looked_at.words()));
+            checks.judged(Part::Live, PROMOTED, &wrong, &open, format!("{what}, {}", looked_at.words()));
         }
     }
     tested(case, &functions, checks);
@@ -48,9 +52,12 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         commit_sha: case.subject.commit_sha.clone(),
         branch: manifest.map(|manifest| manifest.branch.clone()),
         run_url: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_url.clone())),
+        run_attempt: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_attempt)),
+        run_actor: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.actor.clone())),
+        authors: manifest.map(super::rules::authors).unwrap_or_default(),
         since: case.subject.since,
         promotion_id: case.subject.promotion_id.clone(),
-        promotion: record.map(super::promotion::promotion),
+        promotion: record.map(|record| super::promotion::promotion(case, record)),
         functions,
         looked_at,
         stacks: record
@@ -70,7 +77,7 @@ pub(super) fn drift(case: &Case<'_>, checks: &mut Checks) -> Option<DriftSeen> {
         Ok(read) => read.value,
         Err(Unread::Missing) => return None,
         Err(unread) => {
-            checks.unknown(Part::Live, UNDRIFTED, format!("its document: {unread}"));
+            checks.unknown(Part::Live, UNDRIFTED, format!("what it found last: {unread}"));
             return None;
         }
     };
@@ -84,18 +91,21 @@ pub(super) fn drift(case: &Case<'_>, checks: &mut Checks) -> Option<DriftSeen> {
     let stands = |code| !(seen && matches!(code, Code::FunctionChanged | Code::FunctionMissing));
     let wrong: Vec<_> =
         findings.iter().filter(|it| stands(it.code)).map(|it| format!("`{}`: {}", it.subject, it.message)).collect();
-    checks.none_wrong(Part::Live, UNDRIFTED, &wrong, format!("last looked for at {}", drift.checked_at));
-    Some(DriftSeen { checked_at: drift.checked_at, findings })
+    checks.judged(Part::Live, UNDRIFTED, &wrong, &drift.notes, format!("last looked for at {}", drift.checked_at));
+    Some(DriftSeen { checked_at: drift.checked_at, findings, notes: drift.notes })
 }
 
-fn differs(function: &Function) -> String {
+fn differs(case: &Case<'_>, function: &Function) -> String {
     let Function { function: name, function_name, live_sha256, bytes_of, .. } = function;
     let name = function_name.as_ref().unwrap_or(name);
     match live_sha256 {
         None => format!("function `{name}` is not there, or its code can't be told"),
         Some(live) => {
             let whose = match bytes_of.as_slice() {
-                [] => "which are of no Built commit".to_owned(),
+                [] => match case.exhibits.observed.unread.get(&paper::digest(live)) {
+                    Some(why) => format!("and which commits hold them could not be looked at: {why}"),
+                    None => "which are of no Built commit".to_owned(),
+                },
                 commits => format!("which are those of {}", commits.join(", ")),
             };
             format!("function `{name}` runs the bytes `{live}`, {whose}")
@@ -120,14 +130,27 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         let live_sha256 = seen.and_then(|it| it.code_sha256);
         let promoted_sha256 = Some(planned.bundle.sha256);
         let tested_sha256 = tested.get(name).copied();
-        let known = !matches!(case.exhibits.observed.live, Live::Trouble(_));
+        let unread = match &case.exhibits.observed.live {
+            Live::Trouble(why) => Some(why.clone()),
+            Live::Seen(_) | Live::AsRecorded => match seen {
+                Some(seen) => seen.unread.clone(),
+                None => Some("it was not looked at".to_owned()),
+            },
+        };
+        let untold = tested_sha256.is_none() && !case.required(Condition::TestedBytes);
+        let equal = match (&unread, live_sha256 == promoted_sha256, tested_sha256 == promoted_sha256) {
+            (Some(_), ..) => Holds::Unknown,
+            (None, true, false) if untold => Holds::Waived,
+            (None, live, tested) => Holds::of(live && tested),
+        };
         Function {
             function: name.to_owned(),
             function_name: seen.and_then(|it| it.function_name.clone()),
             live_sha256,
             promoted_sha256,
             tested_sha256,
-            equal: Holds::known(known.then_some(live_sha256 == promoted_sha256 && tested_sha256 == promoted_sha256)),
+            equal,
+            unread,
             bytes_of: live_sha256.and_then(|live| bytes_of.get(&live).cloned()).unwrap_or_default(),
         }
     });
@@ -143,13 +166,21 @@ fn tested(case: &Case<'_>, functions: &[Function], checks: &mut Checks) {
         );
         return;
     }
+    let waived = !case.required(Condition::TestedBytes);
     let wrong = functions.iter().filter(|it| it.tested_sha256 != it.promoted_sha256);
+    let (untold, wrong): (Vec<_>, Vec<_>) = wrong.partition(|it| it.tested_sha256.is_none() && waived);
     let wrong: Vec<_> = wrong
+        .into_iter()
         .map(|it| match it.tested_sha256 {
             Some(tested) => format!("of `{}` the bytes `{tested}` were tested", it.function),
             None => format!("nothing tells which bytes of `{}` were tested", it.function),
         })
         .collect();
     let what = counted(functions.len(), "function");
+    if wrong.is_empty() && !untold.is_empty() {
+        let untold = counted(untold.len(), "function");
+        let detail = format!("of {untold} nothing tells which bytes were tested, and the policy waives `tested-bytes`");
+        return checks.waived(Part::Live, TESTED, detail);
+    }
     checks.none_wrong(Part::Live, TESTED, &wrong, format!("{what}: tested is promoted, by the manifest"));
 }

@@ -8,13 +8,24 @@ mod gate;
 mod ledger;
 mod live;
 mod promotion;
+mod rules;
+
+pub(super) use promotion::word;
 
 use super::{
     exhibits::{Exhibits, Read, Subject, Unread},
-    model::{Check, Evidence, Holds, Keys, Part, SCHEMA_VERSION},
+    model::{AttestationKind, Check, Evidence, Holds, Keys, Part, SCHEMA_VERSION},
     paper,
 };
-use crate::{ids::Commit, manifest::Manifest, promotion::record::PromotionRecord, verdict::Verdict};
+use crate::{
+    attestation::{Statement, built::TestResult},
+    ids::Commit,
+    manifest::Manifest,
+    policy::{Condition, Policy, Rules},
+    promotion::{history::StageState, record::PromotionRecord},
+    store_key::Form,
+    verdict::Verdict,
+};
 
 /// How many broken things one check names; the rest it counts.
 const MOST_NAMED: usize = 8;
@@ -26,20 +37,22 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
     let subject = exhibits.subject();
     let case = Case::of(exhibits, subject.as_ref().ok().and_then(Option::as_ref));
     match &subject {
-        Ok(None) => checks.fails(Part::Promotion, POINTER, "nothing was promoted, or nothing is known of it any more"),
+        Ok(None) => checks.holds(Part::Promotion, POINTER, nothing(exhibits)),
         Ok(Some(_)) => checks.holds(Part::Promotion, POINTER, "what the stage runs is written down"),
-        Err(unread) => checks.fails(Part::Promotion, POINTER, format!("of what the stage runs: {unread}")),
+        Err(unread) => checks.unread(Part::Promotion, POINTER, "what the stage runs", unread),
     }
 
     let mut runs = None;
     let mut gate = None;
     let mut drift = None;
+    let mut rules = None;
     let (mut databases, mut timeline, mut attestations) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(case) = &case {
         runs = Some(live::check(case, &mut checks));
         drift = live::drift(case, &mut checks);
         promotion::check(case, &mut checks);
         gate = gate::check(case, &mut checks);
+        rules = Some(rules::check(case, &mut checks));
         databases = databases::check(case, &mut checks);
         attestations = attestations::check(case, &mut checks);
         timeline = promotion::timeline(case);
@@ -54,13 +67,17 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         verdict: Holds::Unknown,
         runs,
         gate,
+        rules,
         suites: case.as_ref().map(gate::suites).unwrap_or_default(),
+        policy_rows: case.as_ref().map(gate::policy_rows).unwrap_or_default(),
         reports: case.as_ref().map(gate::reports).unwrap_or_default(),
         databases,
         timeline,
         attestations,
         ledger,
         drift,
+        retention: gate::retention(exhibits),
+        since_then: case.as_ref().map(since_then).unwrap_or_default(),
         keys: Keys {
             gate: keys.map(|keys| keys.gate.fingerprint().to_string()),
             promotion: keys.map(|keys| keys.promotion.fingerprint().to_string()),
@@ -72,6 +89,31 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
 
 const POINTER: &str = "it is written down what the stage runs";
 
+/// Why the stage ran nothing.
+fn nothing(exhibits: &Exhibits) -> String {
+    let state = exhibits.read::<StageState>(paper::STAGE).ok();
+    match state.as_ref().and_then(|state| state.value.history.first()) {
+        Some(first) => {
+            format!("nothing ran then: the first promotion to the stage completed at {}", first.completed_at)
+        }
+        None => "no promotion to the stage is written down".to_owned(),
+    }
+}
+
+/// What came after the time that was asked about.
+fn since_then(case: &Case<'_>) -> Vec<String> {
+    let Some(at) = case.exhibits.observed.question.at else { return Vec::new() };
+    let mut since = Vec::new();
+    if let Ok(state) = case.exhibits.read::<StageState>(paper::STAGE)
+        && let Some(next) = state.value.history.iter().find(|it| it.completed_at > at)
+    {
+        let kind = if next.rollback { "rollback" } else { "promotion" };
+        since.push(format!("{kind} `{}` brought `{}` at {}", next.promotion_id, next.commit_sha, next.completed_at));
+    }
+    since.extend(gate::revoked_since(case));
+    since
+}
+
 /// A promotion and what it rests on, as far as it can be read.
 struct Case<'a> {
     exhibits: &'a Exhibits,
@@ -80,6 +122,10 @@ struct Case<'a> {
     record: Result<Read<PromotionRecord>, Unread>,
     verdict: Result<Read<Verdict>, Unread>,
     manifest: Result<Read<Manifest>, Unread>,
+    /// What the gate attested, where its signature holds.
+    attested: Option<TestResult>,
+    /// The policy that the gate applied, where it is stored and can be read.
+    policy: Option<Policy>,
 }
 
 impl<'a> Case<'a> {
@@ -88,19 +134,36 @@ impl<'a> Case<'a> {
         let commit = Commit { repo: exhibits.observed.question.repo.clone(), sha: subject.commit_sha.clone() };
         // The type alone reads any manifest: its own checks hold it against the commit too.
         let manifest = exhibits.read::<serde_json::Value>(paper::MANIFEST).and_then(|read| {
-            let bytes = exhibits.bytes(paper::MANIFEST).unwrap_or_default();
-            let parsed = Manifest::parse(bytes, &commit)
-                .map_err(|findings| Unread::Invalid(findings.first().map(|it| it.message.clone()).unwrap_or_default()));
+            let parsed = Manifest::parse(&exhibits.document(paper::MANIFEST)?.bytes, &commit).map_err(|findings| {
+                let why: Vec<_> = findings.iter().map(|it| it.message.as_str()).collect();
+                Unread::Invalid(why.join("; "))
+            });
             parsed.map(|value| Read { value, version_id: read.version_id, sha256: read.sha256 })
         });
+        let envelope = exhibits.bytes(&paper::attestation(AttestationKind::Built, Form::Dsse));
+        let attested = envelope.zip(exhibits.keys.as_ref());
+        let attested = attested.and_then(|(dsse, keys)| Statement::<TestResult>::open(dsse, keys).ok());
+        let policy = exhibits.bytes(paper::POLICY).and_then(|bytes| Policy::parse(bytes).ok());
         Some(Self {
             record: exhibits.read(paper::PROMOTION),
             verdict: exhibits.read(paper::VERDICT),
             manifest,
+            attested: attested.map(|statement| statement.predicate),
+            policy,
             exhibits,
             subject,
             commit,
         })
+    }
+
+    /// Whether a condition bound the commit when it was judged: as the gate attested it, else as its policy says, else it
+    /// did.
+    fn required(&self, condition: Condition) -> bool {
+        match (&self.attested, &self.policy) {
+            (Some(attested), _) => attested.conditions.contains(&condition),
+            (None, Some(policy)) => policy.rules_of(&self.commit.repo).require(condition),
+            (None, None) => Rules::of_adr_053(&self.commit.repo).require(condition),
+        }
     }
 
     fn record(&self) -> Option<&PromotionRecord> {
@@ -135,6 +198,24 @@ impl Checks {
 
     fn unknown(&mut self, part: Part, name: &str, detail: impl Into<String>) {
         self.add(part, name, Holds::Unknown, detail);
+    }
+
+    fn waived(&mut self, part: Part, name: &str, detail: impl Into<String>) {
+        self.add(part, name, Holds::Waived, detail);
+    }
+
+    /// That `what` can't be read: the check fails, or where it could not be looked at it could not be made.
+    fn unread(&mut self, part: Part, name: &str, what: &str, unread: &Unread) {
+        self.add(part, name, unread.holds(), format!("{what}: {unread}"));
+    }
+
+    /// A check that fails where something is wrong, and could not be made where something could not be looked at.
+    fn judged(&mut self, part: Part, name: &str, wrong: &[String], open: &[String], detail: impl Into<String>) {
+        match (wrong, open) {
+            ([], []) => self.holds(part, name, detail),
+            ([], open) => self.unknown(part, name, listed(open)),
+            (wrong, _) => self.fails(part, name, listed(wrong)),
+        }
     }
 
     /// A check that holds where nothing is wrong; `detail` says then what was compared.

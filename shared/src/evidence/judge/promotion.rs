@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{Case, Checks, counted};
 use crate::{
     evidence::{
-        model::{Approval, BreakGlass, Event, Part, Person, Promotion},
+        exhibits::Unread,
+        model::{Approval, BreakGlass, Event, Part, Person, Promotion, SmokeAnswer},
         paper,
     },
     ids::Sha256,
     promotion::{
+        self,
         approval::CountedApproval,
         record::{PromotionRecord, Status, StepRecord},
         step::{Direction, ReportStatus},
@@ -17,7 +21,9 @@ use crate::{
 };
 
 const THERE: &str = "the promotion's record is there and is about this commit";
-const SUCCEEDED: &str = "the promotion succeeded, every step and smoke check of it";
+const SUCCEEDED: &str = "the promotion succeeded, every step of it";
+const SMOKE: &str = "every smoke check answered as it should after the promotion";
+const NO_SMOKE: &str = "no smoke check is configured, and none was asked";
 const APPROVED: &str = "the approvals that counted are stored as they were counted";
 const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
@@ -29,7 +35,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
         Ok(read) => &read.value,
         Err(unread) => {
             let promotion = &case.subject.promotion_id;
-            checks.fails(part, THERE, format!("the record of promotion `{promotion}`: {unread}"));
+            checks.unread(part, THERE, &format!("the record of promotion `{promotion}`"), unread);
             return;
         }
     };
@@ -58,6 +64,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     let detail = format!("{} with {}", counted(record.steps.len(), "step"), counted(reports, "report"));
     checks.none_wrong(part, SUCCEEDED, &wrong, detail);
 
+    smoke(record, checks);
     approved(case, record, checks);
     if record.shared_account {
         checks.holds(
@@ -81,27 +88,61 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
     checks.none_wrong(part, JUDGED, &wrong, detail);
 }
 
+/// Checks what answered after the promotion. Where nothing was asked that is what is said.
+fn smoke(record: &PromotionRecord, checks: &mut Checks) {
+    let planned = record.plan.smoke.len();
+    if planned == 0 {
+        let detail = "the stage has no smoke check for this commit: nothing shows that it answers there";
+        return checks.holds(Part::Promotion, NO_SMOKE, detail);
+    }
+    let answers = smoke_answers(record);
+    let failed = answers.iter().filter(|it| it.status != Some(ReportStatus::Passed));
+    let mut wrong: Vec<_> = failed.map(|it| format!("`{}`: {}", it.check, it.detail)).collect();
+    if answers.len() < planned {
+        wrong.push(format!("the record tells of {} of {planned} checks", answers.len()));
+    }
+    let what = if planned == 1 { "1 check".to_owned() } else { format!("{planned} checks") };
+    checks.none_wrong(Part::Promotion, SMOKE, &wrong, what);
+}
+
+/// What the smoke checks came to, as the record tells.
+fn smoke_answers(record: &PromotionRecord) -> Vec<SmokeAnswer> {
+    let steps = record.steps.iter().filter(|it| it.step == "smoke-test" && it.direction == Direction::Forward);
+    let reports = steps.flat_map(|step| &step.reports).map(|it| SmokeAnswer {
+        check: it.subject.clone(),
+        status: Some(it.status),
+        detail: it.detail.clone(),
+    });
+    reports.collect()
+}
+
 /// Checks that the approvals which counted are stored as they were counted.
 fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
-    let (mut wrong, mut count) = (Vec::new(), 0);
+    let (mut wrong, mut open, mut count) = (Vec::new(), Vec::new(), 0);
     for counted in record.counted_approvals() {
         count += 1;
-        let stored = case.exhibits.bytes(&paper::approval(count)).map(Sha256::of);
-        if stored != Some(counted.record.sha256) {
-            let (person, key) = (counted.person.as_str(), &counted.record.key);
-            wrong.push(format!("that of `{person}`, `{key}`, is not there as it was counted"));
+        let (person, key) = (counted.person.as_str(), &counted.record.key);
+        match case.exhibits.document(&paper::approval(count)) {
+            Ok(stored) if Sha256::of(&stored.bytes) == counted.record.sha256 => {}
+            Err(unread @ Unread::NotLooked(_)) => open.push(format!("that of `{person}`, `{key}`: {unread}")),
+            _ => wrong.push(format!("that of `{person}`, `{key}`, is not there as it was counted")),
         }
     }
     if count > 0 {
-        checks.none_wrong(Part::Promotion, APPROVED, &wrong, counted(count, "approval"));
+        checks.judged(Part::Promotion, APPROVED, &wrong, &open, counted(count, "approval"));
     }
 }
 
 /// What the record tells of the promotion.
-pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
-    let approval = |counted: &CountedApproval| Approval {
+pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion {
+    let approval = |(counted, place): (&CountedApproval, usize)| Approval {
         by: Person { person: counted.person.as_str().to_owned(), arn: counted.arn.clone() },
         approved_at: counted.approved_at,
+        reason: case
+            .exhibits
+            .read::<promotion::approval::Approval>(&paper::approval(place))
+            .ok()
+            .map(|it| it.value.reason),
     };
     let break_glass = record.break_glass.as_ref().map(|glass| BreakGlass {
         requested_by: glass.requester.as_str().to_owned(),
@@ -117,8 +158,9 @@ pub(super) fn promotion(record: &PromotionRecord) -> Promotion {
         reason: record.reason.clone(),
         started_at: record.started_at,
         ended_at: record.ended_at,
-        approvals: record.approvals.iter().map(approval).collect(),
+        approvals: record.counted_approvals().zip(1..).map(approval).collect(),
         break_glass,
+        smoke: smoke_answers(record),
     }
 }
 
@@ -181,7 +223,9 @@ fn step(step: &StepRecord) -> Option<Event> {
 }
 
 /// A word as it stands in documents.
-fn word(value: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
+pub(in crate::evidence) fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
 }
