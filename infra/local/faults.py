@@ -10,7 +10,7 @@ end, what an operator does is done (dead letters are redriven, a promotion that 
 * the ledger verifies, with an entry for each promotion that ended;
 * each promotion has succeeded or failed, and its record says which;
 * the lock is free, and the stage's state names the last promotion that succeeded;
-* no dead letter is left.
+* no dead letter is left, and redriving one changes nothing that holds.
 
 A run that breaks prints its seed and what was done to which call.
 """
@@ -250,8 +250,9 @@ def check(world: World, repo: str, shas: list[str]) -> None:
                             env=environment, capture_output=True, text=True)
     if proved.returncode != 0:
         raise Broken(f"the ledger does not verify: {proved.stdout}{proved.stderr}")
+    # Lambda tries an event three times, so that its dead letter comes late. Redriven, it changes nothing.
     if world.redrive():
-        raise Broken("a dead letter came after everything had settled")
+        check(world, repo, shas)
 
 
 def ledger(world: World, repo: str) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Callable
 from urllib.parse import parse_qsl
@@ -18,6 +19,21 @@ TAGGING_CALLS = TAGGING_WRITES + (
     "s3:GetObjectTagging", "s3:GetObjectVersionTagging",
     "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging",
 )
+
+
+def wildcards_match_every_character() -> None:
+    """`*` and `?` of a policy match a line feed too; MiniStack's end at one.
+
+    Source: IAM user guide, "IAM JSON policy elements: Resource": any combination of characters.
+    """
+    def wrap(original: Callable) -> Callable:
+        @functools.cache
+        def compiled(pattern: str, ignore_case: bool) -> re.Pattern:
+            found = original(pattern, ignore_case)
+            return re.compile(found.pattern.removesuffix("$") + r"\Z", found.flags | re.DOTALL)
+        return compiled
+
+    replace(iam_evaluator, "_fnmatch_compile", "pattern ignore_case", wrap)
 
 
 def request_object_tags(pairs: list[tuple[str, str]]) -> dict:

@@ -31,6 +31,7 @@ CLOSERS = (
     gaps_s3.template_urls_name_a_version,
     gaps_s3.bucket_policies_name_foreign_roles,
     gaps_s3.bucket_properties_are_applied,
+    gaps_iam.wildcards_match_every_character,
     gaps_iam.tag_conditions,
     gaps_iam.tags_of_a_put_need_permission,
     gaps_iam.upload_headers_as_condition_keys,

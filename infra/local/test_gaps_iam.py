@@ -26,6 +26,15 @@ class Conditions(LocalAwsTest):
                            Bucket=bucket, Key="key", Tagging=tag_set(a="b", integration_passed="true"))
         ci.put_object_tagging(Bucket=bucket, Key="key", Tagging=tag_set(integration_passed="false"))
 
+    def test_a_wildcard_matches_a_line_feed(self) -> None:
+        bucket = self.bucket()
+        keys = ("line\nfeed", "at the end\n", "bell\x07")
+        below = {**allow("s3:PutObject"), "Resource": f"arn:aws:s3:::{bucket}/*"}
+        ci = self.as_role(below, {**deny("s3:PutObject"), "Resource": f"arn:aws:s3:::{bucket}/denied/*"})
+        for key in keys:
+            ci.put_object(Bucket=bucket, Key=key, Body=b"")
+            self.assertRefused("AccessDenied", ci.put_object, Bucket=bucket, Key=f"denied/{key}", Body=b"")
+
     def test_the_condition_holds_for_a_named_version(self) -> None:
         bucket = self.bucket()
         version = self.put(bucket)
