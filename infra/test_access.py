@@ -449,7 +449,7 @@ class ExactKeys(Case):
         "LastBuilt": (GATE, f"built/bank-payments/{D}/last.json"),
         "Predecessor": (GATE, f"built/bank-payments/{D}/{SHA}.json"),
         "Promotion": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX.json"),
-        "Stage": (("RecordPromotionRole",), "stages/uat/bank-payments.json"),
+        "Stage": (("PromoteRole", "RecordPromotionRole"), "stages/uat/bank-payments.json"),
         "Lock": (("PromoteRole", "RecordPromotionRole"), "locks/uat/bank-payments.json"),
         "Drift": (("WatchDriftRole",), "drift/uat/bank-payments.json"),
         "Approval": (("ApproveRole",), f"approvals/uat/{COMMIT}/{D}.json"),
@@ -463,7 +463,7 @@ class ExactKeys(Case):
     # Who writes anything at all into a folder at the top.
     OWNERS = {"approvals": {"ApproveRole"}, "built": set(GATE), "config": set(), "digests": set(GATE), "drift": {"WatchDriftRole"},
               "inspections": set(GATE), "ledger": {"PromoteRole", "RecordPromotionRole", "WatchDriftRole", *GATE},
-              "locks": {"PromoteRole", "RecordPromotionRole"}, "promotions": {"PromoteRole", "RecordPromotionRole"}, "stages": {"RecordPromotionRole"}}
+              "locks": {"PromoteRole", "RecordPromotionRole"}, "promotions": {"PromoteRole", "RecordPromotionRole"}, "stages": {"PromoteRole", "RecordPromotionRole"}}
 
     def writers(self, key: str) -> set[str]:
         present = (who for who in EVERYBODY if who in ("administrator", "made") or who in GITHUB.resources)
