@@ -119,8 +119,7 @@ impl<S: Store> Approver<S> {
             reasons.push(Finding::new(Code::RequesterUnproven, request.stage.as_str(), message));
         });
         let stage = config_of(config, &request.stage, &mut reasons).map(|(stage, _)| stage);
-        let taken_back = revocation.map(|stored| stored.taken_back);
-        let verdict = built_verdict(&commit, verdict, taken_back.as_ref(), &mut reasons);
+        let verdict = built_verdict(&commit, verdict, revocation.as_ref(), &mut reasons);
         let manifest = verdict.and_then(|verdict| verdict.record.manifest_version_id);
         if let Some(stored) = manifest.as_ref().filter(|stored| **stored != request.manifest_version_id) {
             let looked_at = &request.manifest_version_id;

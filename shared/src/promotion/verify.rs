@@ -34,7 +34,7 @@ use crate::{
     ids::{Commit, DatabaseName, Repo, Sha256, StackName, StageName},
     ledger::{self, Chain},
     manifest::Manifest,
-    revocation::TakenBack,
+    revocation::StoredRevocation,
     stage::{SchemaParity, Stage, StagesConfig},
     store::{
         Body, Listed, Store, StoreError,
@@ -141,8 +141,7 @@ pub async fn verify<S: Store>(
     reasons.extend(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
     let stages = config_of(first.config, stage, &mut reasons);
     let state = first.state.map(|stored| stored.record);
-    let taken_back = first.revocation.map(|stored| stored.taken_back);
-    let verdict = built_verdict(&commit, first.verdict, taken_back.as_ref(), &mut reasons);
+    let verdict = built_verdict(&commit, first.verdict, first.revocation.as_ref(), &mut reasons);
     if request.rollback {
         reasons.extend(never_ran(stage, &commit, state.as_ref(), verdict.as_ref().map(|it| &it.record)));
     }
@@ -300,7 +299,7 @@ pub fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Find
 pub fn built_verdict(
     commit: &Commit,
     verdict: Option<Stored<Verdict>>,
-    taken_back: Option<&TakenBack>,
+    revocation: Option<&StoredRevocation>,
     reasons: &mut Vec<Finding>,
 ) -> Option<Stored<Verdict>> {
     let Some(verdict) = verdict else {
@@ -317,7 +316,7 @@ pub fn built_verdict(
         reasons.push(Finding::new(Code::NotBuilt, commit.to_string(), message));
         reasons.extend(verdict.record.reasons.iter().cloned());
     }
-    if let Some(taken_back) = taken_back
+    if let Some(StoredRevocation { taken_back, .. }) = revocation
         && verdict.record.manifest_version_id.as_ref().is_some_and(|manifest| taken_back.concerns(manifest))
     {
         reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), taken_back.to_string()));
