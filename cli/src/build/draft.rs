@@ -307,7 +307,8 @@ impl Lists<'_> {
     /// Adds the entry of a file that the build's document doesn't list.
     fn add(&mut self, file: &BuildFile, modules: &mut Vec<Value>) {
         let (module, list, entry) = match &file.path {
-            ArtefactPath::Manifest | ArtefactPath::Report(_) => return,
+            // A `flyway.toml` is told by its database's `flyway`.
+            ArtefactPath::Manifest | ArtefactPath::Report(_) | ArtefactPath::FlywayConfiguration(..) => return,
             ArtefactPath::Function(module, name) => (module, "functions", json!({"name": name})),
             ArtefactPath::Template(module, name) => (module, "stacks", json!({"name": name})),
             ArtefactPath::Schema(module, database) => (module, "schemas", json!({"database": database})),
@@ -317,8 +318,6 @@ impl Lists<'_> {
             ArtefactPath::ScriptConfiguration(module, database, script) => {
                 (module, "script_configurations", json!({"database": database, "script": script}))
             }
-            // They are told by the databases' `flyway`.
-            ArtefactPath::FlywayConfiguration(..) => return,
             ArtefactPath::DbtManifest(module) => (module, "dbt", json!({})),
         };
         let Value::Object(mut entry) = entry else { return };

@@ -28,6 +28,7 @@ pub const DEFAULT_TABLE: &str = "flyway_schema_history";
 /// What a configuration sets; without one, Flyway's own defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of Flyway's own")]
 pub struct Settings {
     /// The schemas that Flyway manages, the first of which is the default one unless `default_schema` is told.
     pub schemas: Vec<String>,

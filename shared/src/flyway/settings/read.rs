@@ -54,8 +54,7 @@ impl Reader {
                     }
                     self.flyway(table);
                 }
-                ("environments", Value::Table(_)) => {}
-                ("id" | "name" | "databaseType", Value::String(_)) => {}
+                ("environments", Value::Table(_)) | ("id" | "name" | "databaseType", Value::String(_)) => {}
                 ("flyway" | "environments", _) => self.refuse(name, "it is not a table"),
                 _ => self.refuse(
                     name,
@@ -165,7 +164,7 @@ impl Reader {
     fn other(&mut self, full: &str, value: &Value, treatment: Treatment) {
         match treatment {
             Treatment::Inert if matches!(value, Value::Table(_)) => {
-                self.refuse(full, "it is a table, and Flyway's is none")
+                self.refuse(full, "it is a table, and Flyway's is none");
             }
             Treatment::Inert => {}
             Treatment::Only(default, why) => {
