@@ -106,7 +106,8 @@ fn bundle(word: &str) -> Vec<u8> {
 
 fn template(functions: usize) -> Vec<u8> {
     let role = json!({"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}}});
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]},
+        "PermissionsBoundary": {"Ref": "StageBoundaryArn"}}});
     let mut resources = BTreeMap::from([("Role".to_owned(), role)]);
     for index in 0..functions {
         let key = format!("${{ArtefactPrefix}}/functions/{}.zip", function(index));
@@ -114,7 +115,7 @@ fn template(functions: usize) -> Vec<u8> {
         let properties = json!({"Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": code});
         resources.insert(format!("Fn{index}"), json!({"Type": "AWS::Lambda::Function", "Properties": properties}));
     }
-    let parameters = json!({"ArtefactBucket": {"Type": "String"}, "ArtefactPrefix": {"Type": "String"}});
+    let parameters = json!({"ArtefactBucket": {"Type": "String"}, "ArtefactPrefix": {"Type": "String"}, "StageBoundaryArn": {"Type": "String"}});
     json!({"Parameters": parameters, "Resources": resources}).to_string().into_bytes()
 }
 
