@@ -137,8 +137,7 @@ pub async fn verify<S: Store>(
 
     let first = look::first(artefacts, records, stage, &commit, state, keys, requester).await?;
 
-    let mut reasons = Vec::new();
-    reasons.extend(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
+    let mut reasons = Vec::from_iter(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
     let stages = config_of(first.config, stage, &mut reasons);
     let state = first.state.map(|stored| stored.record);
     let verdict = built_verdict(&commit, first.verdict, first.revocation.as_ref(), &mut reasons);
@@ -193,10 +192,7 @@ pub async fn verify<S: Store>(
         now,
     };
     let mut ruling = ruling.rule();
-    // Of a stage that ran nothing yet there is no history to hold the databases against, and a rollback migrates nothing.
-    let before_it = before.as_ref().filter(|_| !request.rollback);
-    let history_before = before_it.map(PromotionRecord::schema_histories).transpose()?;
-    let history_before = history_before.into_iter().flatten().collect();
+    let history_before = history_before(request, before.as_ref())?;
     reasons.append(&mut ruling.reasons);
     let plan = Plan::of(Subject {
         verdict: &verdict.record,
@@ -228,6 +224,16 @@ pub async fn verify<S: Store>(
             Ok(Err(sorted(reasons)))
         }
     }
+}
+
+/// The rows of the databases' histories as the promotion before left them. Of a stage that ran nothing yet there are none,
+/// and a rollback migrates nothing.
+fn history_before(
+    request: &PromotionRequest,
+    before: Option<&PromotionRecord>,
+) -> Result<BTreeMap<DatabaseName, Vec<HistoryRow>>, UnreadFact> {
+    let rows = before.filter(|_| !request.rollback).map(PromotionRecord::schema_histories).transpose()?;
+    Ok(rows.unwrap_or_default())
 }
 
 /// Why there is nothing to go back to: the stage never ran the commit, or not by its present manifest. A rollback skips the
