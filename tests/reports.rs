@@ -30,8 +30,12 @@ async fn integration_tests_that_were_silently_skipped_are_rejected() {
     commit.objects.insert(integration_xml(), skipped(31));
     commit.list();
     commit.publish(&ci).await;
-    let figures =
-        [(Code::ReportMismatch, "tests.integration.passed"), (Code::ReportMismatch, "tests.integration.skipped")];
+    let figures = [
+        (Code::ReportMismatch, "tests.integration.passed"),
+        (Code::ReportMismatch, "tests.integration.skipped"),
+        (Code::IntegrationSkipped, "tests.integration"),
+        (Code::IntegrationMissing, "tests.integration"),
+    ];
     aws.becomes(&commit, Outcome::Rejected, &figures).await;
     // The truth doesn't help either.
     commit.manifest["tests"]["integration"]["passed"] = json!(0);

@@ -272,6 +272,7 @@ async fn promote_opens_promotions_and_applies_nothing_itself() {
         "start the state machine",
         "write a stage's ledger",
         "sign for promotions",
+        "point stages", // at what a promotion that died had done
     ];
     check("promote", async |aws| aws.role_of(&aws.outputs.promote_function).await, &works).await;
 }

@@ -92,7 +92,7 @@ impl Commit {
                     "typecheck": {"errors": 0},
                     "unit": {"passed": 210, "failed": 0, "skipped": 0, "line_coverage": 87.1, "function_coverage": 84.0},
                     "policy": {"passed": 12, "failed": 0, "skipped": 0, "policies_satisfied": ["POL-004", "POL-017"]},
-                    "integration": {"passed": 31, "failed": 0, "skipped": 0, "run_integration": true, "deployed": []},
+                    "integration": {"passed": 31, "failed": 0, "skipped": 0, "run_integration": true, "deployed": [], "exit_code": 0},
                 },
                 "deploy": {"stage": "dev", "succeeded": true},
             }),
