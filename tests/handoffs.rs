@@ -71,9 +71,8 @@ async fn a_document_about_another_commit_is_not_written() {
     let pull = [&pull as &[_], &[into.to_str().unwrap()]].concat();
     let key = RecordKey::BuiltHandoff(commit.id.clone(), MODULE.parse().unwrap()).to_string();
     let put = async |key: &str, text: &str| {
-        // As the gate itself: the bucket's policy lets nobody else.
-        let gate = aws.role_of(&aws.outputs.intake_function).await;
-        let put = gate.s3.put_object().bucket(&aws.outputs.records_bucket).key(key);
+        // As an administrator, whom the local AWS spares every policy: nobody else may.
+        let put = aws.root.s3.put_object().bucket(&aws.outputs.records_bucket).key(key);
         put.body(text.as_bytes().to_vec().into()).checksum_sha256(Sha256::of(text.as_bytes()).to_base64()).send().await
     };
     let other = format!(

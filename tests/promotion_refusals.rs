@@ -49,11 +49,7 @@ async fn a_rejected_commit_with_the_verdicts_own_reasons() {
     commit.manifest["tests"]["integration"]["skipped"] = json!(3);
     commit.manifest["tests"]["unit"]["failed"] = json!(1);
     commit.publish(&here.aws.ci().await).await;
-    let why = [
-        (Code::IntegrationSkipped, "tests.integration"),
-        (Code::ReportMismatch, "tests.integration.skipped"),
-        (Code::UnitFailed, "tests.unit"),
-    ];
+    let why = [(Code::ReportMismatch, "tests.integration.skipped"), (Code::UnitFailed, "tests.unit")];
     let verdict = here.aws.becomes(&commit, Outcome::Rejected, &why).await;
 
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;

@@ -292,7 +292,9 @@ async fn what_the_gate_rejects_is_uploaded_only_on_purpose() {
     let manifest = aws.root.s3.get_object().bucket(commit.bucket()).key(commit.manifest_key()).send().await.unwrap();
     let manifest: Value = serde_json::from_slice(&manifest.body.collect().await.unwrap().to_vec()).unwrap();
     let run = "https://github.com/example-bank/REPO/actions/runs/123".replace("REPO", commit.id.repo.as_str());
-    assert_eq!(manifest["build"], json!({"run_url": run, "run_attempt": 2, "actor": "jane"}));
+    let repository = format!("example-bank/{}", commit.id.repo);
+    let wanted = json!({"run_url": run, "run_attempt": 2, "actor": "jane", "repository": repository});
+    assert_eq!(manifest["build"], wanted);
     assert_eq!(manifest["branch"], "release/2026-05");
 }
 
