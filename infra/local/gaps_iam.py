@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 
 import ministack.app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import s3
+from ministack.services import iam, s3
+from ministack.services.cloudformation import provisioners
 
 from gaps_s3 import role_of_session
 from patching import replace
@@ -180,3 +181,23 @@ def principal_arn_of_a_session_is_the_role() -> None:
         return resolve
 
     replace(iam_evaluator, "_resolve_condition_key", "key ctx", wrap)
+
+
+def role_boundaries_are_applied() -> None:
+    """A template's `PermissionsBoundary` reaches the role; MiniStack's CloudFormation drops a role's, and applies a user's.
+
+    Source: CloudFormation template reference, `AWS::IAM::Role`.
+    """
+    def applying(properties_at: int) -> Callable[[Callable], Callable]:
+        def wrap(original: Callable) -> Callable:
+            def provision(*args: Any, **named: Any) -> tuple:
+                role, attributes = original(*args, **named)
+                iam._roles[role]["PermissionsBoundary"] = args[properties_at].get("PermissionsBoundary")
+                return role, attributes
+            return provision
+        return wrap
+
+    replace(provisioners, "_iam_role_create", "logical_id props stack_name", applying(1))
+    replace(provisioners, "_iam_role_update", "physical_id old_props new_props stack_name logical_id", applying(2))
+    provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"].update(
+        create=provisioners._iam_role_create, update=provisioners._iam_role_update)

@@ -38,6 +38,7 @@ CLOSERS = (
     gaps_iam.variables_in_conditions,
     gaps_iam.loopback_counts_as_tls,
     gaps_iam.principal_arn_of_a_session_is_the_role,
+    gaps_iam.role_boundaries_are_applied,
     gaps_compute.runtime_api_without_nagle,
     gaps_compute.asynchronous_events_wait_their_turn,
     gaps_compute.function_urls_can_be_reached,
