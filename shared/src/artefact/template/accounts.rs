@@ -6,12 +6,13 @@ pub(super) fn is_vendor(account: &str) -> bool {
     AWS_ACCOUNTS.contains(&account) || VENDOR_ACCOUNTS.contains(&account)
 }
 
-/// Accounts of vendors whose layers anybody may take, each from the vendor's own documentation on its Lambda layers or
-/// extension. The accounts that a bank shares among its stages are named by its policy.
+/// Accounts of vendors whose layers anybody may take, or who take roles that one gives them, each from the vendor's own
+/// documentation on its Lambda layers, extension or integration. The accounts that a bank shares among its stages are named by its policy.
 #[rustfmt::skip]
 pub(super) const VENDOR_ACCOUNTS: &[&str] = &[
     "464622532012", "002406178527", // Datadog; its GovCloud (docs.datadoghq.com/serverless)
     "451483290750",                 // New Relic (layers.newrelic-external.com)
+    "754728514883",                 // New Relic, which takes roles (docs.newrelic.com, AWS integrations)
     "114300393969",                 // Lumigo (github.com/lumigo-io/lumigo-cdk-constructs)
     "943013980633",                 // Sentry (docs.sentry.io, AWS Lambda)
     "725887861453",                 // Dynatrace (docs.dynatrace.com, AWS Lambda)

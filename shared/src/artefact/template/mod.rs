@@ -5,6 +5,7 @@
 //! code that it runs is known (a function's is in the store, an image has its digest, and no type or property is one
 //! that nobody has judged), and that it names no account that isn't the same in each stage.
 
+mod account_id;
 mod accounts;
 mod code;
 mod fetch;
