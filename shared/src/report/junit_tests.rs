@@ -120,6 +120,19 @@ fn jest_junit() {
 }
 
 #[test]
+fn a_case_taken_out_of_vitests_report_is_missed() {
+    let report = |cases: &str| {
+        format!(
+            "<testsuites name='vitest tests' tests='2' failures='0' errors='0'><testsuite name='a.test.ts' tests='2' \
+             failures='0' errors='0' skipped='0'>{cases}</testsuite></testsuites>"
+        )
+    };
+    assert_eq!(counts(&report("<testcase name='b'/><testcase name='c'/>")), (2, 0, 0));
+    let (_, problems) = recount(&report("<testcase name='b'/>"));
+    assert_eq!(problems, ["suite `a.test.ts` says that it has 2 tests, its cases show 1"]);
+}
+
+#[test]
 fn pytest() {
     let xml = r#"<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="3" failures="5" skipped="3" tests="14" time="0.055" timestamp="2026-11-23T04:58:04.722+00:00" hostname="ci"><testcase classname="" name="test_c" time="0.000"><skipped message="collection skipped">('test_c.py', 1, 'Skipped: mod')</skipped></testcase><testcase classname="test_a" name="test_pass" time="0.000" /><testcase classname="test_a" name="test_fail" time="0.000"><failure message="AssertionError: &lt;&amp;&gt; #x1B&#10;assert 1 == 2">def</failure></testcase><testcase classname="test_a" name="test_skip" time="0.000"><skipped type="pytest.skip" message="no">test_a.py:4: no</skipped></testcase><testcase classname="test_a" name="test_xfail" time="0.000"><skipped type="pytest.xfail" message="" /></testcase><testcase classname="test_a" name="test_xpass" time="0.000" /><testcase classname="test_a" name="test_xpass_strict" time="0.000"><failure message="[XPASS(strict)] ">[XPASS(strict)] </failure></testcase><testcase classname="test_a" name="test_td" time="0.000"><error message="failed on teardown with &quot;RuntimeError: td&quot;">x</error></testcase><testcase classname="test_a" name="test_fail_td" time="0.000"><failure message="assert 0">x</failure></testcase><testcase classname="test_a" name="test_fail_td" time="0.000"><error message="failed on teardown with &quot;RuntimeError: td&quot;">x</error></testcase><testcase classname="test_a" name="test_su" time="0.000"><error message="failed on setup with &quot;RuntimeError&quot;">x</error></testcase><testcase classname="test_a" name="test_p[\xe9\u2713]" time="0.000" /><testcase classname="test_a.TestC" name="test_m" time="0.003"><failure message="assert 0">x</failure><failure message="contains 1 failed subtest">x</failure></testcase></testsuite></testsuites>"#;
     assert_eq!(ends(xml), "3 passed, 6 failed, 2 skipped, 1 failed as expected");

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | more failures | they are failures, and the report contradicts itself | |
 //! | more skips | they are skips | mocha-junit-reporter, in its root |
+//! | more tests, of a producer that writes a case for each | the report contradicts itself | Vitest |
 //! | more tests, and the innermost suite tells of skips | the surplus is no test | pytest 9: subtests |
 //! | more tests, and nothing tells what they are | the surplus is unexplained | |
 //! | fewer tests, and names stand twice | these are attempts of one test, which is flaky if each passed | pytest-rerunfailures |
@@ -150,7 +151,7 @@ impl Suite {
             self.add(Seen { tests: failed, failed, ..Seen::default() });
         }
         self.skips(tally);
-        self.surplus(&subject);
+        self.surplus(&subject, tally);
         if self.seen.tests == 0 && self.wrote_errors {
             tally.problem(format!("{subject} wrote to standard error and shows no test"));
         }
@@ -177,7 +178,7 @@ impl Suite {
     }
 
     /// Tests that the header tells of and no case shows.
-    fn surplus(&mut self, subject: &str) {
+    fn surplus(&mut self, subject: &str, tally: &mut Tally<'_>) {
         let claimed = self.claimed.tests.unwrap_or_default();
         let surplus = claimed.saturating_sub(self.seen.tests);
         if surplus == 0 || self.producer.counts_other_things() {
@@ -185,6 +186,10 @@ impl Suite {
         }
         let tests = self.seen.tests;
         self.add(Seen { tests: surplus, ..Seen::default() });
+        if self.producer.has_a_case_for_each() {
+            tally.problem(format!("{subject} says that it has {claimed} tests, its cases show {tests}"));
+            return;
+        }
         if !self.has_suites && self.claimed.skipped.is_some() {
             return;
         }

@@ -78,6 +78,11 @@ impl Producer {
         matches!(self, Self::Catch2 | Self::Doctest | Self::Newman)
     }
 
+    /// Whether each test that its headers count is a case, so that one too few was lost or taken out.
+    pub(super) fn has_a_case_for_each(self) -> bool {
+        self == Self::Vitest
+    }
+
     /// Whether a header of it may tell of fewer tests than there are cases without any of them being a to-do.
     pub(super) fn counts_fewer(self) -> bool {
         self.counts_other_things() || self == Self::Surefire
