@@ -24,6 +24,8 @@ use crate::{
 const POLICY: &str = "the policy that the gate applied is stored as it was applied";
 const STAGE: &str = "the stage's rules are stored as the promotion applied them";
 const KEPT: &str = "the promotion kept the stage's rules";
+const NO_POLICY: &str = "no policy was in force, and the gate applied ADR-053's own conditions";
+const NO_APPROVAL: &str = "the stage asks for no approval, and none was counted";
 const PEOPLE: &str = "who approved is neither who asked nor who wrote it";
 
 /// The edition of the evidence from which on the policy and the stages' configuration are read.
@@ -59,7 +61,10 @@ fn policy(case: &Case<'_>, checks: &mut Checks) -> Policy {
         return told;
     };
     let Some(version_id) = version_id else {
-        checks.holds(Part::Gate, POLICY, "there was none: ADR-053's own conditions were applied");
+        let of_one = attested.and_then(|it| it.policy_version_id.as_ref());
+        let wrong: Vec<_> =
+            of_one.map(|it| format!("the gate attests that version `{it}` of a policy was")).into_iter().collect();
+        checks.none_wrong(Part::Gate, NO_POLICY, &wrong, "neither the verdict nor its attestation names one");
         return told;
     };
     // An earlier edition's bundle never had it.
@@ -312,5 +317,7 @@ fn people(case: &Case<'_>, record: &PromotionRecord, stage: Option<&Stage>, chec
             open.push("the manifest names no author that the approvers could be held against".to_owned());
         }
     }
-    checks.judged(Part::Promotion, PEOPLE, &wrong, &open, format!("{by}; {requester}; {approved}"));
+    let nobody_had_to = stage.is_some_and(|stage| stage.approvals == 0) && record.counted_approvals().next().is_none();
+    let name = if nobody_had_to { NO_APPROVAL } else { PEOPLE };
+    checks.judged(Part::Promotion, name, &wrong, &open, format!("{by}; {requester}; {approved}"));
 }
