@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{BuildHasherDefault, DefaultHasher, Hash as _, Hasher},
     ops::Range,
 };
 
@@ -82,15 +82,10 @@ pub(super) fn altered(statement: Statement<'_>) -> Altered {
     Altered { kind: 1..start, name: name..action, action }
 }
 
-/// Whether `pg_dump` writes such an `ALTER` in a schema-only dump.
-pub(super) fn is_expected(statement: Statement<'_>) -> bool {
-    action(statement).is_some()
-}
-
 /// Whether `statement` says who owns an object.
 pub(super) fn is_owner(statement: Statement<'_>) -> bool {
-    let altered = statement.is(0, "ALTER").then(|| altered(statement));
-    altered.is_some_and(|Altered { action, .. }| {
+    let owner = statement.is(0, "ALTER") && statement.is(statement.tokens.len().wrapping_sub(3), "OWNER");
+    owner.then(|| altered(statement)).is_some_and(|Altered { action, .. }| {
         ACTIONS.iter().take(2).any(|owner| matches(statement, action, owner).is_some())
     })
 }
@@ -108,6 +103,15 @@ fn action(statement: Statement<'_>) -> Option<(Altered, usize)> {
 
 /// Where the key part of `action` ends, where the tokens from `index` on are such an action.
 fn matches(statement: Statement<'_>, mut index: usize, action: &str) -> Option<usize> {
+    // The first words tell most of them apart.
+    if !action
+        .as_bytes()
+        .first()
+        .zip(statement.text(index).first())
+        .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+    {
+        return None;
+    }
     let mut key_end = index;
     for word in action.split(' ') {
         match word {
@@ -140,7 +144,9 @@ pub(super) fn is_removal(statement: Statement<'_>) -> bool {
     if statement.is(0, "DROP") {
         return true;
     }
-    if !statement.is(0, "ALTER") {
+    // `DROP` stands before the last words, and hardly any statement has it.
+    let drops = || (2..=5).any(|back| statement.is(statement.tokens.len().wrapping_sub(back), "DROP"));
+    if !(statement.is(0, "ALTER") && drops()) {
         return false;
     }
     let Altered { action, .. } = altered(statement);
@@ -158,32 +164,62 @@ pub(super) fn is_removal(statement: Statement<'_>) -> bool {
 #[derive(Default)]
 pub(super) struct Said {
     /// By what is said, the whole statement; both as hashes, which bounds memory.
-    once: HashMap<u64, u64>,
+    once: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
 }
 
-impl Said {
-    /// Whether `statement` takes back what an earlier one said.
-    pub(super) fn takes_back(&mut self, statement: Statement<'_>) -> bool {
-        let all = statement.tokens.len();
-        let privileges = privileges_word(statement);
-        let key = if privileges.is_some() {
-            privileges_key(statement)
-        } else if statement.is(0, "ALTER") {
-            action(statement).map(|(altered, key_end)| action_key(statement, &altered, key_end))
-        } else if statement.is(0, "COMMENT") {
-            Some(hash_one(statement, 0..all.saturating_sub(2)))
-        } else if statement.is(0, "SECURITY") {
-            statement.outer().find(|&at| statement.is(at, "IS")).map(|is| hash_one(statement, 0..is))
-        } else {
-            None
-        };
-        let Some(key) = key else { return false };
-        if privileges.is_some_and(|index| statement.is(index, "REVOKE")) {
-            // Which revocation comes first means nothing, as long as no grant came before it.
-            return self.once.contains_key(&key);
+/// The hash of what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
-        let whole = if privileges.is_some() { 0 } else { hash_one(statement, 0..all) };
-        *self.once.entry(key).or_insert(whole) != whole
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+const TAKEN_BACK: &str = "takes back what an earlier statement says, which pg_dump never writes";
+
+impl Said {
+    /// Why the `ALTER` that `statement` is can't stand here.
+    pub(super) fn alters(&mut self, statement: Statement<'_>) -> Option<&'static str> {
+        let Some((altered, key_end)) = action(statement) else { return Some(judge::UNEXPECTED) };
+        let key = action_key(statement, &altered, key_end);
+        self.once(key, hash_one(statement, 0..statement.tokens.len()))
+    }
+
+    /// The same of a statement that says something of an object in another way.
+    pub(super) fn says(&mut self, statement: Statement<'_>) -> Option<&'static str> {
+        let all = statement.tokens.len();
+        if let Some(word) = privileges_word(statement) {
+            let key = privileges_key(statement, word)?;
+            if statement.is(word, "REVOKE") {
+                // Which revocation comes first means nothing, as long as no grant came before it.
+                return self.once.contains_key(&key).then_some(TAKEN_BACK);
+            }
+            return self.once(key, 0);
+        }
+        let key_end = if statement.is(0, "COMMENT") {
+            all.saturating_sub(2)
+        } else if statement.is(0, "SECURITY") {
+            statement.outer().find(|&at| statement.is(at, "IS"))?
+        } else {
+            return None;
+        };
+        self.once(hash_one(statement, 0..key_end), hash_one(statement, 0..all))
+    }
+
+    fn once(&mut self, key: u64, whole: u64) -> Option<&'static str> {
+        (*self.once.entry(key).or_insert(whole) != whole).then_some(TAKEN_BACK)
     }
 }
 
@@ -202,8 +238,7 @@ fn action_key(statement: Statement<'_>, altered: &Altered, key_end: usize) -> u6
 }
 
 /// What privileges are of: the object, and columns.
-fn privileges_key(statement: Statement<'_>) -> Option<u64> {
-    let word = privileges_word(statement)?;
+fn privileges_key(statement: Statement<'_>, word: usize) -> Option<u64> {
     let on = statement.outer().find(|&at| at > word && statement.is(at, "ON"))?;
     let end = statement.outer().find(|&at| at > on && (statement.is(at, "TO") || statement.is(at, "FROM")))?;
     let columns = (word..on).find(|&at| statement.is(at, "(")).map_or(on..on, |open| open..statement.close(open));
@@ -242,7 +277,7 @@ mod tests {
     use crate::schema_snapshot::object::with_statement;
 
     fn expected(text: &str) -> bool {
-        with_statement(&format!("{text};"), is_expected).unwrap()
+        with_statement(&format!("{text};"), |statement| action(statement).is_some()).unwrap()
     }
 
     #[test]

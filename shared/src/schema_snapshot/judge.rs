@@ -3,7 +3,7 @@
 //! What may is listed, and everything else is refused: rows and positions as a leak of data, passwords as a secret,
 //! the rest because `pg_dump` writes no such statement. Nothing of a refused statement is told but keywords and names.
 
-use super::{alter, lexer::Kind, object::one_line, statement::Statement};
+use super::{lexer::Kind, object::one_line, statement::Statement};
 use crate::finding::Code;
 
 /// What `pg_dump`'s preludes set: how a dump is read, and not what it says.
@@ -134,6 +134,9 @@ const QUERIES: [&str; 2] = ["VALUES", "WITH"];
 const SECRET_WORDS: [&[u8]; 8] =
     [b"password", b"passwd", b"passphrase", b"secret", b"token", b"credential", b"private_key", b"api_key"];
 
+/// What is said of a statement that has no place in a snapshot.
+pub(super) const UNEXPECTED: &str = "is nothing that pg_dump writes in a schema-only dump of one database";
+
 /// Why `statement` is refused; nothing where it may stand in a schema-only dump.
 pub(super) fn judge(statement: Statement<'_>) -> Option<(Code, String)> {
     if let Some(what) = data(statement) {
@@ -144,11 +147,6 @@ pub(super) fn judge(statement: Statement<'_>) -> Option<(Code, String)> {
         let message = format!("{} holds a password or another secret: {remedy}", opening(statement));
         return Some((Code::SchemaSnapshotHoldsSecret, message));
     }
-    if let Some(index) = unicode_escapes(statement) {
-        let kind = if statement.kind(index) == Some(Kind::Quoted) { "a name" } else { "a literal" };
-        let message = format!("{} has {kind} with Unicode escapes, which pg_dump does not write", opening(statement));
-        return Some((Code::SchemaSnapshotInvalid, message));
-    }
     if expected(statement) {
         return None;
     }
@@ -157,15 +155,7 @@ pub(super) fn judge(statement: Statement<'_>) -> Option<(Code, String)> {
             format!("{} is of the database and not of its schema: dump without `--create`", opening(statement));
         return Some((Code::SchemaSnapshotInvalid, message));
     }
-    let message =
-        format!("{} is nothing that pg_dump writes in a schema-only dump of one database", opening(statement));
-    Some((Code::SchemaSnapshotInvalid, message))
-}
-
-/// Where the first name or literal with Unicode escapes is, `U&"…"` or `U&'…'`: they hide what they say.
-fn unicode_escapes(statement: Statement<'_>) -> Option<usize> {
-    let quoted = |index: &usize| matches!(statement.kind(*index), Some(Kind::Quoted | Kind::Literal));
-    (0..statement.tokens.len()).filter(quoted).find(|&index| matches!(statement.text(index).first(), Some(b'u' | b'U')))
+    Some((Code::SchemaSnapshotInvalid, format!("{} {UNEXPECTED}", opening(statement))))
 }
 
 /// Where a statement's first word is: a query may stand in parentheses.
@@ -276,11 +266,8 @@ fn expected(statement: Statement<'_>) -> bool {
                 && !["VIEW", "LANGUAGE", "PROCEDURAL"].iter().any(|kind| statement.is(3, kind));
             kind_words(statement, after) > 0 && !statement.has(1, &["DEFAULT", "PRIVILEGES"]) && !filled && !replaced
         }
-        b"ALTER" => {
-            statement.has(1, &["DEFAULT", "PRIVILEGES"])
-                || kind_words(statement, 1) > 0 && (alter::is_expected(statement) || alter::is_removal(statement))
-        }
-        b"DROP" => kind_words(statement, 1) > 0,
+        // What it does to the object is judged with what was said of it before (`order`).
+        b"ALTER" | b"DROP" => kind_words(statement, 1) > 0,
         b"COMMENT" => {
             statement.is(1, "ON") && !["DATABASE", "ROLE", "TABLESPACE"].iter().any(|kind| statement.is(2, kind))
         }
@@ -299,7 +286,10 @@ pub(super) fn created_kind(statement: Statement<'_>) -> usize {
 
 /// How many words from `index` on are a kind of object.
 pub(super) fn kind_words(statement: Statement<'_>, index: usize) -> usize {
-    KINDS.iter().find(|kind| statement.has(index, kind)).map_or(0, |kind| kind.len())
+    // First letters first: this is asked of every statement.
+    let Some(first) = statement.text(index).first().map(u8::to_ascii_uppercase) else { return 0 };
+    let starts = |kind: &&&[&str]| kind.first().is_some_and(|word| word.as_bytes().first() == Some(&first));
+    KINDS.iter().filter(starts).find(|kind| statement.has(index, kind)).map_or(0, |kind| kind.len())
 }
 
 /// `SELECT pg_catalog.set_config('search_path', '', false)`: with any other path, names would mean other objects.

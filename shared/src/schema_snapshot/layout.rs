@@ -1,11 +1,7 @@
 //! A statement's tokens as text, laid out anew: the same tokens always give the same text, and the text the same
 //! tokens.
 
-use super::{
-    lexer::{Kind, Token},
-    names,
-    statement::Statement,
-};
+use super::{lexer::Token, names, statement::Statement};
 
 /// What is written around a statement's tokens.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,11 +60,8 @@ pub(super) fn write(text: &mut String, bytes: &[u8], tokens: &[Token], around: &
     let (mut depth, mut group) = (0_usize, Group::Before);
     text.push_str(around.before);
     for (index, token) in tokens.iter().enumerate() {
-        let punctuation = |index: usize| match statement.kind(index) {
-            Some(Kind::Punctuation) => statement.text(index).first().copied().unwrap_or(0),
-            _ => 0,
-        };
-        let (this, previous) = (punctuation(index), if index == 0 { 0 } else { punctuation(index - 1) });
+        let previous = if index == 0 { 0 } else { statement.punctuation(index - 1) };
+        let this = statement.punctuation(index);
         let parts = breaks == Breaks::Parts && group == Group::Inside && depth == 1;
         let start = index == 0 && around.before.is_empty();
         let clause = || breaks == Breaks::Clauses && depth == 0 && CLAUSES.iter().any(|word| statement.is(index, word));
@@ -140,11 +133,11 @@ fn breaks(statement: Statement<'_>) -> Breaks {
 /// Writes one token: names as all versions spell them. Where backslashes escape in `'…'`, a literal that has one is written as it would be where they
 /// do not; as `E'…'` where it has an escape that is none of a backslash.
 fn push(text: &mut String, statement: Statement<'_>, index: usize, reading: Reading) {
-    if let Some(respelt) = names::respelt(statement, index, reading.server) {
-        return text.push_str(&respelt);
-    }
     // Tokens end between characters of UTF-8, which the whole dump was checked to be.
     let token = str::from_utf8(statement.text(index)).unwrap_or_default();
+    if let Some(respelt) = names::respelt(statement, index, token, reading.server) {
+        return text.push_str(&respelt);
+    }
     if reading.standard_strings || !(token.starts_with('\'') && token.contains('\\')) {
         text.push_str(token);
     } else if token.replace(r"\\", "").contains('\\') {

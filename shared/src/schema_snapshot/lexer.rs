@@ -17,9 +17,9 @@ pub(super) enum Kind {
     Comment,
     /// A keyword or an unquoted identifier.
     Word,
-    /// A quoted identifier, `"…"` or `U&"…"`.
+    /// A quoted identifier, `"…"`.
     Quoted,
-    /// A literal: `'…'`, `E'…'`, `U&'…'`, `B'…'`, `X'…'`, `N'…'`.
+    /// A literal: `'…'`, `E'…'`, `B'…'`, `X'…'`, `N'…'`.
     Literal,
     /// `$tag$…$tag$`.
     Dollar,
@@ -35,7 +35,7 @@ pub(super) enum Kind {
     Unterminated,
     /// What psql and the server, or their versions, scan in different ways: a literal that goes on behind a line's end
     /// (psql forgets there that it was an `E'…'`), a number that runs into letters, a vertical tab or another control
-    /// character.
+    /// character. Also what `pg_dump` doesn't write because it hides what it says: names and literals with Unicode escapes.
     Doubtful,
 }
 
@@ -172,8 +172,8 @@ impl<'a> Lexer<'a> {
             b'e' | b'E' if next == b'\'' => self.literal(start + 2, true),
             b'b' | b'B' | b'x' | b'X' if next == b'\'' => self.digits(start + 2),
             b'n' | b'N' if next == b'\'' => self.literal(start + 2, !self.standard_strings),
-            b'u' | b'U' if next == b'&' && self.at(start + 2) == b'\'' => self.literal(start + 3, false),
-            b'u' | b'U' if next == b'&' && self.at(start + 2) == b'"' => self.quoted(start + 3),
+            // `U&'…'` and `U&"…"` hide what they say.
+            b'u' | b'U' if next == b'&' && matches!(self.at(start + 2), b'\'' | b'"') => (Kind::Doubtful, start + 3),
             b'"' => self.quoted(start + 1),
             _ if starts_word(byte) => (Kind::Word, self.skip(start, continues_word)),
             b'0'..=b'9' => self.number(self.number_end(start)),
@@ -336,10 +336,10 @@ mod tests {
 
     #[test]
     fn quotes_end_where_postgresql_ends_them() {
-        for text in ["'a;''b'", "'a\\'", "E'a\\'b'", "e'\\\\'", "U&'\\0061'", "B'01'", "x'ff'", "N'a'"] {
+        for text in ["'a;''b'", "'a\\'", "E'a\\'b'", "e'\\\\'", "B'01'", "x'ff'", "N'a'"] {
             assert_eq!(one(text), Kind::Literal, "{text}");
         }
-        for text in ["\"a;\"\"b\n\"", "U&\"\\0061\"", "\"größe\""] {
+        for text in ["\"a;\"\"b\n\"", "\"größe\""] {
             assert_eq!(one(text), Kind::Quoted, "{text}");
         }
         for text in ["$$a;$ 'b$$", "$t$ $$ $x$ $t1$ $t$", "$_$\n\\.\n$_$", "$é$a$é$"] {
@@ -369,6 +369,8 @@ mod tests {
             "$1a",
             "\x0b",
             "\x7f",
+            "U&'\\0061'",
+            "u&\"\\0061\"",
         ] {
             assert_eq!(tokens(text)[0].0, Kind::Doubtful, "{text}");
         }

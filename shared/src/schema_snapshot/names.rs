@@ -42,24 +42,26 @@ const NAME_TYPES: [&str; 11] = [
 /// quotes, also in constants such as `'public."json"'::regclass`, and the keywords that they are in upper case.
 ///
 /// `server` is the major version of the dumped server. To it a word is a name without quotes, or a keyword.
-pub(super) fn respelt(statement: Statement<'_>, index: usize, server: Option<u16>) -> Option<Cow<'_, str>> {
-    let text = statement.text(index);
-    match statement.kind(index) {
-        Some(Kind::Quoted) if may_be_new(text.get(1).copied()) => {
-            new_keyword(text).map(|(word, _)| Cow::Borrowed(word))
-        }
-        Some(Kind::Word) if may_be_new(text.first().copied()) => {
-            let (word, since) =
-                NEW_KEYWORDS.iter().find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes())).copied()?;
+///
+/// This is asked of every token, `text`, so what it begins with decides first.
+pub(super) fn respelt<'a>(
+    statement: Statement<'_>,
+    index: usize,
+    text: &'a str,
+    server: Option<u16>,
+) -> Option<Cow<'a, str>> {
+    match *text.as_bytes() {
+        [b'j' | b'J' | b'm' | b'M' | b's' | b'S', ..] if statement.kind(index) == Some(Kind::Word) => {
+            let (word, since) = NEW_KEYWORDS.iter().find(|(word, _)| text.eq_ignore_ascii_case(word)).copied()?;
             // The type `json` is written like its name, and the constructor `JSON(…)` in upper case.
             let is_type = word == "json" && !statement.is(index + 1, "(");
             let keyword = server.is_some_and(|server| server >= since) && !is_type;
             keyword.then(|| Cow::Owned(word.to_ascii_uppercase()))
         }
-        Some(Kind::Literal) if text.contains(&b'"') && statement.has(index + 1, &[":", ":"]) => {
+        [b'"', b'j' | b'm' | b's', ..] => new_keyword(text.as_bytes()).map(|(word, _)| Cow::Borrowed(word)),
+        [b'\'', ..] if statement.has(index + 1, &[":", ":"]) => {
             let is_name = NAME_TYPES.iter().any(|name| statement.is(index + 3, name));
-            let text = str::from_utf8(text).ok().filter(|_| is_name)?;
-            Some(unquoted(text))
+            is_name.then(|| unquoted(text))
         }
         _ => None,
     }
@@ -94,10 +96,6 @@ fn name_end(text: &str, open: usize) -> Option<usize> {
         }
         at += 1;
     }
-}
-
-fn may_be_new(first: Option<u8>) -> bool {
-    matches!(first, Some(b'j' | b'J' | b'm' | b'M' | b's' | b'S'))
 }
 
 /// The word that the quoted name `name` is.

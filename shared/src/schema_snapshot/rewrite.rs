@@ -74,7 +74,7 @@ impl Rewriter {
             if self.server.is_some_and(|server| server < 16) {
                 drop_option(bytes, tokens, &RUN_AS_OWNER);
             }
-        } else if (1..4).any(|index| statement.is(index, "VIEW")) {
+        } else if (1..4).any(|index| statement.is(index, "VIEW")) && self.may_qualify(statement) {
             view::unqualify(bytes, tokens);
         } else if statement.is(0, "CREATE") && statement.is(1, "DOMAIN") {
             not_null::drop_names(bytes, tokens, not_null::is_made_up);
@@ -83,6 +83,12 @@ impl Rewriter {
             around.apart = not_null::set_apart(bytes, tokens);
         }
         Some(around)
+    }
+
+    /// Whether a server such as the dumped one may have qualified columns of the view's only source.
+    fn may_qualify(&self, statement: Statement<'_>) -> bool {
+        let sorts = || ["ORDER BY", "DISTINCT ON", "PARTITION BY"].iter().any(|words| statement.contains(words));
+        self.server.is_none_or(|server| server < 16) || sorts()
     }
 
     /// How what is rewritten is laid out.
@@ -156,7 +162,7 @@ fn sort_options(bytes: &[u8], tokens: &mut [Token]) {
     let has_options = statement.is(0, "ALTER") && (statement.is(1, "TABLE") || statement.has(1, &["FOREIGN", "TABLE"]))
         || statement.is(0, "CREATE")
             && (1..4).any(|index| ["TABLE", "INDEX", "VIEW"].iter().any(|kind| statement.is(index, kind)));
-    if !has_options {
+    if !(has_options && (statement.contains("WITH") || statement.contains("SET"))) {
         return;
     }
     let opens =

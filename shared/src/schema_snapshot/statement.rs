@@ -138,6 +138,7 @@ fn doubtful(byte: Option<&u8>) -> &'static str {
     match byte {
         Some(byte) if byte.is_ascii_control() => "a control character outside of quotes",
         Some(b'0'..=b'9' | b'$') => "a number that runs into letters",
+        Some(b'u' | b'U') => "a name or literal with Unicode escapes",
         _ => "a literal that goes on behind its line's end",
     }
 }
@@ -192,10 +193,21 @@ impl<'a> Statement<'a> {
     /// Whether the token at `index` is the keyword or punctuation `text`.
     pub(super) fn is(&self, index: usize, text: &str) -> bool {
         let Some(token) = self.tokens.get(index) else { return false };
-        // Lengths first: this is asked most of all.
+        // Lengths and first letters before all: this is asked most of all.
         token.range().len() == text.len()
             && matches!(token.kind, Kind::Word | Kind::Punctuation | Kind::Operator)
-            && self.bytes.get(token.range()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(text.as_bytes()))
+            && self.bytes.get(token.range()).zip(text.as_bytes().first()).is_some_and(|(bytes, first)| {
+                bytes.first().is_some_and(|byte| byte.eq_ignore_ascii_case(first))
+                    && bytes.eq_ignore_ascii_case(text.as_bytes())
+            })
+    }
+
+    /// The punctuation at `index`, 0 where there is none.
+    pub(super) fn punctuation(&self, index: usize) -> u8 {
+        match self.tokens.get(index) {
+            Some(token) if token.kind == Kind::Punctuation => self.bytes.get(token.range().start).copied().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Whether the tokens from `index` on are `words`.
@@ -214,10 +226,10 @@ impl<'a> Statement<'a> {
         let mut depth = 0_usize;
         (0..self.tokens.len()).map(move |index| {
             let level = depth;
-            if self.is(index, "(") {
-                depth += 1;
-            } else if self.is(index, ")") {
-                depth = depth.saturating_sub(1);
+            match self.punctuation(index) {
+                b'(' => depth += 1,
+                b')' => depth = depth.saturating_sub(1),
+                _ => {}
             }
             (index, level)
         })
@@ -226,6 +238,14 @@ impl<'a> Statement<'a> {
     /// The indices of the tokens outside of all parentheses.
     pub(super) fn outer(self) -> impl Iterator<Item = usize> {
         self.levels().filter(|(_, level)| *level == 0).map(|(index, _)| index)
+    }
+
+    /// Whether `text` is anywhere in it, comments and quotes included.
+    pub(super) fn contains(&self, text: &str) -> bool {
+        let (first, last) = (self.tokens.first(), self.tokens.last());
+        let bytes = first.zip(last).and_then(|(first, last)| self.bytes.get(first.range().start..last.range().end));
+        // Dumps are UTF-8, and a search in text is much faster than one in bytes.
+        bytes.is_some_and(|bytes| str::from_utf8(bytes).is_ok_and(|all| all.contains(text)))
     }
 
     /// Whether it creates a rule, which may hold several statements in a parenthesis.
@@ -251,13 +271,15 @@ impl<'a> Statement<'a> {
     pub(super) fn close(&self, index: usize) -> usize {
         let mut depth = 0_usize;
         for at in index..self.tokens.len() {
-            if self.is(at, "(") {
-                depth += 1;
-            } else if self.is(at, ")") {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1;
+            match self.punctuation(at) {
+                b'(' => depth += 1,
+                b')' => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return at + 1;
+                    }
                 }
+                _ => {}
             }
         }
         self.tokens.len()

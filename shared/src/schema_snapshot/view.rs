@@ -20,6 +20,10 @@ const TABLE_FUNCTIONS: [(&str, &[u8]); 2] = [("XMLTABLE", b"\"xmltable\""), ("JS
 /// `XMLSERIALIZE`, which servers before 17 leave out, and the parentheses around the count of `FETCH FIRST`.
 pub(super) fn respell(bytes: &[u8], tokens: &mut Vec<Token>) {
     let statement = Statement { bytes, tokens };
+    // Hardly any statement has such.
+    if !statement.contains("INDENT") && !statement.contains("FIRST") {
+        return;
+    }
     let (mut found, mut apart) = (Vec::new(), Vec::new());
     for index in 1..tokens.len() {
         if statement.is(index, "INDENT") && statement.is(index - 1, "NO") && serialises(statement, index) {

@@ -30,7 +30,7 @@ fn statements_are_sorted_and_laid_out() {
       c'::text))
     ) PARTITION BY LIST (a);
     CREATE VIEW public.v AS
-    SELECT a,
+    SELECT t.a,
         'x;'::text AS b
     FROM public.t
     WHERE (a > 1);
@@ -267,7 +267,8 @@ fn queries_are_spelt_in_one_way() {
         ("SELECT a FROM XMLTABLE('r') ORDER BY a", "SELECT \"xmltable\".a FROM XMLTABLE('r') ORDER BY \"xmltable\".a"),
         ("SELECT arr[1:a] AS s FROM t", "SELECT arr[1:t.a] AS s FROM t"),
     ] {
-        same(&view(&one.replace("FROM t", "FROM public.t")), &view(&other.replace("FROM t", "FROM public.t")));
+        let of = |query: &str| view(&query.replace("FROM t", "FROM public.t"));
+        assert_eq!(everything(&dump_of(18, &of(one))), everything(&dump_of(15, &of(other))), "{one}");
     }
     for (one, other) in [
         (
