@@ -99,7 +99,6 @@ async fn the_policy_binds_the_repositories_that_it_names() {
         (Code::ExitCodeMissing, "tests.typecheck.exit_code"),
         (Code::ExitCodeMissing, "tests.unit.exit_code"),
         (Code::ExitCodeMissing, "tests.policy.exit_code"),
-        (Code::ExitCodeMissing, "tests.integration.exit_code"),
     ];
     let verdict = aws.becomes(&commit, Outcome::Rejected, &asked).await;
     assert_eq!(verdict.policy_version_id.as_deref(), put.version_id());
