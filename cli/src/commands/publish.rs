@@ -1,39 +1,38 @@
 //! `gatekeeper publish`: a build folder becomes a commit of the artefact store (ADR-053, CI step 6).
 
+mod report;
+mod told;
+
 use std::{
     cell::{Cell, RefCell},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use self::{
+    report::{Report, Status, reasons, show, summarise, text},
+    told::{Told, authors, manifest},
+};
+use super::check::{Expectation, judge, set_policy, take_policy};
+use crate::{
+    authors::last_built,
+    aws::{Aws, AwsArgs},
+    build::{self, BuildFile},
+    exit::{Answer, Misuse},
+    folder::Folder,
+    github::{self, GitHub},
+    output::Output,
+    reason::{self, count},
+    repo::{self, Named},
+    upload::{MAX_SINGLE_BYTES, Uploader},
+};
 use anyhow::{Context as _, anyhow};
 use gatekeeper::{
     ids::{Commit, CommitSha},
-    manifest::Build,
     store::{memory::Memory, record, s3::S3Store},
     store_key::{ArtefactPath, RecordKey},
     telemetry,
     verdict::{Outcome, Verdict},
-};
-use serde::Serialize;
-use serde_json::{Map, Value};
-
-use super::check::{Expectation, judge, set_policy, take_policy};
-use crate::{
-    authors::{Asked, Buckets, Found, last_built},
-    aws::{Aws, AwsArgs},
-    build::{
-        self, BuildFile,
-        draft::{self, Facts},
-        figures, recognise,
-    },
-    exit::{Answer, Misuse},
-    folder::Folder,
-    github::{self, GitHub},
-    output::{Output, bad, faint, good, open},
-    reason::{self, Reason, count},
-    repo::{self, Named},
-    upload::{MAX_SINGLE_BYTES, Uploader},
 };
 
 /// How long to wait between two looks at the verdict.
@@ -147,37 +146,6 @@ pub(crate) struct Args {
     aws: AwsArgs,
 }
 
-/// What came of it.
-#[derive(Debug, Serialize)]
-struct Report {
-    status: Status,
-    #[serde(flatten)]
-    commit: Commit,
-    /// The objects that were uploaded, by their place in the commit's folder.
-    uploaded: Vec<String>,
-    /// Those that were there already.
-    skipped: Vec<String>,
-    /// How many bytes were uploaded.
-    bytes: u64,
-    /// The version of the manifest that is stored now; none where nothing was uploaded.
-    manifest_version_id: Option<String>,
-    /// The gate's verdict where it was waited for; this command's own where nothing was uploaded.
-    verdict: Option<Verdict>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Status {
-    /// The gate would reject it; nothing was uploaded.
-    Refused,
-    /// It was only looked at.
-    Planned,
-    /// Something was uploaded.
-    Published,
-    /// All of it was there already.
-    Unchanged,
-}
-
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let github = GitHub::from_env();
     let result = publish(args, github.as_ref(), output).await;
@@ -285,63 +253,6 @@ async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misus
     files
 }
 
-/// What is told of a build by its options, its own document and GitHub.
-#[derive(Debug, Clone)]
-struct Told {
-    document: Map<String, Value>,
-    branch: Option<String>,
-    build: Option<Build>,
-}
-
-impl Told {
-    fn of(args: &Args, github: Option<&GitHub>, files: &[BuildFile]) -> Result<Self, Misuse> {
-        let document = build::base(files)?;
-        let branch = args.branch.clone().or_else(|| github?.branch.clone());
-        let given = args.run_url.clone().zip(args.actor.clone());
-        let given =
-            given.map(|(run_url, actor)| Build { run_url, run_attempt: args.run_attempt, actor, repository: None });
-        Ok(Self { document, branch, build: given.or_else(|| github?.build.clone()) })
-    }
-
-    /// The branch, also where only the build's own document says which.
-    fn branch(&self) -> Option<&str> {
-        self.branch.as_deref().or_else(|| self.document.get("branch")?.as_str())
-    }
-
-    /// Who started the build, also where only its own document says who.
-    fn built_by(&self) -> Option<Build> {
-        let claimed = || serde_json::from_value(self.document.get("build")?.clone()).ok();
-        self.build.clone().or_else(claimed)
-    }
-}
-
-/// Whose own approval won't count.
-async fn authors(
-    args: &Args,
-    github: Option<&GitHub>,
-    commit: &Commit,
-    told: &Told,
-    output: &mut Output,
-) -> anyhow::Result<Found> {
-    let build = told.built_by();
-    let asked = Asked {
-        folder: &args.folder,
-        commit,
-        branch: told.branch(),
-        default_branch: github.and_then(|github| github.default_branch.as_deref()),
-        build: build.as_ref(),
-        author: args.author.as_deref(),
-        authors: &args.authors,
-        dry_run: args.dry_run,
-        document: &told.document,
-    };
-    let buckets = async || {
-        let aws = Aws::connect(&args.aws).await?;
-        Ok(Buckets { artefacts: aws.artefacts().await?, records: aws.records().await? })
-    };
-    asked.find(buckets, output).await
-}
-
 /// Holds the repository on GitHub against the one whose commits the store has under this name.
 async fn same_source(
     aws: &Aws<'_>,
@@ -372,42 +283,6 @@ async fn same_source(
         }
         answer => answer,
     }
-}
-
-/// The manifest's bytes.
-fn manifest(
-    args: &Args,
-    commit: &Commit,
-    files: &[BuildFile],
-    told: Told,
-    found: Found,
-    output: &mut Output,
-) -> anyhow::Result<Vec<u8>> {
-    let observed = |path: &PathBuf| -> Result<Value, Misuse> {
-        let observed = serde_json::from_slice(&build::read(path)?);
-        observed.map_err(|error| Misuse(format!("`{}` is not JSON: {error}", path.display())))
-    };
-    let facts = Facts {
-        commit: commit.clone(),
-        branch: told.branch,
-        author: found.author,
-        authors: found.authors,
-        build: told.build,
-        flyway: args.flyway.as_deref().map(build::read_object).transpose()?.unwrap_or_default(),
-        observed: args.observed.as_ref().map(observed).transpose()?,
-        timestamp: telemetry::wall_clock(),
-    };
-    let recount = |document: &mut _| figures::recount(document, files);
-    let draft = draft::draft(told.document, files, &build::contents(files)?, recount, facts)?;
-    for warning in &draft.warnings {
-        output.warning(warning);
-    }
-    for taken in recognise::taken_for(&draft.document) {
-        output.progress(&taken);
-    }
-    let mut bytes = serde_json::to_vec_pretty(&draft.document)?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }
 
 /// Uploads what is not there, the manifest last.
@@ -504,69 +379,5 @@ fn unmet(expect: Expectation, outcome: Outcome) -> String {
         }
         (Expectation::Built, _) => format!("expected is `built`, the verdict is `{outcome}`"),
         (Expectation::Registered, _) => format!("expected is `registered`, the verdict is `{outcome}`"),
-    }
-}
-
-fn reasons(verdict: &Verdict) -> Vec<Reason> {
-    verdict.reasons.iter().map(Reason::from).collect()
-}
-
-/// One line of what became of the files.
-fn summary(report: &Report) -> String {
-    let Report { uploaded, skipped, bytes, .. } = report;
-    format!("{} uploaded, {bytes} bytes; {} there already", count(uploaded.len(), "object"), skipped.len())
-}
-
-fn text(report: &Report) -> String {
-    let commit = &report.commit;
-    let head = match report.status {
-        Status::Refused => format!("{}  {commit}, nothing was uploaded", bad("refused")),
-        Status::Planned => format!("{}  {commit}, nothing was uploaded", open("planned")),
-        Status::Published => format!("{}  {commit}", good("published")),
-        Status::Unchanged => format!("{}  {commit}", good("unchanged")),
-    };
-    let mut text = head + "\n";
-    if let Some(version) = &report.manifest_version_id {
-        text += &faint(&format!("{}; manifest version `{version}`", summary(report)));
-        text.push('\n');
-    }
-    if let Some(verdict) = &report.verdict {
-        text.push('\n');
-        text += &reason::verdict(verdict);
-    }
-    text
-}
-
-/// Annotations and the job summary.
-fn show(github: &GitHub, report: &Report, answer: Answer, files: &[BuildFile], output: &mut Output) {
-    let Report { status, commit, verdict, .. } = report;
-    let reasons = verdict.as_ref().map(reasons).unwrap_or_default();
-    if answer == Answer::No {
-        for line in github::errors(&reasons) {
-            output.progress(&line);
-        }
-        if let (true, Some(verdict)) = (reasons.is_empty(), verdict) {
-            output.progress(&github::error(verdict.outcome.as_str(), "it is not what is expected; see the log"));
-        }
-    }
-    let warnings: Vec<Reason> = verdict.iter().flat_map(|it| &it.warnings).map(Reason::from).collect();
-    for line in github::warnings(&warnings) {
-        output.progress(&line);
-    }
-    let outcome = verdict.as_ref().map(|verdict| verdict.outcome.as_str());
-    let heading = match (status, outcome) {
-        (Status::Refused, _) => "refused, nothing was uploaded",
-        (Status::Planned, _) => "planned, nothing was uploaded",
-        (_, Some(outcome)) => outcome,
-        (_, None) => "published",
-    };
-    let version = report.manifest_version_id.as_ref().map(|it| format!("; manifest version `{it}`"));
-    let facts = format!("`{commit}`: {}{}", summary(report), version.unwrap_or_default());
-    summarise(github, &github::section(heading, &facts, &reasons, files), output);
-}
-
-fn summarise(github: &GitHub, markdown: &str, output: &mut Output) {
-    if let Err(error) = github.add_to_summary(markdown) {
-        output.warning(&telemetry::chain(error.as_ref()));
     }
 }

@@ -11,7 +11,7 @@ use gatekeeper::{
     manifest::{self, Manifest},
     promotion::{
         approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
-        counting::{Counting, NotCounted},
+        counting::{Counting, NotCounted, Owners},
         verify::{built_verdict, config_of},
     },
     revocation, stage,
@@ -217,9 +217,7 @@ fn worth(
         commit,
         stage: &request.stage,
         manifest_version_id: &request.manifest_version_id,
-        requester: None,
-        authors: &authors,
-        identities: &identities,
+        owners: Owners { requester: None, authors: &authors, identities: &identities },
     };
     let not_counted = given.iter().filter_map(|approval| {
         let why = counting.why_not(approval, std::iter::empty())?;

@@ -214,6 +214,11 @@ impl World {
         let migration = b"CREATE TABLE ledger (id bigint);\n";
         let checksum = checksum::scan(migration.as_slice()).unwrap().unwrap().checksum;
         let migration = self.put_artefact(&format!("{MODULE}/schema/payments/migrations/V1__ledger.sql"), migration);
+        let schema = format!("{MODULE}/schema/payments");
+        let toml = b"[flyway]\nmixed = true\n";
+        let configuration = (Sha256::of(toml), toml.len());
+        let own = b"executeInTransaction=false\n";
+        let script = self.put_artefact(&format!("{schema}/migrations/V1__ledger.sql.conf"), own);
         let snapshot = self.put_artefact(&format!("{MODULE}/schema/payments-schema.sql"), snapshot().as_bytes());
         let case = |name: &str| format!("<testcase classname=\"payments\" name=\"{name}\"/>");
         let cases = ["authorises", "declines", "settles"].map(case).concat();
@@ -228,7 +233,8 @@ impl World {
                 "functions": bundles,
                 "stacks": [{"name": "payments-api", "sha256": stack.0, "size": stack.1}],
                 "schemas": [{"database": "payments", "sha256": snapshot.0, "size": snapshot.1}],
-                "migrations": [{"database": "payments", "file": "V1__ledger.sql", "sha256": migration.0, "size": migration.1}]
+                "migrations": [{"database": "payments", "file": "V1__ledger.sql", "sha256": migration.0, "size": migration.1}],
+                "script_configurations": [{"database": "payments", "script": "V1__ledger.sql", "sha256": script.0, "size": script.1}]
             }],
             "tests": {
                 "typecheck": {"errors": 0},
@@ -237,10 +243,18 @@ impl World {
                 "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": true, "deployed": deployed}
             },
             "reports": [{"suite": "integration", "format": "junit", "file": "integration.xml", "sha256": report.0, "size": report.1}],
-            "flyway": {"payments": {"validated": true, "checksums": {"V1__ledger.sql": checksum}}},
+            "flyway": {"payments": {
+                "validated": true, "checksums": {"V1__ledger.sql": checksum},
+                "configuration": {"sha256": configuration.0, "size": configuration.1, "modules": ["MOD-012"], "sets": ["mixed"]},
+                "script_configurations": {"V1__ledger.sql": script.0}
+            }},
             "deploy": {"stage": "dev", "succeeded": true}
         });
         change(&mut manifest);
+        // Only the manifest's `flyway` lists it.
+        if manifest.get("flyway").is_some() {
+            self.put_artefact(&format!("{schema}/flyway.toml"), toml);
+        }
         self.put_artefact("build-manifest.json", manifest.to_string().as_bytes());
     }
 

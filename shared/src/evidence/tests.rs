@@ -218,7 +218,7 @@ async fn the_rules_that_were_in_force_are_told_and_held_against_the_promotion() 
         Identity::of(&arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap()
     };
     for (approver, wrong) in
-        [("ann", None), ("jane", Some("`jane` approved and asked")), ("ci", Some("among its authors"))]
+        [("ann", None), ("jane", Some("`jane` approved, but this is who asks")), ("ci", Some("`ci` approved, but this is the commit's author"))]
     {
         let mut record = record.clone();
         record.requester = Some(identity("jane"));
@@ -281,7 +281,7 @@ async fn what_could_not_be_looked_at_is_unknown_and_not_wrong() {
     let trouble = world.exhibits_with(question(), |_| Live::Trouble("access denied".to_owned())).await;
     let evidence = shown(&trouble);
     assert_eq!(evidence.verdict, Holds::Unknown);
-    insta::assert_snapshot!(evidence.answer, @"`uat` runs `bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357`: nothing is known to be wrong, but 1 of 34 checks could not be made");
+    insta::assert_snapshot!(evidence.answer, @"`uat` runs `bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357`: nothing is known to be wrong, but 1 of 35 checks could not be made");
     let without_keys = Exhibits { keys: None, ..world.exhibits(question()).await };
     assert_eq!(shown(&without_keys).verdict, Holds::Unknown);
     // Who doesn't look in Lambda gets what the record says.

@@ -22,6 +22,13 @@ pub struct Counting<'a> {
     pub stage: &'a StageName,
     /// The version of the commit's manifest.
     pub manifest_version_id: &'a str,
+    /// Whose own it is.
+    pub owners: Owners<'a>,
+}
+
+/// Whose own a promotion is: nobody lets pass what is his own.
+#[derive(Debug, Clone, Copy)]
+pub struct Owners<'a> {
     /// Who asks for the promotion; none where nobody has yet.
     pub requester: Option<&'a Person>,
     /// Who wrote the commit.
@@ -58,12 +65,42 @@ impl Counting<'_> {
 
     /// Why an approval doesn't count beside those of `counted`; none where it does.
     #[must_use]
-    pub fn why_not<'b>(&self, approval: &Approval, mut counted: impl Iterator<Item = &'b Person>) -> Option<String> {
-        let person = &approval.approved_by.person;
-        let same = |other: &Person| self.identities.same(other, person);
+    pub fn why_not<'b>(&self, approval: &Approval, counted: impl Iterator<Item = &'b Person>) -> Option<String> {
         if !self.is_about_this(approval) {
             return Some(format!("that was version `{}` of the manifest", approval.manifest_version_id));
         }
+        self.owners.why_not(&approval.approved_by.person, counted)
+    }
+
+    /// Whether an approval is of this commit, stage and manifest.
+    #[must_use]
+    pub fn is_about_this(&self, approval: &Approval) -> bool {
+        approval.repo == self.commit.repo
+            && approval.commit_sha == self.commit.sha
+            && approval.stage == *self.stage
+            && approval.manifest_version_id == self.manifest_version_id
+    }
+
+    /// The authors who can't be placed, each by name, or that none is named: whoever they are, they may have approved.
+    #[must_use]
+    pub fn unknown_authors(&self) -> Vec<Finding> {
+        let finding = |message: String| Finding::new(Code::AuthorUnknown, self.stage.as_str(), message);
+        if !self.owners.authors.is_named {
+            let message = "the manifest names neither `authors`, `author` nor `build.actor`; publish it from the clone \
+                           that it was built in, or with `--author`";
+            return vec![finding(message.to_owned())];
+        }
+        let unknown = self.owners.authors.unknown.iter();
+        let remedy = "say in `config/identities.json` whose it is (`aliases`), or that it is nobody (`bots`)";
+        unknown.map(|author| finding(format!("author {author}; {remedy}"))).collect()
+    }
+}
+
+impl Owners<'_> {
+    /// Why a person's approval doesn't count beside those of `counted`; none where it does.
+    #[must_use]
+    pub fn why_not<'b>(&self, person: &Person, mut counted: impl Iterator<Item = &'b Person>) -> Option<String> {
+        let same = |other: &Person| self.identities.same(other, person);
         if self.requester.is_some_and(same) {
             return Some("this is who asks for the promotion".to_owned());
         }
@@ -82,29 +119,6 @@ impl Counting<'_> {
             Placed::Unknown(_) | Placed::Person(_) => {}
         }
         counted.find(|other| same(other)).map(|other| format!("this is `{other}` again"))
-    }
-
-    /// Whether an approval is of this commit, stage and manifest.
-    #[must_use]
-    pub fn is_about_this(&self, approval: &Approval) -> bool {
-        approval.repo == self.commit.repo
-            && approval.commit_sha == self.commit.sha
-            && approval.stage == *self.stage
-            && approval.manifest_version_id == self.manifest_version_id
-    }
-
-    /// The authors who can't be placed, each by name, or that none is named: whoever they are, they may have approved.
-    #[must_use]
-    pub fn unknown_authors(&self) -> Vec<Finding> {
-        let finding = |message: String| Finding::new(Code::AuthorUnknown, self.stage.as_str(), message);
-        if !self.authors.is_named {
-            let message = "the manifest names neither `authors`, `author` nor `build.actor`; publish it from the clone \
-                           that it was built in, or with `--author`";
-            return vec![finding(message.to_owned())];
-        }
-        let unknown = self.authors.unknown.iter();
-        let remedy = "say in `config/identities.json` whose it is (`aliases`), or that it is nobody (`bots`)";
-        unknown.map(|author| finding(format!("author {author}; {remedy}"))).collect()
     }
 }
 

@@ -40,9 +40,7 @@ fn told(authors: &Value, identities: Option<&Value>, people: &[&str]) -> String 
         commit: &commit,
         stage: &stage,
         manifest_version_id: "v1",
-        requester: Some(&requester),
-        authors: &authors,
-        identities: &identities,
+        owners: Owners { requester: Some(&requester), authors: &authors, identities: &identities },
     };
     let approvals: Vec<_> = people.iter().zip(0..).map(|(person, minute)| stored(person, minute)).collect();
     let (counted, not_counted) = counting.count(&approvals);

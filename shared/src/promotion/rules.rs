@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     approval::{Approval, BreakGlass, CountedApproval},
-    counting::{Counting, NotCounted},
+    counting::{Counting, NotCounted, Owners},
     history::StageState,
     request::PromotionRequest,
 };
@@ -237,9 +237,11 @@ impl Circumstances<'_> {
             commit: self.commit,
             stage: &self.request.stage,
             manifest_version_id: self.manifest_version_id,
-            requester: self.requester.identity().map(|identity| &identity.person),
-            authors,
-            identities,
+            owners: Owners {
+                requester: self.requester.identity().map(|identity| &identity.person),
+                authors,
+                identities,
+            },
         }
     }
 

@@ -133,6 +133,8 @@ impl Store for S3Store {
         };
         let version_id =
             head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
+        let etag =
+            head.e_tag().ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's ETag"))?;
         let size = head.content_length().and_then(|size| size.try_into().ok());
         // A composite checksum is one over the parts' checksums and ends in their number.
         let sha256 = match head.checksum_type() {
@@ -141,7 +143,7 @@ impl Store for S3Store {
         };
         Ok(Some(Head {
             version_id: version_id.to_owned(),
-            etag: head.e_tag().unwrap_or_default().to_owned(),
+            etag: etag.to_owned(),
             size: size.ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's size"))?,
             sha256,
             retention: Retention {

@@ -12,11 +12,10 @@ use crate::{
         paper,
     },
     identities::{Authors, Identities},
-    identity::Person,
     ids::{Repo, Sha256},
     manifest::Manifest,
     policy::{self, Condition},
-    promotion::record::PromotionRecord,
+    promotion::{counting::Owners, record::PromotionRecord},
     stage::{Requirement, Stage, StagesConfig},
     store_key::RecordKey,
 };
@@ -275,27 +274,23 @@ fn people(case: &Case<'_>, record: &PromotionRecord, stage: Option<&Stage>, chec
         Err(unread) => return checks.unread(Part::Promotion, PEOPLE, "who is who", &unread),
     };
     let authors = Authors::of(manifest, &identities);
-    let wrote = |person: &Person| authors.people.iter().any(|author| identities.same(&author.person, person));
     let asked = record.requester.as_ref().map(|it| &it.person);
-    let mut wrong = Vec::new();
+    let owners = Owners { requester: asked, authors: &authors, identities: &identities };
     let approvers: Vec<_> = record.approvals.iter().map(|it| &it.person).collect();
+    let mut wrong = Vec::new();
     for (index, approver) in approvers.iter().enumerate() {
-        if asked.is_some_and(|asked| identities.same(asked, approver)) {
-            wrong.push(format!("`{approver}` approved and asked for it"));
-        }
-        if wrote(approver) {
-            wrong.push(format!("`{approver}` approved and is among its authors"));
-        }
-        if approvers.iter().take(index).any(|other| identities.same(other, approver)) {
-            wrong.push(format!("`{approver}` approved twice"));
-        }
+        let before = approvers.iter().take(index).copied();
+        let why = owners.why_not(approver, before);
+        wrong.extend(why.map(|why| format!("`{approver}` approved, but {why}")));
     }
     let glass = record.break_glass.as_ref();
     if let Some(glass) = glass.filter(|it| identities.same(&it.approved_by.person, &it.requester)) {
         wrong.push(format!("`{}` broke the glass alone", glass.requester));
     }
     let requester = match asked {
-        Some(asked) if wrote(asked) => format!("`{asked}` asked, and is among its authors"),
+        Some(asked) if authors.name_of(asked, &identities).is_some() => {
+            format!("`{asked}` asked, and is among its authors")
+        }
         Some(asked) => format!("`{asked}` asked"),
         None => format!("`{}` asked, which nobody proved", record.requested_by),
     };
