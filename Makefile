@@ -8,7 +8,7 @@ PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
 EXAMPLE := examples/bank-payments
-TEMPLATE_TABLE := shared/src/artefact/template/schema
+TEMPLATE_TABLE := shared/readers/src/template/schema
 
 .PHONY: help
 help: ## lists the commands
@@ -100,7 +100,6 @@ $(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml | pnpm
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets --test real_database --all-features -- --deny warnings
-	@infra/check_core_is_pure.sh
 	@infra/check_licences.sh
 	@infra/check_workflows.sh
 	$(PYTHON) $(TEMPLATE_TABLE)/generate.py --check

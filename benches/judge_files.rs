@@ -20,11 +20,13 @@ use std::{
     time::Instant,
 };
 
-use gatekeeper::{
+use gatekeeper_model::{ids::Sha256, outcome::Counts};
+use gatekeeper_readers::{
     flyway::checksum,
-    ids::Sha256,
-    report::{self, Counts, Format, Recounted},
-    schema_snapshot::{self, Include},
+    report,
+    report::{Format, Recounted},
+    schema_snapshot,
+    schema_snapshot::Include,
 };
 use serde_json::json;
 

@@ -128,7 +128,8 @@ if [ "$build" = yes ]; then
   cargo lambda --version >/dev/null 2>&1 ||
     fail "\`cargo-lambda\` $CARGO_LAMBDA_VERSION is missing: \`pip install cargo-lambda==$CARGO_LAMBDA_VERSION\`"
   packages=()
-  for function in "${FUNCTIONS[@]}"; do packages+=(--package "$function"); done
+  # One package has both programs of the gate.
+  for function in "${FUNCTIONS[@]}"; do packages+=(--package "${function/#tag-guard/intake}"); done
   cargo lambda build --release --locked "$target" --lambda-dir target/lambda "${packages[@]}"
 fi
 for function in "${FUNCTIONS[@]}"; do

@@ -436,7 +436,7 @@ class ExactKeys(Case):
     """A wildcard of a policy takes slashes too: whoever may write one kind of record must not get at another by it."""
 
     D = "3f" * 32
-    # Each variant of `RecordKey` (shared/src/store_key.rs), who writes it, and one key of it.
+    # Each variant of `RecordKey` (shared/model/src/store_key.rs), who writes it, and one key of it.
     KINDS = {
         "Verdict": (GATE, f"{COMMIT}/verdict.json"),
         "Revocation": ((*GATE, "PromoterRole", "GitHubPromoterRole"), f"{COMMIT}/revocation.json"),
@@ -470,11 +470,11 @@ class ExactKeys(Case):
         return {who for who in present if GITHUB.may(who, "s3:PutObject", f"{RECORDS}/{key}")}
 
     def test_every_kind_is_here_and_every_folder_is_reserved(self):
-        source = (HERE.parent / "shared/src/store_key.rs").read_text()
+        source = (HERE.parent / "shared/model/src/store_key.rs").read_text()
         variants = re.search(r"pub enum RecordKey \{(.*?)\n\}", source, re.DOTALL)[1]
         known = set(re.findall(r"^    ([A-Z]\w+)", variants, re.MULTILINE))
         self.assertEqual(known - self.KINDS.keys(), set(), "say here who writes it, and in the buckets' policy")
-        reserved = re.search(r"RESERVED_REPOS: \[&str; \d+\] =\s*\[(.*?)\]", (HERE.parent / "shared/src/ids.rs").read_text(), re.DOTALL)[1]
+        reserved = re.search(r"RESERVED_REPOS: \[&str; \d+\] =\s*\[(.*?)\]", (HERE.parent / "shared/model/src/ids.rs").read_text(), re.DOTALL)[1]
         self.assertEqual(set(re.findall(r'"([^"]+)"', reserved)), set(self.FOLDERS))
 
     def test_each_kind_has_its_writers_for_commits_of_both_lengths(self):

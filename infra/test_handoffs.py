@@ -1,6 +1,7 @@
 """Handoff documents as those read them who don't have our types: a YAML parser and the JSON Schema.
 
-The documents are the snapshots of shared/src/handoff.rs, which its own tests hold equal to what the gatekeeper writes.
+The documents are the snapshots of the modules `handoff` of the gate and of promotions, whose own tests hold them equal to
+what the gatekeeper writes.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ SCHEMA = json.loads((SHARED / "handoff.schema.json").read_text())
 def front_matter(snapshot: Path) -> dict:
     header, document = snapshot.read_text().removeprefix("---\n").split("\n---\n", 1)
     fence, matter, body = document.split("---\n", 2)
-    assert "source: shared/src/handoff.rs" in header and fence == "", snapshot
+    assert "/src/handoff.rs" in header and fence == "", snapshot
     return yaml.safe_load(matter)
 
 
-DOCUMENTS = {it.name.split("__")[-1]: front_matter(it) for it in (SHARED / "src/snapshots").glob("*__handoff__tests__*.snap")}
+DOCUMENTS = {it.name.split("__")[-1]: front_matter(it) for it in SHARED.glob("*/src/snapshots/*__handoff__tests__*.snap")}
 
 
 class Handoffs(unittest.TestCase):

@@ -128,7 +128,7 @@ class Workflows(unittest.TestCase):
                 self.assertEqual(job["steps"][0]["with"]["fetch-depth"], 0)
 
     def test_what_workflows_commit_is_nobodys(self) -> None:
-        """`github-actions[bot]` is a name that shared/src/identities.rs knows."""
+        """`github-actions[bot]` is a name that shared/promotion/src/identities.rs knows."""
         for name, job in jobs():
             if any(step.get("run", "").startswith("git commit") or "git commit" in step.get("run", "") for step in job["steps"]):
                 with self.subTest(name):

@@ -12,13 +12,13 @@ use e2e::{
     instance::Caller,
     promotion::{APPROVED_STAGE, FROZEN_STAGE, Promotions, STAGE, a_commit, a_repo, promotion_of, rollback_of},
 };
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Repo, StageName},
-    ledger::{Chain, Entry, Kind},
-    promotion::record::{PromotionRecord, Status},
+    ids::{Chain, Repo, StageName},
     store_key::RecordKey,
 };
+use gatekeeper_promotion::record::{PromotionRecord, Status};
+use gatekeeper_proof::ledger::{Entry, Kind};
 use serde_json::{Value, json};
 
 /// Release managers, reviewers and the author of each commit, under the names that their identity provider gives them.
@@ -169,7 +169,7 @@ async fn hers_does_not_count(people: &People, commit: &Commit, as_whom: &str) {
     assert_eq!((counted, others), (vec![BOB], vec![ALICE]));
     let identities = record.identities_config.unwrap();
     let stored = people.here.aws.record(&RecordKey::IdentitiesConfig).await.unwrap();
-    assert_eq!(identities.sha256, gatekeeper::ids::Sha256::of(&stored));
+    assert_eq!(identities.sha256, gatekeeper_model::ids::Sha256::of(&stored));
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn nobody_asks_in_another_ones_name() {
     // A proof is good for the one request that it was made for.
     let proved = {
         let stage: StageName = STAGE.parse().unwrap();
-        let request = gatekeeper::identity::BoundRequest {
+        let request = gatekeeper_model::identity::BoundRequest {
             manifest_version_id: None,
             action: "promote",
             repo: &commit.id.repo,
@@ -302,8 +302,8 @@ async fn nobody_asks_in_another_ones_name() {
             reason: "release 2026-05",
             switches: Vec::new(),
         };
-        let now = gatekeeper::telemetry::wall_clock();
-        gatekeeper::aws::caller::prove(&people.here.promoter.config, &request, now).await.unwrap()
+        let now = gatekeeper_model::telemetry::wall_clock();
+        gatekeeper_aws::caller::prove(&people.here.promoter.config, &request, now).await.unwrap()
     };
     let mut reused = plain.clone();
     reused["identity_proof"] = serde_json::to_value(&proved).unwrap();

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use e2e::{
     commit::{Commit, dump_of, path, the_zip},
@@ -12,8 +15,7 @@ use e2e::{
     zips,
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{ids::Sha256, store_key::ArtefactPath, verdict::Outcome};
-use std::time::Instant;
+use gatekeeper_model::{ids::Sha256, store_key::ArtefactPath, verdict::Outcome};
 use tokio::sync::Mutex;
 
 /// One at a time: they measure.

@@ -8,12 +8,9 @@ use e2e::{
     watch::{PATIENCE, eventually},
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    aws::s3_client,
-    store::{Store as _, contract, s3::S3Store},
-    store_key::RecordKey,
-    verdict::Outcome,
-};
+use gatekeeper_aws::{s3::S3Store, s3_client};
+use gatekeeper_model::{store_key::RecordKey, verdict::Outcome};
+use gatekeeper_store::{Store as _, contract};
 use serde_json::{Value, json};
 use ulid::Ulid;
 

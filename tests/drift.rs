@@ -10,16 +10,15 @@ use e2e::{
     promotion::{Promotions, STAGE, a_repo},
     watch::{PATIENCE, eventually},
 };
-use gatekeeper::{
-    drift::Drift,
+use gatekeeper_gate::judgement::INTEGRATION_PASSED;
+use gatekeeper_model::{
     finding::{Code, Finding},
-    gate::INTEGRATION_PASSED,
-    ids::{Repo, Sha256},
-    ledger::{Chain, Entry, Kind},
-    promotion::{lock::Lock, record::PromotionRecord},
+    ids::{Chain, Repo, Sha256},
     store_key::{ArtefactPath, RecordKey},
     verdict::Outcome,
 };
+use gatekeeper_promotion::{drift::Drift, lock::Lock, record::PromotionRecord};
+use gatekeeper_proof::ledger::{Entry, Kind};
 use serde_json::{Value, json};
 use ulid::Ulid;
 

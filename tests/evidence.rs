@@ -15,12 +15,12 @@ use e2e::{
     promotion::{Promotions, STAGE, a_commit, a_repo},
     zips,
 };
-use gatekeeper::{
-    evidence::bundle,
+use gatekeeper_evidence::bundle;
+use gatekeeper_model::{
     ids::{Repo, Sha256},
-    promotion::record::PromotionRecord,
     store_key::RecordKey,
 };
+use gatekeeper_promotion::record::PromotionRecord;
 use serde_json::{Value, json};
 
 /// An auditor at a shell.

@@ -7,7 +7,8 @@ use e2e::{
     promotion::{Promotions, build_example, promotion_of, started},
     tell,
 };
-use gatekeeper::{ids::Sha256, promotion::record::Status, store_key::ArtefactPath};
+use gatekeeper_model::{ids::Sha256, store_key::ArtefactPath};
+use gatekeeper_promotion::record::Status;
 
 #[tokio::test]
 async fn it_goes_live_with_every_bundle_that_was_tested() {

@@ -8,7 +8,7 @@ use e2e::{
     odd_migrations::{PLACEHOLDERS, odd_migrations},
     tell,
 };
-use gatekeeper::flyway::{
+use gatekeeper_readers::flyway::{
     checksum::{checksum_with, scan},
     migration_name::{MigrationKind, MigrationName},
 };

@@ -6,7 +6,7 @@ use e2e::{
     watch::tags,
     zips,
 };
-use gatekeeper::{
+use gatekeeper_model::{
     finding::Code,
     ids::Sha256,
     store_key::{ArtefactPath, RecordKey},

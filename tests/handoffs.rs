@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatekeeper::{handoff::FrontMatter, ids::ModuleId, store_key::RecordKey};
+use gatekeeper_model::{front_matter::FrontMatter, ids::ModuleId, store_key::RecordKey};
 use serde_json::{Value, json};
 
 use super::*;

@@ -3,7 +3,8 @@
 use aws_sdk_sfn::types::ExecutionStatus;
 use e2e::promotion::{Promotions, SLOW_STAGE, STAGE, Started, a_repo, promotion_of, rollback_of, started};
 use futures_util::future::join_all;
-use gatekeeper::{finding::Code, promotion::record::Status};
+use gatekeeper_model::finding::Code;
+use gatekeeper_promotion::record::Status;
 use serde_json::{Value, json};
 
 /// Ends an execution as an operator does.

@@ -16,7 +16,7 @@ use e2e::{
     instance::{Caller, Instance},
     promotion::{Promotions, STAGE, a_commit, a_repo, promotion_of},
 };
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 
 /// `gatekeeper portal` of somebody, until it is dropped.
 struct Opened {

@@ -8,15 +8,11 @@ use e2e::{
     },
     watch::{PATIENCE, eventually},
 };
-use gatekeeper::{
-    finding::Code,
-    ids::Repo,
-    promotion::{
-        record::{PromotionRecord, SchemaComparison, Status},
-        step::{Direction, Report, ReportStatus},
-    },
+use gatekeeper_model::{finding::Code, ids::Repo, store_key::RecordKey};
+use gatekeeper_promotion::{
+    record::{PromotionRecord, SchemaComparison, Status},
     stage::SchemaParity,
-    store_key::RecordKey,
+    step::{Direction, Report, ReportStatus},
 };
 use serde_json::{Value, json};
 

@@ -12,13 +12,13 @@ use e2e::{
     },
     tell,
 };
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
     ids::Sha256,
-    store::record,
     store_key::{Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_store::record;
 use serde_json::{Value, json};
 
 /// Puts a verdict where the gate put its own: its records wake nobody, so it stays.

@@ -10,14 +10,14 @@ use e2e::{
         promotion_of,
     },
 };
-use gatekeeper::{
+use gatekeeper_model::{
     ids::Sha256,
-    promotion::{
-        history::StageState,
-        record::{PromotionRecord, Status},
-        step::{Direction, ReportStatus},
-    },
     store_key::{ArtefactPath, RecordKey},
+};
+use gatekeeper_promotion::{
+    history::StageState,
+    record::{PromotionRecord, Status},
+    step::{Direction, ReportStatus},
 };
 use serde_json::{Value, json};
 

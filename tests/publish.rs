@@ -20,7 +20,7 @@ use e2e::{
     watch::{PATIENCE, eventually, tags},
     zips,
 };
-use gatekeeper::{finding::Code, ids::Sha256, store_key::ArtefactPath, verdict::Outcome};
+use gatekeeper_model::{finding::Code, ids::Sha256, store_key::ArtefactPath, verdict::Outcome};
 use serde_json::{Value, json};
 
 /// The command beside this test.

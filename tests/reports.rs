@@ -4,7 +4,7 @@ use e2e::{
     commit::{Commit, junit, path},
     instance::Instance,
 };
-use gatekeeper::{
+use gatekeeper_model::{
     finding::Code,
     ids::Sha256,
     store_key::{ArtefactPath, RecordKey},

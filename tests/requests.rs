@@ -5,7 +5,7 @@ use e2e::{
     instance::{Caller, Instance},
     watch::{self, PATIENCE, eventually, tags},
 };
-use gatekeeper::{
+use gatekeeper_model::{
     finding::Code,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Revocation},

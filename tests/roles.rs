@@ -15,9 +15,8 @@ use e2e::{
     commit::{Commit, tagging, the_zip},
     instance::{Caller, Instance},
 };
-use gatekeeper::{
-    ids::{Commit as Id, Sha256},
-    ledger::Chain,
+use gatekeeper_model::{
+    ids::{Chain, Commit as Id, Sha256},
     store_key::{ArtefactPath, Form, RecordKey},
     verdict::Outcome,
 };

@@ -7,14 +7,12 @@ use std::{
 };
 
 use e2e::{databases::Database, instance::Instance, tell};
-use gatekeeper::{
-    finding::Code,
-    schema_snapshot::{Include, difference, inspect, normal_form},
-};
+use gatekeeper_model::finding::Code;
+use gatekeeper_readers::schema_snapshot::{Include, difference, inspect, normal_form};
 use tokio::sync::Mutex;
 
 /// Bodies, comments and defaults that begin with what a row begins with, and everything else that trips a reader by lines.
-const HOSTILE: &str = include_str!("../shared/src/schema_snapshot/fixtures/hostile.sql");
+const HOSTILE: &str = include_str!("../shared/readers/src/schema_snapshot/fixtures/hostile.sql");
 
 /// The schema makes roles, which all databases share.
 static HOSTILE_SCHEMA: Mutex<()> = Mutex::const_new(());

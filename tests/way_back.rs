@@ -5,14 +5,11 @@ use e2e::{
     commit::{Commit, the_template, the_zip},
     promotion::{Promotions, STAGE, a_commit, a_repo, break_template, change_template, outcomes, rollback_of},
 };
-use gatekeeper::{
-    ids::Sha256,
-    promotion::{
-        history::Completed,
-        record::{PromotionRecord, Status},
-        step::{Direction, ReportStatus},
-    },
-    store_key::RecordKey,
+use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
+use gatekeeper_promotion::{
+    history::Completed,
+    record::{PromotionRecord, Status},
+    step::{Direction, ReportStatus},
 };
 use serde_json::json;
 

@@ -7,13 +7,15 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Context as _;
-use gatekeeper::{
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_model::{
     ids::{Commit, CommitSha, Sha256},
-    manifest::{self, Author, Build},
-    store::{Store, record, s3::S3Store},
+    manifest,
+    manifest::{Author, Build},
     store_key::{ArtefactPath, RecordKey},
     verdict::LastBuilt,
 };
+use gatekeeper_store::{Store, record};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -12,10 +12,9 @@ use aws_sdk_s3::{
     config::Credentials,
     error::{ProvideErrorMetadata, SdkError},
 };
-use gatekeeper::{
-    aws::{TlsRoots, caller, config_loader, s3_client},
+use gatekeeper_aws::{TlsRoots, caller, config_loader, s3::S3Store, s3_client};
+use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
-    store::s3::S3Store,
     telemetry,
 };
 use serde_json::Value;

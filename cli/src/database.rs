@@ -4,11 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use gatekeeper::{
-    database::{Database, Target, Tools},
-    ids::DatabaseName,
-    stage::Place,
-};
+use gatekeeper_database::{Database, Target, Tools};
+use gatekeeper_model::{ids::DatabaseName, place::Place};
 
 use crate::{
     aws::{CallerArgs, called},

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gatekeeper::evidence::model::Holds;
+use gatekeeper_evidence::model::Holds;
 
 /// What a command found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

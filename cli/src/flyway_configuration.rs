@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
-    flyway::settings::{self, Settings},
     ids::Sha256,
     manifest::FlywayConfiguration,
 };
+use gatekeeper_readers::flyway::{settings, settings::Settings};
 
 use crate::exit::Misuse;
 

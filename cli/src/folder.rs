@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatekeeper::{
+use gatekeeper_model::{
     ids::{Commit, Sha256},
-    store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written},
     store_key::ArtefactPath,
 };
+use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written};
 
 use crate::build::BuildFile;
 

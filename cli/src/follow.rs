@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper::{
-    promotion::{
-        record::{PromotionRecord, Status},
-        step::{PromotionRef, Report, ReportStatus},
-    },
-    store::s3::S3Store,
-    telemetry,
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_model::telemetry;
+use gatekeeper_promotion::{
+    record::{PromotionRecord, Status},
+    step::{PromotionRef, Report, ReportStatus},
 };
 use jiff::{SignedDuration, Timestamp};
 

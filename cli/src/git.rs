@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use gatekeeper::{ids::CommitSha, manifest::Author};
+use gatekeeper_model::{ids::CommitSha, manifest::Author};
 
 use crate::exit::Misuse;
 

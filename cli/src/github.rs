@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
-use gatekeeper::{
+use gatekeeper_model::{
     ids::{Commit, CommitSha, InvalidId},
     manifest::Build,
 };
@@ -175,7 +175,7 @@ fn code_cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::{ids::Sha256, store_key::ArtefactPath};
+    use gatekeeper_model::{ids::Sha256, store_key::ArtefactPath};
 
     use super::*;
 

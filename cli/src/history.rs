@@ -3,7 +3,7 @@
 //! A step that answers `in-progress` is entered again and again until it is done: that is one step here.
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType};
-use gatekeeper::promotion::step::{Report, ReportStatus, StepAnswer, StepStatus};
+use gatekeeper_promotion::step::{Report, ReportStatus, StepAnswer, StepStatus};
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -25,7 +25,6 @@ mod whole_file;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
 use exit::{Answer, Misuse};
 use output::{Format, Output};
 

@@ -6,16 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
-    flyway::{
-        MAX_BYTES,
-        checksum::{self, NotUtf8, Scanned},
-        files::{self, MigrationFile},
-        migration_name::{MigrationKind, MigrationName},
-        settings::{self, Settings},
-    },
     ids::{DatabaseName, MigrationPath, Sha256},
+};
+use gatekeeper_readers::flyway::{
+    MAX_BYTES, checksum,
+    checksum::{NotUtf8, Scanned},
+    files,
+    files::MigrationFile,
+    migration_name::{MigrationKind, MigrationName},
+    settings,
+    settings::Settings,
 };
 
 use crate::exit::Misuse;

@@ -51,7 +51,7 @@ impl Chosen {
         let read =
             aws_config::profile::load(&Fs::real(), &Env::real(), &<_>::default(), Some(name.clone().into())).await;
         let profiles = read.map_err(|error| {
-            let why = gatekeeper::telemetry::chain(&error);
+            let why = gatekeeper_model::telemetry::chain(&error);
             Misuse(format!("the AWS profile `{name}` can't be read from {}: {why}", files()))
         })?;
         if profiles.get_profile(name).is_none() {

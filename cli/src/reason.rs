@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gatekeeper::{
+use gatekeeper_model::{
     finding::Finding,
     ids::Commit,
     verdict::{Outcome, Verdict},

@@ -5,13 +5,13 @@
 
 use std::{ops::Deref, str::FromStr};
 
-use gatekeeper::{
+use gatekeeper_model::{
     ids::{InvalidId, Repo},
     manifest::{Build, Manifest},
-    store::Store,
     store_key::ArtefactPath,
     verdict::LastBuilt,
 };
+use gatekeeper_store::Store;
 
 use crate::{exit::Misuse, output::Output};
 
@@ -71,10 +71,10 @@ pub(crate) async fn check_source(
     ours: &str,
     moved_from: Option<&str>,
 ) -> anyhow::Result<()> {
-    let commit = gatekeeper::ids::Commit { repo: last.repo.clone(), sha: last.baseline.commit_sha.clone() };
+    let commit = gatekeeper_model::ids::Commit { repo: last.repo.clone(), sha: last.baseline.commit_sha.clone() };
     let key = ArtefactPath::Manifest.of(&commit);
     let version_id = &last.baseline.manifest_version_id;
-    let Some(body) = artefacts.get(&key, Some(version_id), gatekeeper::manifest::MAX_BYTES).await? else {
+    let Some(body) = artefacts.get(&key, Some(version_id), gatekeeper_model::manifest::MAX_BYTES).await? else {
         return Ok(());
     };
     let manifest = serde_json::from_slice::<Manifest>(&body.bytes).ok();
@@ -93,7 +93,8 @@ pub(crate) async fn check_source(
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::{ids::Sha256, store::memory::Memory};
+    use gatekeeper_model::ids::Sha256;
+    use gatekeeper_store::memory::Memory;
     use serde_json::json;
 
     use super::*;

@@ -11,13 +11,14 @@ use aws_sdk_s3::{
     types::{ChecksumMode, ChecksumType},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    gate::INTEGRATION_PASSED,
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_gate::judgement::INTEGRATION_PASSED;
+use gatekeeper_model::{
     ids::{Commit, Sha256},
     manifest,
-    store::{Store as _, s3::S3Store},
     store_key::ArtefactPath,
 };
+use gatekeeper_store::Store as _;
 use serde_json::{Map, Value};
 
 use crate::{aws::called, build::BuildFile, exit::Misuse};

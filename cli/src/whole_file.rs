@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use gatekeeper::{ids::DatabaseName, manifest::Flyway};
+use gatekeeper_model::{ids::DatabaseName, manifest::Flyway};
 use serde_json::Value;
 
 use crate::exit::Misuse;

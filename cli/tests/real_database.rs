@@ -304,7 +304,7 @@ fn a_snapshot_is_written_whole_and_says_what_the_manifest_says() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let bytes = fs::read(dev.folder.path().join("tested.sql")).unwrap();
     assert_eq!(entry["database"], json!("payments"));
-    assert_eq!(entry["sha256"], json!(gatekeeper::ids::Sha256::of(&bytes)));
+    assert_eq!(entry["sha256"], json!(gatekeeper_model::ids::Sha256::of(&bytes)));
     assert_eq!(entry["size"], json!(bytes.len()));
     assert!(!String::from_utf8(bytes).unwrap().contains("COPY"));
 
@@ -353,7 +353,7 @@ fn a_history_in_another_schema_is_refused_unless_the_configuration_says_so() {
     let part = &dev.written()["payments"];
     assert_eq!(part["history"], "payments.flyway_schema_history");
     assert_eq!(part["configuration"]["sets"], json!(["schemas"]));
-    let sha256 = gatekeeper::ids::Sha256::of(OTHER_SCHEMA.as_bytes());
+    let sha256 = gatekeeper_model::ids::Sha256::of(OTHER_SCHEMA.as_bytes());
     assert_eq!(part["configuration"]["sha256"], json!(sha256));
 
     // An edited file is one, in whatever schema its row lies.
@@ -392,7 +392,7 @@ fn a_scripts_own_configuration_goes_into_the_part_by_its_digest() {
     dev.write("V2__note.sql.conf", "executeInTransaction=false\n");
     let run = dev.validate();
     assert_eq!(run.code, 0, "{}", run.stdout);
-    let sha256 = gatekeeper::ids::Sha256::of(b"executeInTransaction=false\n");
+    let sha256 = gatekeeper_model::ids::Sha256::of(b"executeInTransaction=false\n");
     assert_eq!(dev.written()["payments"]["script_configurations"], json!({"V2__note.sql": sha256}));
     dev.write("V2__note.sql.conf", "shouldExecute=false\n").write("V3__gone.sql.conf", "executeInTransaction=false\n");
     let refused = dev.refused();

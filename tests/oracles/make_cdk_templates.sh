@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Synthesises cdk/app.js with the pinned aws-cdk-lib and writes the templates, without CDK's metadata, to the fixtures of
-# the gate's tests: shared/src/artefact/template/fixtures/cdk/. Needs Node 20 or newer, and npm's registry.
+# the gate's tests: shared/readers/src/template/fixtures/cdk/. Needs Node 20 or newer, and npm's registry.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-fixtures=$(cd "$here/../../shared/src/artefact/template/fixtures" && pwd)/cdk
+fixtures=$(cd "$here/../../shared/readers/src/template/fixtures" && pwd)/cdk
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$here/cdk/app.js" "$here/cdk/package.json" "$work/"

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FIXTURE = ROOT / "shared/src/schema_snapshot/fixtures/psql_statements.json"
+FIXTURE = ROOT / "shared/readers/src/schema_snapshot/fixtures/psql_statements.json"
 PSQL = [ROOT / ".local/postgresql/psql"] + [ROOT / f".local/pg_dump/{version}/bin/psql" for version in (16, 17, 18)]
 FRAGMENTS = """; ; ; ; ' ' ' '' E' e' U&' B' x' N' " " U&" "" $$ $$ $a$ $_$ $é$ $1 $ a$ $a 1 1e 1.5 1e5 0x1F 1_0 1..2 .5 /* */ /*/ **/ -- --
 ( ) [ ] : :: := :'a' :"a" = - + -> /- @/* a b é E U& _ INSERT SELECT BEGIN END CASE""".split() + [

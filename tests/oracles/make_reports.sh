@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the fixtures of shared/tests/reports anew, each with the real tool in the version that stands here.
+# Makes the fixtures of shared/readers/tests/reports anew, each with the real tool in the version that stands here.
 #
 # It needs npm, Python with venv, Go, and Debian's apt-get and a C++ compiler for Catch2 and doctest; everything is put
 # into a temporary folder. Hosts, folders and dates are replaced. Made by hand from what the tools wrote are only
 # surefire-*.xml (Maven with Surefire 3.6.0, rerunFailingTestsCount=1) and nextest-*.xml.
 set -euo pipefail
-out=$(cd "$(dirname "$0")/../../shared/tests/reports" && pwd)
+out=$(cd "$(dirname "$0")/../../shared/readers/tests/reports" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -1,6 +1,6 @@
 """Dumps of one schema by real PostgreSQL servers 15 to 18, for the tests of schema snapshots.
 
-Each `*.sql` of `shared/src/schema_snapshot/fixtures/servers` is loaded into every server that `make setup` has brought
+Each `*.sql` of `shared/readers/src/schema_snapshot/fixtures/servers` is loaded into every server that `make setup` has brought
 (15 of Debian; 16.2, 17.10 and 18.6 of `infra/local/pg_dump_versions.txt`) and dumped, by the server's own `pg_dump` and
 the oldest one's by 18's too: `NAME.sSERVER.dPG_DUMP.dump`. Only 15 and 17 are built with libxml.
 """
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FIXTURES = ROOT / "shared/src/schema_snapshot/fixtures/servers"
+FIXTURES = ROOT / "shared/readers/src/schema_snapshot/fixtures/servers"
 PROGRAMS = {15: ROOT / ".local/postgresql"} | {v: ROOT / f".local/pg_dump/{v}/bin" for v in (16, 17, 18)}
 DUMPS = {
     "versions": [(15, 15), (16, 16), (17, 17), (18, 18), (15, 18)],

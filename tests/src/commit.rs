@@ -10,13 +10,10 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Tag, Tagging},
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    flyway::{
-        checksum,
-        migration_name::{MigrationName, Place},
-    },
-    ids::{self, Sha256},
-    store_key::ArtefactPath,
+use gatekeeper_model::{ids, ids::Sha256, store_key::ArtefactPath};
+use gatekeeper_readers::flyway::{
+    checksum,
+    migration_name::{MigrationName, Place},
 };
 use serde_json::{Value, json};
 use ulid::Ulid;

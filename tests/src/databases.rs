@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use gatekeeper::store_key::ArtefactPath;
+use gatekeeper_model::store_key::ArtefactPath;
 use serde_json::json;
 use ulid::Ulid;
 

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, ProvideCredentials as _};
-use gatekeeper::aws::{TlsRoots, config_loader, s3_client};
+use gatekeeper_aws::{TlsRoots, config_loader, s3_client};
 use serde::Deserialize;
 
 /// What `outputs.json` says (CONTRACT §1), as far as tests need it.

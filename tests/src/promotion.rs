@@ -7,17 +7,17 @@ use std::{
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{PromotionId, Repo, Sha256, StageName},
-    promotion::{
-        history::StageState,
-        lock::Lock,
-        record::{PromotionRecord, Status},
-        step::{Direction, PromotionRef, Report, ReportStatus},
-    },
     store_key::{ArtefactPath, RecordKey},
     verdict::Outcome,
+};
+use gatekeeper_promotion::{
+    history::StageState,
+    lock::Lock,
+    record::{PromotionRecord, Status},
+    step::{Direction, PromotionRef, Report, ReportStatus},
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

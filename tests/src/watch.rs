@@ -8,9 +8,9 @@ use std::{
 
 use aws_sdk_sqs::types::Message;
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
+use gatekeeper_gate::judgement::INTEGRATION_PASSED;
+use gatekeeper_model::{
     finding::Code,
-    gate::INTEGRATION_PASSED,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };

@@ -1,9 +1,12 @@
 //! Which function a bundle is the code of, where a template says so without a doubt.
 
-use gatekeeper::{
-    artefact::template::{self, Code, PREFIX_PARAMETER, Text},
+use gatekeeper_model::{
     ids::{ModuleId, StackName},
     store_key::ArtefactPath,
+};
+use gatekeeper_readers::{
+    template,
+    template::{Code, PREFIX_PARAMETER, Text},
 };
 use serde_json::Value;
 
@@ -79,7 +82,7 @@ pub(crate) fn the_one<'a>(functions: &'a [TemplateFunction], bundle: &BuildFile)
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::ids::Sha256;
+    use gatekeeper_model::ids::Sha256;
     use serde_json::json;
 
     use super::*;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper::{
+use gatekeeper_model::{
     ids::{DatabaseName, ModuleId, Sha256},
     store_key::ArtefactPath,
 };

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatekeeper::{
-    flyway::migration_name::MigrationName,
+use gatekeeper_model::{
     ids::Commit,
     manifest::{Author, Build, SCHEMA_VERSION},
-    report::{Format, suite::Suite},
     store_key::ArtefactPath,
+    suite::Suite,
 };
+use gatekeeper_readers::{flyway::migration_name::MigrationName, report::Format};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -351,7 +351,7 @@ impl Lists<'_> {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::{ids::Sha256, manifest::Manifest};
+    use gatekeeper_model::{ids::Sha256, manifest::Manifest};
 
     use super::*;
 

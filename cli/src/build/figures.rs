@@ -3,9 +3,10 @@
 
 use std::{fs::File, io::BufReader};
 
-use gatekeeper::report::{
-    Format, Outcome, Recounted, read,
-    suite::{self, Shown, Suite, SuiteReport},
+use gatekeeper_model::{outcome::Outcome, suite::Suite};
+use gatekeeper_readers::report::{
+    Format, Recounted, read, suite,
+    suite::{Shown, SuiteReport},
 };
 use serde_json::{Map, Value, json};
 
@@ -94,7 +95,7 @@ fn rounded(percent: f64) -> f64 {
 mod tests {
     use std::fs;
 
-    use gatekeeper::ids::Sha256;
+    use gatekeeper_model::ids::Sha256;
 
     use super::*;
 
@@ -113,7 +114,7 @@ mod tests {
             let name = format!("{index}.txt");
             let file = folder.path().join(&name);
             fs::write(&file, text).unwrap();
-            let path = gatekeeper::store_key::ArtefactPath::parse(&format!("reports/{name}")).unwrap();
+            let path = gatekeeper_model::store_key::ArtefactPath::parse(&format!("reports/{name}")).unwrap();
             files.push(BuildFile { path, file, size: text.len() as u64, sha256: Sha256::of(text.as_bytes()) });
             listed.push(json!({"suite": suite, "format": format, "file": name}));
         }

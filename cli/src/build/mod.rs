@@ -17,7 +17,8 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{artefact::template, ids::Sha256, manifest, store_key::ArtefactPath};
+use gatekeeper_model::{ids::Sha256, manifest, store_key::ArtefactPath};
+use gatekeeper_readers::template;
 use serde_json::{Map, Value};
 
 use crate::exit::Misuse;

@@ -8,7 +8,8 @@ use std::{
     path::Path,
 };
 
-use gatekeeper::report::{Format, Runner, suite::Suite, words};
+use gatekeeper_model::suite::Suite;
+use gatekeeper_readers::report::{Format, Runner, words};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! What became of a pipeline's step, in the build's own document (CONTRACT §3).
 
-use gatekeeper::ids::{CommitSha, StageName};
+use gatekeeper_model::ids::{CommitSha, StageName};
 use serde_json::{Map, Value, json};
 
 type Object = Map<String, Value>;

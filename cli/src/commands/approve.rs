@@ -1,17 +1,17 @@
 //! `gatekeeper approve`: a second person's word for a promotion.
 
 use anyhow::Context as _;
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{Commit, CommitSha, Repo, StageName},
-    promotion::{
-        approval::{ApprovalRequest, InvalidApprovalEvent},
-        counting::NotCounted,
-    },
-    store::record,
     store_key::RecordKey,
     verdict::Verdict,
 };
+use gatekeeper_promotion::{
+    approval::{ApprovalRequest, InvalidApprovalEvent},
+    counting::NotCounted,
+};
+use gatekeeper_store::record;
 use serde::Deserialize;
 use serde_json::json;
 

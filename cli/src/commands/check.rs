@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use gatekeeper::{
-    attestation::NoSigner,
-    converge::{Gate, GateError},
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_gate::converge::{Gate, GateError};
+use gatekeeper_model::{
     ids::{Commit, CommitSha, Repo},
     manifest,
     policy::Policy,
-    store::{Store, memory::Memory, s3::S3Store},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
-    telemetry::{self, Logger},
+    telemetry,
+    telemetry::Logger,
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_proof::NoSigner;
+use gatekeeper_store::{Store, memory::Memory};
 
 use crate::{
     aws::{Aws, AwsArgs, Part},
@@ -150,8 +152,8 @@ fn parse_address(address: &str) -> Result<(&str, Commit), Misuse> {
     let wrong = |why: &str| Misuse(format!("`s3://{address}` is not `s3://BUCKET/REPO/SHA/`: {why}"));
     match address.trim_end_matches('/').split('/').collect::<Vec<_>>().as_slice() {
         [bucket, repo, sha] if !bucket.is_empty() => {
-            let repo = repo.parse().map_err(|error: gatekeeper::ids::InvalidId| wrong(&error.to_string()))?;
-            let sha = sha.parse().map_err(|error: gatekeeper::ids::InvalidId| wrong(&error.to_string()))?;
+            let repo = repo.parse().map_err(|error: gatekeeper_model::ids::InvalidId| wrong(&error.to_string()))?;
+            let sha = sha.parse().map_err(|error: gatekeeper_model::ids::InvalidId| wrong(&error.to_string()))?;
             Ok((bucket, Commit { repo, sha }))
         }
         _ => Err(wrong("it must have these three parts")),

@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    attestation::PublicKeys,
-    aws::{kms::KmsKeys, live, stage_account::stage_config},
-    evidence::{
-        bundle::{self, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES},
-        collect::{Stores, attach, collect},
-        exhibits::{Exhibits, Live},
-        find::{Found, Selector, find},
-        html, judge,
-        model::{Evidence, Holds, Question},
-        paper, text,
-    },
+use gatekeeper_aws::{kms::KmsKeys, live, s3::S3Store, stage_account::stage_config};
+use gatekeeper_evidence::{
+    bundle,
+    bundle::{MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES},
+    collect::{Stores, attach, collect},
+    exhibits::{Exhibits, Live},
+    find::{Found, Selector, find},
+    html, judge,
+    model::{Evidence, Holds, Question},
+    paper, text,
+};
+use gatekeeper_model::{
     ids::{Repo, Sha256, StageName},
-    promotion::record::PromotionRecord,
-    store::s3::S3Store,
     telemetry,
 };
+use gatekeeper_promotion::record::PromotionRecord;
+use gatekeeper_proof::PublicKeys;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ pub(crate) struct Args {
 }
 
 /// A digest in hex or base64.
-fn digest(text: &str) -> Result<Sha256, gatekeeper::ids::InvalidId> {
+fn digest(text: &str) -> Result<Sha256, gatekeeper_model::ids::InvalidId> {
     text.parse().or_else(|error| Sha256::from_base64(text).ok_or(error))
 }
 

@@ -5,15 +5,18 @@ use std::{fmt::Write as _, path::PathBuf};
 use anyhow::Context as _;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    aws::stack_functions::{self, NoFunction},
+use gatekeeper_aws::{stack_functions, stack_functions::NoFunction};
+use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
     manifest::{DeployedFunction, Function, Module},
-    promotion::plan::{Pinned, PlannedFunction},
-    stage::{self, StagesConfig},
-    store::Store as _,
     store_key::RecordKey,
 };
+use gatekeeper_promotion::{
+    plan::{Pinned, PlannedFunction},
+    stage,
+    stage::StagesConfig,
+};
+use gatekeeper_store::Store as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

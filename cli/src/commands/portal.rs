@@ -16,7 +16,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use gatekeeper::telemetry;
+use gatekeeper_model::telemetry;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,

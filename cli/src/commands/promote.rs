@@ -3,17 +3,15 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper::{
-    ids::{CommitSha, PromotionId, Repo, StageName},
-    promotion::{
-        approval::BreakGlass,
-        counting::NotCounted,
-        plan::{MigrationState, Plan},
-        record::{PromotionRecord, Status},
-        request::{InvalidPromotionEvent, PromotionRequest},
-        step::{PromotionRef, ReportStatus},
-    },
+use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName};
+use gatekeeper_promotion::{
+    approval::BreakGlass,
+    counting::NotCounted,
+    plan::{MigrationState, Plan},
+    record::{PromotionRecord, Status},
+    request::{InvalidPromotionEvent, PromotionRequest},
     stage::SmokeTarget,
+    step::{PromotionRef, ReportStatus},
 };
 use serde::Deserialize;
 
@@ -142,7 +140,7 @@ pub(super) async fn ask(
     }
     match (answer.status.as_str(), answer.promotion_id, answer.execution_arn) {
         ("refused", ..) => {
-            let commit = sha.map(|sha| gatekeeper::ids::Commit { repo: repo.clone(), sha: sha.clone() });
+            let commit = sha.map(|sha| gatekeeper_model::ids::Commit { repo: repo.clone(), sha: sha.clone() });
             let reasons = reason::reasons(&answer.reasons, commit.as_ref());
             output.result(&document, &format!("{}  {what}, nothing was touched\n{reasons}", bad("refused")))?;
             Ok(Answer::No)
@@ -211,7 +209,7 @@ fn planned(plan: &Plan) -> String {
         }
     };
     let pinned =
-        |it: &gatekeeper::promotion::plan::Pinned| faint(&format!("version {} sha256 {}", it.version_id, it.sha256));
+        |it: &gatekeeper_promotion::plan::Pinned| faint(&format!("version {} sha256 {}", it.version_id, it.sha256));
     let stacks = plan.stacks.iter();
     part(
         "stacks",
@@ -220,7 +218,7 @@ fn planned(plan: &Plan) -> String {
             .collect(),
     );
     let functions = plan.functions.iter();
-    let of = |it: &gatekeeper::promotion::plan::PlannedFunction| format!("{} of {}", it.logical_id, it.stack_name);
+    let of = |it: &gatekeeper_promotion::plan::PlannedFunction| format!("{} of {}", it.logical_id, it.stack_name);
     part(
         "functions",
         functions.map(|it| format!("    {} <- {}\n      {}\n", of(it), it.bundle.key, pinned(&it.bundle))).collect(),

@@ -9,6 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, anyhow};
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_model::{
+    ids::{Commit, CommitSha},
+    store_key::{ArtefactPath, RecordKey},
+    telemetry,
+    verdict::{Outcome, Verdict},
+};
+use gatekeeper_store::{memory::Memory, record};
+
 use self::{
     report::{Report, Status, reasons, show, summarise, text},
     told::{Told, authors, manifest},
@@ -25,14 +35,6 @@ use crate::{
     reason::{self, count},
     repo::{self, Named},
     upload::{MAX_SINGLE_BYTES, Uploader},
-};
-use anyhow::{Context as _, anyhow};
-use gatekeeper::{
-    ids::{Commit, CommitSha},
-    store::{memory::Memory, record, s3::S3Store},
-    store_key::{ArtefactPath, RecordKey},
-    telemetry,
-    verdict::{Outcome, Verdict},
 };
 
 /// How long to wait between two looks at the verdict.

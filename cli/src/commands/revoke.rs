@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper::{
-    gate::INTEGRATION_PASSED,
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_gate::judgement::INTEGRATION_PASSED;
+use gatekeeper_model::{
     ids::{Commit, CommitSha, Repo},
-    revocation::{self, StoredRevocation, TakenBack},
-    store::{Store as _, Written, record, s3::S3Store},
+    revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
-    telemetry,
-    verdict::{self, Outcome, Revocation, Verdict},
+    telemetry, verdict,
+    verdict::{Outcome, Revocation, Verdict},
 };
+use gatekeeper_store::{Store as _, Written, record, revocation, revocation::StoredRevocation};
 use serde_json::json;
 
 use crate::{

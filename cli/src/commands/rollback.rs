@@ -1,6 +1,6 @@
 //! `gatekeeper rollback`: the manual event with `"rollback": true` (CONTRACT §5).
 
-use gatekeeper::ids::{CommitSha, Repo};
+use gatekeeper_model::ids::{CommitSha, Repo};
 
 use super::promote::{Common, Direction, ask};
 use crate::{exit::Answer, output::Output};

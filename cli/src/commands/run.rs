@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use gatekeeper::ids::{CommitSha, StageName};
+use gatekeeper_model::ids::{CommitSha, StageName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -1,6 +1,7 @@
 //! `gatekeeper schema`: JSON Schemas, generated from the types that the gatekeeper itself reads or writes with.
 
-use gatekeeper::{handoff::FrontMatter, identities::Identities, manifest::Manifest, policy::Policy};
+use gatekeeper_model::{front_matter::FrontMatter, manifest::Manifest, policy::Policy};
+use gatekeeper_promotion::identities::Identities;
 
 use crate::{exit::Answer, output::Output};
 

@@ -9,17 +9,17 @@ use futures_util::{
     future::{join, try_join, try_join3},
     stream,
 };
-use gatekeeper::{
-    drift::Drift,
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_model::{
     finding::Finding,
     ids::{Commit, CommitSha, PromotionId, Repo, StageName},
-    promotion::{history::StageState, lock::Lock, record::PromotionRecord},
-    revocation::{self, TakenBack},
-    store::{record, s3::S3Store},
+    revocation::TakenBack,
     store_key::RecordKey,
     telemetry,
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord};
+use gatekeeper_store::{record, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 

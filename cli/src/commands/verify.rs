@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use gatekeeper::{
-    attestation::PublicKey,
-    evidence::{
-        bundle,
-        bundle_verify::{OwnKeys, verify},
-        model::Holds,
-        text,
-    },
+use gatekeeper_evidence::{
+    bundle,
+    bundle_verify::{OwnKeys, verify},
+    model::Holds,
+    text,
 };
+use gatekeeper_proof::PublicKey;
 use serde_json::json;
 
 use crate::{

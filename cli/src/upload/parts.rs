@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 
 use super::{Content, DIGEST, Object, Stored, Uploader, changed, stored, tagging};
 use crate::{aws::called, build::hash};

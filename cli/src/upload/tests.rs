@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use gatekeeper::aws::{
-    s3_client,
-    scripted::{self, Answer, Request},
+use gatekeeper_aws::{
+    s3_client, scripted,
+    scripted::{Answer, Request},
 };
 
 use super::*;
@@ -59,7 +59,7 @@ async fn upload(bytes: &[u8], listing: &str, answers: Vec<Answer>) -> (Result<bo
     let uploaded = std::cell::Cell::new(false);
     let done = uploader.artefacts(&[report], |_, stored| uploaded.set(stored.uploaded)).await;
     let done = done.map(|()| uploaded.get()).map_err(|error| {
-        let text = gatekeeper::telemetry::chain(error.as_ref()).replace(folder.path().to_str().unwrap(), "DIR");
+        let text = gatekeeper_model::telemetry::chain(error.as_ref()).replace(folder.path().to_str().unwrap(), "DIR");
         format!("exit {}: {text}", crate::exit::code(&Err(error)))
     });
     let calls = calls.lock().unwrap().join(" ");

@@ -1,7 +1,8 @@
 //! `gatekeeper check DIR`: the verdict that the gate would give, on real folders.
 
-use crate::common::{Build, Run, SHA, bundle, gatekeeper};
 use serde_json::{Value, json};
+
+use crate::common::{Build, Run, SHA, bundle, gatekeeper};
 
 fn check(build: &Build, arguments: &[&str]) -> Run {
     let folder = build.folder().to_str().unwrap();
@@ -75,7 +76,7 @@ fn every_reason_is_told_not_only_the_first() {
     let climbing = bundle(&[("index.mjs", b""), ("../index.mjs", b"")]);
     build.write("modules/MOD-012/functions/authorise-payment.zip", &climbing);
     let function = &mut build.manifest["modules"][0]["functions"][0];
-    function["sha256"] = json!(gatekeeper::ids::Sha256::of(&climbing));
+    function["sha256"] = json!(gatekeeper_model::ids::Sha256::of(&climbing));
     function["size"] = json!(climbing.len());
     build.manifest["tests"]["unit"]["line_coverage"] = json!(79.9);
     build.manifest["reports"] = json!([

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 use serde_json::{Value, json};
 
 pub(crate) const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";

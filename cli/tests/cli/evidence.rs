@@ -2,13 +2,11 @@
 
 use std::{fs, path::PathBuf};
 
-use gatekeeper::{
-    attestation::LocalSigner,
-    evidence::{
-        bundle, judge,
-        sample::{World, question},
-    },
+use gatekeeper_evidence::{
+    bundle, judge,
+    sample::{World, question},
 };
+use gatekeeper_proof::LocalSigner;
 use serde_json::Value;
 
 use crate::common::{Run, gatekeeper};

@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{Run, gatekeeper, gatekeeper_with};
 use serde_json::{Value, json};
+
+use crate::common::{Run, gatekeeper, gatekeeper_with};
 
 /// A password that must be nowhere.
 const URL: &str = "postgresql://migrate_user:pa55-w0rd@127.0.0.1:1/payments";

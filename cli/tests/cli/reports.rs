@@ -1,11 +1,11 @@
-//! What commits come to with the reports that real tools write: shared/tests/reports, judged by `gatekeeper publish
+//! What commits come to with the reports that real tools write: shared/readers/tests/reports, judged by `gatekeeper publish
 //! --dry-run`. docs/reports.md has the rule.
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a helper of tests fails with them")]
 
 use std::{fs, path::Path};
 
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 use serde_json::{Value, json};
 
 use crate::common::{Build, SHA, gatekeeper};
@@ -17,7 +17,7 @@ fn commit(suite: &str, file: &str) -> Build {
         (name, _) if name.starts_with("vitest") => "vitest-json",
         _ => "jest-json",
     };
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tests/reports");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/readers/tests/reports");
     let bytes = fs::read(fixtures.join(file)).unwrap();
     let mut build = Build::built();
     build.write(&format!("reports/{file}"), &bytes);

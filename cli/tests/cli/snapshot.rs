@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::common::{Run, gatekeeper};
 use serde_json::{Value, json};
+
+use crate::common::{Run, gatekeeper};
 
 /// What two versions of `pg_dump` write around the same schema.
 const NEW: (&str, &str) = ("15.18", "\\restrict 3BoQYk0azcqXaArz65W1azYDgpSlYfOK6hkTC7pmdFRfYvhsRJ9daivNWsvnQoE\n\n");

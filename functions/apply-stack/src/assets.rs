@@ -9,13 +9,10 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, TaggingDirective},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    artefact::template::{Code, Template},
-    aws::lambda::FunctionError,
-    ids::Sha256,
-    promotion::plan::{Pinned, PlannedFunction, PlannedStack},
-    telemetry::Logger,
-};
+use gatekeeper_aws::lambda::FunctionError;
+use gatekeeper_model::{ids::Sha256, telemetry::Logger};
+use gatekeeper_promotion::plan::{Pinned, PlannedFunction, PlannedStack};
+use gatekeeper_readers::template::{Code, Template};
 use serde_json::json;
 
 use crate::{

@@ -13,17 +13,15 @@ pub mod template_url;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use gatekeeper::{
-    aws::{
-        Buckets, Settings,
-        lambda::{FunctionError, Invocation},
-        promotion_step::Begun,
-        s3_client,
-        stage_account::stage_config,
-    },
-    promotion::step::{Direction, Report, ReportStatus, StepAnswer},
-    telemetry::{Logger, wall_clock},
+use gatekeeper_aws::{
+    Buckets, Settings,
+    lambda::{FunctionError, Invocation},
+    promotion_step::Begun,
+    s3_client,
+    stage_account::stage_config,
 };
+use gatekeeper_model::telemetry::{Logger, wall_clock};
+use gatekeeper_promotion::step::{Direction, Report, ReportStatus, StepAnswer};
 use serde_json::{Value, json};
 
 use crate::{stack::StackWork, stop::Stop};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use apply_stack::ApplyStack;
-use gatekeeper::aws::{Settings, config, lambda::run};
+use gatekeeper_aws::{Settings, config, lambda::run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -10,17 +10,17 @@ use aws_sdk_cloudformation::{
         StackStatus, TemplateStage,
     },
 };
-use gatekeeper::{
-    artefact::template,
-    aws::lambda::FunctionError,
+use gatekeeper_aws::{lambda::FunctionError, s3::S3Store};
+use gatekeeper_model::{
     ids::{Commit, Sha256},
-    promotion::{
-        plan::{PlannedFunction, PlannedStack},
-        step::{Report, ReportStatus},
-    },
-    store::{Store as _, s3::S3Store},
     telemetry::{Logger, chain, wall_clock},
 };
+use gatekeeper_promotion::{
+    plan::{PlannedFunction, PlannedStack},
+    step::{Report, ReportStatus},
+};
+use gatekeeper_readers::template;
+use gatekeeper_store::Store as _;
 use jiff::Timestamp;
 use serde_json::json;
 

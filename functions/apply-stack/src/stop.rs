@@ -6,7 +6,8 @@ use aws_sdk_cloudformation::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
-use gatekeeper::{aws::lambda::FunctionError, telemetry::chain};
+use gatekeeper_aws::lambda::FunctionError;
+use gatekeeper_model::telemetry::chain;
 
 /// Why a stack can't be gone on with now.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! How CloudFormation and S3 are told which stored version is meant.
 
+use gatekeeper_promotion::plan::Pinned;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-use gatekeeper::promotion::plan::Pinned;
 
 /// What stays as it is: RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -64,7 +63,7 @@ pub fn url_suffix(region: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::ids::Sha256;
+    use gatekeeper_model::ids::Sha256;
 
     use super::*;
 

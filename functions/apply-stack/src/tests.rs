@@ -2,7 +2,7 @@ mod cloud;
 
 use std::sync::{Arc, Mutex};
 
-use gatekeeper::promotion::step::StepStatus;
+use gatekeeper_promotion::step::StepStatus;
 use jiff::Timestamp;
 
 use self::cloud::{Cloud, ENDPOINT, Fault};
@@ -21,7 +21,7 @@ const CDK: &str = r#"{"Resources": {"PayFn": {"Type": "AWS::Lambda::Function", "
 
 /// A stored commit with one stack, promoted to a stage that has none of it.
 fn cloud(template: &str) -> Cloud {
-    let pinned = |key: &str, bytes: &str| json!({"key": key, "version_id": "v1", "sha256": gatekeeper::ids::Sha256::of(bytes.as_bytes()), "size": bytes.len()});
+    let pinned = |key: &str, bytes: &str| json!({"key": key, "version_id": "v1", "sha256": gatekeeper_model::ids::Sha256::of(bytes.as_bytes()), "size": bytes.len()});
     let mut stack =
         json!({"module": "MOD-012", "stack": "api", "stack_name": "bank-uat-api", "parameters": {"Stage": "uat"}});
     stack.as_object_mut().unwrap().extend(pinned(TEMPLATE_KEY, template).as_object().unwrap().clone());

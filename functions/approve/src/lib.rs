@@ -2,27 +2,26 @@
 //! is promoted: by then somebody asks for it, and it is known whether that is the same person.
 
 use futures_util::future;
-use gatekeeper::{
-    aws::{caller::Callers, lambda::FunctionError},
+use gatekeeper_aws::{caller::Callers, lambda::FunctionError};
+use gatekeeper_model::{
     finding::{Code, Finding},
-    identities::{self, Authors, Identities},
     identity::{Caller, Identity, IdentityProof, Person},
     ids::Commit,
-    manifest::{self, Manifest},
-    promotion::{
-        approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
-        counting::{Counting, NotCounted, Owners},
-        verify::{built_verdict, config_of},
-    },
-    revocation, stage,
-    store::{
-        Body, Precondition, Store, Written,
-        record::{self, Stored},
-    },
+    manifest,
+    manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
     telemetry::{Logger, wall_clock},
     verdict::Verdict,
 };
+use gatekeeper_promotion::{
+    approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
+    counting::{Counting, NotCounted, Owners},
+    identities,
+    identities::{Authors, Identities},
+    stage,
+    verify::{built_verdict, config_of},
+};
+use gatekeeper_store::{Body, Precondition, Store, Written, record, record::Stored, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};

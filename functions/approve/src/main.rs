@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use approve::Approver;
-use gatekeeper::aws::{self, Buckets, Settings, caller::Callers, lambda};
+use gatekeeper_aws::{Buckets, Settings, caller::Callers, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let approver = Arc::new(Approver {
         artefacts,

@@ -1,13 +1,8 @@
 //! Approving over the memory store, with STS as a test plays it.
 
-use gatekeeper::{
-    aws::{
-        caller,
-        scripted::{self, Answer as Sts},
-    },
-    store::memory::Memory,
-    verdict::Outcome,
-};
+use gatekeeper_aws::{caller, scripted, scripted::Answer as Sts};
+use gatekeeper_model::verdict::Outcome;
+use gatekeeper_store::memory::Memory;
 
 use super::*;
 

@@ -10,14 +10,14 @@ use aws_sdk_lambda::{
     error::{ProvideErrorMetadata, SdkError},
     types::FunctionConfiguration,
 };
-use gatekeeper::{
-    aws::pacer::Pacers,
+use gatekeeper_aws::pacer::Pacers;
+use gatekeeper_model::{
     ids::Sha256,
-    promotion::{
-        plan::PlannedFunction,
-        step::{Report, ReportStatus},
-    },
     telemetry::{Logger, chain},
+};
+use gatekeeper_promotion::{
+    plan::PlannedFunction,
+    step::{Report, ReportStatus},
 };
 use serde_json::json;
 use tokio::time::sleep;

@@ -16,21 +16,19 @@ use std::{
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    aws::{
-        lambda::{FunctionError, Invocation},
-        pacer::Pacers,
-        promotion_step::Begun,
-        stack_functions,
-        stage_account::stage_config,
-    },
-    promotion::{
-        plan::PlannedFunction,
-        step::{Report, ReportStatus, StepAnswer},
-    },
-    store::Store,
-    telemetry::{Clock, Logger, chain},
+use gatekeeper_aws::{
+    lambda::{FunctionError, Invocation},
+    pacer::Pacers,
+    promotion_step::Begun,
+    stack_functions,
+    stage_account::stage_config,
 };
+use gatekeeper_model::telemetry::{Clock, Logger, chain};
+use gatekeeper_promotion::{
+    plan::PlannedFunction,
+    step::{Report, ReportStatus, StepAnswer},
+};
+use gatekeeper_store::Store;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 

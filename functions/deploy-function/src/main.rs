@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use deploy_function::Step;
-use gatekeeper::{
-    aws::{self, Buckets, Settings, lambda, pacer::Pacers},
-    telemetry,
-};
+use gatekeeper_aws::{Buckets, Settings, lambda, pacer::Pacers};
+use gatekeeper_model::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let records = Buckets::new(&config, &settings).records;
     let step = Arc::new(Step {
         records,

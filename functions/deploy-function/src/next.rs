@@ -1,7 +1,7 @@
 //! What a function needs next, as a pure function of what it is now.
 
 use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus, State};
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 
 /// A function as `GetFunction` tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

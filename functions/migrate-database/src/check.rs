@@ -1,18 +1,18 @@
 //! The look before anything of a promotion is applied. It changes nothing.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    aws::lambda::Invocation,
-    database::{Database, DatabaseError, History, Validated},
+use gatekeeper_aws::lambda::Invocation;
+use gatekeeper_database::{Database, DatabaseError, History, Validated};
+use gatekeeper_model::{
     finding::{Code, Finding},
-    flyway::{commit, history, settings::Settings},
     ids::MigrationPath,
-    promotion::{
-        database_check::{DatabaseCheck, DatabaseCheckAnswer},
-        plan::PlannedDatabase,
-    },
-    store::Store,
 };
+use gatekeeper_promotion::{
+    database_check::{DatabaseCheck, DatabaseCheckAnswer},
+    plan::PlannedDatabase,
+};
+use gatekeeper_readers::flyway::{commit, history, settings::Settings};
+use gatekeeper_store::Store;
 use serde_json::json;
 
 use crate::{

@@ -3,18 +3,19 @@
 use std::path::Path;
 
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    database::Migrations,
+use gatekeeper_database::Migrations;
+use gatekeeper_model::{
     finding::{Code, Finding},
-    flyway::{
-        checksum::{self, Scanned},
-        files::MigrationFile,
-        settings::{Settings, read_script},
-    },
     ids::Sha256,
-    promotion::plan::{Pinned, PlannedDatabase, PlannedMigration},
-    store::{Store, StoreError},
 };
+use gatekeeper_promotion::plan::{Pinned, PlannedDatabase, PlannedMigration};
+use gatekeeper_readers::flyway::{
+    checksum,
+    checksum::Scanned,
+    files::MigrationFile,
+    settings::{Settings, read_script},
+};
+use gatekeeper_store::{Store, StoreError};
 use tempfile::TempDir;
 
 use crate::Trouble;

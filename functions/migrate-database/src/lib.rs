@@ -14,16 +14,14 @@ pub mod watch;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use gatekeeper::{
-    aws::lambda::{FunctionError, Invocation},
-    database::{Limits, Tools},
-    promotion::{
-        database_check::{DatabaseCheckAnswer, DatabaseCheckEvent, ParityAnswer, ParityEvent},
-        step::StepAnswer,
-    },
-    store::Store,
-    telemetry::{Clock, chain},
+use gatekeeper_aws::lambda::{FunctionError, Invocation};
+use gatekeeper_database::{Limits, Tools};
+use gatekeeper_model::telemetry::{Clock, chain};
+use gatekeeper_promotion::{
+    database_check::{DatabaseCheckAnswer, DatabaseCheckEvent, ParityAnswer, ParityEvent},
+    step::StepAnswer,
 };
+use gatekeeper_store::Store;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

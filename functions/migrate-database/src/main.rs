@@ -3,11 +3,9 @@
 
 use std::{ffi::OsString, sync::Arc};
 
-use gatekeeper::{
-    aws::{self, Buckets, Settings, lambda},
-    database::Tools,
-    telemetry,
-};
+use gatekeeper_aws::{Buckets, Settings, lambda};
+use gatekeeper_database::Tools;
+use gatekeeper_model::telemetry;
 use migrate_database::Step;
 
 /// The certificate authorities of the system: Debian's and the Flyway image's place for them.
@@ -21,7 +19,7 @@ fn setting(name: &str) -> Option<OsString> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let tools = Tools {
         path: setting("DATABASE_TOOLS_PATH").or_else(|| setting("PATH")).unwrap_or_default(),

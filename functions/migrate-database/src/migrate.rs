@@ -1,23 +1,22 @@
 //! The step itself: `flyway migrate`, and the schema held against the tested one.
 
-use gatekeeper::{
-    aws::{
-        lambda::{FunctionError, Invocation},
-        promotion_step::Begun,
-    },
-    database::{Database, DatabaseError, FailedMigration, Migrated},
-    flyway::{
-        history::{self, HistoryRow},
-        migration_name::{MigrationKind, MigrationName},
-    },
-    promotion::{
-        plan::{PlannedDatabase, PlannedMigration},
-        record::{HISTORY_FACT, MIGRATE_DATABASE, SCHEMA_PARITY_FACT},
-        step::{Direction, Report, ReportStatus, StepAnswer},
-    },
-    store::Store,
-    telemetry::{Logger, chain},
+use gatekeeper_aws::{
+    lambda::{FunctionError, Invocation},
+    promotion_step::Begun,
 };
+use gatekeeper_database::{Database, DatabaseError, FailedMigration, Migrated};
+use gatekeeper_model::telemetry::{Logger, chain};
+use gatekeeper_promotion::{
+    plan::{PlannedDatabase, PlannedMigration},
+    record::{HISTORY_FACT, MIGRATE_DATABASE, SCHEMA_PARITY_FACT},
+    step::{Direction, Report, ReportStatus, StepAnswer},
+};
+use gatekeeper_readers::flyway::{
+    history,
+    history::HistoryRow,
+    migration_name::{MigrationKind, MigrationName},
+};
+use gatekeeper_store::Store;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};

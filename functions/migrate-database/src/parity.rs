@@ -1,14 +1,12 @@
 //! Schema parity: the live schema held against the snapshot that was integration-tested with the commit.
 
+use gatekeeper_database::{Database, DatabaseError};
+use gatekeeper_model::finding::Finding;
+use gatekeeper_promotion::{plan::PlannedDatabase, record::SchemaComparison, stage::SchemaParity};
+use gatekeeper_readers::{schema_snapshot, schema_snapshot::Include};
+use gatekeeper_store::Store;
+
 use crate::{Trouble, files};
-use gatekeeper::{
-    database::{Database, DatabaseError},
-    finding::Finding,
-    promotion::{plan::PlannedDatabase, record::SchemaComparison},
-    schema_snapshot::{self, Include},
-    stage::SchemaParity,
-    store::Store,
-};
 
 /// The most of a difference that goes into a record, in bytes.
 const MAX_DIFFERENCE: usize = 8 * 1024;

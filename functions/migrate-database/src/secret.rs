@@ -2,12 +2,10 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
-use gatekeeper::{
-    aws::stage_account::stage_config,
-    database::Target,
-    finding::{Code, Finding},
-    promotion::plan::PlannedDatabase,
-};
+use gatekeeper_aws::stage_account::stage_config;
+use gatekeeper_database::Target;
+use gatekeeper_model::finding::{Code, Finding};
+use gatekeeper_promotion::plan::PlannedDatabase;
 
 use crate::Trouble;
 

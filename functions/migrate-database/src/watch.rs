@@ -2,17 +2,15 @@
 
 use aws_sdk_secretsmanager::Client;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    aws::lambda::Invocation,
-    database::Database,
-    finding::Finding,
-    promotion::{
-        database_check::{ParityAnswer, ParityQuestion},
-        plan::PlannedDatabase,
-        record::SchemaComparison,
-    },
-    store::Store,
+use gatekeeper_aws::lambda::Invocation;
+use gatekeeper_database::Database;
+use gatekeeper_model::finding::Finding;
+use gatekeeper_promotion::{
+    database_check::{ParityAnswer, ParityQuestion},
+    plan::PlannedDatabase,
+    record::SchemaComparison,
 };
+use gatekeeper_store::Store;
 use serde_json::json;
 
 use crate::{

@@ -1,17 +1,15 @@
 //! The evidence on what a stage runs of a repository, or ran at a time.
 
 use askama::Template;
-use gatekeeper::{
-    attestation::PublicKeys,
-    evidence::{
-        collect::{Stores, collect},
-        exhibits::Live,
-        html, judge,
-        model::Question,
-    },
-    ids::{Repo, StageName},
-    store::Store,
+use gatekeeper_evidence::{
+    collect::{Stores, collect},
+    exhibits::Live,
+    html, judge,
+    model::Question,
 };
+use gatekeeper_model::ids::{Repo, StageName};
+use gatekeeper_proof::PublicKeys;
+use gatekeeper_store::Store;
 use jiff::Timestamp;
 
 use crate::{Trouble, page::Page, show::Time};

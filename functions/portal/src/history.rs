@@ -8,14 +8,16 @@ use futures_util::{
     future::{try_join, try_join_all},
     stream,
 };
-use gatekeeper::{
-    attestation::PublicKeys,
-    ids::{Repo, StageName},
-    ledger::{self, Chain, Entry, Kind, StoredEntry},
-    stage::StagesConfig,
-    store::{Store, StoreError},
+use gatekeeper_model::{
+    ids::{Chain, Repo, StageName},
     store_key::RecordKey,
 };
+use gatekeeper_promotion::stage::StagesConfig;
+use gatekeeper_proof::{
+    PublicKeys, ledger,
+    ledger::{Entry, Kind, StoredEntry},
+};
+use gatekeeper_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -146,7 +148,7 @@ async fn slice(
 ) -> Result<Option<Slice>, StoreError> {
     let head = records.get(&RecordKey::LedgerHead(chain.clone()).to_string(), None, ledger::MAX_BYTES).await?;
     let head = head.map(|body| body.bytes);
-    let key = keys.of(chain.authority());
+    let key = keys.of(gatekeeper_proof::Authority::of(&chain));
     let newest = match head.as_ref().and_then(|head| ledger::head_of(head, &chain, key).ok()) {
         Some(head) => head.sequence,
         None => last_place(records, &chain).await?,

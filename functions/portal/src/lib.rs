@@ -13,17 +13,14 @@ mod show;
 mod tests;
 
 use futures_util::future::try_join;
-use gatekeeper::{
-    attestation::{PublicKeys, Signer, SigningError},
-    evidence::{collect::Stores, model::Question},
-    store::{Store, StoreError},
-    telemetry::{Clock, Logger, chain},
-};
+use gatekeeper_evidence::{collect::Stores, model::Question};
+use gatekeeper_model::telemetry::{Clock, Logger, chain};
+use gatekeeper_proof::{PublicKeys, Signer, SigningError};
+use gatekeeper_store::{Store, StoreError};
 use lambda_http::{Body, Request, RequestExt as _, Response, http::Method, request::RequestContext};
-use serde_json::json;
-
 use page::Page;
 use route::{NoPage, Route};
+use serde_json::json;
 
 /// Calls of one request that are in flight at once.
 const CALLS_IN_FLIGHT: usize = 48;

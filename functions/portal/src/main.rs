@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use gatekeeper::{
-    aws::{self, Buckets, Settings, kms::KmsSigner},
-    telemetry::{self, Logger},
-};
+use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner};
+use gatekeeper_model::{telemetry, telemetry::Logger};
 use lambda_http::{Request, service_fn};
 use portal::Portal;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let portal = Arc::new(Portal {
         artefacts,

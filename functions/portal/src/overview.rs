@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, future::try_join4, stream};
-use gatekeeper::{
-    drift::Drift,
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    future::{try_join, try_join4},
+    stream,
+};
+use gatekeeper_model::{
     ids::{Commit, Repo, StageName},
-    promotion::{history::StageState, lock::Lock, record::PromotionRecord},
-    revocation,
-    store::{Store, StoreError},
     store_key::RecordKey,
     verdict::Verdict,
 };
+use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord};
+use gatekeeper_store::{Store, StoreError, revocation};
 
 use crate::{
     CALLS_IN_FLIGHT, Trouble,

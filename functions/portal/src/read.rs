@@ -1,11 +1,9 @@
 //! Reading records for pages: one that can't be read is shown as such, and the rest of the page stands.
 
-use gatekeeper::{
-    store::{
-        Store, StoreError,
-        record::{self, RecordError, Stored},
-    },
-    store_key::RecordKey,
+use gatekeeper_model::store_key::RecordKey;
+use gatekeeper_store::{
+    Store, StoreError, record,
+    record::{RecordError, Stored},
 };
 use serde::de::DeserializeOwned;
 

@@ -1,6 +1,6 @@
 //! What a request asks for.
 
-use gatekeeper::ids::{Repo, Sha256, StageName};
+use gatekeeper_model::ids::{Repo, Sha256, StageName};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use lambda_http::http::Method;
 

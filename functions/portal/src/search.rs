@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
-use gatekeeper::{
+use gatekeeper_model::{
     ids::{Commit, Repo, Sha256, StageName},
-    promotion::history::StageState,
-    revocation,
-    store::{Store, StoreError},
     store_key::RecordKey,
     verdict::Verdict,
 };
+use gatekeeper_promotion::history::StageState;
+use gatekeeper_store::{Store, StoreError, revocation};
 
 use crate::{
     CALLS_IN_FLIGHT, Trouble,

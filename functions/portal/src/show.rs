@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use gatekeeper::{
-    drift::Drift,
+use gatekeeper_model::{
     ids::CommitSha,
     revocation::TakenBack,
     verdict::{Outcome, Revocation, Verdict},
 };
+use gatekeeper_promotion::drift::Drift;
 use jiff::Timestamp;
 
 /// Whether something is as it should be.

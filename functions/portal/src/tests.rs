@@ -1,13 +1,12 @@
 use std::time::Duration;
 
-use gatekeeper::{
-    attestation::LocalSigner,
-    ids::{Commit, CommitSha, Sha256},
-    ledger::{self, Chain, Kind},
-    store::memory::Memory,
+use gatekeeper_model::{
+    ids::{Chain, Commit, CommitSha, Sha256},
     store_key::{ArtefactPath, RecordKey},
     telemetry::Logger,
 };
+use gatekeeper_proof::{LocalSigner, ledger, ledger::Kind};
+use gatekeeper_store::memory::Memory;
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};

@@ -3,13 +3,11 @@
 
 use anyhow::Context as _;
 use aws_sdk_lambda::{Client, primitives::Blob};
-use gatekeeper::{
-    finding::{Code, Finding},
-    promotion::{
-        database_check::{DatabaseCheck, DatabaseCheckAnswer, DatabaseCheckEvent},
-        request::PromotionRequest,
-        verify::Verified,
-    },
+use gatekeeper_model::finding::{Code, Finding};
+use gatekeeper_promotion::{
+    database_check::{DatabaseCheck, DatabaseCheckAnswer, DatabaseCheckEvent},
+    request::PromotionRequest,
+    verify::Verified,
 };
 
 /// What looks at a stage's databases: the function that also migrates them, which alone may read their secrets.
@@ -33,7 +31,7 @@ impl DatabaseChecker {
         let Some(function) = &self.function else {
             let message = "this gatekeeper was deployed without `migrate-database`: deploy it with \
                            `MigrateDatabaseImageUri`";
-            let refused = |it: &gatekeeper::promotion::plan::PlannedDatabase| {
+            let refused = |it: &gatekeeper_promotion::plan::PlannedDatabase| {
                 Finding::new(Code::NotSupportedYet, it.database.as_str(), message)
             };
             return Ok(verified.plan.databases.iter().map(refused).collect());

@@ -5,35 +5,36 @@ mod patience;
 mod start;
 
 use anyhow::Context as _;
-use gatekeeper::{
-    aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError},
+use gatekeeper_aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError, s3::S3Store};
+use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
-    ids::{Commit, PromotionId, Repo, StageName},
-    ledger::{self, Chain},
-    promotion::{
-        approval::BreakGlass,
-        boundary::Home,
-        counting::NotCounted,
-        entry,
-        lock::Lock,
-        plan::Plan,
-        record::{PromotionRecord, Status},
-        request::{InvalidPromotionEvent, PromotionRequest},
-        rules::Requester,
-        step::PromotionRef,
-        verify::{Verified, verify},
-    },
-    store::s3::S3Store,
+    ids::{Chain, Commit, PromotionId, Repo, StageName},
     telemetry::{Logger, wall_clock},
 };
+use gatekeeper_promotion::{
+    approval::BreakGlass,
+    boundary::Home,
+    counting::NotCounted,
+    entry,
+    lock::Lock,
+    plan::Plan,
+    record::{PromotionRecord, Status},
+    request::{InvalidPromotionEvent, PromotionRequest},
+    rules::Requester,
+    step::PromotionRef,
+    verify::{Verified, verify},
+};
+use gatekeeper_proof::ledger;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use crate::database_check::DatabaseChecker;
-use crate::patience::look_with_patience;
-use crate::start::{Begun, Starter, Unsure};
+use crate::{
+    patience::look_with_patience,
+    start::{Begun, Starter, Unsure},
+};
 
 /// What `promote` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

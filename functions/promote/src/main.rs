@@ -5,10 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper::{
-    aws::{self, Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda},
-    promotion::boundary::Home,
-};
+use gatekeeper_aws::{Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda};
+use gatekeeper_promotion::boundary::Home;
 use promote::{DatabaseChecker, Promoter};
 
 /// Less than this function's own timeout in infra/template.yaml.
@@ -25,7 +23,7 @@ fn lambda_client(config: &aws_config::SdkConfig) -> aws_sdk_lambda::Client {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
     let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?;
     let home = Home {

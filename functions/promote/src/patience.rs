@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use gatekeeper::{
+use gatekeeper_model::{
     finding::{Code, Finding},
     store_key::{ArtefactKey, ArtefactPath},
 };

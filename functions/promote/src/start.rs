@@ -5,22 +5,15 @@
 
 use anyhow::{Context as _, anyhow};
 use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
-use gatekeeper::{
-    attestation::Signer,
-    ledger::{self, Chain},
-    promotion::{
-        complete, entry,
-        lock::{Execution, Lock, STARTING},
-        record::{PromotionRecord, Status},
-        step::{Direction, PromotionRef, StepInput},
-    },
-    store::{
-        Precondition, Store, Written,
-        record::{self, Stored},
-    },
-    store_key::RecordKey,
-    telemetry::Logger,
+use gatekeeper_model::{ids::Chain, store_key::RecordKey, telemetry::Logger};
+use gatekeeper_promotion::{
+    complete, entry,
+    lock::{Execution, Lock, STARTING},
+    record::{PromotionRecord, Status},
+    step::{Direction, PromotionRef, StepInput},
 };
+use gatekeeper_proof::{Signer, ledger};
+use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::json;
 

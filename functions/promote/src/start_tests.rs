@@ -1,14 +1,17 @@
 use std::sync::{Arc, Mutex};
 
 use aws_config::retry::RetryConfig;
-use gatekeeper::{
-    attestation::LocalSigner,
-    aws::scripted::{self, Answer, Request},
-    ids::PromotionId,
-    ledger::{Proof, verify},
-    promotion::{history::StageState, plan::Plan},
-    store::memory::{Lost, Memory},
+use gatekeeper_aws::{
+    scripted,
+    scripted::{Answer, Request},
 };
+use gatekeeper_model::ids::PromotionId;
+use gatekeeper_promotion::{history::StageState, plan::Plan};
+use gatekeeper_proof::{
+    LocalSigner,
+    ledger::{Proof, verify},
+};
+use gatekeeper_store::memory::{Lost, Memory};
 use jiff::SignedDuration;
 
 use super::*;

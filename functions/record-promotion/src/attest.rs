@@ -1,14 +1,12 @@
 //! What a promotion that succeeded attests: that its commit was verified for the stage, and what runs there now.
 
-use gatekeeper::{
-    attestation::{
-        self, Envelope, Predicate, Signer, Statement, bundle,
-        promotion::{deployment, verification_summary},
-    },
-    promotion::record::PromotionRecord,
-    store::{Precondition, Store, Written},
-    store_key::{Form, PromotionStatement, RecordKey},
+use gatekeeper_model::store_key::{Form, PromotionStatement, RecordKey};
+use gatekeeper_promotion::{
+    attestation::{deployment, verification_summary},
+    record::PromotionRecord,
 };
+use gatekeeper_proof::{Envelope, Predicate, Signer, Statement, bundle};
+use gatekeeper_store::{Precondition, Store, Written};
 use jiff::Timestamp;
 
 /// Signs and stores both statements, each once.
@@ -45,7 +43,7 @@ async fn write<P: Predicate>(
     };
     let put =
         async |form, bytes: &[u8]| records.put(&key(form), bytes, "application/json", &Precondition::Absent).await;
-    let there = records.get(&key(Form::Dsse), None, attestation::MAX_BYTES).await?;
+    let there = records.get(&key(Form::Dsse), None, gatekeeper_proof::MAX_BYTES).await?;
     let sigstore = match there {
         Some(body) => bundle::of(&Envelope::parse(&body.bytes)?, &signer.public_key().await?)?,
         None => {

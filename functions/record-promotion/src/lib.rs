@@ -8,26 +8,22 @@ mod attest;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    attestation::{Signer, promotion::deployment},
-    aws::{kms::KmsSigner, lambda::FunctionError, live, stage_account::stage_config},
-    handoff::{self, FrontMatter},
-    ids::StageName,
-    ledger::{self, Chain},
-    promotion::{
-        complete, entry,
-        lock::Lock,
-        record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
-        step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
-    },
-    store::{
-        Precondition, Store, Written,
-        record::{self, Stored},
-        s3::S3Store,
-    },
+use gatekeeper_aws::{kms::KmsSigner, lambda::FunctionError, live, s3::S3Store, stage_account::stage_config};
+use gatekeeper_model::{
+    front_matter::{self, FrontMatter},
+    ids::{Chain, StageName},
     store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
+use gatekeeper_promotion::{
+    attestation::deployment,
+    complete, entry, handoff,
+    lock::Lock,
+    record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
+    step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
+};
+use gatekeeper_proof::{Signer, ledger};
+use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -286,7 +282,7 @@ async fn write_handoff(
     stage: &StageName,
 ) -> anyhow::Result<()> {
     let key = key.to_string();
-    let precondition = match records.get(&key, None, handoff::MAX_BYTES).await? {
+    let precondition = match records.get(&key, None, front_matter::MAX_BYTES).await? {
         None => Precondition::Absent,
         Some(there) => {
             let front_matter = FrontMatter::of(&String::from_utf8_lossy(&there.bytes));

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use gatekeeper::aws::{self, Buckets, Settings, kms::KmsSigner, lambda};
+use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner, lambda};
 use record_promotion::Recorder;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let signer = KmsSigner::new(&config, settings.promotion_signing_key_arn()?);
     let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, config });
     lambda::run(move |event, invocation| {

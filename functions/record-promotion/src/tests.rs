@@ -1,19 +1,18 @@
-use gatekeeper::{
-    attestation::{
-        LocalSigner, PublicKeys, Statement, WordOf,
-        promotion::{Deployment, VerificationSummary},
-    },
+use gatekeeper_model::{
     ids::{CommitSha, PromotionId, Sha256},
-    promotion::{
-        history::StageState,
-        plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
-        record::{PinnedRecord, WayBack},
-        step::Report,
-    },
-    stage::{Place, SchemaParity},
-    store::memory::{Lost, Memory},
+    place::Place,
     store_key::{Form, PromotionStatement},
 };
+use gatekeeper_promotion::{
+    attestation::{Deployment, VerificationSummary},
+    history::StageState,
+    plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
+    record::{PinnedRecord, WayBack},
+    stage::SchemaParity,
+    step::Report,
+};
+use gatekeeper_proof::{LocalSigner, PublicKeys, Statement, WordOf};
+use gatekeeper_store::memory::{Lost, Memory};
 
 use super::*;
 

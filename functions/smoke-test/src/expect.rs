@@ -1,6 +1,6 @@
 //! Whether an answer is the expected one.
 
-use gatekeeper::stage::{SmokeCheck, SmokeTarget};
+use gatekeeper_promotion::stage::{SmokeCheck, SmokeTarget};
 use serde_json::{Value, json};
 
 /// The largest body that is read.

@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, sync::Arc, time::Duration};
 
-use gatekeeper::telemetry::chain;
+use gatekeeper_model::telemetry::chain;
 use ureq::{
     Agent, Error,
     tls::{Certificate, RootCerts, TlsConfig},

@@ -16,22 +16,22 @@ use std::{
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    aws::{
-        lambda::{FunctionError, Invocation},
-        promotion_step::Begun,
-        stack_functions,
-        stage_account::stage_config,
-    },
+use gatekeeper_aws::{
+    lambda::{FunctionError, Invocation},
+    promotion_step::Begun,
+    stack_functions,
+    stage_account::stage_config,
+};
+use gatekeeper_model::{
     ids::StackName,
-    promotion::{
-        plan::Plan,
-        step::{Report, ReportStatus, StepAnswer},
-    },
-    stage::{SmokeCheck, SmokeTarget},
-    store::Store,
     telemetry::{Clock, Logger, chain},
 };
+use gatekeeper_promotion::{
+    plan::Plan,
+    stage::{SmokeCheck, SmokeTarget},
+    step::{Report, ReportStatus, StepAnswer},
+};
+use gatekeeper_store::Store;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

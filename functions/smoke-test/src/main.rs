@@ -2,16 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use gatekeeper::{
-    aws::{self, Buckets, Settings, lambda},
-    telemetry,
-};
+use gatekeeper_aws::{Buckets, Settings, lambda};
+use gatekeeper_model::telemetry;
 use smoke_test::Step;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let records = Buckets::new(&config, &settings).records;
     let step = Arc::new(Step { records, config, agents: OnceLock::new(), clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_lambda::{Client, primitives::Blob};
-use gatekeeper::{
+use gatekeeper_model::{finding::Finding, ids::DatabaseName, telemetry::chain};
+use gatekeeper_promotion::{
+    database_check::{ParityAnswer, ParityEvent, ParityQuestion},
     drift::DatabaseLook,
-    finding::Finding,
-    ids::DatabaseName,
-    promotion::{
-        database_check::{ParityAnswer, ParityEvent, ParityQuestion},
-        record::PromotionRecord,
-    },
-    telemetry::chain,
+    record::PromotionRecord,
 };
 
 /// What looks at a stage's databases.

@@ -1,7 +1,7 @@
 //! Looks at every stage and says where it is no longer what its last promotion put there: other code, other settings,
 //! other templates, another schema, a commit that was taken back, a promise in the records that no longer holds.
 //!
-//! What is found is decided by [`gatekeeper::drift`]; here it is looked at and told: in the stage's document, in the
+//! What is found is decided by [`gatekeeper_promotion::drift`]; here it is looked at and told: in the stage's document, in the
 //! ledger, to people, in metrics. It changes nothing in a stage.
 
 mod databases;
@@ -11,19 +11,18 @@ mod stacks;
 mod tell;
 
 use aws_config::SdkConfig;
+pub use databases::Databases;
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    aws::{Buckets, kms::KmsKeys, lambda::FunctionError, pacer::Pacer},
-    drift::{Drift, WatchRequest},
+use gatekeeper_aws::{Buckets, kms::KmsKeys, lambda::FunctionError, pacer::Pacer};
+use gatekeeper_model::{
     ids::{Repo, StageName},
-    store::Store as _,
     store_key::RecordKey,
     telemetry::{Clock, Logger, chain},
 };
+use gatekeeper_promotion::drift::{Drift, WatchRequest};
+use gatekeeper_store::Store as _;
 use serde::Serialize;
 use serde_json::{Value, json};
-
-pub use databases::Databases;
 
 /// Stages and repositories that are looked at at once.
 const LOOKS_IN_FLIGHT: usize = 4;

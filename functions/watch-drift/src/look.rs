@@ -8,27 +8,21 @@ use futures_util::{
     future::{try_join, try_join3, try_join4},
     stream,
 };
-use gatekeeper::{
-    aws::{live, stack_functions::looking_client, stage_account::stage_config},
-    converge::CALLS_IN_FLIGHT,
-    drift::{Drift, Look, ObjectLook, Origin, Promoted, ProvedLedger, compare, is_under_way, promoted_versions},
+use gatekeeper_aws::{live, stack_functions::looking_client, stage_account::stage_config};
+use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, PromotionId, Repo, Sha256, StageName},
-    ledger::Chain,
-    promotion::{
-        history::StageState,
-        lock::Lock,
-        record::{LiveFunction, PromotionRecord},
-    },
-    revocation,
-    store::{
-        Store as _,
-        record::{self, RecordError},
-    },
+    ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
     store_key::RecordKey,
     telemetry::{Logger, chain},
     verdict::Verdict,
 };
+use gatekeeper_promotion::{
+    drift::{Drift, Look, ObjectLook, Origin, Promoted, ProvedLedger, compare, is_under_way, promoted_versions},
+    history::StageState,
+    lock::Lock,
+    record::{LiveFunction, PromotionRecord},
+};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Store as _, record, record::RecordError, revocation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -260,6 +254,6 @@ impl Watcher {
 #[derive(Default)]
 struct Live {
     functions: Vec<LiveFunction>,
-    stacks: BTreeMap<gatekeeper::ids::StackName, gatekeeper::drift::StackLook>,
+    stacks: BTreeMap<gatekeeper_model::ids::StackName, gatekeeper_promotion::drift::StackLook>,
     objects: Vec<ObjectLook>,
 }

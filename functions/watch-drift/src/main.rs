@@ -5,10 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper::{
-    aws::{self, Buckets, MissingSetting, Settings, kms::KmsKeys, lambda, pacer::Pacers},
-    telemetry,
-};
+use gatekeeper_aws::{Buckets, MissingSetting, Settings, kms::KmsKeys, lambda, pacer::Pacers};
+use gatekeeper_model::telemetry;
 use watch_drift::{Databases, Watcher};
 
 /// The longest that `migrate-database` is waited for; this function's own timeout in infra/template.yaml is longer.
@@ -25,7 +23,7 @@ fn lambda_client(config: &SdkConfig) -> aws_sdk_lambda::Client {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = aws::config().await;
+    let config = gatekeeper_aws::config().await;
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),

@@ -3,15 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use gatekeeper::{
-    attestation::{self, Digest, PublicKeys, Statement, built::TestResult},
-    drift::{ProvedLedger, promoted_digests},
+use gatekeeper_gate::attestation::TestResult;
+use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::Sha256,
-    ledger::{self, Break, Chain, Proof},
-    promotion::record::{PinnedRecord, PromotionRecord},
-    store::{Store, StoreError},
+    ids::{Chain, Sha256},
 };
+use gatekeeper_promotion::{
+    drift::{ProvedLedger, promoted_digests},
+    record::{PinnedRecord, PromotionRecord},
+};
+use gatekeeper_proof::{
+    Digest, PublicKeys, Statement, ledger,
+    ledger::{Break, Proof},
+};
+use gatekeeper_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 /// How often a chain is proved from its first entry on; in between from where it was proved to.
@@ -26,7 +31,7 @@ pub(crate) async fn attestation(
     // Records of before there were attestations name none.
     let Some(PinnedRecord { key, version_id, sha256 }) = &record.built_attestation else { return Ok(None) };
     let invalid = |message: String| Some(Finding::new(Code::AttestationInvalid, key.as_str(), message));
-    let Some(body) = records.get(key, Some(version_id), attestation::MAX_BYTES).await? else {
+    let Some(body) = records.get(key, Some(version_id), gatekeeper_proof::MAX_BYTES).await? else {
         return Ok(invalid(format!("version `{version_id}`, which the promotion rests on, is gone")));
     };
     if Sha256::of(&body.bytes) != *sha256 {
@@ -53,7 +58,7 @@ pub(crate) async fn ledger(
     keys: &PublicKeys,
     now: Timestamp,
 ) -> Result<(Option<Finding>, Option<ProvedLedger>), StoreError> {
-    let key = keys.of(chain.authority());
+    let key = keys.of(gatekeeper_proof::Authority::of(chain));
     let recent = before.filter(|before| !is_thorough && now.duration_since(before.proved_at) < WHOLE_EVERY);
     let first = recent.or(before).map_or(1, |it| it.sequence);
     let (entries, head) = ledger::read_since(records, chain, first, key).await?;

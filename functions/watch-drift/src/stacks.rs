@@ -8,11 +8,11 @@ use aws_sdk_cloudformation::{
     types::{Stack, StackDriftStatus, StackResourceDrift, StackResourceDriftStatus, TemplateStage},
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper::{
-    aws::said,
+use gatekeeper_aws::said;
+use gatekeeper_model::ids::{Sha256, StackName};
+use gatekeeper_promotion::{
     drift::{StackDrift, StackLook},
-    ids::{Sha256, StackName},
-    promotion::record::PromotionRecord,
+    record::PromotionRecord,
 };
 use jiff::{SignedDuration, Timestamp};
 

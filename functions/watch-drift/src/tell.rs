@@ -4,18 +4,13 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use gatekeeper::{
-    attestation::Signer,
-    drift::{Change, Drift},
-    finding::Finding,
-    ledger::{self, Chain, Event, Kind, LedgerError, RecordDigest},
-    store::{
-        Store, Written,
-        record::{self, Stored},
-    },
-    store_key::RecordKey,
-    telemetry::Logger,
+use gatekeeper_model::{finding::Finding, ids::Chain, store_key::RecordKey, telemetry::Logger};
+use gatekeeper_promotion::drift::{Change, Drift};
+use gatekeeper_proof::{
+    Signer, ledger,
+    ledger::{Event, Kind, LedgerError, RecordDigest},
 };
+use gatekeeper_store::{Store, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -2,7 +2,8 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use gatekeeper::{flyway::migration_name::MigrationKind, ids::DatabaseName};
+use gatekeeper_model::ids::DatabaseName;
+use gatekeeper_readers::flyway::migration_name::MigrationKind;
 use serde_json::json;
 
 use super::part;

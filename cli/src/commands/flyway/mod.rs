@@ -6,7 +6,7 @@ mod validate;
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use gatekeeper::{ids::DatabaseName, manifest::Flyway};
+use gatekeeper_model::{ids::DatabaseName, manifest::Flyway};
 
 use crate::{exit::Answer, migrations::Checksums, output::Output};
 

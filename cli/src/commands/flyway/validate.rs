@@ -3,18 +3,15 @@
 use std::{fmt::Write as _, fs::File, path::PathBuf};
 
 use anyhow::Context as _;
-use gatekeeper::{
-    database::{Database, DatabaseError, History, InvalidMigration, Migrations as FlywayMigrations, Validated},
+use gatekeeper_database::{
+    Database, DatabaseError, History, InvalidMigration, Migrations as FlywayMigrations, Validated,
+};
+use gatekeeper_model::{
     finding::{Code, Finding},
-    flyway::{
-        checksum::checksum_with,
-        commit,
-        history::{self, HistoryRow},
-        settings::TableName,
-    },
     ids::DatabaseName,
     manifest::Flyway,
 };
+use gatekeeper_readers::flyway::{checksum::checksum_with, commit, history, history::HistoryRow, settings::TableName};
 use serde::Serialize;
 
 use super::Part;

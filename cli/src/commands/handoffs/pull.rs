@@ -6,8 +6,8 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    handoff::{BuildStatus, FrontMatter},
+use gatekeeper_model::{
+    front_matter::{BuildStatus, FrontMatter},
     ids::{Commit, CommitSha, ModuleId, StageName},
 };
 use serde::Serialize;

@@ -3,14 +3,16 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper::{
-    handoff::{BuildStatus, FrontMatter, MAX_BYTES},
+use gatekeeper_aws::s3::S3Store;
+use gatekeeper_model::{
+    front_matter::{BuildStatus, FrontMatter, MAX_BYTES},
     ids::{Commit, ModuleId},
-    manifest::{self, Manifest},
-    store::{Store as _, record, s3::S3Store},
+    manifest,
+    manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_store::{Store as _, record};
 use tokio::time::Instant;
 
 use crate::{

@@ -9,14 +9,16 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper::{
-    attestation::PublicKeys,
-    aws::kms::KmsKeys,
-    ids::{Repo, StageName},
-    ledger::{self, Chain, Kept, Proof},
-    store::{Store as _, s3::S3Store},
+use gatekeeper_aws::{kms::KmsKeys, s3::S3Store};
+use gatekeeper_model::{
+    ids::{Chain, Repo, StageName},
     store_key::RecordKey,
 };
+use gatekeeper_proof::{
+    PublicKeys, ledger,
+    ledger::{Kept, Proof},
+};
+use gatekeeper_store::Store as _;
 
 use crate::{
     aws::{Aws, Part, PlaceArgs},
@@ -100,7 +102,7 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Some(Err(error)) => return Err(error).with_context(|| format!("the kept head of `{chain}` could not be read")),
     };
-    Ok(ledger::verify(records, chain, kept.as_ref(), keys.of(chain.authority())).await?)
+    Ok(ledger::verify(records, chain, kept.as_ref(), keys.of(gatekeeper_proof::Authority::of(chain))).await?)
 }
 
 async fn keep(records: &S3Store, chain: &Chain, folder: &Path) -> anyhow::Result<()> {
@@ -164,7 +166,7 @@ fn text(proofs: &[Proof]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::ledger::Break;
+    use gatekeeper_proof::ledger::Break;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What a publication came to, for a terminal, for scripts and for the run's page on GitHub.
 
-use gatekeeper::{ids::Commit, telemetry, verdict::Verdict};
+use gatekeeper_model::{ids::Commit, telemetry, verdict::Verdict};
 use serde::Serialize;
 
 use crate::{

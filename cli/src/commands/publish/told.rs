@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gatekeeper::{ids::Commit, manifest::Build, telemetry};
+use gatekeeper_model::{ids::Commit, manifest::Build, telemetry};
 use serde_json::{Map, Value};
 
 use super::Args;

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatekeeper::{
-    ids::{PartitionedTable, Sha256},
-    schema_snapshot::{Difference, Include, MAX_BYTES, NormalForm, ServerLimits, compare, inspect, normal_form},
+use gatekeeper_model::ids::{PartitionedTable, Sha256};
+use gatekeeper_readers::schema_snapshot::{
+    Difference, Include, MAX_BYTES, NormalForm, ServerLimits, compare, inspect, normal_form,
 };
 use serde::Serialize;
 use serde_json::json;

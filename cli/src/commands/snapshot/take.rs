@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use gatekeeper::{
-    ids::{DatabaseName, PartitionedTable, Sha256},
-    schema_snapshot::{Include, inspect, normal_form},
-};
+use gatekeeper_model::ids::{DatabaseName, PartitionedTable, Sha256};
+use gatekeeper_readers::schema_snapshot::{Include, inspect, normal_form};
 use serde::Serialize;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gatekeeper::verdict::Outcome;
+use gatekeeper_model::verdict::Outcome;
 use jiff::Timestamp;
 
 use super::{Drifted, Promoting, Row, Runs};
@@ -71,7 +71,7 @@ fn second(at: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper::{
+    use gatekeeper_model::{
         finding::{Code, Finding},
         ids::PromotionId,
     };

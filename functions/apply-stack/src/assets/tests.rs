@@ -1,4 +1,4 @@
-use gatekeeper::artefact::template::inspect;
+use gatekeeper_readers::template::inspect;
 use serde_json::{Value, json};
 
 use super::*;

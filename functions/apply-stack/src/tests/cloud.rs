@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 use percent_encoding::percent_decode_str;
 
 pub(crate) const ENDPOINT: &str = "http://127.0.0.1:9";

@@ -6,10 +6,11 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use gatekeeper::{
-    aws::scripted::{self, Answer, Request},
-    ids::Sha256,
+use gatekeeper_aws::{
+    scripted,
+    scripted::{Answer, Request},
 };
+use gatekeeper_model::ids::Sha256;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

@@ -5,7 +5,9 @@ mod fake;
 
 use std::collections::BTreeSet;
 
-use gatekeeper::{promotion::step::StepStatus, store::memory::Memory, telemetry::wall_clock};
+use gatekeeper_model::telemetry::wall_clock;
+use gatekeeper_promotion::step::StepStatus;
+use gatekeeper_store::memory::Memory;
 
 use self::fake::{DESCRIPTION, Fake, Lambda};
 use super::*;
@@ -22,7 +24,7 @@ fn fake() -> Fake {
     Fake::new(lambda)
 }
 
-use gatekeeper::ids::Sha256;
+use gatekeeper_model::ids::Sha256;
 
 fn bundle_of(name: &str) -> Sha256 {
     Sha256::of(format!("bundle of {name}").as_bytes())

@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use gatekeeper::{finding::Code, promotion::step::ReportStatus};
+use gatekeeper_model::finding::Code;
+use gatekeeper_promotion::step::ReportStatus;
 use serde_json::json;
 
 use crate::stage::{Files, Stage, With, folder_of};
@@ -79,7 +80,7 @@ async fn rows_survive_where_the_history_lies_in_another_schema() {
     assert_eq!(report.status, ReportStatus::Applied, "{report:#?}");
     assert_eq!(report.facts["history_table"], "payments.flyway_schema_history");
     assert_eq!(report.facts["flyway"]["migrations_executed"], 1);
-    let digest = gatekeeper::ids::Sha256::of(OTHER_SCHEMA.as_bytes());
+    let digest = gatekeeper_model::ids::Sha256::of(OTHER_SCHEMA.as_bytes());
     assert_eq!(report.facts["configuration_sha256"], json!(digest));
     // Three migrations, and the schema that Flyway created.
     assert_eq!(report.facts["history"].as_array().unwrap().len(), 4);
@@ -160,9 +161,9 @@ async fn a_schema_that_is_not_empty_and_has_no_history_needs_a_baseline() {
         let look = promotion.check().await;
         let refused = look.reasons.iter().any(|it| it.code == Code::FlywayHistoryMissing);
         let folder = folder_of(&[own]);
-        let migrations = gatekeeper::database::Migrations {
+        let migrations = gatekeeper_database::Migrations {
             folder: folder.path().to_owned(),
-            settings: gatekeeper::flyway::settings::Settings::default(),
+            settings: gatekeeper_readers::flyway::settings::Settings::default(),
         };
         let flyway = stage.server.database(&stage.database, "test").migrate(&migrations).await;
         assert_eq!(refused, flyway.is_err(), "{object}: {look:#?} {flyway:#?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper::promotion::{database_check::DatabaseCheckAnswer, step::ReportStatus};
+use gatekeeper_promotion::{database_check::DatabaseCheckAnswer, step::ReportStatus};
 use serde_json::json;
 
 use crate::stage::{Files, Promotion, Stage, With};
@@ -69,7 +69,7 @@ async fn a_repaired_history_is_seen_by_what_the_last_promotion_left() {
     let history_before = json!({"payments": report.facts["history"]});
     // Somebody edits a migration, runs it by hand and then `flyway repair`, which makes files and rows agree.
     let edited = [(V1.0, "CREATE TABLE ledger (id bigint PRIMARY KEY, extra int);\n"), V2];
-    let checksum = gatekeeper::flyway::checksum::scan(edited[0].1.as_bytes()).unwrap().unwrap().checksum;
+    let checksum = gatekeeper_readers::flyway::checksum::scan(edited[0].1.as_bytes()).unwrap().unwrap().checksum;
     stage.sql(&format!("UPDATE flyway_schema_history SET checksum = {checksum} WHERE version = '1'"));
 
     let look = reported(&stage, &edited).await.check().await;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use gatekeeper::{
-    database::{DatabaseError, Migrations},
-    flyway::settings::Settings,
-    ids::MigrationPath,
-    promotion::{record::PromotionRecord, step::ReportStatus, step::StepStatus},
-    telemetry::Logger,
+use gatekeeper_database::{DatabaseError, Migrations};
+use gatekeeper_model::{ids::MigrationPath, telemetry::Logger};
+use gatekeeper_promotion::{
+    record::PromotionRecord,
+    step::{ReportStatus, StepStatus},
 };
+use gatekeeper_readers::flyway::settings::Settings;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 

@@ -1,6 +1,6 @@
 //! The live schema held against the tested one.
 
-use gatekeeper::promotion::step::{ReportStatus, StepStatus};
+use gatekeeper_promotion::step::{ReportStatus, StepStatus};
 
 use crate::stage::{Files, Stage, With};
 
@@ -106,7 +106,8 @@ async fn a_rollback_wants_the_target_commits_schema_and_migrates_nothing() {
     let reason = &look.reasons[0];
     assert_eq!((reason.code.as_str(), reason.subject.as_str()), ("schema-difference", "payments"));
     assert!(reason.message.contains("accept_schema_difference") && reason.message.contains("note"), "{reason:#?}");
-    let answer = back.ask("forward", std::time::Duration::from_mins(1), gatekeeper::telemetry::Logger::silent()).await;
+    let answer =
+        back.ask("forward", std::time::Duration::from_mins(1), gatekeeper_model::telemetry::Logger::silent()).await;
     assert_eq!(answer.status, StepStatus::Failed, "{answer:#?}");
 
     // Accepted: the plan says that it is only reported.

@@ -5,12 +5,10 @@ use std::{
     time::Duration,
 };
 
-use gatekeeper::{
-    database::{Database, DatabaseError, Limits, Migrations, Target, Tools},
-    flyway::settings::Settings,
-    promotion::step::ReportStatus,
-    telemetry::{Logger, wall_clock},
-};
+use gatekeeper_database::{Database, DatabaseError, Limits, Migrations, Target, Tools};
+use gatekeeper_model::telemetry::{Logger, wall_clock};
+use gatekeeper_promotion::step::ReportStatus;
+use gatekeeper_readers::flyway::settings::Settings;
 use serde_json::json;
 use tokio::time::sleep;
 

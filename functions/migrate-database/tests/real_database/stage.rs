@@ -8,21 +8,18 @@ use std::{
     time::Duration,
 };
 
-use gatekeeper::{
-    aws::{
-        lambda::Invocation,
-        scripted::{self, Answer as Scripted},
-    },
-    database::{Database, Limits, Migrations, Target, Tools},
-    flyway::{checksum, settings::Settings},
+use gatekeeper_aws::{lambda::Invocation, scripted, scripted::Answer as Scripted};
+use gatekeeper_database::{Database, Limits, Migrations, Target, Tools};
+use gatekeeper_model::{
     ids::Sha256,
-    promotion::{
-        database_check::{DatabaseCheckAnswer, ParityAnswer},
-        step::{Report, StepAnswer},
-    },
-    store::memory::Memory,
     telemetry::{Logger, wall_clock},
 };
+use gatekeeper_promotion::{
+    database_check::{DatabaseCheckAnswer, ParityAnswer},
+    step::{Report, StepAnswer},
+};
+use gatekeeper_readers::flyway::{checksum, settings::Settings};
+use gatekeeper_store::memory::Memory;
 use migrate_database::{Answer, Step};
 use serde::Deserialize;
 use serde_json::{Value, json};

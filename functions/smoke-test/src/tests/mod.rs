@@ -7,12 +7,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use gatekeeper::{
-    aws::scripted::{self, Answer as Scripted, Request},
-    promotion::step::StepStatus,
-    store::memory::Memory,
-    telemetry::wall_clock,
+use gatekeeper_aws::{
+    scripted,
+    scripted::{Answer as Scripted, Request},
 };
+use gatekeeper_model::telemetry::wall_clock;
+use gatekeeper_promotion::step::StepStatus;
+use gatekeeper_store::memory::Memory;
 
 use self::server::Server;
 use super::*;

@@ -1,12 +1,10 @@
 //! What was signed about a promoted commit, held against what its record and its ledger say later.
 
-use gatekeeper::{
-    evidence::sample::{World, question},
-    ledger::{Event, Kind},
-    promotion::{history::StageState, record::PromotionRecord},
-    store::record,
-    store_key::RecordKey,
-};
+use gatekeeper_evidence::sample::{World, question};
+use gatekeeper_model::store_key::RecordKey;
+use gatekeeper_promotion::{history::StageState, record::PromotionRecord};
+use gatekeeper_proof::ledger::{Event, Kind};
+use gatekeeper_store::record;
 
 use super::*;
 

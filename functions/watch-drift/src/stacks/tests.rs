@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use gatekeeper::aws::scripted::{Answer, Request, config};
+use gatekeeper_aws::scripted::{Answer, Request, config};
 
 use super::*;
 

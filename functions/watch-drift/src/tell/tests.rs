@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
-use gatekeeper::{attestation::LocalSigner, finding::Code, store::memory::Memory};
+use gatekeeper_model::finding::Code;
+use gatekeeper_proof::LocalSigner;
+use gatekeeper_store::memory::Memory;
 
 use super::*;
 

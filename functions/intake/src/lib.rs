@@ -1,0 +1,42 @@
+//! What `intake` and `tag-guard` have in common, which is all: an event only says where to look, so both do the same
+//! with it. They are two functions because they are scaled, alarmed and retried apart.
+
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+use std::sync::Arc;
+
+use gatekeeper_aws::{
+    Buckets, Settings,
+    kms::KmsSigner,
+    lambda::{FunctionError, Invocation, run as run_lambda},
+};
+use gatekeeper_gate::converge::Gate;
+use gatekeeper_model::telemetry;
+
+/// Takes events until Lambda ends the process.
+///
+/// # Errors
+/// Where a setting is missing or the Runtime API doesn't answer.
+pub async fn run() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let gate_role_ids: Arc<[String]> = settings.gate_role_ids.iter().cloned().collect();
+    let config = gatekeeper_aws::config().await;
+    let buckets = Arc::new(Buckets::new(&config, &settings));
+    let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
+    run_lambda(move |payload, Invocation { log, .. }| {
+        let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
+        async move {
+            let gate = Gate {
+                artefacts: &buckets.artefacts,
+                records: &buckets.records,
+                log,
+                clock: telemetry::wall_clock,
+                scratch: std::env::temp_dir(),
+                signer: &*signer,
+            };
+            let answer = gate.settle_batch(&payload, &gate_role_ids).await;
+            answer.map_err(|error| FunctionError::new("GateError", error))
+        }
+    })
+    .await
+}

@@ -1,0 +1,217 @@
+//! The shell: settings, clients and the few AWS calls that more than one function makes.
+
+pub mod caller;
+pub mod kms;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+#[cfg(feature = "live")]
+pub mod live;
+pub mod pacer;
+#[cfg(feature = "promotion-step")]
+pub mod promotion_step;
+pub mod s3;
+#[cfg(any(test, feature = "test-support"))]
+pub mod scripted;
+#[cfg(feature = "live")]
+pub mod stack_functions;
+pub mod stage_account;
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_s3::{
+    config::{RequestChecksumCalculation, ResponseChecksumValidation},
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+
+use crate::s3::S3Store;
+
+/// Amazon Trust Services' five roots, under which every AWS endpoint lies
+/// (<https://www.amazontrust.com/repository/>): reading the system's whole store costs a cold start 6 ms.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// What the template tells a function by its environment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The bucket that CI writes.
+    pub artefact_bucket: String,
+    /// The bucket that only the gatekeeper writes.
+    pub records_bucket: String,
+    /// The promotion state machine, for the functions that start or look at its executions.
+    pub state_machine_arn: Option<String>,
+    /// The function that looks at databases and migrates them, for the one that asks it to look.
+    pub migrate_database_function: Option<String>,
+    /// The topic that tells people, for the function that watches.
+    pub alarm_topic_arn: Option<String>,
+    /// The role that CloudFormation takes for the stages' stacks.
+    pub stack_role_arn: Option<String>,
+    /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
+    pub gate_role_ids: Vec<String>,
+    /// The key that the gate signs with.
+    pub signing_key_arn: Option<String>,
+    /// The key that promotion signs with.
+    pub promotion_signing_key_arn: Option<String>,
+    /// The account that this runs in, for the functions that ask who calls.
+    pub account_id: Option<String>,
+    /// The unique id of the role whose sessions are people: the promoter's for `promote`, the approver's for `approve`.
+    pub person_role_id: Option<String>,
+    /// The permissions boundary of the stages' roles and users in this account, for the function that verifies templates.
+    pub stage_boundary_arn: Option<String>,
+    /// Whether stages in this account need none.
+    pub is_shared_account: bool,
+    /// Where S3 answers when it isn't at its usual address.
+    pub s3_endpoint: Option<String>,
+}
+
+/// A setting that the environment doesn't have.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable `{0}` is not set")]
+pub struct MissingSetting(pub &'static str);
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Settings {
+    /// Reads them from the environment, once, at start.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where a bucket isn't named.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        let required = |name| setting(name).ok_or(MissingSetting(name));
+        Ok(Self {
+            artefact_bucket: required("ARTEFACT_BUCKET")?,
+            records_bucket: required("RECORDS_BUCKET")?,
+            state_machine_arn: setting("STATE_MACHINE_ARN"),
+            migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
+            alarm_topic_arn: setting("ALARM_TOPIC_ARN"),
+            stack_role_arn: setting("STACK_ROLE_ARN"),
+            gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
+            signing_key_arn: setting("SIGNING_KEY_ARN"),
+            promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
+            account_id: setting("ACCOUNT_ID"),
+            person_role_id: setting("PERSON_ROLE_ID"),
+            stage_boundary_arn: setting("STAGE_BOUNDARY_ARN"),
+            is_shared_account: setting("SHARED_ACCOUNT").as_deref() == Some("accepted"),
+            s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
+        })
+    }
+
+    /// The key that the gate signs with, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn signing_key_arn(&self) -> Result<&str, MissingSetting> {
+        self.signing_key_arn.as_deref().ok_or(MissingSetting("SIGNING_KEY_ARN"))
+    }
+
+    /// The account that this runs in, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn account_id(&self) -> Result<&str, MissingSetting> {
+        self.account_id.as_deref().ok_or(MissingSetting("ACCOUNT_ID"))
+    }
+
+    /// The stage boundary, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn stage_boundary_arn(&self) -> Result<&str, MissingSetting> {
+        self.stage_boundary_arn.as_deref().ok_or(MissingSetting("STAGE_BOUNDARY_ARN"))
+    }
+
+    /// The key that promotion signs with, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn promotion_signing_key_arn(&self) -> Result<&str, MissingSetting> {
+        self.promotion_signing_key_arn.as_deref().ok_or(MissingSetting("PROMOTION_SIGNING_KEY_ARN"))
+    }
+}
+
+/// Which certificate authorities AWS's endpoints are trusted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsRoots {
+    /// Amazon's five only, which a cold start need not look for.
+    Amazon,
+    /// The system's, for a proxy that has its own.
+    Native,
+}
+
+/// The configuration of a function: everything from its environment. `TLS_ROOTS=native` takes the system's roots.
+pub async fn config() -> SdkConfig {
+    let roots = match setting("TLS_ROOTS").as_deref() {
+        Some("native") => TlsRoots::Native,
+        _ => TlsRoots::Amazon,
+    };
+    config_loader(roots).load().await
+}
+
+/// The configuration that every client shares: one HTTP client with ring, whose first handshake is 50 ms of CPU
+/// cheaper than the default's.
+#[must_use]
+pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
+    let roots = match roots {
+        TlsRoots::Native => TrustStore::default(),
+        TlsRoots::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
+    };
+    let mut http =
+        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(Duration::from_secs(20));
+    if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
+        http = http.tls_context(context);
+    }
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https())
+}
+
+/// An S3 client that neither computes nor checks checksums by itself: the gatekeeper does, where it matters.
+#[must_use]
+pub fn s3_client(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(config)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// What a service said in its own words, without what differs from call to call; or why nothing was heard of it.
+pub fn said<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => match (service.err().code(), service.err().message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(word), None) | (None, Some(word)) => word.to_owned(),
+            (None, None) => "it was refused without a word".to_owned(),
+        },
+        other => gatekeeper_model::telemetry::chain(other),
+    }
+}
+
+/// The two buckets.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// What CI writes.
+    pub artefacts: S3Store,
+    /// What only the gatekeeper writes.
+    pub records: S3Store,
+}
+
+impl Buckets {
+    /// Both buckets of `settings`, over one client.
+    #[must_use]
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Self {
+        let client = s3_client(config);
+        Self {
+            artefacts: S3Store::new(client.clone(), &settings.artefact_bucket),
+            records: S3Store::new(client, &settings.records_bucket),
+        }
+    }
+}

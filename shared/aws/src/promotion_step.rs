@@ -1,0 +1,106 @@
+//! How every step that applies a plan begins: it reads its input and its promotion's record.
+
+use gatekeeper_model::{
+    ids::Commit,
+    telemetry::{Logger, chain},
+};
+use gatekeeper_promotion::{
+    plan::Plan,
+    record::PromotionRecord,
+    step::{Direction, Report, StepInput},
+};
+use gatekeeper_store::Store;
+use serde_json::Value;
+
+use super::lambda::{FunctionError, Invocation};
+
+/// A step that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The promotion.
+    pub record: PromotionRecord,
+    /// Which of its plans is applied.
+    pub direction: Direction,
+    /// The commit that the plan is of.
+    pub commit: Commit,
+    /// The plan.
+    pub plan: Plan,
+    /// What the step answered before, where it is asked again.
+    pub progress: Vec<Report>,
+    /// Where it tells of its work.
+    pub log: Logger,
+}
+
+impl Begun {
+    /// Begins the step called `step`.
+    ///
+    /// # Errors
+    /// `InvalidStepInput` where the event isn't a step's, or asks for a way back that there isn't; `StepError` where
+    /// the record could not be read, and it may be asked again; `PromotionEnded` where the record says so already.
+    pub async fn of(
+        event: Value,
+        records: &impl Store,
+        invocation: &Invocation,
+        step: &str,
+    ) -> Result<Self, FunctionError> {
+        let input: StepInput =
+            serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        let record = PromotionRecord::load(records, &input.promotion).await;
+        let record = record.map_err(|error| FunctionError::new("StepError", chain(&error)))?.record;
+        // Who took its lock over has proved it dead: nothing of it is applied behind his back, should it wake up again.
+        if record.ended_at.is_some() {
+            let message =
+                format!("the promotion has ended as `{}`: nothing is applied for it any more", record.status.as_str());
+            return Err(FunctionError::new("PromotionEnded", message));
+        }
+        let Some((commit, plan)) = record.heading(input.direction) else {
+            return Err(FunctionError::new("InvalidStepInput", "the promotion has no way back"));
+        };
+        let log = invocation
+            .log
+            .for_commit(&commit)
+            .with("promotion_id", record.promotion_id.as_str())
+            .with("stage", record.stage.as_str())
+            .with("step", step);
+        let plan = plan.clone();
+        Ok(Self { record, direction: input.direction, commit, plan, progress: input.progress, log })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatekeeper_store::{Precondition, memory::Memory};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_applied_for_a_promotion_that_has_ended() {
+        for (status, ended_at, begins) in [
+            ("running", None, true),
+            ("going-back", None, true),
+            ("failed", Some("2026-05-02T03:10:00Z"), false),
+            ("succeeded", Some("2026-05-02T03:10:00Z"), false),
+        ] {
+            let id = "01J0000000000000000000000A";
+            let record = json!({
+                "schema_version": 1, "promotion_id": id, "repo": "bank-payments", "commit_sha": "b".repeat(40),
+                "stage": "uat", "requested_by": "jane@bank.example", "reason": "release", "rollback": false,
+                "status": status, "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z", "ended_at": ended_at,
+                "verdict_version_id": "v1", "manifest_version_id": "m1", "stages_config_version_id": "c1",
+                "role_arn": null, "stack_role_arn": null, "plan": Plan::default(), "way_back": null, "steps": [],
+                "live": [],
+            });
+            let records = Memory::default();
+            let key = format!("promotions/uat/bank-payments/{id}.json");
+            let bytes = record.to_string();
+            records.put(&key, bytes.as_bytes(), "application/json", &Precondition::Absent).await.unwrap();
+            let event = json!({
+                "promotion": {"stage": "uat", "repo": "bank-payments", "promotion_id": id}, "direction": "forward",
+            });
+            let invocation = Invocation { log: Logger::silent(), deadline: jiff::Timestamp::MAX };
+            let begun = Begun::of(event, &records, &invocation, "apply-stack").await;
+            assert_eq!(begun.is_ok(), begins, "{status}");
+        }
+    }
+}

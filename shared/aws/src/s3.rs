@@ -1,0 +1,290 @@
+//! A bucket on S3.
+
+use std::borrow::Cow;
+
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+    types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
+};
+use gatekeeper_model::ids::Sha256;
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+
+use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
+
+/// One versioned bucket.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Store {
+    /// The bucket called `bucket`.
+    #[must_use]
+    pub fn new(client: Client, bucket: &str) -> Self {
+        Self { client, bucket: bucket.to_owned() }
+    }
+
+    /// The bucket's name.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The client, for the calls that only one function makes.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A key of a listing with `encoding-type=url`: as in a form, `+` is a space, then percent.
+    fn decoded(&self, key: &str) -> Result<String, StoreError> {
+        let spaced = key.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        decoded.map(Cow::into_owned).map_err(|error| self.failed("ListObjectVersions", key, error))
+    }
+
+    fn failed(
+        &self,
+        operation: &'static str,
+        key: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> StoreError {
+        StoreError { operation, bucket: self.bucket.clone(), key: key.to_owned(), source: source.into() }
+    }
+}
+
+/// What S3 said in its own words, or why nothing was heard of it.
+fn said<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
+    error: SdkError<E>,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    let service = error.as_service_error().map(ProvideErrorMetadata::meta);
+    match service.and_then(|meta| Some((meta.code()?, meta.message().unwrap_or_default()))) {
+        Some((code, message)) => format!("{code}: {message}").into(),
+        None => match status(&error) {
+            Some(status) => format!("S3 answered with status {status}").into(),
+            None => error.into(),
+        },
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// No such object or version; 405 is a version that is a delete marker.
+fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let no_bucket = error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("NoSuchBucket");
+    matches!(status(error), Some(404 | 405)) && !no_bucket
+}
+
+impl Store for S3Store {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = Vec::new();
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                // XML can't hold every character that a key can.
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| self.failed("ListObjectVersions", prefix, said(error)))?;
+            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+            for version in page.versions().iter().filter(|version| version.is_latest() == Some(true)) {
+                let size = version.size().and_then(|size| u64::try_from(size).ok());
+                let (Some(key), Some(version_id), Some(size)) = (version.key(), version.version_id(), size) else {
+                    let untold = "it lists an object without its key, version or size";
+                    return Err(self.failed("ListObjectVersions", prefix, untold));
+                };
+                listed.push(Listed { key: decoded(key)?, version_id: version_id.to_owned(), size });
+            }
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(listed);
+            }
+            key_marker = page.next_key_marker().map(decoded).transpose()?;
+            version_marker = page.next_version_id_marker().map(str::to_owned);
+        }
+    }
+
+    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_version_id(version_id.map(str::to_owned))
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await;
+        let head = match answer {
+            Ok(head) => head,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(self.failed("HeadObject", key, said(error))),
+        };
+        let version_id =
+            head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
+        let etag =
+            head.e_tag().ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's ETag"))?;
+        let size = head.content_length().and_then(|size| size.try_into().ok());
+        // A composite checksum is one over the parts' checksums and ends in their number.
+        let sha256 = match head.checksum_type() {
+            Some(ChecksumType::Composite) => None,
+            _ => head.checksum_sha256().and_then(Sha256::from_base64),
+        };
+        Ok(Some(Head {
+            version_id: version_id.to_owned(),
+            etag: etag.to_owned(),
+            size: size.ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's size"))?,
+            sha256,
+            retention: Retention {
+                mode: head.object_lock_mode().map(|mode| mode.as_str().to_owned()),
+                until: head.object_lock_retain_until_date().and_then(|at| Timestamp::new(at.secs(), 0).ok()),
+                legal_hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
+                expiration: head.expiration().map(str::to_owned),
+            },
+        }))
+    }
+
+    async fn may_see_retention(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
+        let answer =
+            self.client.get_object_retention().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+        match answer {
+            Ok(_) => Ok(()),
+            // The object or the bucket has no lock, which whoever gets this answer may see.
+            Err(error) if matches!(status(&error), Some(404)) => Ok(()),
+            Err(error) if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("InvalidRequest") => {
+                Ok(())
+            }
+            Err(error) => Err(self.failed("GetObjectRetention", key, said(error))),
+        }
+    }
+
+    async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_version_id(version_id.map(str::to_owned))
+            .send()
+            .await;
+        let mut object = match answer {
+            Ok(object) => object,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(self.failed("GetObject", key, said(error))),
+        };
+        let (version_id, etag) = match (object.version_id(), object.e_tag()) {
+            (Some(version_id), Some(etag)) => (version_id.to_owned(), etag.to_owned()),
+            _ => return Err(self.failed("GetObject", key, "the bucket is not versioned")),
+        };
+        let mut bytes = Vec::new();
+        while let Some(piece) = object.body.next().await {
+            bytes.extend_from_slice(&piece.map_err(|error| self.failed("GetObject", key, error))?);
+            if bytes.len() as u64 > max_bytes {
+                return Err(self.failed("GetObject", key, TooLarge { max_bytes }));
+            }
+        }
+        Ok(Some(Body { bytes, version_id, etag }))
+    }
+
+    async fn stream(
+        &self,
+        key: &str,
+        version_id: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<bool, StoreError> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+        let mut object = match answer {
+            Ok(object) => object,
+            Err(error) if is_absent(&error) => return Ok(false),
+            Err(error) => return Err(self.failed("GetObject", key, said(error))),
+        };
+        while let Some(piece) = object.body.next().await {
+            let piece = piece.map_err(|error| self.failed("GetObject", key, error))?;
+            sink(&piece).map_err(|error| self.failed("GetObject", key, error))?;
+        }
+        Ok(true)
+    }
+
+    async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
+        let answer = self.client.get_object_tagging().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+        match answer {
+            Ok(tagging) => {
+                let tags = tagging.tag_set().iter();
+                Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
+            }
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed("GetObjectTagging", key, said(error))),
+        }
+    }
+
+    async fn put_tags(&self, key: &str, version_id: &str, tags: &Tags) -> Result<bool, StoreError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| self.failed("PutObjectTagging", key, source);
+        let tags: Result<Vec<_>, _> =
+            tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect();
+        let tagging = Tagging::builder()
+            .set_tag_set(Some(tags.map_err(|error| failed(error.into()))?))
+            .build()
+            .map_err(|error| failed(error.into()))?;
+        let answer = self
+            .client
+            .put_object_tagging()
+            .bucket(&self.bucket)
+            .key(key)
+            .version_id(version_id)
+            .tagging(tagging)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(failed(said(error))),
+        }
+    }
+
+    async fn put_once(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &str,
+        precondition: &Precondition,
+    ) -> Result<Written, StoreError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .checksum_sha256(Sha256::of(bytes).to_base64())
+            .body(ByteStream::from(bytes.to_vec()));
+        let put = match precondition {
+            Precondition::Absent => put.if_none_match("*"),
+            Precondition::Unchanged(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(done) => match (done.e_tag(), done.version_id()) {
+                (Some(etag), Some(version_id)) => {
+                    Ok(Written::Done { etag: etag.to_owned(), version_id: version_id.to_owned() })
+                }
+                _ => Err(self.failed("PutObject", key, "the bucket is not versioned")),
+            },
+            // 412: it changed; 409: it is changing; 404: what should be unchanged is gone.
+            Err(error) if matches!(status(&error), Some(412 | 409)) || is_absent(&error) => Ok(Written::Conflict),
+            Err(error) => Err(self.failed("PutObject", key, said(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "s3_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! The functions behind a commit's bundles, by the resources of the stage's stacks (CONTRACT §6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_config::retry::RetryConfig;
+use aws_sdk_cloudformation::{
+    Client,
+    config::Builder,
+    error::{ProvideErrorMetadata as _, SdkError},
+    operation::list_stack_resources::ListStackResourcesError,
+    types::ResourceStatus,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper_model::ids::{FunctionName, StackName};
+use gatekeeper_promotion::plan::PlannedFunction;
+
+use super::said;
+
+/// Stacks that are looked at at once: CloudFormation's quotas of reading calls are low and not published.
+const STACKS_IN_FLIGHT: usize = 4;
+
+/// A client of CloudFormation for calls that only look: throttling is waited for, 8 attempts with up to 20 s between.
+#[must_use]
+pub fn looking_client(config: &aws_config::SdkConfig) -> Client {
+    Client::from_conf(Builder::from(config).retry_config(RetryConfig::standard().with_max_attempts(8)).build())
+}
+
+/// A resource of a stack: its type and its physical id.
+type Resource = (String, String);
+
+/// Why a bundle's function has no name in the stage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoFunction {
+    /// Its stack was looked at, and has none.
+    #[error("{0}")]
+    Absent(String),
+    /// Its stack could not be looked at: whether it has one is not known.
+    #[error("{0}")]
+    Unread(String),
+}
+
+/// The name in the stage of each bundle's function.
+pub type Names = BTreeMap<FunctionName, Result<String, NoFunction>>;
+
+/// A stack's resources by their logical ids, or why it has none.
+type Resources = Result<BTreeMap<String, Resource>, NoFunction>;
+
+/// The name in the stage of each bundle's function, or in words why there is none. Each stack is listed once.
+///
+/// # Errors
+/// Where a stack could not be looked at and asking again may help.
+pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Names, SdkError<ListStackResourcesError>> {
+    let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
+    let stacks: BTreeMap<_, _> = stream::iter(stacks)
+        .map(|stack| async move { resources(client, stack).await.map(|resources| (stack, resources)) })
+        .buffer_unordered(STACKS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    Ok(names(functions, &stacks))
+}
+
+/// The same for who tells of each function for itself: a stack that could not be looked at, for whatever reason, keeps no
+/// other from being looked at.
+pub async fn find_each(client: &Client, functions: &[&PlannedFunction]) -> Names {
+    let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
+    let stacks: BTreeMap<_, _> = stream::iter(stacks)
+        .map(|stack| async move {
+            let resources = resources(client, stack).await.unwrap_or_else(|error| {
+                Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
+            });
+            (stack, resources)
+        })
+        .buffer_unordered(STACKS_IN_FLIGHT)
+        .collect()
+        .await;
+    names(functions, &stacks)
+}
+
+fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources>) -> Names {
+    let found = functions.iter().map(|planned| {
+        let PlannedFunction { stack_name, logical_id, function, .. } = planned;
+        let name = match stacks.get(stack_name) {
+            None => Err(NoFunction::Unread(format!("stack `{stack_name}` was not looked at"))),
+            Some(Err(why)) => Err(why.clone()),
+            Some(Ok(resources)) => match resources.get(logical_id) {
+                None => Err(NoFunction::Absent(format!(
+                    "stack `{stack_name}` has no resource `{logical_id}`: the manifest's `logical_id` of `{function}` \
+                     must be that of a function in its template"
+                ))),
+                Some((kind, _)) if kind != "AWS::Lambda::Function" => Err(NoFunction::Absent(format!(
+                    "`{logical_id}` of stack `{stack_name}` is an `{kind}`, not an `AWS::Lambda::Function`"
+                ))),
+                Some((_, name)) => Ok(name.clone()),
+            },
+        };
+        (function.clone(), name)
+    });
+    found.collect()
+}
+
+/// A stack's resources, or why it hasn't any or they are not ours to see.
+async fn resources(client: &Client, stack: &StackName) -> Result<Resources, SdkError<ListStackResourcesError>> {
+    let mut pages = client.list_stack_resources().stack_name(stack.as_str()).into_paginator().items().send();
+    let mut resources = BTreeMap::new();
+    while let Some(resource) = pages.next().await {
+        let resource = match resource {
+            Ok(resource) => resource,
+            Err(error) if is_missing(&error) => {
+                return Ok(Err(NoFunction::Absent(format!("there is no stack `{stack}`: {}", said(&error)))));
+            }
+            Err(error) if is_final(&error) => {
+                return Ok(Err(NoFunction::Unread(format!("stack `{stack}` can't be looked at: {}", said(&error)))));
+            }
+            Err(error) => return Err(error),
+        };
+        if resource.resource_status() == Some(&ResourceStatus::DeleteComplete) {
+            continue;
+        }
+        if let (Some(logical), Some(kind), Some(physical)) =
+            (resource.logical_resource_id(), resource.resource_type(), resource.physical_resource_id())
+        {
+            resources.insert(logical.to_owned(), (kind.to_owned(), physical.to_owned()));
+        }
+    }
+    Ok(Ok(resources))
+}
+
+/// No such stack: CloudFormation has one code for it and for other requests that it doesn't take.
+fn is_missing(error: &SdkError<ListStackResourcesError>) -> bool {
+    let said = error.as_service_error().map(|it| (it.code(), it.message()));
+    matches!(said, Some((Some("ValidationError"), Some(message))) if message.contains("does not exist"))
+}
+
+/// Not ours to look at, or not so: asking again gives the same.
+fn is_final(error: &SdkError<ListStackResourcesError>) -> bool {
+    let code = error.as_service_error().and_then(|error| error.code());
+    matches!(code, Some("ValidationError" | "AccessDenied" | "AccessDeniedException"))
+}

@@ -1,0 +1,291 @@
+//! Bundles: made the same each time, verified offline, and no byte of theirs can change unseen.
+
+use std::{path::Path, process::Command};
+
+use gatekeeper_promotion::record::LiveFunction;
+use gatekeeper_proof::LocalSigner;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    bundle::{self, Files, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES, SUMS},
+    bundle_verify::{OwnKeys, verify, whole as whole_by_sums},
+    collect::attach,
+    exhibits::Live,
+    judge,
+    model::{Evidence, Holds},
+    sample::{World, question},
+};
+
+async fn files() -> Files {
+    let world = World::promoted().await;
+    let mut exhibits = world.exhibits(question()).await;
+    attach(&world.artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await;
+    bundle::files(&exhibits, &judge(&exhibits)).unwrap()
+}
+
+fn troubles(evidence: &Evidence) -> Vec<String> {
+    evidence.troubles().map(|it| format!("{} {}: {}", it.holds, it.name, it.detail)).collect()
+}
+
+/// The files with one bit of one of them flipped; the sums as who changed it would write them, where `sums` says so.
+fn flipped(files: &Files, name: &str, at: usize, bit: u8, sums: bool) -> Files {
+    let mut files = files.clone();
+    files.get_mut(name).unwrap()[at] ^= 1 << bit;
+    if sums {
+        let sums = bundle::sums(&files);
+        files.insert(SUMS.to_owned(), sums.into_bytes());
+    }
+    files
+}
+
+fn is_found(files: &Files) -> bool {
+    verify(files, &OwnKeys::default()).map_or(true, |evidence| evidence.verdict == Holds::Fails)
+}
+
+#[tokio::test]
+async fn a_bundle_is_the_same_bytes_each_time_and_holds_offline() {
+    let (one, other) = (files().await, files().await);
+    let archive = bundle::pack(&one).unwrap();
+    assert_eq!(archive, bundle::pack(&other).unwrap());
+    let read = bundle::unpack(&archive).unwrap();
+    assert_eq!(read, one);
+    let evidence = verify(&read, &OwnKeys::default()).unwrap();
+    assert_eq!(troubles(&evidence), Vec::<String>::new());
+    insta::assert_snapshot!(one.keys().cloned().collect::<Vec<_>>().join("\n"));
+}
+
+#[tokio::test]
+async fn keys_that_are_not_the_own_ones_are_told() {
+    let files = files().await;
+    let own = |gate, promotion| OwnKeys {
+        gate: Some(LocalSigner::from_seed(gate).key()),
+        promotion: Some(LocalSigner::from_seed(promotion).key()),
+    };
+    assert_eq!(verify(&files, &own(1, 2)).unwrap().verdict, Holds::Holds);
+    let strange = verify(&files, &own(3, 2)).unwrap();
+    let told = troubles(&strange).join("\n");
+    assert!(told.contains("`keys/gate.pem` is the public key to verify with"), "{told}");
+    assert!(told.contains("the gate's key signed that the commit is Built"), "{told}");
+}
+
+/// Keys may sign only what is theirs: a bundle whose promotion key signed the test evidence too is refused.
+#[tokio::test]
+async fn swapped_keys_prove_nothing() {
+    let mut files = files().await;
+    let gate = files[bundle::GATE_KEY].clone();
+    let promotion = files.insert(bundle::PROMOTION_KEY.to_owned(), gate).unwrap();
+    files.insert(bundle::GATE_KEY.to_owned(), promotion);
+    let sums = bundle::sums(&files);
+    files.insert(SUMS.to_owned(), sums.into_bytes());
+    assert!(is_found(&files));
+}
+
+#[tokio::test]
+async fn a_file_too_few_or_too_many_is_found() {
+    let whole = files().await;
+    let resummed = |mut files: Files| {
+        let sums = bundle::sums(&files);
+        files.insert(SUMS.to_owned(), sums.into_bytes());
+        files
+    };
+    for name in whole.keys() {
+        let mut fewer = whole.clone();
+        fewer.remove(name);
+        assert!(is_found(&fewer), "without `{name}`");
+        if name != SUMS {
+            assert!(is_found(&resummed(fewer)), "without `{name}` and its sum");
+        }
+    }
+    for name in ["records/other.json", "evil.sh", "../escape", "ledger/0000000002.json"] {
+        let mut more = whole.clone();
+        more.insert(name.to_owned(), b"{}".to_vec());
+        assert!(is_found(&resummed(more)), "with `{name}`");
+    }
+}
+
+#[test]
+fn what_is_no_archive_of_a_bundle_is_refused() {
+    for hostile in [b"".as_slice(), b"PK\x03\x04", &[0; 1000]] {
+        assert!(bundle::unpack(hostile).is_err());
+    }
+    let climbing = Files::from([("../../etc/passwd".to_owned(), b"x".to_vec())]);
+    insta::assert_snapshot!(bundle::unpack(&bundle::pack(&climbing).unwrap()).unwrap_err());
+    let empty = verify(&Files::new(), &OwnKeys::default()).unwrap_err();
+    insta::assert_snapshot!(empty, @"not a bundle of evidence: there is no `observed.json`");
+}
+
+/// What signatures, digests and links hold together: who changes it can't hide it by new sums.
+fn is_bound(name: &str) -> bool {
+    let bound = ["records/promotion.json", "records/verdict.json", bundle::EVIDENCE, bundle::PAGE, bundle::SCRIPT];
+    bound.contains(&name)
+        || ["attestations/", "ledger/", "manifest/", "reports/", "schema/", "keys/"]
+            .iter()
+            .any(|it| name.starts_with(it))
+}
+
+#[tokio::test]
+async fn every_byte_of_every_file_is_held_by_the_sums() {
+    let whole = files().await;
+    let stated = whole[SUMS].clone();
+    for (name, bytes) in whole.iter().filter(|(name, _)| *name != SUMS) {
+        // The digests of a file's every flip, against the one line that tells of it.
+        let line = |bytes: &[u8]| format!("{}  {name}\n", gatekeeper_model::ids::Sha256::of(bytes));
+        let stated = String::from_utf8(stated.clone()).unwrap();
+        assert!(stated.contains(&line(bytes)));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(!stated.contains(&line(&flipped)), "`{name}` at {at}");
+        }
+    }
+    for at in 0..stated.len() {
+        assert_eq!(whole_by_sums(&flipped(&whole, SUMS, at, 0, false)).holds, Holds::Fails, "`{SUMS}` at {at}");
+    }
+}
+
+/// Every byte of what is bound, with new sums: the small files whole, of larger ones every so many bytes.
+#[tokio::test]
+async fn no_byte_that_is_bound_can_change_even_with_new_sums() {
+    let whole = files().await;
+    for (name, bytes) in whole.iter().filter(|(name, _)| is_bound(name)) {
+        let step = bytes.len().div_ceil(24);
+        for at in (0..bytes.len()).step_by(step) {
+            let bit = u8::try_from(at % 7).unwrap();
+            assert!(is_found(&flipped(&whole, name, at, bit, true)), "`{name}` at {at}, bit {bit}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_flip_anywhere_goes_unseen(file in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        static FILES: std::sync::OnceLock<Files> = std::sync::OnceLock::new();
+        let files = FILES.get_or_init(|| tokio::runtime::Runtime::new().unwrap().block_on(files()));
+        let name = file.get(&files.keys().collect::<Vec<_>>()).as_str();
+        let flipped = flipped(files, name, at.index(files[name].len()), bit, false);
+        prop_assert!(is_found(&flipped), "`{name}`");
+        if is_bound(name) {
+            let flipped = self::flipped(files, name, at.index(files[name].len()), bit, true);
+            prop_assert!(is_found(&flipped), "`{name}` with new sums");
+        }
+    }
+}
+
+/// Unpacks the files into a folder.
+fn write(files: &Files, folder: &Path) {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Runs the bundle's script: how it ended, and what it said.
+fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new("sh").arg(folder.join("verify.sh")).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test]
+async fn the_script_verifies_with_stock_tools() {
+    let files = files().await;
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    let (code, said) = run(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    insta::assert_snapshot!(said);
+    let fingerprint = |seed| LocalSigner::from_seed(seed).key().fingerprint().to_string();
+    let pinned = |gate, promotion| {
+        run(
+            folder.path(),
+            &["--gate-key-fingerprint", &fingerprint(gate), "--promotion-key-fingerprint", &fingerprint(promotion)],
+        )
+    };
+    assert_eq!(pinned(1, 2).0, Some(0));
+    assert_eq!(pinned(2, 1).0, Some(1));
+    assert_eq!(run(folder.path(), &["--gate"]).0, Some(2));
+}
+
+/// A flip in each kind of file, with new sums where it is bound otherwise: the script finds it.
+#[tokio::test]
+async fn the_script_finds_what_was_changed() {
+    let whole = files().await;
+    for (name, sums) in [
+        ("attestations/built.dsse.json", true),
+        ("keys/promotion.pem", true),
+        ("ledger/0000000001.json", true),
+        ("ledger/head.json", true),
+        ("manifest/build-manifest.json", true),
+        ("records/promotion.json", true),
+        ("records/verdict.json", true),
+        ("records/stage.json", false),
+        (SUMS, false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        write(&flipped(&whole, name, whole[name].len() / 2, 0, sums), folder.path());
+        let (code, said) = run(folder.path(), &[]);
+        assert_eq!(code, Some(1), "`{name}`\n{said}");
+    }
+}
+
+/// A function that could not be looked at neither holds nor fails: the script says so, and ends with 3.
+#[tokio::test]
+async fn the_script_tells_what_could_not_be_looked_at() {
+    let world = World::promoted().await;
+    let exhibits = world.exhibits_with(question(), |live| {
+        Live::Seen(live.iter().map(|it| LiveFunction::unread(&it.function, None, "AccessDenied: no")).collect())
+    });
+    let exhibits = exhibits.await;
+    let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    let (code, said) = run(folder.path(), &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("unknown  observed.json: every function was looked at") && !said.contains("FAILS"), "{said}");
+    assert_eq!(verify(&files, &OwnKeys::default()).unwrap().verdict, Holds::Unknown);
+}
+
+#[tokio::test]
+async fn the_script_holds_the_policy_and_the_stages_rules_against_what_is_signed() {
+    let world = World::judged_by(&json!({"schema_version": 1}), |_| {}, |_| {}).await;
+    let exhibits = world.exhibits(question()).await;
+    let whole = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    for (name, expected) in [("", 0), ("config/policy.json", 1), ("config/stages.json", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = whole.clone();
+        if let Some(bytes) = files.get_mut(name) {
+            bytes.push(b' ');
+            let sums = bundle::sums(&files);
+            files.insert(SUMS.to_owned(), sums.into_bytes());
+        }
+        write(&files, folder.path());
+        let (code, said) = run(folder.path(), &[]);
+        assert_eq!(code, Some(expected), "`{name}`\n{said}");
+        assert!(said.contains("config/policy.json is the policy that the verdict and its attestation name"), "{said}");
+    }
+}
+
+/// A bundle of before the policy and the stages' rules were in it: nothing of it is found to be wrong.
+#[tokio::test]
+async fn a_bundle_of_the_first_edition_stays_readable() {
+    let mut files = files().await;
+    files.retain(|name, _| !name.starts_with("config/"));
+    let mut observed: serde_json::Value = serde_json::from_slice(&files[bundle::OBSERVED]).unwrap();
+    let fields = observed.as_object_mut().unwrap();
+    fields.remove("edition");
+    fields.remove("retention");
+    fields["versions"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("config/"));
+    files.insert(bundle::OBSERVED.to_owned(), observed.to_string().into_bytes());
+    let sums = bundle::sums(&files);
+    files.insert(SUMS.to_owned(), sums.into_bytes());
+    let evidence = verify(&files, &OwnKeys::default()).unwrap();
+    assert_eq!(evidence.verdict, Holds::Unknown);
+    insta::assert_snapshot!(troubles(&evidence).join("\n"));
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    assert_eq!(run(folder.path(), &[]).0, Some(0));
+}

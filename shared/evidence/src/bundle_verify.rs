@@ -1,0 +1,172 @@
+//! Verifying a bundle offline: its documents are judged again, exactly as the store's were.
+
+use gatekeeper_proof::{PublicKey, PublicKeys};
+
+use super::{
+    bundle::{
+        EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT, SCRIPT,
+        SCRIPT_TEXT, SUMS, sums, title,
+    },
+    exhibits::{Document, EDITION, Exhibits, Observed},
+    html, judge,
+    model::{Check, Evidence, Holds, Part},
+    paper,
+};
+
+/// Keys that who verifies got elsewhere: those of the bundle must be these.
+#[derive(Debug, Clone, Default)]
+pub struct OwnKeys {
+    /// The gate's.
+    pub gate: Option<PublicKey>,
+    /// The promotion's.
+    pub promotion: Option<PublicKey>,
+}
+
+/// What verifying the files of a bundle comes to: the evidence of its documents, with checks of the bundle itself.
+///
+/// # Errors
+/// [`InvalidBundle`] where it doesn't even tell what it is about.
+pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
+    let observed = files.get(OBSERVED).ok_or_else(|| InvalidBundle(format!("there is no `{OBSERVED}`")))?;
+    let observed: Observed =
+        serde_json::from_slice(observed).map_err(|error| InvalidBundle(format!("`{OBSERVED}`: {error}")))?;
+    let mut checks = vec![whole(files), known(files, &observed)];
+    let gate = key(files, GATE_KEY, own.gate.as_ref(), &mut checks);
+    let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), &mut checks);
+    let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion });
+
+    // A file that was not read for the evidence is none of its documents: `known` tells of it.
+    let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
+        let version_id = observed.versions.get(name)?.clone();
+        Some((name.clone(), Document { version_id, bytes: bytes.clone() }))
+    });
+    let exhibits = Exhibits { documents: documents.collect(), observed, keys };
+    let mut evidence = judge(&exhibits);
+    checks.push(conclusions(files, &exhibits, &evidence));
+    checks.push(texts(files, &exhibits));
+    evidence.checks.extend(checks);
+    Ok(evidence.concluded())
+}
+
+fn check(name: &str, wrong: &[String], detail: &str) -> Check {
+    let detail = if wrong.is_empty() { detail.to_owned() } else { wrong.join("; ") };
+    Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::of(wrong.is_empty()), detail }
+}
+
+/// Every byte is the one that was bundled: of accidents, for who changes a file can change its sum too.
+pub(super) fn whole(files: &Files) -> Check {
+    let name = "every file of the bundle is whole, by `SHA256SUMS`";
+    let expected = sums(files);
+    let stated = files.get(SUMS).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    let mut wrong: Vec<String> = Vec::new();
+    if stated != expected {
+        let files = expected.lines().filter(|line| !stated.lines().any(|it| it == *line));
+        wrong
+            .extend(files.map(|line| format!("`{}` is not the file that was bundled", line.get(66..).unwrap_or(line))));
+        let missing = stated.lines().filter(|line| {
+            let name = line.get(66..).unwrap_or(line);
+            !expected.lines().any(|it| it.get(66..) == Some(name))
+        });
+        wrong.extend(missing.map(|line| format!("`{}` is missing", line.get(66..).unwrap_or(line))));
+        if wrong.is_empty() {
+            wrong.push(format!("`{SUMS}` is not as it was written"));
+        }
+    }
+    check(name, &wrong, &format!("{} files", files.len()))
+}
+
+/// The bundle holds the documents that were read, and nothing that no bundle has.
+fn known(files: &Files, observed: &Observed) -> Check {
+    const OWN: [&str; 8] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY];
+    let strange = files.keys().filter(|name| !OWN.contains(&name.as_str()) && !observed.versions.contains_key(*name));
+    let mut wrong: Vec<_> = strange.map(|name| format!("`{name}` was not read for this evidence")).collect();
+    let missing = observed.versions.keys().filter(|name| !files.contains_key(*name));
+    wrong.extend(missing.map(|name| format!("`{name}` was read and is not in the bundle")));
+    let odd = observed.versions.keys().filter(|name| !paper::is_document(name));
+    wrong.extend(odd.map(|name| format!("`{name}` is no document of evidence")));
+    check(
+        "the bundle holds exactly the documents that were read",
+        &wrong,
+        &format!("{} documents", observed.versions.len()),
+    )
+}
+
+/// A key of the bundle, or the one that who verifies brought: then the two must be one.
+fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Check>) -> Option<PublicKey> {
+    let bundled = files.get(name).and_then(|bytes| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        PublicKey::from_pem(text).ok().filter(|key| key.to_pem() == text)
+    });
+    let mut wrong = Vec::new();
+    if bundled.is_none() {
+        wrong.push(format!("`{name}` is not there, or not as it was written"));
+    }
+    if let (Some(own), Some(bundled)) = (own, &bundled)
+        && own != bundled
+    {
+        wrong.push(format!("it is `{}`, yours is `{}`", bundled.fingerprint(), own.fingerprint()));
+    }
+    let detail = match (own, &bundled) {
+        (Some(own), _) => format!("it is yours, `{}`", own.fingerprint()),
+        (None, Some(bundled)) => {
+            format!("compare its fingerprint with one that you got elsewhere: `{}`", bundled.fingerprint())
+        }
+        (None, None) => String::new(),
+    };
+    checks.push(check(&format!("`{name}` is the public key to verify with"), &wrong, &detail));
+    own.cloned().or(bundled)
+}
+
+/// The bundle's own conclusions are those that follow from its documents.
+fn conclusions(files: &Files, exhibits: &Exhibits, evidence: &Evidence) -> Check {
+    let name = "the conclusions and the page are what follows from the documents";
+    if let Some(other) = other_version(exhibits) {
+        return open(name, &other);
+    }
+    let json = serde_json::to_vec_pretty(evidence);
+    let page = html::page(&title(evidence), std::slice::from_ref(evidence));
+    let (json, page) = match (json, page) {
+        (Ok(json), Ok(page)) => (json, page),
+        (Err(error), _) => return open(name, &error),
+        (_, Err(error)) => return open(name, &error),
+    };
+    let mut wrong = Vec::new();
+    for (name, expected) in [(EVIDENCE, json), (PAGE, page.into_bytes())] {
+        if files.get(name) != Some(&expected) {
+            wrong.push(format!("`{name}` says something else"));
+        }
+    }
+    check(name, &wrong, "byte for byte")
+}
+
+/// A check that could not be made.
+fn open(name: &str, why: &dyn std::fmt::Display) -> Check {
+    Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::Unknown, detail: why.to_string() }
+}
+
+/// The script and its explanation are the gatekeeper's own.
+fn texts(files: &Files, exhibits: &Exhibits) -> Check {
+    let name = "`verify.sh` and `README.txt` are the gatekeeper's own";
+    if let Some(other) = other_version(exhibits) {
+        return open(name, &other);
+    }
+    let mut wrong = Vec::new();
+    for (name, expected) in [(README, README_TEXT), (SCRIPT, SCRIPT_TEXT)] {
+        if files.get(name).map(Vec::as_slice) != Some(expected.as_bytes()) {
+            wrong.push(format!("`{name}` is another one"));
+        }
+    }
+    check(name, &wrong, "byte for byte")
+}
+
+/// Why the gatekeeper's own texts can't be compared; none where they can.
+fn other_version(exhibits: &Exhibits) -> Option<String> {
+    let (made, here) = (exhibits.observed.gatekeeper.as_str(), env!("CARGO_PKG_VERSION"));
+    let (edition, ours) = (exhibits.observed.edition, EDITION);
+    ((made, edition) != (here, ours)).then(|| {
+        format!(
+            "gatekeeper {made} with edition {edition} of the evidence made the bundle, this is {here} with edition {ours}: \
+             what is told here follows from the documents all the same; verify the page with that version too"
+        )
+    })
+}

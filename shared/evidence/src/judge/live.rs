@@ -1,0 +1,182 @@
+//! What runs, held against what was promoted and what was tested.
+
+use std::collections::BTreeMap;
+
+use gatekeeper_model::{finding::Code, ids::Sha256, policy::Condition};
+use gatekeeper_promotion::{drift::Drift, record::LiveFunction};
+
+use super::{Case, Checks, counted};
+use crate::{
+    exhibits::{Live, Unread},
+    model::{DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
+    paper,
+};
+
+const PROMOTED: &str = "every function runs the bytes that were promoted";
+const UNDRIFTED: &str = "drift watching found the stage as it was promoted";
+const TESTED: &str = "the bytes that run are those that the integration tests exercised";
+
+/// Tells what runs, and checks it.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
+    let record = case.record();
+    let recorded = record.map(|record| record.live.as_slice()).unwrap_or_default();
+    let (looked_at, live): (_, &[LiveFunction]) = match &case.exhibits.observed.live {
+        Live::Seen(live) => (LookedAt::Live, live),
+        Live::AsRecorded if record.is_some() => (LookedAt::Recorded, recorded),
+        Live::AsRecorded | Live::Trouble(_) => (LookedAt::Nowhere, &[]),
+    };
+    let functions = functions(case, live);
+    match (&case.exhibits.observed.live, record) {
+        (_, None) => {
+            checks.unknown(Part::Live, PROMOTED, "without the promotion's record it is not known what was promoted");
+        }
+        (Live::Trouble(why), _) => checks.unknown(Part::Live, PROMOTED, format!("Lambda could not be asked: {why}")),
+        _ => {
+            let (open, seen): (Vec<_>, Vec<_>) = functions.iter().partition(|it| it.unread.is_some());
+            let wrong = seen.into_iter().filter(|it| it.live_sha256 != it.promoted_sha256);
+            let wrong: Vec<_> = wrong.map(|it| differs(case, it)).collect();
+            let mut open: Vec<_> = open.into_iter().filter_map(|it| it.unread.clone()).collect();
+            open.dedup();
+            let what = counted(functions.len(), "function");
+            checks.judged(Part::Live, PROMOTED, &wrong, &open, format!("{what}, {}", looked_at.words()));
+        }
+    }
+    tested(case, &functions, checks);
+
+    let manifest = case.manifest();
+    Runs {
+        commit_sha: case.subject.commit_sha.clone(),
+        branch: manifest.map(|manifest| manifest.branch.clone()),
+        run_url: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_url.clone())),
+        run_attempt: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_attempt)),
+        run_actor: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.actor.clone())),
+        authors: manifest.map(super::rules::authors).unwrap_or_default(),
+        since: case.subject.since,
+        promotion_id: case.subject.promotion_id.clone(),
+        promotion: record.map(|record| super::promotion::promotion(case, record)),
+        functions,
+        looked_at,
+        stacks: record
+            .into_iter()
+            .flat_map(|record| &record.plan.stacks)
+            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.template.sha256 })
+            .collect(),
+    }
+}
+
+/// Tells what drift watching found last of this promotion, and checks that it is nothing.
+pub(super) fn drift(case: &Case<'_>, checks: &mut Checks) -> Option<DriftSeen> {
+    if case.exhibits.observed.question.at.is_some() {
+        return None;
+    }
+    let drift = match case.exhibits.read::<Drift>(paper::DRIFT) {
+        Ok(read) => read.value,
+        Err(Unread::Missing) => return None,
+        Err(unread) => {
+            checks.unknown(Part::Live, UNDRIFTED, format!("what it found last: {unread}"));
+            return None;
+        }
+    };
+    // What it found of an earlier promotion is over.
+    if drift.promotion_id != case.subject.promotion_id {
+        return None;
+    }
+    let findings: Vec<_> = drift.findings.into_iter().map(|standing| standing.finding).collect();
+    // Which code runs was looked at just now.
+    let seen = matches!(case.exhibits.observed.live, Live::Seen(_));
+    let stands = |code| !(seen && matches!(code, Code::FunctionChanged | Code::FunctionMissing));
+    let wrong: Vec<_> =
+        findings.iter().filter(|it| stands(it.code)).map(|it| format!("`{}`: {}", it.subject, it.message)).collect();
+    checks.judged(Part::Live, UNDRIFTED, &wrong, &drift.notes, format!("last looked for at {}", drift.checked_at));
+    Some(DriftSeen { checked_at: drift.checked_at, findings, notes: drift.notes })
+}
+
+fn differs(case: &Case<'_>, function: &Function) -> String {
+    let Function { function: name, function_name, live_sha256, bytes_of, .. } = function;
+    let name = function_name.as_ref().unwrap_or(name);
+    match live_sha256 {
+        None => format!("function `{name}` is not there, or its code can't be told"),
+        Some(live) => {
+            let whose = match bytes_of.as_slice() {
+                [] => match case.exhibits.observed.unread.get(&paper::digest(live)) {
+                    Some(why) => format!("and which commits hold them could not be looked at: {why}"),
+                    None => "which are of no Built commit".to_owned(),
+                },
+                commits => format!("which are those of {}", commits.join(", ")),
+            };
+            format!("function `{name}` runs the bytes `{live}`, {whose}")
+        }
+    }
+}
+
+/// The plan's functions; without a plan those of the record that was made at the time.
+fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
+    let tested: BTreeMap<&str, Sha256> = case
+        .manifest()
+        .and_then(|manifest| manifest.tests.integration.as_ref())
+        .into_iter()
+        .flat_map(|tests| &tests.deployed)
+        .map(|it| (it.function.as_str(), it.code_sha256))
+        .collect();
+    let planned = case.record().into_iter().flat_map(|record| &record.plan.functions);
+    let bytes_of = &case.exhibits.observed.bytes_of;
+    let function = planned.map(|planned| {
+        let name = planned.function.as_str();
+        let seen = live.iter().find(|it| it.function == name);
+        let live_sha256 = seen.and_then(|it| it.code_sha256);
+        let promoted_sha256 = Some(planned.bundle.sha256);
+        let tested_sha256 = tested.get(name).copied();
+        let unread = match &case.exhibits.observed.live {
+            Live::Trouble(why) => Some(why.clone()),
+            Live::Seen(_) | Live::AsRecorded => match seen {
+                Some(seen) => seen.unread.clone(),
+                None => Some("it was not looked at".to_owned()),
+            },
+        };
+        let untold = tested_sha256.is_none() && !case.required(Condition::TestedBytes);
+        let equal = match (&unread, live_sha256 == promoted_sha256, tested_sha256 == promoted_sha256) {
+            (Some(_), ..) => Holds::Unknown,
+            (None, true, false) if untold => Holds::Waived,
+            (None, live, tested) => Holds::of(live && tested),
+        };
+        Function {
+            function: name.to_owned(),
+            function_name: seen.and_then(|it| it.function_name.clone()),
+            live_sha256,
+            promoted_sha256,
+            tested_sha256,
+            equal,
+            unread,
+            bytes_of: live_sha256.and_then(|live| bytes_of.get(&live).cloned()).unwrap_or_default(),
+        }
+    });
+    function.collect()
+}
+
+fn tested(case: &Case<'_>, functions: &[Function], checks: &mut Checks) {
+    if case.manifest().is_none() || case.record().is_none() {
+        checks.unknown(
+            Part::Live,
+            TESTED,
+            "without the manifest and the promotion's record it is not known what was tested",
+        );
+        return;
+    }
+    let waived = !case.required(Condition::TestedBytes);
+    let wrong = functions.iter().filter(|it| it.tested_sha256 != it.promoted_sha256);
+    let (untold, wrong): (Vec<_>, Vec<_>) = wrong.partition(|it| it.tested_sha256.is_none() && waived);
+    let wrong: Vec<_> = wrong
+        .into_iter()
+        .map(|it| match it.tested_sha256 {
+            Some(tested) => format!("of `{}` the bytes `{tested}` were tested", it.function),
+            None => format!("nothing tells which bytes of `{}` were tested", it.function),
+        })
+        .collect();
+    let what = counted(functions.len(), "function");
+    if wrong.is_empty() && !untold.is_empty() {
+        let untold = counted(untold.len(), "function");
+        let detail = format!("of {untold} nothing tells which bytes were tested, and the policy waives `tested-bytes`");
+        return checks.waived(Part::Live, TESTED, detail);
+    }
+    checks.none_wrong(Part::Live, TESTED, &wrong, format!("{what}: tested is promoted, by the manifest"));
+}

@@ -1,0 +1,228 @@
+//! How the commit came to run: the promotion's record.
+
+use std::collections::BTreeMap;
+
+use gatekeeper_model::ids::Sha256;
+use gatekeeper_promotion::{
+    approval::CountedApproval,
+    record::{PromotionRecord, Status, StepRecord},
+    step::{Direction, ReportStatus},
+};
+use serde_json::Value;
+
+use super::{Case, Checks, counted};
+use crate::{
+    exhibits::Unread,
+    model::{Approval, BreakGlass, Event, Part, Person, Promotion, SmokeAnswer},
+    paper,
+};
+
+const THERE: &str = "the promotion's record is there and is about this commit";
+const SUCCEEDED: &str = "the promotion succeeded, every step of it";
+const SMOKE: &str = "every smoke check answered as it should after the promotion";
+const NO_SMOKE: &str = "no smoke check is configured, and none was asked";
+const APPROVED: &str = "the approvals that counted are stored as they were counted";
+const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
+const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
+
+/// Checks the record.
+pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
+    let part = Part::Promotion;
+    let record = match &case.record {
+        Ok(read) => &read.value,
+        Err(unread) => {
+            let promotion = &case.subject.promotion_id;
+            checks.unread(part, THERE, &format!("the record of promotion `{promotion}`"), unread);
+            return;
+        }
+    };
+    let question = &case.exhibits.observed.question;
+    let about = record.promotion_id == case.subject.promotion_id
+        && record.commit_sha == case.subject.commit_sha
+        && record.stage == question.stage
+        && record.repo == question.repo;
+    if about {
+        checks.holds(part, THERE, format!("promotion `{}`", record.promotion_id));
+    } else {
+        let (id, stage, commit) = (&record.promotion_id, &record.stage, record.commit());
+        checks.fails(part, THERE, format!("it is about promotion `{id}` of `{commit}` to `{stage}`"));
+    }
+
+    let mut wrong = Vec::new();
+    if record.status != Status::Succeeded {
+        wrong.push(format!("its status is `{}`", record.status.as_str()));
+    }
+    for step in record.steps.iter().filter(|step| step.direction == Direction::Forward) {
+        wrong.extend(step.error.iter().map(|error| format!("{}: {error}", step.step)));
+        let failed = step.reports.iter().filter(|report| report.status == ReportStatus::Failed);
+        wrong.extend(failed.map(|report| format!("{}: `{}`: {}", step.step, report.subject, report.detail)));
+    }
+    let reports: usize = record.steps.iter().map(|step| step.reports.len()).sum();
+    let detail = format!("{} with {}", counted(record.steps.len(), "step"), counted(reports, "report"));
+    checks.none_wrong(part, SUCCEEDED, &wrong, detail);
+
+    smoke(record, checks);
+    approved(case, record, checks);
+    if record.shared_account {
+        checks.holds(
+            part,
+            SHARED,
+            "the gatekeeper was deployed with `SharedAccount=accepted` at the time of the promotion",
+        );
+    }
+    let Some(verdict) = case.verdict() else {
+        checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
+        return;
+    };
+    let judged: BTreeMap<&str, (&str, Sha256)> =
+        verdict.artefacts.iter().map(|it| (it.key.as_str(), (it.version_id.as_str(), it.sha256))).collect();
+    let strange =
+        record.plan.pinned().filter(|it| judged.get(it.key.as_str()) != Some(&(it.version_id.as_str(), it.sha256)));
+    let wrong: Vec<_> =
+        strange.map(|it| format!("`{}` with SHA-256 `{}` was not judged so", it.key, it.sha256)).collect();
+    let count = record.plan.pinned().count();
+    let detail = format!("{}: key, version and SHA-256 of the plan are those of the verdict", counted(count, "object"));
+    checks.none_wrong(part, JUDGED, &wrong, detail);
+}
+
+/// Checks what answered after the promotion. Where nothing was asked that is what is said.
+fn smoke(record: &PromotionRecord, checks: &mut Checks) {
+    let planned = record.plan.smoke.len();
+    if planned == 0 {
+        let detail = "the stage has no smoke check for this commit: nothing shows that it answers there";
+        return checks.holds(Part::Promotion, NO_SMOKE, detail);
+    }
+    let answers = smoke_answers(record);
+    let failed = answers.iter().filter(|it| it.status != Some(ReportStatus::Passed));
+    let mut wrong: Vec<_> = failed.map(|it| format!("`{}`: {}", it.check, it.detail)).collect();
+    if answers.len() < planned {
+        wrong.push(format!("the record tells of {} of {planned} checks", answers.len()));
+    }
+    let what = if planned == 1 { "1 check".to_owned() } else { format!("{planned} checks") };
+    checks.none_wrong(Part::Promotion, SMOKE, &wrong, what);
+}
+
+/// What the smoke checks came to, as the record tells.
+fn smoke_answers(record: &PromotionRecord) -> Vec<SmokeAnswer> {
+    let steps = record.steps.iter().filter(|it| it.step == "smoke-test" && it.direction == Direction::Forward);
+    let reports = steps.flat_map(|step| &step.reports).map(|it| SmokeAnswer {
+        check: it.subject.clone(),
+        status: Some(it.status),
+        detail: it.detail.clone(),
+    });
+    reports.collect()
+}
+
+/// Checks that the approvals which counted are stored as they were counted.
+fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
+    let (mut wrong, mut open, mut count) = (Vec::new(), Vec::new(), 0);
+    for counted in record.counted_approvals() {
+        count += 1;
+        let (person, key) = (counted.person.as_str(), &counted.record.key);
+        match case.exhibits.document(&paper::approval(count)) {
+            Ok(stored) if Sha256::of(&stored.bytes) == counted.record.sha256 => {}
+            Err(unread @ Unread::NotLooked(_)) => open.push(format!("that of `{person}`, `{key}`: {unread}")),
+            _ => wrong.push(format!("that of `{person}`, `{key}`, is not there as it was counted")),
+        }
+    }
+    if count > 0 {
+        checks.judged(Part::Promotion, APPROVED, &wrong, &open, counted(count, "approval"));
+    }
+}
+
+/// What the record tells of the promotion.
+pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion {
+    let approval = |(counted, place): (&CountedApproval, usize)| Approval {
+        by: Person { person: counted.person.as_str().to_owned(), arn: counted.arn.clone() },
+        approved_at: counted.approved_at,
+        reason: case
+            .exhibits
+            .read::<gatekeeper_promotion::approval::Approval>(&paper::approval(place))
+            .ok()
+            .map(|it| it.value.reason),
+    };
+    let break_glass = record.break_glass.as_ref().map(|glass| BreakGlass {
+        requested_by: glass.requester.as_str().to_owned(),
+        approved_by: glass.approved_by.person.as_str().to_owned(),
+        waived: glass.waived.clone(),
+    });
+    let requester = record.requester.as_ref();
+    Promotion {
+        status: record.status,
+        rollback: record.rollback,
+        requested_by: record.requested_by.clone(),
+        proven_requester: requester.map(|it| Person { person: it.person.as_str().to_owned(), arn: it.arn.clone() }),
+        reason: record.reason.clone(),
+        started_at: record.started_at,
+        ended_at: record.ended_at,
+        approvals: record.counted_approvals().zip(1..).map(approval).collect(),
+        break_glass,
+        smoke: smoke_answers(record),
+    }
+}
+
+/// What happened, in order.
+pub(super) fn timeline(case: &Case<'_>) -> Vec<Event> {
+    let moment = |name: &str, at, detail: String| Event {
+        name: name.to_owned(),
+        started_at: at,
+        ended_at: None,
+        direction: None,
+        status: None,
+        detail,
+    };
+    let mut events = Vec::new();
+    if let Some(manifest) = case.manifest() {
+        events.push(moment("built", manifest.timestamp, format!("the manifest of branch {}", manifest.branch)));
+    }
+    if let Some(verdict) = case.verdict() {
+        events.push(moment("judged", verdict.evaluated_at, format!("the gate's verdict: {}", verdict.outcome)));
+    }
+    if let Some(record) = case.record() {
+        let by = format!("asked for by {}: {}", record.requested_by, record.reason);
+        events.push(moment("started", record.started_at, by));
+        events.extend(record.steps.iter().filter_map(step));
+        if let Some(ended_at) = record.ended_at {
+            events.push(moment("ended", ended_at, record.status.as_str().to_owned()));
+        }
+    }
+    events.sort_by_key(|event| event.started_at);
+    events
+}
+
+fn step(step: &StepRecord) -> Option<Event> {
+    let started_at = step.reports.iter().map(|report| report.started_at).min()?;
+    let ended_at = step.reports.iter().filter_map(|report| report.ended_at).max();
+    let worst = step.reports.iter().map(|report| report.status).max_by_key(|status| match status {
+        ReportStatus::Unchanged => 0,
+        ReportStatus::Passed => 1,
+        ReportStatus::Applied => 2,
+        ReportStatus::InProgress => 3,
+        ReportStatus::Failed => 4,
+    })?;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for report in &step.reports {
+        *counts.entry(word(&report.status)).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.into_iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let name = match step.direction {
+        Direction::Forward => step.step.clone(),
+        Direction::Back => format!("{}, on the way back", step.step),
+    };
+    Some(Event {
+        name,
+        started_at,
+        ended_at,
+        direction: Some(step.direction),
+        status: Some(worst),
+        detail: counts.join(", "),
+    })
+}
+
+/// A word as it stands in documents.
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}

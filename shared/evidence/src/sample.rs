@@ -1,0 +1,464 @@
+//! For tests: a commit that the gate has judged and that was promoted to `uat`, all of it in memory and at fixed times.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write as _},
+};
+
+use gatekeeper_gate::converge::Gate;
+use gatekeeper_model::{
+    event::Event,
+    finding::{Code, Finding},
+    ids::{Chain, Commit, Sha256},
+    store_key::{Form, PromotionStatement, RecordKey},
+    telemetry::Logger,
+};
+use gatekeeper_promotion::{
+    attestation::{deployment, verification_summary},
+    boundary::Home,
+    entry,
+    history::{Completed, StageState},
+    record::{
+        HISTORY_FACT, LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison, Status,
+        StepRecord,
+    },
+    request::PromotionRequest,
+    rules::Requester,
+    step::{Direction, Report, ReportStatus},
+    verify::verify,
+};
+use gatekeeper_proof::{LocalSigner, PublicKeys, Signed, ledger};
+use gatekeeper_readers::{
+    flyway::checksum,
+    schema_snapshot::{Include, normal_form},
+};
+use gatekeeper_store::{Precondition, Store, memory::Memory, record, record::Stored};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    collect::{Stores, collect},
+    exhibits::{Exhibits, Live},
+    judge,
+    model::{Evidence, Question},
+};
+
+/// The commit that is promoted.
+pub const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
+/// Its promotion.
+pub const PROMOTION: &str = "01JT0000000000000000000001";
+const MODULE: &str = "modules/MOD-012";
+
+/// Two buckets and two keys.
+#[derive(Debug)]
+pub struct World {
+    /// What CI wrote.
+    pub artefacts: Memory,
+    /// What the gatekeeper wrote.
+    pub records: Memory,
+    /// The gate's key.
+    pub gate: LocalSigner,
+    /// The promotion key.
+    pub promotion: LocalSigner,
+}
+
+/// So many seconds after the promotion started.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_777_692_600 + seconds).unwrap_or_default()
+}
+
+/// When the gate judges: before the promotion.
+fn judging() -> Timestamp {
+    at(-3600)
+}
+
+/// The commit.
+#[must_use]
+#[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support")]
+pub fn commit() -> Commit {
+    Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
+}
+
+/// What is asked about it.
+#[must_use]
+#[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support")]
+pub fn question() -> Question {
+    Question { stage: "uat".parse().unwrap(), repo: commit().repo, at: None }
+}
+
+fn function(index: usize) -> String {
+    if index == 0 { "authorise-payment".to_owned() } else { format!("settle-{index:03}") }
+}
+
+#[expect(clippy::unwrap_used, reason = "test support")]
+fn bundle(word: &str) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("index.js", SimpleFileOptions::default().unix_permissions(0o644)).unwrap();
+    write!(writer, "exports.handler = async () => ({{statusCode: 200, body: '{word}'}});").unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+fn template(functions: usize) -> Vec<u8> {
+    let role = json!({"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]},
+        "PermissionsBoundary": {"Ref": "StageBoundaryArn"}}});
+    let mut resources = BTreeMap::from([("Role".to_owned(), role)]);
+    for index in 0..functions {
+        let key = format!("${{ArtefactPrefix}}/functions/{}.zip", function(index));
+        let code = json!({"S3Bucket": {"Ref": "ArtefactBucket"}, "S3Key": {"Fn::Sub": key}});
+        let properties = json!({"Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": code});
+        resources.insert(format!("Fn{index}"), json!({"Type": "AWS::Lambda::Function", "Properties": properties}));
+    }
+    let parameters = json!({"ArtefactBucket": {"Type": "String"}, "ArtefactPrefix": {"Type": "String"}, "StageBoundaryArn": {"Type": "String"}});
+    json!({"Parameters": parameters, "Resources": resources}).to_string().into_bytes()
+}
+
+#[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support")]
+impl World {
+    /// A commit that is promoted and that nobody has touched since.
+    pub async fn promoted() -> Self {
+        Self::with_functions(1).await
+    }
+
+    /// The same with so many functions.
+    pub async fn with_functions(functions: usize) -> Self {
+        let world = Self::empty();
+        world.configure(|_| {}).await;
+        world.upload(functions, |_| {});
+        world.judge_all().await;
+        world.promote(PROMOTION, false).await;
+        world.refuse().await;
+        world
+    }
+
+    /// The two public keys.
+    #[must_use]
+    pub fn keys(&self) -> PublicKeys {
+        PublicKeys { gate: self.gate.key(), promotion: self.promotion.key() }
+    }
+
+    /// Reads what there is, the functions live as promoted.
+    pub async fn exhibits(&self, question: Question) -> Exhibits {
+        self.exhibits_with(question, Live::Seen).await
+    }
+
+    /// The same; `change` changes what is live.
+    pub async fn exhibits_with(&self, question: Question, change: impl FnOnce(Vec<LiveFunction>) -> Live) -> Exhibits {
+        let stores = Stores { artefacts: &self.artefacts, records: &self.records };
+        let look = async |record: PromotionRecord| change(live(&record));
+        collect(&stores, question, Some(self.keys()), at(86_400), look).await
+    }
+
+    /// The evidence on what `uat` runs.
+    pub async fn evidence(&self) -> Evidence {
+        judge(&self.exhibits(question()).await)
+    }
+
+    /// The same, judged by a policy; `change` may change the manifest, and the stage's configuration.
+    pub async fn judged_by(policy: &Value, change: impl FnOnce(&mut Value), stage: impl FnOnce(&mut Value)) -> Self {
+        let world = Self::empty();
+        let key = RecordKey::PolicyConfig.to_string();
+        world
+            .records
+            .put(&key, policy.to_string().as_bytes(), "application/json", &Precondition::Absent)
+            .await
+            .unwrap();
+        world.configure(stage).await;
+        world.upload(1, change);
+        world.judge_all().await;
+        world.promote(PROMOTION, false).await;
+        world
+    }
+
+    fn empty() -> Self {
+        Self {
+            artefacts: Memory::default(),
+            records: Memory::default(),
+            gate: LocalSigner::from_seed(1),
+            promotion: LocalSigner::from_seed(2),
+        }
+    }
+
+    async fn configure(&self, change: impl FnOnce(&mut Value)) {
+        let database = json!({"secret_arn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:uat"});
+        let smoke = json!([{"function": "authorise-payment", "payload": {"ping": true}}]);
+        let mut stage = json!({"databases": {"payments": database}, "smoke": smoke});
+        change(&mut stage);
+        let config = json!({"schema_version": 1, "stages": {"uat": stage}});
+        let key = RecordKey::StagesConfig.to_string();
+        self.records.put(&key, config.to_string().as_bytes(), "application/json", &Precondition::Absent).await.unwrap();
+    }
+
+    fn put_artefact(&self, path: &str, bytes: &[u8]) -> (Sha256, usize) {
+        self.artefacts.upload(&format!("{}{path}", commit().prefix()), bytes, &[]);
+        (Sha256::of(bytes), bytes.len())
+    }
+
+    fn upload(&self, functions: usize, change: impl FnOnce(&mut Value)) {
+        let (mut bundles, mut deployed) = (Vec::new(), Vec::new());
+        for index in 0..functions {
+            let name = function(index);
+            let (sha256, size) = self.put_artefact(&format!("{MODULE}/functions/{name}.zip"), &bundle(&name));
+            let (stack, logical_id) = ("payments-api", format!("Fn{index}"));
+            bundles
+                .push(json!({"name": name, "sha256": sha256, "size": size, "stack": stack, "logical_id": logical_id}));
+            deployed.push(json!({"function": name, "code_sha256": sha256}));
+        }
+        let stack = self.put_artefact(&format!("{MODULE}/cloudformation/payments-api.json"), &template(functions));
+        let migration = b"CREATE TABLE ledger (id bigint);\n";
+        let checksum = checksum::scan(migration.as_slice()).unwrap().unwrap().checksum;
+        let migration = self.put_artefact(&format!("{MODULE}/schema/payments/migrations/V1__ledger.sql"), migration);
+        let schema = format!("{MODULE}/schema/payments");
+        let toml = b"[flyway]\nmixed = true\n";
+        let configuration = (Sha256::of(toml), toml.len());
+        let own = b"executeInTransaction=false\n";
+        let script = self.put_artefact(&format!("{schema}/migrations/V1__ledger.sql.conf"), own);
+        let snapshot = self.put_artefact(&format!("{MODULE}/schema/payments-schema.sql"), snapshot().as_bytes());
+        let case = |name: &str| format!("<testcase classname=\"payments\" name=\"{name}\"/>");
+        let cases = ["authorises", "declines", "settles"].map(case).concat();
+        let report =
+            format!("<testsuites><testsuite name=\"integration\" tests=\"3\">{cases}</testsuite></testsuites>\n");
+        let report = self.put_artefact("reports/integration.xml", report.as_bytes());
+        let mut manifest = json!({
+            "schema_version": 1, "repo": commit().repo, "commit_sha": SHA, "branch": "main", "timestamp": at(-4000),
+            "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/123", "run_attempt": 1, "actor": "ci"},
+            "modules": [{
+                "id": "MOD-012",
+                "functions": bundles,
+                "stacks": [{"name": "payments-api", "sha256": stack.0, "size": stack.1}],
+                "schemas": [{"database": "payments", "sha256": snapshot.0, "size": snapshot.1}],
+                "migrations": [{"database": "payments", "file": "V1__ledger.sql", "sha256": migration.0, "size": migration.1}],
+                "script_configurations": [{"database": "payments", "script": "V1__ledger.sql", "sha256": script.0, "size": script.1}]
+            }],
+            "tests": {
+                "typecheck": {"errors": 0},
+                "unit": {"passed": 210, "failed": 0, "skipped": 2, "line_coverage": 87.1, "function_coverage": 84.0},
+                "policy": {"passed": 2, "failed": 0, "skipped": 0, "policies_satisfied": ["POL-004", "POL-017"]},
+                "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": true, "deployed": deployed}
+            },
+            "reports": [{"suite": "integration", "format": "junit", "file": "integration.xml", "sha256": report.0, "size": report.1}],
+            "flyway": {"payments": {
+                "validated": true, "checksums": {"V1__ledger.sql": checksum},
+                "configuration": {"sha256": configuration.0, "size": configuration.1, "modules": ["MOD-012"], "sets": ["mixed"]},
+                "script_configurations": {"V1__ledger.sql": script.0}
+            }},
+            "deploy": {"stage": "dev", "succeeded": true}
+        });
+        change(&mut manifest);
+        // Only the manifest's `flyway` lists it.
+        if manifest.get("flyway").is_some() {
+            self.put_artefact(&format!("{schema}/flyway.toml"), toml);
+        }
+        self.put_artefact("build-manifest.json", manifest.to_string().as_bytes());
+    }
+
+    /// Lets the gate take every event.
+    pub async fn judge_all(&self) {
+        loop {
+            let events = self.artefacts.take_events();
+            if events.is_empty() {
+                return;
+            }
+            for event in &events {
+                self.settle(event).await;
+            }
+        }
+    }
+
+    async fn settle(&self, event: &Event) {
+        let gate = Gate {
+            artefacts: &self.artefacts,
+            records: &self.records,
+            log: Logger::silent(),
+            clock: judging,
+            scratch: std::env::temp_dir(),
+            signer: &self.gate,
+        };
+        gate.settle(event).await.unwrap();
+    }
+
+    /// Promotes the commit as `promote`, the steps and `record-promotion` would.
+    pub async fn promote(&self, id: &str, rollback: bool) {
+        let record = self.record(id, rollback).await;
+        let promotion = record.reference();
+        let key = PromotionRecord::key(&promotion);
+        record::write(&self.records, &key, &record, &Precondition::Absent).await.unwrap();
+        let ended = record.ended_at.unwrap_or_default();
+        let summary = verification_summary(&record).unwrap().sign(&self.promotion).await.unwrap();
+        let deployment = deployment(&record, ended).unwrap().sign(&self.promotion).await.unwrap();
+        for (statement, signed) in
+            [(PromotionStatement::VerificationSummary, summary), (PromotionStatement::Deployment, deployment)]
+        {
+            let Signed { dsse, sigstore } = signed;
+            for (form, bytes) in [(Form::Dsse, dsse), (Form::Sigstore, sigstore)] {
+                let (stage, repo, id) =
+                    (promotion.stage.clone(), promotion.repo.clone(), promotion.promotion_id.clone());
+                let key = RecordKey::PromotionAttestation(stage, repo, id, statement, form).to_string();
+                self.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
+            }
+        }
+        let event = entry::of_promotion(&record).unwrap();
+        self.append(&event, ended).await;
+        let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
+        let before = record::read::<StageState>(&self.records, &key).await.unwrap();
+        let precondition = Stored::precondition(before.as_ref());
+        let completed = Completed {
+            commit_sha: record.commit_sha.clone(),
+            promotion_id: record.promotion_id.clone(),
+            manifest_version_id: Some(record.manifest_version_id.clone()),
+            completed_at: ended,
+            rollback: record.rollback,
+        };
+        let state = StageState::after(before.map(|it| it.record), &record.stage, &record.repo, completed);
+        record::write(&self.records, &key, &state, &precondition).await.unwrap();
+    }
+
+    /// Has a later request to the same stage refused.
+    pub async fn refuse(&self) {
+        let reasons = [Finding::new(Code::NotBuilt, "bank-payments", "the commit is `registered`")];
+        let event = entry::of_refusal(&request(true), &reasons, &"01JT0000000000000000000002".parse().unwrap());
+        self.append(&event, at(600)).await;
+    }
+
+    /// Appends to the stage's chain of the ledger.
+    pub async fn append(&self, event: &ledger::Event, now: Timestamp) {
+        let Question { stage, repo, .. } = question();
+        let chain = Chain { stage, repo };
+        ledger::append(&self.records, &self.promotion, &chain, event, None, now).await.unwrap();
+    }
+
+    async fn record(&self, id: &str, rollback: bool) -> PromotionRecord {
+        let request = request(rollback);
+        let keys = std::future::ready(Ok(self.keys()));
+        let requester = std::future::ready(Ok(Requester::Unnamed));
+        let home = home();
+        let verified = verify(&self.artefacts, &self.records, &home, &request, keys, requester, at(0));
+        let verified = verified.await.unwrap().unwrap();
+        let mut record = PromotionRecord {
+            schema_version: 1,
+            promotion_id: id.parse().unwrap(),
+            repo: request.repo,
+            commit_sha: verified.commit.sha,
+            stage: request.stage,
+            requested_by: request.requested_by,
+            requester: None,
+            approvals: Vec::new(),
+            not_counted: Vec::new(),
+            identities_config: None,
+            break_glass: None,
+            reason: request.reason,
+            rollback,
+            accept_schema_difference: false,
+            status: Status::Succeeded,
+            execution_arn: format!("arn:aws:states:eu-west-1:111122223333:execution:promotion:{id}"),
+            started_at: at(0),
+            ended_at: Some(at(40)),
+            verdict_version_id: verified.verdict_version_id,
+            manifest_version_id: verified.manifest_version_id,
+            stages_config_version_id: verified.stages_config_version_id,
+            built_attestation: verified.built_attestation,
+            stages_config_sha256: Some(verified.stages_config_sha256),
+            role_arn: None,
+            stack_role_arn: None,
+            allow_private: false,
+            shared_account: false,
+            plan: verified.plan,
+            way_back: None,
+            steps: Vec::new(),
+            live: Vec::new(),
+        };
+        record.live = live(&record);
+        record.steps = steps(&record);
+        record
+    }
+}
+
+fn home() -> Home {
+    let stage_boundary_arn = "arn:aws:iam::111122223333:policy/gatekeeper/gatekeeper-stage-boundary".to_owned();
+    Home { artefact_bucket: "artefacts".to_owned(), stage_boundary_arn, is_shared: false }
+}
+
+fn request(rollback: bool) -> PromotionRequest {
+    PromotionRequest {
+        repo: commit().repo,
+        commit_sha: Some(commit().sha),
+        stage: question().stage,
+        requested_by: "jane@bank.example".to_owned(),
+        reason: "release 2026-05".to_owned(),
+        dry_run: false,
+        rollback,
+        accept_schema_difference: false,
+        break_glass: false,
+        identity_proof: None,
+    }
+}
+
+/// The stage's functions, each with the promoted code.
+#[must_use]
+pub fn live(record: &PromotionRecord) -> Vec<LiveFunction> {
+    let live = record.plan.functions.iter().map(|planned| {
+        let name = format!("{}-{}", planned.stack_name, planned.logical_id);
+        LiveFunction {
+            code_sha256: Some(planned.bundle.sha256),
+            is_promoted_code: true,
+            ..LiveFunction::missing(planned.function.as_str(), Some(name))
+        }
+    });
+    live.collect()
+}
+
+fn snapshot() -> String {
+    "--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\nSET client_encoding = 'UTF8';\n\nCREATE TABLE public.ledger (\n    \
+     id bigint\n);\n\n--\n-- PostgreSQL database dump complete\n--\n\n"
+        .to_owned()
+}
+
+/// What the steps would have reported.
+#[expect(clippy::unwrap_used, reason = "test support")]
+fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
+    let report =
+        |subject: &str, status, detail: &str, from, to| Report::begun(subject, at(from)).ended(status, detail, at(to));
+    let stacks =
+        record.plan.stacks.iter().map(|it| report(it.stack_name.as_str(), ReportStatus::Applied, "created", 1, 21));
+    let functions = record.plan.functions.iter().map(|it| {
+        report(it.function.as_str(), ReportStatus::Applied, "updated", 21, 28)
+            .with("function_arn", format!("arn:aws:lambda:eu-west-1:111122223333:function:{}", it.function))
+            .with("version", "1")
+    });
+    let databases = record.plan.databases.iter().map(|it| {
+        let rows = it.checksums.iter().zip(1..).map(|((file, checksum), rank)| {
+            json!({"installed_rank": rank, "version": "1", "description": "ledger", "type": "SQL", "script": file,
+                   "checksum": checksum, "installed_by": "migrate", "installed_on": "2026-05-02 03:30:30", "execution_time": 3, "success": true})
+        });
+        let normal = normal_form(snapshot().as_bytes(), Include::default()).unwrap().sha256();
+        let parity = SchemaComparison {
+            equal: true,
+            mode: it.schema_parity,
+            tested_sha256: normal,
+            live_sha256: normal,
+            snapshot_key: it.snapshot.key.clone(),
+            snapshot_version_id: it.snapshot.version_id.clone(),
+            difference: None,
+            server_limits: None,
+            server_limits_accepted: false,
+        };
+        report(it.database.as_str(), ReportStatus::Applied, "1 migration ran, and its schema is the one that was tested", 28, 36)
+            .with(HISTORY_FACT, rows.collect::<Value>())
+            .with(SCHEMA_PARITY_FACT, serde_json::to_value(parity).unwrap())
+    });
+    let smoke = record.plan.smoke.iter();
+    let smoke = smoke.map(|_| report("invoke authorise-payment", ReportStatus::Passed, "answered as expected", 36, 38));
+    let step = |step: &str, reports: Vec<Report>| StepRecord {
+        step: step.to_owned(),
+        direction: Direction::Forward,
+        reports,
+        error: None,
+    };
+    vec![
+        step("apply-stack", stacks.collect()),
+        step("deploy-function", functions.collect()),
+        step(MIGRATE_DATABASE, databases.collect()),
+        step("smoke-test", smoke.collect()),
+    ]
+}

@@ -1,0 +1,462 @@
+//! Runs the validators over the artefacts and reports of a commit, and remembers by digest what they found: the same bytes are
+//! never read twice, not for another event and not for another commit.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Seek as _, Write as _},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::{DatabaseName, FileName, Sha256, StackName},
+    manifest::{Claim, Manifest},
+    store_key::{ArtefactPath, RecordKey},
+    suite::Suite,
+    verdict::NamedTests,
+};
+use gatekeeper_readers::{
+    dbt_manifest, flyway,
+    flyway::{
+        checksum,
+        checksum::Scanned,
+        commit,
+        commit::Stored,
+        files,
+        files::MigrationFile,
+        settings,
+        settings::{Settings, TableName},
+    },
+    function_spec::FunctionSpec,
+    lambda_zip, report,
+    report::Recounted,
+    schema_snapshot, template,
+};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Precondition, Store, StoreError, record, record::RecordError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Gate, GateError};
+use crate::judgement::{Evidence, StoredManifest};
+
+/// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
+const RULES: u32 = 7;
+
+/// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
+const INSPECTIONS_IN_FLIGHT: usize = 2;
+
+/// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
+const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+
+/// What is no larger is inspected with as many others as there may be calls: a database has hundreds of migrations.
+const SMALL_BYTES: u64 = 256 * 1024;
+
+/// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
+const SUBJECT: &str = "{key}";
+
+/// What a validator found in some bytes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Inspection {
+    findings: Vec<Finding>,
+    /// What a template says of its functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<template::Template>,
+    /// What Flyway makes of a migration file; none where it can't read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    migration: Option<Scanned>,
+    /// The digest of a schema snapshot's normal form; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Sha256>,
+    /// The tables of a schema snapshot that have the form of Flyway's history.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    histories: BTreeSet<TableName>,
+    /// What a `flyway.toml` sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
+    /// What a report shows; none where it can't be recounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) report: Option<Recounted>,
+    /// For each row of `policies_satisfied` the tests that are named after it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    policy_tests: BTreeMap<String, NamedTests>,
+}
+
+/// What all validators together found in a commit.
+#[derive(Debug, Default)]
+pub(super) struct Inspected {
+    pub(super) findings: Vec<Finding>,
+    pub(super) reports: BTreeMap<ArtefactPath, Recounted>,
+    pub(super) policy_tests: Option<BTreeMap<String, NamedTests>>,
+}
+
+/// A validator and what its object must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Validator {
+    Template,
+    LambdaZip(Option<FunctionSpec>),
+    DbtManifest,
+    Migration,
+    SchemaSnapshot,
+    FlywayConfiguration,
+    ScriptConfiguration,
+    Report(report::Format),
+    PolicyRows(report::Format, BTreeSet<String>),
+}
+
+/// An object that waits for its validator.
+pub(super) struct Job {
+    pub(super) path: ArtefactPath,
+    pub(super) key: String,
+    pub(super) version_id: String,
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    pub(super) validator: Validator,
+}
+
+impl<S: Store, R: Store> Gate<'_, S, R> {
+    /// What is in the objects whose bytes are the claimed ones; others are refused by their digest already.
+    pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Inspected, GateError> {
+        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Inspected::default()) };
+        let claims = manifest.claims();
+        let job = |claim: &Claim, validator| {
+            let object = evidence.objects.get(&claim.path).filter(|object| object.sha256 == claim.sha256)?;
+            Some(Job {
+                path: claim.path.clone(),
+                key: claim.path.of(&evidence.commit),
+                version_id: object.version_id.clone(),
+                sha256: object.sha256,
+                size: object.size,
+                validator,
+            })
+        };
+
+        let templates = claims.iter().filter(|claim| matches!(claim.path, ArtefactPath::Template(..)));
+        let templates = self.run(templates.filter_map(|claim| job(claim, Validator::Template)).collect()).await?;
+        let mut findings = Vec::new();
+        let mut parsed: BTreeMap<&StackName, &template::Template> = BTreeMap::new();
+        for (job, inspection) in &templates {
+            findings.extend(inspection.findings.iter().cloned());
+            if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
+                findings.extend(check_code(job, stack, template, manifest));
+                findings.extend(template.check_policy(&job.key, &evidence.rules));
+                parsed.insert(stack, template);
+            }
+        }
+
+        let spec_of = |path: &ArtefactPath| {
+            let ArtefactPath::Function(_, name) = path else { return None };
+            let function = manifest.functions().find(|function| function.name == *name)?;
+            let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
+            (!templated.has_layers).then(|| templated.spec.clone())
+        };
+        let report_of = |file: &FileName| {
+            let report = manifest.reports.iter().find(|report| report.file == *file)?;
+            Some((Suite::of(&report.suite)?, report::Format::of(&report.format)?))
+        };
+        let others = claims.iter().filter_map(|claim| match claim.path {
+            ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),
+            ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
+            ArtefactPath::Migration(..) => job(claim, Validator::Migration),
+            ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
+            ArtefactPath::FlywayConfiguration(..) => job(claim, Validator::FlywayConfiguration),
+            ArtefactPath::ScriptConfiguration(..) => job(claim, Validator::ScriptConfiguration),
+            // Of an unknown suite or format it is evidence for people, and checked by digest and size.
+            ArtefactPath::Report(ref file) => {
+                let (_, format) = report_of(file)?;
+                job(claim, Validator::Report(format))
+            }
+            // Templates are done.
+            ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
+        });
+        let rows = manifest.tests.policy.as_ref().map(|it| it.policies_satisfied.iter().cloned().collect());
+        let rows: BTreeSet<String> = rows.unwrap_or_default();
+        let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
+            let ArtefactPath::Report(file) = &claim.path else { return None };
+            let (suite, format) = report_of(file)?;
+            let is_asked = suite == Suite::Policy && format.is_of_tests();
+            is_asked.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
+        });
+        let others = others.chain(named);
+        let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
+        let mut scanned = BTreeMap::new();
+        let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
+        let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
+        for (job, inspection) in self.run(others.collect()).await? {
+            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
+                inspection;
+            findings.extend(found);
+            if matches!(job.validator, Validator::PolicyRows(..)) {
+                let all = policy_tests.get_or_insert_default();
+                for (row, tests) in named {
+                    all.entry(row).or_default().extend(tests);
+                }
+            }
+            if let Some(report) = report {
+                reports.insert(job.path, report);
+            } else if let Some(migration) = migration {
+                scanned.insert(job.path, migration);
+            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
+                (&job.path, inspection.settings)
+            {
+                stored.settings.insert(database.clone(), settings);
+            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (job.path, schema) {
+                stored.histories.entry(database.clone()).or_default().extend(histories);
+                schemas.entry(database).or_default().insert(schema);
+            }
+        }
+        findings.extend(check_migrations(manifest, &scanned, &stored.settings));
+        findings.extend(commit::check(manifest, &stored));
+        for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
+            let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
+            findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
+        }
+        Ok(Inspected { findings, reports, policy_tests })
+    }
+
+    /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
+    async fn run(&self, jobs: Vec<Job>) -> Result<Vec<(Job, Inspection)>, GateError> {
+        let looked_up: Vec<_> = stream::iter(jobs)
+            .map(|job| async move {
+                let known = self.remembered(&job).await?;
+                Ok::<_, GateError>((job, known))
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let (small, large): (Vec<_>, Vec<_>) = looked_up.into_iter().partition(|(job, _)| job.size <= SMALL_BYTES);
+        let mut done = Vec::new();
+        for (jobs, in_flight) in [(small, CALLS_IN_FLIGHT), (large, INSPECTIONS_IN_FLIGHT)] {
+            let inspected: Vec<_> = stream::iter(jobs)
+                .map(|(job, known)| async move {
+                    let inspection = match known {
+                        Some(inspection) => inspection,
+                        None => self.read_and_remember(&job).await?,
+                    };
+                    let inspection = inspection.at(&job.key);
+                    Ok::<_, GateError>((job, inspection))
+                })
+                .buffer_unordered(in_flight)
+                .try_collect()
+                .await?;
+            done.extend(inspected);
+        }
+        done.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+        Ok(done)
+    }
+
+    /// What an earlier inspection of the same bytes found.
+    pub(super) async fn remembered(&self, job: &Job) -> Result<Option<Inspection>, GateError> {
+        let known = record::read::<Inspection>(self.records, &RecordKey::Inspection(job.id())).await?;
+        Ok(known.map(|stored| stored.record))
+    }
+
+    pub(super) async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
+        let inspection = if job.is_too_large() {
+            // Its size alone refuses it: don't read it.
+            Inspection { findings: vec![job.too_large()], ..Inspection::default() }
+        } else {
+            self.read(job).await?
+        };
+        record::write(self.records, &RecordKey::Inspection(job.id()), &inspection, &Precondition::Absent).await?;
+        self.log.info(
+            "artefact inspected",
+            json!({
+                "key": job.key, "version_id": job.version_id, "sha256": job.sha256, "size_bytes": job.size,
+                "findings": inspection.findings.len(),
+            }),
+        );
+        Ok(inspection)
+    }
+
+    async fn read(&self, job: &Job) -> Result<Inspection, GateError> {
+        let spool = self.spool(job).await?;
+        let validator = job.validator.clone();
+        let inspected = tokio::task::spawn_blocking(move || validate(&validator, spool)).await;
+        Ok(inspected.map_err(std::io::Error::other)??)
+    }
+
+    /// The object as a file: spooled to disk, hashing on the way, so that memory doesn't grow with it; or as it lies there.
+    pub(super) async fn spool(&self, job: &Job) -> Result<std::fs::File, GateError> {
+        use sha2::Digest as _;
+        if let Some(file) = self.artefacts.hashed_file(&job.key, job.sha256)? {
+            return Ok(file);
+        }
+        let mut spool = tempfile::tempfile_in(&self.scratch)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut sink = |piece: &[u8]| {
+            hasher.update(piece);
+            spool.write_all(piece)
+        };
+        let there = self.artefacts.stream(&job.key, &job.version_id, &mut sink).await?;
+        let failed = |why: &str| StoreError {
+            operation: "GetObject",
+            bucket: "artefacts".to_owned(),
+            key: job.key.clone(),
+            source: why.into(),
+        };
+        if !there {
+            return Err(failed("the version is gone").into());
+        }
+        // What is inspected is what was judged, whatever the store says of itself.
+        if Sha256::from_bytes(hasher.finalize().into()) != job.sha256 {
+            return Err(failed("the bytes are not those of the stored checksum").into());
+        }
+        spool.rewind()?;
+        Ok(spool)
+    }
+}
+
+/// What the template with these bytes says, as far as it was inspected under the present rules.
+///
+/// # Errors
+/// [`RecordError`] where the record can't be read.
+pub async fn inspected_template(
+    records: &impl Store,
+    sha256: Sha256,
+) -> Result<Option<template::Template>, RecordError> {
+    let key = RecordKey::Inspection(inspection_id(sha256, &Validator::Template));
+    Ok(record::read::<Inspection>(records, &key).await?.and_then(|stored| stored.record.template))
+}
+
+/// What is remembered is found by the bytes, by what they must fit, and by the rules.
+fn inspection_id(sha256: Sha256, validator: &Validator) -> Sha256 {
+    Sha256::of(json!([RULES, sha256, validator]).to_string().as_bytes())
+}
+
+fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<Inspection> {
+    let mut inspection = Inspection::default();
+    match validator {
+        Validator::LambdaZip(spec) => {
+            inspection.findings = lambda_zip::inspect(spool, SUBJECT, spec.as_ref(), &lambda_zip::Limits::default())?;
+        }
+        Validator::DbtManifest => {
+            inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+        }
+        Validator::Template => {
+            (inspection.findings, inspection.template) = template::inspect(&whole(&mut spool)?, SUBJECT);
+        }
+        Validator::Migration => match checksum::scan(spool)? {
+            Ok(scanned) => inspection.migration = Some(scanned),
+            Err(not_utf8) => {
+                inspection.findings.push(Finding::new(Code::FlywayNotUtf8, SUBJECT, not_utf8.to_string()));
+            }
+        },
+        Validator::FlywayConfiguration => match Settings::read(&whole(&mut spool)?, SUBJECT) {
+            Ok(settings) => inspection.settings = Some(settings),
+            Err(findings) => inspection.findings = findings,
+        },
+        Validator::ScriptConfiguration => {
+            inspection.findings = settings::read_script(&whole(&mut spool)?, SUBJECT);
+        }
+        Validator::Report(format) => match report::read(*format, std::io::BufReader::new(spool))? {
+            Ok(recounted) => inspection.report = Some(recounted),
+            Err(not) => inspection.findings.push(Finding::new(Code::ReportInvalid, SUBJECT, not.to_string())),
+        },
+        Validator::PolicyRows(format, rows) => {
+            // What is no report is told by its recount.
+            let found = report::words_of_passed(*format, std::io::BufReader::new(spool), rows)?;
+            inspection.policy_tests = found.unwrap_or_default();
+        }
+        Validator::SchemaSnapshot => {
+            // It judges on its way: one pass over the dump.
+            match schema_snapshot::normal_form(&whole(&mut spool)?, schema_snapshot::Include::default()) {
+                Ok(normal) => {
+                    inspection.schema = Some(normal.sha256());
+                    inspection.histories.clone_from(normal.histories());
+                }
+                Err(findings) => {
+                    let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
+                    inspection.findings = findings.into_iter().map(about).collect();
+                }
+            }
+        }
+    }
+    Ok(inspection)
+}
+
+fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(spool, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
+fn check_migrations(
+    manifest: &Manifest,
+    scanned: &BTreeMap<ArtefactPath, Scanned>,
+    settings: &BTreeMap<DatabaseName, Settings>,
+) -> Vec<Finding> {
+    let mut files: BTreeMap<&DatabaseName, Vec<MigrationFile<'_>>> = BTreeMap::new();
+    for module in &manifest.modules {
+        for it in &module.migrations {
+            let path = ArtefactPath::Migration(module.id.clone(), it.database.clone(), it.file.clone());
+            files.entry(&it.database).or_default().push(MigrationFile {
+                path: it.file.as_str(),
+                scanned: scanned.get(&path).map(|scanned| scanned.under(settings.get(&it.database))),
+                sha256: it.sha256,
+            });
+        }
+    }
+    let databases: BTreeSet<_> = files.keys().copied().chain(manifest.flyway.keys()).collect();
+    let check = |database: &DatabaseName| {
+        let files = files.get(database).map(Vec::as_slice).unwrap_or_default();
+        files::check(database.as_str(), files, manifest.flyway.get(database).map(|flyway| &flyway.checksums))
+    };
+    databases.into_iter().flat_map(check).collect()
+}
+
+impl Job {
+    fn id(&self) -> Sha256 {
+        inspection_id(self.sha256, &self.validator)
+    }
+
+    fn max_bytes(&self) -> u64 {
+        match self.validator {
+            Validator::Template => template::MAX_BYTES as u64,
+            Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
+            Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Validator::Migration => flyway::MAX_BYTES,
+            Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
+            Validator::FlywayConfiguration => settings::MAX_BYTES,
+            Validator::ScriptConfiguration => settings::SCRIPT_MAX_BYTES,
+            Validator::Report(_) | Validator::PolicyRows(..) => report::MAX_BYTES,
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.size > self.max_bytes()
+    }
+
+    fn too_large(&self) -> Finding {
+        let code = match self.validator {
+            Validator::Template => Code::TemplateTooLarge,
+            Validator::LambdaZip(_) => Code::ZipTooLarge,
+            Validator::DbtManifest => Code::DbtManifestInvalid,
+            Validator::Migration => Code::FlywayFileTooLarge,
+            Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
+            Validator::FlywayConfiguration | Validator::ScriptConfiguration => Code::FlywaySettingUnsupported,
+            Validator::Report(_) | Validator::PolicyRows(..) => Code::ReportTooLarge,
+        };
+        Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
+    }
+}
+
+impl Inspection {
+    /// The same for the object at `key`.
+    fn at(mut self, key: &str) -> Self {
+        for finding in &mut self.findings {
+            finding.subject = finding.subject.replacen(SUBJECT, key, 1);
+        }
+        self
+    }
+}
+
+fn check_code(job: &Job, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
+    let module = manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack));
+    module.map(|module| template.check_code(&job.key, stack, module, manifest)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -1,0 +1,331 @@
+//! ADR-053 "Built and Deployed definitions": the conditions that a manifest's own figures can break.
+//!
+//! A bad result is refused whenever it is told; a missing one where the policy's rules ask for it, and once the integration
+//! tests ran, because until then the pipeline is still under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    manifest::{IntegrationTests, Manifest},
+    outcome::{Counts, Outcome},
+    policy::{Condition, Rules},
+    suite::Suite,
+};
+use gatekeeper_readers::report::{
+    coverage::{Coverage, Covered},
+    suite::Shown,
+};
+
+/// Every condition that doesn't hold; coverage is what the reports show, where they do, and `figures` what each suite that
+/// ran came to.
+pub(super) fn conditions(
+    manifest: &Manifest,
+    rules: &Rules,
+    shown: &BTreeMap<Suite, Shown>,
+    figures: &BTreeMap<Suite, Counts>,
+) -> Vec<Finding> {
+    let integration_ran = manifest.tests.integration.is_some();
+    let mut broken = Conditions { findings: Vec::new(), rules, figures, integration_ran };
+    broken.exit_codes(manifest);
+    broken.typecheck(manifest);
+    broken.unit(manifest, shown.get(&Suite::Unit));
+    broken.policy(manifest);
+    broken.outcomes();
+    broken.flyway(manifest);
+    broken.deploy(manifest);
+    if let Some(integration) = &manifest.tests.integration {
+        broken.integration(integration);
+        broken.tested_bytes(manifest, integration);
+    }
+    broken.pulumi(manifest);
+    broken.risk_platform(manifest);
+    broken.findings
+}
+
+struct Conditions<'a> {
+    findings: Vec<Finding>,
+    rules: &'a Rules,
+    figures: &'a BTreeMap<Suite, Counts>,
+    integration_ran: bool,
+}
+
+impl Conditions<'_> {
+    fn say(&mut self, code: Code, subject: impl Into<String>, message: impl Into<String>) {
+        self.findings.push(Finding::new(code, subject, message));
+    }
+
+    /// Something that `condition` asks for is not told.
+    fn missing(&mut self, condition: Condition, code: Code, subject: impl Into<String>, message: impl Into<String>) {
+        if self.integration_ran && self.rules.require(condition) {
+            self.say(code, subject, message);
+        }
+    }
+
+    /// A report tells of the tests that it holds; that the process itself came to a good end is told by its exit code.
+    fn exit_codes(&mut self, manifest: &Manifest) {
+        let tests = &manifest.tests;
+        let typecheck = tests.typecheck.as_ref().map(|it| ("typecheck", it.exit_code));
+        let unit = tests.unit.as_ref().map(|it| ("unit", it.exit_code));
+        let policy = tests.policy.as_ref().map(|it| ("policy", it.exit_code));
+        let integration = tests.integration.as_ref().map(|it| ("integration", it.exit_code));
+        for (step, code) in [typecheck, unit, policy, integration].into_iter().flatten() {
+            let subject = format!("tests.{step}.exit_code");
+            match code {
+                Some(0) => {}
+                Some(code) => {
+                    let message = format!("the process ended with {code}, whatever its report says: look at its log");
+                    self.say(Code::ExitCodeFailed, subject, message);
+                }
+                None => {
+                    let message = "the manifest does not tell it, and the policy requires it: run the step by \
+                                   `gatekeeper run`";
+                    self.missing(Condition::ExitCodes, Code::ExitCodeMissing, subject, message);
+                }
+            }
+        }
+    }
+
+    /// Condition 1: zero type errors.
+    fn typecheck(&mut self, manifest: &Manifest) {
+        match &manifest.tests.typecheck {
+            None => self.missing(
+                Condition::Typecheck,
+                Code::TypecheckMissing,
+                "tests.typecheck",
+                "the manifest does not tell it",
+            ),
+            Some(it) if it.errors > 0 => {
+                self.say(Code::TypecheckFailed, "tests.typecheck", format!("{} type errors", it.errors));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Condition 2: unit tests pass, at least 80 % of lines and functions covered.
+    fn unit(&mut self, manifest: &Manifest, shown: Option<&Shown>) {
+        let Some(unit) = &manifest.tests.unit else {
+            return self.missing(Condition::Unit, Code::UnitMissing, "tests.unit", "the manifest does not tell it");
+        };
+        let counts = self.counts(Suite::Unit);
+        if counts.failed > 0 {
+            self.say(Code::UnitFailed, "tests.unit", format!("{} of the unit tests failed", counts.failed));
+        }
+        if counts.passes() == 0 {
+            self.say(Code::UnitMissing, "tests.unit", none_passed("unit", counts));
+        }
+        let lowest = |of: fn(&Coverage) -> Covered| shown.and_then(|it| it.percent(of)).map(|(lowest, _)| lowest);
+        let lines = lowest(|it| it.lines).or(unit.line_coverage);
+        let functions = lowest(|it| it.functions).or(unit.function_coverage);
+        for (field, coverage, least) in [
+            ("line_coverage", lines, self.rules.min_line_coverage),
+            ("function_coverage", functions, self.rules.min_function_coverage),
+        ] {
+            let subject = format!("tests.unit.{field}");
+            match coverage {
+                // Not a number is not enough either.
+                Some(percent) if percent >= least => {}
+                Some(percent) => {
+                    // Never rounded up: 79.999 % is no 80 %.
+                    let shown = (percent * 100.0).floor() / 100.0;
+                    let message = format!("{shown} % is below the {least} % that are asked for");
+                    self.say(Code::CoverageBelowThreshold, subject, message);
+                }
+                None => self.missing(
+                    Condition::Coverage,
+                    Code::CoverageBelowThreshold,
+                    subject,
+                    "the manifest does not tell it",
+                ),
+            }
+        }
+    }
+
+    /// Condition 3: a policy test for each row of `policies_satisfied`.
+    fn policy(&mut self, manifest: &Manifest) {
+        let Some(policy) = &manifest.tests.policy else {
+            return self.missing(
+                Condition::Policy,
+                Code::PolicyMissing,
+                "tests.policy",
+                "the manifest does not tell it",
+            );
+        };
+        let counts = self.counts(Suite::Policy);
+        if counts.failed > 0 {
+            self.say(Code::PolicyFailed, "tests.policy", format!("{} of the policy tests failed", counts.failed));
+        }
+        let (rows, passes) = (policy.policies_satisfied.len(), counts.passes());
+        if passes == 0 && rows == 0 {
+            self.say(Code::PolicyMissing, "tests.policy", none_passed("policy", counts));
+        }
+        if passes < rows as u64 {
+            let message = format!("{passes} policy tests passed for {rows} rows of `policies_satisfied`");
+            self.say(Code::PolicyUncovered, "tests.policy", message);
+        }
+    }
+
+    /// Condition 4: `flyway validate` passes for each database; and CI step 10: the schema that was tested is recorded.
+    fn flyway(&mut self, manifest: &Manifest) {
+        for database in manifest.databases() {
+            if !manifest.flyway.contains_key(database) {
+                self.missing(
+                    Condition::Flyway,
+                    Code::FlywayMissing,
+                    format!("flyway.{database}"),
+                    "the manifest has no `flyway validate` result for this database",
+                );
+            }
+        }
+        let migrations = manifest.modules.iter().flat_map(|module| &module.migrations);
+        let snapshots = manifest.modules.iter().flat_map(|module| &module.schemas);
+        let snapshots: BTreeSet<_> = snapshots.map(|schema| &schema.database).collect();
+        for database in migrations.map(|migration| &migration.database).collect::<BTreeSet<_>>() {
+            if !snapshots.contains(database) {
+                let message = "the manifest lists migrations of this database and no schema snapshot: take one with \
+                               `pg_dump --schema-only` after the integration tests";
+                self.missing(Condition::SchemaSnapshot, Code::SchemaSnapshotMissing, database.as_str(), message);
+            }
+        }
+        for (database, flyway) in &manifest.flyway {
+            if !flyway.validated {
+                self.say(
+                    Code::FlywayInvalid,
+                    format!("flyway.{database}"),
+                    "`flyway validate` did not pass: a migration may have been edited after it was applied",
+                );
+            }
+        }
+    }
+
+    /// Condition 5: the deploy step completes without error.
+    fn deploy(&mut self, manifest: &Manifest) {
+        match &manifest.deploy {
+            None => self.missing(Condition::Deploy, Code::DeployMissing, "deploy", "the manifest does not tell it"),
+            Some(it) if !it.succeeded => {
+                self.say(Code::DeployFailed, "deploy", format!("the deploy step to `{}` did not succeed", it.stage));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Condition 6: the integration tests pass with `RUN_INTEGRATION=1`, none skipped.
+    fn integration(&mut self, tests: &IntegrationTests) {
+        if !tests.run_integration {
+            let message = "`RUN_INTEGRATION=1` was not set, so the tests' guards skip them; set it in the \
+                           environment `dev` of the repository";
+            self.say(Code::IntegrationGuardOff, "tests.integration.run_integration", message);
+        }
+        let counts = self.counts(Suite::Integration);
+        for (outcome, code) in [
+            (Outcome::Failed, Code::IntegrationFailed),
+            (Outcome::Skipped, Code::IntegrationSkipped),
+            (Outcome::Todo, Code::IntegrationSkipped),
+            (Outcome::NotRun, Code::IntegrationSkipped),
+        ] {
+            let tests = counts.of(outcome);
+            if tests > 0 {
+                let message = format!("{tests} of the integration tests {}", outcome.said());
+                self.say(code, "tests.integration", message);
+            }
+        }
+        if counts.passes() == 0 {
+            self.say(Code::IntegrationMissing, "tests.integration", none_passed("integration", counts));
+        }
+    }
+
+    /// What the policy allows tests to come to, beyond ADR-053.
+    fn outcomes(&mut self) {
+        for (suite, counts) in self.figures {
+            let suite = suite.as_str();
+            for outcome in &self.rules.refuse {
+                let tests = counts.of(*outcome);
+                if tests > 0 {
+                    let message = format!(
+                        "{tests} of the {suite} tests {}, and the policy refuses `{}`",
+                        outcome.said(),
+                        outcome.as_str()
+                    );
+                    self.say(Code::OutcomeRefused, format!("tests.{suite}.{}", outcome.figure()), message);
+                }
+            }
+            if let Some(most) = self.rules.max_flaky.filter(|most| counts.flaky > *most) {
+                let message = format!(
+                    "{} of the {suite} tests {}, and the policy allows {most}",
+                    counts.flaky,
+                    Outcome::Flaky.said()
+                );
+                self.say(Code::OutcomeRefused, format!("tests.{suite}.flaky"), message);
+            }
+        }
+    }
+
+    /// What the tests of a suite came to.
+    fn counts(&self, suite: Suite) -> Counts {
+        self.figures.get(&suite).copied().unwrap_or_default()
+    }
+
+    /// ADR-053 problem 1: the tests exercised exactly the stored bytes of every function.
+    fn tested_bytes(&mut self, manifest: &Manifest, tests: &IntegrationTests) {
+        for function in manifest.functions() {
+            let mut deployed = tests.deployed.iter().filter(|it| it.function == function.name).peekable();
+            if deployed.peek().is_none() {
+                let message = "`tests.integration.deployed` does not tell which code of it was tested";
+                self.missing(Condition::TestedBytes, Code::TestedBytesMissing, function.name.as_str(), message);
+            }
+            for tested in deployed.filter(|it| it.code_sha256 != function.sha256) {
+                let message = format!("tested was `{}`, stored is `{}`", tested.code_sha256, function.sha256);
+                self.say(Code::TestedBytesMismatch, function.name.as_str(), message);
+            }
+        }
+    }
+
+    /// ADR-053 "Pulumi": the program is this commit's.
+    fn pulumi(&mut self, manifest: &Manifest) {
+        match &manifest.pulumi {
+            Some(pulumi) if pulumi.program_sha != manifest.commit_sha => {
+                let message = format!("the program is from `{}`, not from this commit", pulumi.program_sha);
+                self.say(Code::PulumiMismatch, "pulumi.program_sha", message);
+            }
+            Some(_) => {}
+            None => self.missing(Condition::Pulumi, Code::PulumiMissing, "pulumi", "the manifest does not tell it"),
+        }
+    }
+
+    /// Condition 8: DCM plan and deploy, and `dbt build`; the risk platform must tell of them.
+    fn risk_platform(&mut self, manifest: &Manifest) {
+        let untold = "the manifest does not tell it";
+        match &manifest.dcm {
+            // Artefacts are uploaded between the two (CI steps 4, 6 and 7): until the integration tests ran, the deploy may be to come.
+            Some(it) if it.plan && (it.deploy || !self.integration_ran) => {}
+            Some(it) => {
+                let message = format!("plan completed: {}, deploy completed: {}", it.plan, it.deploy);
+                self.say(Code::DcmIncomplete, "dcm", message);
+            }
+            None => self.missing(Condition::Dcm, Code::DcmIncomplete, "dcm", untold),
+        }
+        match &manifest.dbt_build {
+            Some(it) if it.succeeded => {}
+            Some(_) => self.say(Code::DbtBuildIncomplete, "dbt_build", "`dbt build` did not succeed"),
+            None => self.missing(Condition::Dbt, Code::DbtBuildIncomplete, "dbt_build", untold),
+        }
+        if manifest.modules.iter().all(|module| module.dbt.is_none()) {
+            self.missing(Condition::Dbt, Code::DbtBuildIncomplete, "modules", "no module has a dbt manifest");
+        }
+    }
+}
+
+/// That no test of a suite passed, and what the others came to.
+fn none_passed(suite: &str, counts: Counts) -> String {
+    let others: Vec<_> = Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome, counts.of(outcome)))
+        .filter(|(_, tests)| *tests > 0)
+        .map(|(outcome, tests)| format!("{tests} {}", outcome.said()))
+        .collect();
+    if others.is_empty() {
+        format!("no {suite} test passed")
+    } else {
+        format!("no {suite} test passed: {}", others.join(", "))
+    }
+}

@@ -1,0 +1,20 @@
+//! What everything shares: names and ids, findings, events, keys, the manifest, verdicts, the policy, identities.
+//!
+//! Meaning only: every type is parsed once into what can't be wrong any more, and deserialising validates too. Only
+//! [`store_key`] spells the places of the store. This package knows no clock, no network, no environment and no file; it
+//! depends on no other package of the gatekeeper, and all of them depend on it, so what only one of them needs stays there.
+
+pub mod event;
+pub mod finding;
+pub mod front_matter;
+pub mod identity;
+pub mod ids;
+pub mod manifest;
+pub mod outcome;
+pub mod place;
+pub mod policy;
+pub mod revocation;
+pub mod store_key;
+pub mod suite;
+pub mod telemetry;
+pub mod verdict;

@@ -1,0 +1,218 @@
+//! Approvals: `approvals/{stage}/{repo}/{sha}/{SHA-256 of the person}.json`, one for each person, and what a promotion
+//! keeps of those that it rests on.
+
+use gatekeeper_model::{
+    finding::Finding,
+    identity::{BoundRequest, Identity, IdentityProof, Person},
+    ids::{Commit, CommitSha, Repo, Sha256, StageName},
+    store_key::RecordKey,
+};
+use gatekeeper_store::record::Stored;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{fields::Fields, record::PinnedRecord};
+
+/// What an approver asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRequest {
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The stage.
+    pub stage: StageName,
+    /// The manifest that was looked at.
+    pub manifest_version_id: String,
+    /// Why.
+    pub reason: String,
+    /// Agree that the stage's rules are waived.
+    #[serde(default)]
+    pub break_glass: bool,
+    /// The proof of who asks; none only before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_proof: Option<IdentityProof>,
+}
+
+/// A malformed event: the function error `InvalidApprovalEvent`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct InvalidApprovalEvent(Vec<String>);
+
+impl InvalidApprovalEvent {
+    /// The function error's `errorType`.
+    pub const ERROR_TYPE: &str = "InvalidApprovalEvent";
+}
+
+impl ApprovalRequest {
+    /// Reads the event, and the proof that it must hold.
+    ///
+    /// # Errors
+    /// [`InvalidApprovalEvent`] that names every field that is wrong.
+    pub fn parse(event: &Value) -> Result<(Self, IdentityProof), InvalidApprovalEvent> {
+        Self::read(event).map_err(InvalidApprovalEvent)
+    }
+
+    fn read(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
+        const FIELDS: [&str; 7] =
+            ["repo", "commit_sha", "stage", "manifest_version_id", "reason", "break_glass", "identity_proof"];
+        let mut fields = Fields::of(event, &FIELDS)?;
+        let (repo, commit_sha, stage) = (fields.id("repo"), fields.id("commit_sha"), fields.id("stage"));
+        let manifest_version_id = fields.text("manifest_version_id");
+        let break_glass = fields.flag("break_glass");
+        let reason = fields.reason(break_glass == Some(true));
+        let proof = fields.proof("identity_proof");
+        if proof == Some(None) {
+            fields.add("`identity_proof`: missing");
+        }
+        let read = || {
+            let identity_proof = proof?;
+            let request = Self {
+                repo: repo?,
+                commit_sha: commit_sha?,
+                stage: stage?,
+                manifest_version_id: manifest_version_id?,
+                reason: reason?,
+                break_glass: break_glass?,
+                identity_proof: identity_proof.clone(),
+            };
+            Some((request, identity_proof?))
+        };
+        fields.finish(read())
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
+    }
+
+    /// What a proof of who asks is bound to.
+    #[must_use]
+    pub fn bound(&self) -> BoundRequest<'_> {
+        BoundRequest {
+            action: "approve",
+            repo: &self.repo,
+            commit_sha: Some(&self.commit_sha),
+            stage: &self.stage,
+            manifest_version_id: Some(&self.manifest_version_id),
+            reason: self.reason.trim(),
+            switches: self.break_glass.then_some("break_glass").into_iter().collect(),
+        }
+    }
+}
+
+/// That a person approved a commit for a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// 1.
+    pub schema_version: u32,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The stage that it is approved for.
+    pub stage: StageName,
+    /// The manifest that is approved; another version needs approving again.
+    pub manifest_version_id: String,
+    /// Who approved, as STS said.
+    pub approved_by: Identity,
+    /// When.
+    pub approved_at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Whether the stage's rules may be waived for it.
+    pub break_glass: bool,
+}
+
+impl Approval {
+    /// Where a person's approval of a commit for a stage lies.
+    #[must_use]
+    pub fn key(stage: &StageName, commit: &Commit, person: &Person) -> RecordKey {
+        RecordKey::Approval(stage.clone(), commit.clone(), Sha256::of(person.as_str().as_bytes()))
+    }
+}
+
+/// An approval that a promotion rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedApproval {
+    /// Who approved.
+    pub person: Person,
+    /// As which principal.
+    pub arn: String,
+    /// When.
+    pub approved_at: Timestamp,
+    /// The approval itself.
+    #[serde(flatten)]
+    pub record: PinnedRecord,
+}
+
+impl From<&Stored<Approval>> for CountedApproval {
+    fn from(stored: &Stored<Approval>) -> Self {
+        let Approval { repo, commit_sha, stage, approved_by, approved_at, .. } = &stored.record;
+        let commit = Commit { repo: repo.clone(), sha: commit_sha.clone() };
+        Self {
+            person: approved_by.person.clone(),
+            arn: approved_by.arn.clone(),
+            approved_at: *approved_at,
+            record: PinnedRecord {
+                key: Approval::key(stage, &commit, &approved_by.person).to_string(),
+                version_id: stored.version_id.clone(),
+                sha256: stored.sha256,
+            },
+        }
+    }
+}
+
+/// That two people waived a stage's rules for a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakGlass {
+    /// Who asked for it.
+    pub requester: Person,
+    /// The second person.
+    pub approved_by: CountedApproval,
+    /// What would have refused the promotion.
+    pub waived: Vec<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({"repo": "bank-payments", "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357", "stage": "prod",
+               "manifest_version_id": "v1",
+               "reason": "looked at the change", "identity_proof": {"method": "POST", "headers": {}, "body": ""}})
+    }
+
+    #[test]
+    fn an_approval_is_asked_for_with_a_proof() {
+        let (request, proof) = ApprovalRequest::parse(&event()).unwrap();
+        assert_eq!((proof.method.as_str(), request.break_glass), ("POST", false));
+        let mut glass = event();
+        glass["break_glass"] = json!(true);
+        let (glass, _) = ApprovalRequest::parse(&glass).unwrap();
+        assert_ne!(glass.bound().digest(), request.bound().digest());
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let wrong = json!({"repo": "Bank", "commit_sha": "main", "reason": "now!", "break_glass": true, "who": "jane"});
+        let message = ApprovalRequest::parse(&wrong).unwrap_err().to_string().replace("; ", "\n");
+        insta::assert_snapshot!(message, @"
+        `who`: unknown field
+        `repo`: `Bank` is not a valid repository name: 1 to 100 of `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit, and no folder of the records bucket
+        `commit_sha`: `main` is not a valid commit sha: 40 or 64 lowercase hexadecimal digits
+        `stage`: missing
+        `manifest_version_id`: missing
+        `reason`: to break the glass takes at least 10 characters
+        `identity_proof`: missing
+        ");
+        let mut event = event();
+        event["identity_proof"]["url"] = json!("https://sts.evil.example");
+        insta::assert_snapshot!(ApprovalRequest::parse(&event).unwrap_err(), @"`identity_proof`: unknown field `url`, expected one of `method`, `headers`, `body`");
+    }
+}

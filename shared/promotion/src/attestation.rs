@@ -1,0 +1,277 @@
+//! What a successful promotion attests: that the commit was verified for the stage (a SLSA verification summary), and what
+//! was deployed there.
+
+use std::collections::BTreeMap;
+
+use gatekeeper_model::{
+    ids::{CommitSha, DatabaseName, Sha256, StageName},
+    store_key::RecordKey,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
+use crate::{
+    plan::Pinned,
+    record::{PromotionRecord, SchemaComparison, UnreadFact},
+    step::{Direction, PromotionRef, Report},
+};
+
+/// A SLSA verification summary, version 1 (<https://slsa.dev/spec/v1.0/verification_summary>). There is one for each stage:
+/// one for dev must not authorise production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationSummary {
+    /// Who verified.
+    pub verifier: Verifier,
+    /// When.
+    pub time_verified: Timestamp,
+    /// The stage and the repository that the commit was verified for, [`resource_uri`].
+    pub resource_uri: String,
+    /// What it was held against: `config/stages.json` in the version that was used.
+    pub policy: Resource,
+    /// What it rests on: the attestation that the commit is Built.
+    pub input_attestations: Vec<Resource>,
+    /// `PASSED`: of other promotions nothing is attested.
+    pub verification_result: VerificationResult,
+    /// What the commit reached: [`level_of`] the stage. No SLSA build level is claimed.
+    pub verified_levels: Vec<String>,
+    /// The specification's version.
+    pub slsa_version: String,
+}
+
+/// Who verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verifier {
+    /// A URI.
+    pub id: String,
+}
+
+/// What verifying came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum VerificationResult {
+    /// The commit may run there.
+    Passed,
+}
+
+impl Predicate for VerificationSummary {
+    const TYPE: &'static str = "https://slsa.dev/verification_summary/v1";
+}
+
+impl WordOf for VerificationSummary {
+    const AUTHORITY: Authority = Authority::Promotion;
+}
+
+/// What a promotion left in a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// The stage.
+    pub stage: StageName,
+    /// The promotion's record.
+    pub promotion: String,
+    /// Who asked for it, as they said.
+    pub requested_by: String,
+    /// Who asked for it, as STS said: an ARN; none where it was not proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+    /// Who approved it, as STS said: ARNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
+    /// Whether two people waived the stage's rules for it.
+    #[serde(default)]
+    pub break_glass: bool,
+    /// Why.
+    pub reason: String,
+    /// Whether it went back to an earlier commit.
+    pub rollback: bool,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When the stage ran the commit.
+    pub completed_at: Timestamp,
+    /// The stacks.
+    pub stacks: Vec<DeployedStack>,
+    /// The functions, as they were read from Lambda at the end.
+    pub functions: Vec<DeployedFunction>,
+    /// How each database's live schema compared with the tested one.
+    pub schemas: BTreeMap<DatabaseName, SchemaComparison>,
+    /// What answered afterwards.
+    pub smoke: Vec<Answered>,
+}
+
+/// A stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployedStack {
+    /// Its name in the stage.
+    pub stack_name: String,
+    /// The SHA-256 of the template that was applied.
+    pub template_sha256: Sha256,
+}
+
+/// A function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployedFunction {
+    /// The bundle's name.
+    pub function: String,
+    /// The function's ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function_arn: Option<String>,
+    /// The version that was published of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The SHA-256 of its live code: Lambda's `CodeSha256`, in hex; none where it was not there, or not read.
+    pub code_sha256: Option<Sha256>,
+    /// Why it could not be read, in words; none where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+}
+
+/// A smoke check that passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// Which check.
+    pub check: String,
+    /// What it answered.
+    pub detail: String,
+}
+
+impl Predicate for Deployment {
+    const TYPE: &'static str = "https://artefact-gatekeeper.example/deployment/v1";
+}
+
+impl WordOf for Deployment {
+    const AUTHORITY: Authority = Authority::Promotion;
+}
+
+/// What a verification summary of a promotion is for.
+#[must_use]
+pub fn resource_uri(promotion: &PromotionRef) -> String {
+    format!("{NAMESPACE}/stages/{}/{}", promotion.stage, promotion.repo)
+}
+
+/// The level that a commit reaches by being verified for a stage, such as `ADR_053_VERIFIED_FOR_UAT`.
+#[must_use]
+pub fn level_of(stage: &StageName) -> String {
+    format!("ADR_053_VERIFIED_FOR_{}", stage.as_str().to_uppercase().replace('-', "_"))
+}
+
+/// The summary of a promotion that succeeded; none where its record names no attestation that it rests on.
+#[must_use]
+pub fn verification_summary(record: &PromotionRecord) -> Option<Statement<VerificationSummary>> {
+    let built = record.built_attestation.as_ref()?;
+    let stages_config = RecordKey::StagesConfig;
+    let policy = Resource {
+        uri: format!("{stages_config}?versionId={}", record.stages_config_version_id),
+        digest: record.stages_config_sha256.map(Digest::Sha256),
+    };
+    let predicate = VerificationSummary {
+        verifier: Verifier { id: format!("{NAMESPACE}/promote") },
+        time_verified: record.started_at,
+        resource_uri: resource_uri(&record.reference()),
+        policy,
+        input_attestations: vec![Resource::of(format!("{}?versionId={}", built.key, built.version_id), built.sha256)],
+        verification_result: VerificationResult::Passed,
+        verified_levels: vec![level_of(&record.stage)],
+        slsa_version: "1.0".to_owned(),
+    };
+    Some(Statement::new(subjects(record), predicate))
+}
+
+/// Why a verification summary doesn't say that a commit, as the gate's attestation with the SHA-256 `built` has it, was
+/// verified for the stage and repository of `promotion`; none where it does.
+#[must_use]
+pub fn disagreement(
+    statement: &Statement<VerificationSummary>,
+    promotion: &PromotionRef,
+    commit: &CommitSha,
+    built: Option<Sha256>,
+) -> Option<String> {
+    let VerificationSummary { resource_uri: found, input_attestations, .. } = &statement.predicate;
+    let expected = resource_uri(promotion);
+    let rests_on_it = built.is_some_and(|built| {
+        input_attestations.iter().any(|attestation| attestation.digest == Some(Digest::Sha256(built)))
+    });
+    if *found != expected {
+        Some(format!("it is for `{found}`, not for `{expected}`"))
+    } else if !statement.subject.iter().any(|it| it.digest == Digest::GitCommit(commit.clone())) {
+        Some(format!("it is not of commit `{commit}`"))
+    } else if !rests_on_it {
+        let stage = &promotion.stage;
+        Some(format!("it rests on another attestation than the commit has now; promote it to `{stage}` again"))
+    } else {
+        None
+    }
+}
+
+/// What a promotion that succeeded left in its stage.
+///
+/// # Errors
+/// [`UnreadFact`] where the record tells something that can't be read: nothing is signed in its place.
+pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<Statement<Deployment>, UnreadFact> {
+    let fact = |function: &str, name: &str| {
+        let report = reports(record, "deploy-function").find(|report| report.subject == function);
+        let told = report.and_then(|report| Some((report, report.facts.get(name)?)));
+        let read = told.map(|(report, value)| match value.as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(record.unread(report, name, "it is no text".to_owned())),
+        });
+        read.transpose()
+    };
+    let functions = record.plan.functions.iter().map(|planned| {
+        let name = planned.function.as_str();
+        let live = record.live.iter().find(|live| live.function == name);
+        // A record of before each function told why it could not be looked at tells of none of them then.
+        if live.is_none() && !record.live.is_empty() {
+            let key = PromotionRecord::key(&record.reference()).to_string();
+            let why = "it is not told".to_owned();
+            return Err(UnreadFact { key, subject: name.to_owned(), fact: "live".to_owned(), why });
+        }
+        Ok(DeployedFunction {
+            function: name.to_owned(),
+            function_arn: fact(name, "function_arn")?,
+            version: fact(name, "version")?,
+            code_sha256: live.and_then(|live| live.code_sha256),
+            unread: live.and_then(|live| live.unread.clone()),
+        })
+    });
+    let stacks = record.plan.stacks.iter().map(|stack| DeployedStack {
+        stack_name: stack.stack_name.to_string(),
+        template_sha256: stack.template.sha256,
+    });
+    let smoke = reports(record, "smoke-test");
+    let smoke = smoke.map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });
+    let predicate = Deployment {
+        stage: record.stage.clone(),
+        promotion: PromotionRecord::key(&record.reference()).to_string(),
+        requested_by: record.requested_by.clone(),
+        requester: record.requester.as_ref().map(|it| it.arn.clone()),
+        approved_by: record.counted_approvals().map(|it| it.arn.clone()).collect(),
+        break_glass: record.break_glass.is_some(),
+        reason: record.reason.clone(),
+        rollback: record.rollback,
+        started_at: record.started_at,
+        completed_at,
+        stacks: stacks.collect(),
+        functions: functions.collect::<Result<_, _>>()?,
+        schemas: record.schema_comparisons()?,
+        smoke: smoke.collect(),
+    };
+    Ok(Statement::new(subjects(record), predicate))
+}
+
+/// The forward reports of a step.
+fn reports<'a>(record: &'a PromotionRecord, step: &'a str) -> impl Iterator<Item = &'a Report> {
+    let steps = record.steps.iter().filter(move |it| it.step == step && it.direction == Direction::Forward);
+    steps.flat_map(|it| &it.reports)
+}
+
+/// Everything that the plan pins, and the commit.
+fn subjects(record: &PromotionRecord) -> Vec<Subject> {
+    let of = |it: &Pinned| Subject { name: it.key.clone(), digest: Digest::Sha256(it.sha256) };
+    let commit = Subject { name: record.repo.to_string(), digest: Digest::GitCommit(record.commit_sha.clone()) };
+    record.plan.pinned().map(of).chain([commit]).collect()
+}

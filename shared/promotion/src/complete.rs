@@ -1,0 +1,38 @@
+//! What follows from the record of a promotion that has ended. The record is written first and for good, so whoever comes
+//! upon it can do what is still missing.
+
+use gatekeeper_model::store_key::RecordKey;
+use gatekeeper_store::{
+    Store, Written, record,
+    record::{RecordError, Stored},
+};
+
+use super::{
+    history::{Completed, StageState},
+    record::PromotionRecord,
+};
+
+/// Makes the commit of a promotion that succeeded what its stage runs, once. A conflict means that somebody else writes there
+/// at the same time, and it must be done again.
+///
+/// # Errors
+/// [`RecordError`] where the stage's state could not be read or written.
+pub async fn advance_stage(records: &impl Store, record: &PromotionRecord) -> Result<Written, RecordError> {
+    let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
+    let before = record::read::<StageState>(records, &key).await?;
+    let completed = Completed {
+        commit_sha: record.commit_sha.clone(),
+        promotion_id: record.promotion_id.clone(),
+        manifest_version_id: Some(record.manifest_version_id.clone()),
+        completed_at: record.ended_at.unwrap_or(record.started_at),
+        rollback: record.rollback,
+    };
+    let state = before.as_ref().map(|stored| stored.record.clone());
+    let after = StageState::after(state, &record.stage, &record.repo, completed);
+    match &before {
+        Some(before) if before.record == after => {
+            Ok(Written::Done { etag: before.etag.clone(), version_id: before.version_id.clone() })
+        }
+        before => record::write(records, &key, &after, &Stored::precondition(before.as_ref())).await,
+    }
+}

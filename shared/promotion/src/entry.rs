@@ -1,0 +1,77 @@
+//! What the ledger tells of promotions.
+
+use gatekeeper_model::{finding::Finding, identity::Person, ids::PromotionId};
+use gatekeeper_proof::ledger::{Event, Kind, RecordDigest};
+use gatekeeper_store::record;
+use serde_json::Error;
+
+use super::{
+    record::{PromotionRecord, Status},
+    request::PromotionRequest,
+};
+
+/// The entry of a promotion that has ended, by its record as it is stored.
+///
+/// # Errors
+/// Where the record can't be written as JSON.
+pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
+    let key = PromotionRecord::key(&record.reference()).to_string();
+    Ok(Event {
+        kind: kind(record.rollback),
+        id: format!("promotion/{}", record.promotion_id),
+        commit_sha: Some(record.commit_sha.clone()),
+        promotion_id: Some(record.promotion_id.clone()),
+        by: record.asked_by().to_owned(),
+        approved_by: approved_by(record),
+        reason: record.reason.clone(),
+        outcome: record.status.as_str().to_owned(),
+        findings: record.break_glass.iter().flat_map(|broken| broken.waived.clone()).collect(),
+        findings_left_out: 0,
+        record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
+        break_glass: record.break_glass.is_some(),
+    })
+}
+
+/// The entry of a request that was refused; `id` tells it from the same request asked again.
+#[must_use]
+pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &PromotionId) -> Event {
+    Event {
+        kind: Kind::Refusal,
+        id: format!("refusal/{id}"),
+        commit_sha: request.commit_sha.clone(),
+        promotion_id: None,
+        by: request.requested_by.clone(),
+        approved_by: Vec::new(),
+        reason: request.reason.clone(),
+        outcome: format!("{} refused", kind(request.rollback).as_str()),
+        findings: reasons.to_vec(),
+        findings_left_out: 0,
+        record: None,
+        break_glass: request.break_glass,
+    }
+}
+
+fn approved_by(record: &PromotionRecord) -> Vec<Person> {
+    let mut people: Vec<_> = record.counted_approvals().map(|it| it.person.clone()).collect();
+    people.sort();
+    people.dedup();
+    people
+}
+
+fn kind(rollback: bool) -> Kind {
+    if rollback { Kind::Rollback } else { Kind::Promotion }
+}
+
+impl Status {
+    /// The word, as it stands in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::GoingBack => "going-back",
+            Self::Succeeded => "succeeded",
+            Self::RolledBack => "rolled-back",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The handoff that a module is Deployed to a stage (ADR-053 step 14, CONTRACT §7), from what its promotion recorded.
+
+use std::fmt::Write as _;
+
+use gatekeeper_model::{
+    front_matter::{BuildStatus, FrontMatter},
+    ids::{Commit, DatabaseName, ModuleId, StageName},
+    store_key::RecordKey,
+};
+use jiff::Timestamp;
+
+use crate::record::SchemaComparison;
+
+/// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
+#[must_use]
+pub fn deployed<'a>(
+    commit: &Commit,
+    module: &ModuleId,
+    stage: &StageName,
+    now: Timestamp,
+    evidence: &RecordKey,
+    artefacts: impl Iterator<Item = (&'a str, String)>,
+    schemas: impl Iterator<Item = (&'a DatabaseName, &'a SchemaComparison)>,
+) -> String {
+    let front_matter = FrontMatter {
+        module_id: module.clone(),
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
+        build_status: BuildStatus::Deployed,
+        stage: stage.clone(),
+        timestamp: now,
+        evidence: evidence.to_string(),
+    };
+    let mut text = front_matter.document(artefacts);
+    schema_table(&mut text, schemas);
+    text
+}
+
+/// Whether each database's live schema is the tested one, by the digests of their normal forms.
+fn schema_table<'a>(text: &mut String, schemas: impl Iterator<Item = (&'a DatabaseName, &'a SchemaComparison)>) {
+    let mut schemas = schemas.peekable();
+    if schemas.peek().is_some() {
+        text.push_str("\n| database | schema parity | tested schema | live schema |\n|---|---|---|---|\n");
+    }
+    for (database, SchemaComparison { equal, tested_sha256, live_sha256, server_limits, .. }) in schemas {
+        let parity = match (equal, server_limits) {
+            (true, None) => "equal",
+            (true, Some(_)) => "equal, as far as both servers can hold it",
+            (false, _) => "**differs**",
+        };
+        let _ = writeln!(text, "| `{database}` | {parity} | `{tested_sha256}` | `{live_sha256}` |");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatekeeper_model::{ids::Sha256, manifest::sample::commit};
+
+    use super::*;
+    use crate::stage::SchemaParity;
+
+    fn deployed_to(stage: &str, commit: &Commit) -> String {
+        let (database, stage): (DatabaseName, StageName) = ("payments".parse().unwrap(), stage.parse().unwrap());
+        let comparison = SchemaComparison {
+            equal: true,
+            mode: SchemaParity::Required,
+            tested_sha256: Sha256::of(b"schema"),
+            live_sha256: Sha256::of(b"schema"),
+            snapshot_key: String::new(),
+            snapshot_version_id: String::new(),
+            difference: None,
+            server_limits: None,
+            server_limits_accepted: false,
+        };
+        let promotion = "01J0000000000000000000000A".parse().unwrap();
+        let evidence = RecordKey::Promotion(stage.clone(), commit.repo.clone(), promotion);
+        deployed(
+            commit,
+            &"MOD-012".parse().unwrap(),
+            &stage,
+            "2026-05-02T04:00:00.123Z".parse().unwrap(),
+            &evidence,
+            [("modules/MOD-012/functions/pay.zip", Sha256::of(b"zip").to_string())].into_iter(),
+            [(&database, &comparison)].into_iter(),
+        )
+    }
+
+    /// A commit whose names YAML would read as something else than text.
+    fn odd() -> Commit {
+        Commit { repo: "2026-05-02".parse().unwrap(), sha: "1".repeat(40).parse().unwrap() }
+    }
+
+    // `infra/test_handoffs.py` reads these documents as the wiki does: with a YAML parser and the JSON Schema.
+    #[test]
+    fn a_handoff_names_its_evidence_its_artefacts_and_how_its_schemas_compare() {
+        insta::assert_snapshot!("deployed", deployed_to("uat", &commit()));
+        insta::assert_snapshot!("odd_names", deployed_to("no", &odd()));
+    }
+
+    #[test]
+    fn a_handoff_reads_back() {
+        let read = FrontMatter::of(&deployed_to("no", &odd())).unwrap();
+        assert_eq!((read.commit(), read.build_status, read.stage.as_str()), (odd(), BuildStatus::Deployed, "no"));
+        // A newer gate may tell more.
+        let newer = deployed_to("uat", &commit()).replacen("---\n", "---\nsigned_by: gate\n", 1);
+        assert!(FrontMatter::of(&newer).is_ok());
+    }
+}

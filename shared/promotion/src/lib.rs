@@ -1,0 +1,25 @@
+//! Promoting a commit to a stage (CONTRACT §5): the request, the plan, the lock, the record and the history.
+//!
+//! Nothing here applies anything: the functions that do look first at what is there and do only what is missing.
+
+pub mod approval;
+pub mod attestation;
+pub mod boundary;
+pub mod complete;
+pub mod counting;
+pub mod database_check;
+pub mod drift;
+pub mod entry;
+mod fields;
+pub mod handoff;
+pub mod history;
+pub mod identities;
+pub mod lock;
+mod look;
+pub mod plan;
+pub mod record;
+pub mod request;
+pub mod rules;
+pub mod stage;
+pub mod step;
+pub mod verify;

@@ -1,0 +1,473 @@
+//! What a promotion will apply, everything pinned by version id and SHA-256.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::{
+        Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName, StageName,
+    },
+    manifest::Manifest,
+    place::Place,
+    store_key::ArtefactPath,
+    verdict::Verdict,
+};
+use gatekeeper_readers::template::Template;
+use serde::{Deserialize, Serialize};
+
+use super::boundary::{BOUNDARY_PARAMETER, Home};
+use crate::stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage};
+
+/// One stored object, as it will be applied and in no other version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Its key in the artefact bucket.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Everything that a promotion applies, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The templates, in the manifest's order.
+    pub stacks: Vec<PlannedStack>,
+    /// The bundles.
+    pub functions: Vec<PlannedFunction>,
+    /// The migrations, in the manifest's order.
+    pub migrations: Vec<PlannedMigration>,
+    /// The databases that are migrated or compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<PlannedDatabase>,
+    /// What must answer afterwards.
+    pub smoke: Vec<SmokeCheck>,
+}
+
+impl Plan {
+    /// Every stored object that it applies.
+    pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        let Self { stacks, functions, migrations, databases, smoke: _ } = self;
+        let stacks = stacks.iter().map(|it| &it.template);
+        let functions = functions.iter().map(|it| &it.bundle);
+        let migrations = migrations.iter().map(|it| &it.script);
+        stacks.chain(functions).chain(migrations).chain(databases.iter().flat_map(PlannedDatabase::pinned))
+    }
+}
+
+/// A template and the stack that it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStack {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// Its name in the stage.
+    pub stack_name: StackName,
+    /// The template.
+    #[serde(flatten)]
+    pub template: Pinned,
+    /// The values of those parameters that the template declares.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A bundle and the function that it becomes the code of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFunction {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The bundle's name.
+    pub function: FunctionName,
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The stack's name in the stage.
+    pub stack_name: StackName,
+    /// The function's logical id in the stack.
+    pub logical_id: String,
+    /// The bundle.
+    #[serde(flatten)]
+    pub bundle: Pinned,
+}
+
+/// A migration of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMigration {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The database.
+    pub database: DatabaseName,
+    /// The file's path below the database's `migrations/` folder.
+    pub file: MigrationPath,
+    /// The file.
+    #[serde(flatten)]
+    pub script: Pinned,
+    /// Whether the stage's database has run it; none where nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<MigrationState>,
+}
+
+/// Whether a stage's database has run a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationState {
+    /// It has.
+    Applied,
+    /// The promotion will run it.
+    Pending,
+}
+
+/// A database of the stage, and what it is held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDatabase {
+    /// The database.
+    pub database: DatabaseName,
+    /// The modules that have migrations or a snapshot of it.
+    pub modules: BTreeSet<ModuleId>,
+    /// The secret that holds how to reach it.
+    pub secret_arn: String,
+    /// What a live schema that is not the tested one means: the stage's own rule; for a rollback required, unless the
+    /// request accepts a difference.
+    pub schema_parity: SchemaParity,
+    /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_server_limits: bool,
+    /// The tables whose partitions are by their form only compared: the stage's and the manifest's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub partitions: BTreeSet<PartitionedTable>,
+    /// Where the database is, as far as the stage tells.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The stage's values for the migrations' placeholders, which go before those of the configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placeholders: BTreeMap<String, String>,
+    /// The `flyway.toml` that Flyway is configured by; none where it runs by its own defaults, as in dev.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Pinned>,
+    /// The configurations of single scripts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub script_configurations: Vec<PlannedScriptConfiguration>,
+    /// Schema histories in the same database that are other modules', as `schema.table`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_histories: BTreeSet<String>,
+    /// Flyway's checksum of each migration as it was validated in dev: the manifest's `flyway.{database}.checksums`.
+    pub checksums: BTreeMap<String, Option<i32>>,
+    /// The snapshot of the schema that was integration-tested.
+    pub snapshot: Pinned,
+}
+
+/// The configuration of one migration or callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedScriptConfiguration {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The script that it is the configuration of, by its path below the database's `migrations/` folder.
+    pub script: MigrationPath,
+    /// The file.
+    #[serde(flatten)]
+    pub file: Pinned,
+}
+
+impl PlannedDatabase {
+    /// Every stored object that it names itself: not the migrations, which are the plan's.
+    pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        let scripts = self.script_configurations.iter().map(|it| &it.file);
+        std::iter::once(&self.snapshot).chain(&self.configuration).chain(scripts)
+    }
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The commit's verdict, which pins every object.
+    pub verdict: &'a Verdict,
+    /// The commit's manifest, in the version that the verdict is on.
+    pub manifest: &'a Manifest,
+    /// What its templates say, by the stack's name.
+    pub templates: &'a BTreeMap<StackName, Template>,
+    /// Where the gatekeeper is.
+    pub home: &'a Home,
+    /// The stage's name.
+    pub stage_name: &'a StageName,
+    /// The stage.
+    pub stage: &'a Stage,
+    /// What a difference between the live and the tested schema means to a rollback; none for a promotion, where the
+    /// stage's databases tell.
+    pub rollback_parity: Option<SchemaParity>,
+}
+
+impl Plan {
+    /// Plans the promotion of a commit.
+    ///
+    /// # Errors
+    /// Every reason why it can't be applied to this stage.
+    pub fn of(subject: Subject<'_>) -> Result<Self, Vec<Finding>> {
+        let Subject { verdict, manifest, templates, home, stage_name, stage, .. } = subject;
+        let commit = verdict.commit();
+        let (mut plan, mut wrong) = (Self::default(), Vec::new());
+        let pin = |path: ArtefactPath| {
+            let artefact = verdict.artefact(&path).ok_or_else(|| {
+                Finding::new(Code::ArtefactMissing, path.of(&commit), "the verdict does not account for it")
+            })?;
+            Ok(Pinned {
+                key: artefact.key.clone(),
+                version_id: artefact.version_id.clone(),
+                sha256: artefact.sha256,
+                size: artefact.size,
+            })
+        };
+        let name_of = |stack: &StackName| stage.stack_name_of(&commit.repo, stage_name, stack);
+
+        for module in &manifest.modules {
+            for stack in &module.stacks {
+                let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
+                let nested = templates.get(&stack.name).filter(|template| !template.nested.is_empty());
+                if nested.is_some() {
+                    let message = "it has nested stacks, whose templates CloudFormation would fetch in whatever version \
+                                   is there by then: list them as stacks of their own instead";
+                    wrong.push(Finding::new(Code::NotSupportedYet, path.of(&commit), message));
+                }
+                let given = parameters(&commit, &module.id, home, stage_name, stage);
+                let parameters = match templates.get(&stack.name) {
+                    Some(template) => {
+                        let declared = declared(&path.of(&commit), template, &given, &mut wrong);
+                        wrong.extend(home.unbound(stage, template, &declared, &path.of(&commit)));
+                        declared
+                    }
+                    None => {
+                        wrong.push(Finding::new(Code::TemplateInvalid, path.of(&commit), "it was never inspected"));
+                        continue;
+                    }
+                };
+                match (pin(path), name_of(&stack.name)) {
+                    (Ok(template), Ok(stack_name)) => plan.stacks.push(PlannedStack {
+                        module: module.id.clone(),
+                        stack: stack.name.clone(),
+                        stack_name,
+                        template,
+                        parameters,
+                    }),
+                    (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
+                }
+            }
+            for function in &module.functions {
+                let path = ArtefactPath::Function(module.id.clone(), function.name.clone());
+                match (pin(path), name_of(&function.stack)) {
+                    (Ok(bundle), Ok(stack_name)) => plan.functions.push(PlannedFunction {
+                        module: module.id.clone(),
+                        function: function.name.clone(),
+                        stack: function.stack.clone(),
+                        stack_name,
+                        logical_id: function.logical_id.clone(),
+                        bundle,
+                    }),
+                    (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
+                }
+            }
+            for migration in &module.migrations {
+                let path =
+                    ArtefactPath::Migration(module.id.clone(), migration.database.clone(), migration.file.clone());
+                match pin(path) {
+                    Ok(script) => plan.migrations.push(PlannedMigration {
+                        module: module.id.clone(),
+                        database: migration.database.clone(),
+                        file: migration.file.clone(),
+                        script,
+                        state: None,
+                    }),
+                    Err(finding) => wrong.push(finding),
+                }
+            }
+        }
+        plan.databases = databases(subject, &pin, &mut wrong);
+        plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
+        if plan.stacks.is_empty() {
+            let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
+            wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
+        }
+        wrong.sort();
+        wrong.dedup();
+        if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
+    }
+
+    /// The modules that something is applied of.
+    #[must_use]
+    pub fn modules(&self) -> BTreeSet<&ModuleId> {
+        let stacks = self.stacks.iter().map(|it| &it.module);
+        let functions = self.functions.iter().map(|it| &it.module);
+        stacks.chain(functions).chain(self.databases.iter().flat_map(|it| &it.modules)).collect()
+    }
+
+    /// The migrations that the stage's databases had not run when it was looked.
+    pub fn pending(&self) -> impl Iterator<Item = &PlannedMigration> {
+        self.migrations.iter().filter(|it| it.state == Some(MigrationState::Pending))
+    }
+
+    /// What is applied of a module.
+    #[must_use]
+    pub fn artefacts_of(&self, module: &ModuleId) -> Vec<&Pinned> {
+        let stacks = self.stacks.iter().filter(|it| it.module == *module).map(|it| &it.template);
+        let functions = self.functions.iter().filter(|it| it.module == *module).map(|it| &it.bundle);
+        let migrations = self.migrations.iter().filter(|it| it.module == *module).map(|it| &it.script);
+        stacks.chain(functions).chain(migrations).collect()
+    }
+}
+
+/// The parameters that the gatekeeper and the stage have values for (CONTRACT §6).
+fn parameters(
+    commit: &Commit,
+    module: &ModuleId,
+    home: &Home,
+    stage_name: &StageName,
+    stage: &Stage,
+) -> BTreeMap<String, String> {
+    let mut given = stage.parameters.clone();
+    // In another account the stage names a boundary of that account, if it has one.
+    if home.hosts(stage) {
+        given.insert(BOUNDARY_PARAMETER.to_owned(), home.stage_boundary_arn.clone());
+    }
+    for (name, value) in [
+        ("Stage", stage_name.to_string()),
+        ("CommitSha", commit.sha.to_string()),
+        ("ArtefactBucket", home.artefact_bucket.clone()),
+        ("ArtefactPrefix", commit.module_prefix(module)),
+    ] {
+        given.insert(name.to_owned(), value);
+    }
+    given
+}
+
+/// Those of them that the template declares; what it needs beyond them is missing.
+fn declared(
+    subject: &str,
+    template: &Template,
+    given: &BTreeMap<String, String>,
+    wrong: &mut Vec<Finding>,
+) -> BTreeMap<String, String> {
+    for (name, parameter) in &template.parameters {
+        if !parameter.has_default && !given.contains_key(name) {
+            let message = format!("`{name}` has no default and the stage gives no value: add it to its `parameters`");
+            wrong.push(Finding::new(Code::ParameterMissing, subject, message));
+        }
+    }
+    let declared = given.iter().filter(|(name, _)| template.parameters.contains_key(*name));
+    declared.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The commit's databases as the stage has them.
+fn databases(
+    subject: Subject<'_>,
+    pin: &impl Fn(ArtefactPath) -> Result<Pinned, Finding>,
+    wrong: &mut Vec<Finding>,
+) -> Vec<PlannedDatabase> {
+    let Subject { manifest, stage_name, stage, rollback_parity, .. } = subject;
+    let mut planned = Vec::new();
+    let migrated: BTreeSet<_> = manifest.modules.iter().flat_map(|it| &it.migrations).map(|it| &it.database).collect();
+    for name in manifest.databases() {
+        // A snapshot alone is evidence of what was tested: a stage without such a database has nothing to apply.
+        if !migrated.contains(name) && !stage.databases.contains_key(name) {
+            continue;
+        }
+        // Where several modules have a snapshot, the gate has seen that they are of one schema.
+        let snapshot = manifest.modules.iter().find_map(|module| {
+            let schema = module.schemas.iter().find(|schema| schema.database == *name)?;
+            Some(pin(ArtefactPath::Schema(module.id.clone(), schema.database.clone())))
+        });
+        let snapshot = snapshot.unwrap_or_else(|| {
+            let message = "the commit holds migrations of it and no schema snapshot";
+            Err(Finding::new(Code::SchemaSnapshotMissing, name.as_str(), message))
+        });
+        let configured = stage.databases.get(name).ok_or_else(|| {
+            let message =
+                format!("add it to `databases` of `{stage_name}` in config/stages.json, with its `secret_arn`");
+            Finding::new(Code::DatabaseNotConfigured, name.as_str(), message)
+        });
+        let flyway = manifest.flyway.get(name);
+        let configuration = flyway.and_then(|flyway| flyway.configuration.as_ref()).and_then(|it| it.modules.first());
+        let configuration = configuration.map(|it| pin(ArtefactPath::FlywayConfiguration(it.clone(), name.clone())));
+        let (script_configurations, unpinned) = script_configurations(manifest, name, pin);
+        wrong.extend(unpinned);
+        let configuration = configuration.transpose();
+        match (configured, snapshot, configuration) {
+            (Ok(configured), Ok(snapshot), Ok(configuration)) => planned.push(PlannedDatabase {
+                database: name.clone(),
+                modules: manifest.modules_of(name).cloned().collect(),
+                secret_arn: configured.secret_arn.clone(),
+                schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
+                accept_server_limits: configured.accept_server_limits,
+                partitions: configured.partitions.iter().chain(manifest.partitions_of(name)).cloned().collect(),
+                place: configured.place(),
+                placeholders: configured.placeholders.clone(),
+                configuration,
+                script_configurations,
+                other_histories: configured.other_histories.clone(),
+                checksums: flyway.map(|flyway| flyway.checksums.clone()).unwrap_or_default(),
+                snapshot,
+            }),
+            (configured, snapshot, configuration) => {
+                wrong.extend(configured.err().into_iter().chain(snapshot.err()).chain(configuration.err()));
+            }
+        }
+    }
+    planned
+}
+
+/// The configurations of the scripts of a database, and why one can't be pinned.
+fn script_configurations(
+    manifest: &Manifest,
+    database: &DatabaseName,
+    pin: &impl Fn(ArtefactPath) -> Result<Pinned, Finding>,
+) -> (Vec<PlannedScriptConfiguration>, Vec<Finding>) {
+    let (mut planned, mut wrong) = (Vec::new(), Vec::new());
+    for module in &manifest.modules {
+        for it in module.script_configurations.iter().filter(|it| it.database == *database) {
+            let path = ArtefactPath::ScriptConfiguration(module.id.clone(), database.clone(), it.script.clone());
+            match pin(path) {
+                Ok(file) => {
+                    let (module, script) = (module.id.clone(), it.script.clone());
+                    planned.push(PlannedScriptConfiguration { module, script, file });
+                }
+                Err(finding) => wrong.push(finding),
+            }
+        }
+    }
+    (planned, wrong)
+}
+
+/// The stage's checks that are about this commit's stacks and functions.
+fn smoke(
+    commit: &Commit,
+    manifest: &Manifest,
+    templates: &BTreeMap<StackName, Template>,
+    stage: &Stage,
+    wrong: &mut Vec<Finding>,
+) -> Vec<SmokeCheck> {
+    let mut checks = Vec::new();
+    for check in stage.smoke.iter().filter(|check| check.repo.as_ref().is_none_or(|repo| *repo == commit.repo)) {
+        let (subject, there) = match &check.target {
+            SmokeTarget::Http { stack, output, .. } => {
+                let template = templates.get(stack);
+                if let Some(template) = template
+                    && !template.outputs.contains(output)
+                {
+                    let message = format!("the smoke check's output `{output}` is not one of the stack's");
+                    wrong.push(Finding::new(Code::SmokeUnknownTarget, stack.as_str(), message));
+                    continue;
+                }
+                (stack.as_str(), template.is_some())
+            }
+            SmokeTarget::Invoke { function, .. } => {
+                (function.as_str(), manifest.functions().any(|it| it.name == *function))
+            }
+        };
+        if there {
+            checks.push(check.clone());
+        } else if check.repo.is_some() {
+            let message = "the stage's smoke check for this repository names it, the commit does not have it";
+            wrong.push(Finding::new(Code::SmokeUnknownTarget, subject, message));
+        }
+    }
+    checks
+}

@@ -1,0 +1,281 @@
+//! The rules of a stage after the first one: what an earlier stage must have run and for how long, who must have
+//! approved, and when nothing new may come.
+//!
+//! Two people can waive them, which the promotion's record tells ever after. Nobody can waive that a commit is Built,
+//! attested, not revoked and unchanged: those are no rules of a stage.
+//!
+//! A rollback needs none of them: it brings back what was promoted by them once, and recovering is what one does in a
+//! freeze.
+
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    identity::{Identity, Person},
+    ids::Commit,
+    manifest::Manifest,
+};
+use gatekeeper_store::record::Stored;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    approval::{Approval, BreakGlass, CountedApproval},
+    counting::{Counting, NotCounted, Owners},
+    history::StageState,
+    request::PromotionRequest,
+};
+use crate::{
+    identities::{Authors, Identities, Placed},
+    stage::{Requirement, Stage},
+};
+
+/// Who asks, as far as it was proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requester {
+    /// No proof was sent.
+    Unnamed,
+    /// The proof that was sent does not hold, and why.
+    Unproven(String),
+    /// A principal of the account that is no person's own, by its ARN: a workflow, say.
+    NoPerson(String),
+    /// STS said who it is.
+    Proven(Identity),
+}
+
+impl Requester {
+    fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Proven(identity) => Some(identity),
+            Self::Unnamed | Self::Unproven(_) | Self::NoPerson(_) => None,
+        }
+    }
+}
+
+/// The stage that is required first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// What it runs and ran.
+    pub state: StageState,
+    /// What is wrong with the signed word that the commit was verified for it; none where it holds.
+    pub unattested: Option<Finding>,
+}
+
+/// Everything that the rules look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The stage as it is configured.
+    pub stage: &'a Stage,
+    /// What is asked for.
+    pub request: &'a PromotionRequest,
+    /// Who asks.
+    pub requester: &'a Requester,
+    /// The commit.
+    pub commit: &'a Commit,
+    /// Its manifest.
+    pub manifest: &'a Manifest,
+    /// The manifest's version.
+    pub manifest_version_id: &'a str,
+    /// The stage that is required first; none where it never ran anything of the repository.
+    pub required: Option<&'a Earlier>,
+    /// The approvals of the commit for the stage, in whatever versions of its manifest.
+    pub approvals: &'a [Stored<Approval>],
+    /// Who is who; or what is wrong with the document that says so.
+    pub identities: Result<&'a Identities, &'a Finding>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What the rules come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// Every reason against; none where the promotion may go on.
+    pub reasons: Vec<Finding>,
+    /// Who asks, where it is proved.
+    pub requester: Option<Identity>,
+    /// The approvals that count.
+    pub approvals: Vec<CountedApproval>,
+    /// The approvals that don't, and why.
+    pub not_counted: Vec<NotCounted>,
+    /// What two people waived.
+    pub break_glass: Option<BreakGlass>,
+}
+
+impl Circumstances<'_> {
+    /// Applies the stage's rules.
+    #[must_use]
+    pub fn rule(&self) -> Ruling {
+        let mut ruling = Ruling { requester: self.requester.identity().cloned(), ..Ruling::default() };
+        if let Requester::Unproven(why) = self.requester {
+            ruling.reasons.push(self.finding(Code::RequesterUnproven, format!("the proof of who asks: {why}")));
+        }
+        if self.request.rollback {
+            return ruling;
+        }
+        let (approvals, not_counted, too_few) = self.approvals();
+        (ruling.approvals, ruling.not_counted) = (approvals, not_counted);
+        if self.request.break_glass
+            && let Err(invalid) = self.identities
+        {
+            ruling.reasons.push(invalid.clone());
+        }
+        let broken = [self.requirement(), too_few, self.freeze()].concat();
+        let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
+        let nobody = match self.requester {
+            Requester::Unnamed => Some(
+                "it must be proved who asks, which `gatekeeper promote` does: the event has no `identity_proof`"
+                    .to_owned(),
+            ),
+            Requester::NoPerson(arn) => {
+                Some(format!("a person must ask, by a session of the promoter's role: `{arn}` is none"))
+            }
+            Requester::Unproven(_) | Requester::Proven(_) => None,
+        };
+        ruling.reasons.extend(nobody.filter(|_| needs_a_person).map(|why| self.finding(Code::RequesterUnproven, why)));
+        if !self.request.break_glass {
+            ruling.reasons.extend(broken);
+        } else if let Some(requester) = self.requester.identity() {
+            match self.second_person(&requester.person) {
+                Some(second) => {
+                    let (requester, approved_by) = (requester.person.clone(), CountedApproval::from(second));
+                    ruling.break_glass = Some(BreakGlass { requester, approved_by, waived: broken });
+                }
+                None => {
+                    let message = format!(
+                        "to break the glass a second person must have agreed to it; ask somebody else for `{}`",
+                        self.approve_command(" --break-glass")
+                    );
+                    ruling.reasons.push(self.finding(Code::ApprovalsMissing, message));
+                }
+            }
+        }
+        ruling
+    }
+
+    fn finding(&self, code: Code, message: impl Into<String>) -> Finding {
+        Finding::new(code, self.request.stage.as_str(), message)
+    }
+
+    fn requirement(&self) -> Vec<Finding> {
+        let Requirement::Deployed(first) = &self.stage.requires else { return Vec::new() };
+        let unmet = |message: String| vec![self.finding(Code::RequiresNotMet, message)];
+        let sha = &self.commit.sha;
+        let promoted = self.required.and_then(|earlier| Some((earlier, earlier.state.promotion_of(sha)?)));
+        let Some((Earlier { state, unattested }, completed)) = promoted else {
+            return unmet(format!("`{}` was never promoted to `{first}`, which must run it first", self.commit));
+        };
+        if completed.manifest_version_id.as_deref() != Some(self.manifest_version_id) {
+            let theirs = completed.manifest_version_id.as_deref().unwrap_or("unknown");
+            return unmet(format!(
+                "`{first}` ran version `{theirs}` of the commit's manifest, now it is version `{}`; promote it to \
+                 `{first}` again",
+                self.manifest_version_id
+            ));
+        }
+        if !state.stands(sha) {
+            return unmet(format!("a rollback took `{}` off `{first}`; promote it there again first", self.commit));
+        }
+        if let Some(unattested) = unattested {
+            return vec![unattested.clone()];
+        }
+        let soak = SignedDuration::from_mins(i64::from(self.stage.soak_minutes));
+        let left = soak - state.time_run(sha, self.manifest_version_id, self.now);
+        if !left.is_positive() {
+            return Vec::new();
+        }
+        let over = if state.commit_sha == *sha {
+            format!("it is over at {:.0}", self.now + left)
+        } else {
+            format!("the time stands still while `{first}` runs `{}`", state.commit_sha)
+        };
+        let message = format!(
+            "`{first}` must run the commit for {} before, of which {} are left; {over}",
+            minutes(soak),
+            minutes(left)
+        );
+        vec![self.finding(Code::SoakNotOver, message)]
+    }
+
+    fn freeze(&self) -> Vec<Finding> {
+        let frozen = self.stage.freeze.iter().filter_map(|window| Some((window, window.frozen_until(self.now)?)));
+        let finding = |(window, until): (&crate::stage::freeze::FreezeWindow, Timestamp)| {
+            let message = format!("frozen until {}: {}", window.local(until), window.reason);
+            self.finding(Code::StageFrozen, message)
+        };
+        frozen.map(finding).collect()
+    }
+
+    /// The approvals that count, those that don't, and what is wrong where they are too few.
+    fn approvals(&self) -> (Vec<CountedApproval>, Vec<NotCounted>, Vec<Finding>) {
+        let identities = match self.identities {
+            Ok(identities) => identities,
+            // Nobody's approval counts while nobody can tell who is who.
+            Err(invalid) if self.stage.approvals > 0 => return (Vec::new(), Vec::new(), vec![invalid.clone()]),
+            Err(_) => return (Vec::new(), Vec::new(), Vec::new()),
+        };
+        let needed = usize::from(self.stage.approvals);
+        let authors = Authors::of(self.manifest, identities);
+        let counting = self.counting(&authors, identities);
+        let (counted, not_counted) = counting.count(self.approvals);
+        let counted: Vec<_> = counted.into_iter().map(CountedApproval::from).collect();
+        if needed == 0 {
+            return (counted, not_counted, Vec::new());
+        }
+        let mut findings = counting.unknown_authors();
+        if counted.len() < needed {
+            let names = counted.iter().map(|approval| format!("`{}` approved", approval.person));
+            let others = not_counted.iter().map(|it| format!("`{}` doesn't count: {}", it.person, it.why));
+            let given = names.chain(others).collect::<Vec<_>>().join(", ");
+            let given = if given.is_empty() { given } else { format!(" ({given})") };
+            let message = format!(
+                "{} of {needed} approvals{given}; ask somebody who is neither the requester nor the author for `{}`",
+                counted.len(),
+                self.approve_command("")
+            );
+            findings.push(self.finding(Code::ApprovalsMissing, message));
+        }
+        (counted, not_counted, findings)
+    }
+
+    fn counting<'b>(&'b self, authors: &'b Authors, identities: &'b Identities) -> Counting<'b> {
+        Counting {
+            commit: self.commit,
+            stage: &self.request.stage,
+            manifest_version_id: self.manifest_version_id,
+            owners: Owners {
+                requester: self.requester.identity().map(|identity| &identity.person),
+                authors,
+                identities,
+            },
+        }
+    }
+
+    /// The first approval to break the glass by somebody else than the requester, who may be an author.
+    fn second_person(&self, requester: &Person) -> Option<&Stored<Approval>> {
+        let (identities, nobody) = (self.identities.ok()?, Authors::default());
+        let counting = self.counting(&nobody, identities);
+        let agreed = self.approvals.iter().filter(|stored| stored.record.break_glass);
+        let agreed = agreed.filter(|stored| counting.is_about_this(&stored.record));
+        let others = agreed.filter(|stored| {
+            let person = &stored.record.approved_by.person;
+            !identities.same(person, requester) && identities.place(person.as_str()) != Placed::Nobody
+        });
+        others.min_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()))
+    }
+
+    fn approve_command(&self, flags: &str) -> String {
+        let (stage, Commit { repo, sha }) = (&self.request.stage, self.commit);
+        format!("gatekeeper approve --stage {stage} --repo {repo} --sha {sha}{flags} --reason …")
+    }
+}
+
+/// `2 h 5 min`, rounded up to whole minutes.
+fn minutes(duration: SignedDuration) -> String {
+    let minutes = (duration + SignedDuration::from_millis(59_999)).as_mins();
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

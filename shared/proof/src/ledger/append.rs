@@ -1,0 +1,191 @@
+//! Writing an entry: first the signed head with it, over the head before, then the entry by itself.
+
+use futures_util::future::try_join;
+use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
+use gatekeeper_store::{Precondition, Store, StoreError, Written};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Chain, Entry, Event, LedgerHead, MAX_BYTES, StoredEntry, prove};
+use crate::{Digest, InvalidAttestation, PublicKey, Signer, SigningError, Statement, Subject};
+
+/// How often an entry is tried again where others write to the same chain.
+const MAX_ATTEMPTS: u32 = 16;
+
+/// By how much the clocks of two functions may differ.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Why an entry could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The bucket could not be looked at or written to.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The head could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The head is not what the gatekeeper signs: nothing is put on top of it.
+    #[error(
+        "the head of the ledger's chain `{chain}` proves nothing, so nothing is written on top of it: run `gatekeeper ledger verify`"
+    )]
+    Head {
+        /// The chain.
+        chain: Chain,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidAttestation,
+    },
+    /// The entry is no JSON.
+    #[error("an entry of the ledger could not be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
+    /// Entry and head don't fit together.
+    #[error("the ledger's chain `{chain}` is broken at {sequence}: {what}; run `gatekeeper ledger verify`")]
+    Broken {
+        /// The chain.
+        chain: Chain,
+        /// The place.
+        sequence: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Others wrote faster, again and again.
+    #[error("the ledger's chain `{0}` is written to by too many at once")]
+    Crowded(Chain),
+}
+
+impl LedgerError {
+    /// Whether the chain itself doesn't hold: trying again changes nothing.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Head { .. } | Self::Broken { .. })
+    }
+}
+
+/// Where an event stands in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Its place.
+    pub sequence: u64,
+    /// The SHA-256 of the entry's bytes.
+    pub sha256: Sha256,
+}
+
+/// The newest signed entry, and what a write over the head compares.
+struct Tip {
+    newest: Option<StoredEntry>,
+    precondition: Precondition,
+}
+
+/// Appends an event to a chain, once: an event of the same id that was recorded at or after `since` is found again. Without
+/// `since` it is always a new one, whose id no other has.
+///
+/// Killed after the head and before the entry, it leaves an entry that only the head holds; who appends next writes it first.
+///
+/// # Errors
+/// [`LedgerError`] where it could not be written, or where the chain is not whole.
+pub async fn append(
+    records: &impl Store,
+    signer: &dyn Signer,
+    chain: &Chain,
+    event: &Event,
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Appended, LedgerError> {
+    let key = signer.public_key().await?;
+    for attempt in 0..MAX_ATTEMPTS {
+        let tip = tip(records, &key, chain).await?;
+        // Another entry on top of one's own, whose answer was lost, looks like somebody else's head.
+        if let Some(since) = since.or_else(|| (attempt > 0).then_some(now))
+            && let Some(found) = find(records, chain, &tip, &event.id, since).await?
+        {
+            return Ok(found);
+        }
+        let entry = Entry {
+            schema_version: 1,
+            chain: chain.clone(),
+            sequence: tip.newest.as_ref().map_or(1, |it| it.sequence + 1),
+            previous_sha256: tip.newest.as_ref().map(|it| it.sha256),
+            recorded_at: now,
+            event: event.clone().bounded(),
+        };
+        let text = serde_json::to_string_pretty(&entry).map_err(LedgerError::Unwritable)?;
+        // What only the head holds must be written before the head moves on.
+        let before = async {
+            match &tip.newest {
+                Some(newest) => write(records, chain, newest).await,
+                None => Ok(()),
+            }
+        };
+        let (head, ()) = try_join(async { Ok(head(signer, &entry, &text).await?) }, before).await?;
+        let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
+        if let Written::Done { .. } = records.put(&head_key, &head, "application/json", &tip.precondition).await? {
+            let stored = StoredEntry::of(entry.sequence, text.into_bytes());
+            write(records, chain, &stored).await?;
+            return Ok(Appended { sequence: stored.sequence, sha256: stored.sha256 });
+        }
+    }
+    Err(LedgerError::Crowded(chain.clone()))
+}
+
+async fn tip(records: &impl Store, key: &PublicKey, chain: &Chain) -> Result<Tip, LedgerError> {
+    let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
+    let Some(body) = records.get(&head_key, None, MAX_BYTES).await? else {
+        return Ok(Tip { newest: None, precondition: Precondition::Absent });
+    };
+    let newest = prove::newest_of(&body.bytes, chain, key)
+        .map_err(|source| LedgerError::Head { chain: chain.clone(), source })?;
+    Ok(Tip { newest: Some(newest), precondition: Precondition::Unchanged(body.etag) })
+}
+
+/// Writes a signed entry where it isn't yet.
+async fn write(records: &impl Store, chain: &Chain, signed: &StoredEntry) -> Result<(), LedgerError> {
+    let key = RecordKey::LedgerEntry(chain.clone(), signed.sequence).to_string();
+    if let Written::Done { .. } = records.put(&key, &signed.bytes, "application/json", &Precondition::Absent).await? {
+        return Ok(());
+    }
+    match prove::entry_at(records, chain, signed.sequence).await? {
+        Some(there) if there.sha256 == signed.sha256 => Ok(()),
+        _ => Err(LedgerError::Broken {
+            chain: chain.clone(),
+            sequence: signed.sequence,
+            what: "another entry stands there than the signed one".to_owned(),
+        }),
+    }
+}
+
+/// The signed head over an entry.
+async fn head(signer: &dyn Signer, entry: &Entry, text: &str) -> Result<Vec<u8>, SigningError> {
+    let name = RecordKey::LedgerEntry(entry.chain.clone(), entry.sequence).to_string();
+    let subject = Subject { name, digest: Digest::Sha256(Sha256::of(text.as_bytes())) };
+    let predicate = LedgerHead {
+        chain: entry.chain.clone(),
+        sequence: entry.sequence,
+        recorded_at: entry.recorded_at,
+        entry: text.to_owned(),
+    };
+    Ok(Statement::new(vec![subject], predicate).sign(signer).await?.dsse)
+}
+
+/// The event among the newest entries, back to `since`.
+async fn find(
+    records: &impl Store,
+    chain: &Chain,
+    tip: &Tip,
+    id: &str,
+    since: Timestamp,
+) -> Result<Option<Appended>, LedgerError> {
+    let earliest = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+    let mut looked_at = tip.newest.clone();
+    while let Some(StoredEntry { sequence, sha256, entry: Some(entry), .. }) = &looked_at {
+        if entry.event.id == id {
+            if let Some(newest) = tip.newest.as_ref().filter(|newest| newest.sequence == *sequence) {
+                write(records, chain, newest).await?;
+            }
+            return Ok(Some(Appended { sequence: *sequence, sha256: *sha256 }));
+        }
+        if entry.recorded_at < earliest || *sequence == 1 {
+            break;
+        }
+        looked_at = prove::entry_at(records, chain, sequence - 1).await?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,177 @@
+//! The ledger: what was asked of a stage and what became of it, in an order that nobody can change afterwards.
+//!
+//! There is a chain for each stage and repository, and one of the gate's own for each repository, which holds revocations.
+//! An entry carries the SHA-256 of the one before and is never written again. The head is a signed statement about the
+//! newest entry, with that entry in it, and is written first: so an entry is signed before it is stored, what was left
+//! unwritten is written by whoever comes next, and a chain whose tail was cut off doesn't end where its head says.
+
+mod append;
+mod prove;
+#[cfg(test)]
+mod tests;
+
+pub use append::{Appended, LedgerError, append};
+use gatekeeper_model::{
+    finding::Finding,
+    identity::Person,
+    ids::{Chain, CommitSha, PromotionId, Sha256},
+};
+use jiff::Timestamp;
+pub use prove::{Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, read_since, verify};
+use serde::{Deserialize, Serialize};
+
+use crate::{NAMESPACE, Predicate};
+
+/// The largest entry or head that is read back, in bytes.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// How many findings an entry tells, and how long the message of each is: the head holds it whole.
+const MAX_FINDINGS: usize = 50;
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// One entry of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// 1.
+    pub schema_version: u32,
+    /// The chain.
+    #[serde(flatten)]
+    pub chain: Chain,
+    /// Its place, from 1.
+    pub sequence: u64,
+    /// The SHA-256 of the bytes of the entry before; none in the first.
+    pub previous_sha256: Option<Sha256>,
+    /// When it was written.
+    pub recorded_at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What an entry tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What kind of thing happened.
+    pub kind: Kind,
+    /// What tells this event from every other one of its chain, so that writing it twice writes it once.
+    pub id: String,
+    /// The commit that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_sha: Option<CommitSha>,
+    /// The promotion that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_id: Option<PromotionId>,
+    /// Who asked for it or did it, as far as it is known.
+    pub by: String,
+    /// Who approved it, as AWS named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<Person>,
+    /// Why, as they said.
+    pub reason: String,
+    /// What became of it, in a word, such as `succeeded`.
+    pub outcome: String,
+    /// Every reason for a refusal, every finding of a drift.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// How many more there were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub findings_left_out: usize,
+    /// The record that tells everything, by its key and the SHA-256 of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordDigest>,
+    /// Whether the stage's rules were set aside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Event {
+    /// The same in so many words as an entry may have: somebody may be refused for thousands of reasons.
+    fn bounded(mut self) -> Self {
+        self.findings_left_out += self.findings.len().saturating_sub(MAX_FINDINGS);
+        self.findings.truncate(MAX_FINDINGS);
+        for Finding { message, .. } in &mut self.findings {
+            if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+                message.replace_range(end.., "…");
+            }
+        }
+        self
+    }
+}
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A promotion ended, whatever became of it.
+    Promotion,
+    /// A rollback ended, whatever became of it.
+    Rollback,
+    /// A request was refused.
+    Refusal,
+    /// A Built commit was taken back.
+    Revocation,
+    /// What runs is no longer what was promoted, or is again.
+    Drift,
+}
+
+impl Kind {
+    /// The word, as it stands in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Promotion => "promotion",
+            Self::Rollback => "rollback",
+            Self::Refusal => "refusal",
+            Self::Revocation => "revocation",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+/// A record by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDigest {
+    /// Its key in the records bucket.
+    pub key: String,
+    /// Its version, where a later one may follow; none where it is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+}
+
+/// What a chain's head says of the entry that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerHead {
+    /// The chain.
+    #[serde(flatten)]
+    pub chain: Chain,
+    /// The place of its newest entry.
+    pub sequence: u64,
+    /// When that was written.
+    pub recorded_at: Timestamp,
+    /// The entry itself, byte for byte.
+    pub entry: String,
+}
+
+impl Predicate for LedgerHead {
+    const TYPE: &'static str = "https://artefact-gatekeeper.example/ledger-head/v1";
+}
+
+// The two spellings of the namespace can't drift apart.
+const _: () = {
+    let (of, prefix) = (LedgerHead::TYPE.as_bytes(), NAMESPACE.as_bytes());
+    let mut at = 0;
+    while at < prefix.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        let same = of[at] == prefix[at];
+        assert!(same);
+        at += 1;
+    }
+};

@@ -1,0 +1,62 @@
+//! What the gatekeeper signs: in-toto statements in DSSE envelopes, by keys of KMS that nobody else may sign with.
+//!
+//! The tag is what people and policies see; the attestation is the truth. Two keys keep two powers apart: what a commit's
+//! tests came to is the gate's word alone, what was done to a stage is promotion's.
+
+pub mod bundle;
+mod dsse;
+mod key;
+pub mod ledger;
+mod signer;
+mod statement;
+
+use gatekeeper_model::ids::{Chain, StageName};
+
+pub use dsse::{Envelope, IN_TOTO, pre_authentication_encoding};
+pub use key::{InvalidPublicKey, PublicKey, PublicKeys};
+#[cfg(any(test, feature = "test-support"))]
+pub use signer::LocalSigner;
+pub use signer::{NoSigner, Signer, Signing, SigningError};
+pub use statement::{Digest, Predicate, Resource, Signed, Statement, Subject, WordOf};
+
+/// Whose word a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The gate's, by `SigningKey`: what it concluded of a commit.
+    Gate,
+    /// Promotion's, by `PromotionSigningKey`: what was done to a stage.
+    Promotion,
+}
+
+impl Authority {
+    /// Who signs the head of a chain.
+    #[must_use]
+    pub fn of(chain: &Chain) -> Self {
+        if chain.stage == StageName::gate() { Self::Gate } else { Self::Promotion }
+    }
+}
+
+/// Why an envelope proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAttestation {
+    /// It isn't an envelope, or what is in it no statement.
+    #[error("not a signed statement: {0}")]
+    Malformed(String),
+    /// The signature isn't the key's over these bytes.
+    #[error("the signature does not hold: another key signed it, or its bytes were changed")]
+    Signature,
+    /// It says something else.
+    #[error("it is a statement of type `{found}`, not `{expected}`")]
+    OtherPredicate {
+        /// The type that it has.
+        found: String,
+        /// The type that it should have.
+        expected: &'static str,
+    },
+}
+
+/// What the URIs of our own predicates and of the verifier start with.
+pub const NAMESPACE: &str = "https://artefact-gatekeeper.example";
+
+/// The largest envelope that is read back, in bytes: a commit of 1,000 artefacts takes a fifth of it.
+pub const MAX_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,134 @@
+//! In-toto statements (<https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>).
+
+use gatekeeper_model::ids::{CommitSha, Sha256};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Authority, Envelope, InvalidAttestation, PublicKey, PublicKeys, Signer, SigningError, bundle};
+
+/// The type of a statement, version 1.
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+
+/// What a statement says of its subjects.
+pub trait Predicate: Serialize + DeserializeOwned {
+    /// Its type.
+    const TYPE: &'static str;
+}
+
+/// A predicate that is one authority's word: a statement that another key signed is worth nothing.
+pub trait WordOf: Predicate {
+    /// Whose word it is.
+    const AUTHORITY: Authority;
+}
+
+/// Something said of some bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement<P> {
+    #[serde(rename = "_type")]
+    type_uri: String,
+    /// What it is about.
+    pub subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    /// What it says.
+    pub predicate: P,
+}
+
+/// Something that a statement is about, told by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its name: an object's key, or the repository for a commit.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// A digest, in the words of in-toto's `DigestSet`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Digest {
+    /// The SHA-256 of some bytes.
+    #[serde(rename = "sha256")]
+    Sha256(Sha256),
+    /// A commit.
+    #[serde(rename = "gitCommit")]
+    GitCommit(CommitSha),
+}
+
+/// Something that a predicate refers to (in-toto `ResourceDescriptor`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Where it lies.
+    pub uri: String,
+    /// Its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+impl Resource {
+    /// Some bytes at a place.
+    #[must_use]
+    pub fn of(uri: impl Into<String>, sha256: Sha256) -> Self {
+        Self { uri: uri.into(), digest: Some(Digest::Sha256(sha256)) }
+    }
+}
+
+/// A signed statement as it is stored: an envelope, and the same as a Sigstore bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The envelope.
+    pub dsse: Vec<u8>,
+    /// The bundle.
+    pub sigstore: Vec<u8>,
+}
+
+impl<P: Predicate> Statement<P> {
+    /// A statement about `subject`.
+    #[must_use]
+    pub fn new(subject: Vec<Subject>, predicate: P) -> Self {
+        Self { type_uri: STATEMENT.to_owned(), subject, predicate_type: P::TYPE.to_owned(), predicate }
+    }
+
+    /// The bytes that are signed.
+    ///
+    /// # Errors
+    /// Where it holds what JSON doesn't have.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Signs it: one call of KMS.
+    ///
+    /// # Errors
+    /// [`SigningError`] where the signer doesn't sign, or where there is nothing to sign.
+    pub async fn sign(&self, signer: &dyn Signer) -> Result<Signed, SigningError> {
+        let statement = self.to_bytes()?;
+        let (envelope, key) =
+            futures_util::future::try_join(Envelope::sign(&statement, signer), signer.public_key()).await?;
+        Ok(Signed { dsse: envelope.to_bytes()?, sigstore: bundle::of(&envelope, &key)? })
+    }
+
+    /// Opens an envelope: its signature holds under the key of the predicate's authority, and what is in it is such a
+    /// statement.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] for anything else.
+    pub fn open(dsse: &[u8], keys: &PublicKeys) -> Result<Self, InvalidAttestation>
+    where
+        P: WordOf,
+    {
+        Self::open_under(dsse, keys.of(P::AUTHORITY))
+    }
+
+    /// Opens an envelope whose signature holds under `key`.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] for anything else.
+    pub fn open_under(dsse: &[u8], key: &PublicKey) -> Result<Self, InvalidAttestation> {
+        let payload = Envelope::parse(dsse)?.verify(key)?;
+        let statement: Self =
+            serde_json::from_slice(&payload).map_err(|error| InvalidAttestation::Malformed(error.to_string()))?;
+        if statement.type_uri != STATEMENT || statement.predicate_type != P::TYPE {
+            return Err(InvalidAttestation::OtherPredicate { found: statement.predicate_type, expected: P::TYPE });
+        }
+        Ok(statement)
+    }
+}

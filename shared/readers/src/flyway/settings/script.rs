@@ -1,0 +1,58 @@
+//! The strict reader of a script's own configuration, `V2__x.sql.conf` (Flyway documentation, "Script Config Files"): the
+//! lines of a Java properties file.
+
+use gatekeeper_model::finding::{Code, Finding};
+
+use super::read::is_utf8;
+
+/// The largest of them that is read, in bytes.
+pub const SCRIPT_MAX_BYTES: u64 = 16 * 1024;
+
+/// Everything in a script's configuration that is not used alike wherever it is read; nothing where it is fine.
+///
+/// Flyway 11.8.2 takes `executeInTransaction`, `encoding` and `placeholderReplacement`, and fails on every other name.
+#[must_use]
+pub fn read_script(bytes: &[u8], subject: &str) -> Vec<Finding> {
+    let finding = |reason: String| Finding::new(Code::FlywaySettingUnsupported, subject, reason);
+    if bytes.len() as u64 > SCRIPT_MAX_BYTES {
+        return vec![finding(format!("{} bytes are more than the {SCRIPT_MAX_BYTES} allowed", bytes.len()))];
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return vec![finding("it is not UTF-8".to_owned())] };
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let (mut reasons, mut seen) = (Vec::new(), Vec::new());
+    for line in text.split(['\n', '\r']).map(str::trim).filter(|it| !it.is_empty() && !it.starts_with(['#', '!'])) {
+        if line.contains('\\') || line.contains("${") || line.chars().any(char::is_control) {
+            reasons.push(
+                "a line with `\\`, `${` or a control character is not read alike everywhere: write it out".to_owned(),
+            );
+            continue;
+        }
+        let end = line.find(|c: char| matches!(c, '=' | ':') || c.is_whitespace()).unwrap_or(line.len());
+        let (name, rest) = line.split_at_checked(end).unwrap_or((line, ""));
+        let rest = rest.trim_start();
+        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim();
+        if seen.contains(&name) {
+            reasons.push(format!("`{name}`: it stands there twice"));
+        }
+        seen.push(name);
+        reasons.extend(wrong(name, value).map(|why| format!("`{name}`: {why}")));
+    }
+    reasons.into_iter().map(finding).collect()
+}
+
+fn wrong(name: &str, value: &str) -> Option<&'static str> {
+    match name {
+        "executeInTransaction" | "placeholderReplacement" => {
+            let known = value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false");
+            (!known).then_some("it is neither `true` nor `false`")
+        }
+        "encoding" => (!is_utf8(value)).then_some(
+            "only `UTF-8` is taken, because the gate reads files as that: save the script so, and take the setting out",
+        ),
+        "shouldExecute" => Some("Flyway Community, which is what the gatekeeper runs, fails on it: take it out"),
+        _ => Some(
+            "Flyway takes `executeInTransaction`, `placeholderReplacement` and `encoding` here (case counts), and fails on \
+             others: take it out",
+        ),
+    }
+}

@@ -1,0 +1,13 @@
+//! One reader for each kind of artefact and report: bytes and limits in, findings out.
+//!
+//! What is read comes from whoever holds CI's credentials, so nothing of it is believed and nothing of it is unbounded:
+//! files are read as streams, and what can't be read is a finding and never "absent". A reader knows its format and what the
+//! manifest claims of the file; it knows no store, no AWS, no clock and no other commit, and starts nothing.
+
+pub mod dbt_manifest;
+pub mod flyway;
+pub mod function_spec;
+pub mod lambda_zip;
+pub mod report;
+pub mod schema_snapshot;
+pub mod template;
