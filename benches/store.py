@@ -128,6 +128,7 @@ class Store:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": ACCOUNT,
             "ARTEFACT_BUCKET": ARTEFACTS, "RECORDS_BUCKET": RECORDS, "STATE_MACHINE_ARN": self.state_machine_arn,
+            "STAGE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/bench/bench-stage-boundary", "SHARED_ACCOUNT": "accepted",
             "STACK_ROLE_ARN": self.role_arn, "ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAEXAMPLE",
             "ALARM_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
             "SIGNING_KEY_ARN": self.signing_key_arn, "PROMOTION_SIGNING_KEY_ARN": self.promotion_signing_key_arn,

@@ -52,7 +52,7 @@ class Pipelines(unittest.TestCase):
         cls.runs[RISK] = cls.pool.submit(pipeline, "--repo", RISK)
         cls.runs[PLATFORM] = cls.pool.submit(pipeline, "--repo", PLATFORM)
         for name in SAYS:
-            cls.runs[name] = cls.pool.submit(pipeline, "--repo", RISK, "--break", name)
+            cls.runs[name] = cls.pool.submit(pipeline, "--repo", RISK, "--break", name, "--as", f"{RISK}-{name.replace(':', '-')}")
 
     def test_the_risk_platform_goes_through_all_its_steps(self) -> None:
         code, printed = self.runs[RISK].result()

@@ -90,6 +90,7 @@ impl Server {
     /// A secret as Amazon RDS manages it, which tells no place, and the place.
     pub(crate) fn managed(&self, database: &str) -> (String, Value) {
         let Self { host, port, user, password, .. } = self;
+        let port: u16 = port.parse().unwrap();
         (
             json!({"username": user, "password": password}).to_string(),
             json!({"host": host, "port": port, "dbname": database}),
