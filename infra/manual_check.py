@@ -160,7 +160,7 @@ def stage(folder: Path) -> None:
             file = file / "README.md" if (file / "README.md").exists() else next(it for it in sorted(file.rglob("*")) if it.is_file())
         if file not in places:
             to = folder / "source" / file.relative_to(ROOT)
-            places[file] = to.with_name(to.name + ".txt")
+            places[file] = to.with_name(to.name.removesuffix(".md") + ".txt")  # mdBook takes every `.md` of a link for a page
             places[file].parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, places[file])
         return places[file]
