@@ -122,17 +122,19 @@ def parameters_page() -> str:
         "[Install into an AWS account](../guides/install.md) says which ones a new installation needs. A list is "
         "written with commas and without spaces."
     ) + "\n")
-    lines.append("## Parameters\n\n| parameter | meaning | type | default | allowed |\n|---|---|---|---|---|")
+    lines.append("## Parameters\n\n| parameter | meaning | value |\n|---|---|---|")
     for name, it in source["Parameters"].items():
-        default = f"`{it['Default']}`" if str(it.get("Default", "")) else "empty"
-        allowed = ", ".join(f"`{value}`" if str(value) else "empty" for value in it.get("AllowedValues", []))
-        if "MinValue" in it:
-            allowed = f"{it['MinValue']} to {it['MaxValue']}"
-        allowed = allowed or it.get("ConstraintDescription", "")
-        if not allowed and "AllowedPattern" in it:
-            allowed = f"`{it['AllowedPattern']}`"
         kind = {"CommaDelimitedList": "list", "String": "text", "Number": "number"}[it["Type"]]
-        lines.append(f"| `{name}` | {cell(it['Description'])} | {kind} | {default} | {cell(allowed)} |")
+        value = f"{kind}; default `{it['Default']}`" if str(it.get("Default", "")) else f"{kind}; default empty"
+        if "AllowedValues" in it:
+            value += "; one of " + ", ".join(f"`{one}`" if str(one) else "empty" for one in it["AllowedValues"])
+        elif "MinValue" in it:
+            value += f"; {it['MinValue']} to {it['MaxValue']}"
+        elif "ConstraintDescription" in it:
+            value += f"; {it['ConstraintDescription']}"
+        elif "AllowedPattern" in it:
+            value += f"; `{it['AllowedPattern']}`"
+        lines.append(f"| `{name}` | {cell(it['Description'])} | {cell(value)} |")
     lines.append("\n## Outputs\n\n" + wrap(
         "The command finds buckets and functions by these outputs. `--gatekeeper-stack` or `GATEKEEPER_STACK` names another "
         "stack than `gatekeeper`."
