@@ -19,7 +19,7 @@ demo: functions example ## the main job on the local AWS, from nothing, in a min
 	@$(PYTHON) demo/demo.py
 
 .PHONY: test
-test: lint test-rust test-local test-e2e test-faults test-pipeline ## every test, with all the set-up they need
+test: lint test-rust test-docs test-local test-e2e test-faults test-pipeline ## every test, with all the set-up they need
 
 .PHONY: up
 up: functions ## starts the local AWS with the gatekeeper deployed; see .local/outputs.json
@@ -55,6 +55,15 @@ schema: ## writes the JSON Schemas of manifests, handoff documents, the policy a
 	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
 	cargo run --quiet --package gatekeeper-cli -- schema identities > shared/identities.schema.json
+
+.PHONY: docs
+docs: ## builds the manual into target/manual, searchable, with every link checked
+	@infra/build_manual.sh
+
+# Needs the built command, whose help is a page.
+.PHONY: docs-reference
+docs-reference: functions ## writes the manual's reference pages anew from the command, the template and the types
+	@$(PYTHON) infra/manual.py
 
 .PHONY: oracles
 oracles: tools ## makes the fixtures of the tests anew with the real tools, and asks their newest versions; needs the registries
@@ -107,6 +116,12 @@ lint: tools
 .PHONY: test-rust
 test-rust:
 	cargo test --quiet --locked --workspace --exclude e2e
+
+.PHONY: test-docs
+test-docs: functions
+	@$(PYTHON) infra/manual.py --check
+	@$(PYTHON) infra/manual_check.py
+	cd infra && ../$(PYTHON) -m unittest --quiet test_manual
 
 .PHONY: test-local
 test-local: tools outsiders

@@ -171,7 +171,7 @@ class World:
         return sha
 
     def redrive(self) -> int:
-        """Gives every dead letter back to the gate, as README's "On call" does; a letter that fails again stays."""
+        """Gives every dead letter back to the gate, as docs/guides/on-call.md does; a letter that fails again stays."""
         count = 0
         while letters := self.sqs.receive_message(
                 QueueUrl=self.outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=30).get("Messages"):
