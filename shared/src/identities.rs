@@ -19,6 +19,7 @@ use crate::{
     manifest::Manifest,
     store::Body,
     store_key::RecordKey,
+    strict_json,
 };
 
 /// The schema version that this gatekeeper knows.
@@ -145,7 +146,7 @@ impl Identities {
     /// # Errors
     /// Where it isn't one, or says two things of one name. An unknown field is refused: a misspelt one would bind nobody.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidIdentities> {
-        let read: Self = serde_json::from_slice(bytes).map_err(|error| InvalidIdentities(error.to_string()))?;
+        let read: Self = strict_json::from_slice(bytes).map_err(|error| InvalidIdentities(error.to_string()))?;
         if read.schema_version != SCHEMA_VERSION {
             let found = read.schema_version;
             return Err(InvalidIdentities(format!(

@@ -214,6 +214,13 @@ fn everybody_whom_the_manifest_names_is_an_author() {
 }
 
 #[test]
+fn a_person_who_stands_twice_is_refused() {
+    let twice = r#"{"schema_version": 1, "aliases": {"jane": ["janedoe"], "jane": ["j.doe"]}}"#;
+    let error = Identities::parse(twice.as_bytes()).unwrap_err();
+    insta::assert_snapshot!(error, @"no document of identities: the key `jane` stands twice at line 1 column 73");
+}
+
+#[test]
 fn an_account_on_github_is_no_session_of_the_same_spelling() {
     let run = |actor: &str| json!({"build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/1", "run_attempt": 1, "actor": actor}});
     let told = ["janedoe", "jane", "superdev", "ci"].map(|actor| authors(&of_the_bank(), &run(actor)));

@@ -31,5 +31,6 @@ pub mod schema_snapshot;
 pub mod stage;
 pub mod store;
 pub mod store_key;
+mod strict_json;
 pub mod telemetry;
 pub mod verdict;
