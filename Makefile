@@ -37,6 +37,11 @@ bench: tools ## the benchmarks: prints a table and writes target/bench.json
 faults: functions ## uploads and promotions while calls fail, answers get lost and functions are killed; SEED=N RUNS=N choose which
 	@$(PYTHON) infra/local/faults.py $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+# Needs the nightly toolchain; cargo-fuzz it installs itself.
+.PHONY: fuzz
+fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how long, TARGET=NAME which (fuzz/README.md)
+	@fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
+
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)

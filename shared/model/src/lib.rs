@@ -15,6 +15,7 @@ pub mod place;
 pub mod policy;
 pub mod revocation;
 pub mod store_key;
+pub mod strict_json;
 pub mod suite;
 pub mod telemetry;
 pub mod verdict;

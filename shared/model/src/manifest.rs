@@ -17,6 +17,7 @@ use crate::{
     },
     outcome::Counts,
     store_key::ArtefactPath,
+    strict_json,
     suite::{ExitCodes, Suite},
 };
 
@@ -540,7 +541,7 @@ impl Manifest {
             }
             _ => {}
         }
-        let manifest: Self = serde_json::from_slice(bytes)
+        let manifest: Self = strict_json::from_slice(bytes)
             .map_err(|error| vec![finding(Code::ManifestInvalid, format!("not a manifest: {error}"))])?;
         let findings = manifest.check(commit);
         if findings.is_empty() { Ok(manifest) } else { Err(findings) }
@@ -723,6 +724,14 @@ mod tests {
           "reports/integration.xml"
         ]
         "#);
+    }
+
+    #[test]
+    fn a_database_that_stands_twice_is_refused() {
+        let once = r#""flyway":{"payments":{"#;
+        let twice = example().to_string().replacen(once, r#""flyway":{"payments":{"validated":false},"payments":{"#, 1);
+        let refused = Manifest::parse(twice.as_bytes(), &commit()).unwrap_err();
+        assert!(refused[0].message.contains("the key `payments` stands twice"), "{refused:?}");
     }
 
     #[test]

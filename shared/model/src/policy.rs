@@ -12,7 +12,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Repo, outcome::Outcome, suite::Suite};
+use crate::{ids::Repo, outcome::Outcome, strict_json, suite::Suite};
 
 /// The schema version that this gate knows.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -171,7 +171,7 @@ impl Policy {
     /// # Errors
     /// Where it isn't one. An unknown field is refused: a misspelt condition would bind nobody.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPolicy> {
-        let policy: Self = serde_json::from_slice(bytes).map_err(|error| InvalidPolicy(error.to_string()))?;
+        let policy: Self = strict_json::from_slice(bytes).map_err(|error| InvalidPolicy(error.to_string()))?;
         if policy.schema_version != SCHEMA_VERSION {
             let found = policy.schema_version;
             return Err(InvalidPolicy(format!("`schema_version` is {found}, this gate knows {SCHEMA_VERSION}")));
@@ -297,6 +297,13 @@ mod tests {
     fn refused(policy: &Value, because: &str) {
         let error = Policy::parse(policy.to_string().as_bytes()).unwrap_err().to_string();
         assert!(error.contains(because), "{error}");
+    }
+
+    #[test]
+    fn a_repository_that_stands_twice_is_refused() {
+        let twice = r#"{"schema_version": 1, "repos": {"bank-core": {"require": ["dcm"]}, "bank-core": {}}}"#;
+        let error = Policy::parse(twice.as_bytes()).unwrap_err();
+        insta::assert_snapshot!(error, @"not a policy: the key `bank-core` stands twice at line 1 column 83");
     }
 
     #[test]

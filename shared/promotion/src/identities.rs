@@ -15,6 +15,7 @@ use gatekeeper_model::{
     identity::Person,
     manifest::Manifest,
     store_key::RecordKey,
+    strict_json,
 };
 use gatekeeper_store::Body;
 use schemars::JsonSchema;
@@ -114,13 +115,13 @@ impl Name {
                 Some((id, login)) if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => login,
                 _ => local,
             };
+            // What holds another `@` is no account, and would be read as an address where it stands alone.
+            if login.contains('@') {
+                return Some(Self::Address { local: local.to_owned(), domain: domain.to_owned() });
+            }
             return (!login.is_empty()).then(|| Self::Login(login.to_owned()));
         }
-        let local = match local.split_once('+') {
-            Some((local, _)) if !local.is_empty() => local,
-            _ => local,
-        };
-        Some(Self::Address { local: local.to_owned(), domain: domain.to_owned() })
+        Some(Self::Address { local: without_plus(local).to_owned(), domain: domain.to_owned() })
     }
 
     /// How the document spells it.
@@ -144,7 +145,7 @@ impl Identities {
     /// # Errors
     /// Where it isn't one, or says two things of one name. An unknown field is refused: a misspelt one would bind nobody.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidIdentities> {
-        let read: Self = serde_json::from_slice(bytes).map_err(|error| InvalidIdentities(error.to_string()))?;
+        let read: Self = strict_json::from_slice(bytes).map_err(|error| InvalidIdentities(error.to_string()))?;
         if read.schema_version != SCHEMA_VERSION {
             let found = read.schema_version;
             return Err(InvalidIdentities(format!(
@@ -218,7 +219,9 @@ impl Identities {
         }
         match &name {
             Name::Login(_) => Placed::Unknown("an account on GitHub, which nothing says whose it is"),
-            Name::Address { local, .. } if local.is_empty() => Placed::Unknown("no address of a person"),
+            Name::Address { local, .. } if local.is_empty() || local.contains('@') => {
+                Placed::Unknown("no address of a person")
+            }
             Name::Address { domain, .. } if self.mail_domains.contains(domain) => Placed::Person(self.person(&key)),
             Name::Address { .. } if !self.mail_domains.is_empty() => Placed::Unknown("not of the mail domains"),
             Name::Address { domain, .. } if is_made_up(domain) => Placed::Unknown("no address of a person"),
@@ -230,7 +233,7 @@ impl Identities {
     fn person(&self, key: &str) -> Person {
         let Some(first) = self.mail_domains.first() else { return Person::named(key) };
         match key.rsplit_once('@') {
-            None => Person::named(&format!("{key}@{first}")),
+            None => Person::named(&format!("{}@{first}", without_plus(key))),
             Some((local, domain)) if self.mail_domains.contains(domain) => Person::named(&format!("{local}@{first}")),
             Some(_) => Person::named(key),
         }
@@ -244,6 +247,14 @@ impl Identities {
             Placed::Nobody | Placed::Unknown(_) => person.clone(),
         };
         one.may_be(other) || placed(one).may_be(&placed(other))
+    }
+}
+
+/// A name without what stands behind a `+`, where something is left of it.
+fn without_plus(name: &str) -> &str {
+    match name.split_once('+') {
+        Some((name, _)) if !name.is_empty() => name,
+        _ => name,
     }
 }
 

@@ -54,6 +54,24 @@ fn every_spelling_of_a_person_comes_to_one_name() {
 }
 
 #[test]
+fn a_session_with_a_plus_is_the_person_of_its_address() {
+    let bank = of_the_bank();
+    assert_eq!(placed(&bank, "jane+admin"), placed(&bank, "jane+admin@bank.example"));
+    assert!(bank.same(&Person::named("jane+admin"), &Person::named("jane@bank.example")));
+    assert_eq!(placed(&bank, "+admin"), "+admin@bank.example");
+}
+
+#[test]
+fn a_private_address_around_an_address_is_no_account() {
+    let around = "jane@bank.example@users.noreply.github.com";
+    assert_eq!(placed(&of_the_bank(), around), "? no address of a person");
+    assert_eq!(placed(&Identities::default(), &format!("1+{around}")), "? no address of a person");
+    let document = json!({"schema_version": 1, "aliases": {"jane": [around]}});
+    let read = identities(&document);
+    assert_eq!(identities(&serde_json::to_value(&read).unwrap()), read);
+}
+
+#[test]
 fn programs_and_forges_are_nobody_by_any_spelling() {
     let bank = of_the_bank();
     for spelled in [
@@ -211,6 +229,13 @@ fn everybody_whom_the_manifest_names_is_an_author() {
     insta::assert_snapshot!(authors(&bank, &json!({"author": " ", "authors": []})), @"nobody is named");
     // Programs alone: it is known that nobody wrote it.
     assert_eq!(authors(&bank, &json!({"author": "dependabot[bot]"})), "");
+}
+
+#[test]
+fn a_person_who_stands_twice_is_refused() {
+    let twice = r#"{"schema_version": 1, "aliases": {"jane": ["janedoe"], "jane": ["j.doe"]}}"#;
+    let error = Identities::parse(twice.as_bytes()).unwrap_err();
+    insta::assert_snapshot!(error, @"no document of identities: the key `jane` stands twice at line 1 column 73");
 }
 
 #[test]

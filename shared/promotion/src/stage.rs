@@ -10,6 +10,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
     store_key::RecordKey,
+    strict_json,
 };
 use gatekeeper_readers::flyway::settings::TableName;
 use serde::{Deserialize, Serialize};
@@ -283,7 +284,7 @@ impl StagesConfig {
     pub fn parse(bytes: &[u8]) -> Result<Self, Finding> {
         let invalid =
             |message: String| Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), message);
-        let config: Self = serde_json::from_slice(bytes).map_err(|error| invalid(format!("not valid: {error}")))?;
+        let config: Self = strict_json::from_slice(bytes).map_err(|error| invalid(format!("not valid: {error}")))?;
         if config.schema_version != 1 {
             return Err(invalid(format!("`schema_version` is {}, this gatekeeper knows 1", config.schema_version)));
         }
@@ -371,6 +372,12 @@ mod tests {
 
     fn refuse(text: &str) -> String {
         StagesConfig::parse(text.as_bytes()).unwrap_err().message
+    }
+
+    #[test]
+    fn a_stage_that_stands_twice_is_refused() {
+        let twice = r#"{"schema_version": 1, "stages": {"prod": {"approvals": 2}, "prod": {}}}"#;
+        insta::assert_snapshot!(refuse(twice), @"not valid: the key `prod` stands twice at line 1 column 70");
     }
 
     #[test]

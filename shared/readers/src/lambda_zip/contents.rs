@@ -58,7 +58,7 @@ pub(super) fn check(
             }
         }
         let next = order.get(position + 1).map_or(directory.start, |(_, next)| next.offset);
-        covered = match pass.entry(entry, name, target.as_mut(), &mut say)? {
+        covered = match pass.entry(entry, name, &mut target, &mut say)? {
             Some(end) => end,
             None => next.max(covered),
         };
@@ -106,12 +106,13 @@ struct Pass<R: Read> {
 }
 
 impl<R: Read + Seek> Pass<R> {
-    /// Reads one entry and gives where it ends, or `None` where that can't be told. A link's target goes to `keep`.
+    /// Reads one entry and gives where it ends, or `None` where that can't be told. A link's target goes to `keep`, which
+    /// is none afterwards where the bytes are not what is declared: how many of them unpack is chance.
     fn entry(
         &mut self,
         entry: &Entry,
         name: &[u8],
-        keep: Option<&mut Vec<u8>>,
+        keep: &mut Option<Vec<u8>>,
         say: &mut impl FnMut(Code, &str),
     ) -> io::Result<Option<u64>> {
         let Some(header_end) = self.within(entry.offset, LOCAL_BYTES as u64) else {
@@ -171,9 +172,10 @@ impl<R: Read + Seek> Pass<R> {
             say(Code::ZipEncrypted, "its local header says that it is encrypted");
         }
         if !entry.opaque
-            && let Err((code, message)) = self.contents(data_at, entry, keep)?
+            && let Err((code, message)) = self.contents(data_at, entry, keep.as_mut())?
         {
             say(code, message);
+            *keep = None;
         }
         if !late {
             return Ok(Some(data_end));

@@ -223,6 +223,14 @@ fn contents_are_what_is_declared() {
 }
 
 #[test]
+fn a_link_whose_bytes_are_not_what_is_declared_leads_nowhere() {
+    // How much of it is unpacked before that shows depends on the reader, so it is not looked at.
+    check(&[Item::link("a", "/etc/passwd").both(|it| it.crc ^= 1)], "zip-content-mismatch");
+    let cut_off = Item::link("a", "b").both(|it| (it.method, it.size) = (8, 20)).with(|it| it.body = vec![0xFF]);
+    check(&[cut_off], "zip-content-mismatch");
+}
+
+#[test]
 fn what_lambda_can_not_unpack_is_refused() {
     for flag in [0, 6, 13] {
         check(&[text("a").both(|it| it.flags |= 1 << flag)], "zip-encrypted");
