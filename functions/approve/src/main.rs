@@ -10,7 +10,7 @@ use gatekeeper_aws::{Buckets, Settings, caller::Callers, lambda};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let approver = Arc::new(Approver {
         artefacts,

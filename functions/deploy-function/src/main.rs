@@ -9,7 +9,7 @@ use gatekeeper_model::telemetry;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let records = Buckets::new(&config, &settings).records;
     let step = Arc::new(Step {
         records,

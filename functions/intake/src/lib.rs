@@ -20,7 +20,7 @@ use gatekeeper_model::telemetry;
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let gate_role_ids: Arc<[String]> = settings.gate_role_ids.iter().cloned().collect();
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let buckets = Arc::new(Buckets::new(&config, &settings));
     let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
     run_lambda(move |payload, Invocation { log, .. }| {

@@ -10,7 +10,7 @@ use portal::Portal;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let settings = Settings::from_env()?;
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
     let portal = Arc::new(Portal {
         artefacts,

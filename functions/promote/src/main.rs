@@ -23,7 +23,7 @@ fn lambda_client(config: &aws_config::SdkConfig) -> aws_sdk_lambda::Client {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
     let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?;
     let home = Home {

@@ -10,7 +10,7 @@ use record_promotion::Recorder;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
-    let config = gatekeeper_aws::config().await;
+    let config = gatekeeper_aws::config();
     let signer = KmsSigner::new(&config, settings.promotion_signing_key_arn()?);
     let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, config });
     lambda::run(move |event, invocation| {

@@ -102,7 +102,7 @@ fn policy(document: &[u8]) {
     assert_eq!(Policy::parse(&reads_back(&policy)).as_ref(), Ok(&policy));
     assert!(Policy::parse(&with_a_surprise(document)).is_err(), "an unknown field binds nobody in silence");
     let everybody = "of-everybody".parse().expect("a repository");
-    let without = Policy { repos: Default::default(), ..policy.clone() };
+    let without = Policy { repos: std::collections::BTreeMap::default(), ..policy.clone() };
     assert_eq!(without.rules_of(&everybody).max_flaky, policy.all.max_flaky);
     for repo in policy.repos.keys().chain([&everybody]) {
         let rules = policy.rules_of(repo);
@@ -150,7 +150,9 @@ fn stages(document: &[u8]) {
     }
     let (repo, stack) = ("bank.pay_ments".parse().expect("a repository"), "payments-api".parse().expect("a stack"));
     for (name, stage) in &config.stages {
-        let _ = stage.stack_name_of(&repo, name, &stack).map_err(|finding| told(&[finding.clone()], &finding.subject));
+        let _ = stage
+            .stack_name_of(&repo, name, &stack)
+            .map_err(|finding| told(std::slice::from_ref(&finding), &finding.subject));
     }
 }
 
@@ -214,7 +216,7 @@ fn event(payload: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(payload) else {
         // The text of a key, then.
         return if let Ok(key) = str::from_utf8(payload) {
-            encoded(key)
+            encoded(key);
         };
     };
     let batch = Batch::parse(&value);

@@ -18,11 +18,18 @@ pub mod stage_account;
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{
+    BehaviorVersion, ConfigLoader, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
+    retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_sdk_s3::{
-    config::{RequestChecksumCalculation, ResponseChecksumValidation},
+    config::{
+        RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+        StalledStreamProtectionConfig,
+    },
     error::{ProvideErrorMetadata, SdkError},
 };
+use aws_smithy_async::rt::sleep::default_async_sleep;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
@@ -33,6 +40,9 @@ use crate::s3::S3Store;
 /// Amazon Trust Services' five roots, under which every AWS endpoint lies
 /// (<https://www.amazontrust.com/repository/>): reading the system's whole store costs a cold start 6 ms.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// How long a connection may take, as the SDK's own default is (aws-config, `default_provider::timeout_config`).
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// What the template tells a function by its environment.
 #[derive(Debug, Clone)]
@@ -144,19 +154,39 @@ pub enum TlsRoots {
     Native,
 }
 
-/// The configuration of a function: everything from its environment. `TLS_ROOTS=native` takes the system's roots.
-pub async fn config() -> SdkConfig {
+/// The configuration of a function, from its environment alone: Lambda puts region and credentials there, and
+/// `AWS_ENDPOINT_URL` names another AWS. `TLS_ROOTS=native` takes the system's roots.
+///
+/// The SDK's chain of providers is left out on purpose: a function has no profile, no container and no instance whose
+/// credentials it could use, and what looks for them is half a megabyte and half a millisecond of each start.
+#[must_use]
+pub fn config() -> SdkConfig {
     let roots = match setting("TLS_ROOTS").as_deref() {
         Some("native") => TlsRoots::Native,
         _ => TlsRoots::Amazon,
     };
-    config_loader(roots).load().await
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client(roots))
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+        .retry_config(RetryConfig::standard())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build());
+    config.set_region(setting("AWS_REGION").map(Region::new));
+    config.set_endpoint_url(setting("AWS_ENDPOINT_URL"));
+    config.set_sleep_impl(default_async_sleep());
+    config.build()
 }
 
-/// The configuration that every client shares: one HTTP client with ring, whose first handshake is 50 ms of CPU
-/// cheaper than the default's.
+/// The configuration of a program at a person's or a pipeline's hands, with the SDK's whole chain of providers.
 #[must_use]
 pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(roots))
+}
+
+/// The one HTTP client that all clients share, with ring, whose first handshake is 50 ms of CPU cheaper than the
+/// default's.
+fn http_client(roots: TlsRoots) -> SharedHttpClient {
     let roots = match roots {
         TlsRoots::Native => TrustStore::default(),
         TlsRoots::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
@@ -166,7 +196,7 @@ pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
     if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
         http = http.tls_context(context);
     }
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http.build_https())
+    http.build_https()
 }
 
 /// An S3 client that neither computes nor checks checksums by itself: the gatekeeper does, where it matters.

@@ -4,6 +4,8 @@
 //! [`store_key`] spells the places of the store. This package knows no clock, no network, no environment and no file; it
 //! depends on no other package of the gatekeeper, and all of them depend on it, so what only one of them needs stays there.
 
+#![warn(missing_docs)] // others build on this crate
+
 pub mod event;
 pub mod finding;
 pub mod front_matter;

@@ -95,7 +95,6 @@ pub struct Counts {
     pub unexplained: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` passes a reference")]
 /// Whether a document leaves a figure out.
 #[must_use]
 pub fn is_zero(count: &u64) -> bool {
@@ -175,6 +174,7 @@ impl Counts {
     /// One run that was written down twice: what both show, where neither tells what the other doesn't allow. One format
     /// may show as passed what another shows as flaky or as an expected failure, and as skipped what another shows as
     /// to do or not run.
+    #[must_use]
     pub fn same_run(&self, other: &Self) -> Option<Self> {
         let green = |it: &Self| it.passes().saturating_add(it.expected_failures);
         let left_out = |it: &Self| it.skipped.saturating_add(it.todo).saturating_add(it.not_run);

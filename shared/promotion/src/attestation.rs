@@ -10,12 +10,12 @@ use gatekeeper_model::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
 use crate::{
     plan::Pinned,
     record::{PromotionRecord, SchemaComparison, UnreadFact},
     step::{Direction, PromotionRef, Report},
 };
+use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
 
 /// A SLSA verification summary, version 1 (<https://slsa.dev/spec/v1.0/verification_summary>). There is one for each stage:
 /// one for dev must not authorise production.

@@ -6,9 +6,9 @@ mod requirement;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    place::Place,
     finding::{Code, Finding},
     ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
+    place::Place,
     store_key::RecordKey,
     strict_json,
 };

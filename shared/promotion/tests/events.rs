@@ -4,8 +4,14 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use gatekeeper_promotion::{drift::WatchRequest, approval::ApprovalRequest, database_check::DatabaseCheckEvent, database_check::ParityEvent, request::PromotionRequest};
-use gatekeeper_model::{event::Batch, event::Change, event::Change::Created, event::Change::Removed, event::Change::Tagged, ids::Commit, store_key::ArtefactKey, store_key::ArtefactPath};
+use gatekeeper_model::{
+    event::Batch, event::Change, event::Change::Created, event::Change::Removed, event::Change::Tagged, ids::Commit,
+    store_key::ArtefactKey, store_key::ArtefactPath,
+};
+use gatekeeper_promotion::{
+    approval::ApprovalRequest, database_check::DatabaseCheckEvent, database_check::ParityEvent, drift::WatchRequest,
+    request::PromotionRequest,
+};
 use serde_json::Value;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");

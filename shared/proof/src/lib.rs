@@ -3,6 +3,8 @@
 //! The tag is what people and policies see; the attestation is the truth. Two keys keep two powers apart: what a commit's
 //! tests came to is the gate's word alone, what was done to a stage is promotion's.
 
+#![warn(missing_docs)] // others build on this crate
+
 pub mod bundle;
 mod dsse;
 mod key;

@@ -30,7 +30,11 @@ const MAKERS: [&str; 15] = [
 /// A file, a part of its line, and why it is no default.
 const EXCEPTIONS: [(&str, &str, &str); 3] = [
     ("shared/aws/src/live.rs", "it.description()", "an absent description is an empty one"),
-    ("shared/proof/src/ledger/append.rs", "Timestamp::MIN", "before the first time there is is the first time there is"),
+    (
+        "shared/proof/src/ledger/append.rs",
+        "Timestamp::MIN",
+        "before the first time there is is the first time there is",
+    ),
     ("shared/gate/src/converge/attest.rs", "Envelope::parse", "what is no envelope is signed anew, over its etag"),
 ];
 

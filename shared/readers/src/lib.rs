@@ -4,6 +4,8 @@
 //! files are read as streams, and what can't be read is a finding and never "absent". A reader knows its format and what the
 //! manifest claims of the file; it knows no store, no AWS, no clock and no other commit, and starts nothing.
 
+#![warn(missing_docs)] // others build on this crate
+
 pub mod dbt_manifest;
 pub mod flyway;
 pub mod function_spec;

@@ -2,6 +2,8 @@
 //!
 //! One contract suite ([`contract`]) runs against both, so that the memory store can't drift from S3.
 
+#![warn(missing_docs)] // others build on this crate
+
 use std::{collections::BTreeMap, fs::File, future::Future};
 
 use gatekeeper_model::ids::Sha256;

@@ -4,8 +4,8 @@
 //! somebody took the commit back: what can't be read of it is who, why, and which manifest.
 
 use gatekeeper_model::{
-    revocation::TakenBack,
     ids::{Commit, Sha256},
+    revocation::TakenBack,
     store_key::RecordKey,
 };
 

@@ -107,7 +107,8 @@ fn proved(exhibits: &Exhibits, chain: &Chain, head: &str, entries: &[StoredEntry
     if let Some(why) = first_unread(exhibits, folder) {
         return checks.unknown(PART, name, why);
     }
-    let proof = prove(chain, entries.to_vec(), exhibits.bytes(head), None, keys.of(gatekeeper_proof::Authority::of(chain)));
+    let proof =
+        prove(chain, entries.to_vec(), exhibits.bytes(head), None, keys.of(gatekeeper_proof::Authority::of(chain)));
     match proof.broken {
         Some(broken) if broken.sequence == 0 => {
             checks.fails(PART, name, format!("the head of `{chain}`: {}", broken.what));

@@ -527,5 +527,8 @@ async fn dev_is_deployed_once_its_smoke_test_passed_and_not_before() {
     assert_eq!(world.judge(&passed).await.0, Outcome::Built);
     let handoff = world.records.bytes_of(&key).unwrap();
     let front_matter = gatekeeper_model::front_matter::FrontMatter::of(&String::from_utf8(handoff).unwrap()).unwrap();
-    assert_eq!((front_matter.build_status, front_matter.stage.as_str()), (gatekeeper_model::front_matter::BuildStatus::Deployed, "dev"));
+    assert_eq!(
+        (front_matter.build_status, front_matter.stage.as_str()),
+        (gatekeeper_model::front_matter::BuildStatus::Deployed, "dev")
+    );
 }

@@ -8,6 +8,9 @@ use crate::ids::{Commit, Sha256};
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
 /// The commit of the example.
+///
+/// # Panics
+/// Never: its names are constants.
 #[must_use]
 pub fn commit() -> Commit {
     Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }

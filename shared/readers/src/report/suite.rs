@@ -1,7 +1,7 @@
 //! The suites of tests that a manifest has figures of, and what all reports of one show together.
 
-use gatekeeper_model::suite::{ExitCodes, Suite};
 use gatekeeper_model::outcome::{Counts, Outcome};
+use gatekeeper_model::suite::{ExitCodes, Suite};
 use std::collections::BTreeMap;
 
 use gatekeeper_model::{
