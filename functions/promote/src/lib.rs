@@ -18,12 +18,13 @@ use gatekeeper_promotion::{
     counting::NotCounted,
     entry,
     lock::Lock,
+    look::Stores,
     plan::Plan,
     record::{PromotionRecord, Status},
     request::{InvalidPromotionEvent, PromotionRequest},
     rules::Requester,
     step::PromotionRef,
-    verify::{Verified, verify},
+    verify::{Asked, Verified, verify},
 };
 use gatekeeper_proof::ledger;
 use jiff::Timestamp;
@@ -113,7 +114,7 @@ impl Promoter {
         let now = wall_clock();
         let look = async || {
             let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
-            verify(artefacts, records, &self.home, request, keys, requester, now).await
+            verify(Stores { artefacts, records }, Asked { request, home: &self.home, now }, keys, requester).await
         };
         let (verified, notes) = look_with_patience(look).await?;
         for note in &notes {

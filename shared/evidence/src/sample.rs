@@ -18,6 +18,7 @@ use gatekeeper_promotion::{
     boundary::Home,
     entry,
     history::{Completed, StageState},
+    look::Stores,
     record::{
         HISTORY_FACT, LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison, Status,
         StepRecord,
@@ -25,7 +26,7 @@ use gatekeeper_promotion::{
     request::PromotionRequest,
     rules::Requester,
     step::{Direction, Report, ReportStatus},
-    verify::verify,
+    verify::{Asked, verify},
 };
 use gatekeeper_proof::{LocalSigner, PublicKeys, Signed, ledger};
 use gatekeeper_readers::{
@@ -333,7 +334,8 @@ impl World {
         let keys = std::future::ready(Ok(self.keys()));
         let requester = std::future::ready(Ok(Requester::Unnamed));
         let home = home();
-        let verified = verify(&self.artefacts, &self.records, &home, &request, keys, requester, at(0));
+        let stores = Stores { artefacts: &self.artefacts, records: &self.records };
+        let verified = verify(stores, Asked { request: &request, home: &home, now: at(0) }, keys, requester);
         let verified = verified.await.unwrap().unwrap();
         let mut record = PromotionRecord {
             schema_version: 1,

@@ -1,17 +1,22 @@
-//! What is read to verify a promotion: everything whose place is known at once, and then what the stage's rules need.
+//! What is read to verify a promotion, in two looks: everything whose place is known at once, and then what that names.
+//! Nothing is judged here.
+
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use gatekeeper_gate::converge::inspected_template;
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
-    ids::{Chain, Commit, Sha256, StageName},
-    manifest,
+    ids::{Chain, Commit, Sha256, StackName, StageName},
+    manifest::{self, Manifest},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
-    verdict::Verdict,
+    verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{PublicKeys, SigningError, Statement, ledger};
+use gatekeeper_readers::{template, template::Template};
 use gatekeeper_store::{
-    Body, CALLS_IN_FLIGHT, Listed, Store, StoreError, record,
+    Body, CALLS_IN_FLIGHT, Head, Listed, Store, StoreError, Tags, record,
     record::{RecordError, Stored},
     revocation,
     revocation::StoredRevocation,
@@ -19,8 +24,11 @@ use gatekeeper_store::{
 
 use super::{
     approval::Approval,
+    decide::Known,
     history::StageState,
     lock::Lock,
+    record::PromotionRecord,
+    request::PromotionRequest,
     rules::{Earlier, Requester},
     step::PromotionRef,
     verify::VerifyError,
@@ -28,7 +36,7 @@ use super::{
 use crate::{
     attestation::{VerificationSummary, disagreement},
     identities, stage,
-    stage::{Requirement, Stage},
+    stage::Requirement,
 };
 
 /// What is read at once, before anything is known of the commit.
@@ -49,10 +57,26 @@ pub(super) struct FirstLook {
     pub(super) requester: Requester,
 }
 
+/// Where it is read.
+#[derive(Debug)]
+pub struct Stores<'a, S> {
+    /// The bucket that CI writes.
+    pub artefacts: &'a S,
+    /// The bucket that only the gatekeeper writes.
+    pub records: &'a S,
+}
+
+impl<S> Clone for Stores<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Stores<'_, S> {}
+
 /// One round trip. A `state` that was read already is taken as it is.
 pub(super) async fn first<S: Store>(
-    artefacts: &S,
-    records: &S,
+    Stores { artefacts, records }: Stores<'_, S>,
     stage: &StageName,
     commit: &Commit,
     state: Option<Stored<StageState>>,
@@ -118,58 +142,180 @@ async fn approval_keys(records: &impl Store, stage: &StageName, commit: &Commit)
     Ok(listed.iter().filter_map(|it| RecordKey::approval_of(stage, commit, &it.key)).collect())
 }
 
-/// The approvals themselves, and the stage that is required first: the second round, and where a stage is required a
-/// third one.
-pub(super) async fn for_rules(
-    records: &impl Store,
-    stage: Option<&Stage>,
-    commit: &Commit,
-    approvals: &[RecordKey],
-    built: Option<&Body>,
-    keys: &PublicKeys,
-) -> Result<(Option<Earlier>, Vec<Stored<Approval>>), RecordError> {
+/// What is read where the first look has led.
+#[derive(Debug)]
+pub(super) struct SecondLook {
+    /// The manifest and every judged object; of a commit that isn't Built none, because every tag says `false` there.
+    pub(super) objects: Vec<LookedAt>,
+    /// What the commit's templates say.
+    pub(super) templates: BTreeMap<StackName, Template>,
+    /// The promotion that brought what the stage runs now.
+    pub(super) before: Option<PromotionRecord>,
+    /// The stage that is required first; none where it never ran anything of the repository.
+    pub(super) required: Option<ReadEarlier>,
+    /// The approvals of the commit for the stage.
+    pub(super) approvals: Vec<Stored<Approval>>,
+}
+
+/// An object at the version that will be applied.
+#[derive(Debug)]
+pub(super) struct LookedAt {
+    pub(super) key: String,
+    pub(super) version_id: String,
+    /// The SHA-256 that was judged; none of the manifest.
+    pub(super) judged: Option<Sha256>,
+    /// Its head and tags; none where the version is gone.
+    pub(super) stored: Option<(Head, Tags)>,
+}
+
+/// One round trip; two where a stage is required first, or where the verdict's rules are older than this gatekeeper's.
+pub(super) async fn second<S: Store>(stores: Stores<'_, S>, known: &Known<'_>) -> Result<SecondLook, RecordError> {
+    let Stores { artefacts, records } = stores;
+    let Known { asked, commit, first, .. } = known;
+    let verdict = known.verdict.as_ref().map(|it| &it.record);
+    let built = verdict.filter(|verdict| verdict.outcome == Outcome::Built);
+    let stage = known.stage.as_ref().map(|(stage, _)| stage);
     let required = async {
         let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
-        earlier(records, first, commit, built.map(|body| Sha256::of(&body.bytes)), keys).await
+        earlier(records, first, commit).await
     };
-    let approvals = stream::iter(approvals)
+    let (objects, templates, before, required, approvals) = future::try_join5(
+        async { Ok(objects(artefacts, built, &first.listed).await?) },
+        templates(stores, known.manifest.as_ref(), verdict),
+        promotion_before(records, asked.request, first.state.as_ref().map(|it| &it.record)),
+        required,
+        approvals(records, &first.approvals),
+    )
+    .await?;
+    Ok(SecondLook { objects, templates, before, required, approvals })
+}
+
+/// Two reads an object, no bodies: its checksum and its tags, at the version that will be applied.
+async fn objects(
+    artefacts: &impl Store,
+    verdict: Option<&Verdict>,
+    listed: &[Listed],
+) -> Result<Vec<LookedAt>, StoreError> {
+    let Some(verdict) = verdict else { return Ok(Vec::new()) };
+    let manifest_key = ArtefactPath::Manifest.of(&verdict.commit());
+    let manifest = listed.iter().find(|it| it.key == manifest_key);
+    let manifest = manifest.map(|it| (&it.key, &it.version_id, None));
+    let objects = verdict.artefacts.iter().map(|it| (&it.key, &it.version_id, Some(it.sha256)));
+    stream::iter(manifest.into_iter().chain(objects))
+        .map(|(key, version_id, judged)| async move {
+            let head = artefacts.head(key, Some(version_id));
+            let (head, tags) = future::try_join(head, artefacts.tags(key, version_id)).await?;
+            Ok(LookedAt { key: key.clone(), version_id: version_id.clone(), judged, stored: head.zip(tags) })
+        })
+        .buffer_unordered(CALLS_IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+/// What the commit's templates say: from their inspections, or from their bytes where the rules have changed since.
+async fn templates<S: Store>(
+    Stores { artefacts, records }: Stores<'_, S>,
+    manifest: Option<&Manifest>,
+    verdict: Option<&Verdict>,
+) -> Result<BTreeMap<StackName, Template>, RecordError> {
+    let modules = manifest.into_iter().flat_map(|manifest| &manifest.modules);
+    let stacks = modules.flat_map(|module| module.stacks.iter().map(move |stack| (module, stack)));
+    let stacks = stacks.filter_map(|(module, stack)| {
+        let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
+        Some((&stack.name, verdict?.artefact(&path)?))
+    });
+    stream::iter(stacks)
+        .map(|(name, artefact)| async move {
+            let mut template = inspected_template(records, artefact.sha256).await?;
+            if template.is_none() {
+                let body = artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
+                let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);
+                template = body.and_then(|body| template::read(&body.bytes));
+            }
+            Ok::<_, RecordError>(template.map(|template| (name.clone(), template)))
+        })
+        .buffer_unordered(CALLS_IN_FLIGHT)
+        .try_filter_map(|entry| future::ready(Ok(entry)))
+        .try_collect()
+        .await
+}
+
+/// The promotion that brought what the stage runs now. A rollback, which has no way back, goes on without its record.
+async fn promotion_before(
+    records: &impl Store,
+    request: &PromotionRequest,
+    state: Option<&StageState>,
+) -> Result<Option<PromotionRecord>, RecordError> {
+    let Some(state) = state else { return Ok(None) };
+    let promotion =
+        PromotionRef { stage: state.stage.clone(), repo: state.repo.clone(), promotion_id: state.promotion_id.clone() };
+    if request.rollback {
+        let stored = record::read::<PromotionRecord>(records, &PromotionRecord::key(&promotion)).await?;
+        return Ok(stored.map(|stored| stored.record));
+    }
+    Ok(Some(PromotionRecord::load(records, &promotion).await?.record))
+}
+
+/// The approvals at these places.
+async fn approvals(records: &impl Store, keys: &[RecordKey]) -> Result<Vec<Stored<Approval>>, RecordError> {
+    stream::iter(keys)
         .map(|key| record::read::<Approval>(records, key))
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(future::ok)
-        .try_collect();
-    future::try_join(required, approvals).await
+        .try_collect()
+        .await
 }
 
-/// What a stage runs and ran, and whether it is signed that the commit was verified for it: the stage's document alone is
-/// nobody's word.
-async fn earlier(
-    records: &impl Store,
-    stage: &StageName,
-    commit: &Commit,
-    built: Option<Sha256>,
-    keys: &PublicKeys,
-) -> Result<Option<Earlier>, RecordError> {
+/// What a stage that is required first runs and ran, and the signed word that the commit was verified for it, as it lies
+/// there: the stage's document alone is nobody's word.
+#[derive(Debug)]
+pub(super) struct ReadEarlier {
+    state: StageState,
+    /// The promotion that brought the commit, and its verification summary; none where the stage doesn't run it.
+    promotion: Option<(PromotionRef, Option<Body>)>,
+}
+
+impl ReadEarlier {
+    /// The same, with what is wrong with the signed word.
+    pub(super) fn judged(self, commit: &Commit, built: Option<&Body>, keys: &PublicKeys) -> Earlier {
+        let Self { state, promotion } = self;
+        let unattested = promotion.and_then(|(promotion, summary)| {
+            let key = summary_key(&promotion).to_string();
+            let Some(body) = summary else {
+                let stage = &promotion.stage;
+                let message =
+                    format!("nobody has signed that `{stage}` took `{commit}`; promote it to `{stage}` again");
+                return Some(Finding::new(Code::AttestationMissing, key, message));
+            };
+            let wrong = match Statement::<VerificationSummary>::open(&body.bytes, keys) {
+                Err(error) => Some(error.to_string()),
+                Ok(statement) => {
+                    disagreement(&statement, &promotion, &commit.sha, built.map(|body| Sha256::of(&body.bytes)))
+                }
+            };
+            wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong))
+        });
+        Earlier { state, unattested }
+    }
+}
+
+fn summary_key(promotion: &PromotionRef) -> RecordKey {
+    let PromotionRef { stage, repo, promotion_id } = promotion.clone();
+    RecordKey::PromotionAttestation(stage, repo, promotion_id, PromotionStatement::VerificationSummary, Form::Dsse)
+}
+
+async fn earlier(records: &impl Store, stage: &StageName, commit: &Commit) -> Result<Option<ReadEarlier>, RecordError> {
     let stored = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await?;
     let Some(Stored { record: state, .. }) = stored else { return Ok(None) };
-    let Some(completed) = state.promotion_of(&commit.sha) else { return Ok(Some(Earlier { state, unattested: None })) };
-    let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
-    let promotion = PromotionRef { stage: stage.clone(), repo, promotion_id };
-    let key = RecordKey::PromotionAttestation(
-        promotion.stage.clone(),
-        promotion.repo.clone(),
-        promotion.promotion_id.clone(),
-        PromotionStatement::VerificationSummary,
-        Form::Dsse,
-    );
-    let key = key.to_string();
-    let Some(body) = records.get(&key, None, gatekeeper_proof::MAX_BYTES).await? else {
-        let message = format!("nobody has signed that `{stage}` took `{commit}`; promote it to `{stage}` again");
-        return Ok(Some(Earlier { state, unattested: Some(Finding::new(Code::AttestationMissing, key, message)) }));
+    let promotion = match state.promotion_of(&commit.sha) {
+        None => None,
+        Some(completed) => {
+            let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
+            let promotion = PromotionRef { stage: stage.clone(), repo, promotion_id };
+            let key = summary_key(&promotion).to_string();
+            let summary = records.get(&key, None, gatekeeper_proof::MAX_BYTES).await?;
+            Some((promotion, summary))
+        }
     };
-    let wrong = match Statement::<VerificationSummary>::open(&body.bytes, keys) {
-        Err(error) => Some(error.to_string()),
-        Ok(statement) => disagreement(&statement, &promotion, &commit.sha, built),
-    };
-    let unattested = wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong));
-    Ok(Some(Earlier { state, unattested }))
+    Ok(Some(ReadEarlier { state, promotion }))
 }

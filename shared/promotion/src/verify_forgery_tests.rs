@@ -1,6 +1,5 @@
 //! What somebody who writes every record and every tag, but has no key, gets promoted: nothing.
 
-use gatekeeper_model::verdict::Verdict;
 use gatekeeper_proof::{
     Envelope, NoSigner,
     ledger::{Event, Kind},
@@ -77,8 +76,9 @@ async fn any_byte_of_the_attestation_that_changes_is_found() {
     let (verdict, bytes) = (world.verdict().await, world.attestation());
     let manifest = Sha256::of(&world.artefacts.bytes_of(&ArtefactPath::Manifest.of(&commit())).unwrap());
     let holds = |bytes: &[u8]| {
-        Statement::<TestResult>::open(bytes, &keys)
-            .is_ok_and(|it| attestation::disagreement(&it, &verdict.record, verdict.sha256, manifest).is_none())
+        Statement::<TestResult>::open(bytes, &keys).is_ok_and(|it| {
+            gatekeeper_gate::attestation::disagreement(&it, &verdict.record, verdict.sha256, manifest).is_none()
+        })
     };
     assert!(holds(&bytes));
     for at in 0..bytes.len() {

@@ -2,20 +2,21 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use gatekeeper_gate::converge::Gate;
+use futures_util::future;
+use gatekeeper_gate::{attestation::TestResult, converge::Gate, judgement::INTEGRATION_PASSED};
 use gatekeeper_model::{
     identity::Identity,
-    ids::PromotionId,
-    store_key::PromotionStatement,
+    ids::{Chain, PromotionId, StageName},
+    store_key::{ArtefactPath, Form, PromotionStatement},
     telemetry::{Logger, wall_clock},
-    verdict::Revocation,
+    verdict::{Outcome, Revocation, Verdict},
 };
-use gatekeeper_proof::{Digest, LocalSigner};
+use gatekeeper_proof::{Digest, LocalSigner, Statement, ledger};
 use gatekeeper_store::{Precondition, memory::Memory};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{approval::Approval, attestation::VerificationSummary, history::Completed};
+use crate::{approval::Approval, attestation::VerificationSummary, history::Completed, stage::SchemaParity};
 
 #[path = "verify_forgery_tests.rs"]
 mod forgery;
@@ -162,7 +163,8 @@ impl World {
     async fn verify(&self, request: &PromotionRequest) -> Answer {
         let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(self.requester.clone())));
-        verify(&self.artefacts, &self.records, &home(), request, keys, requester, wall_clock()).await.unwrap()
+        let stores = Stores { artefacts: &self.artefacts, records: &self.records };
+        verify(stores, Asked { request, home: &home(), now: wall_clock() }, keys, requester).await.unwrap()
     }
 
     #[track_caller]
@@ -477,7 +479,8 @@ async fn a_recorded_history_that_cannot_be_read_is_not_none() {
         world.records.upload(&key, record(rows).to_string().as_bytes(), &[]);
         let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(Requester::Unnamed)));
-        verify(&world.artefacts, &world.records, &home(), &request(), keys, requester, wall_clock()).await
+        let stores = Stores { artefacts: &world.artefacts, records: &world.records };
+        verify(stores, Asked { request: &request(), home: &home(), now: wall_clock() }, keys, requester).await
     };
     assert_eq!(verified(json!([])).await.unwrap().unwrap().history_before.len(), 1);
     for odd in [json!({}), json!("rows"), json!([{"installed_rank": "one"}]), json!(null)] {
