@@ -37,7 +37,11 @@ pub fn junit(document: &[u8]) {
     }
     let Ok(other) = Document::parse(text) else { return };
     let Ok(recount) = found else {
-        assert!(!is_plain(&other) || text.contains("encoding"), "another parser reads it, and it is of suites and cases: {}", found.unwrap_err());
+        assert!(
+            !is_plain(&other) || text.contains("encoding"),
+            "another parser reads it, and it is of suites and cases: {}",
+            found.unwrap_err()
+        );
         return;
     };
     against_the_tree(&other, &recount);
