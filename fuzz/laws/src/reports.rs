@@ -35,7 +35,7 @@ fn whole_json(format: Format, document: &[u8]) {
     assert!(recounted(format, &document[..at]).is_err(), "cut to {at} of {end} bytes");
 }
 
-/// The same document in serde_json's spelling comes to the same, wherever pieces of it end.
+/// The same document in `serde_json`'s spelling comes to the same, wherever pieces of it end.
 fn spelt_otherwise(format: Format, document: &[u8], found: &Recounted) {
     const PIECE: usize = 64 * 1024;
     let Some(value) = plain_json(document) else { return };

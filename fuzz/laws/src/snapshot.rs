@@ -43,7 +43,7 @@ const DATA: [&str; 5] = [
     "SELECT pg_catalog.lo_create('1');",
 ];
 
-/// A dump with this body, as pg_dump of PostgreSQL 18 writes one of this server.
+/// A dump with this body, as `pg_dump` of PostgreSQL 18 writes one of this server.
 fn dump(server: u16, body: &str) -> String {
     format!(
         "{HEADER}\n\\restrict k3y\n\n-- Dumped from database version {server}.1\n-- Dumped by pg_dump version 18.4\n\n\
@@ -122,7 +122,7 @@ fn statements(form: &NormalForm) -> Vec<String> {
         }
         statements.push(statement);
     }
-    assert_eq!(statements.iter().map(|it| format!("{it}\n")).collect::<String>(), form.to_text());
+    assert_eq!(statements.iter().flat_map(|it| [it.as_str(), "\n"]).collect::<String>(), form.to_text());
     statements
 }
 
@@ -142,7 +142,7 @@ fn escaped(characters: &mut std::str::Chars<'_>) -> char {
 }
 
 /// What was normalised is its own normal form. Its statements are sorted by their text, so they are first put into an order
-/// in which pg_dump may write them: what is created before what is altered. In the text names are told
+/// in which `pg_dump` may write them: what is created before what is altered. In the text names are told
 /// from new keywords by their case, which no dump does.
 fn once_more(form: &NormalForm) {
     let text = form.to_text().to_lowercase();
@@ -169,9 +169,9 @@ fn added(whole: &str, end: usize, form: &NormalForm) {
     unlike(form, &found, addition);
     let (without, with) = (normal(whole, NONE).expect("it was read"), normal(&more, NONE).expect("it was read"));
     if needed == NONE {
-        unlike(&without, &with, addition)
+        unlike(&without, &with, addition);
     } else {
-        same(&without, &with)
+        same(&without, &with);
     }
     let (with, without) = (normal(&more, needed).expect("it was read"), normal(whole, needed).expect("it was read"));
     unlike(&without, &with, addition);

@@ -1,5 +1,7 @@
 //! Every input of the corpora, and every one that was found to break a law, keeps its law.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
