@@ -213,7 +213,7 @@ fn toml_file(file: &[u8]) {
 
 /// A table as TOML, each value in one line.
 fn toml_text(table: &Table) -> String {
-    table.iter().map(|(name, value)| format!("{} = {}\n", quoted(name), inline(value))).collect()
+    table.iter().flat_map(|(name, value)| [quoted(name), " = ".to_owned(), inline(value), "\n".to_owned()]).collect()
 }
 
 fn inline(value: &Value) -> String {

@@ -80,12 +80,15 @@ fn sorted(mut findings: Vec<Finding>, found: &Template) -> (Vec<Finding>, Vec<St
     (findings, doubts, Template { doubts: Vec::new(), ..found.clone() })
 }
 
+/// A change of a template, whose first resource is given.
+type Change = fn(&mut Value, &str);
+
 /// What nobody has judged is doubted or refused where a template was fine before: a section, a type, a property, an account,
 /// a transform and a dynamic reference.
 fn unjudged(value: &Value) {
     let first =
         value["Resources"].as_object().and_then(|resources| resources.keys().next()).expect("a resource").clone();
-    let changes: [(&str, fn(&mut Value, &str)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("a section", |it, _| it["Surprise"] = json!({})),
         ("a type", |it, _| it["Resources"]["Surprise0"] = json!({"Type": "AWS::Surprise::Thing"})),
         ("a property", |it, first| {

@@ -1,6 +1,6 @@
 //! Every input of the corpora, and every one that was found to break a law, keeps its law.
 
-#![expect(clippy::unwrap_used, reason = "a test says where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     fs,

@@ -9,9 +9,9 @@ use std::{
     ops::Range,
 };
 
-use super::{judge, statement::Statement};
+use super::{judge, lexer::Kind, statement::Statement};
 
-/// The actions of `ALTER` in a schema-only dump, as `pg_dump` 15 to 18 write them: `_` is one name, `…` is the rest, and
+/// The actions of `ALTER` in a schema-only dump, as `pg_dump` 15 to 18 write them: `_` is one name or number, `…` is the rest, and
 /// what stands left of `|` tells one action of an object from another.
 ///
 /// The first two are of owners.
@@ -117,7 +117,9 @@ fn matches(statement: Statement<'_>, mut index: usize, action: &str) -> Option<u
         match word {
             "|" => key_end = index,
             "…" => return (index < statement.tokens.len()).then_some(key_end),
-            "_" if index < statement.tokens.len() => index = statement.name_end(index),
+            "_" if statement.is_name(index) || statement.kind(index) == Some(Kind::Number) => {
+                index = statement.name_end(index);
+            }
             word if statement.is(index, word) => index += 1,
             _ => return None,
         }

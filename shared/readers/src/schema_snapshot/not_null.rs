@@ -30,12 +30,15 @@ pub(super) fn drop_names(bytes: &[u8], tokens: &mut Vec<Token>, dropped: impl Fn
 pub(super) fn set_apart(bytes: &[u8], tokens: &mut Vec<Token>) -> Vec<String> {
     let statement = Statement { bytes, tokens };
     let start = if statement.is(1, "TABLE") { 2 } else { 3 };
+    if !statement.is_name(start) {
+        return Vec::new();
+    }
     let table = names::unquoted(slice(statement, start..statement.name_end(start)));
     let (mut statements, mut parts) = (Vec::new(), Vec::<Range<usize>>::new());
     for (index, _) in statement.levels().filter(|(index, level)| *level == 1 && *index > 0) {
         let starts = statement.is(index - 1, "(") || statement.is(index - 1, ",");
         let ends = statement.is(index + 3, ")") || statement.is(index + 3, ",");
-        if starts && ends && statement.has(index, &["NOT", "NULL"]) {
+        if starts && ends && statement.has(index, &["NOT", "NULL"]) && statement.is_name(index + 2) {
             let column = names::unquoted(slice(statement, index + 2..index + 3));
             statements.push(format!("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;"));
             // The comma before it goes with it, or the one behind it where no part is left before it.

@@ -258,6 +258,11 @@ impl<'a> Statement<'a> {
         self.starts(&["COPY"]) && self.outer().any(|index| self.has(index, &["FROM", "stdin"]))
     }
 
+    /// Whether a name may start at `index`.
+    pub(super) fn is_name(&self, index: usize) -> bool {
+        matches!(self.kind(index), Some(Kind::Word | Kind::Quoted))
+    }
+
     /// The index behind a dotted name that starts at `index`.
     pub(super) fn name_end(&self, index: usize) -> usize {
         let mut end = index + 1;

@@ -235,6 +235,19 @@ fn what_changes_an_object_behind_its_creation_is_refused() {
 }
 
 #[test]
+fn what_is_no_name_is_altered_by_nothing() {
+    for action in ["ATTACH PARTITION ?p FOR VALUES IN (1)", "ALTER COLUMN ) SET DEFAULT 1", "OWNER TO 'x'"] {
+        assert!(
+            said(dump(&format!("ALTER TABLE ONLY t {action};"))).contains("nothing that pg_dump writes"),
+            "{action}"
+        );
+    }
+    for action in ["ATTACH PARTITION \"?p\" FOR VALUES IN (1)", "ALTER COLUMN é SET DEFAULT 1", "OWNER TO x"] {
+        assert_eq!(said(dump(&format!("ALTER TABLE ONLY t {action};"))), "", "{action}");
+    }
+}
+
+#[test]
 fn nothing_takes_back_what_was_said() {
     let create = "CREATE TABLE public.t (a int);\n";
     for (first, second) in [

@@ -56,6 +56,15 @@ fn a_normal_form_is_its_own_normal_form() {
     assert_eq!(again(&text), text);
 }
 
+#[test]
+fn what_is_no_name_of_a_table_or_column_has_nothing_set_apart() {
+    for table in ["CREATE TABLE ,public.t (\n    NOT NULL b\n);", "CREATE TABLE public.t (\n    NOT NULL *\n);"] {
+        let text = everything(&dump(table)).to_text();
+        assert!(!text.contains("ALTER"), "{text}");
+        assert_eq!(again(&text), text);
+    }
+}
+
 /// Every byte of every statement, changed to each of several others, changes the normal form or the judgement.
 #[test]
 fn a_change_of_any_one_byte_changes_the_normal_form() {
