@@ -8,7 +8,7 @@ use gatekeeper_aws::{kms::KmsKeys, live, s3::S3Store, stage_account::stage_confi
 use gatekeeper_evidence::{
     bundle,
     bundle::{MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES},
-    collect::{Stores, attach, collect},
+    collect::{attach, collect},
     exhibits::{Exhibits, Live},
     find::{Found, Selector, find},
     html, judge,
@@ -21,6 +21,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::record::PromotionRecord;
 use gatekeeper_proof::PublicKeys;
+use gatekeeper_store::Stores;
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -16,10 +16,10 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
     counting::{Counting, NotCounted, Owners},
+    decide::{built_verdict, config_of},
     identities,
     identities::{Authors, Identities},
     stage,
-    verify::{built_verdict, config_of},
 };
 use gatekeeper_store::{Body, Precondition, Store, Written, record, record::Stored, revocation};
 use jiff::Timestamp;

@@ -1,15 +1,10 @@
 //! The evidence on what a stage runs of a repository, or ran at a time.
 
 use askama::Template;
-use gatekeeper_evidence::{
-    collect::{Stores, collect},
-    exhibits::Live,
-    html, judge,
-    model::Question,
-};
+use gatekeeper_evidence::{collect::collect, exhibits::Live, html, judge, model::Question};
 use gatekeeper_model::ids::{Repo, StageName};
 use gatekeeper_proof::PublicKeys;
-use gatekeeper_store::Store;
+use gatekeeper_store::{Store, Stores};
 use jiff::Timestamp;
 
 use crate::{Trouble, page::Page, show::Time};

@@ -13,10 +13,10 @@ mod show;
 mod tests;
 
 use futures_util::future::try_join;
-use gatekeeper_evidence::{collect::Stores, model::Question};
+use gatekeeper_evidence::model::Question;
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_proof::{PublicKeys, Signer, SigningError};
-use gatekeeper_store::{Store, StoreError};
+use gatekeeper_store::{Store, StoreError, Stores};
 use lambda_http::{Body, Request, RequestExt as _, Response, http::Method, request::RequestContext};
 use page::Page;
 use route::{NoPage, Route};

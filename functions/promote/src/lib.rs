@@ -18,7 +18,6 @@ use gatekeeper_promotion::{
     counting::NotCounted,
     entry,
     lock::Lock,
-    look::Stores,
     plan::Plan,
     record::{PromotionRecord, Status},
     request::{InvalidPromotionEvent, PromotionRequest},
@@ -27,6 +26,7 @@ use gatekeeper_promotion::{
     verify::{Asked, Verified, verify},
 };
 use gatekeeper_proof::ledger;
+use gatekeeper_store::Stores;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};

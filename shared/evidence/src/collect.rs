@@ -13,7 +13,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::record::PromotionRecord;
 use gatekeeper_proof::{Envelope, PublicKeys, Statement, ledger, ledger::LedgerHead};
-use gatekeeper_store::{CALLS_IN_FLIGHT, Head, Retention, Store, StoreError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Head, Retention, Store, StoreError, Stores};
 use jiff::Timestamp;
 
 use super::{
@@ -32,15 +32,6 @@ const MAX_RECORD_BYTES: u64 = 64 * 1024 * 1024;
 const ENTRIES_AT_FIRST: u64 = 32;
 /// How many are read when it isn't: the rest, as far back as this.
 const MOST_ENTRIES: u64 = 4096;
-
-/// Where things are stored.
-#[derive(Debug)]
-pub struct Stores<'a, S> {
-    /// The artefact bucket.
-    pub artefacts: &'a S,
-    /// The records bucket.
-    pub records: &'a S,
-}
 
 /// A document to be read: its name, and its key and version.
 struct Wanted {

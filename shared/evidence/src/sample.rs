@@ -18,7 +18,6 @@ use gatekeeper_promotion::{
     boundary::Home,
     entry,
     history::{Completed, StageState},
-    look::Stores,
     record::{
         HISTORY_FACT, LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison, Status,
         StepRecord,
@@ -33,13 +32,13 @@ use gatekeeper_readers::{
     flyway::checksum,
     schema_snapshot::{Include, normal_form},
 };
-use gatekeeper_store::{Precondition, Store, memory::Memory, record, record::Stored};
+use gatekeeper_store::{Precondition, Store, Stores, memory::Memory, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    collect::{Stores, collect},
+    collect::collect,
     exhibits::{Exhibits, Live},
     judge,
     model::{Evidence, Question},

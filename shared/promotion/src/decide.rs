@@ -182,7 +182,7 @@ fn sorted(mut reasons: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// The stage as it is configured, and the configuration; none with the reason where it isn't.
-fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Finding>) -> Option<(Stage, Body)> {
+pub fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Finding>) -> Option<(Stage, Body)> {
     let Some(body) = config else {
         let key = RecordKey::StagesConfig.to_string();
         reasons.push(Finding::new(Code::StagesConfigInvalid, key, "there is no configuration of the stages"));
@@ -206,7 +206,7 @@ fn config_of(config: Option<Body>, stage: &StageName, reasons: &mut Vec<Finding>
 }
 
 /// The verdict, where it says `built` and wasn't taken back since; a refusal repeats its reasons.
-fn built_verdict(
+pub fn built_verdict(
     commit: &Commit,
     verdict: Option<Stored<Verdict>>,
     revocation: Option<&StoredRevocation>,

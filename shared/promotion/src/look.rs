@@ -16,7 +16,7 @@ use gatekeeper_model::{
 use gatekeeper_proof::{PublicKeys, SigningError, Statement, ledger};
 use gatekeeper_readers::{template, template::Template};
 use gatekeeper_store::{
-    Body, CALLS_IN_FLIGHT, Head, Listed, Store, StoreError, Tags, record,
+    Body, CALLS_IN_FLIGHT, Head, Listed, Store, StoreError, Stores, Tags, record,
     record::{RecordError, Stored},
     revocation,
     revocation::StoredRevocation,
@@ -56,23 +56,6 @@ pub(super) struct FirstLook {
     pub(super) keys: PublicKeys,
     pub(super) requester: Requester,
 }
-
-/// Where it is read.
-#[derive(Debug)]
-pub struct Stores<'a, S> {
-    /// The bucket that CI writes.
-    pub artefacts: &'a S,
-    /// The bucket that only the gatekeeper writes.
-    pub records: &'a S,
-}
-
-impl<S> Clone for Stores<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S> Copy for Stores<'_, S> {}
 
 /// One round trip. A `state` that was read already is taken as it is.
 pub(super) async fn first<S: Store>(

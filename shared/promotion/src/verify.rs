@@ -15,7 +15,7 @@ use gatekeeper_model::{
 use gatekeeper_proof::{PublicKeys, SigningError};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use gatekeeper_store::{
-    Store, StoreError, record,
+    Store, StoreError, Stores, record,
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use super::{
     decide::Known,
     history::StageState,
     lock::Lock,
-    look::{self, Stores},
+    look,
     plan::Plan,
     record::{PinnedRecord, UnreadFact, WayBack},
     request::PromotionRequest,

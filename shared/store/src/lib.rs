@@ -231,3 +231,21 @@ pub trait Store: Sync {
         }
     }
 }
+
+/// Both buckets.
+#[derive(Debug)]
+pub struct Stores<'a, S> {
+    /// The one that CI writes.
+    pub artefacts: &'a S,
+    /// The one that only the gatekeeper writes.
+    pub records: &'a S,
+}
+
+// Derived, they would ask the same of `S`.
+impl<S> Clone for Stores<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Stores<'_, S> {}
