@@ -27,7 +27,7 @@ TOP = ("README.md", *IN_THE_BOOK)
 WIDTH = 100
 README_LINES = 150
 # Written by a test of Rust, which wraps nothing; and a log of what was, in lines as they were written then.
-UNWRAPPED = {"docs/reason-codes.md", "CHANGELOG.md"}
+UNWRAPPED = {"CHANGELOG.md"}
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)")
 CODE = re.compile(r"(`+)(?:(?!\1).)+?\1")
 

@@ -7,9 +7,6 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::expect_used,
-    clippy::format_collect,
-    clippy::type_complexity,
-    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a law that is broken is told by a panic"

@@ -11,8 +11,9 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reason-codes
 const HEAD: &str = "\
 # Reason codes
 
-Every `code` that a verdict, a refused promotion or a log line may give as a reason. A code is stable: scripts and alarms may match it.
-The `message` beside it is for people and may change; `subject` says what it is about: an object's key, a function, a suite, a field.
+Every `code` that a verdict, a refused promotion or a log line may give as a reason. A code is
+stable: scripts and alarms may match it. The `message` beside it is for people and may change;
+`subject` says what it is about: an object's key, a function, a suite, a field.
 
 This table is made from `codes!` in `shared/model/src/finding.rs`. After a change there:
 
