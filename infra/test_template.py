@@ -155,6 +155,12 @@ class Functions(unittest.TestCase):
                       if "logs:PutLogEvents" in statement.get("Action", [])]
             self.assertEqual(writes, [f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:{group}:*"], name)
 
+    def test_x_ray_traces_each(self):
+        for name, one in self.functions.items():
+            self.assertEqual(one["TracingConfig"], {"Mode": "Active"}, name)
+            actions = [statement["Action"] for statement in STACK.statements(one["Role"].rsplit("/", 1)[-1]) if statement.get("Sid") == "TellXRay"]
+            self.assertEqual(actions, [["xray:PutTraceSegments", "xray:PutTelemetryRecords"]], name)
+
     def test_what_the_gate_cannot_judge_is_kept_for_14_days(self):
         configurations = [one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] != "gatekeeper-watch-drift"]
         self.assertEqual({one["FunctionName"] for one in configurations}, {"gatekeeper-intake", "gatekeeper-tag-guard"})

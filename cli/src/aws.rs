@@ -12,7 +12,7 @@ use aws_sdk_s3::{
     config::Credentials,
     error::{ProvideErrorMetadata, SdkError},
 };
-use gatekeeper_aws::{TlsRoots, caller, config_loader, s3::S3Store, s3_client};
+use gatekeeper_aws::{TlsRoots, caller, config_loader, failure::said, s3::S3Store, s3_client};
 use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
     telemetry,
@@ -343,14 +343,5 @@ pub(crate) fn called<T, E>(operation: &str, answer: Result<T, SdkError<E>>) -> a
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    answer.map_err(|error| {
-        let said = error.as_service_error().map(|it| (it.code(), it.message()));
-        match said {
-            Some((Some(code), message)) => {
-                let colon = if message.is_some() { ": " } else { "" };
-                anyhow!("{operation} failed: {code}{colon}{}", message.unwrap_or_default())
-            }
-            _ => anyhow!("{operation} failed: {}", telemetry::chain(&error)),
-        }
-    })
+    answer.map_err(|error| anyhow!("{operation} failed: {}", said(&error)))
 }

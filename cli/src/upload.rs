@@ -6,12 +6,14 @@ use anyhow::{Context as _, anyhow};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::head_object::HeadObjectError,
     primitives::{ByteStream, Length},
     types::{ChecksumMode, ChecksumType},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::s3::S3Store;
+use gatekeeper_aws::{
+    failure::{Failure, code, is_conflict},
+    s3::S3Store,
+};
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     ids::{Commit, Sha256},
@@ -159,7 +161,7 @@ impl<'a> Uploader<'a> {
     async fn look(&self, key: &str) -> anyhow::Result<Option<Present>> {
         let head = self.client.head_object().bucket(self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
         let head = match head.send().await {
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => return Ok(None),
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(None),
             head => called("HeadObject", head)?,
         };
         let in_parts = head.checksum_type() == Some(&ChecksumType::Composite);
@@ -193,9 +195,7 @@ impl<'a> Uploader<'a> {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-        if matches!(status, Some(409 | 412)) || matches!(code, Some("NoSuchUpload")) {
+        if is_conflict(&error) || Failure::of(&error) == Failure::Absent {
             return match self.look(&object.key).await? {
                 Some(Present { version_id, sha256: Some(there), .. }) if there == object.sha256 => {
                     Ok(Stored { version_id, uploaded: true })
@@ -203,8 +203,10 @@ impl<'a> Uploader<'a> {
                 _ => Err(anyhow!("somebody else wrote `{}` meanwhile: publish again", object.key)),
             };
         }
-        if matches!(code, Some("BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" | "IncompleteBody"))
-            || object.has_changed()
+        if matches!(
+            code(&error),
+            Some("BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" | "IncompleteBody")
+        ) || object.has_changed()
         {
             return Err(changed(object));
         }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Finds or gets the tools that databases need, and says in one line what is missing:
-#   .local/flyway/flyway   Flyway, from Maven Central (MAVEN_CENTRAL is the URL of a mirror), and `java` for it
+#   .local/flyway/flyway   Flyway, by way of Maven (whose own settings name a mirror), and `java` for it
 #   .local/postgresql      a link to the folder with PostgreSQL's programs
 # Root on Debian and Ubuntu gets missing packages from there. Does nothing when all is there.
 set -euo pipefail
@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 
 FLYWAY_VERSION=11.8.2
 FLYWAY_SHA256=b01677117b6be97e669314cc502da85bdce20b426bafc291738368ab980c8ca5
+MAVEN_DEPENDENCY_PLUGIN=3.11.0 # what lets Maven fetch a file
 JAVA=17       # the least that this Flyway runs on
 POSTGRESQL=15 # the least that is tested
 flyway=.local/flyway
@@ -50,11 +51,15 @@ install_packages() { # install_packages NAME…
   rm -f "$drop_in"
 }
 
+wanted="$FLYWAY_SHA256 $(sha256sum < infra/local/setup_database.sh)" # this script says what of it is kept
+has_flyway() { [ "$wanted" = "$(cat "$flyway/.installed" 2>/dev/null)" ]; }
+
 packages=()
 version=$(java_version || true)
 [ "${version:-0}" -ge "$JAVA" ] || packages+=(default-jre-headless)
 programs=$(find_postgresql)
 [ -n "$programs" ] || packages+=(postgresql)
+has_flyway || command -v mvn > /dev/null || packages+=(maven)
 if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   install_packages "${packages[@]}"
   programs=$(find_postgresql)
@@ -67,18 +72,21 @@ fi
 mkdir -p .local
 [ "$(readlink "$postgresql" 2>/dev/null)" = "$programs" ] || ln -sfn "$programs" "$postgresql"
 
-wanted="$FLYWAY_SHA256 $(sha256sum < infra/local/setup_database.sh)" # this script says what of it is kept
-[ "$wanted" = "$(cat "$flyway/.installed" 2>/dev/null)" ] && exit 0
-command -v curl > /dev/null || fail '`curl` is missing'
+has_flyway && exit 0
+command -v mvn > /dev/null ||
+  fail '`mvn` is missing, Flyway is fetched by it (on Debian and Ubuntu: `apt-get install maven`)'
 echo "installing Flyway $FLYWAY_VERSION into $flyway"
 new=$(mktemp -d .local/flyway.XXXXXX)
-trap 'rm -rf "$new" "$new.tar.gz"' EXIT
-curl --fail --silent --show-error --location --retry 3 --output "$new.tar.gz" \
-  "${MAVEN_CENTRAL:-https://repo1.maven.org/maven2}/org/flywaydb/flyway-commandline/$FLYWAY_VERSION/flyway-commandline-$FLYWAY_VERSION.tar.gz"
-echo "$FLYWAY_SHA256  $new.tar.gz" | sha256sum --check --quiet ||
+trap 'rm -rf "$new" "$new.maven"' EXIT
+# Maven's own cache would keep the archive's 202 MB for nothing.
+mvn --quiet --batch-mode --strict-checksums -Dstyle.color=never -Dmaven.repo.local="$PWD/$new.maven/cache" \
+  "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_DEPENDENCY_PLUGIN:copy" \
+  -Dartifact="org.flywaydb:flyway-commandline:$FLYWAY_VERSION:tar.gz" -DoutputDirectory="$PWD/$new.maven"
+archive=$new.maven/flyway-commandline-$FLYWAY_VERSION.tar.gz
+echo "$FLYWAY_SHA256  $archive" | sha256sum --check --quiet ||
   fail "that is not Flyway $FLYWAY_VERSION as it was released"
 # Without the drivers and plug-ins for other databases the JVM starts in two thirds of the time.
-tar --extract --gzip --file "$new.tar.gz" --directory "$new" --strip-components 1 --no-same-owner \
+tar --extract --gzip --file "$archive" --directory "$new" --strip-components 1 --no-same-owner \
   --wildcards --no-wildcards-match-slash '*/flyway' '*/licenses/*' '*/lib/*.jar' '*/drivers/postgresql-*.jar' \
   '*/lib/flyway/flyway-'{commandline,core,nc,verb,reports,database-postgresql}'-*.jar'
 echo "$wanted" > "$new/.installed"

@@ -3,9 +3,8 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
-use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::{stack_functions, stack_functions::NoFunction};
+use gatekeeper_aws::{failure::Failure, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
     manifest::{DeployedFunction, Function, Module},
@@ -217,9 +216,7 @@ async fn observe(
     };
     observed.live_name = Some(name.clone());
     match lambda.get_function_configuration().function_name(name).send().await {
-        Err(error)
-            if error.as_service_error().is_some_and(GetFunctionConfigurationError::is_resource_not_found_exception) =>
-        {
+        Err(error) if Failure::of(&error) == Failure::Absent => {
             observed.problem = Some(format!("its stack names `{name}`, which Lambda does not have"));
         }
         answer => {

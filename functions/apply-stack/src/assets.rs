@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::{
     Client,
-    operation::{head_bucket::HeadBucketError, head_object::HeadObjectError},
     types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, TaggingDirective},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::lambda::FunctionError;
+use gatekeeper_aws::{
+    failure::{Failure, code},
+    lambda::FunctionError,
+};
 use gatekeeper_model::{ids::Sha256, telemetry::Logger};
 use gatekeeper_promotion::plan::{Pinned, PlannedFunction, PlannedStack};
 use gatekeeper_readers::template::{Code, Template};
 use serde_json::json;
 
 use crate::{
-    stop::{Stop, code},
+    stop::Stop,
     template_url::{copy_source, partition, url_suffix},
 };
 
@@ -161,7 +163,7 @@ impl Copier<'_> {
             Ok(head) if head.checksum_type() == Some(&ChecksumType::Composite) => Ok(None),
             Ok(head) => Ok(head.checksum_sha256().and_then(Sha256::from_base64)),
             // No such bucket looks the same here; the copy tells.
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(None),
             Err(error) => {
                 let call = format!("HeadObject of `{}/{}`", asset.bucket, asset.key);
                 Err(Stop::of(STORAGE, &call, &error))
@@ -183,12 +185,12 @@ impl Copier<'_> {
             .send()
             .await;
         let Err(error) = copied else { return Ok(()) };
-        match code(&error) {
-            Some("NoSuchBucket") if !self.is_there(&asset.bucket).await? => Err(Stop::Failed(format!(
+        match (code(&error), Failure::of(&error)) {
+            (Some("NoSuchBucket"), _) if !self.is_there(&asset.bucket).await? => Err(Stop::Failed(format!(
                 "the bucket `{}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account",
                 asset.bucket
             ))),
-            Some("NoSuchKey" | "NoSuchVersion") => Err(Stop::Failed(format!(
+            (_, Failure::Absent) => Err(Stop::Failed(format!(
                 "version `{}` of `{}` is gone from the store",
                 asset.bundle.version_id, asset.bundle.key
             ))),
@@ -203,7 +205,7 @@ impl Copier<'_> {
     async fn is_there(&self, bucket: &str) -> Result<bool, Stop> {
         match self.s3.head_bucket().bucket(bucket).expected_bucket_owner(self.account).send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => Ok(false),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(false),
             Err(error) => Err(Stop::of(STORAGE, &format!("HeadBucket of `{bucket}`"), &error)),
         }
     }

@@ -10,7 +10,11 @@ use aws_sdk_cloudformation::{
         StackStatus, TemplateStage,
     },
 };
-use gatekeeper_aws::{lambda::FunctionError, s3::S3Store};
+use gatekeeper_aws::{
+    failure::{Failure, code, message},
+    lambda::FunctionError,
+    s3::S3Store,
+};
 use gatekeeper_model::{
     ids::{Commit, Sha256},
     telemetry::{Logger, chain, wall_clock},
@@ -28,7 +32,7 @@ use crate::{
     assets::{self, Copier},
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
-    stop::{Stop, code, message},
+    stop::Stop,
     template_url::{S3Address, template_url},
 };
 
@@ -168,7 +172,7 @@ impl StackWork<'_> {
                 Some(stack) => Some(stack),
                 None => return Err(untold("DescribeStacks", "a stack")),
             },
-            Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
+            Err(error) if Failure::of(&error) == Failure::Absent => None,
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeStacks", &error)),
         };
         let change_set = match change_set {
@@ -178,8 +182,7 @@ impl StackWork<'_> {
                 }
                 _ => return Err(untold("DescribeChangeSet", "the change set's id and status")),
             },
-            Err(error) if is_gone(code(&error)) => None,
-            Err(error) if code(&error) == Some("ValidationError") && message(&error).contains("does not exist") => None,
+            Err(error) if Failure::of(&error) == Failure::Absent => None,
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
         };
         let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
@@ -312,7 +315,7 @@ impl StackWork<'_> {
             // A run that was killed here has executed it, or something else has begun on the stack: look again.
             Err(error)
                 if matches!(code(&error), Some("InvalidChangeSetStatus" | "TokenAlreadyExistsException"))
-                    || is_gone(code(&error)) =>
+                    || Failure::of(&error) == Failure::Absent =>
             {
                 Ok(())
             }
@@ -325,7 +328,7 @@ impl StackWork<'_> {
         let delete = self.cloudformation.delete_change_set().stack_name(name).change_set_name(&self.change_set_name);
         match delete.send().await {
             Ok(_) => Ok(()),
-            Err(error) if is_gone(code(&error)) => Ok(()),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(()),
             Err(error) => Err(refused("DeleteChangeSet", &error)),
         }
     }
@@ -405,11 +408,6 @@ where
 /// That CloudFormation's answer lacks what it always tells: nothing is concluded from that.
 fn untold(call: &str, what: &str) -> Stop {
     Stop::Error(FunctionError::new(CLOUDFORMATION, format!("{call} answered without {what}")))
-}
-
-/// The API reference calls the code `ChangeSetNotFound`, its SDKs' model `ChangeSetNotFoundException`.
-fn is_gone(code: Option<&str>) -> bool {
-    matches!(code, Some("ChangeSetNotFound" | "ChangeSetNotFoundException"))
 }
 
 /// The token of a change set's execution: the same however often the same change set is executed, another one for

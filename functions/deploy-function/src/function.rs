@@ -10,11 +10,11 @@ use aws_sdk_lambda::{
     error::{ProvideErrorMetadata, SdkError},
     types::FunctionConfiguration,
 };
-use gatekeeper_aws::pacer::Pacers;
-use gatekeeper_model::{
-    ids::Sha256,
-    telemetry::{Logger, chain},
+use gatekeeper_aws::{
+    failure::{Failure, said, status},
+    pacer::Pacers,
 };
+use gatekeeper_model::{ids::Sha256, telemetry::Logger};
 use gatekeeper_promotion::{
     plan::PlannedFunction,
     step::{Report, ReportStatus},
@@ -216,24 +216,19 @@ impl Deployer<'_> {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
+        let text = format!("{call}: {}", said(error));
         let Some(refused) = error.as_service_error() else {
             // Nobody answered, so nobody knows whether it was done: the next look tells.
-            return Trouble::Wait(format!("{call}: {}", chain(error)));
+            return Trouble::Wait(text);
         };
-        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-        let (code, message) = (refused.code().unwrap_or("unknown"), refused.message().unwrap_or("no message"));
-        let text = format!("{call}: {code}: {message}");
-        match (code, live.map(|live| &live.health)) {
+        match (refused.code().unwrap_or_default(), live.map(|live| &live.health)) {
             // An update of a function that has failed isn't in anybody's way: it is what Lambda refuses.
             ("ResourceConflictException", Some(Health::Failed(reason))) => {
                 Trouble::Final(format!("{text}; the function can't work: {reason}"))
             }
             ("ResourceConflictException" | "PreconditionFailedException", _) => Trouble::Wait(text),
-            ("TooManyRequestsException" | "ThrottlingException" | "Throttling" | "RequestLimitExceeded", _) => {
-                self.throttled(call)
-            }
-            _ if status == 429 => self.throttled(call),
-            _ if status >= 500 => Trouble::Wait(text),
+            _ if status(error) >= Some(500) => Trouble::Wait(text),
+            _ if Failure::of(error) == Failure::Throttled => self.throttled(call),
             _ => Trouble::Final(text),
         }
     }

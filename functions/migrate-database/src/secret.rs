@@ -1,24 +1,19 @@
 //! A database's secret, from Secrets Manager.
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
-use gatekeeper_aws::stage_account::stage_config;
+use gatekeeper_aws::{
+    failure::{Failure, code, said},
+    stage_account::stage_config,
+};
 use gatekeeper_database::Target;
 use gatekeeper_model::finding::{Code, Finding};
 use gatekeeper_promotion::plan::PlannedDatabase;
 
 use crate::Trouble;
 
-/// What Secrets Manager says where asking again changes nothing (Secrets Manager API reference, `GetSecretValue`).
-const FINAL: &[&str] = &[
-    "ResourceNotFoundException",
-    "AccessDeniedException",
-    "AccessDenied",
-    "DecryptionFailure",
-    "InvalidParameterException",
-    "InvalidRequestException",
-    "ValidationException",
-];
+/// What else Secrets Manager says where asking again changes nothing (Secrets Manager API reference, `GetSecretValue`).
+const FINAL: &[&str] =
+    &["DecryptionFailure", "InvalidParameterException", "InvalidRequestException", "ValidationException"];
 
 /// The client for the secrets of the stage's account.
 pub async fn client(config: &SdkConfig, role_arn: Option<&str>) -> aws_sdk_secretsmanager::Client {
@@ -39,9 +34,11 @@ pub async fn target(
     };
     let answer = match client.get_secret_value().secret_id(&planned.secret_arn).send().await {
         Ok(answer) => answer,
-        Err(SdkError::ServiceError(error)) if error.err().code().is_some_and(|code| FINAL.contains(&code)) => {
-            let (code, message) = (error.err().code().unwrap_or_default(), error.err().message().unwrap_or_default());
-            return wrong(format!("can't be read: {code}: {message}"));
+        Err(error)
+            if matches!(Failure::of(&error), Failure::Absent | Failure::Denied)
+                || code(&error).is_some_and(|code| FINAL.contains(&code)) =>
+        {
+            return wrong(format!("can't be read: {}", said(&error)));
         }
         Err(error) => return Err(error.into()),
     };

@@ -4,7 +4,8 @@
 //! for it any more; so of an execution that lives and a request that thinks it dead only one has its way.
 
 use anyhow::{Context as _, anyhow};
-use aws_sdk_sfn::{error::ProvideErrorMetadata as _, types::ExecutionStatus};
+use aws_sdk_sfn::types::ExecutionStatus;
+use gatekeeper_aws::failure;
 use gatekeeper_model::{ids::Chain, store_key::RecordKey, telemetry::Logger};
 use gatekeeper_promotion::{
     complete, entry,
@@ -72,7 +73,7 @@ impl<S: Store> Starter<'_, S> {
                 ExecutionStatus::Running | ExecutionStatus::PendingRedrive => Execution::Running,
                 _ => Execution::Ended,
             }),
-            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(Execution::Unknown),
+            Err(error) if failure::Failure::of(&error) == failure::Failure::Absent => Ok(Execution::Unknown),
             Err(error) => Err(error).with_context(|| format!("could not look at execution `{arn}`")),
         }
     }

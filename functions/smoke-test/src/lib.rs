@@ -17,6 +17,7 @@ use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{
+    failure::{is_final_of_stack, said},
     lambda::{FunctionError, Invocation},
     promotion_step::Begun,
     stack_functions,
@@ -211,13 +212,7 @@ async fn invoke(
     let answer = lambda.invoke().function_name(name).payload(payload.into()).send();
     let answer = timeout(longest, answer).await;
     let answer = answer.map_err(|_| format!("no answer within {} seconds", longest.as_secs()))?;
-    let answer = answer.map_err(|error| match error.as_service_error() {
-        Some(refused) => {
-            let (code, message) = (refused.code().unwrap_or("unknown"), refused.message().unwrap_or("no message"));
-            format!("Invoke: {code}: {message}")
-        }
-        None => format!("Invoke: {}", chain(&error)),
-    })?;
+    let answer = answer.map_err(|error| format!("Invoke: {}", said(&error)))?;
     let status = u16::try_from(answer.status_code()).unwrap_or_default();
     let function_error = answer.function_error().map(str::to_owned);
     let body = answer.payload.map(aws_sdk_lambda::primitives::Blob::into_inner).unwrap_or_default();
@@ -302,14 +297,11 @@ async fn outputs(
 ) -> Result<Result<BTreeMap<String, String>, String>, Box<dyn std::error::Error>> {
     let answer = match cloudformation.describe_stacks().stack_name(stack.as_str()).send().await {
         Ok(answer) => answer,
-        Err(error) => match error.as_service_error().map(|error| (error.code(), error.message())) {
-            // No such stack, or not ours to look at.
-            Some((Some("ValidationError" | "AccessDenied" | "AccessDeniedException"), message)) => {
-                let message = message.unwrap_or("access denied");
-                return Ok(Err(format!("stack `{stack}` can't be looked at: {message}")));
-            }
-            _ => return Err(error.into()),
-        },
+        Err(error) if is_final_of_stack(&error) => {
+            let message = error.message().unwrap_or("access denied");
+            return Ok(Err(format!("stack `{stack}` can't be looked at: {message}")));
+        }
+        Err(error) => return Err(error.into()),
     };
     let outputs = answer.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
     let outputs = outputs.filter_map(|it| Some((it.output_key()?.to_owned(), it.output_value()?.to_owned())));

@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::{
     types::{Stack, StackDriftStatus, StackResourceDrift, StackResourceDriftStatus, TemplateStage},
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper_aws::said;
+use gatekeeper_aws::failure::{Failure, message, said};
 use gatekeeper_model::ids::{Sha256, StackName};
 use gatekeeper_promotion::{
     drift::{StackDrift, StackLook},
@@ -60,8 +60,8 @@ impl Stacks {
         let (described, template) = tokio::join!(described, template.send());
         let (described, template) = match (described, template) {
             (Ok(described), Ok(template)) => (described, template),
-            (Err(error), _) if is_missing(&error) => return StackLook::Missing,
-            (_, Err(error)) if is_missing(&error) => return StackLook::Missing,
+            (Err(error), _) if Failure::of(&error) == Failure::Absent => return StackLook::Missing,
+            (_, Err(error)) if Failure::of(&error) == Failure::Absent => return StackLook::Missing,
             (Err(error), _) => return StackLook::Unread(format!("DescribeStacks: {}", said(&error))),
             (_, Err(error)) => return StackLook::Unread(format!("GetTemplate: {}", said(&error))),
         };
@@ -125,14 +125,9 @@ fn told(drift: &StackResourceDrift) -> String {
     format!("`{}` ({})", drift.logical_resource_id().unwrap_or("a resource without a name"), status.to_lowercase())
 }
 
-fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    let said = error.as_service_error().map(|it| (it.code(), it.message()));
-    matches!(said, Some((Some("ValidationError"), Some(message))) if message.contains("does not exist"))
-}
-
 /// One detection at a time, or the stack itself is being worked on.
 fn is_busy<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    let message = message(error);
     message.contains("already in progress") || message.contains("_IN_PROGRESS")
 }
 

@@ -9,7 +9,7 @@ use aws_sdk_sts::{
         endpoint::{DefaultResolver, Params, ResolveEndpoint as _},
         interceptors::BeforeTransmitInterceptorContextMut,
     },
-    error::{ProvideErrorMetadata as _, SdkError},
+    error::SdkError,
 };
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
@@ -27,6 +27,8 @@ use gatekeeper_model::identity::{
     BoundRequest, Caller, CallerUnknown, Identity, IdentityProof, NotProven, REQUEST_HEADER, STS_BODY, STS_CONTENT_TYPE,
 };
 use jiff::Timestamp;
+
+use crate::failure::{Failure, code, status};
 
 /// What tells who made a proof: STS, at the gatekeeper's own choice of endpoint.
 #[derive(Debug)]
@@ -68,11 +70,10 @@ impl Callers {
         let call = self.client.get_caller_identity().customize().interceptor(SendAs(proof.clone()));
         let answer = match call.send().await {
             Ok(answer) => answer,
-            Err(SdkError::ServiceError(error))
-                if matches!(error.raw().status().as_u16(), 400 | 401 | 403)
-                    && error.err().code() != Some("Throttling") =>
+            Err(error @ SdkError::ServiceError(_))
+                if matches!(status(&error), Some(400 | 401 | 403)) && Failure::of(&error) != Failure::Throttled =>
             {
-                let code = error.err().code().unwrap_or("no code");
+                let code = code(&error).unwrap_or("no code");
                 return Ok(Err(NotProven::new(format!("STS does not accept its signature: `{code}`"))));
             }
             Err(error) => return Err(CallerUnknown("asked of STS", error.into())),

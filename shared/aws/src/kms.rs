@@ -10,6 +10,8 @@ use gatekeeper_model::ids::Sha256;
 use gatekeeper_proof::{PublicKey, PublicKeys, Signer, Signing, SigningError};
 use tokio::sync::OnceCell;
 
+use crate::failure::said;
+
 /// A key of KMS.
 #[derive(Debug)]
 pub struct KmsSigner {
@@ -36,7 +38,7 @@ impl KmsSigner {
     async fn fetch_public_key(&self) -> Result<PublicKey, SigningError> {
         let operation = "kms:GetPublicKey";
         let answer = self.client.get_public_key().key_id(&self.key_arn).send().await;
-        let answer = answer.map_err(|error| self.error(operation, error.into_service_error()))?;
+        let answer = answer.map_err(|error| self.error(operation, said(&error)))?;
         let der = answer.public_key().map(Blob::as_ref);
         let der = der.ok_or_else(|| self.error(operation, "it answered without a key"))?;
         PublicKey::from_der(der).map_err(|error| self.error(operation, error))
@@ -81,7 +83,7 @@ impl Signer for KmsSigner {
             let operation = "kms:Sign";
             let call = self.client.sign().key_id(&self.key_arn).message(Blob::new(digest.as_bytes()));
             let call = call.message_type(MessageType::Digest).signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
-            let answer = call.send().await.map_err(|error| self.error(operation, error.into_service_error()))?;
+            let answer = call.send().await.map_err(|error| self.error(operation, said(&error)))?;
             let signature = answer.signature().map(|blob| blob.as_ref().to_vec());
             signature.ok_or_else(|| self.error(operation, "it answered without a signature"))
         })

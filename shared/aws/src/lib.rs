@@ -1,6 +1,7 @@
 //! The shell: settings, clients and the few AWS calls that more than one function makes.
 
 pub mod caller;
+pub mod failure;
 pub mod kms;
 #[cfg(feature = "lambda")]
 pub mod lambda;
@@ -22,12 +23,9 @@ use aws_config::{
     BehaviorVersion, ConfigLoader, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
     retry::RetryConfig, timeout::TimeoutConfig,
 };
-use aws_sdk_s3::{
-    config::{
-        RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
-        StalledStreamProtectionConfig,
-    },
-    error::{ProvideErrorMetadata, SdkError},
+use aws_sdk_s3::config::{
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_async::rt::sleep::default_async_sleep;
 use aws_smithy_http_client::{
@@ -207,22 +205,6 @@ pub fn s3_client(config: &SdkConfig) -> aws_sdk_s3::Client {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
     aws_sdk_s3::Client::from_conf(config)
-}
-
-/// What a service said in its own words, without what differs from call to call; or why nothing was heard of it.
-pub fn said<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    match error {
-        SdkError::ServiceError(service) => match (service.err().code(), service.err().message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            (Some(word), None) | (None, Some(word)) => word.to_owned(),
-            (None, None) => "it was refused without a word".to_owned(),
-        },
-        other => gatekeeper_model::telemetry::chain(other),
-    }
 }
 
 /// The two buckets.

@@ -4,11 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_lambda::{
-    Client,
-    operation::get_function::{GetFunctionError, GetFunctionOutput},
-    types,
-};
+use aws_sdk_lambda::{Client, operation::get_function::GetFunctionOutput, types};
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_model::ids::Sha256;
 use gatekeeper_promotion::{
@@ -18,8 +14,8 @@ use gatekeeper_promotion::{
 use serde_json::json;
 
 use super::{
+    failure::{Failure, said},
     pacer::{Pacer, Pacers},
-    said,
     stack_functions::{NoFunction, find_each, looking_client},
 };
 
@@ -58,9 +54,7 @@ async fn live(lambda: &Client, function: &PlannedFunction, name: &str, pacer: &P
     pacer.turn().await;
     let answer = match lambda.get_function().function_name(name).send().await {
         Ok(answer) => answer,
-        Err(error) if error.as_service_error().is_some_and(GetFunctionError::is_resource_not_found_exception) => {
-            return LiveFunction::missing(bundle, named);
-        }
+        Err(error) if Failure::of(&error) == Failure::Absent => return LiveFunction::missing(bundle, named),
         Err(error) => return unread(format!("it could not be looked at: {}", said(&error))),
     };
     let (configuration_sha256, later_settings_sha256) = (configuration_digest(&answer), later_digests(&answer));

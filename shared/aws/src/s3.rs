@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use aws_sdk_s3::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
 };
@@ -12,6 +11,7 @@ use gatekeeper_model::ids::Sha256;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
+use crate::failure::{Failure, code, is_conflict, said};
 use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
 
 /// One versioned bucket.
@@ -57,30 +57,6 @@ impl S3Store {
     }
 }
 
-/// What S3 said in its own words, or why nothing was heard of it.
-fn said<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
-    error: SdkError<E>,
-) -> Box<dyn std::error::Error + Send + Sync> {
-    let service = error.as_service_error().map(ProvideErrorMetadata::meta);
-    match service.and_then(|meta| Some((meta.code()?, meta.message().unwrap_or_default()))) {
-        Some((code, message)) => format!("{code}: {message}").into(),
-        None => match status(&error) {
-            Some(status) => format!("S3 answered with status {status}").into(),
-            None => error.into(),
-        },
-    }
-}
-
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
-}
-
-/// No such object or version; 405 is a version that is a delete marker.
-fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    let no_bucket = error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("NoSuchBucket");
-    matches!(status(error), Some(404 | 405)) && !no_bucket
-}
-
 impl Store for S3Store {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
@@ -97,7 +73,7 @@ impl Store for S3Store {
                 .set_version_id_marker(version_marker)
                 .send()
                 .await
-                .map_err(|error| self.failed("ListObjectVersions", prefix, said(error)))?;
+                .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
             let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
             let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
             for version in page.versions().iter().filter(|version| version.is_latest() == Some(true)) {
@@ -128,8 +104,8 @@ impl Store for S3Store {
             .await;
         let head = match answer {
             Ok(head) => head,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed("HeadObject", key, said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(None),
+            Err(error) => return Err(self.failed("HeadObject", key, said(&error))),
         };
         let version_id =
             head.version_id().ok_or_else(|| self.failed("HeadObject", key, "the bucket is not versioned"))?;
@@ -161,11 +137,8 @@ impl Store for S3Store {
         match answer {
             Ok(_) => Ok(()),
             // The object or the bucket has no lock, which whoever gets this answer may see.
-            Err(error) if matches!(status(&error), Some(404)) => Ok(()),
-            Err(error) if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("InvalidRequest") => {
-                Ok(())
-            }
-            Err(error) => Err(self.failed("GetObjectRetention", key, said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent || code(&error) == Some("InvalidRequest") => Ok(()),
+            Err(error) => Err(self.failed("GetObjectRetention", key, said(&error))),
         }
     }
 
@@ -180,8 +153,8 @@ impl Store for S3Store {
             .await;
         let mut object = match answer {
             Ok(object) => object,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed("GetObject", key, said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(None),
+            Err(error) => return Err(self.failed("GetObject", key, said(&error))),
         };
         let (version_id, etag) = match (object.version_id(), object.e_tag()) {
             (Some(version_id), Some(etag)) => (version_id.to_owned(), etag.to_owned()),
@@ -206,8 +179,8 @@ impl Store for S3Store {
         let answer = self.client.get_object().bucket(&self.bucket).key(key).version_id(version_id).send().await;
         let mut object = match answer {
             Ok(object) => object,
-            Err(error) if is_absent(&error) => return Ok(false),
-            Err(error) => return Err(self.failed("GetObject", key, said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(false),
+            Err(error) => return Err(self.failed("GetObject", key, said(&error))),
         };
         while let Some(piece) = object.body.next().await {
             let piece = piece.map_err(|error| self.failed("GetObject", key, error))?;
@@ -223,8 +196,8 @@ impl Store for S3Store {
                 let tags = tagging.tag_set().iter();
                 Ok(Some(tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
             }
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.failed("GetObjectTagging", key, said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(None),
+            Err(error) => Err(self.failed("GetObjectTagging", key, said(&error))),
         }
     }
 
@@ -247,8 +220,8 @@ impl Store for S3Store {
             .await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(failed(said(error))),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(false),
+            Err(error) => Err(failed(said(&error).into())),
         }
     }
 
@@ -278,9 +251,9 @@ impl Store for S3Store {
                 }
                 _ => Err(self.failed("PutObject", key, "the bucket is not versioned")),
             },
-            // 412: it changed; 409: it is changing; 404: what should be unchanged is gone.
-            Err(error) if matches!(status(&error), Some(412 | 409)) || is_absent(&error) => Ok(Written::Conflict),
-            Err(error) => Err(self.failed("PutObject", key, said(error))),
+            // It changed or is changing, or what should be unchanged is gone.
+            Err(error) if is_conflict(&error) || Failure::of(&error) == Failure::Absent => Ok(Written::Conflict),
+            Err(error) => Err(self.failed("PutObject", key, said(&error))),
         }
     }
 }

@@ -4,17 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudformation::{
-    Client,
-    config::Builder,
-    error::{ProvideErrorMetadata as _, SdkError},
-    operation::list_stack_resources::ListStackResourcesError,
+    Client, config::Builder, error::SdkError, operation::list_stack_resources::ListStackResourcesError,
     types::ResourceStatus,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::ids::{FunctionName, StackName};
 use gatekeeper_promotion::plan::PlannedFunction;
 
-use super::said;
+use crate::failure::{Failure, is_final_of_stack, said};
 
 /// Stacks that are looked at at once: CloudFormation's quotas of reading calls are low and not published.
 const STACKS_IN_FLIGHT: usize = 4;
@@ -105,10 +102,10 @@ async fn resources(client: &Client, stack: &StackName) -> Result<Resources, SdkE
     while let Some(resource) = pages.next().await {
         let resource = match resource {
             Ok(resource) => resource,
-            Err(error) if is_missing(&error) => {
+            Err(error) if Failure::of(&error) == Failure::Absent => {
                 return Ok(Err(NoFunction::Absent(format!("there is no stack `{stack}`: {}", said(&error)))));
             }
-            Err(error) if is_final(&error) => {
+            Err(error) if is_final_of_stack(&error) => {
                 return Ok(Err(NoFunction::Unread(format!("stack `{stack}` can't be looked at: {}", said(&error)))));
             }
             Err(error) => return Err(error),
@@ -123,16 +120,4 @@ async fn resources(client: &Client, stack: &StackName) -> Result<Resources, SdkE
         }
     }
     Ok(Ok(resources))
-}
-
-/// No such stack: CloudFormation has one code for it and for other requests that it doesn't take.
-fn is_missing(error: &SdkError<ListStackResourcesError>) -> bool {
-    let said = error.as_service_error().map(|it| (it.code(), it.message()));
-    matches!(said, Some((Some("ValidationError"), Some(message))) if message.contains("does not exist"))
-}
-
-/// Not ours to look at, or not so: asking again gives the same.
-fn is_final(error: &SdkError<ListStackResourcesError>) -> bool {
-    let code = error.as_service_error().and_then(|error| error.code());
-    matches!(code, Some("ValidationError" | "AccessDenied" | "AccessDeniedException"))
 }
