@@ -132,7 +132,7 @@ class Functions(unittest.TestCase):
         self.assertEqual((STACK.properties("PromoteFunction")["Timeout"], STACK.properties("MigrateDatabaseFunction")["Timeout"]), (120, 900))
 
     def test_they_know_where_to_look(self):
-        known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon"}
+        known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon", "SDK_LOG_LEVEL": "warn"}
         built, promotion = ({name: STACK.outputs[output]} for name, output in
                             (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
         promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
@@ -150,7 +150,7 @@ class Functions(unittest.TestCase):
     def test_each_logs_json_into_its_own_group_and_nowhere_else(self):
         for name, one in self.functions.items():
             group = f"/aws/lambda/{one['FunctionName']}"
-            self.assertEqual(one["LoggingConfig"], {"LogFormat": "JSON", "LogGroup": group})
+            self.assertEqual(one["LoggingConfig"], {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "LogGroup": group}, "Lambda drops no line")
             writes = [statement["Resource"] for statement in STACK.statements(one["Role"].rsplit("/", 1)[-1])
                       if "logs:PutLogEvents" in statement.get("Action", [])]
             self.assertEqual(writes, [f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:{group}:*"], name)

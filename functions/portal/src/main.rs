@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner};
+use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner, sdk_log};
 use gatekeeper_model::{telemetry, telemetry::Logger};
 use lambda_http::{Request, service_fn};
 use portal::Portal;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
+    let log = Logger::to_stdout();
+    sdk_log::init(&log);
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     let Buckets { artefacts, records } = Buckets::new(&config, &settings);
@@ -17,7 +19,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         records,
         gate_key: Box::new(KmsSigner::new(&config, settings.signing_key_arn()?)),
         promotion_key: Box::new(KmsSigner::new(&config, settings.promotion_signing_key_arn()?)),
-        log: Logger::to_stdout(),
+        log,
         clock: telemetry::wall_clock,
     });
     lambda_http::run(service_fn(move |request: Request| {

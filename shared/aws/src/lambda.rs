@@ -7,6 +7,8 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::sdk_log;
+
 /// A function error. Its type is a name that callers and Step Functions' `ErrorEquals` match.
 #[derive(Debug)]
 pub struct FunctionError {
@@ -48,6 +50,7 @@ where
     Handled: Future<Output = Result<Answer, FunctionError>>,
 {
     let log = Logger::to_stdout();
+    sdk_log::init(&log);
     let (handler, log) = (&handler, &log);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let log = log.for_request(&event.context.request_id);

@@ -13,6 +13,8 @@ pub mod promotion_step;
 pub mod s3;
 #[cfg(any(test, feature = "test-support"))]
 pub mod scripted;
+#[cfg(feature = "lambda")]
+pub mod sdk_log;
 #[cfg(feature = "live")]
 pub mod stack_functions;
 pub mod stage_account;

@@ -88,6 +88,11 @@ impl Logger {
         self.with("repo", commit.repo.as_str()).with("commit_sha", commit.sha.as_str())
     }
 
+    /// What only somebody who looks into a problem wants to know.
+    pub fn debug(&self, message: &str, fields: Value) {
+        self.line("DEBUG", message, fields);
+    }
+
     /// What happened, as it should.
     pub fn info(&self, message: &str, fields: Value) {
         self.line("INFO", message, fields);
