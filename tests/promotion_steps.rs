@@ -15,6 +15,7 @@ use gatekeeper_model::{
     store_key::{ArtefactPath, RecordKey},
 };
 use gatekeeper_promotion::{
+    facts::{FunctionFacts, StackFacts, StoredFacts},
     history::StageState,
     record::{PromotionRecord, Status},
     step::{Direction, ReportStatus},
@@ -173,7 +174,8 @@ async fn promoting_the_same_commit_again_changes_nothing() {
         ]
     );
     let report = &third.steps[1].reports[0];
-    assert_eq!(report.facts["previous_code_sha256"], json!(Sha256::of(&other)), "it tells what was there");
+    let facts: FunctionFacts = report.facts.read().unwrap();
+    assert_eq!(facts.previous_code_sha256.read(), Ok(Some(&Some(Sha256::of(&other)))), "it tells what was there");
     assert_eq!(here.live(function_name(&first)).await.code, before.code);
 }
 
@@ -217,8 +219,8 @@ async fn code_that_a_template_takes_from_the_asset_bucket_is_copied_there() {
     from_assets(&mut commit);
     let commit = here.built(commit).await;
     let record = here.promoted(&commit, STAGE).await;
-    let facts = &record.steps[0].reports[0].facts;
-    assert_eq!((&facts["code_copied"], &facts["code_already_there"]), (&json!(1), &json!(0)));
+    let facts: StackFacts = record.steps[0].reports[0].facts.read().unwrap();
+    assert_eq!((facts.code_copied.read(), facts.code_already_there.read()), (Ok(Some(&1)), Ok(Some(&0))));
     assert_eq!(here.live(function_name(&record)).await.code, Sha256::of(&commit.objects[&the_zip()]));
 }
 
@@ -259,7 +261,7 @@ async fn end_state(here: &Promotions, started: &Started) -> (PromotionRecord, Op
         // What was done is what may differ: the first one made it, the second one found it.
         report.status = ReportStatus::InProgress;
         report.detail.clear();
-        report.facts.clear();
+        report.facts = StoredFacts::default();
     }
     let state = here.state(&started.promotion.repo, started.promotion.stage.as_str()).await;
     (record, state, functions, here.aws.versions(&handoff).await)

@@ -7,6 +7,7 @@ use e2e::{
 };
 use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
 use gatekeeper_promotion::{
+    facts::{SmokeFacts, StackFacts},
     history::Completed,
     record::{PromotionRecord, Status},
     step::{Direction, ReportStatus},
@@ -42,7 +43,8 @@ async fn a_first_promotion_that_fails_has_no_way_back_and_says_why() {
     assert_eq!((record.status, &record.way_back), (Status::Failed, &None));
     assert_eq!(outcomes(&record), [("apply-stack", FORWARD, vec![ReportStatus::Failed])]);
     let report = &record.steps[0].reports[0];
-    let reason = report.facts["reasons"][0].as_str().unwrap();
+    let facts: StackFacts = report.facts.read().unwrap();
+    let reason = facts.reasons.read().unwrap().unwrap()[0].as_str();
     assert!(reason.starts_with("`Policy` (AWS::IAM::Policy) CREATE_FAILED: "), "{reason}");
     assert!(reason.contains("no-such-role"), "the resource's own reason: {reason}");
     assert!(report.detail.contains(reason), "{}", report.detail);
@@ -73,7 +75,8 @@ async fn a_first_promotion_whose_smoke_test_fails_has_no_way_back() {
     );
     let report = &record.steps[3].reports[0];
     assert!(report.detail.contains("500"), "it says what was answered: {}", report.detail);
-    assert!(report.facts["attempts"].as_u64().unwrap() > 1, "{report:?}");
+    let facts: SmokeFacts = report.facts.read().unwrap();
+    assert!(facts.attempts.read().unwrap().is_some_and(|attempts| *attempts > 1), "{report:?}");
     // The record tells what runs there all the same, and the stage's pointer does not.
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&commit)), true));
     assert_eq!(here.state(&repo, STAGE).await, None);

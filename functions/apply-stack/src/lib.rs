@@ -21,7 +21,10 @@ use gatekeeper_aws::{
     stage_account::stage_config,
 };
 use gatekeeper_model::telemetry::{Logger, wall_clock};
-use gatekeeper_promotion::step::{Direction, Report, ReportStatus, StepAnswer};
+use gatekeeper_promotion::{
+    facts::StackFacts,
+    step::{Direction, Report, ReportStatus, StepAnswer},
+};
 use serde_json::{Value, json};
 
 use crate::{stack::StackWork, stop::Stop};
@@ -51,9 +54,13 @@ impl ApplyStack {
     ///
     /// # Errors
     /// [`FunctionError`] where we could not look or act; a stack that fails is a report.
-    pub async fn handle(&self, payload: Value, invocation: Invocation) -> Result<StepAnswer, FunctionError> {
+    pub async fn handle(
+        &self,
+        payload: Value,
+        invocation: Invocation,
+    ) -> Result<StepAnswer<StackFacts>, FunctionError> {
         let buckets = Buckets::new(&self.config, &self.settings);
-        let begun = Box::pin(Begun::of(payload, &buckets.records, &invocation, "apply-stack")).await?;
+        let begun = Box::pin(Begun::<StackFacts>::of(payload, &buckets.records, &invocation)).await?;
         let Begun { record, direction, commit, plan, progress: before, log } = begun;
         let log = log.with("direction", direction_word(direction));
 
@@ -104,7 +111,7 @@ impl ApplyStack {
 }
 
 /// Tells of a stack that has ended.
-fn tell(log: &Logger, report: &Report) {
+fn tell(log: &Logger, report: &Report<StackFacts>) {
     let fields = json!({"stack_name": report.subject, "outcome": report.status, "detail": report.detail,
         "facts": report.facts});
     match report.status {

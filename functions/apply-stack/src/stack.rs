@@ -20,6 +20,7 @@ use gatekeeper_model::{
     telemetry::{Logger, chain, wall_clock},
 };
 use gatekeeper_promotion::{
+    facts::{StackFacts, Told},
     plan::{PlannedFunction, PlannedStack},
     step::{Report, ReportStatus},
 };
@@ -94,14 +95,14 @@ impl StackWork<'_> {
     ///
     /// # Errors
     /// [`Stop`]
-    pub async fn advance(&self, stack: &PlannedStack, report: &mut Report) -> Result<(), Stop> {
+    pub async fn advance(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<(), Stop> {
         for action in 0..MAX_ACTIONS {
             if action > 0 {
                 tokio::time::sleep(self.look_again).await;
             }
             let look = self.look(stack, report).await?;
             if let Some(stack_id) = &look.stack_id {
-                report.facts.insert("stack_id".to_owned(), stack_id.as_str().into());
+                report.facts.stack_id = stack_id.as_str().into();
             }
             let status = look.seen.stack.as_ref().map_or("not there", StackStatus::as_str);
             let change_set = look.seen.change_set.as_ref();
@@ -138,7 +139,7 @@ impl StackWork<'_> {
                     if let Some(change_set) = change_set {
                         let found = self.operation_events(EventsOf::ChangeSet(&change_set.id)).await?;
                         let found = events::reasons(&found, "", Timestamp::UNIX_EPOCH);
-                        report.facts.insert("reasons".to_owned(), json!(texts(&found)));
+                        report.facts.reasons = texts(&found).into();
                         reason = std::iter::once(reason).chain(texts(&found)).collect::<Vec<_>>().join("; ");
                     }
                     self.delete_change_set(stack).await?;
@@ -161,7 +162,7 @@ impl StackWork<'_> {
         Ok(())
     }
 
-    async fn look(&self, stack: &PlannedStack, report: &Report) -> Result<Look, Stop> {
+    async fn look(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<Look, Stop> {
         let name = stack.stack_name.as_str();
         let stacks = self.cloudformation.describe_stacks().stack_name(name).send();
         let change_set =
@@ -186,7 +187,7 @@ impl StackWork<'_> {
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
         };
         let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
-        let executed = report.facts.get("executed").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let executed = told(report, "executed", &report.facts.executed)?.is_some_and(|executed| *executed);
         Ok(Look { seen: Seen { stack: status.flatten(), change_set, executed }, stack_id: stack_id.flatten() })
     }
 
@@ -206,7 +207,7 @@ impl StackWork<'_> {
         &self,
         stack: &PlannedStack,
         r#type: ChangeSetType,
-        report: &mut Report,
+        report: &mut Report<StackFacts>,
     ) -> Result<(), Stop> {
         self.provide_code(stack, report).await?;
         let name = stack.stack_name.as_str();
@@ -244,7 +245,7 @@ impl StackWork<'_> {
     }
 
     /// Reads the pinned template, and makes the bundles lie where it names them.
-    async fn provide_code(&self, stack: &PlannedStack, report: &mut Report) -> Result<(), Stop> {
+    async fn provide_code(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<(), Stop> {
         let pinned = &stack.template;
         let max_bytes = template::MAX_BYTES as u64;
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
@@ -266,8 +267,8 @@ impl StackWork<'_> {
         let copier =
             Copier { s3: self.s3.clone(), account: &account, artefact_bucket: self.artefacts.bucket(), log: self.log };
         let provided = copier.provide(&assets).await?;
-        report.facts.insert("code_copied".to_owned(), provided.copied.into());
-        report.facts.insert("code_already_there".to_owned(), provided.already_there.into());
+        report.facts.code_copied = provided.copied.into();
+        report.facts.code_already_there = provided.already_there.into();
         Ok(())
     }
 
@@ -276,7 +277,7 @@ impl StackWork<'_> {
         &self,
         stack: &PlannedStack,
         change_set: &ChangeSet,
-        report: &mut Report,
+        report: &mut Report<StackFacts>,
     ) -> Result<(), Stop> {
         let name = stack.stack_name.as_str();
         let template = self
@@ -334,9 +335,9 @@ impl StackWork<'_> {
     }
 
     /// The failing resources' own reasons, for the record and in words.
-    async fn reasons(&self, stack: &PlannedStack, report: &mut Report) -> Result<String, Stop> {
-        let change_set = report.facts.get("change_set").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let token = token(change_set);
+    async fn reasons(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<String, Stop> {
+        let change_set = told(report, "change_set", &report.facts.change_set)?;
+        let token = token(change_set.map_or("", String::as_str));
         // CloudFormation's clock isn't ours.
         let since = report.started_at - Duration::from_secs(5);
         let (mut events, mut page): (Vec<Event>, Option<String>) = (Vec::new(), None);
@@ -356,7 +357,7 @@ impl StackWork<'_> {
             reasons = events::reasons(&events, &token, since);
         }
         let reasons = texts(&reasons);
-        report.facts.insert("reasons".to_owned(), json!(reasons));
+        report.facts.reasons = reasons.clone().into();
         Ok(if reasons.is_empty() { "its events give no reason".to_owned() } else { reasons.join("; ") })
     }
 
@@ -410,6 +411,14 @@ fn untold(call: &str, what: &str) -> Stop {
     Stop::Error(FunctionError::new(CLOUDFORMATION, format!("{call} answered without {what}")))
 }
 
+/// What an earlier run kept in the report; none where it kept nothing. What can't be read is no sign that nothing was done.
+fn told<'a, T>(report: &Report<StackFacts>, fact: &str, told: &'a Told<T>) -> Result<Option<&'a T>, Stop> {
+    told.read().map_err(|why| {
+        let message = format!("the report on `{}` tells a fact `{fact}` that can't be read: {why}", report.subject);
+        Stop::Error(FunctionError::new("StepError", message))
+    })
+}
+
 /// The token of a change set's execution: the same however often the same change set is executed, another one for
 /// another change set. It also marks the events that the execution causes. At most 128 of `[a-zA-Z0-9-]`.
 fn token(change_set_id: &str) -> String {
@@ -419,16 +428,16 @@ fn token(change_set_id: &str) -> String {
 }
 
 /// Keeps in the report that this promotion has executed its change set.
-fn note_execution(report: &mut Report, change_set: Option<&ChangeSet>) {
-    report.facts.insert("executed".to_owned(), true.into());
+fn note_execution(report: &mut Report<StackFacts>, change_set: Option<&ChangeSet>) {
+    report.facts.executed = true.into();
     if let Some(change_set) = change_set {
-        report.facts.insert("change_set".to_owned(), change_set.id.as_str().into());
+        report.facts.change_set = change_set.id.as_str().into();
     }
 }
 
-fn end(report: &mut Report, stack: &PlannedStack, status: ReportStatus, detail: &str) {
-    let ended = report.clone().with("template_sha256", stack.template.sha256.to_string());
-    *report = ended.ended(status, detail, wall_clock());
+fn end(report: &mut Report<StackFacts>, stack: &PlannedStack, status: ReportStatus, detail: &str) {
+    report.facts.template_sha256 = stack.template.sha256.into();
+    *report = report.clone().ended(status, detail, wall_clock());
 }
 
 fn texts(reasons: &[Reason]) -> Vec<String> {

@@ -85,7 +85,7 @@ fn invocation() -> Invocation {
 }
 
 /// What the state machine does: asks until the step is done, again with the same progress where it errs.
-async fn promote(cloud: Cloud) -> (StepAnswer, Cloud, usize) {
+async fn promote(cloud: Cloud) -> (StepAnswer<StackFacts>, Cloud, usize) {
     let cloud = Arc::new(Mutex::new(cloud));
     let step = step(&cloud);
     let (mut progress, mut errors) = (json!([]), 0);
@@ -107,7 +107,7 @@ async fn promote(cloud: Cloud) -> (StepAnswer, Cloud, usize) {
     panic!("it never ends: {:?}", cloud.lock().unwrap().calls);
 }
 
-async fn check(cloud: Cloud, status: ReportStatus) -> (Report, Cloud) {
+async fn check(cloud: Cloud, status: ReportStatus) -> (Report<StackFacts>, Cloud) {
     let (answer, cloud, _) = promote(cloud).await;
     assert_eq!(answer.progress[0].status, status, "{answer:?}");
     assert_eq!(answer.status == StepStatus::Failed, status == ReportStatus::Failed);
@@ -209,7 +209,7 @@ async fn a_template_whose_stored_bytes_are_others_is_never_applied() {
 async fn the_code_lies_proved_where_a_cdk_template_names_it_before_the_change_set_is_made() {
     let (report, cloud) = check(cloud(CDK), ReportStatus::Applied).await;
     assert_eq!(cloud.objects[ASSET], b"zip");
-    assert_eq!((&report.facts["code_copied"], &report.facts["code_already_there"]), (&json!(1), &json!(0)));
+    assert_eq!((report.facts.code_copied.read(), report.facts.code_already_there.read()), (Ok(Some(&1)), Ok(Some(&0))));
     let at = |action: &str| cloud.calls.iter().position(|it| it == action).unwrap();
     assert!(at("CopyObject") < at("CreateChangeSet"));
     let copy = &cloud.asked["CopyObject"];
@@ -226,7 +226,7 @@ async fn code_that_lies_there_already_is_not_copied() {
     let mut there = cloud(CDK);
     there.objects.insert(ASSET.to_owned(), b"zip".to_vec());
     let (report, cloud) = check(there, ReportStatus::Applied).await;
-    assert_eq!(report.facts["code_already_there"], 1);
+    assert_eq!(report.facts.code_already_there.read(), Ok(Some(&1)));
     assert!(!cloud.calls.contains(&"CopyObject".to_owned()));
 }
 
@@ -388,4 +388,16 @@ async fn what_it_is_not_asked_for_is_an_error_with_a_name() {
     assert_eq!(ask(json!({"promotion": promotion(PROMOTION), "direction": "back"})).await, "InvalidStepInput");
     let other = promotion("01ARZ3NDEKTSV4RRFFQ69G5FAW");
     assert_eq!(ask(json!({"promotion": other, "direction": "forward"})).await, "StepError");
+}
+
+/// Taken for one that was not executed, a change set's failure would be taken for somebody else's.
+#[tokio::test]
+async fn an_execution_that_is_told_in_words_that_cannot_be_read_is_an_error() {
+    let cloud = Arc::new(Mutex::new(cloud_to_update(PLAIN)));
+    let report = json!({"subject": "bank-uat-api", "status": "in-progress", "detail": "",
+                        "started_at": "2026-05-02T03:04:05Z", "facts": {"executed": "yes"}});
+    let error = step(&cloud).handle(input(&json!([report])), invocation()).await.unwrap_err();
+    assert_eq!(error.error_type, "StepError");
+    assert!(error.message.contains("`bank-uat-api` tells a fact `executed` that can't be read"), "{error:?}");
+    assert!(!cloud.lock().unwrap().calls.contains(&"CreateChangeSet".to_owned()));
 }

@@ -16,6 +16,7 @@ use gatekeeper_aws::{
 };
 use gatekeeper_model::{ids::Sha256, telemetry::Logger};
 use gatekeeper_promotion::{
+    facts::FunctionFacts,
     plan::PlannedFunction,
     step::{Report, ReportStatus},
 };
@@ -74,7 +75,12 @@ struct Published {
 impl Deployer<'_> {
     /// Does what is missing until the function runs its bundle. `report` gathers facts on the way; where this is
     /// dropped, all that it had begun stays with AWS and is found there by the next call.
-    pub(crate) async fn deploy(&self, planned: &PlannedFunction, name: &str, report: &mut Report) -> Ended {
+    pub(crate) async fn deploy(
+        &self,
+        planned: &PlannedFunction,
+        name: &str,
+        report: &mut Report<FunctionFacts>,
+    ) -> Ended {
         let mut wanted = Wanted { code: planned.bundle.sha256, updated_from: None };
         let [mut pause, longest] = LOOK_AGAIN;
         loop {
@@ -103,7 +109,7 @@ impl Deployer<'_> {
         planned: &PlannedFunction,
         name: &str,
         wanted: &mut Wanted,
-        report: &mut Report,
+        report: &mut Report<FunctionFacts>,
     ) -> Result<Option<Ended>, Trouble> {
         let configuration = self.look(name).await?;
         let live = Live::of(&configuration);
@@ -121,7 +127,7 @@ impl Deployer<'_> {
             }
             Next::Publish => {
                 let published = self.publish(planned, name, &live).await?;
-                Ok(Some(deployed(report, wanted.code, &published)))
+                deployed(report, wanted.code, &published).map(Some)
             }
         }
     }
@@ -241,12 +247,13 @@ impl Deployer<'_> {
 }
 
 /// What is known of a function from the first look on.
-fn note_facts(report: &mut Report, name: &str, configuration: &FunctionConfiguration, live: &Live) {
+fn note_facts(report: &mut Report<FunctionFacts>, name: &str, configuration: &FunctionConfiguration, live: &Live) {
     let facts = &mut report.facts;
-    facts.insert("function_name".to_owned(), name.into());
-    facts.insert("function_arn".to_owned(), configuration.function_arn().into());
-    let code = live.code.map(|code| code.to_string());
-    facts.entry("previous_code_sha256").or_insert_with(|| code.into());
+    facts.function_name = name.into();
+    facts.function_arn = configuration.function_arn().map(str::to_owned).into();
+    if facts.previous_code_sha256.is_nothing() {
+        facts.previous_code_sha256 = live.code.into();
+    }
 }
 
 /// Lambda's `CodeSha256` is the SHA-256 of the ZIP.
@@ -258,17 +265,19 @@ fn proven(answered: Option<&str>, wanted: Sha256, call: &str) -> Result<(), Trou
     Err(Trouble::Final(format!("{call} answered with the code digest `{answered}`, the plan has `{wanted}`")))
 }
 
-fn deployed(report: &mut Report, code: Sha256, published: &Published) -> Ended {
+fn deployed(report: &mut Report<FunctionFacts>, code: Sha256, published: &Published) -> Result<Ended, Trouble> {
     let Published { version, description } = published;
     let facts = &mut report.facts;
-    facts.insert("code_sha256".to_owned(), code.to_string().into());
-    facts.insert("version".to_owned(), version.as_str().into());
+    facts.code_sha256 = code.into();
+    facts.version = version.as_str().into();
     // Lambda makes no new version where neither code nor configuration has changed since the last one.
-    facts.insert("version_description".to_owned(), description.as_str().into());
-    let same = facts.get("previous_code_sha256").and_then(|code| code.as_str()) == Some(&code.to_string());
-    if same {
+    facts.version_description = description.as_str().into();
+    let previous = facts.previous_code_sha256.read().map_err(|why| {
+        Trouble::Final(format!("its report tells a fact `previous_code_sha256` that can't be read: {why}"))
+    })?;
+    Ok(if previous == Some(&Some(code)) {
         Ended::Deployed(ReportStatus::Unchanged, format!("ran this code already, version `{version}`"))
     } else {
         Ended::Deployed(ReportStatus::Applied, format!("code updated, version `{version}`"))
-    }
+    })
 }

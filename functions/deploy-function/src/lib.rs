@@ -25,6 +25,7 @@ use gatekeeper_aws::{
 };
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_promotion::{
+    facts::FunctionFacts,
     plan::PlannedFunction,
     step::{Report, ReportStatus, StepAnswer},
 };
@@ -62,7 +63,7 @@ pub struct Step<S> {
 struct Task<'a> {
     planned: &'a PlannedFunction,
     name: String,
-    report: Report,
+    report: Report<FunctionFacts>,
 }
 
 impl<S: Store> Step<S> {
@@ -71,9 +72,13 @@ impl<S: Store> Step<S> {
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
     /// at, and it may be asked again.
-    pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+    pub async fn handle(
+        &self,
+        event: Value,
+        invocation: &Invocation,
+    ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
         let Begun { record, commit, plan, progress, log, .. } =
-            Begun::of(event, &self.records, invocation, "deploy-function").await?;
+            Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
@@ -126,7 +131,7 @@ impl<S: Store> Step<S> {
     }
 
     /// Brings one function to its bundle, unless another one has failed before it begins.
-    async fn deploy(&self, deployer: Deployer<'_>, task: Task<'_>, stop: Instant) -> Option<Report> {
+    async fn deploy(&self, deployer: Deployer<'_>, task: Task<'_>, stop: Instant) -> Option<Report<FunctionFacts>> {
         let Task { planned, name, mut report } = task;
         if deployer.stopped.load(Ordering::Relaxed) {
             return None;
@@ -148,7 +153,13 @@ impl<S: Store> Step<S> {
         }
     }
 
-    fn failed(&self, log: &Logger, planned: &PlannedFunction, report: Report, reason: String) -> Report {
+    fn failed(
+        &self,
+        log: &Logger,
+        planned: &PlannedFunction,
+        report: Report<FunctionFacts>,
+        reason: String,
+    ) -> Report<FunctionFacts> {
         let fields = json!({"function": planned.function, "module": planned.module, "reason": reason});
         log.error("function could not be deployed", fields);
         report.ended(ReportStatus::Failed, reason, (self.clock)())

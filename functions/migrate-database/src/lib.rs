@@ -19,6 +19,7 @@ use gatekeeper_database::{Limits, Tools};
 use gatekeeper_model::telemetry::{Clock, chain};
 use gatekeeper_promotion::{
     database_check::{DatabaseCheckAnswer, DatabaseCheckEvent, ParityAnswer, ParityEvent},
+    facts::DatabaseFacts,
     step::StepAnswer,
 };
 use gatekeeper_store::Store;
@@ -63,7 +64,7 @@ pub enum Answer {
     /// How schemas compare.
     Parity(ParityAnswer),
     /// As a step.
-    Step(StepAnswer),
+    Step(StepAnswer<DatabaseFacts>),
 }
 
 /// Why something could not be done, where that is no verdict: it may be asked again.

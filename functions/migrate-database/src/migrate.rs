@@ -7,8 +7,8 @@ use gatekeeper_aws::{
 use gatekeeper_database::{Database, DatabaseError, FailedMigration, Migrated};
 use gatekeeper_model::telemetry::{Logger, chain};
 use gatekeeper_promotion::{
+    facts::{self, DatabaseFacts, FlywayFailed, FlywayMigrated, FlywayRun, RanMigration},
     plan::{PlannedDatabase, PlannedMigration},
-    record::{HISTORY_FACT, MIGRATE_DATABASE, SCHEMA_PARITY_FACT},
     step::{Direction, Report, ReportStatus, StepAnswer},
 };
 use gatekeeper_readers::flyway::{
@@ -56,9 +56,13 @@ impl<S: Store> Step<S> {
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record, the store or Secrets Manager could
     /// not be read, and it may be asked again.
-    pub async fn migrate(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+    pub async fn migrate(
+        &self,
+        event: Value,
+        invocation: &Invocation,
+    ) -> Result<StepAnswer<DatabaseFacts>, FunctionError> {
         let Begun { record, direction, plan, progress, log, .. } =
-            Begun::of(event, &self.records, invocation, MIGRATE_DATABASE).await?;
+            Begun::<DatabaseFacts>::of(event, &self.records, invocation).await?;
         let expected = plan.databases.len();
         if expected == 0 {
             log.info("no database to migrate", json!({"outcome": "done"}));
@@ -68,7 +72,7 @@ impl<S: Store> Step<S> {
         let client = secret::client(&self.config, record.role_arn.as_deref()).await;
         let name = format!("artefact-gatekeeper {}", record.promotion_id);
 
-        let mut reports: Vec<Report> = Vec::new();
+        let mut reports: Vec<Report<DatabaseFacts>> = Vec::new();
         for (index, planned) in plan.databases.iter().enumerate() {
             let subject = planned.database.as_str();
             let before = progress.get(index).filter(|it| it.subject == subject && it.ended_at.is_some());
@@ -122,7 +126,12 @@ impl<S: Store> Step<S> {
     }
 
     /// Migrates one database where something is pending, and compares its schema.
-    async fn forward(&self, work: &Work<'_>, database: &Database, report: &mut Report) -> Result<Outcome, Trouble> {
+    async fn forward(
+        &self,
+        work: &Work<'_>,
+        database: &Database,
+        report: &mut Report<DatabaseFacts>,
+    ) -> Result<Outcome, Trouble> {
         let Work { planned, databases, rows_bytes, migrations, deadline, log } = work;
         let name = planned.database.as_str();
         let fetched = match Fetched::fetch(&self.artefacts, planned, migrations).await? {
@@ -135,10 +144,10 @@ impl<S: Store> Step<S> {
             Ok(history) => history,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        report.facts.insert("server_version".to_owned(), before.server_version.as_str().into());
-        report.facts.insert("history_table".to_owned(), format!("{}.{}", before.schema, settings.table()).into());
+        report.facts.server_version = before.server_version.as_str().into();
+        report.facts.history_table = format!("{}.{}", before.schema, settings.table()).into();
         if let Some(file) = &planned.configuration {
-            report.facts.insert("configuration_sha256".to_owned(), json!(file.sha256));
+            report.facts.configuration_sha256 = file.sha256.into();
         }
         let files = fetched.files();
         let mut wrong = self.misplaced(planned, databases, settings, &before).await?;
@@ -177,12 +186,12 @@ impl<S: Store> Step<S> {
             let migrated = match migrated {
                 Ok(migrated) => migrated,
                 Err(error) => {
-                    report.facts.insert("flyway".to_owned(), told_of_failure(&error, new, *rows_bytes));
+                    report.facts.flyway = told_of_failure(&error, new, *rows_bytes).into();
                     return Ok(Err(failure(&error, new, &settings.history_name())));
                 }
             };
             ran = migrated.ran.len();
-            report.facts.insert("flyway".to_owned(), told(&migrated, *rows_bytes));
+            report.facts.flyway = told(&migrated, *rows_bytes).into();
             let wrong = history::check(name, &files, &planned.checksums, &rows, Some(&rows_before), settings);
             if !wrong.is_empty() {
                 return Ok(Err(format!("it was migrated, and its history is wrong: {}", listed(&wrong))));
@@ -201,7 +210,7 @@ impl<S: Store> Step<S> {
             Ok(parity) => parity,
             Err(error) => return Ok(Err(format!("{did}, but {error}"))),
         };
-        parity.write_down(report)?;
+        parity.write_down(report);
         let status = if ran == 0 { ReportStatus::Unchanged } else { ReportStatus::Applied };
         Ok(match parity.refusal() {
             Some(difference) => Err(format!("{did}, but {}:\n{difference}", parity.words())),
@@ -214,7 +223,7 @@ impl<S: Store> Step<S> {
         &self,
         work: &Work<'_>,
         database: &Database,
-        report: &mut Report,
+        report: &mut Report<DatabaseFacts>,
     ) -> Result<Outcome, Trouble> {
         let database = database.clone().within(self.limits(work.deadline, TO_ANSWER));
         // The next promotion holds its history against this one too.
@@ -230,7 +239,7 @@ impl<S: Store> Step<S> {
             Ok(parity) => parity,
             Err(error) => return Ok(Err(format!("databases are never rolled back, and {error}"))),
         };
-        parity.write_down(report)?;
+        parity.write_down(report);
         let detail = format!("databases are never rolled back; {} with this commit", parity.words());
         Ok(match parity.refusal() {
             Some(difference) => Err(format!("{detail}:\n{difference}")),
@@ -241,23 +250,23 @@ impl<S: Store> Step<S> {
 
 impl parity::Parity {
     /// Writes it into the report, where the attestation of the promotion takes it from.
-    fn write_down(&self, report: &mut Report) -> Result<(), Trouble> {
-        let comparison = serde_json::to_value(&self.comparison)?;
-        report.facts.insert(SCHEMA_PARITY_FACT.to_owned(), comparison);
-        for (name, version) in [("server_version", &self.server_version), ("pg_dump_version", &self.pg_dump_version)] {
-            if let Some(version) = version {
-                report.facts.insert(name.to_owned(), version.as_str().into());
-            }
+    fn write_down(&self, report: &mut Report<DatabaseFacts>) {
+        let facts = &mut report.facts;
+        facts.schema_parity = self.comparison.clone().into();
+        if let Some(version) = &self.server_version {
+            facts.server_version = version.as_str().into();
         }
-        Ok(())
+        if let Some(version) = &self.pg_dump_version {
+            facts.pg_dump_version = version.as_str().into();
+        }
     }
 }
 
 /// The history goes into the record, so that the next promotion sees what was changed in it since: the newest rows, as
 /// many as fit. Older ones are still held against the files and the manifest.
-fn remember(report: &mut Report, rows: &[HistoryRow], most: usize) {
-    report.facts.insert(HISTORY_FACT.to_owned(), json!(newest(rows, most)));
-    report.facts.insert("history_rows".to_owned(), rows.len().into());
+fn remember(report: &mut Report<DatabaseFacts>, rows: &[HistoryRow], most: usize) {
+    report.facts.history = newest(rows, most).to_vec().into();
+    report.facts.history_rows = rows.len().into();
 }
 
 /// The last of `rows` that together take no more than `most` bytes as JSON.
@@ -272,40 +281,52 @@ fn newest<T: Serialize>(rows: &[T], most: usize) -> &[T] {
 }
 
 /// What Flyway says of a migration, as a fact.
-fn told(migrated: &Migrated, most: usize) -> Value {
-    json!({
-        "version": migrated.flyway_version,
-        "migrations_executed": migrated.ran.len(),
-        "migrations": newest(&migrated.ran, most),
-        "total_milliseconds": migrated.total_milliseconds,
-        "initial_schema_version": migrated.initial_schema_version,
-        "target_schema_version": migrated.target_schema_version,
-        "warnings": migrated.warnings,
+fn told(migrated: &Migrated, most: usize) -> FlywayRun {
+    let migrations = newest(&migrated.ran, most).iter().map(|ran| RanMigration {
+        version: ran.version.clone(),
+        description: ran.description.clone(),
+        file: ran.file.clone(),
+        execution_milliseconds: ran.execution_milliseconds.into(),
+    });
+    FlywayRun::Migrated(FlywayMigrated {
+        version: migrated.flyway_version.clone(),
+        migrations_executed: migrated.ran.len(),
+        migrations: migrations.collect(),
+        total_milliseconds: migrated.total_milliseconds,
+        initial_schema_version: migrated.initial_schema_version.clone(),
+        target_schema_version: migrated.target_schema_version.clone(),
+        warnings: migrated.warnings.clone(),
     })
 }
 
 /// The same where it failed: what ran before is in the history, whether Flyway told of it or was ended.
-fn told_of_failure(error: &DatabaseError, new: &[HistoryRow], most: usize) -> Value {
-    let migrations: Vec<_> = succeeded(new)
-        .map(|row| {
-            json!({
-                "version": row.version.as_deref().unwrap_or_default(),
-                "description": row.description,
-                "file": row.script,
-                "execution_milliseconds": row.execution_time,
-            })
-        })
-        .collect();
-    let mut fact = json!({"migrations_executed": migrations.len(), "migrations": newest(&migrations, most)});
-    if let (DatabaseError::Migration(failed), Some(fact)) = (error, fact.as_object_mut()) {
-        let FailedMigration { file, line, sql_state, message, flyway_version, .. } = &**failed;
-        fact.insert("version".to_owned(), flyway_version.as_str().into());
-        fact.insert(
-            "failed".to_owned(),
-            json!({"file": file, "line": line, "sql_state": sql_state, "message": message}),
-        );
-    }
-    fact
+fn told_of_failure(error: &DatabaseError, new: &[HistoryRow], most: usize) -> FlywayRun {
+    let migrations = succeeded(new).map(|row| RanMigration {
+        // Flyway has no version of a repeatable migration.
+        version: row.version.clone().unwrap_or_default(),
+        description: row.description.clone(),
+        file: row.script.clone(),
+        execution_milliseconds: row.execution_time.into(),
+    });
+    let migrations: Vec<_> = migrations.collect();
+    let failed = match error {
+        DatabaseError::Migration(failed) => Some(failed),
+        _ => None,
+    };
+    FlywayRun::Failed(FlywayFailed {
+        migrations_executed: migrations.len(),
+        migrations: newest(&migrations, most).to_vec(),
+        version: failed.map(|failed| failed.flyway_version.clone()),
+        failed: failed.map(|failed| {
+            let FailedMigration { file, line, sql_state, message, .. } = &**failed;
+            facts::FailedMigration {
+                file: file.clone(),
+                line: *line,
+                sql_state: sql_state.clone(),
+                message: message.clone(),
+            }
+        }),
+    })
 }
 
 fn succeeded(rows: &[HistoryRow]) -> impl Iterator<Item = &HistoryRow> {

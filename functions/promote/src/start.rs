@@ -141,7 +141,8 @@ impl<S: Store> Starter<'_, S> {
             Ok(Written::Conflict) => return Err(Failure::NotStarted(anyhow!("another record stands at `{key}`"))),
             Err(error) => return Err(Failure::NotStarted(error.into())),
         }
-        let input = StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
+        let input: StepInput =
+            StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
         let input = serde_json::to_string(&input).map_err(|error| Failure::NotStarted(error.into()))?;
         let start = self.step_functions.start_execution().state_machine_arn(self.state_machine_arn);
         let Err(error) = start.name(promotion.promotion_id.as_str()).input(input).send().await else { return Ok(()) };
@@ -195,7 +196,9 @@ impl<S: Store> Starter<'_, S> {
                 );
             }
             if closed.status == Status::Succeeded {
-                let advanced = complete::advance_stage(self.records, &closed).await?;
+                let ended_at =
+                    closed.ended_at.ok_or_else(|| anyhow!("`{key}` succeeded, and does not say when it ended"))?;
+                let advanced = complete::advance_stage(self.records, &closed, ended_at).await?;
                 anyhow::ensure!(
                     matches!(advanced, Written::Done { .. }),
                     "the stage was changed by somebody else; ask again"

@@ -17,57 +17,21 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     attestation::deployment,
-    complete, entry, handoff,
+    complete, entry,
+    facts::FunctionFacts,
+    handoff,
+    handover::{Handover, RecordAnswer},
     lock::Lock,
-    record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, Status, StepRecord},
-    step::{Direction, PromotionRef, ReportStatus, StepAnswer, StepStatus},
+    record::{LiveFunction, PromotionRecord, Status},
+    step::{PromotionRef, StepAnswer},
+    transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
 use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::attest::attest;
-
-/// What the state machine hands over: what each step answered, as far as it was asked.
-#[derive(Debug, Clone, Deserialize)]
-pub struct RecordInput {
-    /// Which promotion it is.
-    pub promotion: PromotionRef,
-    /// Which of its plans was applied.
-    pub direction: Direction,
-    /// What `apply-stack` answered last; in progress without reports where it was never asked.
-    pub stacks: StepAnswer,
-    /// What `deploy-function` answered last; in progress without reports where it was never asked.
-    pub functions: StepAnswer,
-    /// What `migrate-database` answered last; in progress without reports where it was never asked.
-    pub databases: StepAnswer,
-    /// What `smoke-test` answered last; in progress without reports where it was never asked.
-    pub smoke: StepAnswer,
-    /// What Step Functions caught, where a step failed without an answer.
-    pub error: Option<Caught>,
-}
-
-/// An error as Step Functions catches it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Caught {
-    /// Its type.
-    pub error: String,
-    /// What it says.
-    #[serde(default)]
-    pub cause: String,
-}
-
-/// What the state machine gets back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RecordAnswer {
-    /// What became of the promotion; `going-back` asks for the steps again in the other direction.
-    pub status: Status,
-    /// Why it failed, in one line.
-    pub cause: String,
-}
 
 /// Records promotions.
 #[derive(Debug)]
@@ -87,7 +51,7 @@ impl Recorder {
     /// `RecordError` where a record could not be read or written; it may be asked again.
     pub async fn handle(&self, event: Value, log: &Logger) -> Result<RecordAnswer, FunctionError> {
         let failed = |error: anyhow::Error| FunctionError::new("RecordError", format!("{error:#}"));
-        let input: RecordInput =
+        let input: Handover =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let stored = PromotionRecord::load(&self.records, &input.promotion).await;
         let stored = stored.map_err(|error| failed(error.into()))?;
@@ -115,7 +79,7 @@ impl Recorder {
 pub async fn record_outcome(
     records: &impl Store,
     signer: &dyn Signer,
-    input: &RecordInput,
+    input: &Handover,
     stored: Stored<PromotionRecord>,
     live: Vec<LiveFunction>,
     now: Timestamp,
@@ -126,9 +90,9 @@ pub async fn record_outcome(
         .with("promotion_id", stored.record.promotion_id.as_str())
         .with("stage", stored.record.stage.as_str());
     let had_ended = stored.record.ended_at.is_some();
-    let record = completed_record(&stored.record, input, live, now);
+    let record = completed_record(&stored.record, input, live, now)?;
     let (status, ended_at) = (record.status, record.ended_at);
-    let cause = failure(input).or_else(|| overruled(status));
+    let cause = input.failure().or_else(|| overruled(status));
 
     // What can't be read of what the steps told is an error before anything says that the promotion succeeded.
     if status == Status::Succeeded {
@@ -144,7 +108,7 @@ pub async fn record_outcome(
     }
     if let Some(ended_at) = ended_at {
         if status == Status::Succeeded {
-            let advanced = complete::advance_stage(records, &record).await?;
+            let advanced = complete::advance_stage(records, &record, ended_at).await?;
             anyhow::ensure!(matches!(advanced, Written::Done { .. }), "the stage's state was changed by somebody else");
             write_handoffs(records, &record, ended_at).await?;
             attest(records, signer, &record, ended_at).await?;
@@ -171,20 +135,20 @@ pub async fn record_outcome(
 /// The record with what the steps came to. One that has ended is final: the ledger has its digest.
 fn completed_record(
     stored: &PromotionRecord,
-    input: &RecordInput,
+    input: &Handover,
     live: Vec<LiveFunction>,
     now: Timestamp,
-) -> PromotionRecord {
+) -> serde_json::Result<PromotionRecord> {
     let mut record = stored.clone();
     if stored.ended_at.is_some() {
-        return record;
+        return Ok(record);
     }
     record.steps.retain(|step| step.direction != input.direction);
-    record.steps.extend(step_records(input));
-    record.status = next_status(stored, input.direction, failure(input).is_none());
+    record.steps.extend(input.step_records()?);
+    record.status = after_steps(input.direction, input.is_done(), stored.way_back.is_some());
     record.live = with_versions(live, &input.functions);
     record.ended_at = (record.status != Status::GoingBack).then_some(now);
-    record
+    Ok(record)
 }
 
 /// Why a promotion whose steps are all done has failed nevertheless.
@@ -193,59 +157,19 @@ fn overruled(status: Status) -> Option<String> {
     done_in_vain.then(|| "its record had been completed as failed before: nothing of it seemed to run".to_owned())
 }
 
-/// The steps in their order with what they answered.
-fn answers(input: &RecordInput) -> [(&'static str, &StepAnswer); 4] {
-    [
-        ("apply-stack", &input.stacks),
-        ("deploy-function", &input.functions),
-        (MIGRATE_DATABASE, &input.databases),
-        ("smoke-test", &input.smoke),
-    ]
-}
-
-/// Why the steps failed, in one line; none where all are done.
-fn failure(input: &RecordInput) -> Option<String> {
-    let (step, answer) = answers(input).into_iter().find(|(_, answer)| answer.status != StepStatus::Done)?;
-    let failed = answer.progress.iter().filter(|it| it.status == ReportStatus::Failed);
-    let mut reasons: Vec<_> = failed.map(|report| format!("`{}`: {}", report.subject, report.detail)).collect();
-    if let Some(caught) = &input.error {
-        reasons.push(format!("{}: {}", caught.error, caught.cause));
-    }
-    Some(format!("{step} failed: {}", reasons.join("; ")))
-}
-
-fn step_records(input: &RecordInput) -> Vec<StepRecord> {
-    let mut caught = input.error.as_ref().map(|it| format!("{}: {}", it.error, it.cause));
-    let mut steps = Vec::new();
-    for (step, answer) in answers(input) {
-        let done = answer.status == StepStatus::Done;
-        let error = if done { None } else { caught.take() };
-        if done || error.is_some() || !answer.progress.is_empty() {
-            let reports = answer.progress.clone();
-            steps.push(StepRecord { step: step.to_owned(), direction: input.direction, reports, error });
-        }
-    }
-    steps
-}
-
 /// The live functions with the versions that `deploy-function` reports to have published of them.
-fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer) -> Vec<LiveFunction> {
+fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer<FunctionFacts>) -> Vec<LiveFunction> {
     for function in &mut live {
         let report = functions.progress.iter().find(|report| report.subject == function.function);
-        let version = report.and_then(|report| report.facts.get("version")).and_then(Value::as_str);
-        function.version = version.map(str::to_owned);
+        match report.map_or(Ok(None), |report| report.facts.version.read()) {
+            Ok(version) => function.version = version.cloned(),
+            Err(why) => {
+                let told = format!("its report tells a fact `version` that can't be read: {why}");
+                function.unread.get_or_insert(told);
+            }
+        }
     }
     live
-}
-
-/// What the promotion is now. A rollback has no way back: a rollback never rolls back a rollback.
-fn next_status(record: &PromotionRecord, direction: Direction, succeeded: bool) -> Status {
-    match (direction, succeeded) {
-        (Direction::Forward, true) => Status::Succeeded,
-        (Direction::Forward, false) if record.way_back.is_some() => Status::GoingBack,
-        (Direction::Back, true) => Status::RolledBack,
-        (_, false) => Status::Failed,
-    }
 }
 
 /// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an

@@ -5,11 +5,13 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     attestation::{Deployment, VerificationSummary},
+    facts::{DatabaseFacts, StepFacts, StoredFacts},
+    handover::Caught,
     history::StageState,
     plan::{Pinned, Plan, PlannedDatabase, PlannedFunction, PlannedStack},
     record::{PinnedRecord, WayBack},
     stage::SchemaParity,
-    step::Report,
+    step::{Direction, Report, ReportStatus, Step, StepStatus},
 };
 use gatekeeper_proof::{LocalSigner, PublicKeys, Statement, WordOf};
 use gatekeeper_store::memory::{Lost, Memory};
@@ -107,29 +109,36 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
 }
 
 /// What the steps answered: each `done`, but the last that was asked may have failed.
-fn input(direction: Direction, failing: Option<&str>, error: Option<&str>) -> RecordInput {
+fn input(direction: Direction, failing: Option<Step>, error: Option<&str>) -> Handover {
     let mut failed = false;
-    let mut answer = |step: &str, status| {
-        let report = Report::begun(step, now());
-        if failed {
-            return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: Vec::new() };
-        }
-        failed = failing == Some(step);
-        if failed && error.is_some() {
-            return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: vec![report] };
-        }
-        let status = if failed { ReportStatus::Failed } else { status };
-        StepAnswer::of(vec![report.ended(status, "as told", now())], 1, 0)
-    };
-    RecordInput {
+    Handover {
         promotion: promotion(),
         direction,
-        stacks: answer("apply-stack", ReportStatus::Applied),
-        functions: answer("deploy-function", ReportStatus::Unchanged),
-        databases: answer("migrate-database", ReportStatus::Applied),
-        smoke: answer("smoke-test", ReportStatus::Passed),
+        stacks: answer(ReportStatus::Applied, failing, error, &mut failed),
+        functions: answer(ReportStatus::Unchanged, failing, error, &mut failed),
+        databases: answer(ReportStatus::Applied, failing, error, &mut failed),
+        smoke: answer(ReportStatus::Passed, failing, error, &mut failed),
         error: error.map(|error| Caught { error: error.to_owned(), cause: "it was killed".to_owned() }),
     }
+}
+
+/// What the next step answered: nothing where one before it had `failed`.
+fn answer<F: StepFacts>(
+    status: ReportStatus,
+    failing: Option<Step>,
+    error: Option<&str>,
+    failed: &mut bool,
+) -> StepAnswer<F> {
+    let report = Report::begun(F::STEP.as_str(), now());
+    if *failed {
+        return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: Vec::new() };
+    }
+    *failed = failing == Some(F::STEP);
+    if *failed && error.is_some() {
+        return StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: vec![report] };
+    }
+    let status = if *failed { ReportStatus::Failed } else { status };
+    StepAnswer::of(vec![report.ended(status, "as told", now())], 1, 0)
 }
 
 struct World {
@@ -147,7 +156,7 @@ impl World {
         Self { records, signer: LocalSigner::from_seed(2) }
     }
 
-    async fn outcome(&self, input: &RecordInput) -> anyhow::Result<RecordAnswer> {
+    async fn outcome(&self, input: &Handover) -> anyhow::Result<RecordAnswer> {
         let stored = PromotionRecord::load(&self.records, &input.promotion).await?;
         record_outcome(&self.records, &self.signer, input, stored, Vec::new(), now(), &Logger::silent()).await
     }
@@ -247,7 +256,7 @@ async fn success_is_attested_and_entered_into_the_ledger() {
 #[tokio::test]
 async fn a_failure_is_entered_into_the_ledger_and_attests_nothing() {
     let world = World::started(&record(false, false)).await;
-    world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    world.outcome(&input(Direction::Forward, Some(Step::SmokeTest), None)).await.unwrap();
     assert_eq!(world.attested::<VerificationSummary>(PromotionStatement::VerificationSummary), None);
     let outcomes: Vec<_> = world.ledger().await.into_iter().map(|it| it.event.outcome).collect();
     assert_eq!(outcomes, ["failed"]);
@@ -256,7 +265,7 @@ async fn a_failure_is_entered_into_the_ledger_and_attests_nothing() {
 #[tokio::test]
 async fn a_record_that_has_ended_is_final() {
     let world = World::started(&record(false, false)).await;
-    world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    world.outcome(&input(Direction::Forward, Some(Step::SmokeTest), None)).await.unwrap();
     let failed = world.record();
     let again = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
     assert_eq!((again.status, world.record()), (Status::Failed, failed));
@@ -307,8 +316,9 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
     let digest = Sha256::of(b"schema");
     let parity = json!({"equal": true, "mode": "required", "tested_sha256": digest, "live_sha256": digest,
                         "snapshot_key": "key", "snapshot_version_id": "v1"});
-    let migrated = Report::begun("payments", now()).ended(ReportStatus::Applied, "as told", now());
-    input.databases.progress = vec![migrated.with("schema_parity", parity)];
+    let migrated = Report::<DatabaseFacts>::begun("payments", now()).ended(ReportStatus::Applied, "as told", now());
+    let facts: DatabaseFacts = serde_json::from_value(json!({"schema_parity": parity})).unwrap();
+    input.databases.progress = vec![migrated.with(facts)];
     world.outcome(&input).await.unwrap();
     let handoff = world.handoff().unwrap();
     let (_, table) = handoff.split_once("\n\n| database").unwrap();
@@ -322,7 +332,7 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
 #[tokio::test]
 async fn a_failure_goes_back_to_the_commit_before_and_keeps_the_lock_meanwhile() {
     let world = World::started(&record(false, true)).await;
-    let answer = world.outcome(&input(Direction::Forward, Some("smoke-test"), None)).await.unwrap();
+    let answer = world.outcome(&input(Direction::Forward, Some(Step::SmokeTest), None)).await.unwrap();
     assert_eq!(answer.status, Status::GoingBack);
     assert_eq!(answer.cause, "smoke-test failed: `smoke-test`: as told");
     assert!(world.is_locked());
@@ -343,7 +353,7 @@ async fn without_an_earlier_commit_or_on_the_way_back_a_failure_is_final() {
         [(false, false, Direction::Forward), (true, false, Direction::Forward), (false, true, Direction::Back)]
     {
         let world = World::started(&record(rollback, way_back)).await;
-        let answer = world.outcome(&input(direction, Some("apply-stack"), None)).await.unwrap();
+        let answer = world.outcome(&input(direction, Some(Step::ApplyStack), None)).await.unwrap();
         assert_eq!(answer.status, Status::Failed);
         assert!(!world.is_locked());
         assert_eq!(world.stage(), None);
@@ -353,7 +363,7 @@ async fn without_an_earlier_commit_or_on_the_way_back_a_failure_is_final() {
 #[tokio::test]
 async fn a_step_that_died_leaves_what_it_had_begun_and_what_step_functions_caught() {
     let world = World::started(&record(false, false)).await;
-    let input = input(Direction::Forward, Some("deploy-function"), Some("Sandbox.Timedout"));
+    let input = input(Direction::Forward, Some(Step::DeployFunction), Some("Sandbox.Timedout"));
     let answer = world.outcome(&input).await.unwrap();
     assert_eq!(answer.cause, "deploy-function failed: Sandbox.Timedout: it was killed");
     let steps = world.record().steps;
@@ -416,9 +426,9 @@ async fn of_twins_one_completes_the_record_and_the_other_goes_on_from_what_stand
     let read = async || PromotionRecord::load(&world.records, &promotion()).await.unwrap();
     let (one, other) = (read().await, read().await);
     let good = input(Direction::Forward, None, None);
-    let bad = input(Direction::Forward, Some("smoke-test"), None);
+    let bad = input(Direction::Forward, Some(Step::SmokeTest), None);
     let log = Logger::silent();
-    let come_to = async |input: &RecordInput, stored| {
+    let come_to = async |input: &Handover, stored| {
         record_outcome(&world.records, &world.signer, input, stored, Vec::new(), now(), &log).await
     };
     assert_eq!(come_to(&good, one).await.unwrap().status, Status::Succeeded);
@@ -463,9 +473,13 @@ async fn a_fact_that_cannot_be_read_is_an_error_before_anything_is_written() {
     for (step, fact) in [("databases", "schema_parity"), ("databases", "history"), ("functions", "version")] {
         let world = World::started(&record(false, false)).await;
         let mut input = input(Direction::Forward, None, None);
-        let answer = if step == "databases" { &mut input.databases } else { &mut input.functions };
-        let report = Report::begun("authorise-payment", now()).with(fact, json!({"odd": 1}));
-        answer.progress = vec![report.ended(ReportStatus::Applied, "done", now())];
+        let report = Report::<StoredFacts>::begun("authorise-payment", now());
+        let report = report.ended(ReportStatus::Applied, "done", now()).with(json!({fact: {"odd": 1}}));
+        if step == "databases" {
+            input.databases.progress = vec![serde_json::from_value(json!(report)).unwrap()];
+        } else {
+            input.functions.progress = vec![serde_json::from_value(json!(report)).unwrap()];
+        }
         let ended = world.outcome(&input).await;
         if fact == "history" {
             // Nothing of it is signed; the next promotion, which rests on it, does not take it for none.
@@ -502,15 +516,35 @@ fn the_state_machines_own_json_is_read() {
     let fresh = json!({"status": "in-progress", "wait_seconds": 0, "progress": []});
     let input = json!({"promotion": promotion(), "direction": "back", "stacks": fresh, "functions": fresh,
                        "databases": fresh, "smoke": fresh, "error": caught, "outcome": {"status": "going-back"}});
-    let input: RecordInput = serde_json::from_value(input).unwrap();
+    let input: Handover = serde_json::from_value(input).unwrap();
     assert_eq!(input.error.unwrap().error, "States.Timeout");
 }
 
 #[test]
 fn a_live_function_has_the_version_that_was_published_of_it() {
-    let published = Report::begun("authorise-payment", now()).with("version", "7");
-    let functions = StepAnswer::of(vec![published.ended(ReportStatus::Applied, "code updated", now())], 1, 0);
+    let facts = FunctionFacts { version: "7".into(), ..FunctionFacts::default() };
+    let published: Report = Report::begun("authorise-payment", now());
+    let published = published.ended(ReportStatus::Applied, "code updated", now()).with(facts);
+    let functions = StepAnswer::of(vec![published], 1, 0);
     let live = ["authorise-payment", "refund"].map(|bundle| LiveFunction::missing(bundle, None));
     let versions: Vec<_> = with_versions(live.to_vec(), &functions).into_iter().map(|it| it.version).collect();
     assert_eq!(versions, [Some("7".to_owned()), None]);
+}
+
+/// After a failure the record is written whatever the steps told, and says what of it could not be read.
+#[tokio::test]
+async fn a_version_that_cannot_be_read_is_not_recorded_as_none() {
+    let world = World::started(&record(false, true)).await;
+    let stored = PromotionRecord::load(&world.records, &promotion()).await.unwrap();
+    let mut input = input(Direction::Forward, Some(Step::SmokeTest), None);
+    let report = json!({"subject": "authorise-payment", "status": "applied", "detail": "code updated",
+                        "started_at": now(), "ended_at": now(), "facts": {"version": 7}});
+    input.functions.progress = vec![serde_json::from_value(report.clone()).unwrap()];
+    let live = vec![LiveFunction::missing("authorise-payment", None)];
+    let log = Logger::silent();
+    let answer = record_outcome(&world.records, &world.signer, &input, stored, live, now(), &log).await.unwrap();
+    assert_eq!(answer.status, Status::GoingBack);
+    let recorded = world.record();
+    assert!(recorded.live[0].unread.as_ref().unwrap().contains("a fact `version` that can't be read"), "{recorded:#?}");
+    assert_eq!(json!(recorded.steps[1].reports[0]), report, "the record holds it as it was told");
 }

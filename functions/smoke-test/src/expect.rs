@@ -1,7 +1,10 @@
 //! Whether an answer is the expected one.
 
-use gatekeeper_promotion::stage::{SmokeCheck, SmokeTarget};
-use serde_json::{Value, json};
+use gatekeeper_promotion::{
+    facts::Answered,
+    stage::{SmokeCheck, SmokeTarget},
+};
+use serde_json::Value;
 
 /// The largest body that is read.
 pub const MAX_BODY_BYTES: u64 = 64 * 1024;
@@ -36,14 +39,14 @@ impl Answer {
 
     /// What the record tells of it.
     #[must_use]
-    pub fn fact(&self) -> Value {
+    pub fn fact(&self) -> Answered {
         let start = self.body.get(..RECORDED_BYTES).unwrap_or(&self.body);
-        json!({
-            "status": self.status,
-            "content_type": self.content_type,
-            "function_error": self.function_error,
-            "body": String::from_utf8_lossy(start),
-        })
+        Answered {
+            status: self.status,
+            content_type: self.content_type.clone(),
+            function_error: self.function_error.clone(),
+            body: String::from_utf8_lossy(start).into_owned(),
+        }
     }
 }
 
@@ -109,7 +112,7 @@ fn cut(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::Map;
+    use serde_json::{Map, json};
 
     use super::*;
 
@@ -179,7 +182,7 @@ mod tests {
         let refused = judge(&check(http(200), Some(json!({"status": "ok"}))), &answer).unwrap_err();
         assert_eq!(refused, "the answer is larger than 65536 bytes, too large to be compared as JSON");
         assert_eq!(judge(&check(http(200), None), &answer), Ok(()));
-        assert_eq!(answer.fact()["body"].as_str().unwrap().len(), 2048);
+        assert_eq!(answer.fact().body.len(), 2048);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -28,6 +28,7 @@ use gatekeeper_model::{
     telemetry::{Clock, Logger, chain},
 };
 use gatekeeper_promotion::{
+    facts::{Asked, SmokeFacts},
     plan::Plan,
     stage::{SmokeCheck, SmokeTarget},
     step::{Report, ReportStatus, StepAnswer},
@@ -90,9 +91,9 @@ impl<S: Store> Step<S> {
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
     /// at, and it may be asked again.
-    pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer, FunctionError> {
+    pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer<SmokeFacts>, FunctionError> {
         let Begun { record, plan, progress, log, .. } =
-            Begun::of(event, &self.records, invocation, "smoke-test").await?;
+            Begun::<SmokeFacts>::of(event, &self.records, invocation).await?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
@@ -125,17 +126,17 @@ impl<S: Store> Step<S> {
         asking: &Asking,
         stage: &Stage,
         check: &SmokeCheck,
-        mut report: Report,
+        mut report: Report<SmokeFacts>,
         stop: Instant,
         log: &Logger,
-    ) -> Report {
+    ) -> Report<SmokeFacts> {
         if report.ended_at.is_some() {
             return report;
         }
         let ended = match stage.target(check) {
             Err(reason) => Err(reason),
             Ok(target) => {
-                report = report.with("asked", asked(&target));
+                report.facts.asked = asked(&target).into();
                 // Dropping an ask that is under way leaves nothing behind that the next one would mind.
                 match timeout_at(stop, self.ask_until_right(asking, &target, check, &mut report)).await {
                     Ok(ended) => ended,
@@ -145,9 +146,9 @@ impl<S: Store> Step<S> {
         };
         let now = (self.clock)();
         let milliseconds = now.duration_since(report.started_at).as_millis();
-        let report = report.with("duration_milliseconds", u64::try_from(milliseconds).unwrap_or(0));
-        let fields =
-            |detail: &str| json!({"check": report.subject, "detail": detail, "attempts": report.facts.get("attempts")});
+        report.facts.duration_milliseconds = u64::try_from(milliseconds).unwrap_or(0).into();
+        let attempts = report.facts.attempts.read().ok().flatten();
+        let fields = |detail: &str| json!({"check": report.subject, "detail": detail, "attempts": attempts});
         match ended {
             Ok(detail) => {
                 log.info("smoke check passed", fields(&detail));
@@ -165,10 +166,11 @@ impl<S: Store> Step<S> {
         asking: &Asking,
         target: &Target,
         check: &SmokeCheck,
-        report: &mut Report,
+        report: &mut Report<SmokeFacts>,
     ) -> Result<String, String> {
         let [mut pause, longest] = ASK_AGAIN;
-        let attempts = |report: &Report| report.facts.get("attempts").and_then(Value::as_u64).unwrap_or(0);
+        let unread = |why| format!("its report tells a fact `attempts` that can't be read: {why}");
+        let mut attempts = report.facts.attempts.read().map_err(unread)?.copied().unwrap_or(0);
         loop {
             let passed = (self.clock)().duration_since(report.started_at);
             let passed = Duration::try_from(passed).unwrap_or_default();
@@ -180,8 +182,9 @@ impl<S: Store> Step<S> {
                     invoke(&asking.lambda, name, payload, longest).await.map_err(Unanswered::Trouble)
                 }
             };
-            report.facts.insert("attempts".to_owned(), (attempts(report) + 1).into());
-            report.facts.insert("answered".to_owned(), answer.as_ref().map_or(Value::Null, Answer::fact));
+            attempts += 1;
+            report.facts.attempts = attempts.into();
+            report.facts.answered = answer.as_ref().ok().map(Answer::fact).into();
             match answer.and_then(|answer| judge(check, &answer).map_err(Unanswered::Trouble)) {
                 Ok(()) => return Ok("answered as expected".to_owned()),
                 Err(Unanswered::Forbidden(why)) => return Err(why),
@@ -231,10 +234,10 @@ fn subject(check: &SmokeCheck) -> String {
 }
 
 /// What the record tells of what was asked.
-fn asked(target: &Target) -> Value {
+fn asked(target: &Target) -> Asked {
     match target {
-        Target::Url(url) => json!({"method": "GET", "url": http::shown(url)}),
-        Target::Function(name, payload) => json!({"function": name, "payload": payload}),
+        Target::Url(url) => Asked::Http { method: "GET".to_owned(), url: http::shown(url) },
+        Target::Function(name, payload) => Asked::Invoke { function: name.clone(), payload: payload.clone() },
     }
 }
 

@@ -5,6 +5,7 @@ use gatekeeper_model::{
     telemetry::{Logger, chain},
 };
 use gatekeeper_promotion::{
+    facts::StepFacts,
     plan::Plan,
     record::PromotionRecord,
     step::{Direction, Report, StepInput},
@@ -14,9 +15,9 @@ use serde_json::Value;
 
 use super::lambda::{FunctionError, Invocation};
 
-/// A step that has begun.
+/// A step that tells `F` and has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct Begun<F> {
     /// The promotion.
     pub record: PromotionRecord,
     /// Which of its plans is applied.
@@ -26,24 +27,19 @@ pub struct Begun {
     /// The plan.
     pub plan: Plan,
     /// What the step answered before, where it is asked again.
-    pub progress: Vec<Report>,
+    pub progress: Vec<Report<F>>,
     /// Where it tells of its work.
     pub log: Logger,
 }
 
-impl Begun {
-    /// Begins the step called `step`.
+impl<F: StepFacts> Begun<F> {
+    /// Begins the step.
     ///
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's, or asks for a way back that there isn't; `StepError` where
     /// the record could not be read, and it may be asked again; `PromotionEnded` where the record says so already.
-    pub async fn of(
-        event: Value,
-        records: &impl Store,
-        invocation: &Invocation,
-        step: &str,
-    ) -> Result<Self, FunctionError> {
-        let input: StepInput =
+    pub async fn of(event: Value, records: &impl Store, invocation: &Invocation) -> Result<Self, FunctionError> {
+        let input: StepInput<F> =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let record = PromotionRecord::load(records, &input.promotion).await;
         let record = record.map_err(|error| FunctionError::new("StepError", chain(&error)))?.record;
@@ -61,7 +57,7 @@ impl Begun {
             .for_commit(&commit)
             .with("promotion_id", record.promotion_id.as_str())
             .with("stage", record.stage.as_str())
-            .with("step", step);
+            .with("step", F::STEP.as_str());
         let plan = plan.clone();
         Ok(Self { record, direction: input.direction, commit, plan, progress: input.progress, log })
     }
@@ -69,6 +65,7 @@ impl Begun {
 
 #[cfg(test)]
 mod tests {
+    use gatekeeper_promotion::facts::StackFacts;
     use gatekeeper_store::{Precondition, memory::Memory};
     use serde_json::json;
 
@@ -99,7 +96,7 @@ mod tests {
                 "promotion": {"stage": "uat", "repo": "bank-payments", "promotion_id": id}, "direction": "forward",
             });
             let invocation = Invocation { log: Logger::silent(), deadline: jiff::Timestamp::MAX };
-            let begun = Begun::of(event, &records, &invocation, "apply-stack").await;
+            let begun = Begun::<StackFacts>::of(event, &records, &invocation).await;
             assert_eq!(begun.is_ok(), begins, "{status}");
         }
     }

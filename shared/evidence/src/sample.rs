@@ -17,11 +17,9 @@ use gatekeeper_promotion::{
     attestation::{deployment, verification_summary},
     boundary::Home,
     entry,
+    facts::{DatabaseFacts, FunctionFacts, SmokeFacts, StackFacts},
     history::{Completed, StageState},
-    record::{
-        HISTORY_FACT, LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison, Status,
-        StepRecord,
-    },
+    record::{LiveFunction, PromotionRecord, SchemaComparison, Status, StepRecord},
     request::PromotionRequest,
     rules::Requester,
     step::{Direction, Report, ReportStatus},
@@ -30,6 +28,7 @@ use gatekeeper_promotion::{
 use gatekeeper_proof::{LocalSigner, PublicKeys, Signed, ledger};
 use gatekeeper_readers::{
     flyway::checksum,
+    flyway::history::HistoryRow,
     schema_snapshot::{Include, normal_form},
 };
 use gatekeeper_store::{Precondition, Store, Stores, memory::Memory, record, record::Stored};
@@ -418,19 +417,31 @@ fn snapshot() -> String {
 /// What the steps would have reported.
 #[expect(clippy::unwrap_used, reason = "test support")]
 fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
-    let report =
-        |subject: &str, status, detail: &str, from, to| Report::begun(subject, at(from)).ended(status, detail, at(to));
-    let stacks =
-        record.plan.stacks.iter().map(|it| report(it.stack_name.as_str(), ReportStatus::Applied, "created", 1, 21));
+    let stacks = record.plan.stacks.iter().map(|it| {
+        let report: Report<StackFacts> = Report::begun(it.stack_name.as_str(), at(1));
+        report.ended(ReportStatus::Applied, "created", at(21))
+    });
     let functions = record.plan.functions.iter().map(|it| {
-        report(it.function.as_str(), ReportStatus::Applied, "updated", 21, 28)
-            .with("function_arn", format!("arn:aws:lambda:eu-west-1:111122223333:function:{}", it.function))
-            .with("version", "1")
+        let facts = FunctionFacts {
+            function_arn: Some(format!("arn:aws:lambda:eu-west-1:111122223333:function:{}", it.function)).into(),
+            version: "1".into(),
+            ..FunctionFacts::default()
+        };
+        let report: Report = Report::begun(it.function.as_str(), at(21));
+        report.ended(ReportStatus::Applied, "updated", at(28)).with(facts)
     });
     let databases = record.plan.databases.iter().map(|it| {
-        let rows = it.checksums.iter().zip(1..).map(|((file, checksum), rank)| {
-            json!({"installed_rank": rank, "version": "1", "description": "ledger", "type": "SQL", "script": file,
-                   "checksum": checksum, "installed_by": "migrate", "installed_on": "2026-05-02 03:30:30", "execution_time": 3, "success": true})
+        let rows = it.checksums.iter().zip(1..).map(|((file, checksum), rank)| HistoryRow {
+            installed_rank: rank,
+            version: Some("1".to_owned()),
+            description: "ledger".to_owned(),
+            kind: "SQL".to_owned(),
+            script: file.clone(),
+            checksum: *checksum,
+            installed_by: "migrate".to_owned(),
+            installed_on: "2026-05-02 03:30:30".to_owned(),
+            execution_time: 3,
+            success: true,
         });
         let normal = normal_form(snapshot().as_bytes(), Include::default()).unwrap().sha256();
         let parity = SchemaComparison {
@@ -444,22 +455,20 @@ fn steps(record: &PromotionRecord) -> Vec<StepRecord> {
             server_limits: None,
             server_limits_accepted: false,
         };
-        report(it.database.as_str(), ReportStatus::Applied, "1 migration ran, and its schema is the one that was tested", 28, 36)
-            .with(HISTORY_FACT, rows.collect::<Value>())
-            .with(SCHEMA_PARITY_FACT, serde_json::to_value(parity).unwrap())
+        let history: Vec<_> = rows.collect();
+        let facts = DatabaseFacts { history: history.into(), schema_parity: parity.into(), ..DatabaseFacts::default() };
+        let detail = "1 migration ran, and its schema is the one that was tested";
+        let report: Report = Report::begun(it.database.as_str(), at(28));
+        report.ended(ReportStatus::Applied, detail, at(36)).with(facts)
     });
-    let smoke = record.plan.smoke.iter();
-    let smoke = smoke.map(|_| report("invoke authorise-payment", ReportStatus::Passed, "answered as expected", 36, 38));
-    let step = |step: &str, reports: Vec<Report>| StepRecord {
-        step: step.to_owned(),
-        direction: Direction::Forward,
-        reports,
-        error: None,
-    };
+    let smoke = record.plan.smoke.iter().map(|_| {
+        let report: Report<SmokeFacts> = Report::begun("invoke authorise-payment", at(36));
+        report.ended(ReportStatus::Passed, "answered as expected", at(38))
+    });
     vec![
-        step("apply-stack", stacks.collect()),
-        step("deploy-function", functions.collect()),
-        step(MIGRATE_DATABASE, databases.collect()),
-        step("smoke-test", smoke.collect()),
+        StepRecord::of(Direction::Forward, &stacks.collect::<Vec<_>>(), None).unwrap(),
+        StepRecord::of(Direction::Forward, &functions.collect::<Vec<_>>(), None).unwrap(),
+        StepRecord::of(Direction::Forward, &databases.collect::<Vec<_>>(), None).unwrap(),
+        StepRecord::of(Direction::Forward, &smoke.collect::<Vec<_>>(), None).unwrap(),
     ]
 }

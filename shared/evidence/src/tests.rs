@@ -7,6 +7,7 @@ use gatekeeper_model::{identity::Identity, ids::Sha256, store_key::RecordKey, ve
 use gatekeeper_promotion::{
     approval::CountedApproval,
     record::{LiveFunction, PromotionRecord},
+    step::Step,
 };
 use gatekeeper_proof::Statement;
 use gatekeeper_store::{Precondition, Store as _, record};
@@ -162,7 +163,7 @@ async fn that_no_smoke_check_is_configured_is_not_that_every_one_holds() {
     let asked = World::promoted().await.exhibits(question()).await;
     let mut silent = asked.clone();
     let mut record: PromotionRecord = asked.read(paper::PROMOTION).unwrap().value;
-    record.steps.retain(|step| step.step != "smoke-test");
+    record.steps.retain(|step| step.step != Step::SmokeTest.as_str());
     silent.documents.get_mut(paper::PROMOTION).unwrap().bytes = record::to_bytes(&record).unwrap();
     let found = troubles(&shown(&silent)).join("\n");
     assert!(found.contains("every smoke check answered as it should") && found.contains("0 of 1 checks"), "{found}");

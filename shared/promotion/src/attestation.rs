@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    facts::{FunctionFacts, SmokeFacts, StepFacts},
     plan::Pinned,
     record::{PromotionRecord, SchemaComparison, UnreadFact},
     step::{Direction, PromotionRef, Report},
@@ -212,15 +213,7 @@ pub fn disagreement(
 /// # Errors
 /// [`UnreadFact`] where the record tells something that can't be read: nothing is signed in its place.
 pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<Statement<Deployment>, UnreadFact> {
-    let fact = |function: &str, name: &str| {
-        let report = reports(record, "deploy-function").find(|report| report.subject == function);
-        let told = report.and_then(|report| Some((report, report.facts.get(name)?)));
-        let read = told.map(|(report, value)| match value.as_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(record.unread(report, name, "it is no text".to_owned())),
-        });
-        read.transpose()
-    };
+    let deployed = forward::<FunctionFacts>(record)?;
     let functions = record.plan.functions.iter().map(|planned| {
         let name = planned.function.as_str();
         let live = record.live.iter().find(|live| live.function == name);
@@ -230,10 +223,18 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
             let why = "it is not told".to_owned();
             return Err(UnreadFact { key, subject: name.to_owned(), fact: "live".to_owned(), why });
         }
+        let report = deployed.iter().find(|report| report.subject == name);
         Ok(DeployedFunction {
             function: name.to_owned(),
-            function_arn: fact(name, "function_arn")?,
-            version: fact(name, "version")?,
+            function_arn: text(record, report, "function_arn", |facts| match facts.function_arn.read() {
+                Ok(None) => Ok(None),
+                Ok(Some(Some(arn))) => Ok(Some(arn.clone())),
+                Ok(Some(None)) | Err(_) => Err(NoText),
+            })?,
+            version: text(record, report, "version", |facts| match facts.version.read() {
+                Ok(version) => Ok(version.cloned()),
+                Err(_) => Err(NoText),
+            })?,
             code_sha256: live.and_then(|live| live.code_sha256),
             unread: live.and_then(|live| live.unread.clone()),
         })
@@ -242,8 +243,8 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         stack_name: stack.stack_name.to_string(),
         template_sha256: stack.template.sha256,
     });
-    let smoke = reports(record, "smoke-test");
-    let smoke = smoke.map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });
+    let smoke = forward::<SmokeFacts>(record)?;
+    let smoke = smoke.iter().map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });
     let predicate = Deployment {
         stage: record.stage.clone(),
         promotion: PromotionRecord::key(&record.reference()).to_string(),
@@ -264,9 +265,23 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
 }
 
 /// The forward reports of a step.
-fn reports<'a>(record: &'a PromotionRecord, step: &'a str) -> impl Iterator<Item = &'a Report> {
-    let steps = record.steps.iter().filter(move |it| it.step == step && it.direction == Direction::Forward);
-    steps.flat_map(|it| &it.reports)
+fn forward<F: StepFacts>(record: &PromotionRecord) -> Result<Vec<Report<F>>, UnreadFact> {
+    let forward = |(direction, report)| (direction == Direction::Forward).then_some(report);
+    record.reported().filter_map(|reported| reported.map(forward).transpose()).collect()
+}
+
+/// That a fact is told and is no text.
+struct NoText;
+
+/// A fact of a function's report; none where the report doesn't tell it.
+fn text(
+    record: &PromotionRecord,
+    report: Option<&Report<FunctionFacts>>,
+    fact: &str,
+    read: impl Fn(&FunctionFacts) -> Result<Option<String>, NoText>,
+) -> Result<Option<String>, UnreadFact> {
+    let Some(report) = report else { return Ok(None) };
+    read(&report.facts).map_err(|NoText| record.unread(report, fact, "it is no text".to_owned()))
 }
 
 /// Everything that the plan pins, and the commit.

@@ -6,25 +6,30 @@ use gatekeeper_store::{
     Store, Written, record,
     record::{RecordError, Stored},
 };
+use jiff::Timestamp;
 
 use super::{
     history::{Completed, StageState},
     record::PromotionRecord,
 };
 
-/// Makes the commit of a promotion that succeeded what its stage runs, once. A conflict means that somebody else writes there
-/// at the same time, and it must be done again.
+/// Makes the commit of a promotion that succeeded at `ended_at` what its stage runs, once. A conflict means that
+/// somebody else writes there at the same time, and it must be done again.
 ///
 /// # Errors
 /// [`RecordError`] where the stage's state could not be read or written.
-pub async fn advance_stage(records: &impl Store, record: &PromotionRecord) -> Result<Written, RecordError> {
+pub async fn advance_stage(
+    records: &impl Store,
+    record: &PromotionRecord,
+    ended_at: Timestamp,
+) -> Result<Written, RecordError> {
     let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
     let before = record::read::<StageState>(records, &key).await?;
     let completed = Completed {
         commit_sha: record.commit_sha.clone(),
         promotion_id: record.promotion_id.clone(),
         manifest_version_id: Some(record.manifest_version_id.clone()),
-        completed_at: record.ended_at.unwrap_or(record.started_at),
+        completed_at: ended_at,
         rollback: record.rollback,
     };
     let state = before.as_ref().map(|stored| stored.record.clone());

@@ -14,7 +14,7 @@ use gatekeeper_store::{
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::{
     approval::{BreakGlass, CountedApproval},
@@ -22,14 +22,10 @@ use super::{
     plan::Plan,
     step::{Direction, PromotionRef, Report},
 };
-use crate::stage::SchemaParity;
-
-/// The step that migrates and compares databases.
-pub const MIGRATE_DATABASE: &str = "migrate-database";
-/// The fact of its reports that holds every row of the schema history, by which the next promotion sees a rewrite.
-pub const HISTORY_FACT: &str = "history";
-/// The fact of its reports that holds a [`SchemaComparison`].
-pub const SCHEMA_PARITY_FACT: &str = "schema_parity";
+use crate::{
+    facts::{DatabaseFacts, StepFacts, Told},
+    stage::SchemaParity,
+};
 
 /// How a stage's live schema compares with the one that was integration-tested (ADR-053 problem 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +55,7 @@ pub struct SchemaComparison {
 }
 
 /// What became of a promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It is under way.
@@ -237,6 +233,21 @@ pub struct LiveFunction {
     pub unread: Option<String>,
 }
 
+impl StepRecord {
+    /// What a step did that ended with these reports.
+    ///
+    /// # Errors
+    /// Where their facts are nothing that JSON has.
+    pub fn of<F: StepFacts>(
+        direction: Direction,
+        reports: &[Report<F>],
+        error: Option<String>,
+    ) -> Result<Self, serde_json::Error> {
+        let reports = reports.iter().map(Report::stored).collect::<Result<_, _>>()?;
+        Ok(Self { step: F::STEP.as_str().to_owned(), direction, reports, error })
+    }
+}
+
 impl PromotionRecord {
     /// Who asked for it: the person whom AWS named, or else who they said they are.
     #[must_use]
@@ -309,7 +320,7 @@ impl PromotionRecord {
     /// # Errors
     /// [`UnreadFact`] where one is told and can't be read: it is never taken for none.
     pub fn schema_histories(&self) -> Result<BTreeMap<DatabaseName, Vec<HistoryRow>>, UnreadFact> {
-        self.database_facts(HISTORY_FACT)
+        self.database_facts("history", |facts| &facts.history)
     }
 
     /// How the stage's schemas compared with the tested ones, by the database.
@@ -317,23 +328,40 @@ impl PromotionRecord {
     /// # Errors
     /// [`UnreadFact`] where a comparison is told and can't be read.
     pub fn schema_comparisons(&self) -> Result<BTreeMap<DatabaseName, SchemaComparison>, UnreadFact> {
-        self.database_facts(SCHEMA_PARITY_FACT)
+        self.database_facts("schema_parity", |facts| &facts.schema_parity)
     }
 
-    fn database_facts<T: DeserializeOwned>(&self, fact: &'static str) -> Result<BTreeMap<DatabaseName, T>, UnreadFact> {
-        let steps = self.steps.iter().filter(|step| step.step == MIGRATE_DATABASE);
-        let told = steps.flat_map(|step| &step.reports).filter_map(|report| Some((report, report.facts.get(fact)?)));
-        let read = told.map(|(report, value)| {
-            let unread = |why: String| self.unread(report, fact, why);
+    fn database_facts<T: Clone>(
+        &self,
+        fact: &'static str,
+        of: impl Fn(&DatabaseFacts) -> &Told<T>,
+    ) -> Result<BTreeMap<DatabaseName, T>, UnreadFact> {
+        let mut found = BTreeMap::new();
+        for reported in self.reported::<DatabaseFacts>() {
+            let (_, report) = reported?;
+            let unread = |why: String| self.unread(&report, fact, why);
+            let Some(value) = of(&report.facts).read().map_err(|error| unread(error.to_string()))? else { continue };
             let database = report.subject.parse().map_err(|error: InvalidId| unread(error.to_string()))?;
-            let value = T::deserialize(value).map_err(|error| unread(error.to_string()))?;
-            Ok((database, value))
-        });
-        read.collect()
+            found.insert(database, value.clone());
+        }
+        Ok(found)
+    }
+
+    /// What a step reported, with its facts, in the order of the record.
+    pub(crate) fn reported<F: StepFacts>(
+        &self,
+    ) -> impl Iterator<Item = Result<(Direction, Report<F>), UnreadFact>> + '_ {
+        let steps = self.steps.iter().filter(|step| step.step == F::STEP.as_str());
+        steps.flat_map(|step| step.reports.iter().map(move |report| (step.direction, report))).map(
+            |(direction, report)| match report.facts.read() {
+                Ok(facts) => Ok((direction, report.clone().with(facts))),
+                Err(error) => Err(self.unread(report, "facts", error.to_string())),
+            },
+        )
     }
 
     /// That a fact of a report isn't what it should be.
-    pub(crate) fn unread(&self, report: &Report, fact: &str, why: String) -> UnreadFact {
+    pub(crate) fn unread<F>(&self, report: &Report<F>, fact: &str, why: String) -> UnreadFact {
         let key = Self::key(&self.reference()).to_string();
         UnreadFact { key, subject: report.subject.clone(), fact: fact.to_owned(), why }
     }

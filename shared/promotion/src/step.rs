@@ -6,7 +6,43 @@
 use gatekeeper_model::ids::{PromotionId, Repo, StageName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use crate::facts::{StepFacts, StoredFacts};
+
+/// A step that applies a part of a plan. There is a type of facts for each: [`StepFacts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Applies the templates.
+    ApplyStack,
+    /// Deploys the bundles.
+    DeployFunction,
+    /// Migrates the databases, and compares their schemas.
+    MigrateDatabase,
+    /// Asks what must answer afterwards.
+    SmokeTest,
+}
+
+impl Step {
+    /// Every step, in the order in which they are asked.
+    pub const ALL: [Self; 4] = [Self::ApplyStack, Self::DeployFunction, Self::MigrateDatabase, Self::SmokeTest];
+
+    /// Its name, that of its function.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApplyStack => "apply-stack",
+            Self::DeployFunction => "deploy-function",
+            Self::MigrateDatabase => "migrate-database",
+            Self::SmokeTest => "smoke-test",
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// Which promotion it is; its plan lies in its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +56,7 @@ pub struct PromotionRef {
 }
 
 /// Whether the promotion's own plan is applied or that of the commit before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// To the promoted commit.
@@ -29,31 +65,33 @@ pub enum Direction {
     Back,
 }
 
-/// What the state machine hands to `apply-stack`, `deploy-function` and `smoke-test`.
+/// What the state machine hands to a step that tells `F`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepInput {
+#[serde(bound(serialize = "F: Default + PartialEq + Serialize", deserialize = "F: Default + Deserialize<'de>"))]
+pub struct StepInput<F = StoredFacts> {
     /// Which promotion it is.
     pub promotion: PromotionRef,
     /// Which of its plans.
     pub direction: Direction,
     /// What the step answered before, where it is asked again.
     #[serde(default)]
-    pub progress: Vec<Report>,
+    pub progress: Vec<Report<F>>,
 }
 
-/// What a step answers.
+/// What a step that tells `F` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepAnswer {
+#[serde(bound(serialize = "F: Default + PartialEq + Serialize", deserialize = "F: Default + Deserialize<'de>"))]
+pub struct StepAnswer<F = StoredFacts> {
     /// How far it is.
     pub status: StepStatus,
     /// When to ask again, in seconds, while it is in progress.
     pub wait_seconds: u64,
     /// One report for each thing that it has begun, in order.
-    pub progress: Vec<Report>,
+    pub progress: Vec<Report<F>>,
 }
 
 /// How far a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepStatus {
     /// AWS is still at work: ask again.
@@ -64,9 +102,11 @@ pub enum StepStatus {
     Failed,
 }
 
-/// What became of one stack, function or check.
+/// What became of one stack, function, database or check, with the facts of its step: as one of [`StepFacts`] where a
+/// step tells them, as [`StoredFacts`] in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+#[serde(bound(serialize = "F: Default + PartialEq + Serialize", deserialize = "F: Default + Deserialize<'de>"))]
+pub struct Report<F = StoredFacts> {
     /// Which one: the stack's, function's or check's name.
     pub subject: String,
     /// What became of it.
@@ -79,11 +119,16 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Figures and names that prove it, such as `code_sha256`.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub facts: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub facts: F,
 }
 
-/// What became of one stack, function or check.
+/// Whether no facts are told.
+fn are_none<F: Default + PartialEq>(facts: &F) -> bool {
+    *facts == F::default()
+}
+
+/// What became of one stack, function, database or check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportStatus {
@@ -99,7 +144,7 @@ pub enum ReportStatus {
     Failed,
 }
 
-impl Report {
+impl<F: Default> Report<F> {
     /// A report on something that begins now.
     #[must_use]
     pub fn begun(subject: impl Into<String>, now: Timestamp) -> Self {
@@ -109,10 +154,12 @@ impl Report {
             detail: String::new(),
             started_at: now,
             ended_at: None,
-            facts: Map::new(),
+            facts: F::default(),
         }
     }
+}
 
+impl<F> Report<F> {
     /// The same, ended.
     #[must_use]
     pub fn ended(mut self, status: ReportStatus, detail: impl Into<String>, now: Timestamp) -> Self {
@@ -122,19 +169,30 @@ impl Report {
         self
     }
 
-    /// The same with one more fact.
+    /// The same with other facts.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.facts.insert(name.to_owned(), value.into());
-        self
+    pub fn with<G>(self, facts: G) -> Report<G> {
+        let Self { subject, status, detail, started_at, ended_at, facts: _ } = self;
+        Report { subject, status, detail, started_at, ended_at, facts }
     }
 }
 
-impl StepAnswer {
+impl<F: StepFacts> Report<F> {
+    /// The same as it is stored.
+    ///
+    /// # Errors
+    /// Where its facts are nothing that JSON has.
+    pub fn stored(&self) -> Result<Report, serde_json::Error> {
+        let facts = StoredFacts::of(&self.facts)?;
+        Ok(self.clone().with(facts))
+    }
+}
+
+impl<F> StepAnswer<F> {
     /// The answer that these reports amount to: failed where one has failed, in progress where one isn't ended or
     /// not all `expected` have begun.
     #[must_use]
-    pub fn of(progress: Vec<Report>, expected: usize, wait_seconds: u64) -> Self {
+    pub fn of(progress: Vec<Report<F>>, expected: usize, wait_seconds: u64) -> Self {
         let any = |status| progress.iter().any(|report| report.status == status);
         let status = if any(ReportStatus::Failed) {
             StepStatus::Failed

@@ -9,8 +9,9 @@ const DEFAULTS: [&str; 6] =
     ["unwrap_or_default(", "unwrap_or(", ".ok()", "if let Ok(", "let Ok(", "Default::default()"];
 
 /// The code that makes documents which are signed, chained or recorded.
-const MAKERS: [&str; 15] = [
+const MAKERS: [&str; 21] = [
     "shared/gate/src/attestation.rs",
+    "shared/gate/src/handoff.rs",
     "shared/proof/src/bundle.rs",
     "shared/proof/src/dsse.rs",
     "shared/proof/src/key.rs",
@@ -20,8 +21,13 @@ const MAKERS: [&str; 15] = [
     "shared/aws/src/live.rs",
     "shared/proof/src/ledger/append.rs",
     "shared/promotion/src/approval.rs",
+    "shared/promotion/src/complete.rs",
     "shared/promotion/src/entry.rs",
+    "shared/promotion/src/facts.rs",
+    "shared/promotion/src/handoff.rs",
+    "shared/promotion/src/handover.rs",
     "shared/promotion/src/record.rs",
+    "shared/promotion/src/step.rs",
     "shared/gate/src/converge/attest.rs",
     "functions/record-promotion/src/attest.rs",
     "functions/watch-drift/src/tell.rs",

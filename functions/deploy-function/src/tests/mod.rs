@@ -60,7 +60,7 @@ fn planned(name: &str) -> Value {
     })
 }
 
-async fn ask(step: &Step<Memory>, progress: &[Report]) -> StepAnswer {
+async fn ask(step: &Step<Memory>, progress: &[Report<FunctionFacts>]) -> StepAnswer<FunctionFacts> {
     let deadline = wall_clock() + Duration::from_mins(5);
     let invocation = Invocation { log: Logger::silent(), deadline };
     let promotion = json!({"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"});
@@ -68,11 +68,11 @@ async fn ask(step: &Step<Memory>, progress: &[Report]) -> StepAnswer {
     step.handle(input, &invocation).await.unwrap()
 }
 
-async fn deploy(fake: &Fake) -> StepAnswer {
+async fn deploy(fake: &Fake) -> StepAnswer<FunctionFacts> {
     ask(&step(fake), &[]).await
 }
 
-fn report<'a>(answer: &'a StepAnswer, function: &str) -> &'a Report {
+fn report<'a>(answer: &'a StepAnswer<FunctionFacts>, function: &str) -> &'a Report<FunctionFacts> {
     answer
         .progress
         .iter()
@@ -82,7 +82,7 @@ fn report<'a>(answer: &'a StepAnswer, function: &str) -> &'a Report {
 
 /// Every function runs its bundle, published once for this commit.
 #[track_caller]
-fn assert_whole(fake: &Fake, answer: &StepAnswer) {
+fn assert_whole(fake: &Fake, answer: &StepAnswer<FunctionFacts>) {
     assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
     for (name, function) in &fake.lock().functions {
         assert_eq!(function.code, bundle_of(name), "{name}");
@@ -103,11 +103,11 @@ async fn what_differs_is_updated_once_and_what_does_not_is_only_published() {
     assert_eq!(subjects, ["authorise", "ledger", "status"], "in the plan's order");
     let updated = report(&answer, "authorise");
     assert_eq!(updated.status, ReportStatus::Applied);
-    assert_eq!(updated.facts["function_name"], "uat-authorise");
-    assert_eq!(updated.facts["code_sha256"], bundle_of("authorise").to_string());
-    assert_eq!(updated.facts["previous_code_sha256"], Sha256::of(b"older").to_string());
-    assert_eq!(updated.facts["version"], "1");
-    assert_eq!(updated.facts["version_description"], DESCRIPTION);
+    assert_eq!(json!(updated.facts)["function_name"], "uat-authorise");
+    assert_eq!(json!(updated.facts)["code_sha256"], bundle_of("authorise").to_string());
+    assert_eq!(json!(updated.facts)["previous_code_sha256"], Sha256::of(b"older").to_string());
+    assert_eq!(json!(updated.facts)["version"], "1");
+    assert_eq!(json!(updated.facts)["version_description"], DESCRIPTION);
     assert_eq!(report(&answer, "ledger").status, ReportStatus::Unchanged);
 }
 
@@ -288,7 +288,7 @@ async fn an_older_version_of_the_same_code_is_not_taken_for_the_new_one() {
         function.publish(Sha256::of(b"older"), "bank-payments@another");
     }
     let answer = deploy(&fake).await;
-    assert_eq!(report(&answer, "authorise").facts["version"], "3");
+    assert_eq!(json!(report(&answer, "authorise").facts)["version"], "3");
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,7 +296,7 @@ async fn where_lambda_makes_no_new_version_the_one_that_holds_the_code_is_told()
     let fake = fake();
     fake.lock().functions.get_mut("ledger").unwrap().publish(bundle_of("ledger"), "bank-payments@another");
     let answer = deploy(&fake).await;
-    let facts = &report(&answer, "ledger").facts;
+    let facts = json!(report(&answer, "ledger").facts);
     assert_eq!(
         (facts["version"].as_str(), facts["version_description"].as_str()),
         (Some("1"), Some("bank-payments@another"))
@@ -317,6 +317,18 @@ async fn before_the_invocation_ends_it_answers_with_what_it_has_and_goes_on_when
     let answer = ask(&step, &answer.progress).await;
     assert_whole(&fake, &answer);
     assert_eq!(report(&answer, "status").started_at, waiting.started_at);
+}
+
+/// What cannot be read of the code that ran before is no sign that the step has changed it.
+#[tokio::test(start_paused = true)]
+async fn earlier_code_that_is_told_in_words_that_cannot_be_read_is_a_failure() {
+    let begun = json!([{"subject": "ledger", "status": "in-progress", "detail": "", "started_at": wall_clock(),
+                        "facts": {"previous_code_sha256": "older"}}]);
+    let progress: Vec<_> = serde_json::from_value(begun).unwrap();
+    let answer = ask(&step(&fake()), &progress).await;
+    let ledger = report(&answer, "ledger");
+    assert_eq!(ledger.status, ReportStatus::Failed);
+    assert!(ledger.detail.contains("a fact `previous_code_sha256` that can't be read"), "{ledger:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,22 +37,25 @@ async fn a_fresh_database_runs_everything_and_has_the_tested_schema_and_a_second
     let report = promotion.go().await;
     assert_eq!(report.status, ReportStatus::Applied, "{report:#?}");
     assert_eq!(report.detail, "3 migrations ran, and its schema is the one that was tested");
-    let flyway = &report.facts["flyway"];
+    let flyway = json!(report.facts)["flyway"].clone();
     assert_eq!(flyway["migrations_executed"], 3);
     assert_eq!(flyway["migrations"][1]["file"], "2026/V2__currency.sql");
     assert_eq!(flyway["migrations"][1]["description"], "currency");
     assert_eq!(flyway["target_schema_version"], "2");
     assert_eq!(flyway["version"], "11.8.2");
-    assert_eq!(report.facts["schema_parity"]["equal"], true);
-    assert_eq!(report.facts["schema_parity"]["tested_sha256"], report.facts["schema_parity"]["live_sha256"]);
-    assert_eq!(report.facts["history"].as_array().unwrap().len(), 3);
+    assert_eq!(json!(report.facts)["schema_parity"]["equal"], true);
+    assert_eq!(
+        json!(report.facts)["schema_parity"]["tested_sha256"],
+        json!(report.facts)["schema_parity"]["live_sha256"]
+    );
+    assert_eq!(json!(report.facts)["history"].as_array().unwrap().len(), 3);
 
     let started = Instant::now();
     let again = promotion.go().await;
     assert_eq!(again.status, ReportStatus::Unchanged, "{again:#?}");
     assert_eq!(again.detail, "it had run every migration already, and its schema is the one that was tested");
-    assert_eq!(again.facts["history"], report.facts["history"]);
-    assert!(!again.facts.contains_key("flyway"), "no Java was started");
+    assert_eq!(json!(again.facts)["history"], json!(report.facts)["history"]);
+    assert!(again.facts.flyway.is_nothing(), "no Java was started");
     eprintln!("a step with nothing to do: {:?}", started.elapsed());
 }
 
@@ -67,7 +70,7 @@ async fn only_what_is_pending_runs() {
     assert_eq!((look.reasons.len(), look.pending.values().flatten().count()), (0, 2), "{look:#?}");
     let report = promotion.go().await;
     assert_eq!(report.detail, "2 migrations ran, and its schema is the one that was tested", "{report:#?}");
-    assert_eq!(report.facts["flyway"]["initial_schema_version"], "1");
+    assert_eq!(json!(report.facts)["flyway"]["initial_schema_version"], "1");
 }
 
 #[tokio::test]
@@ -81,10 +84,10 @@ async fn a_migration_that_fails_half_way_leaves_what_ran_before_and_nothing_of_i
     assert_eq!(report.status, ReportStatus::Failed);
     insta::assert_snapshot!(report.detail, @r#"the migration `V2__bad.sql` failed at line 3: ERROR: duplicate key value violates unique constraint "ledger_pkey" (SQL state 23505); ran and stay: `V1__ledger.sql`; PostgreSQL rolled the failed one back: nothing of it is left"#);
     assert!(!report.detail.contains("DE02"), "rows of a bank don't go into records");
-    assert_eq!(report.facts["flyway"]["migrations_executed"], 1);
-    assert_eq!(report.facts["flyway"]["migrations"][0]["file"], "V1__ledger.sql");
-    assert_eq!(report.facts["flyway"]["failed"]["line"], 3);
-    assert_eq!(report.facts["history"].as_array().unwrap().len(), 1);
+    assert_eq!(json!(report.facts)["flyway"]["migrations_executed"], 1);
+    assert_eq!(json!(report.facts)["flyway"]["migrations"][0]["file"], "V1__ledger.sql");
+    assert_eq!(json!(report.facts)["flyway"]["failed"]["line"], 3);
+    assert_eq!(json!(report.facts)["history"].as_array().unwrap().len(), 1);
     assert_eq!(stage.sql("SELECT to_regclass('kept') IS NULL"), "t");
 
     let mended = [files[0], ("V2__bad.sql", "CREATE TABLE kept (id int);\n"), files[2]];
@@ -224,7 +227,7 @@ async fn on_the_way_back_nothing_is_migrated_and_nothing_fails() {
     let report = &answer.progress[0];
     assert_eq!(report.status, ReportStatus::Unchanged);
     assert!(report.detail.starts_with("databases are never rolled back; its schema is not the one"), "{report:#?}");
-    assert_eq!(report.facts["schema_parity"]["equal"], false);
+    assert_eq!(json!(report.facts)["schema_parity"]["equal"], false);
     assert_eq!(stage.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 
     let nowhere = Some("postgresql://u:p@127.0.0.1:1/x".to_owned());

@@ -16,6 +16,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     database_check::{DatabaseCheckAnswer, ParityAnswer},
+    facts::DatabaseFacts,
     step::{Report, StepAnswer},
 };
 use gatekeeper_readers::flyway::{checksum, settings::Settings};
@@ -319,7 +320,7 @@ impl Promotion {
     }
 
     /// What the step answers when it has `time` for it.
-    pub(crate) async fn ask(&self, direction: &str, time: Duration, log: Logger) -> StepAnswer {
+    pub(crate) async fn ask(&self, direction: &str, time: Duration, log: Logger) -> StepAnswer<DatabaseFacts> {
         let promotion = json!({"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"});
         let input = json!({"promotion": promotion, "direction": direction, "progress": []});
         let invocation = Invocation { log, deadline: wall_clock() + time };
@@ -330,7 +331,7 @@ impl Promotion {
     }
 
     /// The step's report on the one database.
-    pub(crate) async fn go(&self) -> Report {
+    pub(crate) async fn go(&self) -> Report<DatabaseFacts> {
         self.ask("forward", Duration::from_mins(2), Logger::silent()).await.progress.remove(0)
     }
 }

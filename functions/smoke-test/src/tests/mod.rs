@@ -98,14 +98,19 @@ fn step(account: &Arc<Account>, smoke: &Value) -> Step<Memory> {
     }
 }
 
-async fn ask_within(step: &Step<Memory>, progress: &[Report], time: Duration, log: Logger) -> StepAnswer {
+async fn ask_within(
+    step: &Step<Memory>,
+    progress: &[Report<SmokeFacts>],
+    time: Duration,
+    log: Logger,
+) -> StepAnswer<SmokeFacts> {
     let invocation = Invocation { log, deadline: wall_clock() + time };
     let promotion = json!({"stage": "uat", "repo": "bank-payments", "promotion_id": "01JZ0000000000000000000000"});
     let input = json!({"promotion": promotion, "direction": "forward", "progress": progress});
     step.handle(input, &invocation).await.unwrap()
 }
 
-async fn ask(account: Account, smoke: Value) -> StepAnswer {
+async fn ask(account: Account, smoke: Value) -> StepAnswer<SmokeFacts> {
     ask_within(&step(&Arc::new(account), &smoke), &[], Duration::from_mins(5), Logger::silent()).await
 }
 
@@ -133,7 +138,7 @@ const OK: &str = r#"{"status":"ok","commit":"aaaa"}"#;
 
 /// Asks once and gives what the failing report says.
 #[track_caller]
-fn said(answer: &StepAnswer) -> &str {
+fn said(answer: &StepAnswer<SmokeFacts>) -> &str {
     assert_eq!(answer.status, StepStatus::Failed, "{answer:#?}");
     let report = &answer.progress[0];
     assert_eq!(report.status, ReportStatus::Failed);
@@ -147,13 +152,13 @@ async fn an_endpoint_that_answers_as_expected_passes_with_what_was_asked_and_ans
     assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
     let report = &answer.progress[0];
     assert_eq!((report.status, report.subject.as_str()), (ReportStatus::Passed, "GET payments-api.ApiUrl/health"));
-    assert_eq!(report.facts["asked"], json!({"method": "GET", "url": format!("{}/health", server.url)}));
+    assert_eq!(json!(report.facts)["asked"], json!({"method": "GET", "url": format!("{}/health", server.url)}));
     assert_eq!(
-        report.facts["answered"],
+        json!(report.facts)["answered"],
         json!({"status": 200, "content_type": "application/json", "function_error": null, "body": OK})
     );
-    assert_eq!(report.facts["attempts"], 1);
-    assert!(report.facts["duration_milliseconds"].is_u64());
+    assert_eq!(json!(report.facts)["attempts"], 1);
+    assert!(json!(report.facts)["duration_milliseconds"].is_u64());
     assert_eq!(server.asked(), ["GET /health HTTP/1.1"]);
 }
 
@@ -162,7 +167,7 @@ async fn it_is_asked_again_until_it_answers_as_expected() {
     let server = Server::start([(503, ""), (200, r#"{"status":"starting"}"#), (200, OK)]);
     let answer = ask(puts_out(&server.url), health(30)).await;
     assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
-    assert_eq!(answer.progress[0].facts["attempts"], 3);
+    assert_eq!(json!(answer.progress[0].facts)["attempts"], 3);
 }
 
 #[tokio::test]
@@ -175,7 +180,7 @@ async fn a_wrong_status_and_wrong_json_fail_with_the_last_answer() {
         let server = Server::start([given]);
         let answer = ask(puts_out(&server.url), health(1)).await;
         assert_eq!(said(&answer), says);
-        let facts = &answer.progress[0].facts;
+        let facts = json!(answer.progress[0].facts);
         assert_eq!((&facts["answered"]["status"], &facts["answered"]["body"]), (&given.0.into(), &given.1.into()));
         assert!(facts["attempts"].as_u64() >= Some(2), "{facts:?}");
     }
@@ -187,11 +192,11 @@ async fn who_does_not_answer_at_all_fails() {
     let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let answer = ask(puts_out(&format!("http://{refused}")), health(1)).await;
     assert!(said(&answer).starts_with("no connection: "), "{answer:#?}");
-    assert_eq!(answer.progress[0].facts["answered"], Value::Null);
+    assert_eq!(json!(answer.progress[0].facts)["answered"], Value::Null);
 
     let broken = Server::start([(0, "")]);
     let answer = ask(puts_out(&broken.url), health(0)).await;
-    assert_eq!(answer.progress[0].facts["answered"], Value::Null, "{answer:#?}");
+    assert_eq!(json!(answer.progress[0].facts)["answered"], Value::Null, "{answer:#?}");
 
     // What speaks no TLS is no `https`.
     let plain = Server::start([(200, OK)]);
@@ -247,7 +252,7 @@ async fn an_internal_host_is_asked_with_the_stages_consent_only_however_it_is_sp
             "{host}: {detail}"
         );
         assert!(!detail.contains("secret"), "{detail}");
-        assert_eq!(answer.progress[0].facts["attempts"], 1, "{host}: asking again changes nothing");
+        assert_eq!(json!(answer.progress[0].facts)["attempts"], 1, "{host}: asking again changes nothing");
     }
     // What no resolver takes for an address is asked no more than the others.
     for host in ["127.0.0.1.", "localhost.", "[fe80::1%25lo]", "%31%32%37.0.0.1", "①②⑦.0.0.1"] {
@@ -289,7 +294,7 @@ async fn an_endless_body_is_not_read_to_its_end() {
     let server = Server::start([(200, body)]);
     let answer = ask(puts_out(&server.url), health(0)).await;
     assert_eq!(said(&answer), "the answer is larger than 65536 bytes, too large to be compared as JSON");
-    assert_eq!(answer.progress[0].facts["answered"]["body"].as_str().unwrap().len(), 2048);
+    assert_eq!(json!(answer.progress[0].facts)["answered"]["body"].as_str().unwrap().len(), 2048);
 }
 
 #[tokio::test]
@@ -361,7 +366,7 @@ async fn a_function_is_invoked_with_its_payload_until_it_answers_as_expected() {
     ]));
     let answer = ask_within(&step(&account, &authorise(10)), &[], Duration::from_mins(5), Logger::silent()).await;
     assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
-    let facts = &answer.progress[0].facts;
+    let facts = json!(answer.progress[0].facts);
     assert_eq!(facts["asked"], json!({"function": "uat-authorise", "payload": {"ping": true}}));
     assert_eq!(facts["answered"]["body"], OK);
     assert_eq!(facts["attempts"], 3);
@@ -375,7 +380,7 @@ async fn a_function_is_invoked_with_its_payload_until_it_answers_as_expected() {
 async fn a_function_error_is_never_taken_for_the_expected_answer() {
     let answer = ask(answers([invoked(OK, Some("Unhandled"))]), authorise(0)).await;
     assert_eq!(said(&answer), "the function ended with the error `Unhandled`");
-    assert_eq!(answer.progress[0].facts["answered"]["function_error"], "Unhandled");
+    assert_eq!(json!(answer.progress[0].facts)["answered"]["function_error"], "Unhandled");
     let answer = ask(answers([Scripted::error(403, "AccessDeniedException", "not authorized")]), authorise(0)).await;
     assert_eq!(said(&answer), "Invoke: AccessDeniedException: not authorized");
     let answer = ask(answers([Scripted::Lost]), authorise(0)).await;
@@ -398,8 +403,20 @@ async fn before_the_invocation_ends_it_answers_and_goes_on_when_asked_again() {
     let second = ask_within(&step, &first.progress, Duration::from_mins(5), Logger::silent()).await;
     assert_eq!(second.status, StepStatus::Done, "{second:#?}");
     assert_eq!(second.progress[0].started_at, first.progress[0].started_at);
-    assert_eq!(second.progress[0].facts["attempts"], 4);
+    assert_eq!(json!(second.progress[0].facts)["attempts"], 4);
     assert_eq!(second.progress[1], first.progress[1], "what had passed isn't asked again");
+}
+
+#[tokio::test]
+async fn attempts_that_are_told_in_words_that_cannot_be_read_are_not_none() {
+    let server = Server::start([(200, OK)]);
+    let step = step(&Arc::new(puts_out(&server.url)), &health(60));
+    let begun = json!([{"subject": "GET payments-api.ApiUrl/health", "status": "in-progress", "detail": "",
+                        "started_at": wall_clock(), "facts": {"attempts": "many"}}]);
+    let progress: Vec<_> = serde_json::from_value(begun).unwrap();
+    let answer = ask_within(&step, &progress, Duration::from_mins(5), Logger::silent()).await;
+    assert!(said(&answer).starts_with("its report tells a fact `attempts` that can't be read: "), "{answer:#?}");
+    assert_eq!(json!(answer.progress[0].facts)["attempts"], "many", "it stays as it was told");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use gatekeeper_model::ids::Sha256;
 use gatekeeper_promotion::{
     approval::CountedApproval,
     record::{PromotionRecord, Status, StepRecord},
-    step::{Direction, ReportStatus},
+    step::{Direction, ReportStatus, Step},
 };
 use serde_json::Value;
 
@@ -104,7 +104,8 @@ fn smoke(record: &PromotionRecord, checks: &mut Checks) {
 
 /// What the smoke checks came to, as the record tells.
 fn smoke_answers(record: &PromotionRecord) -> Vec<SmokeAnswer> {
-    let steps = record.steps.iter().filter(|it| it.step == "smoke-test" && it.direction == Direction::Forward);
+    let steps =
+        record.steps.iter().filter(|it| it.step == Step::SmokeTest.as_str() && it.direction == Direction::Forward);
     let reports = steps.flat_map(|step| &step.reports).map(|it| SmokeAnswer {
         check: it.subject.clone(),
         status: Some(it.status),

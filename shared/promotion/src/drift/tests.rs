@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    facts::{DatabaseFacts, StoredFacts},
     history::Completed,
-    record::{LiveFunction, MIGRATE_DATABASE, PromotionRecord, SCHEMA_PARITY_FACT, SchemaComparison, StepRecord},
+    record::{LiveFunction, PromotionRecord, SchemaComparison, StepRecord},
     stage::SchemaParity,
     step::{Direction, Report, ReportStatus},
 };
@@ -74,9 +75,10 @@ fn compared_as(live: &str, direction: Direction) -> StepRecord {
         "equal": true, "mode": "required", "tested_sha256": digest("as tested"), "live_sha256": digest(live),
         "snapshot_key": "k", "snapshot_version_id": "v1",
     });
-    let report = Report::begun("ledger", at(0)).with(SCHEMA_PARITY_FACT, comparison);
-    let reports = vec![report.ended(ReportStatus::Applied, "migrated", at(0))];
-    StepRecord { step: MIGRATE_DATABASE.to_owned(), direction, reports, error: None }
+    let facts: DatabaseFacts = serde_json::from_value(json!({"schema_parity": comparison})).unwrap();
+    let report: Report = Report::begun("ledger", at(0));
+    let report = report.ended(ReportStatus::Applied, "migrated", at(0));
+    StepRecord::of(direction, &[report.with(facts)], None).unwrap()
 }
 
 /// How the schema `live` compares with the tested one now.
@@ -295,10 +297,16 @@ fn a_schema_that_was_changed_is_found() {
 fn digests_that_were_taken_by_other_rules_are_not_compared() {
     let mut record = record();
     let by_other_rules = |record: &mut PromotionRecord, equal: bool| {
-        let fact = record.steps[0].reports[0].facts.get_mut(SCHEMA_PARITY_FACT).unwrap();
-        fact["tested_sha256"] = json!(digest("as tested, by other rules"));
-        fact["live_sha256"] = json!(digest("as left, by other rules"));
-        fact["equal"] = json!(equal);
+        let facts = &mut record.steps[0].reports[0].facts;
+        let mut read: DatabaseFacts = facts.read().unwrap();
+        read.schema_parity = SchemaComparison {
+            tested_sha256: digest("as tested, by other rules"),
+            live_sha256: digest("as left, by other rules"),
+            equal,
+            ..read.schema_parity.read().unwrap().unwrap().clone()
+        }
+        .into();
+        *facts = StoredFacts::of(&read).unwrap();
     };
     by_other_rules(&mut record, true);
     assert_eq!(compared(&record, &look()).findings, []);
@@ -403,7 +411,7 @@ fn what_could_not_be_looked_at_is_neither_missing_nor_resolved() {
 #[test]
 fn what_the_record_tells_and_cannot_be_read_is_a_note_and_no_agreement() {
     let mut odd = record();
-    odd.steps[0].reports[0].facts.insert(SCHEMA_PARITY_FACT.to_owned(), json!({"equal": "perhaps"}));
+    odd.steps[0].reports[0].facts = serde_json::from_value(json!({"schema_parity": {"equal": "perhaps"}})).unwrap();
     let seen = compared(&odd, &look());
     assert_eq!(lines(&seen.findings), "");
     assert!(seen.notes[0].contains("how database `ledger` was left can't be told"), "{:?}", seen.notes);
