@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    finding::{Code, Finding},
+    finding::{Code, Finding, plain},
     identity::Person,
     manifest::Manifest,
     store::Body,
@@ -76,7 +76,7 @@ pub struct Identities {
 
 /// Why a document is none of identities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no document of identities: {0}")]
+#[error("no document of identities: {}", plain(.0))]
 pub struct InvalidIdentities(String);
 
 /// Whose a name is.

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    finding::plain,
     ids::Repo,
     report::{Outcome, suite::Suite},
     strict_json,
@@ -157,7 +158,7 @@ pub struct InvalidPolicy(String);
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a policy: {}", self.0)
+        write!(f, "not a policy: {}", plain(&self.0))
     }
 }
 

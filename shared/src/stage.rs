@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::freeze::FreezeWindow;
 pub use self::requirement::Requirement;
 use crate::{
-    finding::{Code, Finding},
+    finding::{Code, Finding, plain},
     flyway::settings::TableName,
     ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
     store_key::RecordKey,
@@ -295,8 +295,9 @@ impl StagesConfig {
     /// # Errors
     /// A finding that says what is wrong where.
     pub fn parse(bytes: &[u8]) -> Result<Self, Finding> {
-        let invalid =
-            |message: String| Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), message);
+        let invalid = |message: String| {
+            Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), plain(&message))
+        };
         let config: Self = strict_json::from_slice(bytes).map_err(|error| invalid(format!("not valid: {error}")))?;
         if config.schema_version != 1 {
             return Err(invalid(format!("`schema_version` is {}, this gatekeeper knows 1", config.schema_version)));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::script::{SCRIPT_MAX_BYTES, read_script};
 use super::{history::HistoryRow, migration_name::Version};
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, plain};
 
 /// The largest `flyway.toml` that is read, in bytes.
 pub const MAX_BYTES: u64 = 256 * 1024;
@@ -129,7 +129,7 @@ impl Settings {
     /// Every setting that is not used alike in dev and in the stages, each by its name.
     pub fn read(bytes: &[u8], subject: &str) -> Result<Self, Vec<Finding>> {
         read::settings(bytes).map_err(|reasons| {
-            let finding = |reason: String| Finding::new(Code::FlywaySettingUnsupported, subject, reason);
+            let finding = |reason: String| Finding::new(Code::FlywaySettingUnsupported, subject, plain(&reason));
             reasons.into_iter().map(finding).collect()
         })
     }
