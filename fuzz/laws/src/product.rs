@@ -27,5 +27,5 @@ pub(crate) use gatekeeper::{
     report::{self, Format, NotAReport, Outcome, Recount, Recounted, TestId, coverage::Coverage},
     schema_snapshot::{self, Include, NormalForm},
     stage::{StagesConfig, freeze::FreezeSpan},
-    store_key::{ArtefactKey, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, RecordKey},
 };
