@@ -12,8 +12,8 @@ use crate::{
     input::{choose, has_a_key_twice, kind, plain_json, told},
     keys,
     product::{
-        ArtefactKey, Batch, Change, Commit, FreezeSpan, FrontMatter, Identities, Manifest, Person, Placed, Policy,
-        Rules, StagesConfig,
+        ArtefactKey, ArtefactPath, Batch, Change, Commit, FreezeSpan, FrontMatter, Identities, Manifest, Person,
+        Placed, Policy, Rules, StagesConfig,
     },
 };
 
@@ -53,6 +53,12 @@ fn says_one_thing(document: &[u8]) {
     assert_ne!(has_a_key_twice(document), Some(true), "a key stands twice in {}", String::from_utf8_lossy(document));
 }
 
+/// Whatever a document holds, a message on it says something that a terminal shows as it is.
+fn quoted(message: &dyn fmt::Display) {
+    let message = message.to_string();
+    assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
+}
+
 /// The document with a key that nobody knows.
 fn with_a_surprise(document: &[u8]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(document).expect("what was read is JSON");
@@ -70,6 +76,7 @@ fn manifest(document: &[u8]) {
         Ok(manifest) => manifest,
         Err(findings) => {
             assert!(!findings.is_empty());
+            told(&findings[..findings.len().min(100)], &ArtefactPath::Manifest.of(&commit));
             return;
         }
     };
@@ -97,7 +104,10 @@ fn manifest(document: &[u8]) {
 }
 
 fn policy(document: &[u8]) {
-    let Ok(policy) = Policy::parse(document) else { return };
+    let policy = match Policy::parse(document) {
+        Ok(policy) => policy,
+        Err(error) => return quoted(&error),
+    };
     says_one_thing(document);
     assert_eq!(Policy::parse(&reads_back(&policy)).as_ref(), Ok(&policy));
     assert!(Policy::parse(&with_a_surprise(document)).is_err(), "an unknown field binds nobody in silence");
@@ -127,10 +137,7 @@ fn policy(document: &[u8]) {
 fn stages(document: &[u8]) {
     let config = match StagesConfig::parse(document) {
         Ok(config) => config,
-        Err(finding) => {
-            assert!(!finding.message.is_empty());
-            return;
-        }
+        Err(finding) => return quoted(&finding.message),
     };
     says_one_thing(document);
     assert_eq!(StagesConfig::parse(&reads_back(&config)).as_ref(), Ok(&config));
@@ -159,10 +166,7 @@ fn stages(document: &[u8]) {
 fn identities(document: &[u8]) {
     let identities = match Identities::parse(document) {
         Ok(identities) => identities,
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            return;
-        }
+        Err(error) => return quoted(&error),
     };
     says_one_thing(document);
     let json = serde_json::to_vec(&identities).expect("identities are written");

@@ -128,9 +128,10 @@ fn sql(script: &[u8]) {
         assert_eq!(other.checksum, found.checksum, "{why}");
         assert!(other.placeholders == found.placeholders || script.contains(['\r', '\n']), "{why}");
     };
-    same(&body.replace("\r\n", "\n"), "with LF");
-    same(&body.replace("\r\n", "\n").replace('\n', "\r\n"), "with CRLF");
+    // Of two byte order marks the second is a character.
     if !body.starts_with('\u{feff}') {
+        same(&body.replace("\r\n", "\n"), "with LF");
+        same(&body.replace("\r\n", "\n").replace('\n', "\r\n"), "with CRLF");
         same(&format!("\u{feff}{body}"), "with a byte order mark");
         // The readers' pieces have 16 KiB.
         same(&format!("{}{body}", "\n".repeat((16 << 10) - choose(script, script.len().max(1)))), "behind empty lines");

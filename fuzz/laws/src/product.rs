@@ -14,7 +14,7 @@ pub(crate) use gatekeeper_model::{
     manifest::Manifest,
     outcome::Outcome,
     policy::{Policy, Rules},
-    store_key::{ArtefactKey, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, RecordKey},
 };
 pub(crate) use gatekeeper_promotion::{
     attestation::{Deployment, VerificationSummary},

@@ -29,7 +29,7 @@ use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
-use aws_smithy_async::rt::sleep::default_async_sleep;
+use aws_smithy_async::{rt::sleep::default_async_sleep, time::SystemTimeSource};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
@@ -166,6 +166,7 @@ pub fn config() -> SdkConfig {
         _ => TlsRoots::Amazon,
     };
     let mut config = SdkConfig::builder()
+        .time_source(SystemTimeSource::new())
         .behavior_version(BehaviorVersion::latest())
         .http_client(http_client(roots))
         .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))

@@ -20,6 +20,11 @@ impl Finding {
     }
 }
 
+/// What somebody else wrote, as a message may quote it: control characters, which a terminal would obey, are replaced.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Makes the enum of codes, their spelling and their documentation from one table.
 macro_rules! codes {
     ($($variant:ident $word:literal $meaning:literal;)*) => {

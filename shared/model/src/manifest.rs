@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    finding::{Code, Finding},
+    finding::{Code, Finding, plain},
     ids::{
         Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Repo,
         Sha256, StackName, StageName,
@@ -525,7 +525,7 @@ impl Manifest {
     /// Every finding where the document isn't a manifest of this commit.
     pub fn parse(bytes: &[u8], commit: &Commit) -> Result<Self, Vec<Finding>> {
         let subject = ArtefactPath::Manifest.of(commit);
-        let finding = |code, message: String| Finding::new(code, subject.clone(), message);
+        let finding = |code, message: String| Finding::new(code, subject.clone(), plain(&message));
         if bytes.len() as u64 > MAX_BYTES {
             return Err(vec![too_large(commit)]);
         }
@@ -724,6 +724,17 @@ mod tests {
           "reports/integration.xml"
         ]
         "#);
+    }
+
+    #[test]
+    fn a_message_quotes_no_control_character() {
+        let mut value = example();
+        value["repo"] = json!("\u{1b}[31mbank");
+        let refused = parse(&value).unwrap_err();
+        assert!(
+            refused[0].1.starts_with("not a manifest: `\u{fffd}[31mbank` is not a valid repository name"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Repo, outcome::Outcome, strict_json, suite::Suite};
+use crate::{finding::plain, ids::Repo, outcome::Outcome, strict_json, suite::Suite};
 
 /// The schema version that this gate knows.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -153,7 +153,7 @@ pub struct InvalidPolicy(String);
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a policy: {}", self.0)
+        write!(f, "not a policy: {}", plain(&self.0))
     }
 }
 

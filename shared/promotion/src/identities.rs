@@ -11,7 +11,7 @@ use std::{
 };
 
 use gatekeeper_model::{
-    finding::{Code, Finding},
+    finding::{Code, Finding, plain},
     identity::Person,
     manifest::Manifest,
     store_key::RecordKey,
@@ -75,7 +75,7 @@ pub struct Identities {
 
 /// Why a document is none of identities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no document of identities: {0}")]
+#[error("no document of identities: {}", plain(.0))]
 pub struct InvalidIdentities(String);
 
 /// Whose a name is.

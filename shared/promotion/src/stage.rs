@@ -6,7 +6,7 @@ mod requirement;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    finding::{Code, Finding},
+    finding::{Code, Finding, plain},
     ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
     place::Place,
     store_key::RecordKey,
@@ -282,8 +282,9 @@ impl StagesConfig {
     /// # Errors
     /// A finding that says what is wrong where.
     pub fn parse(bytes: &[u8]) -> Result<Self, Finding> {
-        let invalid =
-            |message: String| Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), message);
+        let invalid = |message: String| {
+            Finding::new(Code::StagesConfigInvalid, RecordKey::StagesConfig.to_string(), plain(&message))
+        };
         let config: Self = strict_json::from_slice(bytes).map_err(|error| invalid(format!("not valid: {error}")))?;
         if config.schema_version != 1 {
             return Err(invalid(format!("`schema_version` is {}, this gatekeeper knows 1", config.schema_version)));

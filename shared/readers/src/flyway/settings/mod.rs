@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatekeeper_model::finding::{Code, Finding};
+use gatekeeper_model::finding::{Code, Finding, plain};
 use serde::{Deserialize, Serialize};
 
 pub use self::script::{SCRIPT_MAX_BYTES, read_script};
@@ -129,7 +129,7 @@ impl Settings {
     /// Every setting that is not used alike in dev and in the stages, each by its name.
     pub fn read(bytes: &[u8], subject: &str) -> Result<Self, Vec<Finding>> {
         read::settings(bytes).map_err(|reasons| {
-            let finding = |reason: String| Finding::new(Code::FlywaySettingUnsupported, subject, reason);
+            let finding = |reason: String| Finding::new(Code::FlywaySettingUnsupported, subject, plain(&reason));
             reasons.into_iter().map(finding).collect()
         })
     }

@@ -313,6 +313,13 @@ fn a_scripts_configuration_is_read_as_flyway_reads_it() {
     assert_eq!(read_script(b"\xff", "k").len(), 1);
 }
 
+#[test]
+fn a_message_quotes_no_control_character() {
+    let told = refused("\"\\u001b[31m\" = 1\n[flyway]\n\"a\\nb\" = 1\n");
+    assert!(told.iter().all(|it| !it.contains(char::is_control)), "{told:?}");
+    assert!(told[0].starts_with("`\u{fffd}[31m`: ") && told[1].starts_with("`flyway.a\u{fffd}b`: "), "{told:?}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_file_makes_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), text in "[a-z\\[\\]=\"'.${} \n]{0,80}") {
