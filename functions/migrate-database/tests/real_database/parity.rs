@@ -1,6 +1,7 @@
 //! The live schema held against the tested one.
 
 use gatekeeper_promotion::step::{ReportStatus, StepStatus};
+use serde_json::json;
 
 use crate::stage::{Files, Stage, With};
 
