@@ -21,6 +21,7 @@ impl Finding {
 }
 
 /// What somebody else wrote, as a message may quote it: control characters, which a terminal would obey, are replaced.
+#[must_use]
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
