@@ -17,11 +17,11 @@ use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Entry, Kind, StoredEntry},
 };
-use gatekeeper_store::{Store, StoreError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    CALLS_IN_FLIGHT, Trouble,
+    Trouble,
     overview::{self, Row},
     page::Page,
     read::read,

@@ -22,9 +22,6 @@ use page::Page;
 use route::{NoPage, Route};
 use serde_json::json;
 
-/// Calls of one request that are in flight at once.
-const CALLS_IN_FLIGHT: usize = 48;
-
 /// What the pages are made from.
 #[derive(Debug)]
 pub struct Portal<S> {

@@ -10,10 +10,10 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::history::StageState;
-use gatekeeper_store::{Store, StoreError, revocation};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError, revocation};
 
 use crate::{
-    CALLS_IN_FLIGHT, Trouble,
+    Trouble,
     page::Page,
     read::read,
     show::{Mark, Time},
