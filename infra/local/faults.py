@@ -40,7 +40,7 @@ from instance import ACCOUNT, REGION, ROOT, Instance
 
 STAGE = "faults"
 GATEKEEPER = os.environ.get("GATEKEEPER", ROOT / "target" / "debug" / "gatekeeper")
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 UNSURE_SECONDS = 125  # a lock whose execution there isn't is free after two minutes
 SHORT_SECONDS = 45
 STAGES = {"schema_version": 1, "stages": {STAGE: {"smoke": [

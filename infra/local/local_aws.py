@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 
 from instance import ACCOUNT, REGION, Instance
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60
 names = itertools.count(1)
 os.environ.pop("GATEKEEPER_LOCAL_PORT", None)  # tests take free ports
 

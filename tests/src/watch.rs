@@ -21,8 +21,9 @@ use crate::{
     instance::{Caller, Instance},
 };
 
-/// How long anything may take on a busy machine before a test gives up. What must be quick is measured by itself.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test gives up: far longer than the busiest machine needs, since what is quick
+/// is measured by the benchmarks.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
