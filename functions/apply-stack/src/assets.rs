@@ -126,6 +126,25 @@ impl Copier<'_> {
         Ok(Provided { copied, already_there: done.len() - copied })
     }
 
+    /// Puts a template where CloudFormation can read it: what a call takes is smaller.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn put(&self, bucket: &str, key: &str, bytes: Vec<u8>, sha256: Sha256) -> Result<(), Stop> {
+        let put = self
+            .s3
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(self.account)
+            .checksum_sha256(sha256.to_base64())
+            .body(bytes.into());
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Stop::of(STORAGE, &format!("PutObject of `{bucket}/{key}`"), &error)),
+        }
+    }
+
     /// Whether it had to be copied.
     async fn provide_one(&self, asset: &Asset<'_>) -> Result<bool, Stop> {
         if self.checksum(asset).await? == Some(asset.bundle.sha256) {

@@ -21,10 +21,11 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     facts::{StackFacts, Told},
-    plan::{PlannedFunction, PlannedStack},
+    plan,
+    plan::{PlannedForm, PlannedFunction, PlannedStack},
     step::{Report, ReportStatus},
 };
-use gatekeeper_readers::template;
+use gatekeeper_readers::{template, template::form};
 use gatekeeper_store::Store as _;
 use jiff::Timestamp;
 use serde_json::json;
@@ -34,7 +35,7 @@ use crate::{
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
     stop::Stop,
-    template_url::{S3Address, template_url},
+    template_url::{S3Address, object_url, template_url},
 };
 
 /// The most things that one invocation does for one stack: a stack needs three.
@@ -72,6 +73,14 @@ pub struct StackWork<'a> {
     pub look_again: Duration,
     /// Where it tells of its work.
     pub log: &'a Logger,
+}
+
+/// What CloudFormation makes the change set of.
+enum Document {
+    /// The template at this URL.
+    At(String),
+    /// The portable form, which is no object of the store.
+    Form(String),
 }
 
 /// A look at a stack.
@@ -209,9 +218,12 @@ impl StackWork<'_> {
         r#type: ChangeSetType,
         report: &mut Report<StackFacts>,
     ) -> Result<(), Stop> {
-        self.provide_code(stack, report).await?;
+        let document = self.provide(stack, report).await?;
         let name = stack.stack_name.as_str();
-        let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
+        let (body, url) = match document {
+            Document::At(url) => (None, Some(url)),
+            Document::Form(form) => (Some(form), None),
+        };
         let parameters = stack
             .parameters
             .iter()
@@ -223,7 +235,8 @@ impl StackWork<'_> {
             .change_set_name(&self.change_set_name)
             .change_set_type(r#type.clone())
             .description(format!("artefact-gatekeeper: {}", self.commit))
-            .template_url(template_url(address, self.artefacts.bucket(), &stack.template))
+            .set_template_body(body)
+            .set_template_url(url)
             .set_parameters(Some(parameters.collect()))
             // `CAPABILITY_AUTO_EXPAND` means nothing to change sets; the gate refuses macros.
             .capabilities(Capability::CapabilityIam)
@@ -234,7 +247,8 @@ impl StackWork<'_> {
         match created {
             Ok(_) => {
                 let fields = json!({"stack_name": name, "change_set": self.change_set_name, "type": r#type.as_str(),
-                    "key": stack.template.key, "version_id": stack.template.version_id, "sha256": stack.template.sha256});
+                    "key": stack.template.key, "version_id": stack.template.version_id, "sha256": stack.template.sha256,
+                    "applied_sha256": stack.applied_sha256()});
                 self.log.info("change set created", fields);
                 Ok(())
             }
@@ -244,8 +258,9 @@ impl StackWork<'_> {
         }
     }
 
-    /// Reads the pinned template, and makes the bundles lie where it names them.
-    async fn provide_code(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<(), Stop> {
+    /// Reads the pinned template, derives its form where the stage gets that, and makes the bundles lie where it names
+    /// them.
+    async fn provide(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<Document, Stop> {
         let pinned = &stack.template;
         let max_bytes = template::MAX_BYTES as u64;
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
@@ -258,9 +273,14 @@ impl StackWork<'_> {
                 "the stored bytes of version `{version}` of `{key}` are not the pinned ones"
             )));
         }
-        let read = template::read(&body.bytes).ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
-        if !assets::has_assets(&read) {
-            return Ok(());
+        let form = stack.form.as_ref().map(|planned| form_of(planned, &body.bytes, key)).transpose()?;
+        let applied = form.as_deref().map_or(body.bytes.as_slice(), str::as_bytes);
+        let read = template::read(applied).ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
+        let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
+        let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
+        let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
+        if !assets::has_assets(&read) && fits {
+            return Ok(form.map_or_else(stored, Document::Form));
         }
         let account = assets::account_of(&self.sts).await?;
         let assets = assets::assets(&read, stack, self.functions, &account, &self.region).map_err(Stop::Failed)?;
@@ -269,7 +289,23 @@ impl StackWork<'_> {
         let provided = copier.provide(&assets).await?;
         report.facts.code_copied = provided.copied.into();
         report.facts.code_already_there = provided.already_there.into();
-        Ok(())
+        match form {
+            None => Ok(stored()),
+            Some(form) if fits => Ok(Document::Form(form)),
+            Some(form) => {
+                // As CDK does with a template that is too large for the call.
+                let bucket = assets.first().map(|asset| asset.bucket.as_str()).ok_or_else(|| {
+                    Stop::Failed(format!(
+                        "the form of `{key}` has {} bytes, a call takes {}, and it names no bucket of the stage",
+                        form.len(),
+                        plan::MAX_TEMPLATE_BODY
+                    ))
+                })?;
+                let object = format!("{}.json", stack.applied_sha256());
+                copier.put(bucket, &object, form.into_bytes(), stack.applied_sha256()).await?;
+                Ok(Document::At(object_url(address, bucket, &object)))
+            }
+        }
     }
 
     /// Proves that the change set holds the pinned template, and executes it.
@@ -291,11 +327,11 @@ impl StackWork<'_> {
             .map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
         let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
         let sha256 = Sha256::of(template.as_bytes());
-        if sha256 != stack.template.sha256 {
+        if sha256 != stack.applied_sha256() {
             self.delete_change_set(stack).await?;
             return Err(Stop::Failed(format!(
                 "template bytes are not the pinned ones: the change set's SHA-256 is `{sha256}`, the plan's `{}`",
-                stack.template.sha256
+                stack.applied_sha256()
             )));
         }
         let executed = self
@@ -386,6 +422,21 @@ impl StackWork<'_> {
     }
 }
 
+/// The form of a stored template, which must be the attested one.
+fn form_of(planned: &PlannedForm, template: &[u8], key: &str) -> Result<String, Stop> {
+    let form = form::derive(template, &planned.synthesised_for, key).map_err(|findings| {
+        let why: Vec<_> = findings.iter().map(|it| it.message.as_str()).collect();
+        Stop::Failed(format!("no portable form of `{key}` can be derived: {}", why.join("; ")))
+    })?;
+    if form.told() != planned.told {
+        return Err(Stop::Failed(format!(
+            "the portable form of `{key}` is not the attested one: its SHA-256 is `{}`, not `{}`",
+            form.mapping.form_sha256, planned.told.sha256
+        )));
+    }
+    String::from_utf8(form.bytes).map_err(|_| Stop::Failed(format!("the portable form of `{key}` is not UTF-8")))
+}
+
 /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the
 /// stack just now.
 fn refused<E>(call: &'static str, error: &SdkError<E, aws_sdk_cloudformation::config::http::HttpResponse>) -> Stop
@@ -436,7 +487,7 @@ fn note_execution(report: &mut Report<StackFacts>, change_set: Option<&ChangeSet
 }
 
 fn end(report: &mut Report<StackFacts>, stack: &PlannedStack, status: ReportStatus, detail: &str) {
-    report.facts.template_sha256 = stack.template.sha256.into();
+    report.facts.template_sha256 = stack.applied_sha256().into();
     *report = report.clone().ended(status, detail, wall_clock());
 }
 

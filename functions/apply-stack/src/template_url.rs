@@ -22,11 +22,20 @@ pub struct S3Address<'a> {
 /// the rights of who makes the change set.
 #[must_use]
 pub fn template_url(address: S3Address<'_>, bucket: &str, template: &Pinned) -> String {
-    let at = match address.endpoint {
+    format!("{}/{}", bucket_url(address, bucket), object(template))
+}
+
+/// The URL of an object in whatever version is there: its bytes are proved by what CloudFormation made of them.
+#[must_use]
+pub fn object_url(address: S3Address<'_>, bucket: &str, key: &str) -> String {
+    format!("{}/{}", bucket_url(address, bucket), utf8_percent_encode(key, ENCODED_IN_KEY))
+}
+
+fn bucket_url(address: S3Address<'_>, bucket: &str) -> String {
+    match address.endpoint {
         Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
         None => format!("https://{bucket}.s3.{}.{}", address.region, url_suffix(address.region)),
-    };
-    format!("{at}/{}", object(template))
+    }
 }
 
 /// What `x-amz-copy-source` names one version of an object by.

@@ -50,6 +50,7 @@ fn plan() -> Plan {
             stack,
             stack_name: "bank-payments-uat-payments-api".parse().unwrap(),
             template: pinned("cloudformation/payments-api.json"),
+            form: None,
             parameters: std::collections::BTreeMap::new(),
         }],
         functions: vec![PlannedFunction {

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{DatabaseName, Sha256},
+    ids::{DatabaseName, Sha256, StackName},
     manifest::{Flyway, Manifest, Tests},
     outcome::{Counts, Outcome},
     policy::{Condition, Rules},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
-    verdict::Verdict,
+    verdict::{TemplateForm, Verdict},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,9 @@ pub struct TestResult {
     /// The least coverage of the unit tests that was required.
     #[serde(rename = "artefactGatekeeper_leastCoverage")]
     pub least_coverage: LeastCoverage,
+    /// The portable forms that stages get in place of the stored templates, by the stack's name.
+    #[serde(rename = "artefactGatekeeper_forms", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forms: BTreeMap<StackName, TemplateForm>,
     /// What Flyway validated, by database.
     #[serde(rename = "artefactGatekeeper_flyway")]
     pub flyway: BTreeMap<DatabaseName, Flyway>,
@@ -142,6 +145,7 @@ pub fn statement(
         failed_tests: Vec::new(),
         tests: tests.clone(),
         recounted: verdict.recounted.clone(),
+        forms: verdict.forms.clone(),
         refused_outcomes: rules.refuse.clone(),
         most_flaky: rules.max_flaky,
         conditions: rules.required.clone(),

@@ -86,6 +86,7 @@ mod tests {
             compared_with: None,
             warnings: Vec::new(),
             recounted: std::collections::BTreeMap::new(),
+            forms: std::collections::BTreeMap::new(),
             evaluated_at: "2026-05-02T03:10:00Z".parse().unwrap(),
         };
         (verdict, manifest)

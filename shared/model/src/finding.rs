@@ -42,7 +42,13 @@ macro_rules! codes {
             /// Whether a finding of this kind only warns: it is told, and nothing is refused because of it.
             #[must_use]
             pub fn is_warning(self) -> bool {
-                matches!(self, Self::ReportExitCodeUntold | Self::TestsUnexplained | Self::ZipDanglingLink)
+                matches!(
+                    self,
+                    Self::ReportExitCodeUntold
+                        | Self::TemplateNamesStage
+                        | Self::TestsUnexplained
+                        | Self::ZipDanglingLink
+                )
             }
 
             /// The word itself, as it stands in verdicts and logs.
@@ -95,6 +101,8 @@ codes! {
     TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs is not one of the commit's stored bundles, nor an image by its digest, nor a vendor's layer";
     TemplateTypeUnknown "template-type-unknown" "a template has a resource type or a property that nobody has judged, so it may carry code";
     TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
+    TemplateFormInvalid "template-form-invalid" "no form of a template that fits any stage can be derived from what the manifest declares";
+    TemplateNamesStage "template-names-stage" "a template names the stage that it was synthesised for, so another stage would use dev's things";
     LogicalIdInvalid "logical-id-invalid" "a `logical_id` of the manifest is not a Lambda function of its stack's template";
 
     // Flyway migrations.

@@ -107,6 +107,20 @@ text_id!(
     "1 to 128 of `A-Z`, `a-z`, `0-9` and `-`, starting with a letter", valid_stack_name
 );
 text_id!(
+    /// An AWS account.
+    AccountId, "account id", r"^[0-9]{12}$", "12 digits", valid_account
+);
+text_id!(
+    /// A region of AWS, such as `ap-southeast-2`.
+    RegionName, "region", r"^[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}$",
+    "words of `a-z` and a number, joined by `-`, such as `ap-southeast-2`", valid_region
+);
+text_id!(
+    /// An application as SST and CDK call it: the part of its names that is the same in every stage.
+    ApplicationName, "application name", r"^[A-Za-z][A-Za-z0-9_-]{0,99}$",
+    "1 to 100 of `A-Z`, `a-z`, `0-9`, `_` and `-`, starting with a letter", valid_application
+);
+text_id!(
     /// A PostgreSQL database's name: at most 63 bytes, kept to the unquoted alphabet and `-`.
     DatabaseName, "database name", r"^[A-Za-z_][A-Za-z0-9_$-]{0,62}$",
     "1 to 63 of `A-Z`, `a-z`, `0-9`, `_`, `$` and `-`, starting with a letter or `_`", valid_database_name
@@ -188,6 +202,25 @@ fn valid_function_name(text: &str) -> bool {
 
 fn valid_stack_name(text: &str) -> bool {
     starts(text, |b| b.is_ascii_alphabetic()) && all(text, 1..=128, |b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn valid_account(text: &str) -> bool {
+    all(text, 12..=12, |b| b.is_ascii_digit())
+}
+
+fn valid_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let Some((number, words)) = parts.split_last() else { return false };
+    let is_word = |word: &&str| all(word, 1..=32, |b| b.is_ascii_lowercase());
+    words.len() >= 2
+        && words.first().is_some_and(|word| word.len() >= 2)
+        && words.iter().all(is_word)
+        && all(number, 1..=2, |b| b.is_ascii_digit())
+}
+
+fn valid_application(text: &str) -> bool {
+    starts(text, |b| b.is_ascii_alphabetic())
+        && all(text, 1..=100, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 fn valid_database_name(text: &str) -> bool {
@@ -375,6 +408,25 @@ mod tests {
 
     fn check<T: FromStr>(text: &str, valid: bool) {
         assert_eq!(text.parse::<T>().is_ok(), valid, "{text:?}");
+    }
+
+    #[test]
+    fn what_a_template_was_synthesised_for_is_an_account_a_region_and_an_application() {
+        check::<AccountId>("111122223333", true);
+        for refused in ["", "11112222333", "1111222233334", "11112222333x"] {
+            check::<AccountId>(refused, false);
+        }
+        for region in ["ap-southeast-2", "us-gov-west-1", "eu-central-1", "mx-central-1", "eusc-de-east-1"] {
+            check::<RegionName>(region, true);
+        }
+        for refused in ["", "ap", "southeast-2", "ap-southeast", "ap-southeast-2a", "AP-southeast-2", "ap--2", "*"] {
+            check::<RegionName>(refused, false);
+        }
+        check::<ApplicationName>("bank-payments", true);
+        check::<ApplicationName>("bankCore_2", true);
+        for refused in ["", "2bank", "bank/payments", "bank.payments", "${bank}", "*"] {
+            check::<ApplicationName>(refused, false);
+        }
     }
 
     #[test]

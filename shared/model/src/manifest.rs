@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     finding::{Code, Finding, plain},
     ids::{
-        Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Repo,
-        Sha256, StackName, StageName,
+        AccountId, ApplicationName, Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId,
+        PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -52,6 +52,10 @@ pub struct Manifest {
     /// Which pipeline run built it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// What the templates were synthesised for, where they name it literally, as SST's do: the gate derives their form
+    /// that fits any stage from these four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesised_for: Option<SynthesisedFor>,
     /// What was built, module by module.
     pub modules: Vec<Module>,
     /// The test results.
@@ -103,6 +107,19 @@ pub struct Build {
     /// by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+}
+
+/// The literals of templates that were synthesised for one account, region and stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SynthesisedFor {
+    /// The account that dev is in.
+    pub account: AccountId,
+    /// Its region.
+    pub region: RegionName,
+    /// The stage, such as `dev`.
+    pub stage: StageName,
+    /// The application as the tool calls it: `name` in `sst.config.ts`.
+    pub application: ApplicationName,
 }
 
 /// One module's artefacts.

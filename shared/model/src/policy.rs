@@ -112,6 +112,10 @@ pub struct Change {
     /// or `not-run`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refuse: BTreeSet<Outcome>,
+    /// What becomes of a template that names the stage that it was synthesised for; a warning where not given. A stage in
+    /// dev's own account doesn't take such a template in any case, unless it says `accept_stage_literals`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_literals: Option<StageLiterals>,
     /// Conditions that bind from here on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub require: BTreeSet<Condition>,
@@ -128,6 +132,17 @@ pub struct Change {
     pub shared_accounts: BTreeMap<String, String>,
 }
 
+/// What becomes of a template that names the stage that it was synthesised for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageLiterals {
+    /// It is told, and the commit can be Built.
+    #[default]
+    Warn,
+    /// The commit is refused.
+    Refuse,
+}
+
 /// What binds one repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
@@ -139,6 +154,8 @@ pub struct Rules {
     pub max_flaky: Option<u64>,
     /// What tests of no suite may come to, beyond what is refused anyway.
     pub refuse: BTreeSet<Outcome>,
+    /// What becomes of a template that names the stage that it was synthesised for.
+    pub stage_literals: StageLiterals,
     /// What its manifests must tell.
     pub required: BTreeSet<Condition>,
     /// CloudFormation types and properties that its templates may have in spite of the gate's doubt.
@@ -238,6 +255,7 @@ impl Rules {
             min_function_coverage: MIN_COVERAGE,
             max_flaky: None,
             refuse: BTreeSet::new(),
+            stage_literals: StageLiterals::default(),
             required,
             known_types: BTreeSet::new(),
             shared_accounts: BTreeSet::new(),
@@ -255,6 +273,7 @@ impl Rules {
             min_function_coverage: change.min_function_coverage.unwrap_or(self.min_function_coverage),
             max_flaky: change.max_flaky.or(self.max_flaky),
             refuse: self.refuse,
+            stage_literals: change.stage_literals.unwrap_or(self.stage_literals),
             required: self.required,
             known_types: self.known_types,
             shared_accounts: self.shared_accounts,

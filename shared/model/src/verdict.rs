@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, FileName, Repo, Sha256},
+    ids::{Commit, CommitSha, FileName, Repo, Sha256, StackName},
     outcome::Counts,
     revocation::TakenBack,
     store_key::ArtefactPath,
@@ -96,8 +96,27 @@ pub struct Verdict {
     /// What the gate counted in the raw reports, by suite; none of a suite without one that can be recounted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recounted: BTreeMap<Suite, Counts>,
+    /// The portable forms of templates that name what they were synthesised for, by the stack's name: they and not the
+    /// stored templates are what stages get.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forms: BTreeMap<StackName, TemplateForm>,
     /// When the gate came to this conclusion.
     pub evaluated_at: Timestamp,
+}
+
+/// The portable form of a template, by its digests: whoever has the stored template derives the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateForm {
+    /// The SHA-256 of the stored template.
+    pub template_sha256: Sha256,
+    /// The SHA-256 of the form.
+    pub sha256: Sha256,
+    /// The form's size in bytes.
+    pub size: u64,
+    /// The SHA-256 of the mapping from the one to the other, place by place.
+    pub mapping_sha256: Sha256,
+    /// How many places differ.
+    pub substitutions: u64,
 }
 
 /// Tests that bear a name.
@@ -245,6 +264,7 @@ impl Verdict {
             compared_with,
             // It follows from the others, and older verdicts don't have it.
             recounted: _,
+            forms,
             evaluated_at: _,
         } = self;
         *schema_version == other.schema_version
@@ -257,6 +277,7 @@ impl Verdict {
             && *artefacts == other.artefacts
             && *policy_version_id == other.policy_version_id
             && *compared_with == other.compared_with
+            && *forms == other.forms
     }
 }
 

@@ -241,7 +241,7 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
     });
     let stacks = record.plan.stacks.iter().map(|stack| DeployedStack {
         stack_name: stack.stack_name.to_string(),
-        template_sha256: stack.template.sha256,
+        template_sha256: stack.applied_sha256(),
     });
     let smoke = forward::<SmokeFacts>(record)?;
     let smoke = smoke.iter().map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });

@@ -27,12 +27,18 @@ impl Home {
         self.stage_boundary_arn.split(':').nth(index).unwrap_or_default()
     }
 
+    /// The account that a stage is in: its role's, else the gatekeeper's own.
+    #[must_use]
+    pub fn account_of<'a>(&'a self, stage: &'a Stage) -> &'a str {
+        let account = stage.role_arn.as_deref().and_then(|role| role.split(':').nth(4));
+        account.filter(|account| !account.is_empty()).unwrap_or_else(|| self.field(4))
+    }
+
     /// Whether a stage is in the gatekeeper's own account.
     #[must_use]
     pub fn hosts(&self, stage: &Stage) -> bool {
-        let account = stage.role_arn.as_deref().map(|role| role.split(':').nth(4).unwrap_or_default());
         // What names no account isn't another one.
-        account.is_none_or(|account| account.is_empty() || account == self.field(4))
+        self.account_of(stage) == self.field(4)
     }
 
     /// The roles and users of a template that the boundary doesn't bind, in one finding about `subject`. `given` are the

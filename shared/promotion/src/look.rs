@@ -14,7 +14,10 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{PublicKeys, SigningError, Statement, ledger};
-use gatekeeper_readers::{template, template::Template};
+use gatekeeper_readers::{
+    template,
+    template::{Synthesis, Template},
+};
 use gatekeeper_store::{
     Body, CALLS_IN_FLIGHT, Head, Listed, Store, StoreError, Stores, Tags, record,
     record::{RecordError, Stored},
@@ -201,6 +204,7 @@ async fn templates<S: Store>(
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
+    let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
     let modules = manifest.into_iter().flat_map(|manifest| &manifest.modules);
     let stacks = modules.flat_map(|module| module.stacks.iter().map(move |stack| (module, stack)));
     let stacks = stacks.filter_map(|(module, stack)| {
@@ -209,11 +213,11 @@ async fn templates<S: Store>(
     });
     stream::iter(stacks)
         .map(|(name, artefact)| async move {
-            let mut template = inspected_template(records, artefact.sha256).await?;
+            let mut template = inspected_template(records, artefact.sha256, synthesis).await?;
             if template.is_none() {
                 let body = artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
                 let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);
-                template = body.and_then(|body| template::read(&body.bytes));
+                template = body.and_then(|body| template::inspect_synthesised(&body.bytes, synthesis, "").1);
             }
             Ok::<_, RecordError>(template.map(|template| (name.clone(), template)))
         })

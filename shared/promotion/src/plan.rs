@@ -7,16 +7,20 @@ use gatekeeper_model::{
     ids::{
         Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName, StageName,
     },
-    manifest::Manifest,
+    manifest::{Manifest, SynthesisedFor},
     place::Place,
     store_key::ArtefactPath,
-    verdict::Verdict,
+    verdict::{TemplateForm, Verdict},
 };
-use gatekeeper_readers::template::Template;
+use gatekeeper_readers::{template, template::Template};
 use serde::{Deserialize, Serialize};
 
 use super::boundary::{BOUNDARY_PARAMETER, Home};
 use crate::stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage};
+
+/// The largest template that CloudFormation takes in a call, in bytes; a larger one has to be an object in S3
+/// (CloudFormation quotas, "Template body size in a request").
+pub const MAX_TEMPLATE_BODY: usize = 51_200;
 
 /// One stored object, as it will be applied and in no other version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +74,29 @@ pub struct PlannedStack {
     /// The template.
     #[serde(flatten)]
     pub template: Pinned,
+    /// What the stage gets in place of a template that names what it was synthesised for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<PlannedForm>,
     /// The values of those parameters that the template declares.
     pub parameters: BTreeMap<String, String>,
+}
+
+/// The portable form of a template, which follows from the pinned template and from what the manifest declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedForm {
+    /// The literals of the stored template that it leaves to the stage.
+    pub synthesised_for: SynthesisedFor,
+    /// Its digests, as they were attested.
+    #[serde(flatten)]
+    pub told: TemplateForm,
+}
+
+impl PlannedStack {
+    /// The SHA-256 of the template that the stage's stack has: the form's where there is one.
+    #[must_use]
+    pub fn applied_sha256(&self) -> Sha256 {
+        self.form.as_ref().map_or(self.template.sha256, |form| form.told.sha256)
+    }
 }
 
 /// A bundle and the function that it becomes the code of.
@@ -241,12 +266,16 @@ impl Plan {
                         continue;
                     }
                 };
-                match (pin(path), name_of(&stack.name)) {
-                    (Ok(template), Ok(stack_name)) => plan.stacks.push(PlannedStack {
+                wrong.extend(names_dev(stage, home, manifest, templates.get(&stack.name), &path.of(&commit)));
+                let form = planned_form(subject, &stack.name, &path.of(&commit));
+                let pinned = pin(path).and_then(|template| Ok((template, form?)));
+                match (pinned, name_of(&stack.name)) {
+                    (Ok((template, form)), Ok(stack_name)) => plan.stacks.push(PlannedStack {
                         module: module.id.clone(),
                         stack: stack.name.clone(),
                         stack_name,
                         template,
+                        form,
                         parameters,
                     }),
                     (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
@@ -313,6 +342,57 @@ impl Plan {
         let migrations = self.migrations.iter().filter(|it| it.module == *module).map(|it| &it.script);
         stacks.chain(functions).chain(migrations).collect()
     }
+}
+
+/// The form of a template, as the verdict attests it; none where the template itself fits any stage.
+fn planned_form(subject: Subject<'_>, stack: &StackName, key: &str) -> Result<Option<PlannedForm>, Finding> {
+    let Subject { verdict, manifest, templates, .. } = subject;
+    let Some(synthesised_for) = &manifest.synthesised_for else { return Ok(None) };
+    let derived = templates.get(stack).and_then(|template| template.form.as_ref());
+    match (derived, verdict.forms.get(stack)) {
+        (Some(derived), Some(attested)) if derived == attested => {
+            let has_bucket =
+                |it: &Template| it.functions.values().any(|of| matches!(of.code, template::Code::AssetBucket { .. }));
+            if derived.size > MAX_TEMPLATE_BODY as u64 && !templates.get(stack).is_some_and(has_bucket) {
+                let message = format!(
+                    "its portable form has {} bytes, CloudFormation takes {MAX_TEMPLATE_BODY} in a call, and it names no \
+                     asset bucket of the stage for more: divide the stack",
+                    derived.size
+                );
+                return Err(Finding::new(Code::NotSupportedYet, key, message));
+            }
+            Ok(Some(PlannedForm { synthesised_for: synthesised_for.clone(), told: attested.clone() }))
+        }
+        _ => {
+            let message =
+                "the verdict does not attest the form that follows from it: let the gate judge the commit again";
+            Err(Finding::new(Code::TemplateFormInvalid, key, message))
+        }
+    }
+}
+
+/// That a stage which shares dev's account would get a template that names dev, whose things are there.
+fn names_dev(
+    stage: &Stage,
+    home: &Home,
+    manifest: &Manifest,
+    template: Option<&Template>,
+    key: &str,
+) -> Option<Finding> {
+    let (dev, template) = (manifest.synthesised_for.as_ref()?, template?);
+    let first = template.names_stage.first()?;
+    if stage.accept_stage_literals || home.account_of(stage) != dev.account.as_str() {
+        return None;
+    }
+    let message = format!(
+        "it names the stage `{}`, whose things are in the same account `{}`, in {} places, the first `{}`: write them by \
+         the parameter `Stage`, or accept them by `accept_stage_literals` of the stage",
+        dev.stage,
+        dev.account,
+        template.names_stage.len(),
+        first.place
+    );
+    Some(Finding::new(Code::TemplateNamesStage, key, message))
 }
 
 /// The parameters that the gatekeeper and the stage have values for (CONTRACT §6).

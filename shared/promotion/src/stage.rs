@@ -76,6 +76,10 @@ pub struct Stage {
     /// Whether smoke checks may ask hosts whose addresses are not the public internet's.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_private: bool,
+    /// Whether templates that name the stage which they were synthesised for are applied although dev is in the same
+    /// account.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accept_stage_literals: bool,
 }
 
 /// A stage's database.

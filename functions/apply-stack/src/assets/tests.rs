@@ -28,6 +28,7 @@ fn stack(parameters: &[(&str, &str)]) -> PlannedStack {
         stack: "api".parse().unwrap(),
         stack_name: "bank-uat-api".parse().unwrap(),
         template: pinned("api.json"),
+        form: None,
         parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     }
 }

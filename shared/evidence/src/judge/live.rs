@@ -59,7 +59,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         stacks: record
             .into_iter()
             .flat_map(|record| &record.plan.stacks)
-            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.template.sha256 })
+            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.applied_sha256() })
             .collect(),
     }
 }

@@ -13,7 +13,7 @@ use gatekeeper_model::{
     manifest::{Claim, Manifest},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
-    verdict::NamedTests,
+    verdict::{NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
     dbt_manifest, flyway,
@@ -40,7 +40,7 @@ use super::{Gate, GateError};
 use crate::judgement::{Evidence, StoredManifest};
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 7;
+const RULES: u32 = 8;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
@@ -87,13 +87,15 @@ pub(super) struct Inspected {
     pub(super) findings: Vec<Finding>,
     pub(super) reports: BTreeMap<ArtefactPath, Recounted>,
     pub(super) policy_tests: Option<BTreeMap<String, NamedTests>>,
+    /// The portable forms of its templates, by the stack's name.
+    pub(super) forms: BTreeMap<StackName, TemplateForm>,
 }
 
 /// A validator and what its object must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Validator {
-    Template,
+    Template(template::Synthesis),
     LambdaZip(Option<FunctionSpec>),
     DbtManifest,
     Migration,
@@ -131,15 +133,18 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             })
         };
 
+        let synthesis = template::Synthesis::of(manifest);
         let templates = claims.iter().filter(|claim| matches!(claim.path, ArtefactPath::Template(..)));
-        let templates = self.run(templates.filter_map(|claim| job(claim, Validator::Template)).collect()).await?;
-        let mut findings = Vec::new();
+        let templates = templates.filter_map(|claim| job(claim, Validator::Template(synthesis.clone())));
+        let templates = self.run(templates.collect()).await?;
+        let (mut findings, mut forms) = (Vec::new(), BTreeMap::new());
         let mut parsed: BTreeMap<&StackName, &template::Template> = BTreeMap::new();
         for (job, inspection) in &templates {
             findings.extend(inspection.findings.iter().cloned());
             if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
                 findings.extend(check_code(job, stack, template, manifest));
                 findings.extend(template.check_policy(&job.key, &evidence.rules));
+                forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
                 parsed.insert(stack, template);
             }
         }
@@ -211,7 +216,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
-        Ok(Inspected { findings, reports, policy_tests })
+        Ok(Inspected { findings, reports, policy_tests, forms })
     }
 
     /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
@@ -307,15 +312,17 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 }
 
-/// What the template with these bytes says, as far as it was inspected under the present rules.
+/// What the template with these bytes says, as far as it was inspected under the present rules for what its manifest says
+/// of its synthesis.
 ///
 /// # Errors
 /// [`RecordError`] where the record can't be read.
 pub async fn inspected_template(
     records: &impl Store,
     sha256: Sha256,
+    synthesis: &template::Synthesis,
 ) -> Result<Option<template::Template>, RecordError> {
-    let key = RecordKey::Inspection(inspection_id(sha256, &Validator::Template));
+    let key = RecordKey::Inspection(inspection_id(sha256, &Validator::Template(synthesis.clone())));
     Ok(record::read::<Inspection>(records, &key).await?.and_then(|stored| stored.record.template))
 }
 
@@ -333,8 +340,9 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
         Validator::DbtManifest => {
             inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
         }
-        Validator::Template => {
-            (inspection.findings, inspection.template) = template::inspect(&whole(&mut spool)?, SUBJECT);
+        Validator::Template(synthesis) => {
+            (inspection.findings, inspection.template) =
+                template::inspect_synthesised(&whole(&mut spool)?, synthesis, SUBJECT);
         }
         Validator::Migration => match checksum::scan(spool)? {
             Ok(scanned) => inspection.migration = Some(scanned),
@@ -413,7 +421,7 @@ impl Job {
 
     fn max_bytes(&self) -> u64 {
         match self.validator {
-            Validator::Template => template::MAX_BYTES as u64,
+            Validator::Template(_) => template::MAX_BYTES as u64,
             Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
             Validator::Migration => flyway::MAX_BYTES,
@@ -430,7 +438,7 @@ impl Job {
 
     fn too_large(&self) -> Finding {
         let code = match self.validator {
-            Validator::Template => Code::TemplateTooLarge,
+            Validator::Template(_) => Code::TemplateTooLarge,
             Validator::LambdaZip(_) => Code::ZipTooLarge,
             Validator::DbtManifest => Code::DbtManifestInvalid,
             Validator::Migration => Code::FlywayFileTooLarge,

@@ -318,6 +318,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         let inspected = self.inspect(&evidence).await?;
         (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
+        evidence.forms = inspected.forms;
         evidence.policy_tests = inspected.policy_tests;
         let pinned = match &evidence.manifest {
             StoredManifest::Read { manifest, version_id, .. } => {

@@ -469,6 +469,7 @@ fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verd
         policy_tests: evidence.policy_tests.clone(),
         compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),
         recounted: judgement::recounted(evidence),
+        forms: evidence.forms.clone(),
         evaluated_at: now,
     }
 }

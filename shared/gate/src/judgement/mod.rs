@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, Sha256},
+    ids::{Commit, Sha256, StackName},
     manifest::Manifest,
     outcome::Counts,
     policy::Rules,
     revocation::TakenBack,
     store_key::ArtefactPath,
     suite::Suite,
-    verdict::{Baseline, NamedTests, Outcome},
+    verdict::{Baseline, NamedTests, Outcome, TemplateForm},
 };
 use gatekeeper_readers::report::{Gone, Recounted, TestId};
 use gatekeeper_store::Tags;
@@ -104,6 +104,8 @@ pub struct Evidence {
     pub inspections: Vec<Finding>,
     /// What the reports among them show.
     pub reports: BTreeMap<ArtefactPath, Recounted>,
+    /// The portable forms of its templates, by the stack's name, where the manifest declares what they were made for.
+    pub forms: BTreeMap<StackName, TemplateForm>,
     /// For each row of `policies_satisfied` the policy tests that passed and are named after it; none where no report tells.
     pub policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The last Built commit of the branch before this one, and what became of its integration tests.
@@ -132,6 +134,7 @@ impl Evidence {
             objects: BTreeMap::new(),
             inspections: Vec::new(),
             reports: BTreeMap::new(),
+            forms: BTreeMap::new(),
             policy_tests: None,
             earlier: None,
             policy_version_id: None,

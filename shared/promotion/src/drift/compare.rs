@@ -235,7 +235,7 @@ impl Compared {
     }
 
     fn stack(&mut self, planned: &PlannedStack, look: Option<&StackLook>) {
-        let (name, promoted) = (planned.stack_name.as_str(), planned.template.sha256);
+        let (name, promoted) = (planned.stack_name.as_str(), planned.applied_sha256());
         let (template_sha256, drift) = match look {
             Some(StackLook::Missing) => return self.find(Code::StackMissing, name, "the stack is not there"),
             None | Some(StackLook::Unread(_)) => {

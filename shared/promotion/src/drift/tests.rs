@@ -120,6 +120,7 @@ fn look() -> Look {
         compared_with: None,
         warnings: Vec::new(),
         recounted: std::collections::BTreeMap::new(),
+        forms: std::collections::BTreeMap::new(),
         evaluated_at: at(0),
     };
     let stack = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift: StackDrift::InSync };

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cell::RefCell, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Serialize, Serializer,
+    de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Number;
 
 /// How many characters of a key or a value a message shows: a template's names are the writer's choice.
@@ -73,6 +76,23 @@ impl<'a> Object<'a> {
         self.0.len()
     }
 
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Json<'a>> {
+        self.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Json<'a>)> {
+        self.0.iter_mut().map(|(key, value)| (&**key, value))
+    }
+
+    /// Appends a member that the object doesn't have yet.
+    pub(super) fn push(&mut self, key: &'a str, value: Json<'a>) {
+        self.0.push((Cow::Borrowed(key), value));
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.retain(|(name, _)| name != key);
+    }
+
     /// Every key that repeats an earlier one.
     fn repeated(&self) -> Vec<&str> {
         let mut keys: Vec<&str> = self.iter().map(|(key, _)| key).collect();
@@ -83,6 +103,25 @@ impl<'a> Object<'a> {
                 _ => None,
             })
             .collect()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, Json<'a>)> for Object<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Json<'a>)>>(members: I) -> Self {
+        Self(members.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => number.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Array(items) => serializer.collect_seq(items),
+            Self::Object(members) => serializer.collect_map(members.iter()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod accounts;
 mod code;
 mod fetch;
 mod findings;
+pub mod form;
 mod json;
 mod portable;
 mod principals;
@@ -20,9 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     finding::{Code as Reason, Finding},
-    ids::StackName,
-    manifest::{Manifest, Module},
-    policy::Rules,
+    ids::{StackName, StageName},
+    manifest::{Manifest, Module, SynthesisedFor},
+    policy::{Rules, StageLiterals},
+    verdict::TemplateForm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,32 @@ pub struct Template {
     /// The roles and users, by logical id, each with its permissions boundary.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub principals: BTreeMap<String, Boundary>,
+    /// The portable form that all of this was read from; none where the stored template fits any stage itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<TemplateForm>,
+    /// Where what is deployed names the stage that it was synthesised for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names_stage: Vec<form::Left>,
+}
+
+/// What the manifest says of how the commit's templates were synthesised.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Synthesis {
+    /// The literals that its templates may name, which a portable form is derived from.
+    pub declared: Option<SynthesisedFor>,
+    /// The stage that they were synthesised for and deployed to, which nothing else should be called by.
+    pub stage: Option<StageName>,
+}
+
+impl Synthesis {
+    /// As the manifest tells it: of a commit that declares nothing the stage is the one that was deployed to.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let declared = manifest.synthesised_for.clone();
+        let deployed = || manifest.deploy.as_ref().map(|deploy| deploy.stage.clone());
+        let stage = declared.as_ref().map(|it| it.stage.clone()).or_else(deployed);
+        Self { declared, stage }
+    }
 }
 
 /// A Lambda function of a template.
@@ -129,6 +157,61 @@ pub fn inspect(bytes: &[u8], subject: &str) -> (Vec<Finding>, Option<Template>) 
         None => found.extend(doubts.iter().map(|it| it.finding(subject))),
     }
     (found, template)
+}
+
+/// Checks a template by what it was synthesised for: its portable form is what a stage gets, so that is judged where the
+/// manifest declares the literals to derive one from.
+#[must_use]
+pub fn inspect_synthesised(bytes: &[u8], synthesis: &Synthesis, subject: &str) -> (Vec<Finding>, Option<Template>) {
+    let Some(declared) = &synthesis.declared else {
+        let (mut findings, mut template) = inspect(bytes, subject);
+        name_stage(bytes, synthesis, subject, template.as_mut(), &mut findings);
+        return (findings, template);
+    };
+    let mut read = Findings::new(subject);
+    if parse(bytes, &mut read).is_none() || read.len() > 0 {
+        return (read.into_parts().0, None);
+    }
+    match form::derive(bytes, declared, subject) {
+        Ok(form) => {
+            let (mut findings, mut template) = inspect(&form.bytes, subject);
+            if let Some(template) = &mut template {
+                template.form = Some(form.told());
+            }
+            name_stage(&form.bytes, synthesis, subject, template.as_mut(), &mut findings);
+            (findings, template)
+        }
+        Err(findings) => (findings, None),
+    }
+}
+
+/// How many places that name the stage are findings of their own.
+const MAX_STAGE_FINDINGS: usize = 10;
+
+/// Tells where the document names the stage that it was synthesised for.
+fn name_stage(
+    document: &[u8],
+    synthesis: &Synthesis,
+    subject: &str,
+    template: Option<&mut Template>,
+    findings: &mut Vec<Finding>,
+) {
+    let (Some(stage), Some(template)) = (&synthesis.stage, template) else { return };
+    let Ok((root, _)) = json::read(document) else { return };
+    template.names_stage = form::names_stage(&root, stage.as_str());
+    let advice = match &synthesis.declared {
+        Some(_) => "write it by the parameter `Stage`, or by the application's name beside it",
+        None => "write it by the parameter `Stage`, or declare `synthesised_for` in the manifest",
+    };
+    for left in template.names_stage.iter().take(MAX_STAGE_FINDINGS) {
+        let form::Left { place, text } = left;
+        let message = format!("`{}` names the stage `{stage}`: `{text}`; {advice}", shown(place));
+        findings.push(Finding::new(Reason::TemplateNamesStage, subject, message));
+    }
+    if let Some(more) = template.names_stage.len().checked_sub(MAX_STAGE_FINDINGS).filter(|more| *more > 0) {
+        let message = format!("{more} more places name the stage `{stage}`");
+        findings.push(Finding::new(Reason::TemplateNamesStage, subject, message));
+    }
 }
 
 /// What a promotion needs to know of a template that was judged already.
@@ -207,6 +290,8 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         nested: BTreeMap::new(),
         doubts: Vec::new(),
         principals: BTreeMap::new(),
+        form: None,
+        names_stage: Vec::new(),
     };
     let place = Place::Root.key("Resources");
     for (id, resource) in resources.iter() {
@@ -310,7 +395,15 @@ impl Template {
     /// What of its doubts stands under the rules of its repository.
     #[must_use]
     pub fn check_policy(&self, subject: &str, rules: &Rules) -> Vec<Finding> {
-        self.doubts.iter().filter(|doubt| doubt.stands(rules)).map(|doubt| doubt.finding(subject)).collect()
+        let doubts = self.doubts.iter().filter(|doubt| doubt.stands(rules)).map(|doubt| doubt.finding(subject));
+        let named = self.names_stage.first().filter(|_| rules.stage_literals == StageLiterals::Refuse).map(|first| {
+            let (count, place) = (self.names_stage.len(), shown(&first.place));
+            let message = format!(
+                "it names the stage that it was synthesised for in {count} places, which the policy refuses (`stage_literals`): the first is `{place}`"
+            );
+            Finding::new(Reason::TemplateNotPortable, subject, message)
+        });
+        doubts.chain(named).collect()
     }
 
     /// Holds the template of `stack`, one of `module`'s, against the commit's manifest: every function's code is inline

@@ -61,6 +61,28 @@ impl Text {
         self
     }
 
+    /// This text and `other` behind it.
+    #[must_use]
+    pub fn followed_by(mut self, other: &Self) -> Self {
+        for piece in &other.0 {
+            match piece {
+                Piece::Literal(literal) => self.push_literal(literal),
+                Piece::Ref(_) => self.0.push(piece.clone()),
+            }
+        }
+        self
+    }
+
+    /// The whole text as the string of a `Fn::Sub`, where its literals are such strings already.
+    #[must_use]
+    pub fn as_sub(&self) -> String {
+        let spell = |piece: &Piece| match piece {
+            Piece::Literal(literal) => literal.clone(),
+            Piece::Ref(name) => format!("${{{name}}}"),
+        };
+        self.0.iter().map(spell).collect()
+    }
+
     /// Its pieces, in order.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {

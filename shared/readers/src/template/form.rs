@@ -1,0 +1,657 @@
+//! The portable form of a template that was synthesised for one account, region and stage, as SST and CDK with an
+//! explicit `env` do.
+//!
+//! SST writes dev's account, region and stage into every name, and building again for another stage changes every
+//! bundle (ADR-053 problem 1). So the gate derives, from the four literals that the manifest declares, a template that
+//! fits any stage: at each anchored place the literal becomes `AWS::AccountId`, `AWS::Region` or the parameter `Stage`,
+//! which a promotion gives the stage's name (CONTRACT §6).
+//!
+//! # Invariants
+//! * The form with dev's values *is* the stored template: [`derive`] proves it on what it is about to give, by the
+//!   parsed JSON, and refuses otherwise. Nobody has to trust the anchors for that.
+//! * Only whole words are replaced, and the stage's name only beside the application's, or as the whole value of
+//!   something that is called a stage: never "dev" inside of a word, and never in a path such as `/dev/null`.
+//! * Conditions, rules, mappings, parameters and the code of a template are left as they are: a condition that asks for
+//!   dev's account would hold in every account otherwise.
+//!
+//! What is left of the stage's name is told by [`names_stage`].
+
+use std::collections::BTreeMap;
+
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::Sha256,
+    manifest::SynthesisedFor,
+    verdict::TemplateForm,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    json,
+    json::{Json, Object, shown},
+    text::{Piece, Text},
+};
+
+/// The parameter that takes the stage's name, which a promotion gives it (CONTRACT §6).
+pub const STAGE_PARAMETER: &str = "Stage";
+
+/// The most places that still name the stage which are told of one template.
+const MAX_LEFT: usize = 100;
+
+/// The portable form of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// The template that fits any stage, as JSON.
+    pub bytes: Vec<u8>,
+    /// Where it differs from the stored template.
+    pub mapping: Mapping,
+    /// The mapping as it is signed: JSON with sorted keys and without blanks, as `jq -cS` writes it.
+    pub mapping_bytes: Vec<u8>,
+}
+
+/// Where a form differs from the template that it was derived from: with dev's values at these places, it is that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// What the template was synthesised for.
+    pub synthesised_for: SynthesisedFor,
+    /// The SHA-256 of the stored template.
+    pub template_sha256: Sha256,
+    /// The SHA-256 of the form.
+    pub form_sha256: Sha256,
+    /// What the form declares for the parameter `Stage`, which the template doesn't.
+    pub declares: Declares,
+    /// The places, in the document's order.
+    pub substitutions: Vec<Substitution>,
+}
+
+/// What a form declares so that it can refer to the parameter `Stage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Declares {
+    /// Nothing: the template declares the parameter itself, or the form doesn't refer to it.
+    Nothing,
+    /// The parameter, in the template's `Parameters`.
+    Parameter,
+    /// The section `Parameters` with this one parameter.
+    Section,
+}
+
+/// One place where a form differs from its template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Substitution {
+    /// The place in both documents, as a JSON pointer (RFC 6901).
+    pub place: String,
+    /// What stands there in the form; with dev's values it is the string that stands there in the template.
+    pub text: Text,
+}
+
+/// A place of a template that names the stage that it was synthesised for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The place, as a JSON pointer (RFC 6901).
+    pub place: String,
+    /// The text that stands there, cut to what a message shows.
+    pub text: String,
+}
+
+/// Derives the portable form of a template. `subject` is what its findings are about.
+///
+/// # Errors
+/// Why there is none: the template is no JSON object, declares `Stage` as something else, or would not come back.
+pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<Form, Vec<Finding>> {
+    let refuse = |message: String| vec![Finding::new(Code::TemplateFormInvalid, subject, message)];
+    let (mut root, _) = json::read(bytes).map_err(|error| vec![Finding::new(Code::TemplateInvalid, subject, error)])?;
+    let mut writer = Writer { anchors: Anchors::of(made_for), substitutions: Vec::new() };
+    writer.rewrite_template(&mut root);
+    let substitutions = writer.substitutions;
+    let names_stage = |it: &Substitution| it.text.references().any(|name| name == STAGE_PARAMETER);
+    let declares = match substitutions.iter().any(names_stage) {
+        true => declare_stage(&mut root).map_err(refuse)?,
+        false => Declares::Nothing,
+    };
+    let form = serde_json::to_vec(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
+    drop(root);
+    let mapping = Mapping {
+        synthesised_for: made_for.clone(),
+        template_sha256: Sha256::of(bytes),
+        form_sha256: Sha256::of(&form),
+        declares,
+        substitutions,
+    };
+    mapping.prove(bytes, &form).map_err(refuse)?;
+    let unwritten = |error: serde_json::Error| refuse(format!("its mapping can't be written: {error}"));
+    // By way of a value, whose keys are sorted.
+    let mapping_bytes = serde_json::to_value(&mapping).map_err(unwritten)?.to_string().into_bytes();
+    Ok(Form { bytes: form, mapping, mapping_bytes })
+}
+
+impl Form {
+    /// What the verdict tells of it.
+    #[must_use]
+    pub fn told(&self) -> TemplateForm {
+        TemplateForm {
+            template_sha256: self.mapping.template_sha256,
+            sha256: self.mapping.form_sha256,
+            size: self.bytes.len() as u64,
+            mapping_sha256: Sha256::of(&self.mapping_bytes),
+            substitutions: self.mapping.substitutions.len() as u64,
+        }
+    }
+}
+
+impl Mapping {
+    /// Proves that `form` with the values that the template was synthesised for is `template`, as parsed JSON.
+    ///
+    /// # Errors
+    /// Where it is not, in words.
+    pub fn prove(&self, template: &[u8], form: &[u8]) -> Result<(), String> {
+        if (Sha256::of(template), Sha256::of(form)) != (self.template_sha256, self.form_sha256) {
+            return Err("the mapping is of another template, or of another form".to_owned());
+        }
+        let (mut resolved, repeated) = json::read(form)?;
+        if !repeated.is_empty() {
+            return Err(format!("the form has the key `{}` twice", repeated.join("`, `")));
+        }
+        let values = values_of(&self.synthesised_for);
+        for substitution in &self.substitutions {
+            let Substitution { place, text } = substitution;
+            let unexpected = || format!("the form has not `{text}` at `{}`", shown(place));
+            let at = at(&mut resolved, place).ok_or_else(unexpected)?;
+            let as_literal = text.as_sub();
+            if *at != expression(text) && at.as_str() != Some(as_literal.as_str()) {
+                return Err(unexpected());
+            }
+            let value = text.resolve(&values).ok_or_else(unexpected)?;
+            *at = Json::String(value.into());
+        }
+        undeclare_stage(&mut resolved, self.declares);
+        let (stored, _) = json::read(template)?;
+        if resolved == stored {
+            Ok(())
+        } else {
+            Err("the form with the declared values does not give the stored template back".to_owned())
+        }
+    }
+}
+
+/// The values that a form is resolved with to give the stored template.
+fn values_of(made_for: &SynthesisedFor) -> BTreeMap<String, String> {
+    let SynthesisedFor { account, region, stage, .. } = made_for;
+    let values =
+        [("AWS::AccountId", account.as_str()), ("AWS::Region", region.as_str()), (STAGE_PARAMETER, stage.as_str())];
+    values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Where a template still names a stage, by whole words, in what is deployed: no descriptions and no metadata, and no
+/// names inside of the template, such as logical ids.
+#[must_use]
+pub(super) fn names_stage(root: &Json<'_>, stage: &str) -> Vec<Left> {
+    let mut left = Vec::new();
+    for section in ["Resources", "Outputs", "Conditions", "Mappings", "Parameters", "Rules"] {
+        if let Some(members) = root.get(section) {
+            let mut pointer = Pointer(format!("/{section}"));
+            find_stage(members, &mut pointer, stage, section, &mut left);
+        }
+    }
+    left
+}
+
+fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, key: &str, left: &mut Vec<Left>) {
+    if left.len() >= MAX_LEFT {
+        return;
+    }
+    match value {
+        Json::String(text) if has_word(text, stage) => {
+            left.push(Left { place: at.0.clone(), text: shown(text) });
+        }
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                at.within(&index.to_string(), |at| find_stage(item, at, stage, key, left));
+            }
+        }
+        Json::Object(members) => {
+            for (name, member) in members.iter() {
+                // They name parts of the template, or are for its readers.
+                let is_internal = matches!(name, "Ref" | "Fn::GetAtt" | "Condition" | "DependsOn" | "Type")
+                    || (name == "Metadata" && at.0.matches('/').count() == 2)
+                    || (name == "Description" && member.as_str().is_some());
+                if !is_internal {
+                    at.within(name, |at| find_stage(member, at, stage, name, left));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the word stands in the text by itself, and not as the root of a path of devices, such as `/dev/null`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (text.get(..at).unwrap_or(""), text.get(at + word.len()..).unwrap_or(""));
+        let is_inside = before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
+        let is_device = word == "dev" && before.ends_with('/') && is_device(before, after);
+        !is_inside && !is_device
+    })
+}
+
+/// Whether `/dev` between these is Linux's folder of devices: at the start of a path that goes on with a known device.
+fn is_device(before: &str, after: &str) -> bool {
+    const DEVICES: [&str; 12] =
+        ["null", "zero", "random", "urandom", "shm", "stdin", "stdout", "stderr", "tty", "fd", "nvme", "disk"];
+    let starts = before.strip_suffix('/').is_some_and(|it| !it.ends_with(|c: char| c.is_alphanumeric() || c == '}'));
+    let Some(device) = after.strip_prefix('/') else { return false };
+    // EBS calls its volumes `/dev/sda1`, `/dev/xvdf` and so on.
+    let is_disk = ["sd", "xvd", "hd"].iter().any(|it| device.starts_with(it));
+    starts && (is_disk || DEVICES.iter().any(|it| device.starts_with(it)))
+}
+
+/// A JSON pointer (RFC 6901) that grows and shrinks with a walk.
+struct Pointer(String);
+
+impl Pointer {
+    fn within<T>(&mut self, step: &str, walk: impl FnOnce(&mut Self) -> T) -> T {
+        let len = self.0.len();
+        self.0.push('/');
+        self.0.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        let walked = walk(self);
+        self.0.truncate(len);
+        walked
+    }
+}
+
+/// The value at a JSON pointer.
+fn at<'v, 'a>(root: &'v mut Json<'a>, pointer: &str) -> Option<&'v mut Json<'a>> {
+    let mut value = root;
+    for step in pointer.strip_prefix('/')?.split('/') {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        value = match value {
+            Json::Object(members) => members.get_mut(&step)?,
+            Json::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// Declares the parameter `Stage`, unless the template does.
+fn declare_stage(root: &mut Json<'_>) -> Result<Declares, String> {
+    let Json::Object(sections) = root else { return Ok(Declares::Nothing) };
+    let declared = Json::Object(Object::from_iter([("Type", Json::String("String".into()))]));
+    match sections.get_mut("Parameters") {
+        None => {
+            sections.push("Parameters", Json::Object(Object::from_iter([(STAGE_PARAMETER, declared)])));
+            Ok(Declares::Section)
+        }
+        Some(Json::Object(parameters)) => match parameters.get(STAGE_PARAMETER) {
+            None => {
+                parameters.push(STAGE_PARAMETER, declared);
+                Ok(Declares::Parameter)
+            }
+            Some(own) if own.get("Type").and_then(Json::as_str) == Some("String") => Ok(Declares::Nothing),
+            Some(_) => Err(format!(
+                "its parameter `{STAGE_PARAMETER}` is not of the type `String`, and a promotion gives it the stage's name: rename it"
+            )),
+        },
+        // Reading the template says that they are no object.
+        Some(_) => Ok(Declares::Nothing),
+    }
+}
+
+/// Takes the declaration out again.
+fn undeclare_stage(root: &mut Json<'_>, declares: Declares) {
+    let Json::Object(sections) = root else { return };
+    match declares {
+        Declares::Nothing => {}
+        Declares::Section => sections.remove("Parameters"),
+        Declares::Parameter => {
+            if let Some(Json::Object(parameters)) = sections.get_mut("Parameters") {
+                parameters.remove(STAGE_PARAMETER);
+            }
+        }
+    }
+}
+
+/// A text as CloudFormation's functions say it: `Ref`, or `Fn::Join`, whose strings need no escapes.
+fn expression(text: &Text) -> Json<'static> {
+    let piece = |piece: &Piece| match piece {
+        Piece::Literal(literal) => Json::String(literal.clone().into()),
+        Piece::Ref(name) => Json::Object(Object::from_iter([("Ref", Json::String(name.clone().into()))])),
+    };
+    match text.pieces() {
+        [one @ Piece::Ref(_)] => piece(one),
+        pieces => {
+            let pieces = pieces.iter().map(piece).collect();
+            let arguments = vec![Json::String("".into()), Json::Array(pieces)];
+            Json::Object(Object::from_iter([("Fn::Join", Json::Array(arguments))]))
+        }
+    }
+}
+
+/// Rewrites a template in place, and keeps where.
+struct Writer {
+    anchors: Anchors,
+    substitutions: Vec<Substitution>,
+}
+
+/// What stands around a string.
+#[derive(Clone, Copy, Default)]
+struct Around<'a> {
+    /// The name that its value goes by: the key of an object, or of a tag.
+    called: &'a str,
+    /// The characters before and behind it, where other text is joined to it; `None` of one that can't be told.
+    before: Neighbour,
+    after: Neighbour,
+}
+
+/// The character beside a string.
+#[derive(Clone, Copy, Default)]
+enum Neighbour {
+    /// There is none: the string ends there.
+    #[default]
+    Nothing,
+    /// This one.
+    Char(char),
+    /// One that only the stage tells.
+    Unknown,
+}
+
+impl Writer {
+    fn rewrite_template(&mut self, root: &mut Json<'_>) {
+        let Json::Object(sections) = root else { return };
+        if let Some(Json::Object(resources)) = sections.get_mut("Resources") {
+            for (id, resource) in resources.iter_mut() {
+                let mut at = Pointer("/Resources".to_owned());
+                let is_function = resource.get("Type").and_then(Json::as_str) == Some("AWS::Lambda::Function");
+                let Json::Object(resource) = resource else { continue };
+                let Some(properties) = resource.get_mut("Properties") else { continue };
+                at.within(id, |at| {
+                    at.within("Properties", |at| {
+                        // Code is code: what it says is not known here.
+                        self.rewrite(properties, at, Around::default(), is_function.then_some("ZipFile"));
+                    });
+                });
+            }
+        }
+        if let Some(Json::Object(outputs)) = sections.get_mut("Outputs") {
+            for (id, output) in outputs.iter_mut() {
+                let mut at = Pointer("/Outputs".to_owned());
+                let Json::Object(output) = output else { continue };
+                at.within(id, |at| {
+                    for name in ["Value", "Export"] {
+                        if let Some(value) = output.get_mut(name) {
+                            at.within(name, |at| self.rewrite(value, at, Around::default(), None));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Rewrites every string below a value that may be an expression instead; not the member `except`.
+    fn rewrite(&mut self, value: &mut Json<'_>, at: &mut Pointer, around: Around<'_>, except: Option<&str>) {
+        match value {
+            Json::String(text) => {
+                if let Some(text) = self.anchors.text(text, around) {
+                    *value = expression(&text);
+                    self.substitutions.push(Substitution { place: at.0.clone(), text });
+                }
+            }
+            Json::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    let around = Around { called: around.called, ..Around::default() };
+                    at.within(&index.to_string(), |at| self.rewrite(item, at, around, except));
+                }
+            }
+            Json::Object(members) => {
+                let function = match members.keys().collect::<Vec<_>>().as_slice() {
+                    [one] if one.starts_with("Fn::") || *one == "Ref" || *one == "Condition" => Some((*one).to_owned()),
+                    _ => None,
+                };
+                if let Some(function) = function {
+                    let Some(argument) = members.get_mut(&function) else { return };
+                    at.within(&function, |at| self.rewrite_function(&function, argument, at, around, except));
+                    return;
+                }
+                let tag = members.get("Key").and_then(Json::as_str).map(str::to_owned);
+                for (name, member) in members.iter_mut() {
+                    if except == Some(name) {
+                        continue;
+                    }
+                    let called = match &tag {
+                        Some(tag) if name == "Value" => tag.as_str(),
+                        _ => name,
+                    };
+                    let around = Around { called, ..Around::default() };
+                    at.within(name, |at| self.rewrite(member, at, around, except));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Rewrites those arguments of an intrinsic function that may be expressions (CloudFormation template reference,
+    /// "Intrinsic functions", "Supported functions").
+    fn rewrite_function(
+        &mut self,
+        function: &str,
+        argument: &mut Json<'_>,
+        at: &mut Pointer,
+        around: Around<'_>,
+        except: Option<&str>,
+    ) {
+        match (function, argument) {
+            ("Fn::Join", Json::Array(arguments)) => {
+                if let [Json::String(between), Json::Array(items)] = arguments.as_mut_slice() {
+                    let between = between.clone();
+                    at.within("1", |at| self.rewrite_joined(&between, items, at, except));
+                }
+            }
+            ("Fn::Sub", argument @ Json::String(_)) => self.rewrite_sub(argument, &[], at, around),
+            ("Fn::Sub", Json::Array(arguments)) => {
+                if let [template, Json::Object(variables)] = arguments.as_mut_slice() {
+                    let own: Vec<String> = variables.keys().map(str::to_owned).collect();
+                    at.within("0", |at| self.rewrite_sub(template, &own, at, around));
+                    at.within("1", |at| {
+                        for (name, variable) in variables.iter_mut() {
+                            let around = Around { before: Neighbour::Unknown, after: Neighbour::Unknown, called: "" };
+                            at.within(name, |at| self.rewrite(variable, at, around, except));
+                        }
+                    });
+                }
+            }
+            ("Fn::Select" | "Fn::Split", Json::Array(arguments)) => {
+                if let [_, argument] = arguments.as_mut_slice() {
+                    at.within("1", |at| self.rewrite(argument, at, Around::default(), except));
+                }
+            }
+            ("Fn::If", Json::Array(arguments)) => {
+                for (index, branch) in arguments.iter_mut().enumerate().skip(1) {
+                    at.within(&index.to_string(), |at| self.rewrite(branch, at, around, except));
+                }
+            }
+            ("Fn::ImportValue" | "Fn::GetAZs", argument) => self.rewrite(argument, at, Around::default(), except),
+            _ => {}
+        }
+    }
+
+    /// The items of a `Fn::Join`: each has the one before and the one behind it as its neighbours.
+    fn rewrite_joined(&mut self, between: &str, items: &mut [Json<'_>], at: &mut Pointer, except: Option<&str>) {
+        let edges: Vec<(Neighbour, Neighbour)> = items
+            .iter()
+            .map(|item| match item {
+                Json::String(text) => {
+                    let edge = |c: Option<char>| c.map_or(Neighbour::Unknown, Neighbour::Char);
+                    (edge(text.chars().next()), edge(text.chars().next_back()))
+                }
+                _ => (Neighbour::Unknown, Neighbour::Unknown),
+            })
+            .collect();
+        for (index, item) in items.iter_mut().enumerate() {
+            let before = match (index.checked_sub(1).and_then(|it| edges.get(it)), between.chars().next_back()) {
+                (None, _) => Neighbour::Nothing,
+                (Some(_), Some(c)) => Neighbour::Char(c),
+                (Some((_, last)), None) => *last,
+            };
+            let after = match (edges.get(index + 1), between.chars().next()) {
+                (None, _) => Neighbour::Nothing,
+                (Some(_), Some(c)) => Neighbour::Char(c),
+                (Some((first, _)), None) => *first,
+            };
+            let around = Around { called: "", before, after };
+            at.within(&index.to_string(), |at| self.rewrite(item, at, around, except));
+        }
+    }
+
+    /// The string of a `Fn::Sub`: what is replaced becomes `${…}` in it. Its own variables must not mean something else.
+    fn rewrite_sub(&mut self, template: &mut Json<'_>, own: &[String], at: &Pointer, around: Around<'_>) {
+        let Json::String(string) = template else { return };
+        let mut text = Text::default();
+        let (mut rest, mut before) = (string.as_ref(), around.before);
+        loop {
+            let variable = rest.find("${").and_then(|open| Some((open, open + rest.get(open..)?.find('}')? + 1)));
+            let (open, close) = variable.unwrap_or((rest.len(), rest.len()));
+            let (Some(plain), Some(variable)) = (rest.get(..open), rest.get(open..close)) else { return };
+            let after = if variable.is_empty() { around.after } else { Neighbour::Unknown };
+            let replaced = self.anchors.text(plain, Around { called: "", before, after });
+            text = text.followed_by(&replaced.unwrap_or_else(|| Text::literal(plain))).then(variable);
+            before = Neighbour::Unknown;
+            rest = rest.get(close..).unwrap_or("");
+            if variable.is_empty() {
+                break;
+            }
+        }
+        let clashes = text.references().any(|name| own.iter().any(|own| own == name));
+        if text.references().next().is_some() && !clashes {
+            *template = Json::String(text.as_sub().into());
+            self.substitutions.push(Substitution { place: at.0.clone(), text });
+        }
+    }
+}
+
+/// What a literal has to stand beside for it to be the declared one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    /// Anything but a letter or a digit.
+    Word,
+    /// Anything that doesn't go on with a name: no letter, digit, `-`, `_` or `.`.
+    Name,
+    /// Anything.
+    Any,
+}
+
+/// A text that names the account, the region or the stage, and what it becomes.
+struct Anchor {
+    needle: String,
+    text: Text,
+    before: Edge,
+    after: Edge,
+}
+
+struct Anchors {
+    list: Vec<Anchor>,
+    stage: String,
+}
+
+impl Anchors {
+    fn of(made_for: &SynthesisedFor) -> Self {
+        let SynthesisedFor { account, region, stage, application } = made_for;
+        let (stage, name) = (stage.as_str(), || Text::reference(STAGE_PARAMETER));
+        let anchor = |needle: String, text: Text, before: Edge, after: Edge| Anchor { needle, text, before, after };
+        let list = vec![
+            // `dev-bank-payments-table`, as SST calls what it makes.
+            anchor(format!("{stage}-{application}"), name().then(&format!("-{application}")), Edge::Name, Edge::Word),
+            // `bank-payments-dev-table`, as Serverless calls it.
+            anchor(
+                format!("{application}-{stage}"),
+                Text::literal(format!("{application}-")).followed_by(&name()),
+                Edge::Name,
+                Edge::Word,
+            ),
+            // `/sst/bank-payments/dev/Secret/…`, and the same the other way round.
+            anchor(
+                format!("{application}/{stage}"),
+                Text::literal(format!("{application}/")).followed_by(&name()),
+                Edge::Name,
+                Edge::Name,
+            ),
+            anchor(format!("{stage}/{application}"), name().then(&format!("/{application}")), Edge::Name, Edge::Name),
+            // In JSON that is a string of the template, as SST's metadata of a stack.
+            anchor(
+                format!("\"stage\":\"{stage}\""),
+                Text::literal("\"stage\":\"").followed_by(&name()).then("\""),
+                Edge::Any,
+                Edge::Any,
+            ),
+            anchor(account.to_string(), Text::reference("AWS::AccountId"), Edge::Word, Edge::Word),
+            anchor(region.to_string(), Text::reference("AWS::Region"), Edge::Word, Edge::Word),
+        ];
+        Self { list, stage: stage.to_owned() }
+    }
+
+    /// What a string becomes; none where it names nothing.
+    fn text(&self, string: &str, around: Around<'_>) -> Option<Text> {
+        let stands_alone = matches!((around.before, around.after), (Neighbour::Nothing, Neighbour::Nothing));
+        if string == self.stage && stands_alone && says_stage(around.called) {
+            return Some(Text::reference(STAGE_PARAMETER));
+        }
+        let (mut text, mut done) = (Text::default(), 0);
+        while let Some((start, anchor)) = self.next(string, done, around) {
+            text = text.then(string.get(done..start)?).followed_by(&anchor.text);
+            done = start + anchor.needle.len();
+        }
+        (done > 0).then(|| text.then(string.get(done..).unwrap_or("")))
+    }
+
+    /// The first anchor at or behind an offset; of two at one place the one that is named first.
+    fn next(&self, string: &str, from: usize, around: Around<'_>) -> Option<(usize, &Anchor)> {
+        let found = self.list.iter().filter_map(|anchor| {
+            let rest = string.get(from..)?;
+            let mut places = rest.match_indices(anchor.needle.as_str()).map(|(at, _)| from + at);
+            places.find(|at| anchor.stands(string, *at, around)).map(|at| (at, anchor))
+        });
+        found.min_by_key(|(at, _)| *at)
+    }
+}
+
+impl Anchor {
+    fn stands(&self, string: &str, at: usize, around: Around<'_>) -> bool {
+        let before = string.get(..at).and_then(|it| it.chars().next_back());
+        let after = string.get(at + self.needle.len()..).and_then(|it| it.chars().next());
+        let fits = |edge: Edge, inside: Option<char>, outside: Neighbour| {
+            let neighbour = inside.map_or(outside, Neighbour::Char);
+            match (edge, neighbour) {
+                (Edge::Any, _) | (_, Neighbour::Nothing) => true,
+                (_, Neighbour::Unknown) => false,
+                (Edge::Word, Neighbour::Char(c)) => !c.is_alphanumeric(),
+                (Edge::Name, Neighbour::Char(c)) => !c.is_alphanumeric() && !matches!(c, '-' | '_' | '.'),
+            }
+        };
+        fits(self.before, before, around.before) && fits(self.after, after, around.after)
+    }
+}
+
+/// Whether a value goes by a name that says it is a stage: `SST_STAGE`, `sst:stage`, `stage`, `deploymentStage`,
+/// `ENVIRONMENT`. The stages of an API are its own.
+fn says_stage(called: &str) -> bool {
+    if called == "StageName" {
+        return false;
+    }
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for c in called.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && was_lower) {
+            words.push(String::new());
+        }
+        was_lower = c.is_lowercase();
+        if c.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.iter().any(|word| matches!(word.as_str(), "stage" | "env" | "environment"))
+}
+
+#[cfg(test)]
+#[path = "form_tests.rs"]
+mod tests;

@@ -1,0 +1,305 @@
+//! The form of templates that SST wrote for dev, and what is left alone.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::template::{self as template, Synthesis, TemplateFunction, inspect_synthesised};
+
+fn made_for() -> SynthesisedFor {
+    serde_json::from_value(json!({
+        "account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank-payments"
+    }))
+    .unwrap()
+}
+
+fn form_of(properties: Value) -> (Form, Value) {
+    let template = json!({"Resources": {"It": {"Type": "AWS::Some::Thing", "Properties": properties}}});
+    let form = derive(template.to_string().as_bytes(), &made_for(), "api.json").unwrap();
+    let mut document: Value = serde_json::from_slice(&form.bytes).unwrap();
+    (form, document["Resources"]["It"]["Properties"].take())
+}
+
+/// What a string becomes, spelt as `Fn::Sub` would.
+fn becomes(string: &str) -> String {
+    let (form, document) = form_of(json!({"It": string}));
+    match form.mapping.substitutions.as_slice() {
+        [] => {
+            assert_eq!(document["It"], string);
+            string.to_owned()
+        }
+        [one] => one.text.as_sub(),
+        more => panic!("{more:?}"),
+    }
+}
+
+#[test]
+fn account_and_region_are_replaced_as_whole_words() {
+    assert_eq!(becomes("111122223333"), "${AWS::AccountId}");
+    assert_eq!(
+        becomes("arn:aws:sns:ap-southeast-2:111122223333:alarms"),
+        "arn:aws:sns:${AWS::Region}:${AWS::AccountId}:alarms"
+    );
+    assert_eq!(
+        becomes("cdk-hnb659fds-assets-111122223333-ap-southeast-2"),
+        "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
+    );
+    for left in ["1111222233334", "x111122223333", "ap-southeast-2a", "eu-west-1", "222233334444"] {
+        assert_eq!(becomes(left), left);
+    }
+}
+
+#[test]
+fn the_stage_is_replaced_beside_the_application_only() {
+    assert_eq!(becomes("dev-bank-payments-idempotency"), "${Stage}-bank-payments-idempotency");
+    assert_eq!(becomes("bank-payments-dev-api"), "bank-payments-${Stage}-api");
+    assert_eq!(
+        becomes("/sst/bank-payments/dev/Secret/DATABASE_URL/value"),
+        "/sst/bank-payments/${Stage}/Secret/DATABASE_URL/value"
+    );
+    assert_eq!(becomes("/dev/bank-payments/url"), "/${Stage}/bank-payments/url");
+    assert_eq!(becomes("{{resolve:ssm:/bank-payments/dev/url}}"), "{{resolve:ssm:/bank-payments/${Stage}/url}}");
+    assert_eq!(
+        becomes("dev-bank-payments-DataStack:ExportsOutputRefbus27CE599B"),
+        "${Stage}-bank-payments-DataStack:ExportsOutputRefbus27CE599B"
+    );
+    for left in [
+        "dev",
+        "/dev/null",
+        "developer",
+        "devbank-payments",
+        "my-dev-bank-payments",
+        "dev-bank-payments2",
+        "bank-payments-development",
+        "bank-payments/devices",
+        "xbank-payments/dev",
+        "/bank/dev/db-url",
+        "dev.example.com",
+    ] {
+        assert_eq!(becomes(left), left);
+    }
+}
+
+#[test]
+fn a_value_that_is_called_a_stage_is_replaced() {
+    let (form, document) = form_of(json!({
+        "Environment": {"Variables": {"SST_STAGE": "dev", "STAGE": "dev", "BANK_ENV": "dev", "MODE": "dev", "STAGES": "dev"}},
+        "Tags": [{"Key": "sst:stage", "Value": "dev"}, {"Key": "team", "Value": "dev"}],
+        "StageName": "dev", "deploymentStage": "dev"
+    }));
+    let stage = json!({"Ref": "Stage"});
+    assert_eq!(
+        document,
+        json!({
+            "Environment": {"Variables": {"SST_STAGE": stage, "STAGE": stage, "BANK_ENV": stage, "MODE": "dev", "STAGES": "dev"}},
+            "Tags": [{"Key": "sst:stage", "Value": stage}, {"Key": "team", "Value": "dev"}],
+            "StageName": "dev", "deploymentStage": stage
+        })
+    );
+    assert_eq!(form.mapping.declares, Declares::Section);
+    assert_eq!(form.mapping.substitutions[0].place, "/Resources/It/Properties/Environment/Variables/BANK_ENV");
+}
+
+#[test]
+fn in_functions_only_what_may_be_an_expression_is_replaced() {
+    let (_, document) = form_of(json!({
+        "Joined": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:ap-southeast-2:111122223333:parameter/sst/bank-payments/dev/x"]]},
+        "Touching": {"Fn::Join": ["", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
+        "Apart": {"Fn::Join": ["/", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
+        "Sub": {"Fn::Sub": "arn:aws:s3:::${Bucket}/dev-bank-payments-${AWS::StackName}/111122223333"},
+        "SubTouching": {"Fn::Sub": "${Bucket}111122223333"},
+        "SubOwn": {"Fn::Sub": ["${Stage}/dev-bank-payments", {"Stage": "x-dev-bank-payments"}]},
+        "Import": {"Fn::ImportValue": "dev-bank-payments-DataStack:Out"},
+        "Get": {"Fn::GetAtt": ["dev-bank-payments", "Arn"]},
+        "Find": {"Fn::FindInMap": ["Map", "ap-southeast-2", "111122223333"]},
+        "If": {"Fn::If": ["111122223333", "111122223333", {"Ref": "AWS::NoValue"}]},
+        "Select": {"Fn::Select": ["1", {"Fn::Split": ["-", "dev-bank-payments"]}]}
+    }));
+    insta::assert_json_snapshot!(document);
+}
+
+#[test]
+fn conditions_mappings_parameters_and_code_stay() {
+    let template = json!({
+        "Parameters": {"Account": {"Type": "String", "Default": "111122223333"}},
+        "Mappings": {"M": {"111122223333": {"Stage": "dev-bank-payments"}}},
+        "Conditions": {"IsDev": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, "111122223333"]}},
+        "Resources": {"Fn": {
+            "Type": "AWS::Lambda::Function", "Metadata": {"path": "dev-bank-payments"},
+            "Properties": {"Description": "of 111122223333", "Code": {"ZipFile": "'dev-bank-payments'"}}
+        }},
+        "Outputs": {"Name": {"Description": "dev-bank-payments", "Value": "x", "Export": {"Name": "x"}}}
+    });
+    let form = derive(template.to_string().as_bytes(), &made_for(), "api.json").unwrap();
+    let places: Vec<_> = form.mapping.substitutions.iter().map(|it| it.place.as_str()).collect();
+    assert_eq!(places, ["/Resources/Fn/Properties/Description"]);
+    assert_eq!(form.mapping.declares, Declares::Nothing);
+}
+
+#[test]
+fn the_parameter_is_declared_where_it_is_needed_and_not_there() {
+    let resources = json!({"It": {"Type": "T", "Properties": {"Name": "dev-bank-payments"}}});
+    let declares = |parameters: Value| {
+        let mut template = json!({"Resources": resources});
+        if !parameters.is_null() {
+            template["Parameters"] = parameters;
+        }
+        derive(template.to_string().as_bytes(), &made_for(), "api.json").map(|form| form.mapping.declares)
+    };
+    assert_eq!(declares(Value::Null), Ok(Declares::Section));
+    assert_eq!(declares(json!({})), Ok(Declares::Parameter));
+    assert_eq!(declares(json!({"Other": {"Type": "String"}})), Ok(Declares::Parameter));
+    assert_eq!(declares(json!({"Stage": {"Type": "String"}})), Ok(Declares::Nothing));
+    let refused = declares(json!({"Stage": {"Type": "Number"}})).unwrap_err();
+    insta::assert_snapshot!(refused[0].message, @"its parameter `Stage` is not of the type `String`, and a promotion gives it the stage's name: rename it");
+}
+
+/// Resolves a form as a stage does, which is what CloudFormation makes of its functions.
+fn resolved(form: &Form, values: &[(&str, &str)]) -> Value {
+    let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut document: Value = serde_json::from_slice(&form.bytes).unwrap();
+    for it in &form.mapping.substitutions {
+        *document.pointer_mut(&it.place).unwrap() = it.text.resolve(&values).unwrap().into();
+    }
+    match form.mapping.declares {
+        Declares::Nothing => {}
+        Declares::Parameter => drop(document["Parameters"].as_object_mut().unwrap().remove(STAGE_PARAMETER)),
+        Declares::Section => drop(document.as_object_mut().unwrap().remove("Parameters")),
+    }
+    document
+}
+
+/// Every string in which two documents differ, and every key that only one of them has.
+fn differences(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            for key in one.keys().chain(other.keys()).collect::<std::collections::BTreeSet<_>>() {
+                match (one.get(key), other.get(key)) {
+                    (Some(one), Some(other)) => differences(one, other, &format!("{at}/{key}"), found),
+                    _ => found.push(format!("{at}: {key}")),
+                }
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (index, (one, other)) in one.iter().zip(other).enumerate() {
+                differences(one, other, &format!("{at}/{index}"), found);
+            }
+        }
+        _ if one == other => {}
+        _ => found.push(format!("{at}: {one} | {other}")),
+    }
+}
+
+/// SST 2.49.8 wrote both from the same sources, `sst build --stage dev` and `--stage uat`.
+const STACKS: [(&str, &str, &str); 4] = [
+    (
+        "ApiStack",
+        include_str!("fixtures/sst/dev-bank-payments-ApiStack.template.json"),
+        include_str!("fixtures/sst/uat-bank-payments-ApiStack.template.json"),
+    ),
+    (
+        "DataStack",
+        include_str!("fixtures/sst/dev-bank-payments-DataStack.template.json"),
+        include_str!("fixtures/sst/uat-bank-payments-DataStack.template.json"),
+    ),
+    (
+        "EventsStack",
+        include_str!("fixtures/sst/dev-bank-payments-EventsStack.template.json"),
+        include_str!("fixtures/sst/uat-bank-payments-EventsStack.template.json"),
+    ),
+    (
+        "JobsStack",
+        include_str!("fixtures/sst/dev-bank-payments-JobsStack.template.json"),
+        include_str!("fixtures/sst/uat-bank-payments-JobsStack.template.json"),
+    ),
+];
+
+#[test]
+fn the_form_of_what_sst_builds_for_dev_is_what_it_builds_for_uat() {
+    let uat = [("AWS::AccountId", "111122223333"), ("AWS::Region", "ap-southeast-2"), ("Stage", "uat")];
+    let mut counts = Vec::new();
+    for (stack, dev, built) in STACKS {
+        let form = derive(dev.as_bytes(), &made_for(), "api.json").unwrap();
+        let mut found = Vec::new();
+        differences(&resolved(&form, &uat), &serde_json::from_str(built).unwrap(), "", &mut found);
+        // SST calls each bundle by a hash of its sources and of the stage, and some logical ids hold the stage.
+        let is_of_the_stage = |it: &String| {
+            it.contains("/Outputs/SSTMetadata/") || it.contains("/Code/S3Key: ") || it.contains("bankpayments")
+        };
+        assert_eq!(found.iter().filter(|it| !is_of_the_stage(it)).collect::<Vec<_>>(), <[&String; 0]>::default());
+        let (root, _) = json::read(&form.bytes).unwrap();
+        assert_eq!(names_stage(&root, "dev"), [], "{stack}");
+        counts.push(form.mapping.substitutions.len());
+    }
+    assert_eq!(counts, [52, 18, 33, 19]);
+}
+
+#[test]
+fn what_sst_builds_is_judged_by_its_form() {
+    let synthesis = Synthesis { stage: Some("dev".parse().unwrap()), declared: Some(made_for()) };
+    for (stack, dev, _) in STACKS {
+        let (findings, template) = inspect_synthesised(dev.as_bytes(), &synthesis, stack);
+        let template = template.unwrap();
+        // Its own resource fetches source maps, which are no artefact of the store.
+        let is_uploader = |it: &Finding| it.message.contains("`SourcemapUploader` takes content from the asset bucket");
+        let others: Vec<_> = findings.into_iter().filter(|it| !is_uploader(it)).collect();
+        assert_eq!((others, template.doubts), (Vec::new(), Vec::new()), "{stack}");
+        assert!(template.parameters.contains_key(STAGE_PARAMETER));
+        let bucket = |function: &TemplateFunction| match &function.code {
+            template::Code::AssetBucket { bucket, .. } => bucket.to_string(),
+            other => format!("{other:?}"),
+        };
+        for function in template.functions.values() {
+            assert_eq!(bucket(function), "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}");
+        }
+    }
+}
+
+#[test]
+fn what_still_names_the_stage_is_told_with_its_place() {
+    let template = json!({
+        "Description": "of dev", "Metadata": {"of": "dev"},
+        "Parameters": {"Level": {"Type": "String", "Default": "dev"}},
+        "Mappings": {"Of": {"dev": {"Size": "1"}}},
+        "Resources": {"devTable": {
+            "Type": "AWS::Some::dev", "Metadata": {"aws:cdk:path": "dev/x"}, "DependsOn": "dev",
+            "Properties": {
+                "Name": "/bank/dev/db-url", "Secret": "{{resolve:secretsmanager:bank/dev/key}}", "Description": "dev",
+                "Ref": {"Ref": "dev"}, "Word": "developer", "Device": "/dev/xvda1", "Null": "> /dev/null", "Root": "/dev/url",
+                "Variables": {"Description": {"dev": "x"}, "MODE": "dev"}
+            }
+        }},
+        "Outputs": {"Url": {"Description": "dev", "Value": "https://dev.bank.example"}}
+    });
+    let template = template.to_string();
+    let (root, _) = json::read(template.as_bytes()).unwrap();
+    let left: Vec<_> = names_stage(&root, "dev").into_iter().map(|it| format!("{}: {}", it.place, it.text)).collect();
+    insta::assert_snapshot!(left.join("\n"));
+}
+
+#[test]
+fn a_mapping_that_lies_is_found() {
+    let template =
+        json!({"Resources": {"It": {"Type": "T", "Properties": {"Name": "dev-bank-payments", "Other": "x"}}}});
+    let template = template.to_string();
+    let form = derive(template.as_bytes(), &made_for(), "api.json").unwrap();
+    let prove = |mapping: &Mapping, form: &[u8]| {
+        let mapping = Mapping { form_sha256: Sha256::of(form), ..mapping.clone() };
+        mapping.prove(template.as_bytes(), form)
+    };
+    assert_eq!(prove(&form.mapping, &form.bytes), Ok(()));
+    // Another text than the form has, a place that isn't there, and one substitution that isn't told.
+    let mut lies = form.mapping.clone();
+    lies.substitutions[0].text = Text::literal("dev-bank-payments");
+    assert!(prove(&lies, &form.bytes).is_err());
+    lies.substitutions[0].place = "/Resources/It/Properties/None".to_owned();
+    assert!(prove(&lies, &form.bytes).is_err());
+    lies.substitutions.clear();
+    assert!(prove(&lies, &form.bytes).is_err());
+    // Another account, and a form that says more.
+    let mut lies = form.mapping.clone();
+    lies.synthesised_for.stage = "prod".parse().unwrap();
+    assert!(prove(&lies, &form.bytes).is_err());
+    let more = String::from_utf8(form.bytes.clone()).unwrap().replace("\"x\"", "\"y\"");
+    assert!(prove(&form.mapping, more.as_bytes()).is_err());
+    assert!(form.mapping.prove(template.as_bytes(), more.as_bytes()).is_err());
+}
