@@ -7,4 +7,5 @@ mod one_at_a_time;
 mod promotion_databases;
 mod promotion_refusals;
 mod promotion_steps;
+mod synthesised;
 mod way_back;

@@ -138,6 +138,35 @@ pub fn a_commit(aws: &Instance, repo: &Repo, status: u16) -> Commit {
     commit
 }
 
+/// The account that [`synthesise_for_dev`] takes for dev's, which no stage of these tests is in.
+pub const DEV_ACCOUNT: &str = "111122223333";
+
+/// Makes of a commit's template what SST would for a stage `dev` in [`DEV_ACCOUNT`]: names, paths and the asset bucket are
+/// dev's own, and the manifest declares what they were made for.
+pub fn synthesise_for_dev(commit: &mut Commit, region: &str, application: &str) {
+    let asset = Sha256::of(&commit.objects[&the_zip()]);
+    commit.manifest["synthesised_for"] =
+        json!({"account": DEV_ACCOUNT, "region": region, "stage": "dev", "application": application});
+    change_template(commit, |template| {
+        template.as_object_mut().unwrap().remove("Parameters");
+        let function = &mut template["Resources"]["AuthorisePaymentFn"]["Properties"];
+        function["Code"] = json!({
+            "S3Bucket": format!("cdk-hnb659fds-assets-{DEV_ACCOUNT}-{region}"), "S3Key": format!("{asset}.zip"),
+        });
+        function["Environment"] = json!({"Variables": {
+            "SST_STAGE": "dev", "SST_SSM_PREFIX": format!("/sst/{application}/dev/"),
+        }});
+        function["Tags"] = json!([{"Key": "sst:stage", "Value": "dev"}]);
+        template["Resources"]["Settlements"] = json!({
+            "Type": "AWS::SQS::Queue", "Properties": {"QueueName": format!("dev-{application}-settlements")},
+        });
+        template["Outputs"] = json!({"Settlements": {
+            "Value": format!("arn:aws:sqs:{region}:{DEV_ACCOUNT}:dev-{application}-settlements"),
+            "Export": {"Name": format!("dev-{application}-Settlements")},
+        }});
+    });
+}
+
 /// Changes a commit's template before it is uploaded.
 pub fn change_template(commit: &mut Commit, change: impl FnOnce(&mut Value)) {
     let mut template = serde_json::from_slice(&commit.objects[&the_template()]).unwrap();

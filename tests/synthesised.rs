@@ -1,0 +1,106 @@
+//! Templates that name the account, the region and the stage that they were synthesised for, as SST's do: a stage gets
+//! the form that the gate derived, and what it says is the stage's own.
+
+use e2e::{
+    commit::{Commit, STACK, the_template, the_zip},
+    promotion::{
+        Live, OTHER_ACCOUNT, Promotions, STAGE, a_commit, a_repo, change_template, promotion_of, synthesise_for_dev,
+    },
+};
+use gatekeeper_model::{
+    finding::Code,
+    ids::{Sha256, StackName},
+    verdict::{Outcome, TemplateForm},
+};
+use gatekeeper_promotion::record::PromotionRecord;
+use gatekeeper_readers::template::form;
+use serde_json::{Value, json};
+
+/// The name of an application that nothing else on the local AWS bears: queues and exports are called by it.
+fn application(commit: &Commit) -> String {
+    format!("app-{}", commit.id.sha.as_str().get(..8).unwrap())
+}
+
+fn a_synthesised_commit(here: &Promotions, name: &str) -> Commit {
+    let mut commit = a_commit(&here.aws, &a_repo(name), 200);
+    let application = application(&commit);
+    synthesise_for_dev(&mut commit, &here.aws.outputs.region, &application);
+    commit
+}
+
+/// The form of the commit's template as the gate attests it.
+async fn attested(here: &Promotions, commit: &Commit) -> TemplateForm {
+    let verdict = here.aws.verdict(commit).await.unwrap();
+    verdict.forms[&STACK.parse::<StackName>().unwrap()].clone()
+}
+
+/// The template of a promotion's stack, as CloudFormation was given it.
+async fn applied(here: &Promotions, record: &PromotionRecord) -> String {
+    let get = here.aws.root.cloudformation().get_template().stack_name(record.plan.stacks[0].stack_name.as_str());
+    get.send().await.unwrap().template_body.unwrap()
+}
+
+#[tokio::test]
+async fn a_stage_gets_the_form_and_with_it_names_of_its_own() {
+    let here = Promotions::get().await;
+    let commit = here.built(a_synthesised_commit(&here, "synthesised")).await;
+    let application = application(&commit);
+    let form = attested(&here, &commit).await;
+    assert_eq!(form.template_sha256, Sha256::of(&commit.objects[&the_template()]));
+
+    let record = here.promoted(&commit, STAGE).await;
+    let planned = record.plan.stacks[0].form.as_ref().unwrap();
+    assert_eq!((&planned.told, planned.synthesised_for.stage.as_str()), (&form, "dev"));
+    let applied = applied(&here, &record).await;
+    assert_eq!(Sha256::of(applied.as_bytes()), form.sha256);
+    // Whoever has the stored template and the declaration derives the same.
+    let derived = form::derive(&commit.objects[&the_template()], &planned.synthesised_for, "it").unwrap();
+    assert_eq!((derived.told(), derived.bytes), (form, applied.into_bytes()));
+
+    let name = record.live[0].function_name.as_ref().unwrap();
+    let Live { code, environment, .. } = here.live(name).await;
+    assert_eq!(code, Sha256::of(&commit.objects[&the_zip()]));
+    assert_eq!(
+        (environment["SST_STAGE"].as_str(), environment["SST_SSM_PREFIX"].as_str()),
+        (STAGE, format!("/sst/{application}/{STAGE}/").as_str())
+    );
+    let stack = record.plan.stacks[0].stack_name.as_str();
+    let stacks = here.aws.root.cloudformation().describe_stacks().stack_name(stack).send().await.unwrap();
+    let output = stacks.stacks()[0].outputs()[0].clone();
+    assert_eq!(output.export_name(), Some(format!("{STAGE}-{application}-Settlements").as_str()));
+    assert!(output.output_value().unwrap().ends_with(&format!(":{STAGE}-{application}-settlements")), "{output:?}");
+
+    // The same form says the other account's and the other stage's names there.
+    let there = here.promoted(&commit, OTHER_ACCOUNT).await;
+    assert_eq!(there.plan.stacks[0].form, record.plan.stacks[0].form);
+    assert!(there.live[0].is_promoted_code);
+}
+
+#[tokio::test]
+async fn without_the_declaration_the_template_is_refused() {
+    let here = Promotions::get().await;
+    let mut commit = a_synthesised_commit(&here, "undeclared");
+    commit.manifest.as_object_mut().unwrap().remove("synthesised_for");
+    commit.publish(&here.aws.ci().await).await;
+    let template = the_template().to_string();
+    here.aws.becomes(&commit, Outcome::Rejected, &[(Code::TemplateNotPortable, &template)]).await;
+}
+
+#[tokio::test]
+async fn a_stage_in_devs_account_gets_no_template_that_still_names_dev() {
+    let here = Promotions::get().await;
+    let mut commit = a_synthesised_commit(&here, "names-dev");
+    let home = here.aws.outputs.ci_role_arn.split(':').nth(4).unwrap();
+    commit.manifest["synthesised_for"]["account"] = json!(home);
+    change_template(&mut commit, |template| {
+        template["Resources"]["AuthorisePaymentFn"]["Properties"]["Environment"]["Variables"]["DATABASE"] =
+            json!("/bank/dev/url");
+    });
+    let commit = here.built(commit).await;
+    let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;
+    let codes: Vec<Code> = reasons.iter().map(|it| it.code).collect();
+    assert_eq!(codes, [Code::TemplateNamesStage]);
+    assert!(reasons[0].message.contains("/Variables/DATABASE"), "{reasons:?}");
+    let warned: Value = serde_json::to_value(here.aws.verdict(&commit).await.unwrap().warnings).unwrap();
+    assert!(warned.to_string().contains("template-names-stage"), "{warned}");
+}
