@@ -11,7 +11,7 @@ use gatekeeper_model::ids::Sha256;
 use gatekeeper_readers::{lambda_zip, lambda_zip::Limits};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
-use super::{exhibits::Exhibits, html, model::Evidence};
+use super::{exhibits::Exhibits, forms, html, model::Evidence};
 
 /// The evidence.
 pub const EVIDENCE: &str = "evidence.json";
@@ -98,6 +98,7 @@ pub fn files(exhibits: &Exhibits, evidence: &Evidence) -> Result<Files, BundleEr
         add(GATE_KEY, keys.gate.to_pem().into_bytes());
         add(PROMOTION_KEY, keys.promotion.to_pem().into_bytes());
     }
+    files.extend(forms::files(exhibits));
     let sums = sums(&files);
     files.insert(SUMS.to_owned(), sums.into_bytes());
     Ok(files)

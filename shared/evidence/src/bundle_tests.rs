@@ -250,6 +250,33 @@ async fn the_script_tells_what_could_not_be_looked_at() {
 }
 
 #[tokio::test]
+async fn forms_are_derived_again_offline_by_us_and_by_stock_tools() {
+    let world = World::synthesised().await;
+    let mut exhibits = world.exhibits(question()).await;
+    attach(&world.artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await;
+    let whole = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    assert_eq!(troubles(&verify(&whole, &OwnKeys::default()).unwrap()), Vec::<String>::new());
+    let folder = tempfile::tempdir().unwrap();
+    write(&whole, folder.path());
+    let (code, said) = run(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let about_forms: Vec<_> =
+        said.lines().filter(|line| line.contains("forms/") || line.contains("templates/")).collect();
+    insta::assert_snapshot!(about_forms.join("\n"));
+
+    let (form, mapping) = ("forms/payments-api.json", "forms/payments-api.mapping.json");
+    for name in [form, mapping, "templates/MOD-012-payments-api.json"] {
+        for at in [1, whole[name].len() / 2, whole[name].len() - 2] {
+            let changed = flipped(&whole, name, at, 0, true);
+            assert!(is_found(&changed), "{name} at {at}");
+            let folder = tempfile::tempdir().unwrap();
+            write(&changed, folder.path());
+            assert_eq!(run(folder.path(), &[]).0, Some(1), "{name} at {at}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_script_holds_the_policy_and_the_stages_rules_against_what_is_signed() {
     let world = World::judged_by(&json!({"schema_version": 1}), |_| {}, |_| {}).await;
     let exhibits = world.exhibits(question()).await;

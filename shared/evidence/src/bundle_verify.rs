@@ -8,7 +8,7 @@ use super::{
         SCRIPT_TEXT, SUMS, sums, title,
     },
     exhibits::{Document, EDITION, Exhibits, Observed},
-    html, judge,
+    forms, html, judge,
     model::{Check, Evidence, Holds, Part},
     paper,
 };
@@ -78,7 +78,9 @@ pub(super) fn whole(files: &Files) -> Check {
 /// The bundle holds the documents that were read, and nothing that no bundle has.
 fn known(files: &Files, observed: &Observed) -> Check {
     const OWN: [&str; 8] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY];
-    let strange = files.keys().filter(|name| !OWN.contains(&name.as_str()) && !observed.versions.contains_key(*name));
+    // What follows from the documents is compared with the conclusions.
+    let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/");
+    let strange = files.keys().filter(|name| !is_own(name) && !observed.versions.contains_key(*name));
     let mut wrong: Vec<_> = strange.map(|name| format!("`{name}` was not read for this evidence")).collect();
     let missing = observed.versions.keys().filter(|name| !files.contains_key(*name));
     wrong.extend(missing.map(|name| format!("`{name}` was read and is not in the bundle")));
@@ -131,11 +133,15 @@ fn conclusions(files: &Files, exhibits: &Exhibits, evidence: &Evidence) -> Check
         (_, Err(error)) => return open(name, &error),
     };
     let mut wrong = Vec::new();
-    for (name, expected) in [(EVIDENCE, json), (PAGE, page.into_bytes())] {
-        if files.get(name) != Some(&expected) {
+    let mut expected = forms::files(exhibits);
+    expected.extend([(EVIDENCE.to_owned(), json), (PAGE.to_owned(), page.into_bytes())]);
+    for (name, expected) in &expected {
+        if files.get(name) != Some(expected) {
             wrong.push(format!("`{name}` says something else"));
         }
     }
+    let strange = files.keys().filter(|name| name.starts_with("forms/") && !expected.contains_key(*name));
+    wrong.extend(strange.map(|name| format!("`{name}` follows from no template")));
     check(name, &wrong, "byte for byte")
 }
 

@@ -371,8 +371,8 @@ pub async fn commits_of(records: &impl Store, digest: Sha256) -> Result<Vec<Stri
     Ok(commits.map(|commit| commit.to_string()).collect())
 }
 
-/// Reads the raw reports and the schema snapshots of the commit, for who wants to read them too: each as it was judged, no
-/// larger than `each` bytes, and no more than `all` bytes together. What is larger stays out.
+/// Reads the raw reports and the schema snapshots of the commit, and the templates whose forms the stages get, for who
+/// wants to read them too: each as it was judged, no larger than `each` bytes, and no more than `all` bytes together. What is larger stays out.
 pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, all: u64) {
     let Ok(verdict) = exhibits.read::<Verdict>(paper::VERDICT) else { return };
     let commit = verdict.value.commit();
@@ -386,9 +386,14 @@ pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, 
             (paper::snapshot(&module.id, &schema.database), path)
         })
     });
+    let stacks = manifest.modules.iter().flat_map(|module| module.stacks.iter().map(move |stack| (module, stack)));
+    let templates = stacks.filter(|(_, stack)| verdict.value.forms.contains_key(&stack.name)).map(|(module, stack)| {
+        let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
+        (paper::template(&module.id, &stack.name), path)
+    });
     let mut left = all;
     let mut wanted = Vec::new();
-    for (name, path) in snapshots.chain(reports) {
+    for (name, path) in templates.chain(snapshots).chain(reports) {
         let Some(judged) = verdict.value.artefact(&path) else { continue };
         if judged.size > each || judged.size > left {
             continue;

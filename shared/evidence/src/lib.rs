@@ -11,6 +11,7 @@ pub mod bundle_verify;
 pub mod collect;
 pub mod exhibits;
 pub mod find;
+mod forms;
 pub mod html;
 mod judge;
 pub mod model;

@@ -1,7 +1,7 @@
 //! What each document of the evidence is called: its file's name in a bundle.
 
 use gatekeeper_model::{
-    ids::{DatabaseName, FileName, ModuleId, Sha256},
+    ids::{DatabaseName, FileName, ModuleId, Sha256, StackName},
     store_key::Form,
 };
 
@@ -84,16 +84,43 @@ pub fn snapshot(module: &ModuleId, database: &DatabaseName) -> String {
     format!("schema/{module}-{database}.sql")
 }
 
-/// Whether a document is a raw report or a schema snapshot, which are read only for who wants to read them too.
+/// A stored template, of a commit whose stages get portable forms.
+#[must_use]
+pub fn template(module: &ModuleId, stack: &StackName) -> String {
+    format!("templates/{module}-{stack}.json")
+}
+
+/// The portable form of a template, which follows from it.
+#[must_use]
+pub fn form(stack: &StackName) -> String {
+    format!("forms/{stack}.json")
+}
+
+/// The mapping from a template to its form, which follows from the template too.
+#[must_use]
+pub fn mapping(stack: &StackName) -> String {
+    format!("forms/{stack}.mapping.json")
+}
+
+/// Whether a document is a raw report, a schema snapshot or a template, which are read only for who wants to read them too.
 #[must_use]
 pub fn is_attached(name: &str) -> bool {
-    name.starts_with("reports/") || name.starts_with("schema/")
+    ["reports/", "schema/", "templates/"].iter().any(|folder| name.starts_with(folder))
 }
 
 /// Whether a file of a bundle is a document.
 #[must_use]
 pub fn is_document(name: &str) -> bool {
-    const FOLDERS: [&str; 8] =
-        ["records/", "manifest/", "attestations/", "ledger/", "approvals/", "config/", "reports/", "schema/"];
+    const FOLDERS: [&str; 9] = [
+        "records/",
+        "manifest/",
+        "attestations/",
+        "ledger/",
+        "approvals/",
+        "config/",
+        "reports/",
+        "schema/",
+        "templates/",
+    ];
     FOLDERS.iter().any(|folder| name.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
 }

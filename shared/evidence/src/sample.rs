@@ -113,7 +113,7 @@ fn template(functions: usize) -> Vec<u8> {
     json!({"Parameters": parameters, "Resources": resources}).to_string().into_bytes()
 }
 
-#[expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "test support")]
 impl World {
     /// A commit that is promoted and that nobody has touched since.
     pub async fn promoted() -> Self {
@@ -165,6 +165,30 @@ impl World {
             .unwrap();
         world.configure(stage).await;
         world.upload(1, change);
+        world.judge_all().await;
+        world.promote(PROMOTION, false).await;
+        world
+    }
+
+    /// The same, with a template that names what it was synthesised for.
+    pub async fn synthesised() -> Self {
+        let world = Self::empty();
+        world.configure(|_| {}).await;
+        let mut document: Value = serde_json::from_slice(&template(1)).unwrap();
+        document["Resources"]["Settlements"] = json!({"Type": "AWS::SQS::Queue", "Properties": {
+            "QueueName": "dev-bank-payments-settlements",
+            "Tags": [{"Key": "sst:stage", "Value": "dev"}, {"Key": "owner/team~1", "Value": {"Fn::Sub": "${AWS::StackName}/111122223333"}}],
+        }});
+        let template = document.to_string();
+        let path = format!("{MODULE}/cloudformation/payments-api.json");
+        world.upload(1, |manifest| {
+            manifest["synthesised_for"] = json!({
+                "account": "111122223333", "region": "eu-west-1", "stage": "dev", "application": "bank-payments",
+            });
+            manifest["modules"][0]["stacks"][0] =
+                json!({"name": "payments-api", "sha256": Sha256::of(template.as_bytes()), "size": template.len()});
+        });
+        world.put_artefact(&path, template.as_bytes());
         world.judge_all().await;
         world.promote(PROMOTION, false).await;
         world

@@ -22,7 +22,8 @@ use crate::{
 const BUILT: &str = "the gate's verdict says that the commit is Built";
 const OF_MANIFEST: &str = "the verdict is on the manifest that was promoted, and on exactly what it lists";
 const STORED: &str = "what was judged is still stored, byte for byte";
-const ATTACHED: &str = "the raw reports and schema snapshots are those that the manifest lists";
+const ATTACHED: &str = "the raw reports, schema snapshots and templates are those that the manifest lists";
+const FORMS: &str = "the portable forms follow from the stored templates, and with dev's values they are these again";
 const STANDS: &str = "the commit was not taken back since";
 
 /// Tells what the gate concluded, and checks it.
@@ -49,6 +50,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
     of_manifest(case, verdict, checks);
     stored(case, verdict, checks);
     attached(case, checks);
+    forms(case, verdict, checks);
     let revoked = stands(case, checks);
     Some(Gate {
         outcome: verdict.outcome,
@@ -119,7 +121,11 @@ fn attached(case: &Case<'_>, checks: &mut Checks) {
     let snapshots = manifest.modules.iter().flat_map(|module| {
         module.schemas.iter().map(|schema| (paper::snapshot(&module.id, &schema.database), schema.sha256))
     });
-    let listed: BTreeMap<_, _> = reports.chain(snapshots).collect();
+    let templates = manifest
+        .modules
+        .iter()
+        .flat_map(|module| module.stacks.iter().map(|stack| (paper::template(&module.id, &stack.name), stack.sha256)));
+    let listed: BTreeMap<_, _> = reports.chain(snapshots).chain(templates).collect();
     let attached = case.exhibits.documents.iter().filter(|(name, _)| paper::is_attached(name));
     let (mut wrong, mut count) = (Vec::new(), 0);
     for (name, document) in attached {
@@ -132,6 +138,26 @@ fn attached(case: &Case<'_>, checks: &mut Checks) {
     }
     if count > 0 {
         checks.none_wrong(Part::Gate, ATTACHED, &wrong, counted(count, "file"));
+    }
+}
+
+/// Derives the portable form of each template that was read too, and holds it against the attested one.
+fn forms(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
+    let derived = crate::forms::derived(case.exhibits);
+    let mut wrong = Vec::new();
+    for (stack, form) in &derived {
+        match (form, verdict.forms.get(stack)) {
+            (Ok(form), Some(judged)) if form.told() == *judged => {}
+            (Ok(form), Some(judged)) => wrong.push(format!(
+                "of `{stack}` follows `{}`, the verdict has `{}`",
+                form.mapping.form_sha256, judged.sha256
+            )),
+            (Ok(_), None) => wrong.push(format!("the verdict has none of `{stack}`")),
+            (Err(why), _) => wrong.push(format!("of `{stack}` none follows: {why}")),
+        }
+    }
+    if !derived.is_empty() {
+        checks.none_wrong(Part::Gate, FORMS, &wrong, counted(derived.len(), "form"));
     }
 }
 

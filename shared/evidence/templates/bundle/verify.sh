@@ -167,6 +167,41 @@ while read -r expected name; do
   same "$expected" "$(digest "$name")" && grep -q "^$expected " "$work/judged"
   say $? "$name is the file that was judged"
 done < "$work/files"
+# --- the portable forms: what stages get of templates that name dev's account, region and stage ---
+# A form with dev's values at the places of its mapping is the stored template again, and says nothing else.
+cat > "$work/form.jq" <<'JQ'
+def steps($doc; $keys): reduce $keys[] as $key ([];
+  . as $at | . + [if ($doc | getpath($at) | type) == "array" then ($key | tonumber) else $key end]);
+def expression: map(if has("ref") then {Ref: .ref} else .literal end) | if length == 1 and (.[0] | type) == "object"
+  then .[0] else {"Fn::Join": ["", .]} end;
+def sub_string: map(if has("ref") then "${" + .ref + "}" else .literal end) | add;
+$mapping[0] as $m | $form[0] as $f
+| {"AWS::AccountId": $m.synthesised_for.account, "AWS::Region": $m.synthesised_for.region, "Stage": $m.synthesised_for.stage} as $dev
+| reduce $m.substitutions[] as $it ({doc: $f, ok: true};
+    ($it.place[1:] | split("/") | map(gsub("~1"; "/") | gsub("~0"; "~"))) as $keys
+    | steps($f; $keys) as $path | ($f | getpath($path)) as $there
+    | .ok = (.ok and ($there == ($it.text | expression) or $there == ($it.text | sub_string)))
+    | .doc |= setpath($path; $it.text | map(if has("ref") then $dev[.ref] else .literal end) | add))
+| if $m.declares == "section" then .doc |= del(.Parameters)
+  elif $m.declares == "parameter" then .doc |= del(.Parameters.Stage) else . end
+| .ok and .doc == $template[0]
+JQ
+jq -r '(.predicate.artefactGatekeeper_forms // {}) | to_entries[]
+  | "\(.key) \(.value.template_sha256) \(.value.sha256) \(.value.mapping_sha256)"' "$work/built" 2> /dev/null > "$work/forms"
+while read -r stack template_sha form_sha mapping_sha; do
+  template=$(printf '%s\n' templates/*-"$stack".json | head -n 1)
+  if [ ! -f "$template" ]; then
+    open "forms/$stack.json follows from its template" "the template is not in here"
+    continue
+  fi
+  same "$template_sha" "$(digest "$template")" && grep -q "^$template_sha " "$work/judged"
+  say $? "$template is the template that was judged"
+  same "$form_sha" "$(digest "forms/$stack.json")" && same "$mapping_sha" "$(digest "forms/$stack.mapping.json")"
+  say $? "forms/$stack.json and its mapping are the attested ones"
+  jq -ne --slurpfile mapping "forms/$stack.mapping.json" --slurpfile form "forms/$stack.json" \
+    --slurpfile template "$template" -f "$work/form.jq" > /dev/null 2>&1
+  say $? "forms/$stack.json with dev's values is $template"
+done < "$work/forms"
 same "$(field .built_attestation.sha256 records/promotion.json)" "$(digest attestations/built.dsse.json)"
 say $? "the promotion rests on this very attestation that the commit is Built"
 same "$(field '.predicate.inputAttestations[0].digest.sha256' "$work/verification-summary")" "$(digest attestations/built.dsse.json)" &&
@@ -203,7 +238,8 @@ while read -r expected; do
 done < "$work/approved"
 
 # --- what ran is what was tested ---
-jq -r '.subject[] | .digest.sha256 // empty' "$work/built" 2> /dev/null | sort -u > "$work/tested"
+jq -r '(.subject[] | .digest.sha256 // empty), ((.predicate.artefactGatekeeper_forms // {})[] | .sha256)' \
+  "$work/built" 2> /dev/null | sort -u > "$work/tested"
 jq -r '.predicate | (.functions[] | select(.unread | not) | .codeSha256 // "none"), (.stacks[] | .templateSha256)' \
   "$work/deployment" 2> /dev/null | sort -u > "$work/deployed"
 filled "$work/deployment" && empty "$(comm -23 "$work/deployed" "$work/tested")"

@@ -32,7 +32,7 @@ pub(super) enum Glance {
     /// Its tag must be written.
     Retag(TagWrite),
     /// The first verdict on a commit that has no manifest yet.
-    Record(Verdict),
+    Record(Box<Verdict>),
     /// The verdict doesn't account for it: the commit must be judged.
     Judge,
 }
@@ -171,7 +171,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 // Written once, by the first artefact: what else is there matters only with a manifest.
                 let evidence = Evidence::of(commit.clone());
                 let judgement = judgement::judge(&evidence);
-                return Ok(Glance::Record(verdict_of(&evidence, judgement, (self.clock)())));
+                return Ok(Glance::Record(Box::new(verdict_of(&evidence, judgement, (self.clock)()))));
             }
             (Some(verdict), None) if judged_manifest.is_none() => verdict.outcome,
             (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {

@@ -105,9 +105,10 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
     writer.rewrite_template(&mut root);
     let substitutions = writer.substitutions;
     let names_stage = |it: &Substitution| it.text.references().any(|name| name == STAGE_PARAMETER);
-    let declares = match substitutions.iter().any(names_stage) {
-        true => declare_stage(&mut root).map_err(refuse)?,
-        false => Declares::Nothing,
+    let declares = if substitutions.iter().any(names_stage) {
+        declare_stage(&mut root).map_err(refuse)?
+    } else {
+        Declares::Nothing
     };
     let form = serde_json::to_vec(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
     drop(root);
@@ -190,13 +191,13 @@ pub(super) fn names_stage(root: &Json<'_>, stage: &str) -> Vec<Left> {
     for section in ["Resources", "Outputs", "Conditions", "Mappings", "Parameters", "Rules"] {
         if let Some(members) = root.get(section) {
             let mut pointer = Pointer(format!("/{section}"));
-            find_stage(members, &mut pointer, stage, section, &mut left);
+            find_stage(members, &mut pointer, stage, &mut left);
         }
     }
     left
 }
 
-fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, key: &str, left: &mut Vec<Left>) {
+fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, left: &mut Vec<Left>) {
     if left.len() >= MAX_LEFT {
         return;
     }
@@ -206,7 +207,7 @@ fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, key: &str, left: 
         }
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                at.within(&index.to_string(), |at| find_stage(item, at, stage, key, left));
+                at.within(&index.to_string(), |at| find_stage(item, at, stage, left));
             }
         }
         Json::Object(members) => {
@@ -216,7 +217,7 @@ fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, key: &str, left: 
                     || (name == "Metadata" && at.0.matches('/').count() == 2)
                     || (name == "Description" && member.as_str().is_some());
                 if !is_internal {
-                    at.within(name, |at| find_stage(member, at, stage, name, left));
+                    at.within(name, |at| find_stage(member, at, stage, left));
                 }
             }
         }

@@ -12,7 +12,7 @@ fn made_for() -> SynthesisedFor {
     .unwrap()
 }
 
-fn form_of(properties: Value) -> (Form, Value) {
+fn form_of(properties: &Value) -> (Form, Value) {
     let template = json!({"Resources": {"It": {"Type": "AWS::Some::Thing", "Properties": properties}}});
     let form = derive(template.to_string().as_bytes(), &made_for(), "api.json").unwrap();
     let mut document: Value = serde_json::from_slice(&form.bytes).unwrap();
@@ -21,7 +21,7 @@ fn form_of(properties: Value) -> (Form, Value) {
 
 /// What a string becomes, spelt as `Fn::Sub` would.
 fn becomes(string: &str) -> String {
-    let (form, document) = form_of(json!({"It": string}));
+    let (form, document) = form_of(&json!({"It": string}));
     match form.mapping.substitutions.as_slice() {
         [] => {
             assert_eq!(document["It"], string);
@@ -81,7 +81,7 @@ fn the_stage_is_replaced_beside_the_application_only() {
 
 #[test]
 fn a_value_that_is_called_a_stage_is_replaced() {
-    let (form, document) = form_of(json!({
+    let (form, document) = form_of(&json!({
         "Environment": {"Variables": {"SST_STAGE": "dev", "STAGE": "dev", "BANK_ENV": "dev", "MODE": "dev", "STAGES": "dev"}},
         "Tags": [{"Key": "sst:stage", "Value": "dev"}, {"Key": "team", "Value": "dev"}],
         "StageName": "dev", "deploymentStage": "dev"
@@ -101,7 +101,7 @@ fn a_value_that_is_called_a_stage_is_replaced() {
 
 #[test]
 fn in_functions_only_what_may_be_an_expression_is_replaced() {
-    let (_, document) = form_of(json!({
+    let (_, document) = form_of(&json!({
         "Joined": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:ap-southeast-2:111122223333:parameter/sst/bank-payments/dev/x"]]},
         "Touching": {"Fn::Join": ["", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
         "Apart": {"Fn::Join": ["/", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
