@@ -158,6 +158,8 @@ codes! {
     OutcomeRefused "outcome-refused" "tests came to an end that the policy refuses, such as flaky ones or expected failures";
     TestedBytesMissing "tested-bytes-missing" "nothing tells which code of a function the integration tests exercised";
     TestedBytesMismatch "tested-bytes-mismatch" "the integration tests exercised other bytes of a function than the stored ones";
+    TestedTemplatesMissing "tested-templates-missing" "nothing tells which template a stack had that the integration tests ran against";
+    TestedTemplatesMismatch "tested-templates-mismatch" "a stack that the integration tests ran against had another template than the stored one";
     PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";
     DcmIncomplete "dcm-incomplete" "DCM plan and deploy did not both complete";
     DbtBuildIncomplete "dbt-build-incomplete" "`dbt build` did not complete, or its manifest is not stored";

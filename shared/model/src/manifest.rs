@@ -347,6 +347,9 @@ pub struct IntegrationTests {
     /// Which code the tests exercised, read from Lambda.
     #[serde(default)]
     pub deployed: Vec<DeployedFunction>,
+    /// Which templates the stacks had that the tests ran against, read from CloudFormation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<DeployedTemplate>,
     /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
     /// gate calls them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -414,6 +417,15 @@ pub struct DeployedFunction {
     pub function: FunctionName,
     /// The live function's `CodeSha256`, in hex.
     pub code_sha256: Sha256,
+}
+
+/// The template that a dev stack had while it was tested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeployedTemplate {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The SHA-256 of the stored template where the stack's is the same JSON, else that of what the stack has.
+    pub sha256: Sha256,
 }
 
 /// A raw test report.

@@ -46,6 +46,8 @@ pub enum Condition {
     Deploy,
     /// Which code of each function the integration tests exercised (problem 1).
     TestedBytes,
+    /// Which template each stack had that the integration tests ran against (problem 1).
+    TestedTemplates,
     /// The commit of the Pulumi program.
     Pulumi,
     /// DCM's plan and deploy (condition 8).

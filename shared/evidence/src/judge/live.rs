@@ -15,6 +15,7 @@ use crate::{
 const PROMOTED: &str = "every function runs the bytes that were promoted";
 const UNDRIFTED: &str = "drift watching found the stage as it was promoted";
 const TESTED: &str = "the bytes that run are those that the integration tests exercised";
+const TEMPLATES: &str = "the stacks that the integration tests ran against had the stored templates";
 
 /// Tells what runs, and checks it.
 pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
@@ -42,6 +43,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         }
     }
     tested(case, &functions, checks);
+    tested_templates(case, checks);
 
     let manifest = case.manifest();
     Runs {
@@ -151,6 +153,29 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         }
     });
     function.collect()
+}
+
+/// Holds the templates that dev had against the stored ones. Of a commit before they were told nothing is said, unless its
+/// policy asked for them.
+fn tested_templates(case: &Case<'_>, checks: &mut Checks) {
+    let Some(manifest) = case.manifest() else { return };
+    let told = manifest.tests.integration.iter().flat_map(|tests| &tests.templates);
+    let told: BTreeMap<_, _> = told.map(|it| (&it.stack, it.sha256)).collect();
+    let stacks: Vec<_> = manifest.modules.iter().flat_map(|module| &module.stacks).collect();
+    let is_required = case.required(Condition::TestedTemplates);
+    if stacks.is_empty() || (told.is_empty() && !is_required) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for stack in &stacks {
+        match told.get(&stack.name) {
+            Some(tested) if *tested == stack.sha256 => {}
+            Some(tested) => wrong.push(format!("stack `{}` had `{tested}`", stack.name)),
+            None if is_required => wrong.push(format!("nothing tells which template stack `{}` had", stack.name)),
+            None => {}
+        }
+    }
+    checks.none_wrong(Part::Live, TEMPLATES, &wrong, format!("{}, by the manifest", counted(told.len(), "stack")));
 }
 
 fn tested(case: &Case<'_>, functions: &[Function], checks: &mut Checks) {

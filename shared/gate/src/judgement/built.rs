@@ -37,6 +37,7 @@ pub(super) fn conditions(
     if let Some(integration) = &manifest.tests.integration {
         broken.integration(integration);
         broken.tested_bytes(manifest, integration);
+        broken.tested_templates(manifest, integration);
     }
     broken.pulumi(manifest);
     broken.risk_platform(manifest);
@@ -276,6 +277,21 @@ impl Conditions<'_> {
             for tested in deployed.filter(|it| it.code_sha256 != function.sha256) {
                 let message = format!("tested was `{}`, stored is `{}`", tested.code_sha256, function.sha256);
                 self.say(Code::TestedBytesMismatch, function.name.as_str(), message);
+            }
+        }
+    }
+
+    /// The same of the stacks: their permissions, settings and wiring were tested as they are stored.
+    fn tested_templates(&mut self, manifest: &Manifest, tests: &IntegrationTests) {
+        for stack in manifest.modules.iter().flat_map(|module| &module.stacks) {
+            let mut deployed = tests.templates.iter().filter(|it| it.stack == stack.name).peekable();
+            if deployed.peek().is_none() {
+                let message = "`tests.integration.templates` does not tell which template it had while it was tested";
+                self.missing(Condition::TestedTemplates, Code::TestedTemplatesMissing, stack.name.as_str(), message);
+            }
+            for tested in deployed.filter(|it| it.sha256 != stack.sha256) {
+                let message = format!("tested was `{}`, stored is `{}`", tested.sha256, stack.sha256);
+                self.say(Code::TestedTemplatesMismatch, stack.name.as_str(), message);
             }
         }
     }

@@ -411,6 +411,8 @@ pub(crate) mod tests {
             with("/tests/integration/deployed/0/code_sha256", json!(Sha256::of(b"dev"))),
             &[Code::TestedBytesMismatch],
         );
+        let another = json!([{"stack": "payments-api", "sha256": Sha256::of(b"dev")}]);
+        broken(|manifest| manifest["tests"]["integration"]["templates"] = another, &[Code::TestedTemplatesMismatch]);
         broken(with("/pulumi/program_sha", json!("0".repeat(40))), &[Code::PulumiMismatch]);
         broken(with("/dcm/plan", json!(false)), &[Code::DcmIncomplete]);
         broken(with("/dbt_build/succeeded", json!(false)), &[Code::DbtBuildIncomplete]);
