@@ -13,7 +13,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written};
 
-use crate::build::BuildFile;
+use crate::build_folder::BuildFile;
 
 /// The version that every file of a folder is.
 const VERSION: &str = "local";

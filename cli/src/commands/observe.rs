@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::{
     aws::{Aws, AwsArgs, called},
-    build::{self, draft},
+    build_folder::{self, draft},
     exit::{Answer, Misuse},
     output::{Output, bad, good},
     repo::Named,
@@ -150,15 +150,15 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
     let document = match (&args.folder, &args.manifest) {
         (Some(folder), _) => {
-            let files = build::measure(build::walk(folder)?, |_| {}).await?;
-            let (draft, reasons) = draft::listed(build::base(&files)?, &files, &build::contents(&files)?);
+            let files = build_folder::measure(build_folder::walk(folder)?, |_| {}).await?;
+            let (draft, reasons) = draft::listed(build_folder::base(&files)?, &files, &build_folder::contents(&files)?);
             if !reasons.is_empty() {
                 let reasons = reasons.join("\n  ");
                 return Err(Misuse(format!("what `{}` holds can't be told\n  {reasons}", folder.display())).into());
             }
             draft.document
         }
-        (None, Some(path)) => build::read_object(path)?,
+        (None, Some(path)) => build_folder::read_object(path)?,
         (None, None) => return Err(Misuse("name the folder, or pass `--manifest`".to_owned()).into()),
     };
     let Modules { modules } = serde_json::from_value(Value::Object(document))

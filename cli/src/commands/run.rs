@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    build::{
+    build_folder::{
         self,
         step::{Outcome, Step, TypeErrors},
     },
@@ -228,7 +228,7 @@ impl Document {
         // A file of its own would be one too many in the folder.
         let folder = File::open(&self.folder).map_err(|error| failed(error.to_string()))?;
         folder.lock().map_err(|error| failed(error.to_string()))?;
-        let mut document = if self.path.exists() { build::read_object(&self.path)? } else { Map::new() };
+        let mut document = if self.path.exists() { build_folder::read_object(&self.path)? } else { Map::new() };
         if change(&mut document).map_err(failed)? {
             let mut bytes = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.to_string()))?;
             bytes.push(b'\n');

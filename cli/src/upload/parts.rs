@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::ids::Sha256;
 
 use super::{Content, DIGEST, Object, Stored, Uploader, changed, stored, tagging};
-use crate::{aws::called, build::hash};
+use crate::{aws::called, build_folder::hash};
 
 /// The smallest part (S3 user guide, "Amazon S3 multipart upload limits").
 const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;

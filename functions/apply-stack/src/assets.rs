@@ -223,4 +223,5 @@ pub async fn account_of(sts: &aws_sdk_sts::Client) -> Result<String, Stop> {
 }
 
 #[cfg(test)]
+#[path = "assets_tests.rs"]
 mod tests;

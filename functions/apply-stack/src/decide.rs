@@ -141,4 +141,5 @@ fn has_no_changes(reason: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "decide_tests.rs"]
 mod tests;

@@ -164,4 +164,5 @@ fn message(drift: &Drift, change: &Change) -> String {
 }
 
 #[cfg(test)]
+#[path = "tell_tests.rs"]
 mod tests;

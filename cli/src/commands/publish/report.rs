@@ -4,7 +4,7 @@ use gatekeeper_model::{ids::Commit, telemetry, verdict::Verdict};
 use serde::Serialize;
 
 use crate::{
-    build::BuildFile,
+    build_folder::BuildFile,
     exit::Answer,
     github::{self, GitHub},
     output::{Output, bad, faint, good, open},

@@ -23,7 +23,7 @@ use gatekeeper_model::{
 use gatekeeper_store::Store as _;
 use serde_json::{Map, Value};
 
-use crate::{aws::called, build::BuildFile, exit::Misuse};
+use crate::{aws::called, build_folder::BuildFile, exit::Misuse};
 
 mod parts;
 

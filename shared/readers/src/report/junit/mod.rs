@@ -391,5 +391,4 @@ impl Comments {
 }
 
 #[cfg(test)]
-#[path = "junit_tests.rs"]
 mod tests;
