@@ -689,13 +689,8 @@ pub struct Ledger {
     /// about.
     pub entries: Vec<LedgerEntry>,
     /// How many entries came after the time that was asked about: they link to the signed head, and are told no further.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub later: usize,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// An entry of the ledger.

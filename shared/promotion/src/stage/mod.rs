@@ -49,11 +49,11 @@ pub struct Stage {
     #[serde(default)]
     pub requires: Requirement,
     /// How long the required stage must have run the commit, in minutes.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     #[cfg_attr(feature = "schema", schemars(range(max = MAX_SOAK_MINUTES)))]
     pub soak_minutes: u32,
     /// How many people must approve a commit, who are neither the requester nor its author.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     #[cfg_attr(feature = "schema", schemars(range(max = MAX_APPROVALS)))]
     pub approvals: u8,
     /// When nothing new is promoted.
@@ -79,7 +79,7 @@ pub struct Stage {
     #[serde(default)]
     pub smoke: Vec<SmokeCheck>,
     /// Whether smoke checks may ask hosts whose addresses are not the public internet's.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub allow_private: bool,
 }
 
@@ -101,7 +101,7 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub other_histories: BTreeSet<String>,
     /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_server_limits: bool,
     /// The tables whose partitions are made at run time, and by their form only compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -283,10 +283,6 @@ impl From<SmokeCheck> for SmokeCheckFields {
         }
         fields
     }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn default_stack_name() -> String {

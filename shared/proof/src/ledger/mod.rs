@@ -74,7 +74,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// How many more there were.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub findings_left_out: usize,
     /// The record that tells everything, by its key and the SHA-256 of its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,11 +82,6 @@ pub struct Event {
     /// Whether the stage's rules were set aside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 impl Event {

@@ -15,8 +15,8 @@ use super::{
     MAX_TEST_IDS, Stop,
     json::{self, IsEmpty, Lossy},
     recount::{Tally, name_of, without_root},
-    shown,
 };
+use crate::shown::shown;
 
 /// The most bytes of names that one file's tests may have to be told apart.
 const MAX_NAMES: usize = 16 * 1024 * 1024;

@@ -232,17 +232,6 @@ fn settled<T>(format: Format, result: Result<T, Stop>) -> io::Result<Result<T, N
     }
 }
 
-/// A text of a report as a message may show it: cut, and without control characters or backticks.
-fn shown(text: &str) -> String {
-    const SHOWN: usize = 120;
-    let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 #[cfg(test)]
 mod producers_tests;
 

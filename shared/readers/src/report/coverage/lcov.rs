@@ -16,7 +16,10 @@ use std::{
 };
 
 use super::{Coverage, Covered};
-use crate::report::{NotAReport, Stop, TestId, recount::push_problem, shown};
+use crate::{
+    report::{NotAReport, Stop, TestId, recount::push_problem},
+    shown::shown,
+};
 
 /// The longest line in bytes: the names of C++ functions may be long.
 const MAX_LINE: usize = 64 * 1024;

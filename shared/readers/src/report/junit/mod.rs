@@ -26,9 +26,9 @@ use self::{
 use super::{
     MAX_TEST_IDS, Stop, TestId,
     recount::{self, Tally, name_of},
-    shown,
     xml::{Event, Wanted, Xml},
 };
+use crate::shown::shown;
 
 /// The attributes that are looked at.
 const ATTRIBUTES: Wanted = Wanted {
