@@ -29,6 +29,7 @@ use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
     output::{Format, Output, held},
+    whole_file,
 };
 
 /// Repositories that are looked at at once.
@@ -236,12 +237,7 @@ async fn write_bundle(path: &Path, artefacts: &S3Store, mut exhibits: Exhibits) 
         anyhow::bail!("no bundle is written, for `{name}` could not be looked at: {why}");
     }
     let files = bundle::files(&exhibits, &judge(&exhibits))?;
-    write(path, &bundle::pack(&files)?)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let misuse = |error| Misuse(format!("`{}` can't be written: {error}", path.display()));
-    Ok(std::fs::write(path, bytes).map_err(misuse)?)
+    Ok(whole_file::write(path, &bundle::pack(&files)?)?)
 }
 
 /// Writes the document as it was asked for: to standard output, or to a file.
@@ -263,7 +259,7 @@ fn show(args: &Args, document: &Document, output: &mut Output) -> anyhow::Result
         Format::Json => serde_json::to_string_pretty(document)?,
         Format::Text => anstream::adapter::strip_str(&document.text()).to_string(),
     };
-    write(path, bytes.as_bytes())?;
+    whole_file::write(path, bytes.as_bytes())?;
     output.progress(&document.answer);
     Ok(())
 }
