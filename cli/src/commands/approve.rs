@@ -81,7 +81,7 @@ struct ApproveAnswer {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     if args.reason.trim().is_empty() {
-        return Err(Misuse("`--reason` is empty".to_owned()).into());
+        return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
     let commit = args.commit.commit();
@@ -109,8 +109,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         None => aws.part(Part::ApproveFunction).await?,
     };
     let document = aws.invoke(&function, &request, InvalidApprovalEvent::ERROR_TYPE).await?;
-    let answer: ApproveAnswer = serde_json::from_value(document.clone())
-        .with_context(|| format!("the approve function answered what this version does not know: {document}"))?;
+    let answer: ApproveAnswer = serde_json::from_value(document.clone()).with_context(|| {
+        format!("the approve function gave an answer that this version of the command does not know: {document}")
+    })?;
     let stage = &args.stage;
     if answer.status != "approved" {
         let reasons = reason::reasons(&answer.reasons, Some(&commit));

@@ -132,7 +132,7 @@ impl Document {
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let now = telemetry::wall_clock();
     if args.at.is_some_and(|at| at > now) {
-        return Err(Misuse("`--at` is in the future".to_owned()).into());
+        return Err(Misuse("the time of `--at` is in the future: name one that has passed".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);

@@ -129,8 +129,9 @@ pub(super) async fn ask(
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
     let document =
         aws.invoke(&aws.part(Part::PromoteFunction).await?, &request, InvalidPromotionEvent::ERROR_TYPE).await?;
-    let answer: PromoteAnswer = serde_json::from_value(document.clone())
-        .with_context(|| format!("the promote function answered what this version does not know: {document}"))?;
+    let answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
+        format!("the promote function gave an answer that this version of the command does not know: {document}")
+    })?;
     let what = target(repo, sha, &args.stage);
     for note in &answer.notes {
         output.progress(&format!("note: {note}"));

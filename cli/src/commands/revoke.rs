@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     if args.reason.trim().is_empty() {
-        return Err(Misuse("`--reason` is empty".to_owned()).into());
+        return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
     let commit = args.commit.commit();
     let aws = Aws::connect(&args.aws).await?;

@@ -189,7 +189,9 @@ fn commit_of_the_program() -> anyhow::Result<CommitSha> {
         let ended = Command::new("git").args(arguments).output().context("`git` can't be started: install it")?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
-            return Err(Misuse(format!("which commit the Pulumi program is of can't be told: {}", said.trim())).into());
+            return Err(
+                Misuse(format!("git does not tell which commit the Pulumi program is of: {}", said.trim())).into()
+            );
         }
         anyhow::Ok(String::from_utf8_lossy(&ended.stdout).trim_end().to_owned())
     };
@@ -203,7 +205,7 @@ fn commit_of_the_program() -> anyhow::Result<CommitSha> {
         .into());
     }
     let sha = git(&["rev-parse", "HEAD"])?;
-    sha.parse().with_context(|| format!("git calls the commit `{sha}`"))
+    sha.parse().with_context(|| format!("git names the commit by `{sha}`, which is no commit id"))
 }
 
 /// The build's own document, which steps that run at once share.

@@ -35,7 +35,7 @@ impl Uploader<'_> {
         let made = made.checksum_algorithm(ChecksumAlgorithm::Sha256).content_type(object.content_type);
         let made = made.tagging(tagging()).metadata(DIGEST, object.sha256.to_string());
         let made = called("CreateMultipartUpload", made.send().await)?;
-        let id = made.upload_id().context("S3 gave the upload no id")?;
+        let id = made.upload_id().context("S3 began an upload in parts and gave it no id: publish again")?;
         let sent = match self.put_parts(object, id).await {
             Ok(parts) => {
                 let absent = etag.is_none().then(|| "*".to_owned());

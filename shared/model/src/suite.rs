@@ -21,7 +21,8 @@ impl Suite {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Unit, Self::Policy, Self::Integration];
 
-    /// The suite that a report of this word (`reports[].suite`) tells of; none where the manifest has no figures of it.
+    /// The suite that a report of this word (`reports[].suite`) tells of; `None` where the manifest has no figures
+    /// of it.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Some(match word {

@@ -288,7 +288,7 @@ pub struct Author {
 pub struct UnknownAuthor {
     /// The address or account, and where git knows one the name beside it.
     pub named: String,
-    /// Why.
+    /// Why nobody can place it.
     pub why: &'static str,
 }
 

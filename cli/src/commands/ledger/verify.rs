@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let aws = Aws::at(&args.place).await?;
     let records = aws.records().await?;
     let keys = KmsKeys::new(&aws.config, aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
-    let keys = keys.public_keys().await.context("the public keys could not be had")?;
+    let keys = keys.public_keys().await.context("the public keys could not be read")?;
 
     let chains = chains(&records, args).await?;
     let (records, keys) = (&records, &keys);

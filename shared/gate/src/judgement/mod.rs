@@ -104,13 +104,14 @@ pub struct Evidence {
     pub inspections: Vec<Finding>,
     /// What the reports among them show.
     pub reports: BTreeMap<ArtefactPath, Recounted>,
-    /// For each row of `policies_satisfied` the policy tests that passed and are named after it; none where no report tells.
+    /// For each row of `policies_satisfied` the policy tests that passed and are named after it; `None` where no report
+    /// tells.
     pub policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The last Built commit of the branch before this one, and what became of its integration tests.
     pub earlier: Option<Earlier>,
     /// What binds the repository.
     pub rules: Rules,
-    /// The version of `config/policy.json` that says so; none where ADR-053 alone does.
+    /// The version of `config/policy.json` that says so; `None` where ADR-053 alone does.
     pub policy_version_id: Option<String>,
     /// The SHA-256 of that version.
     pub policy_sha256: Option<Sha256>,

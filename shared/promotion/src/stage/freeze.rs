@@ -21,21 +21,21 @@ pub struct FreezeWindow {
     pub span: FreezeSpan,
     /// The zone that its times are local to.
     pub time_zone: TimeZone,
-    /// Why.
+    /// Why nothing is promoted then; a refusal tells it.
     pub reason: String,
 }
 
 /// From when to when a window lasts, in local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FreezeSpan {
-    /// Once.
+    /// A window that happens once.
     Once {
         /// Its first minute.
         from: DateTime,
         /// The first minute behind it.
         to: DateTime,
     },
-    /// Each week.
+    /// A window that happens each week.
     Weekly {
         /// Its first minute.
         from: WeekTime,
@@ -185,7 +185,7 @@ impl fmt::Display for FreezeWindow {
 }
 
 impl FreezeWindow {
-    /// When the window ends that `now` lies in; none where it lies in none.
+    /// When the window that `now` lies in ends; `None` where `now` lies outside of it.
     #[must_use]
     pub fn frozen_until(&self, now: Timestamp) -> Option<Timestamp> {
         let ends_after = |(from, to): (Timestamp, Timestamp)| (from <= now && now < to).then_some(to);

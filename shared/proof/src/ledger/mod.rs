@@ -133,7 +133,7 @@ impl Kind {
 pub struct RecordDigest {
     /// Its key in the records bucket.
     pub key: String,
-    /// Its version, where a later one may follow; none where it is final.
+    /// Its version, where a later one may follow; `None` where it is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// The SHA-256 of its bytes.

@@ -24,9 +24,9 @@ const MAX_NAMES: usize = 16 * 1024 * 1024;
 /// Whose JSON it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Runner {
-    /// Vitest.
+    /// Vitest, by its reporter `json`.
     Vitest,
-    /// Jest.
+    /// Jest, by its option `--json`.
     Jest,
 }
 

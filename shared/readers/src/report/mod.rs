@@ -55,7 +55,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of this word; none where it is unknown: such a report is kept as evidence and not counted.
+    /// The format of this word; `None` where it is unknown: such a report is kept as evidence and not counted.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Some(match word {

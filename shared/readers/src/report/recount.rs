@@ -35,7 +35,7 @@ pub struct Recount {
     /// Where its headers tell of tests that no case shows and nothing explains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unexplained: Vec<String>,
-    /// Which tests passed; none where they are more than [`MAX_TEST_IDS`], and then nothing can be told of tests that
+    /// Which tests passed; `None` where they are more than [`MAX_TEST_IDS`], and then nothing can be told of tests that
     /// vanished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed: Option<PassedTests>,
@@ -44,7 +44,7 @@ pub struct Recount {
 /// A case of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Case {
-    /// Whose it is; none where names are not asked for any more.
+    /// Whose it is; `None` where names are not asked for any more.
     pub(super) id: Option<TestId>,
     pub(super) outcome: Outcome,
     /// Whether the report says that it took any time.

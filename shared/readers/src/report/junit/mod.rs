@@ -317,7 +317,7 @@ fn is_nodes_file(class: &str, name: &str, file: Option<&str>) -> bool {
 }
 
 impl Case {
-    /// What it is; none where it stands for no test and says nothing.
+    /// What it is; `None` where it stands for no test and says nothing.
     fn outcome(&self, producer: Producer) -> Option<Outcome> {
         let outcome = match (self.skip, self.status) {
             // Node and Bun let a to-do fail, and Catch2 what may.
