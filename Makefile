@@ -55,11 +55,8 @@ fmt: ## formats the Rust code
 	cargo fmt --all
 
 .PHONY: schema
-schema: ## writes the JSON Schemas of manifests, handoff documents, the policy and identities
-	cargo run --quiet --package gatekeeper-cli -- schema manifest > shared/build-manifest.schema.json
-	cargo run --quiet --package gatekeeper-cli -- schema handoff > shared/handoff.schema.json
-	cargo run --quiet --package gatekeeper-cli -- schema policy > shared/policy.schema.json
-	cargo run --quiet --package gatekeeper-cli -- schema identities > shared/identities.schema.json
+schema: ## writes the JSON Schemas and the table of reason codes anew from the types
+	cargo run --quiet --locked --package xtask -- generate
 
 .PHONY: docs
 docs: ## builds the manual into target/manual, searchable, with every link checked
@@ -124,6 +121,7 @@ test-rust:
 
 .PHONY: test-docs
 test-docs: functions
+	@target/debug/xtask generate --check
 	@$(PYTHON) infra/manual.py --check
 	@$(PYTHON) infra/manual_check.py
 	cd infra && ../$(PYTHON) -m unittest --quiet test_manual

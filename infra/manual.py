@@ -9,7 +9,7 @@ usage: manual.py [--check] [--gatekeeper PROGRAM]
 |---|---|
 | reference/cli.md | `--help` of every command of `gatekeeper` |
 | reference/parameters.md, reference/alarms.md | infra/template.yaml |
-| the tables and examples of the documents' pages | the JSON Schemas, the types of stages, docs/reference/examples |
+| the tables and examples of the documents' pages | the JSON Schemas, docs/reference/examples |
 
 In a page that people write, a generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 """
@@ -214,7 +214,8 @@ def schema_rows(schema: dict, node: dict, path: str, seen: dict[str, str], requi
             below = [(f"{path}.{key}" if path else key, it, key in must) for key, it in node["properties"].items()]
     elif kind == "object":
         value = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
-        key = {"flyway": "database", "checksums": "file", "repos": "repo", "script_configurations": "file"}.get(path.rsplit(".", 1)[-1], "name")
+        key = {"flyway": "database", "databases": "database", "stages": "stage", "checksums": "file", "repos": "repo",
+               "script_configurations": "file"}.get(path.rsplit(".", 1)[-1], "name")
         below = [(f"{path}.{{{key}}}", value, False)] if isinstance(value, dict) else []
     elif kind == "array":
         inner = node.get("items", {})
@@ -229,7 +230,7 @@ def schema_rows(schema: dict, node: dict, path: str, seen: dict[str, str], requi
     if "pattern" in node:
         kind += f", `{node['pattern']}`"
     if path and not path.endswith("[]"):
-        yield path, kind, "yes" if required else "", description + more
+        yield path, kind or "any JSON", "yes" if required else "", description + more
     for key, it, must in below:
         yield from schema_rows(schema, it, key, seen, must)
 
@@ -250,69 +251,6 @@ def choices_table(name: str, definition: str) -> str:
     return "\n".join(lines)
 
 
-def stage_sources() -> str:
-    """The Rust that declares stages, wherever in shared/ it lies."""
-    files = sorted((ROOT / "shared").rglob("*.rs"))
-    wanted = [text for text in (it.read_text() for it in files) if "pub struct StagesConfig" in text or "pub struct FreezeWindow" in text]
-    if len(wanted) != 2:
-        raise SystemExit("error: manual.py does not find the types `StagesConfig` and `FreezeWindow` below shared/")
-    return "\n".join(wanted)
-
-
-def struct_fields(source: str, name: str) -> dict[str, tuple[str, str]]:
-    """The fields of a Rust struct, each with its type and its doc comment."""
-    found = re.search(rf"^(?:pub )?struct {name} \{{\n(.*?)^\}}", source, re.MULTILINE | re.DOTALL)
-    if not found:
-        raise SystemExit(f"error: manual.py does not find the type `{name}`")
-    fields, comment = {}, []
-    for line in found[1].splitlines():
-        line = line.strip()
-        if line.startswith("///"):
-            comment.append(line[3:].strip())
-        elif declared := re.fullmatch(r"(?:pub )?([a-z_]+): (.+),", line):
-            fields[declared[1]] = (declared[2], " ".join(comment))
-            comment = []
-    return fields
-
-
-STAGE_TYPES = {"stages.{stage}": "Stage", "stages.{stage}.databases.{database}": "Database",
-               "stages.{stage}.smoke[]": "SmokeCheckFields", "stages.{stage}.freeze[]": "Fields"}
-# What the types of the fields that a person writes say nothing about.
-STAGE_MEANINGS = {
-    "payload": "What the function is invoked with.", "stack": "The stack whose output is asked, as the manifest names it.",
-    "output": "The output of that stack which holds a URL.", "path": "What is appended to the URL.",
-    "expect_status": "The HTTP status that must come; 200 where not given.",
-    "function": "The bundle whose function is invoked, as the manifest names it.",
-    "repo": "The repository that the check is for; every repository that has the stack or function where not given.",
-    "expect_json": "Members that the answer must have; it may have others.",
-    "deadline_seconds": "How long the check is asked again until it holds; 60 where not given, at most 240.",
-    "from": "The first minute of a window that happens once, such as `2026-12-18T18:00`.",
-    "to": "The first minute after that window.",
-    "weekly": "Instead of `from` and `to`: a window of each week, `{\"from\": \"fri 16:00\", \"to\": \"mon 07:00\"}`.",
-    "time_zone": "The time zone that the times are local to, such as `Australia/Sydney`.",
-    "reason": "Why nothing is promoted then; a refusal tells it.",
-}
-
-
-def stages_table() -> str:
-    source = stage_sources()
-    lines = ["| field | type | meaning |\n|---|---|---|"]
-    for path, name in STAGE_TYPES.items():
-        for field, (kind, comment) in struct_fields(source, name).items():
-            kind = re.sub(r"^Option<(.+)>$", r"\1", kind)
-            plain = {"String": "string", "bool": "boolean", "Requirement": "`built` or `deployed:` and a stage", "Value": "any JSON",
-                     "SchemaParity": "`required` or `reported`", "PathBuf": "string"}.get(kind, kind)
-            plain = "number" if re.fullmatch(r"u\d+", plain) else plain
-            plain = "object" if "Map<" in plain or plain.startswith("Weekly") else plain
-            plain = "array" if re.match(r"(Vec|BTreeSet)<", plain) else plain
-            plain = "string" if re.fullmatch(r"[A-Z][A-Za-z]+", plain) else plain
-            meaning = comment or STAGE_MEANINGS.get(field)
-            if not meaning:
-                raise SystemExit(f"error: `{path}.{field}` has no meaning: give `{name}` a doc comment")
-            lines.append(f"| `{path}.{field}` | {cell(plain)} | {cell(meaning)} |")
-    return "\n".join(lines)
-
-
 def example(name: str) -> str:
     text = (EXAMPLES / name).read_text().rstrip()
     return f"```{'json' if name.endswith('.json') else 'markdown'}\n{text}\n```"
@@ -323,7 +261,7 @@ BLOCKS = {
     "fields of policy": lambda: schema_table("policy"),
     "fields of identities": lambda: schema_table("identities"),
     "fields of handoff": lambda: schema_table("handoff"),
-    "fields of stages": stages_table,
+    "fields of stages": lambda: schema_table("stages"),
     "conditions of policy": lambda: choices_table("policy", "Condition"),
     **{f"example {it}": lambda it=it: example(it) for it in
        ("build-manifest.json", "stages.json", "policy.json", "identities.json", "handoff.md")},

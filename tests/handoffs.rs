@@ -89,7 +89,7 @@ async fn a_document_about_another_commit_is_not_written() {
     put(&key.replace("MOD-012-ci", "notes-ci"), &other).await.unwrap();
     let run = ci.run(&pull).await;
     assert_eq!(run.code, 3, "{run:#?}");
-    assert!(run.stderr.contains("is not called as a handoff is"), "{}", run.stderr);
+    assert!(run.stderr.contains("does not have the name of a handoff document"), "{}", run.stderr);
     assert!(!into.exists());
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Asked<'a> {
     /// The build's folder.
     pub(crate) folder: &'a Path,
     pub(crate) commit: &'a Commit,
-    /// None where nobody says so; then there is no manifest either.
+    /// `None` where nobody says so; then there is no manifest either.
     pub(crate) branch: Option<&'a str>,
     /// The default branch, as the forge says.
     pub(crate) default_branch: Option<&'a str>,
@@ -50,7 +50,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Found {
     /// The commit's own author.
     pub(crate) author: Option<String>,
-    /// Everybody.
+    /// Everybody who is known to have written what is new in the commit.
     pub(crate) authors: Vec<Author>,
     /// What whoever uploads this should know.
     pub(crate) warning: Option<String>,
@@ -187,7 +187,7 @@ impl Asked<'_> {
     async fn published_before(&self, artefacts: &S3Store) -> anyhow::Result<Vec<Author>> {
         let key = ArtefactPath::Manifest.of(self.commit);
         let stored = artefacts.get(&key, None, manifest::MAX_BYTES).await;
-        let stored = stored.with_context(|| format!("whom `{key}` names as authors could not be read"))?;
+        let stored = stored.with_context(|| format!("the authors that `{key}` names could not be read"))?;
         let claimed = stored.and_then(|body| serde_json::from_slice::<Claimed>(&body.bytes).ok());
         Ok(claimed.unwrap_or_default().authors)
     }
@@ -204,7 +204,7 @@ enum Base {
     Within,
 }
 
-/// Which commit of a branch was Built last; none where none was.
+/// Which commit of a branch was Built last; `None` where no commit of it was.
 ///
 /// # Errors
 /// Where that can't be read.

@@ -237,12 +237,15 @@ impl<'a> Aws<'a> {
         })?;
         let value = outputs.get(name).cloned();
         value.ok_or_else(|| {
-            anyhow!("stack `{stack}` has no output `{name}`; is it the gatekeeper's? else pass `{flag}`")
+            anyhow!(
+                "the stack `{stack}` has no output `{name}`: \
+                 name the gatekeeper's stack by `--gatekeeper-stack`, or pass `{flag}`"
+            )
         })
     }
 
-    /// An output that says something of the installation rather than where a part of it is; none where there is none, or where
-    /// the outputs can't be read because flags name all parts.
+    /// An output that says something of the installation rather than where a part of it is; `None` where the stack has no
+    /// such output, or where the outputs can't be read because flags name all parts.
     pub(crate) async fn output(&self, name: &str) -> Option<String> {
         if let Some(outputs) = &self.file {
             return outputs.get(name)?.as_str().map(str::to_owned);
@@ -297,8 +300,11 @@ impl<'a> Aws<'a> {
             )
         })?;
         let bytes = answer.payload().map(|payload| payload.as_ref().to_vec()).unwrap_or_default();
-        let document: Value =
-            serde_json::from_slice(&bytes).with_context(|| format!("`{function}` did not answer JSON"))?;
+        let document: Value = serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "the function `{function}` did not answer with JSON: see that it is one of the gatekeeper's functions"
+            )
+        })?;
         if answer.function_error().is_none() {
             return Ok(document);
         }
@@ -313,7 +319,10 @@ impl<'a> Aws<'a> {
     pub(crate) async fn caller(&self) -> anyhow::Result<String> {
         let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
         let answer = called("GetCallerIdentity", answer)?;
-        answer.arn().map(str::to_owned).context("AWS did not say who calls")
+        answer
+            .arn()
+            .map(str::to_owned)
+            .context("AWS STS did not say who calls: see what `aws sts get-caller-identity` says")
     }
 }
 

@@ -69,7 +69,7 @@ impl DatabaseArgs {
         let client = aws_sdk_secretsmanager::Client::new(&self.caller.config(None).await?);
         let answer = called("GetSecretValue", client.get_secret_value().secret_id(arn).send().await);
         let answer = answer.with_context(|| format!("the secret `{arn}` could not be read"))?;
-        Ok(answer.secret_string.ok_or_else(|| Misuse(format!("the secret `{arn}` holds no text")))?)
+        Ok(answer.secret_string.ok_or_else(|| Misuse(format!("the secret `{arn}` holds no text: store JSON in it")))?)
     }
 }
 
@@ -78,6 +78,8 @@ fn database_url() -> Result<String, Misuse> {
         None => Err(Misuse(format!(
             "no database: set `{DATABASE_URL}` to `postgresql://user:password@host/database`, or pass `--secret-arn`"
         ))),
-        Some(url) => url.into_string().map_err(|_| Misuse(format!("`{DATABASE_URL}` is not UTF-8"))),
+        Some(url) => {
+            url.into_string().map_err(|_| Misuse(format!("the variable `{DATABASE_URL}` is not UTF-8: set a URL")))
+        }
     }
 }

@@ -13,7 +13,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written};
 
-use crate::build::BuildFile;
+use crate::build_folder::BuildFile;
 
 /// The version that every file of a folder is.
 const VERSION: &str = "local";
@@ -63,7 +63,7 @@ impl Folder {
         format!("{}{}", self.prefix, ArtefactPath::Manifest)
     }
 
-    /// The file behind a key; none where there is none, or where it lies outside of the folder.
+    /// The file behind a key; `None` where no file has the key, or where it lies outside of the folder.
     fn file(&self, key: &str) -> io::Result<Option<PathBuf>> {
         let Some(path) = key.strip_prefix(&self.prefix) else { return Ok(None) };
         match self.root.join(path).canonicalize() {

@@ -45,7 +45,7 @@ struct Ended {
 }
 
 impl GitClone {
-    /// The clone that a folder lies in; none where it lies in none.
+    /// The clone that a folder lies in; `None` where the folder is part of no clone.
     ///
     /// # Errors
     /// Where git refuses it, as that of another user, or isn't there.
@@ -96,14 +96,14 @@ impl GitClone {
         Ok(self.ask(&["merge-base", "--is-ancestor", earlier.as_str(), later.as_str()])?.success)
     }
 
-    /// The branch that the origin calls its default; none where the clone doesn't know.
+    /// The branch that the origin calls its default; `None` where the clone doesn't know.
     pub(crate) fn default_branch(&self) -> Option<String> {
         let ended = self.ask(&["symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"]).ok()?;
         let name = ended.stdout.trim().strip_prefix("refs/remotes/origin/")?.to_owned();
         (ended.success && !name.is_empty()).then_some(name)
     }
 
-    /// The e-mail address of a commit's author; none where the commit has none.
+    /// The e-mail address of a commit's author; `None` where the commit has none.
     ///
     /// # Errors
     /// Where git can't be run.
@@ -223,7 +223,7 @@ fn person(name: &str, email: &str) -> Author {
     Author { name: plain(name), email: plain(email), commits: 0 }
 }
 
-/// Reads `Jane <jane@bank.example>`, an address alone, or a name alone; none where nothing stands there.
+/// Reads `Jane <jane@bank.example>`, an address alone, or a name alone; `None` where nothing stands there.
 pub(crate) fn parse(text: &str) -> Option<Author> {
     let text = text.trim();
     let split = text.split_once('<').map(|(name, rest)| (name, rest.split('>').next().unwrap_or(rest)));

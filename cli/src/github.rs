@@ -8,7 +8,7 @@ use gatekeeper_model::{
     manifest::Build,
 };
 
-use crate::{build::BuildFile, exit::Misuse, output::Output, reason::Reason, repo::Named};
+use crate::{build_folder::BuildFile, exit::Misuse, output::Output, reason::Reason, repo::Named};
 
 /// The most artefacts that a summary lists: GitHub takes 1 MiB of summary from a step.
 const MAX_ROWS: usize = 500;

@@ -4,7 +4,7 @@
 
 mod authors;
 mod aws;
-mod build;
+mod build_folder;
 mod commands;
 mod database;
 mod exit;

@@ -42,7 +42,7 @@ struct ScriptConfiguration {
 pub(crate) struct Migration {
     /// Its path below the folder with `/`, Flyway's `script`.
     pub(crate) path: String,
-    /// Its name; none where Flyway would not run it.
+    /// Its name; `None` where Flyway would not run it.
     pub(crate) name: Option<MigrationName>,
     scanned: Result<Scanned, NotUtf8>,
     sha256: Sha256,

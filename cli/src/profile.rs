@@ -28,7 +28,7 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// `--profile`, else the environment's; none where nobody chose one.
+    /// `--profile`, else the environment's; `None` where nobody chose one.
     pub(crate) fn of(flag: Option<&String>) -> Option<Self> {
         if let Some(name) = flag {
             return Some(Self { name: name.clone(), by: "--profile" });
@@ -105,7 +105,7 @@ pub(crate) fn keys_in_environment() -> Result<bool, Misuse> {
     }
 }
 
-/// What a profile, or one that its role is assumed from, needs and we haven't; none where we have all of it.
+/// What a profile, or one that its role is assumed from, needs and we haven't; `None` where we have all of it.
 fn unsupported(profiles: &ProfileSet, name: &str) -> Option<&'static str> {
     let (mut seen, mut next) = (BTreeSet::new(), Some(name));
     while let Some(profile) = next.filter(|name| seen.insert(*name)).and_then(|name| profiles.get_profile(name)) {

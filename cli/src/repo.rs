@@ -6,7 +6,7 @@
 use std::{ops::Deref, str::FromStr};
 
 use gatekeeper_model::{
-    ids::{InvalidId, Repo},
+    ids::{Commit, CommitSha, InvalidId, Repo},
     manifest::{Build, Manifest},
     store_key::ArtefactPath,
     verdict::LastBuilt,
@@ -14,6 +14,24 @@ use gatekeeper_model::{
 use gatekeeper_store::Store;
 
 use crate::{exit::Misuse, output::Output};
+
+/// The commit that a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CommitArgs {
+    /// The repository
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Repo,
+    /// The commit, in full
+    #[arg(long, alias = "commit-sha", value_name = "SHA")]
+    pub(crate) sha: CommitSha,
+}
+
+impl CommitArgs {
+    /// The commit itself.
+    pub(crate) fn commit(&self) -> Commit {
+        Commit { repo: self.repo.clone(), sha: self.sha.clone() }
+    }
+}
 
 /// A repository as somebody named it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use gatekeeper_model::{ids::DatabaseName, manifest::Flyway};
@@ -37,6 +37,47 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Misuse> {
         Ok(())
     };
     written().map_err(|error| failed(&error))
+}
+
+/// Writes `files`, by their paths in `folder`. A folder that is not there yet appears with all of them or not at all; in
+/// one that is there each file is replaced whole, and what else it holds stays. Without files nothing is written.
+///
+/// # Errors
+/// Where something can't be written; then nothing is left of a folder that was not there.
+pub(crate) fn write_folder(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<(), Misuse> {
+    let failed = |error: &io::Error| Misuse(format!("the folder `{}` can't be written: {error}", folder.display()));
+    if files.is_empty() {
+        return Ok(());
+    }
+    if folder.exists() {
+        for (path, bytes) in files {
+            let file = folder.join(path);
+            fs::create_dir_all(file.parent().unwrap_or(folder)).map_err(|error| failed(&error))?;
+            write(&file, bytes)?;
+        }
+        return Ok(());
+    }
+    new_folder(folder, files).map_err(|error| failed(&error))
+}
+
+fn new_folder(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    let parent = folder.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777)); // less the umask
+    let mut staged = builder.tempdir_in(parent)?;
+    for (path, bytes) in files {
+        let path = staged.path().join(path);
+        fs::create_dir_all(path.parent().unwrap_or(parent))?;
+        let mut file = fs::File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    // Where somebody made a folder of this name meanwhile and put something into it, this fails and leaves it alone.
+    fs::rename(staged.path(), folder)?;
+    staged.disable_cleanup(true); // it has another name now
+    Ok(())
 }
 
 /// The manifest's part about Flyway in a file of its own, which several databases share.
@@ -113,6 +154,63 @@ mod tests {
         write(&link, b"two").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"two");
+    }
+
+    fn heads(bytes: &[u8]) -> BTreeMap<PathBuf, Vec<u8>> {
+        [("prod/payments.json", bytes), ("uat/payments.json", bytes)]
+            .map(|(path, it)| (path.into(), it.to_vec()))
+            .into()
+    }
+
+    #[test]
+    fn a_new_folder_appears_with_all_of_its_files_and_the_rights_of_new_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("heads/2026-05");
+        write_folder(&folder, &heads(b"one")).unwrap();
+        for file in ["prod/payments.json", "uat/payments.json"] {
+            assert_eq!(fs::read(folder.join(file)).unwrap(), b"one");
+        }
+        // Nothing is left beside it.
+        assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let plain = root.path().join("plain");
+            fs::create_dir(&plain).unwrap();
+            let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode(&folder), mode(&plain));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_what_else_it_holds() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("uat")).unwrap();
+        fs::write(root.path().join("uat/payments.json"), "before").unwrap();
+        fs::write(root.path().join("uat/ledger.json"), "kept").unwrap();
+        write_folder(root.path(), &heads(b"one")).unwrap();
+        assert_eq!(fs::read(root.path().join("uat/payments.json")).unwrap(), b"one");
+        assert_eq!(fs::read(root.path().join("uat/ledger.json")).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn of_a_folder_that_fails_half_way_nothing_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("heads");
+        // The second file would lie in a folder whose name the first one has.
+        let files =
+            [("uat", b"one"), ("uat/payments.json", b"two")].map(|(path, it)| (path.into(), it.to_vec())).into();
+        let error = write_folder(&folder, &files).unwrap_err().to_string();
+        assert!(error.contains("heads` can't be written"), "{error}");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_a_file_that_can_not_be_written_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(300)); // longer than a file system takes
+        assert!(write(&path, b"one").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct Seen {
     pub passed: BTreeMap<String, Option<String>>,
 }
 
-/// The tags of the newest version of an object; none where there is no such object.
+/// The tags of the newest version of an object; `None` where there is no such object.
 pub async fn tags(who: &Caller, bucket: &str, key: &str) -> Option<Tags> {
     let answer = who.s3.get_object_tagging().bucket(bucket).key(key).send().await;
     let tags = answer.ok()?;
@@ -68,7 +68,7 @@ pub async fn tags(who: &Caller, bucket: &str, key: &str) -> Option<Tags> {
 }
 
 impl Instance {
-    /// A record; none where there is none.
+    /// A record; `None` where it is not there.
     pub async fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
         let get = self.root.s3.get_object().bucket(&self.outputs.records_bucket).key(key.to_string());
         Some(get.send().await.ok()?.body.collect().await.unwrap().to_vec())

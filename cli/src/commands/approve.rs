@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, Repo, StageName},
+    ids::StageName,
     store_key::RecordKey,
     verdict::Verdict,
 };
@@ -21,6 +21,7 @@ use crate::{
     exit::{Answer, Misuse},
     output::{Output, bad, good},
     reason::{self, Reason},
+    repo::CommitArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -37,12 +38,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The repository
-    #[arg(long, value_name = "REPO")]
-    repo: Repo,
-    /// The commit, in full
-    #[arg(long, alias = "commit-sha", value_name = "SHA")]
-    sha: CommitSha,
+    #[command(flatten)]
+    commit: CommitArgs,
     /// The stage
     #[arg(long, value_name = "STAGE")]
     stage: StageName,
@@ -84,10 +81,10 @@ struct ApproveAnswer {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     if args.reason.trim().is_empty() {
-        return Err(Misuse("`--reason` is empty".to_owned()).into());
+        return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
-    let commit = Commit { repo: args.repo.clone(), sha: args.sha.clone() };
+    let commit = args.commit.commit();
     let verdict = record::read::<Verdict>(&aws.records().await?, &RecordKey::Verdict(commit.clone())).await?;
     let Some(manifest_version_id) = verdict.and_then(|verdict| verdict.record.manifest_version_id) else {
         let reason = Finding::new(Code::NotBuilt, commit.to_string(), "the gate has seen no manifest of it");
@@ -98,8 +95,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     };
     output.progress(&format!("approving {commit} as of version `{manifest_version_id}` of its manifest"));
     let mut request = ApprovalRequest {
-        repo: args.repo.clone(),
-        commit_sha: args.sha.clone(),
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
         stage: args.stage.clone(),
         manifest_version_id,
         reason: args.reason.clone(),
@@ -112,8 +109,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         None => aws.part(Part::ApproveFunction).await?,
     };
     let document = aws.invoke(&function, &request, InvalidApprovalEvent::ERROR_TYPE).await?;
-    let answer: ApproveAnswer = serde_json::from_value(document.clone())
-        .with_context(|| format!("the approve function answered what this version does not know: {document}"))?;
+    let answer: ApproveAnswer = serde_json::from_value(document.clone()).with_context(|| {
+        format!("the approve function gave an answer that this version of the command does not know: {document}")
+    })?;
     let stage = &args.stage;
     if answer.status != "approved" {
         let reasons = reason::reasons(&answer.reasons, Some(&commit));

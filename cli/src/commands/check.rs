@@ -19,7 +19,7 @@ use gatekeeper_store::{Store, memory::Memory};
 
 use crate::{
     aws::{Aws, AwsArgs, Part},
-    build,
+    build_folder,
     exit::{Answer, Misuse},
     folder::Folder,
     output::Output,
@@ -97,7 +97,7 @@ async fn local(args: &Args, output: &mut Output) -> anyhow::Result<Verdict> {
         .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", root.display())))?;
     let records = Memory::default();
     if let Some(path) = &args.policy {
-        set_policy(&build::read(path)?, &path.display().to_string(), &records)?;
+        set_policy(&build_folder::read(path)?, &path.display().to_string(), &records)?;
     }
     let verdict = judge(&folder, &records, &commit, output).await;
     // What a folder can't be read for is up to whoever named it.
@@ -140,7 +140,7 @@ async fn stored(args: &Args, address: &str, output: &mut Output) -> anyhow::Resu
         }
     }
     if let Some(path) = &args.policy {
-        set_policy(&build::read(path)?, &path.display().to_string(), &records)?;
+        set_policy(&build_folder::read(path)?, &path.display().to_string(), &records)?;
         policy_version_id = None;
     }
     let verdict = judge(&aws.bucket(bucket), &records, &commit, output).await?;

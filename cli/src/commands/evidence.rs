@@ -29,6 +29,7 @@ use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
     output::{Format, Output, held},
+    whole_file,
 };
 
 /// Repositories that are looked at at once.
@@ -131,7 +132,7 @@ impl Document {
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let now = telemetry::wall_clock();
     if args.at.is_some_and(|at| at > now) {
-        return Err(Misuse("`--at` is in the future".to_owned()).into());
+        return Err(Misuse("the time of `--at` is in the future: name one that has passed".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
@@ -236,12 +237,7 @@ async fn write_bundle(path: &Path, artefacts: &S3Store, mut exhibits: Exhibits) 
         anyhow::bail!("no bundle is written, for `{name}` could not be looked at: {why}");
     }
     let files = bundle::files(&exhibits, &judge(&exhibits))?;
-    write(path, &bundle::pack(&files)?)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let misuse = |error| Misuse(format!("`{}` can't be written: {error}", path.display()));
-    Ok(std::fs::write(path, bytes).map_err(misuse)?)
+    Ok(whole_file::write(path, &bundle::pack(&files)?)?)
 }
 
 /// Writes the document as it was asked for: to standard output, or to a file.
@@ -263,7 +259,7 @@ fn show(args: &Args, document: &Document, output: &mut Output) -> anyhow::Result
         Format::Json => serde_json::to_string_pretty(document)?,
         Format::Text => anstream::adapter::strip_str(&document.text()).to_string(),
     };
-    write(path, bytes.as_bytes())?;
+    whole_file::write(path, bytes.as_bytes())?;
     output.progress(&document.answer);
     Ok(())
 }

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::{
     aws::{Aws, AwsArgs, called},
-    build::{self, draft},
+    build_folder::{self, draft},
     exit::{Answer, Misuse},
     output::{Output, bad, good},
     repo::Named,
@@ -97,7 +97,7 @@ struct Report {
 struct Observed {
     function: FunctionName,
     stack_name: StackName,
-    /// Its name in Lambda; none where there is none.
+    /// Its name in Lambda; `None` where the stage has no such function.
     live_name: Option<String>,
     /// The digest of its bundle.
     stored: Sha256,
@@ -150,15 +150,17 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
     let document = match (&args.folder, &args.manifest) {
         (Some(folder), _) => {
-            let files = build::measure(build::walk(folder)?, |_| {}).await?;
-            let (draft, reasons) = draft::listed(build::base(&files)?, &files, &build::contents(&files)?);
+            let files = build_folder::measure(build_folder::walk(folder)?, |_| {}).await?;
+            let (draft, reasons) = draft::listed(build_folder::base(&files)?, &files, &build_folder::contents(&files)?);
             if !reasons.is_empty() {
                 let reasons = reasons.join("\n  ");
-                return Err(Misuse(format!("what `{}` holds can't be told\n  {reasons}", folder.display())).into());
+                return Err(
+                    Misuse(format!("the modules in `{}` can't be listed:\n  {reasons}", folder.display())).into()
+                );
             }
             draft.document
         }
-        (None, Some(path)) => build::read_object(path)?,
+        (None, Some(path)) => build_folder::read_object(path)?,
         (None, None) => return Err(Misuse("name the folder, or pass `--manifest`".to_owned()).into()),
     };
     let Modules { modules } = serde_json::from_value(Value::Object(document))
@@ -169,7 +171,10 @@ async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
 /// A stage of which nothing but its stacks' names matters.
 fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
     if !template.contains("{stack}") {
-        return Err(Misuse("`--stack-name` holds no `{stack}`: every stack would have one name".to_owned()).into());
+        return Err(Misuse(
+            "`--stack-name` holds no `{stack}`, so every stack would have one name: put it in".to_owned(),
+        )
+        .into());
     }
     Ok(serde_json::from_value(serde_json::json!({"stack_name": template}))?)
 }
@@ -178,7 +183,8 @@ fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
 async fn configured(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<stage::Stage> {
     let key = RecordKey::StagesConfig.to_string();
     let body = aws.records().await?.get(&key, None, stage::MAX_BYTES).await;
-    let body = body.context("how the stage's stacks are called is not known; pass `--stack-name`")?;
+    let body = body
+        .with_context(|| format!("`{key}`, which names the stage's stacks, could not be read: pass `--stack-name`"))?;
     let config = body.map(|body| StagesConfig::parse(&body.bytes)).transpose();
     let config = config.map_err(|finding| anyhow::anyhow!("`{key}`: {}", finding.message))?;
     match config.and_then(|mut config| config.stages.remove(name)) {

@@ -97,7 +97,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     output.result(&json!({"url": here}), &format!("the portal is at {here}, until Ctrl-C"))?;
     tokio::select! {
         never = serve(listener, Arc::new(portal)) => match never {},
-        ended = tokio::signal::ctrl_c() => { ended.context("signals can't be waited for")?; }
+        ended = tokio::signal::ctrl_c() => { ended.context("the program can't wait for signals")?; }
     }
     Ok(Answer::Yes)
 }
@@ -149,8 +149,9 @@ impl Portal {
 
     /// A request that IAM knows as the caller's (Signature Version 4, for the service `lambda`).
     async fn sign(&self, target: &str) -> anyhow::Result<Request<()>> {
-        let credentials = self.config.credentials_provider().context("there are no AWS credentials")?;
-        let credentials = credentials.provide_credentials().await.context("AWS credentials could not be had")?;
+        let credentials =
+            self.config.credentials_provider().context("there are no AWS credentials: pass `--profile`")?;
+        let credentials = credentials.provide_credentials().await.context("the AWS credentials could not be read")?;
         let region = self.config.region().ok_or_else(|| Misuse("no AWS region: pass `--region`".to_owned()))?;
         let identity = credentials.into();
         let signing = v4::SigningParams::builder()

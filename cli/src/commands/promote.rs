@@ -21,6 +21,7 @@ use crate::{
     follow::follow,
     output::{Output, bad, faint, good},
     reason::{self, Reason},
+    repo::CommitArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -34,12 +35,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The repository
-    #[arg(long, value_name = "REPO")]
-    repo: Repo,
-    /// The commit, in full
-    #[arg(long, value_name = "SHA")]
-    sha: CommitSha,
+    #[command(flatten)]
+    commit: CommitArgs,
     /// Waive the stage's rules; a second person must have agreed by `gatekeeper approve --break-glass`
     #[arg(long)]
     break_glass: bool,
@@ -88,7 +85,7 @@ struct PromoteAnswer {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Forward { break_glass: args.break_glass };
-    ask(&args.repo, Some(&args.sha), direction, &args.common, output).await
+    ask(&args.commit.repo, Some(&args.commit.sha), direction, &args.common, output).await
 }
 
 /// Whether it is a promotion or a rollback.
@@ -132,8 +129,9 @@ pub(super) async fn ask(
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
     let document =
         aws.invoke(&aws.part(Part::PromoteFunction).await?, &request, InvalidPromotionEvent::ERROR_TYPE).await?;
-    let answer: PromoteAnswer = serde_json::from_value(document.clone())
-        .with_context(|| format!("the promote function answered what this version does not know: {document}"))?;
+    let answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
+        format!("the promote function gave an answer that this version of the command does not know: {document}")
+    })?;
     let what = target(repo, sha, &args.stage);
     for note in &answer.notes {
         output.progress(&format!("note: {note}"));

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
-    ids::{Commit, CommitSha, Repo},
+    ids::Commit,
     revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
     telemetry, verdict,
@@ -20,6 +20,7 @@ use crate::{
     exit::{Answer, Misuse},
     output::{Output, bad},
     reason,
+    repo::CommitArgs,
 };
 
 /// How long to wait between two looks at the verdict.
@@ -33,12 +34,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The repository
-    #[arg(long, value_name = "REPO")]
-    repo: Repo,
-    /// The commit, in full
-    #[arg(long, value_name = "SHA")]
-    sha: CommitSha,
+    #[command(flatten)]
+    commit: CommitArgs,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
@@ -51,9 +48,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     if args.reason.trim().is_empty() {
-        return Err(Misuse("`--reason` is empty".to_owned()).into());
+        return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
-    let commit = Commit { repo: args.repo.clone(), sha: args.sha.clone() };
+    let commit = args.commit.commit();
     let aws = Aws::connect(&args.aws).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
 

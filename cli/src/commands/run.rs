@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    build::{
+    build_folder::{
         self,
         step::{Outcome, Step, TypeErrors},
     },
@@ -189,7 +189,9 @@ fn commit_of_the_program() -> anyhow::Result<CommitSha> {
         let ended = Command::new("git").args(arguments).output().context("`git` can't be started: install it")?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
-            return Err(Misuse(format!("which commit the Pulumi program is of can't be told: {}", said.trim())).into());
+            return Err(
+                Misuse(format!("git does not tell which commit the Pulumi program is of: {}", said.trim())).into()
+            );
         }
         anyhow::Ok(String::from_utf8_lossy(&ended.stdout).trim_end().to_owned())
     };
@@ -203,7 +205,7 @@ fn commit_of_the_program() -> anyhow::Result<CommitSha> {
         .into());
     }
     let sha = git(&["rev-parse", "HEAD"])?;
-    sha.parse().with_context(|| format!("git calls the commit `{sha}`"))
+    sha.parse().with_context(|| format!("git names the commit by `{sha}`, which is no commit id"))
 }
 
 /// The build's own document, which steps that run at once share.
@@ -228,7 +230,7 @@ impl Document {
         // A file of its own would be one too many in the folder.
         let folder = File::open(&self.folder).map_err(|error| failed(error.to_string()))?;
         folder.lock().map_err(|error| failed(error.to_string()))?;
-        let mut document = if self.path.exists() { build::read_object(&self.path)? } else { Map::new() };
+        let mut document = if self.path.exists() { build_folder::read_object(&self.path)? } else { Map::new() };
         if change(&mut document).map_err(failed)? {
             let mut bytes = serde_json::to_vec_pretty(&document).map_err(|error| failed(error.to_string()))?;
             bytes.push(b'\n');

@@ -66,5 +66,5 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn key(path: &Path) -> anyhow::Result<PublicKey> {
     let text = String::from_utf8(read(path)?).unwrap_or_default();
-    Ok(PublicKey::from_pem(&text).map_err(|error| Misuse(format!("`{}`: {error}", path.display())))?)
+    Ok(PublicKey::from_pem(&text).map_err(|error| Misuse(format!("`{}` is {error}", path.display())))?)
 }

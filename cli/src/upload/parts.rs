@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::ids::Sha256;
 
 use super::{Content, DIGEST, Object, Stored, Uploader, changed, stored, tagging};
-use crate::{aws::called, build::hash};
+use crate::{aws::called, build_folder::hash};
 
 /// The smallest part (S3 user guide, "Amazon S3 multipart upload limits").
 const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
@@ -35,7 +35,7 @@ impl Uploader<'_> {
         let made = made.checksum_algorithm(ChecksumAlgorithm::Sha256).content_type(object.content_type);
         let made = made.tagging(tagging()).metadata(DIGEST, object.sha256.to_string());
         let made = called("CreateMultipartUpload", made.send().await)?;
-        let id = made.upload_id().context("S3 gave the upload no id")?;
+        let id = made.upload_id().context("S3 began an upload in parts and gave it no id: publish again")?;
         let sent = match self.put_parts(object, id).await {
             Ok(parts) => {
                 let absent = etag.is_none().then(|| "*".to_owned());

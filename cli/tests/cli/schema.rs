@@ -10,6 +10,7 @@ fn the_committed_schemas_are_those_of_the_types() {
         (&["schema", "handoff"], "handoff", include_str!("../../../shared/handoff.schema.json")),
         (&["schema", "policy"], "policy", include_str!("../../../shared/policy.schema.json")),
         (&["schema", "identities"], "identities", include_str!("../../../shared/identities.schema.json")),
+        (&["schema", "stages"], "stages", include_str!("../../../shared/stages.schema.json")),
     ] {
         let run = gatekeeper(arguments);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""));

@@ -167,7 +167,7 @@ impl Copier<'_> {
         Ok(true)
     }
 
-    /// The SHA-256 that S3 computed over the whole object; none where there is no object or no such checksum.
+    /// The SHA-256 that S3 computed over the whole object; `None` where there is no object or no such checksum.
     async fn checksum(&self, asset: &Asset<'_>) -> Result<Option<Sha256>, Stop> {
         let head = self
             .s3
@@ -242,4 +242,5 @@ pub async fn account_of(sts: &aws_sdk_sts::Client) -> Result<String, Stop> {
 }
 
 #[cfg(test)]
+#[path = "assets_tests.rs"]
 mod tests;

@@ -7,9 +7,9 @@ use aws_sdk_cloudformation::types::{ChangeSetStatus, ChangeSetType, ExecutionSta
 /// What there is of one stack.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// The stack's status; none where there is no such stack.
+    /// The stack's status; `None` where there is no such stack.
     pub stack: Option<StackStatus>,
-    /// This promotion's change set; none where there is none (any more).
+    /// This promotion's change set; `None` where it was not made yet or is gone.
     pub change_set: Option<ChangeSet>,
     /// Whether this promotion has executed its change set, as far as its report knows.
     pub executed: bool,
@@ -141,4 +141,5 @@ fn has_no_changes(reason: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "decide_tests.rs"]
 mod tests;

@@ -25,7 +25,7 @@ pub struct Event {
     pub is_stack: bool,
     /// What it came to, such as `CREATE_FAILED`.
     pub status: String,
-    /// Why.
+    /// Why the resource failed, in CloudFormation's words.
     pub reason: String,
     /// The token of the request that caused it.
     pub token: Option<String>,

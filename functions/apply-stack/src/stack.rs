@@ -275,7 +275,8 @@ impl StackWork<'_> {
         }
         let form = stack.form.as_ref().map(|planned| form_of(planned, &body.bytes, key)).transpose()?;
         let applied = form.as_deref().map_or(body.bytes.as_slice(), str::as_bytes);
-        let read = template::read(applied).ok_or_else(|| Stop::Failed(format!("`{key}` is no template")))?;
+        let read =
+            template::read(applied).ok_or_else(|| Stop::Failed(format!("`{key}` is not a CloudFormation template")))?;
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
         let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
         let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
@@ -462,7 +463,8 @@ fn untold(call: &str, what: &str) -> Stop {
     Stop::Error(FunctionError::new(CLOUDFORMATION, format!("{call} answered without {what}")))
 }
 
-/// What an earlier run kept in the report; none where it kept nothing. What can't be read is no sign that nothing was done.
+/// What an earlier run kept in the report; `None` where it kept nothing. What can't be read is no sign that nothing was
+/// done.
 fn told<'a, T>(report: &Report<StackFacts>, fact: &str, told: &'a Told<T>) -> Result<Option<&'a T>, Stop> {
     told.read().map_err(|why| {
         let message = format!("the report on `{}` tells a fact `{fact}` that can't be read: {why}", report.subject);
@@ -499,7 +501,7 @@ fn at(at: Option<&aws_sdk_cloudformation::primitives::DateTime>) -> Timestamp {
     at.and_then(|at| Timestamp::new(at.secs(), 0).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A validation or hook that failed; none where it is something else, or only warns.
+/// A validation or hook that failed; `None` where it is something else, or only warns.
 fn operation_event(event: &OperationEvent) -> Option<Event> {
     let only_warns = |mode: Option<&HookFailureMode>| mode == Some(&HookFailureMode::Warn);
     let (status, name, reason) = match (event.validation_status_reason(), event.hook_status_reason()) {

@@ -109,9 +109,9 @@ impl<S: Store> Approver<S> {
         let mut reasons = Vec::new();
         let identity = match identity {
             Ok(Caller::Person(identity)) => Ok(identity),
-            Ok(Caller::Other(arn)) => {
-                Err(format!("a person must approve, by a session of the approver's role: `{arn}` is none"))
-            }
+            Ok(Caller::Other(arn)) => Err(format!(
+                "a person must approve, by a session of the approver's role, and `{arn}` is not such a session"
+            )),
             Err(wrong) => Err(format!("the proof of who approves: {wrong}")),
         };
         let identity = identity.map_err(|message| {

@@ -157,7 +157,7 @@ async fn what_can_not_be_approved_is_refused_with_every_reason() {
         requester-unproven: the proof of who approves: it was signed for another request than this one
         revoked: taken back by `john`: rounds down
         verdict-stale: version `v1` of the manifest was looked at, and `v2` is stored now: look again
-        requester-unproven: a person must approve, by a session of the approver's role: `arn:aws:iam::111122223333:root` is none
+        requester-unproven: a person must approve, by a session of the approver's role, and `arn:aws:iam::111122223333:root` is not such a session
         "#);
 }
 

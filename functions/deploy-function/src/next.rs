@@ -6,7 +6,7 @@ use gatekeeper_model::ids::Sha256;
 /// A function as `GetFunction` tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
-    /// The SHA-256 of its code; none where Lambda doesn't tell.
+    /// The SHA-256 of its code; `None` where Lambda doesn't tell.
     pub code: Option<Sha256>,
     /// Whether it can work.
     pub health: Health,

@@ -63,7 +63,7 @@ struct History {
     chains: Vec<(StageName, Mark)>,
     shown: Vec<Shown>,
     is_first: bool,
-    /// What the link to older entries says; none where there are none.
+    /// What the link to older entries says; `None` where no older entry is left.
     older: Option<String>,
 }
 
@@ -87,7 +87,7 @@ struct ShownEntry {
     outcome: Mark,
     findings: Vec<String>,
     break_glass: bool,
-    /// When the evidence was as this entry left it; none where it changed nothing on the stage.
+    /// When the evidence was as this entry left it; `None` where it changed nothing on the stage.
     evidence_at: Option<String>,
 }
 
@@ -139,7 +139,7 @@ pub(crate) async fn page(
     })
 }
 
-/// Reads one chain from the cursor's place back; none where the chain was never begun.
+/// Reads one chain from the cursor's place back; `None` where the chain was never begun.
 async fn slice(
     records: &impl Store,
     chain: Chain,

@@ -45,7 +45,7 @@ pub(crate) struct Row {
 pub(crate) struct Runs {
     pub(crate) commit: String,
     pub(crate) since: Time,
-    /// Who asked for it; none where its record can't be read.
+    /// Who asked for it; `None` where its record can't be read.
     pub(crate) requested_by: Option<String>,
     pub(crate) is_rollback: bool,
     pub(crate) gate: Mark,

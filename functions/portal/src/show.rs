@@ -57,7 +57,8 @@ impl Mark {
         }
     }
 
-    /// What the gate says of a commit now, as of the version of its manifest that was promoted; none where that isn't known.
+    /// What the gate says of a commit now, as of the version of its manifest that was promoted; `None` where that isn't
+    /// known.
     pub(crate) fn of_gate(
         verdict: Option<&Verdict>,
         taken_back: Option<&TakenBack>,

@@ -15,7 +15,7 @@ use gatekeeper_promotion::{
 pub struct DatabaseChecker {
     /// Invokes it.
     pub lambda: Client,
-    /// Its name; none where this gatekeeper was deployed without it.
+    /// Its name; `None` where this gatekeeper was deployed without it.
     pub function: Option<String>,
 }
 
@@ -51,7 +51,11 @@ impl DatabaseChecker {
         if answer.function_error.is_some() {
             anyhow::bail!("`{function}` could not look at the databases: {}", String::from_utf8_lossy(&body));
         }
-        serde_json::from_slice(&body).with_context(|| format!("`{function}` answered what is no database check"))
+        serde_json::from_slice(&body).with_context(|| {
+            format!(
+                "`{function}` gave an answer that is not one to a database check: deploy all functions in one version"
+            )
+        })
     }
 }
 

@@ -4,21 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, caller::Callers, kms::KmsKeys, lambda};
+use gatekeeper_aws::{Buckets, MissingSetting, Settings, asking_once, caller::Callers, kms::KmsKeys, lambda};
 use gatekeeper_promotion::boundary::Home;
 use promote::{DatabaseChecker, Promoter};
 
 /// Less than this function's own timeout in infra/template.yaml.
 const DATABASE_CHECK_TIMEOUT: Duration = Duration::from_secs(110);
-
-/// One ask only, and as long as the function may take: a look at a database that is asked twice is two looks.
-fn lambda_client(config: &aws_config::SdkConfig) -> aws_sdk_lambda::Client {
-    let timeouts = TimeoutConfig::builder().read_timeout(DATABASE_CHECK_TIMEOUT).build();
-    let config = aws_sdk_lambda::config::Builder::from(config);
-    let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
-    aws_sdk_lambda::Client::from_conf(config)
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -38,7 +29,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         buckets: Buckets::new(&config, &settings),
         step_functions: aws_sdk_sfn::Client::new(&config),
         state_machine_arn: settings.state_machine_arn.ok_or(MissingSetting("STATE_MACHINE_ARN"))?,
-        databases: DatabaseChecker { lambda: lambda_client(&config), function: settings.migrate_database_function },
+        databases: DatabaseChecker {
+            lambda: aws_sdk_lambda::Client::new(&asking_once(&config, DATABASE_CHECK_TIMEOUT)),
+            function: settings.migrate_database_function,
+        },
     });
     lambda::run(move |event, invocation| {
         let promoter = Arc::clone(&promoter);

@@ -74,7 +74,7 @@ impl<S: Store> Starter<'_, S> {
                 _ => Execution::Ended,
             }),
             Err(error) if failure::Failure::of(&error) == failure::Failure::Absent => Ok(Execution::Unknown),
-            Err(error) => Err(error).with_context(|| format!("could not look at execution `{arn}`")),
+            Err(error) => Err(error).with_context(|| format!("the execution `{arn}` could not be looked at")),
         }
     }
 
@@ -176,7 +176,7 @@ impl<S: Store> Starter<'_, S> {
     /// ledger: who asks for that has proved that no execution will. What follows from a record that has ended already is done
     /// where it isn't. Killed in between, it is done again by whoever takes the lock then.
     ///
-    /// Gives what the record says in the end; none where there is no record.
+    /// Gives what the record says in the end; `None` where there is no record.
     async fn close(&self, promotion: &PromotionRef, lock: &Lock) -> anyhow::Result<Option<Status>> {
         let held_by = PromotionRef { promotion_id: lock.promotion_id.clone(), ..promotion.clone() };
         let key = PromotionRecord::key(&held_by);

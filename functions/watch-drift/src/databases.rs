@@ -15,7 +15,7 @@ use gatekeeper_promotion::{
 pub struct Databases {
     /// Invokes it.
     pub lambda: Client,
-    /// Its name; none where this gatekeeper was deployed without it.
+    /// Its name; `None` where this gatekeeper was deployed without it.
     pub function: Option<String>,
 }
 
@@ -63,6 +63,7 @@ impl Databases {
         if answer.function_error.is_some() {
             return Err(format!("`{function}` could not look: {}", String::from_utf8_lossy(&body)));
         }
-        serde_json::from_slice(&body).map_err(|error| format!("`{function}` answered what is no comparison: {error}"))
+        serde_json::from_slice(&body)
+            .map_err(|error| format!("`{function}` gave an answer that is not one to a comparison: {error}"))
     }
 }

@@ -4,21 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, kms::KmsKeys, lambda, pacer::Pacers};
+use gatekeeper_aws::{Buckets, MissingSetting, Settings, asking_once, kms::KmsKeys, lambda, pacer::Pacers};
 use gatekeeper_model::telemetry;
 use watch_drift::{Databases, Watcher};
 
 /// The longest that `migrate-database` is waited for; this function's own timeout in infra/template.yaml is longer.
 const DATABASES_TIMEOUT: Duration = Duration::from_mins(3);
-
-/// One ask only, and as long as that takes: a look at a database that is asked twice is two looks.
-fn lambda_client(config: &SdkConfig) -> aws_sdk_lambda::Client {
-    let timeouts = TimeoutConfig::builder().read_timeout(DATABASES_TIMEOUT).build();
-    let config = aws_sdk_lambda::config::Builder::from(config);
-    let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
-    aws_sdk_lambda::Client::from_conf(config)
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -28,7 +19,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),
         keys,
-        databases: Databases { lambda: lambda_client(&config), function: settings.migrate_database_function },
+        databases: Databases {
+            lambda: aws_sdk_lambda::Client::new(&asking_once(&config, DATABASES_TIMEOUT)),
+            function: settings.migrate_database_function,
+        },
         sns: aws_sdk_sns::Client::new(&config),
         topic_arn: settings.alarm_topic_arn.ok_or(MissingSetting("ALARM_TOPIC_ARN"))?,
         config,

@@ -93,4 +93,5 @@ pub(crate) async fn ledger(
 }
 
 #[cfg(test)]
+#[path = "proofs_tests.rs"]
 mod tests;

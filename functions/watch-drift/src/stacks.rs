@@ -132,4 +132,5 @@ fn is_busy<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
 }
 
 #[cfg(test)]
+#[path = "stacks_tests.rs"]
 mod tests;

@@ -66,7 +66,7 @@ impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, 
             entered => entered.context("the change could not be entered into the ledger")?,
         }
         let told = (self.people)(subject(&stored.record), message(&stored.record, &change)).await;
-        told.context("people could not be told")?;
+        told.context("the alarm topic could not be told")?;
         let told = self.write(&key, stored.record.clone().as_told(), Some(&stored)).await?;
         Ok(Looked::At { drift: Box::new(told.record), changed: true })
     }
@@ -164,4 +164,5 @@ fn message(drift: &Drift, change: &Change) -> String {
 }
 
 #[cfg(test)]
+#[path = "tell_tests.rs"]
 mod tests;

@@ -62,7 +62,7 @@ impl<R: Seek> Seek for Pieces<R> {
     }
 }
 
-/// Whether an object of a JSON document has a key twice, at any depth; none where it is no JSON.
+/// Whether an object of a JSON document has a key twice, at any depth; `None` where it is no JSON.
 pub(crate) fn has_a_key_twice(json: &[u8]) -> Option<bool> {
     let mut twice = false;
     let mut parser = serde_json::Deserializer::from_slice(json);

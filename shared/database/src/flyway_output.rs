@@ -39,7 +39,7 @@ pub struct InvalidMigration {
 /// What `info` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
-    /// The newest version that has run; none where none has.
+    /// The newest version that has run; `None` where none has.
     pub schema_version: Option<String>,
     /// All migrations, of the history and of the files.
     pub migrations: Vec<InfoMigration>,
@@ -69,7 +69,7 @@ pub struct Migrated {
     pub flyway_version: String,
     /// The version of the schema before.
     pub initial_schema_version: Option<String>,
-    /// The version of the schema now; none where nothing was pending.
+    /// The version of the schema now; `None` where nothing was pending.
     pub target_schema_version: Option<String>,
     /// What ran, in order.
     pub ran: Vec<RanMigration>,

@@ -92,7 +92,7 @@ pub struct History {
     pub schema: String,
     /// The connection's own schema; empty where it has none.
     pub default_schema: String,
-    /// The rows by rank; none where Flyway, so configured, has never migrated the database.
+    /// The rows by rank; `None` where Flyway, so configured, has never migrated the database.
     pub rows: Option<Vec<HistoryRow>>,
     /// The other tables that have the form of a history.
     pub others: Vec<TableName>,

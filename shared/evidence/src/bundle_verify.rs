@@ -165,7 +165,7 @@ fn texts(files: &Files, exhibits: &Exhibits) -> Check {
     check(name, &wrong, "byte for byte")
 }
 
-/// Why the gatekeeper's own texts can't be compared; none where they can.
+/// Why the gatekeeper's own texts can't be compared; `None` where they can.
 fn other_version(exhibits: &Exhibits) -> Option<String> {
     let (made, here) = (exhibits.observed.gatekeeper.as_str(), env!("CARGO_PKG_VERSION"));
     let (edition, ours) = (exhibits.observed.edition, EDITION);

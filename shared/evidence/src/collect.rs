@@ -210,7 +210,7 @@ fn head_of(exhibits: &Exhibits, name: &str) -> Option<LedgerHead> {
     Some(serde_json::from_slice::<Statement<LedgerHead>>(&payload).ok()?.predicate)
 }
 
-/// Takes the newest entry from the head where whoever wrote that was killed before it wrote the entry.
+/// Takes the newest entry from the head where the writer was killed between head and entry.
 fn complete(exhibits: &mut Exhibits, folder: &str, head: &str) {
     let Some(LedgerHead { sequence, entry, .. }) = head_of(exhibits, head) else { return };
     let name = paper::entry(folder, sequence);

@@ -27,7 +27,7 @@ fn first_edition() -> u32 {
 pub struct Exhibits {
     /// What was seen and is no document.
     pub observed: Observed,
-    /// The keys that signatures are verified with; none where they could not be read.
+    /// The keys that signatures are verified with; `None` where they could not be read.
     pub keys: Option<PublicKeys>,
     /// The documents by their names ([`paper`]). What isn't there was looked for and not found.
     pub documents: BTreeMap<String, Document>,
@@ -55,7 +55,7 @@ pub struct Observed {
     pub edition: u32,
     /// What was asked.
     pub question: Question,
-    /// When.
+    /// When the look was taken.
     pub taken_at: Timestamp,
     /// The stage's functions as they are live.
     pub live: Live,
@@ -109,7 +109,7 @@ pub struct StoredObject {
     pub version_id: String,
     /// Whether that version is there.
     pub there: bool,
-    /// The SHA-256 that the store itself computed; none where it did not.
+    /// The SHA-256 that the store itself computed; `None` where it did not.
     pub sha256: Option<Sha256>,
     /// Why it could not be looked at, in words: then it is not known whether it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,7 +243,7 @@ impl Exhibits {
     }
 
     /// Which promotion the question is about: the present one, or the one that was present at the time asked about.
-    /// None where the stage ran nothing.
+    /// `None` where the stage ran nothing.
     ///
     /// # Errors
     /// [`Unread`] where what the stage runs can't be read, or its history doesn't go back so far.

@@ -34,11 +34,11 @@ pub struct Evidence {
     pub answer: String,
     /// Whether everything holds: the worst of all checks, where one that is waived counts as one that holds.
     pub verdict: Holds,
-    /// What runs; none where nothing was promoted.
+    /// What runs; `None` where nothing was promoted.
     pub runs: Option<Runs>,
-    /// What the gate concluded on the commit; none where there is no verdict.
+    /// What the gate concluded on the commit; `None` where there is no verdict.
     pub gate: Option<Gate>,
-    /// The rules that it was judged and promoted by; none where nothing was promoted.
+    /// The rules that it was judged and promoted by; `None` where nothing was promoted.
     #[serde(default)]
     pub rules: Option<Rules>,
     /// The commit's tests, by suite.
@@ -54,9 +54,9 @@ pub struct Evidence {
     pub timeline: Vec<Event>,
     /// What is signed.
     pub attestations: Vec<Attestation>,
-    /// The chain of records that the promotion stands in; none where it could not be found.
+    /// The chain of records that the promotion stands in; `None` where it could not be found.
     pub ledger: Option<Ledger>,
-    /// What drift watching found last; none where it has not looked yet.
+    /// What drift watching found last; `None` where it has not looked yet.
     pub drift: Option<DriftSeen>,
     /// How long the stored objects are kept, by bucket.
     #[serde(default)]
@@ -185,7 +185,7 @@ impl Part {
 pub struct Runs {
     /// The commit.
     pub commit_sha: CommitSha,
-    /// The branch that it was built from; none where the manifest can't be read.
+    /// The branch that it was built from; `None` where the manifest can't be read.
     pub branch: Option<String>,
     /// The page of the pipeline's run that built it.
     pub run_url: Option<String>,
@@ -202,7 +202,7 @@ pub struct Runs {
     pub since: Timestamp,
     /// The promotion that brought it.
     pub promotion_id: PromotionId,
-    /// How and why; none where the promotion's record can't be read.
+    /// How and why; `None` where the promotion's record can't be read.
     pub promotion: Option<Promotion>,
     /// The functions.
     pub functions: Vec<Function>,
@@ -224,7 +224,7 @@ pub struct Promotion {
     /// Who asked for it, as AWS proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_requester: Option<Person>,
-    /// Why.
+    /// Why it was asked for, in the words of whoever asked.
     pub reason: String,
     /// When it was started.
     pub started_at: Timestamp,
@@ -232,10 +232,10 @@ pub struct Promotion {
     pub ended_at: Option<Timestamp>,
     /// Who approved it.
     pub approvals: Vec<Approval>,
-    /// The rules that it did without; none where it kept all.
+    /// The rules that it did without; `None` where it kept all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
-    /// What was asked after it, each with what came of it; none where no smoke check is configured.
+    /// What was asked after it, each with what came of it; empty where no smoke check is configured.
     #[serde(default)]
     pub smoke: Vec<SmokeAnswer>,
 }
@@ -245,7 +245,7 @@ pub struct Promotion {
 pub struct SmokeAnswer {
     /// Which check.
     pub check: String,
-    /// How it ended; none where the record tells nothing of it.
+    /// How it ended; `None` where the record tells nothing of it.
     pub status: Option<ReportStatus>,
     /// What it came to, in words.
     pub detail: String,
@@ -266,9 +266,9 @@ pub struct Approval {
     /// Who approved.
     #[serde(flatten)]
     pub by: Person,
-    /// When.
+    /// When the approval was given.
     pub approved_at: Timestamp,
-    /// Why; none where the approval itself can't be read.
+    /// Why; `None` where the approval itself can't be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -292,7 +292,7 @@ pub enum LookedAt {
     Live,
     /// In Lambda, when the promotion ended: from its record.
     Recorded,
-    /// Nowhere.
+    /// Nowhere: they could not be looked at.
     Nowhere,
 }
 
@@ -357,7 +357,7 @@ pub struct Gate {
     pub verdict_sha256: Sha256,
     /// How many objects it judged.
     pub artefacts: usize,
-    /// What took the commit back since; none where nothing did.
+    /// What took the commit back since; `None` where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
     /// Other steps of the pipeline: the deploy to dev, Pulumi, DCM, dbt.
@@ -369,16 +369,16 @@ pub struct Gate {
 pub struct Rules {
     /// The policy that the gate applied.
     pub policy: Policy,
-    /// The stage's own rules as they stood then; none where they can't be read.
+    /// The stage's own rules as they stood then; `None` where they can't be read.
     pub stage: Option<StageRules>,
 }
 
 /// The policy that the gate applied to the commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// The version of `config/policy.json`; none where ADR-053 alone was applied.
+    /// The version of `config/policy.json`; `None` where ADR-053 alone was applied.
     pub version_id: Option<String>,
-    /// The SHA-256 of that version's bytes; none where there is none, or where it could not be read.
+    /// The SHA-256 of that version's bytes; `None` where the policy is not there or could not be read.
     pub sha256: Option<Sha256>,
     /// The document itself, as it is stored.
     pub document: Option<String>,
@@ -425,7 +425,7 @@ pub struct StageRules {
 pub struct PolicyRow {
     /// The row.
     pub row: String,
-    /// The tests that passed and bear its name, as far as they were kept; none where the gate did not keep any.
+    /// The tests that passed and bear its name, as far as they were kept; `None` where the gate did not keep any.
     pub tests: Option<Vec<String>>,
 }
 
@@ -446,7 +446,7 @@ pub struct Retention {
     pub legal_holds: usize,
     /// How many are not locked: who may delete in the bucket can delete them.
     pub not_locked: usize,
-    /// When a lifecycle rule expires the first, in S3's own words; none where no rule does.
+    /// When a lifecycle rule expires the first, in S3's own words; `None` where no rule does.
     pub expires: Option<String>,
     /// Why it could not be looked at for some, in words.
     pub unread: Option<String>,
@@ -455,9 +455,9 @@ pub struct Retention {
 /// Something that a manifest tells, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// What.
+    /// What it is about.
     pub name: String,
-    /// How.
+    /// What the manifest tells of it.
     pub value: String,
 }
 
@@ -475,7 +475,7 @@ pub struct Suite {
     /// Tests that were skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
-    /// Tests that are still to be written; none where there are none, as with the next four.
+    /// Tests that are still to be written; `None` where no test is, as with the next four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub todo: Option<u64>,
     /// Tests that failed as they were said to.
@@ -498,7 +498,7 @@ pub struct Suite {
     pub function_coverage: Option<f64>,
     /// The same in words.
     pub summary: String,
-    /// The raw reports that the gate recounted its figures from; none where they are only told by the manifest.
+    /// The raw reports that the gate recounted its figures from; empty where they are only told by the manifest.
     #[serde(default)]
     pub recounted_from: Vec<String>,
     /// The raw reports that the gate recounted its coverage from.
@@ -557,7 +557,8 @@ pub struct Database {
     pub snapshot_key: Option<String>,
     /// The SHA-256 of the snapshot.
     pub snapshot_sha256: Option<Sha256>,
-    /// How the stage's schema compared with it when the promotion ended; none where nothing was promoted to a database.
+    /// How the stage's schema compared with it when the promotion ended; `None` where nothing was promoted to a
+    /// database.
     pub parity: Option<SchemaComparison>,
 }
 
@@ -635,7 +636,7 @@ pub struct Attestation {
     pub kind: AttestationKind,
     /// Where it lies in the records bucket.
     pub key: String,
-    /// The SHA-256 of its envelope; none where there is none.
+    /// The SHA-256 of its envelope; `None` where no envelope is stored.
     pub sha256: Option<Sha256>,
     /// Its predicate's type.
     pub predicate_type: Option<String>,
@@ -681,7 +682,7 @@ pub struct Keys {
 pub struct Ledger {
     /// The folder of the chain.
     pub chain: String,
-    /// The promotion's entry; none where the chain has none for it.
+    /// The promotion's entry; `None` where the chain has none for it.
     pub entry: Option<u64>,
     /// The newest entry.
     pub head: u64,
@@ -689,13 +690,8 @@ pub struct Ledger {
     /// about.
     pub entries: Vec<LedgerEntry>,
     /// How many entries came after the time that was asked about: they link to the signed head, and are told no further.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub later: usize,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// An entry of the ledger.

@@ -52,7 +52,7 @@ pub fn entry(folder: &str, sequence: u64) -> String {
     format!("{folder}{sequence:010}.json")
 }
 
-/// The place of the entry of this name in the chain that lies in `folder`; none where it is another document.
+/// The place of the entry of this name in the chain that lies in `folder`; `None` where it is another document.
 #[must_use]
 pub fn sequence(folder: &str, name: &str) -> Option<u64> {
     let digits = name.strip_prefix(folder)?.strip_suffix(".json")?;

@@ -33,7 +33,7 @@ pub struct TestResult {
     pub url: Option<String>,
     /// The suites that passed.
     pub passed_tests: Vec<String>,
-    /// None.
+    /// Always empty, because the statement is only made of a commit that is Built; in-toto asks for the field.
     pub failed_tests: Vec<String>,
     /// The figures of each suite, as the manifest tells them. Where it has raw reports, they agree with these.
     #[serde(rename = "artefactGatekeeper_tests")]
@@ -44,7 +44,7 @@ pub struct TestResult {
     /// What tests of no suite were allowed to come to, beyond what is refused anyway.
     #[serde(rename = "artefactGatekeeper_refusedOutcomes", default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused_outcomes: BTreeSet<Outcome>,
-    /// The most tests of a suite that were allowed to pass on a retry only; none where any number was.
+    /// The most tests of a suite that were allowed to pass on a retry only; `None` where any number was.
     #[serde(rename = "artefactGatekeeper_mostFlaky", default, skip_serializing_if = "Option::is_none")]
     pub most_flaky: Option<u64>,
     /// The conditions that were required of the commit, each of which holds.
@@ -65,7 +65,7 @@ pub struct TestResult {
     /// The version of the manifest.
     #[serde(rename = "artefactGatekeeper_manifestVersionId")]
     pub manifest_version_id: String,
-    /// The version of `config/policy.json`; none where ADR-053 alone was applied.
+    /// The version of `config/policy.json`; `None` where ADR-053 alone was applied.
     #[serde(rename = "artefactGatekeeper_policyVersionId", default, skip_serializing_if = "Option::is_none")]
     pub policy_version_id: Option<String>,
     /// When the gate came to its conclusion.
@@ -159,7 +159,7 @@ pub fn statement(
     Ok(Statement::new(subjects(verdict, manifest_sha256), predicate))
 }
 
-/// What keeps an attestation from being one of this very verdict and manifest, in words; none where it is.
+/// What keeps an attestation from being one of this very verdict and manifest, in words; `None` where it is.
 #[must_use]
 pub fn disagreement(
     statement: &Statement<TestResult>,

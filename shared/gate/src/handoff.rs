@@ -17,7 +17,7 @@ pub fn built(verdict: &Verdict, manifest: &Manifest, module: &Module) -> String 
 }
 
 /// The handoff that CI deployed `module` to dev, where the deploy step and the smoke test after it succeeded, as CI says;
-/// none where they didn't, or are not told.
+/// `None` where they didn't, or are not told.
 #[must_use]
 pub fn deployed_by_ci(verdict: &Verdict, manifest: &Manifest, module: &Module) -> Option<String> {
     // Of other stages only a promotion can tell.

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,7 +19,8 @@ const FENCE: &str = "---";
 const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
 
 /// The YAML front matter of a handoff document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FrontMatter {
     /// The module.
     pub module_id: ModuleId,
@@ -33,14 +33,15 @@ pub struct FrontMatter {
     /// The stage that it was tested in or deployed to.
     pub stage: StageName,
     /// When the gatekeeper found that out, RFC 3339.
-    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub timestamp: Timestamp,
     /// The key of the record that proves it, in the records bucket.
     pub evidence: String,
 }
 
 /// What a handoff document makes of a module's `build_status` (ADR-053 "Built and Deployed definitions").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum BuildStatus {
     /// All of the conditions hold.
     Built,
@@ -55,6 +56,7 @@ pub struct InvalidHandoff(String);
 
 impl FrontMatter {
     /// The JSON Schema of the front matter, draft 2020-12.
+    #[cfg(feature = "schema")]
     #[must_use]
     pub fn json_schema() -> Value {
         schemars::schema_for!(Self).to_value()

@@ -37,7 +37,7 @@ pub struct BoundRequest<'a> {
     pub action: &'static str,
     /// The repository.
     pub repo: &'a Repo,
-    /// The commit; none where a rollback leaves it out.
+    /// The commit; `None` where a rollback leaves it out.
     pub commit_sha: Option<&'a CommitSha>,
     /// The stage.
     pub stage: &'a StageName,

@@ -5,7 +5,6 @@
 
 use std::{fmt, str::FromStr};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a text isn't the identifier that it should be.
@@ -24,9 +23,10 @@ pub struct InvalidId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $pattern:literal, $expected:literal, $valid:path) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(extend("pattern" = $pattern))]
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = $pattern)))]
         pub struct $name(String);
 
         impl $name {
@@ -275,9 +275,10 @@ fn lower_hex(b: u8) -> bool {
 }
 
 /// The SHA-256 of some bytes, 64 lowercase hexadecimal digits in documents.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^[0-9a-f]{64}$"))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^[0-9a-f]{64}$")))]
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {

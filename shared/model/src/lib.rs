@@ -21,3 +21,9 @@ pub mod strict_json;
 pub mod suite;
 pub mod telemetry;
 pub mod verdict;
+
+/// Whether a field has the value that a document means where it leaves the field out: for serde's
+/// `skip_serializing_if`.
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

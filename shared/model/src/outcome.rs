@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a test came to. Every case of every report is one of these; docs/reports.md has the rule for each producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It ran and passed at once.
@@ -79,26 +79,20 @@ pub struct Counts {
     /// [`Outcome::Skipped`].
     pub skipped: u64,
     /// [`Outcome::Todo`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub todo: u64,
     /// [`Outcome::ExpectedFailure`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub expected_failures: u64,
     /// [`Outcome::Flaky`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub flaky: u64,
     /// [`Outcome::NotRun`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub not_run: u64,
     /// Tests that a header tells of and no case shows, where nothing says what became of them.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub unexplained: u64,
-}
-
-/// Whether a document leaves a figure out.
-#[must_use]
-pub fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Counts {

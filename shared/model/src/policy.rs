@@ -9,7 +9,6 @@ use std::{
     fmt,
 };
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{finding::plain, ids::Repo, outcome::Outcome, strict_json, suite::Suite};
@@ -27,7 +26,8 @@ const PLATFORM: &str = "bank-platform";
 const MIN_COVERAGE: f64 = 80.0;
 
 /// Something that a manifest must tell before its commit is Built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// The type check's result (condition 1).
@@ -81,11 +81,12 @@ impl Condition {
 }
 
 /// `config/policy.json`: what binds every repository, and what one of them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// The version of this document's schema: 1.
-    #[schemars(extend("const" = SCHEMA_VERSION))]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
     /// What differs from ADR-053 for every repository.
     #[serde(default)]
@@ -96,16 +97,17 @@ pub struct Policy {
 }
 
 /// What differs from the rules before it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// The least line coverage of the unit tests, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub min_line_coverage: Option<f64>,
     /// The least function coverage of the unit tests, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub min_function_coverage: Option<f64>,
     /// The most tests of a suite that may have passed on a retry only; any number where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +137,8 @@ pub struct Change {
 }
 
 /// What becomes of a template that names the stage that it was synthesised for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StageLiterals {
     /// It is told, and the commit can be Built.
@@ -180,6 +183,7 @@ impl std::error::Error for InvalidPolicy {}
 
 impl Policy {
     /// The JSON Schema of the document, draft 2020-12.
+    #[cfg(feature = "schema")]
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()

@@ -311,7 +311,7 @@ impl RecordKey {
         format!("approvals/{stage}/{}", commit.prefix())
     }
 
-    /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; none where none lies there.
+    /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; `None` where none lies there.
     #[must_use]
     pub fn approval_of(stage: &StageName, commit: &Commit, key: &str) -> Option<Self> {
         let name = key.strip_prefix(&Self::approvals_prefix(stage, commit))?;
@@ -337,7 +337,7 @@ impl RecordKey {
         format!("{}docs/handoffs/", commit.prefix())
     }
 
-    /// The handoff document of `commit` that lies at `key`; none where no handoff document of it lies.
+    /// The handoff document of `commit` that lies at `key`; `None` where no handoff document of it lies.
     #[must_use]
     pub fn handoff_of(commit: &Commit, key: &str) -> Option<Self> {
         let name = key.strip_prefix(&Self::handoffs_prefix(commit))?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A suite that the manifest has figures of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Suite {
     /// The unit and contract tests, which are one step (ADR-053 CI step 2).
@@ -21,7 +21,8 @@ impl Suite {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Unit, Self::Policy, Self::Integration];
 
-    /// The suite that a report of this word (`reports[].suite`) tells of; none where the manifest has no figures of it.
+    /// The suite that a report of this word (`reports[].suite`) tells of; `None` where the manifest has no figures
+    /// of it.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Some(match word {

@@ -69,7 +69,7 @@ pub struct Verdict {
     pub repo: Repo,
     /// The commit.
     pub commit_sha: CommitSha,
-    /// The version of `build-manifest.json` that was judged; none where there is no manifest.
+    /// The version of `build-manifest.json` that was judged; `None` where there is no manifest.
     pub manifest_version_id: Option<String>,
     /// What the commit is.
     pub outcome: Outcome,
@@ -80,17 +80,18 @@ pub struct Verdict {
     pub warnings: Vec<Finding>,
     /// The objects that were judged, by key.
     pub artefacts: Vec<JudgedArtefact>,
-    /// The version of `config/policy.json` that was applied; none where ADR-053 alone was.
+    /// The version of `config/policy.json` that was applied; `None` where ADR-053 alone was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_version_id: Option<String>,
-    /// The SHA-256 of that version's bytes; none where ADR-053 alone was applied, and in verdicts of before it was kept.
+    /// The SHA-256 of that version's bytes; `None` where ADR-053 alone was applied, and in verdicts of before it was
+    /// kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_sha256: Option<Sha256>,
-    /// For each row of `policies_satisfied` the policy tests that passed and bear its name; none where no report tells,
+    /// For each row of `policies_satisfied` the policy tests that passed and bear its name; `None` where no report tells,
     /// and in verdicts of before they were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_tests: Option<BTreeMap<String, NamedTests>>,
-    /// The commit whose integration tests these were compared with; none where the branch had no Built commit.
+    /// The commit whose integration tests these were compared with; `None` where the branch had no Built commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<Baseline>,
     /// What the gate counted in the raw reports, by suite; none of a suite without one that can be recounted.
@@ -204,7 +205,7 @@ pub struct Predecessor {
     pub schema_version: u32,
     /// The branch.
     pub branch: String,
-    /// The branch's last Built commit then; none where it had none.
+    /// The branch's last Built commit then; `None` where it had none.
     pub baseline: Option<Baseline>,
     /// When that was.
     pub first_seen_at: Timestamp,
@@ -294,8 +295,8 @@ pub struct Revocation {
     pub manifest_version_id: String,
     /// Who took it back, as AWS named them.
     pub revoked_by: String,
-    /// When.
+    /// When the version was taken back.
     pub revoked_at: Timestamp,
-    /// Why.
+    /// Why, in the words of whoever took it back.
     pub reason: String,
 }

@@ -25,7 +25,7 @@ pub struct ApprovalRequest {
     pub stage: StageName,
     /// The manifest that was looked at.
     pub manifest_version_id: String,
-    /// Why.
+    /// Why, in the words of the approver.
     pub reason: String,
     /// Agree that the stage's rules are waived.
     #[serde(default)]
@@ -118,9 +118,9 @@ pub struct Approval {
     pub manifest_version_id: String,
     /// Who approved, as STS said.
     pub approved_by: Identity,
-    /// When.
+    /// When the approval was given.
     pub approved_at: Timestamp,
-    /// Why.
+    /// Why, in the words of the approver.
     pub reason: String,
     /// Whether the stage's rules may be waived for it.
     pub break_glass: bool,
@@ -141,7 +141,7 @@ pub struct CountedApproval {
     pub person: Person,
     /// As which principal.
     pub arn: String,
-    /// When.
+    /// When the approval was given.
     pub approved_at: Timestamp,
     /// The approval itself.
     #[serde(flatten)]

@@ -25,7 +25,7 @@ use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statem
 pub struct VerificationSummary {
     /// Who verified.
     pub verifier: Verifier,
-    /// When.
+    /// When the commit was verified.
     pub time_verified: Timestamp,
     /// The stage and the repository that the commit was verified for, [`resource_uri`].
     pub resource_uri: String,
@@ -74,7 +74,7 @@ pub struct Deployment {
     pub promotion: String,
     /// Who asked for it, as they said.
     pub requested_by: String,
-    /// Who asked for it, as STS said: an ARN; none where it was not proved.
+    /// Who asked for it, as STS said: an ARN; `None` where it was not proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
     /// Who approved it, as STS said: ARNs.
@@ -83,7 +83,7 @@ pub struct Deployment {
     /// Whether two people waived the stage's rules for it.
     #[serde(default)]
     pub break_glass: bool,
-    /// Why.
+    /// Why it was asked for, in the words of whoever asked.
     pub reason: String,
     /// Whether it went back to an earlier commit.
     pub rollback: bool,
@@ -123,9 +123,9 @@ pub struct DeployedFunction {
     /// The version that was published of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The SHA-256 of its live code: Lambda's `CodeSha256`, in hex; none where it was not there, or not read.
+    /// The SHA-256 of its live code: Lambda's `CodeSha256`, in hex; `None` where it was not there, or not read.
     pub code_sha256: Option<Sha256>,
-    /// Why it could not be read, in words; none where it was.
+    /// Why it could not be read, in words; `None` where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }
@@ -160,7 +160,7 @@ pub fn level_of(stage: &StageName) -> String {
     format!("ADR_053_VERIFIED_FOR_{}", stage.as_str().to_uppercase().replace('-', "_"))
 }
 
-/// The summary of a promotion that succeeded; none where its record names no attestation that it rests on.
+/// The summary of a promotion that succeeded; `None` where its record names no attestation that it rests on.
 #[must_use]
 pub fn verification_summary(record: &PromotionRecord) -> Option<Statement<VerificationSummary>> {
     let built = record.built_attestation.as_ref()?;
@@ -183,7 +183,7 @@ pub fn verification_summary(record: &PromotionRecord) -> Option<Statement<Verifi
 }
 
 /// Why a verification summary doesn't say that a commit, as the gate's attestation with the SHA-256 `built` has it, was
-/// verified for the stage and repository of `promotion`; none where it does.
+/// verified for the stage and repository of `promotion`; `None` where it does.
 #[must_use]
 pub fn disagreement(
     statement: &Statement<VerificationSummary>,
@@ -273,7 +273,7 @@ fn forward<F: StepFacts>(record: &PromotionRecord) -> Result<Vec<Report<F>>, Unr
 /// That a fact is told and is no text.
 struct NoText;
 
-/// A fact of a function's report; none where the report doesn't tell it.
+/// A fact of a function's report; `None` where the report doesn't tell it.
 fn text(
     record: &PromotionRecord,
     report: Option<&Report<FunctionFacts>>,

@@ -79,7 +79,7 @@ impl Home {
         Some(Finding::new(Code::BoundaryMissing, subject, message))
     }
 
-    /// Why a principal isn't bound; none where it is.
+    /// Why a principal isn't bound; `None` where it is.
     fn wrong(&self, boundary: &Boundary, values: &BTreeMap<String, String>) -> Option<String> {
         match boundary {
             Boundary::Unnamed => Some("names none".to_owned()),

@@ -29,7 +29,7 @@ pub struct Counting<'a> {
 /// Whose own a promotion is: nobody lets pass what is his own.
 #[derive(Debug, Clone, Copy)]
 pub struct Owners<'a> {
-    /// Who asks for the promotion; none where nobody has yet.
+    /// Who asks for the promotion; `None` where nobody has yet.
     pub requester: Option<&'a Person>,
     /// Who wrote the commit.
     pub authors: &'a Authors,
@@ -63,7 +63,7 @@ impl Counting<'_> {
         (counted, others)
     }
 
-    /// Why an approval doesn't count beside those of `counted`; none where it does.
+    /// Why an approval doesn't count beside those of `counted`; `None` where it does.
     #[must_use]
     pub fn why_not<'b>(&self, approval: &Approval, counted: impl Iterator<Item = &'b Person>) -> Option<String> {
         if !self.is_about_this(approval) {
@@ -97,7 +97,7 @@ impl Counting<'_> {
 }
 
 impl Owners<'_> {
-    /// Why a person's approval doesn't count beside those of `counted`; none where it does.
+    /// Why a person's approval doesn't count beside those of `counted`; `None` where it does.
     #[must_use]
     pub fn why_not<'b>(&self, person: &Person, mut counted: impl Iterator<Item = &'b Person>) -> Option<String> {
         let same = |other: &Person| self.identities.same(other, person);

@@ -91,7 +91,7 @@ pub struct ParityAnswer {
 }
 
 impl DatabaseCheckAnswer {
-    /// Whether a database has run one of the migrations that were asked for; none where it could not be looked at.
+    /// Whether a database has run one of the migrations that were asked for; `None` where it could not be looked at.
     #[must_use]
     pub fn state_of(&self, database: &DatabaseName, file: &MigrationPath) -> Option<MigrationState> {
         let pending = self.pending.get(database)?;

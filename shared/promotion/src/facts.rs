@@ -120,13 +120,13 @@ pub enum FlywayRun {
 /// A run of Flyway that migrated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlywayMigrated {
-    /// The version of the schema before; none where it had none.
+    /// The version of the schema before; `None` where it had none.
     pub initial_schema_version: Option<String>,
     /// The newest migrations that ran, in order.
     pub migrations: Vec<RanMigration>,
     /// How many ran.
     pub migrations_executed: usize,
-    /// The version of the schema now; none where nothing was pending.
+    /// The version of the schema now; `None` where nothing was pending.
     pub target_schema_version: Option<String>,
     /// How long all of it took.
     pub total_milliseconds: u64,
@@ -181,7 +181,7 @@ pub struct FailedMigration {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SmokeFacts {
-    /// What was answered last; none where nothing was.
+    /// What was answered last; `None` where nothing was.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub answered: Told<Option<Answered>>,
     /// What was asked.
@@ -273,7 +273,7 @@ impl<T> Told<T> {
         matches!(self.0, State::Nothing)
     }
 
-    /// The fact; none where it isn't told.
+    /// The fact; `None` where it isn't told.
     ///
     /// # Errors
     /// [`Unread`] where it is told and can't be read.

@@ -68,7 +68,7 @@ impl Handover {
         Step::ALL.into_iter().all(|step| self.status(step) == StepStatus::Done)
     }
 
-    /// Why the steps failed, in one line; none where all are done.
+    /// Why the steps failed, in one line; `None` where all are done.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let step = Step::ALL.into_iter().find(|step| self.status(*step) != StepStatus::Done)?;
@@ -119,7 +119,7 @@ fn failures<F>(answer: &StepAnswer<F>) -> Vec<String> {
     failed.map(|report: &Report<F>| format!("`{}`: {}", report.subject, report.detail)).collect()
 }
 
-/// A step as it is recorded; none where it was never asked.
+/// A step as it is recorded; `None` where it was never asked.
 fn step_record<F: StepFacts>(
     direction: Direction,
     answer: &StepAnswer<F>,

@@ -110,7 +110,7 @@ impl StageState {
         stack
     }
 
-    /// The promotion whose commit the stage ran at a time, or runs now; none where it ran nothing yet, or where the history
+    /// The promotion whose commit the stage ran at a time, or runs now; `None` where it ran nothing yet, or where the history
     /// doesn't go back so far.
     #[must_use]
     pub fn present_at(&self, at: Option<Timestamp>) -> Option<Completed> {

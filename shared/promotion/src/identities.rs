@@ -18,7 +18,6 @@ use gatekeeper_model::{
     strict_json,
 };
 use gatekeeper_store::Body;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The schema version that this gatekeeper knows.
@@ -48,11 +47,12 @@ const OF_A_MACHINE: [&str; 7] =
 ///
 /// A name is compared in lower case, without what stands behind a `+` before the `@`, and a private address of GitHub as the
 /// account that it is of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Identities {
     /// The version of this document's schema: 1.
-    #[schemars(extend("const" = SCHEMA_VERSION))]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
     /// The domains of people's e-mail addresses, such as `bank.example`: the session `jane` is `jane@` each of them. An
     /// address of another domain is nobody's unless it is an alias. Empty: whatever the domain, an address is a person's.
@@ -135,6 +135,7 @@ impl Name {
 
 impl Identities {
     /// The JSON Schema of the document, draft 2020-12.
+    #[cfg(feature = "schema")]
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
@@ -287,7 +288,7 @@ pub struct Author {
 pub struct UnknownAuthor {
     /// The address or account, and where git knows one the name beside it.
     pub named: String,
-    /// Why.
+    /// Why nobody can place it.
     pub why: &'static str,
 }
 

@@ -137,7 +137,7 @@ pub(super) struct SecondLook {
     pub(super) templates: BTreeMap<StackName, Template>,
     /// The promotion that brought what the stage runs now.
     pub(super) before: Option<PromotionRecord>,
-    /// The stage that is required first; none where it never ran anything of the repository.
+    /// The stage that is required first; `None` where it never ran anything of the repository.
     pub(super) required: Option<ReadEarlier>,
     /// The approvals of the commit for the stage.
     pub(super) approvals: Vec<Stored<Approval>>,
@@ -150,7 +150,7 @@ pub(super) struct LookedAt {
     pub(super) version_id: String,
     /// The SHA-256 that was judged; none of the manifest.
     pub(super) judged: Option<Sha256>,
-    /// Its head and tags; none where the version is gone.
+    /// Its head and tags; `None` where the version is gone.
     pub(super) stored: Option<(Head, Tags)>,
 }
 
@@ -258,7 +258,7 @@ async fn approvals(records: &impl Store, keys: &[RecordKey]) -> Result<Vec<Store
 #[derive(Debug)]
 pub(super) struct ReadEarlier {
     state: StageState,
-    /// The promotion that brought the commit, and its verification summary; none where the stage doesn't run it.
+    /// The promotion that brought the commit, and its verification summary; `None` where the stage doesn't run it.
     promotion: Option<(PromotionRef, Option<Body>)>,
 }
 

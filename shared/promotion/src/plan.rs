@@ -129,7 +129,7 @@ pub struct PlannedMigration {
     /// The file.
     #[serde(flatten)]
     pub script: Pinned,
-    /// Whether the stage's database has run it; none where nobody has looked.
+    /// Whether the stage's database has run it; `None` where nobody has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<MigrationState>,
 }
@@ -168,7 +168,7 @@ pub struct PlannedDatabase {
     /// The stage's values for the migrations' placeholders, which go before those of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub placeholders: BTreeMap<String, String>,
-    /// The `flyway.toml` that Flyway is configured by; none where it runs by its own defaults, as in dev.
+    /// The `flyway.toml` that Flyway is configured by; `None` where it runs by its own defaults, as in dev.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Pinned>,
     /// The configurations of single scripts.

@@ -89,7 +89,7 @@ pub struct PromotionRecord {
     /// Who asked for it, as proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<Identity>,
-    /// Why.
+    /// Why it was asked for, in the words of whoever asked.
     pub reason: String,
     /// Whether it goes back to an earlier promoted commit.
     pub rollback: bool,
@@ -132,10 +132,10 @@ pub struct PromotionRecord {
     /// The approvals that did not count, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_counted: Vec<NotCounted>,
-    /// The version of `config/identities.json` by which they were counted; none where there was none.
+    /// The version of `config/identities.json` by which they were counted; `None` where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identities_config: Option<PinnedRecord>,
-    /// What two people waived of the stage's rules; none where all of them held.
+    /// What two people waived of the stage's rules; `None` where all of them held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
     /// What is applied.
@@ -366,7 +366,7 @@ impl PromotionRecord {
         UnreadFact { key, subject: report.subject.clone(), fact: fact.to_owned(), why }
     }
 
-    /// The commit and the plan that a direction applies; none where there is no way back.
+    /// The commit and the plan that a direction applies; `None` where there is no way back.
     #[must_use]
     pub fn heading(&self, direction: Direction) -> Option<(Commit, &Plan)> {
         match direction {

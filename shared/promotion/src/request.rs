@@ -36,7 +36,7 @@ pub struct PromotionRequest {
     pub stage: StageName,
     /// Who asks, in his own words.
     pub requested_by: String,
-    /// Why.
+    /// Why it is asked for, in the words of whoever asks.
     pub reason: String,
     /// Only plan, touch nothing.
     #[serde(default)]

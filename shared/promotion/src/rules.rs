@@ -54,7 +54,7 @@ impl Requester {
 pub struct Earlier {
     /// What it runs and ran.
     pub state: StageState,
-    /// What is wrong with the signed word that the commit was verified for it; none where it holds.
+    /// What is wrong with the signed word that the commit was verified for it; `None` where it holds.
     pub unattested: Option<Finding>,
 }
 
@@ -73,7 +73,7 @@ pub struct Circumstances<'a> {
     pub manifest: &'a Manifest,
     /// The manifest's version.
     pub manifest_version_id: &'a str,
-    /// The stage that is required first; none where it never ran anything of the repository.
+    /// The stage that is required first; `None` where it never ran anything of the repository.
     pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
     pub approvals: &'a [Stored<Approval>],
@@ -86,7 +86,7 @@ pub struct Circumstances<'a> {
 /// What the rules come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ruling {
-    /// Every reason against; none where the promotion may go on.
+    /// Every reason against the promotion; empty where it may go on.
     pub reasons: Vec<Finding>,
     /// Who asks, where it is proved.
     pub requester: Option<Identity>,

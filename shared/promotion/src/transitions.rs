@@ -89,7 +89,7 @@ pub const TRANSITIONS: [Transition; 27] = {
     ]
 };
 
-/// Where an execution goes from a place by what happens there; none where that can't happen.
+/// Where an execution goes from a place by what happens there; `None` where that can't happen.
 #[must_use]
 pub fn next(place: Place, happening: Happening) -> Option<Place> {
     TRANSITIONS.iter().find(|(from, by, _)| (*from, *by) == (place, happening)).map(|(_, _, to)| *to)

@@ -54,7 +54,7 @@ pub struct Verified {
     pub built_attestation: Option<PinnedRecord>,
     /// The version of the manifest.
     pub manifest_version_id: String,
-    /// Who is who, in the version that was used; none where there is no such document.
+    /// Who is who, in the version that was used; `None` where there is no such document.
     pub identities_config: Option<PinnedRecord>,
     /// Who asks, who approved and what was waived.
     pub ruling: Ruling,

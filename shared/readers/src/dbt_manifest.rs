@@ -12,6 +12,8 @@ use std::{
 use gatekeeper_model::finding::{Code, Finding};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::bounded_json::{self, Bounds, Failure, OutOfBounds};
+
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 128;
 
@@ -30,22 +32,19 @@ const MAX_MEMBERS: usize = 256;
 /// Where `reader` fails. What is wrong with the document is a finding.
 pub fn inspect(reader: impl Read, subject: &str) -> io::Result<Vec<Finding>> {
     let invalid = |message: String| Finding::new(Code::DbtManifestInvalid, subject, message);
-    let bounded = Bounded::new(reader);
-    let mut json = serde_json::Deserializer::from_reader(io::BufReader::with_capacity(64 * 1024, bounded));
-    let outline = json.deserialize_any(OutlineVisitor).and_then(|outline| json.end().map(|()| outline));
-    match outline {
+    let bounds = Bounds { depth: MAX_DEPTH, string: MAX_OUTLINE_STRING, strings_down_to: OUTLINE, member: usize::MAX };
+    let mut json = bounded_json::parser(reader, bounds);
+    let outline = json.deserialize_any(OutlineVisitor);
+    match bounded_json::finish(json, outline) {
         Ok(outline) => Ok(outline.problems().into_iter().map(invalid).collect()),
-        Err(error) if error.is_io() => {
-            let error = io::Error::from(error);
-            match error.get_ref().and_then(|inner| inner.downcast_ref::<OutOfBounds>()) {
-                Some(bound) => Ok(vec![invalid(bound.to_string())]),
-                None => Err(error),
-            }
+        Err(Failure::Io(error)) => Err(error),
+        Err(Failure::OutOfBounds(bound @ OutOfBounds::Depth(_))) => {
+            Ok(vec![invalid(format!("the document is {bound}"))])
         }
-        Err(error) => {
-            let message: String = error.to_string().chars().take(500).filter(|c| !c.is_control()).collect();
-            Ok(vec![invalid(format!("not a dbt manifest: {message}"))])
-        }
+        Err(Failure::OutOfBounds(_)) => Ok(vec![invalid(format!(
+            "a key or value of the document's outline is longer than {MAX_OUTLINE_STRING} bytes"
+        ))]),
+        Err(Failure::Invalid(message)) => Ok(vec![invalid(format!("not a dbt manifest: {message}"))]),
     }
 }
 
@@ -220,66 +219,6 @@ impl<'de> serde::Deserialize<'de> for NodesSeed {
         }
 
         deserializer.deserialize_any(NodesVisitor).map(NodesSeed)
-    }
-}
-
-/// A bound that a document passes, before a parser would spend memory on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum OutOfBounds {
-    #[error("the document is nested deeper than {MAX_DEPTH}")]
-    Depth,
-    #[error("a key or value of the document's outline is longer than {MAX_OUTLINE_STRING} bytes")]
-    String,
-}
-
-/// A reader that ends with [`OutOfBounds`] where the JSON in it nests too deep or has too long a string near its root:
-/// what the parser ignores it doesn't keep, but it keeps a byte for each open bracket, and the keys that it compares.
-struct Bounded<R> {
-    inner: R,
-    depth: usize,
-    /// The length of the string that is being read, where one is.
-    string: Option<usize>,
-    escaped: bool,
-}
-
-impl<R> Bounded<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, depth: 0, string: None, escaped: false }
-    }
-
-    fn check(&mut self, bytes: &[u8]) -> Result<(), OutOfBounds> {
-        for byte in bytes {
-            match (&mut self.string, byte) {
-                (Some(_), _) if self.escaped => self.escaped = false,
-                (Some(_), b'\\') => self.escaped = true,
-                (string @ Some(_), b'"') => *string = None,
-                (Some(length), _) => {
-                    *length += 1;
-                    if *length > MAX_OUTLINE_STRING && self.depth <= OUTLINE {
-                        return Err(OutOfBounds::String);
-                    }
-                }
-                (None, b'"') => self.string = Some(0),
-                (None, b'{' | b'[') => {
-                    self.depth += 1;
-                    if self.depth > MAX_DEPTH {
-                        return Err(OutOfBounds::Depth);
-                    }
-                }
-                (None, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
-                (None, _) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
-        let bytes = buffer.get(..length).unwrap_or_default();
-        self.check(bytes).map_err(|bound| io::Error::new(io::ErrorKind::InvalidData, bound))?;
-        Ok(length)
     }
 }
 

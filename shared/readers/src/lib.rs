@@ -6,10 +6,12 @@
 
 #![warn(missing_docs)] // others build on this crate
 
+mod bounded_json;
 pub mod dbt_manifest;
 pub mod flyway;
 pub mod function_spec;
 pub mod lambda_zip;
 pub mod report;
 pub mod schema_snapshot;
+mod shown;
 pub mod template;

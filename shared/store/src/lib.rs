@@ -45,7 +45,7 @@ pub struct Head {
     pub etag: String,
     /// Its size in bytes.
     pub size: u64,
-    /// The SHA-256 that the store itself computed over the whole object; none where it was uploaded in parts.
+    /// The SHA-256 that the store itself computed over the whole object; `None` where it was uploaded in parts.
     pub sha256: Option<Sha256>,
     /// How long it is kept. Who may not see retention sees none: [`Store::may_see_retention`] tells which it is.
     pub retention: Retention,

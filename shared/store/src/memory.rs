@@ -178,7 +178,7 @@ impl Memory {
         state.lost = lost.into_iter().map(|(number, lost)| (before + number, lost)).collect();
     }
 
-    /// How the answer to this write gets lost; none where it is told.
+    /// How the answer to this write gets lost; `None` where it is told.
     fn lost(&self) -> Option<Lost> {
         let mut state = self.lock();
         state.write_attempts += 1;

@@ -28,7 +28,7 @@ pub enum RecordError {
     },
 }
 
-/// Reads one of the gatekeeper's records with its etag and version; none where there is none.
+/// Reads one of the gatekeeper's records with its etag and version; `None` where no record lies at the key.
 ///
 /// # Errors
 /// [`RecordError`] where it can't be read.

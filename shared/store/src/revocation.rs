@@ -23,7 +23,7 @@ pub struct StoredRevocation {
     pub etag: String,
     /// Its version.
     pub version_id: String,
-    /// The SHA-256 of its bytes; none where they are too many to be read.
+    /// The SHA-256 of its bytes; `None` where they are too many to be read.
     pub sha256: Option<Sha256>,
 }
 
@@ -35,7 +35,7 @@ impl StoredRevocation {
     }
 }
 
-/// Reads whether a commit was taken back; none where nothing lies there.
+/// Reads whether a commit was taken back; `None` where nothing lies there.
 ///
 /// # Errors
 /// [`StoreError`] where the bucket could not be looked at.

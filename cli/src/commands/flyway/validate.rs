@@ -73,7 +73,7 @@ pub(super) struct Args {
 fn placeholder(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it is not `name=value`".to_owned()),
+        _ => Err("a placeholder is written as `name=value`".to_owned()),
     }
 }
 
@@ -82,7 +82,7 @@ fn placeholder(text: &str) -> Result<(String, String), String> {
 struct Report {
     database: DatabaseName,
     valid: bool,
-    /// None where the files alone were refused, and the database was not asked.
+    /// `None` where the files alone were refused, and the database was not asked.
     asked: Option<Asked>,
     reasons: Vec<Reason>,
     flyway: Part,

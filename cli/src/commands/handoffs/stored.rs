@@ -68,7 +68,7 @@ pub(super) async fn read(
     handoff: &Handoff,
 ) -> anyhow::Result<(Vec<u8>, FrontMatter)> {
     let body = records.get(&handoff.key, None, MAX_BYTES).await?;
-    let bytes = body.with_context(|| format!("`{}` is gone", handoff.key))?.bytes;
+    let bytes = body.with_context(|| format!("`{}` is gone from the records bucket", handoff.key))?.bytes;
     let front_matter = handoff.check(commit, &bytes)?;
     Ok((bytes, front_matter))
 }
@@ -77,12 +77,13 @@ pub(super) async fn read(
 pub(super) async fn list(records: &S3Store, commit: &Commit) -> anyhow::Result<Vec<Handoff>> {
     let keys = aws::keys(records, &RecordKey::handoffs_prefix(commit)).await?;
     let handoffs = keys.iter().map(|key| {
-        Handoff::of(commit, key).ok_or_else(|| anyhow!("`{key}` of the records bucket is not called as a handoff is"))
+        Handoff::of(commit, key).ok_or_else(|| anyhow!("`{key}` does not have the name of a handoff document"))
     });
     handoffs.collect()
 }
 
-/// The documents, once every module of the manifest that was judged has one of this kind; none where the gate says no.
+/// The documents, once every module of the manifest that was judged has one of this kind; `None` where the gate says
+/// no.
 pub(super) async fn awaited(
     aws: &Aws<'_>,
     records: &S3Store,
@@ -124,7 +125,7 @@ pub(super) async fn awaited(
 async fn modules(aws: &Aws<'_>, commit: &Commit, version: &str) -> anyhow::Result<BTreeSet<ModuleId>> {
     let key = ArtefactPath::Manifest.of(commit);
     let body = aws.artefacts().await?.get(&key, Some(version), manifest::MAX_BYTES).await?;
-    let body = body.with_context(|| format!("version `{version}` of `{key}` is gone"))?;
+    let body = body.with_context(|| format!("version `{version}` of `{key}` is gone from the artefact bucket"))?;
     let manifest = Manifest::parse(&body.bytes, commit).map_err(|findings| {
         let messages: Vec<_> = findings.into_iter().map(|finding| finding.message).collect();
         anyhow!("version `{version}` of `{key}`: {}", messages.join("; "))

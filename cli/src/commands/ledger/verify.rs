@@ -1,7 +1,7 @@
 //! `gatekeeper ledger verify`: walks chains of the ledger, link by link, up to their signed heads.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
@@ -24,6 +24,7 @@ use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::Answer,
     output::{Output, bad, good},
+    whole_file,
 };
 
 /// Chains that are proved at once; each has many calls in flight of its own.
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let aws = Aws::at(&args.place).await?;
     let records = aws.records().await?;
     let keys = KmsKeys::new(&aws.config, aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
-    let keys = keys.public_keys().await.context("the public keys could not be had")?;
+    let keys = keys.public_keys().await.context("the public keys could not be read")?;
 
     let chains = chains(&records, args).await?;
     let (records, keys) = (&records, &keys);
@@ -74,9 +75,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         .try_collect()
         .await?;
     if let Some(folder) = &args.keep {
-        for proof in proofs.iter().filter(|proof| proof.holds() && proof.newest > 0) {
-            keep(records, &proof.chain, folder).await?;
-        }
+        let holding = proofs.iter().filter(|proof| proof.holds() && proof.newest > 0);
+        whole_file::write_folder(folder, &heads(records, holding.map(|proof| &proof.chain)).await?)?;
     }
     output.result(&proofs, &text(&proofs))?;
     Ok(Answer::yes_if(proofs.iter().all(Proof::holds)))
@@ -96,7 +96,7 @@ async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain
 }
 
 async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Option<&Path>) -> anyhow::Result<Proof> {
-    let kept = match against.map(|folder| fs::read(head_file(folder, chain))) {
+    let kept = match against.map(|folder| fs::read(folder.join(head_file(chain)))) {
         None => None,
         Some(Ok(head)) => Some(Kept(head)),
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
@@ -105,20 +105,21 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
     Ok(ledger::verify(records, chain, kept.as_ref(), keys.of(gatekeeper_proof::Authority::of(chain))).await?)
 }
 
-async fn keep(records: &S3Store, chain: &Chain, folder: &Path) -> anyhow::Result<()> {
-    let key = RecordKey::LedgerHead(chain.clone()).to_string();
-    let Some(head) = records.get(&key, None, ledger::MAX_BYTES).await? else { return Ok(()) };
-    let file = head_file(folder, chain);
-    let write = || {
-        fs::create_dir_all(file.parent().unwrap_or(folder))?;
-        fs::write(&file, &head.bytes)
-    };
-    write().with_context(|| format!("`{}` could not be written", file.display()))
+/// The signed heads of chains, each with its place in the folder that they are kept in.
+async fn heads(records: &S3Store, chains: impl Iterator<Item = &Chain>) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut heads = BTreeMap::new();
+    for chain in chains {
+        let key = RecordKey::LedgerHead(chain.clone()).to_string();
+        if let Some(head) = records.get(&key, None, ledger::MAX_BYTES).await? {
+            heads.insert(head_file(chain), head.bytes);
+        }
+    }
+    Ok(heads)
 }
 
-/// Where the head of a chain is kept.
-fn head_file(folder: &Path, chain: &Chain) -> PathBuf {
-    folder.join(chain.stage.as_str()).join(format!("{}.json", chain.repo))
+/// Where the head of a chain is kept in a folder.
+fn head_file(chain: &Chain) -> PathBuf {
+    Path::new(chain.stage.as_str()).join(format!("{}.json", chain.repo))
 }
 
 /// The chains whose heads a folder holds.
@@ -197,7 +198,7 @@ mod tests {
     fn heads_that_were_kept_are_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let chain = proof("uat", 1, None).chain;
-        let file = head_file(folder.path(), &chain);
+        let file = folder.path().join(head_file(&chain));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "{}").unwrap();
         assert_eq!(kept_chains(folder.path()).unwrap(), [chain]);

@@ -4,7 +4,7 @@ use gatekeeper_model::{ids::Commit, telemetry, verdict::Verdict};
 use serde::Serialize;
 
 use crate::{
-    build::BuildFile,
+    build_folder::BuildFile,
     exit::Answer,
     github::{self, GitHub},
     output::{Output, bad, faint, good, open},
@@ -23,7 +23,7 @@ pub(super) struct Report {
     pub(super) skipped: Vec<String>,
     /// How many bytes were uploaded.
     pub(super) bytes: u64,
-    /// The version of the manifest that is stored now; none where nothing was uploaded.
+    /// The version of the manifest that is stored now; `None` where nothing was uploaded.
     pub(super) manifest_version_id: Option<String>,
     /// The gate's verdict where it was waited for; this command's own where nothing was uploaded.
     pub(super) verdict: Option<Verdict>,

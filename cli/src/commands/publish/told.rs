@@ -9,7 +9,7 @@ use super::Args;
 use crate::{
     authors::{Asked, Buckets, Found},
     aws::Aws,
-    build::{
+    build_folder::{
         self, BuildFile,
         draft::{self, Facts},
         figures, recognise,
@@ -29,7 +29,7 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn of(args: &Args, github: Option<&GitHub>, files: &[BuildFile]) -> Result<Self, Misuse> {
-        let document = build::base(files)?;
+        let document = build_folder::base(files)?;
         let branch = args.branch.clone().or_else(|| github?.branch.clone());
         let given = args.run_url.clone().zip(args.actor.clone());
         let given =
@@ -86,7 +86,7 @@ pub(super) fn manifest(
     output: &mut Output,
 ) -> anyhow::Result<Vec<u8>> {
     let observed = |path: &PathBuf| -> Result<Value, Misuse> {
-        let observed = serde_json::from_slice(&build::read(path)?);
+        let observed = serde_json::from_slice(&build_folder::read(path)?);
         observed.map_err(|error| Misuse(format!("`{}` is not JSON: {error}", path.display())))
     };
     let facts = Facts {
@@ -95,12 +95,12 @@ pub(super) fn manifest(
         author: found.author,
         authors: found.authors,
         build: told.build,
-        flyway: args.flyway.as_deref().map(build::read_object).transpose()?.unwrap_or_default(),
+        flyway: args.flyway.as_deref().map(build_folder::read_object).transpose()?.unwrap_or_default(),
         observed: args.observed.as_ref().map(observed).transpose()?,
         timestamp: telemetry::wall_clock(),
     };
     let recount = |document: &mut _| figures::recount(document, files);
-    let draft = draft::draft(told.document, files, &build::contents(files)?, recount, facts)?;
+    let draft = draft::draft(told.document, files, &build_folder::contents(files)?, recount, facts)?;
     for warning in &draft.warnings {
         output.warning(warning);
     }

@@ -91,7 +91,10 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     };
     let neither = tested.not_partitioned(&args.partitions);
     if let Some(table) = other.not_partitioned(&args.partitions).into_iter().find(|table| neither.contains(table)) {
-        return Err(Misuse(format!("neither snapshot has a partitioned table `{table}`")).into());
+        return Err(Misuse(format!(
+            "neither snapshot has a partitioned table `{table}`: look at the name that `--partitions` gives"
+        ))
+        .into());
     }
     let compared = compare(tested, other, &args.partitions);
     let mut text = match &compared.difference {

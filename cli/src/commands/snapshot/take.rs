@@ -78,7 +78,10 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         }
     };
     if let Some(table) = normal.not_partitioned(&args.partitions).first() {
-        return Err(Misuse(format!("`{name}` has no partitioned table `{table}`")).into());
+        return Err(Misuse(format!(
+            "the database `{name}` has no partitioned table `{table}`: look at the name that `--partitions` gives"
+        ))
+        .into());
     }
     let taken = Taken {
         database: name.clone(),

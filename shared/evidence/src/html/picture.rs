@@ -54,7 +54,7 @@ pub(super) struct Bar {
 }
 
 impl Picture {
-    /// The steps of a timeline that have ended; none where there are none.
+    /// The steps of a timeline that have ended; `None` where no step has ended.
     pub(super) fn of(timeline: &[Event]) -> Option<Self> {
         let steps: Vec<_> =
             timeline.iter().filter_map(|event| Some((event, event.direction?, event.ended_at?))).collect();

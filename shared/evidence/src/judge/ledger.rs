@@ -126,7 +126,7 @@ fn proved(exhibits: &Exhibits, chain: &Chain, head: &str, entries: &[StoredEntry
     }
 }
 
-/// Why a part of the chain that lies in `folder` could not be looked at; none where all of it was.
+/// Why a part of the chain that lies in `folder` could not be looked at; `None` where all of it was.
 fn first_unread(exhibits: &Exhibits, folder: &str) -> Option<String> {
     let is_of_it = |name: &str| name.strip_prefix(folder).is_some_and(|rest| !rest.contains('/'));
     let (name, why) = exhibits.observed.unread.iter().find(|(name, _)| is_of_it(name))?;

@@ -106,13 +106,14 @@ pub struct Evidence {
     pub reports: BTreeMap<ArtefactPath, Recounted>,
     /// The portable forms of its templates, by the stack's name, where the manifest declares what they were made for.
     pub forms: BTreeMap<StackName, TemplateForm>,
-    /// For each row of `policies_satisfied` the policy tests that passed and are named after it; none where no report tells.
+    /// For each row of `policies_satisfied` the policy tests that passed and are named after it; `None` where no report
+    /// tells.
     pub policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The last Built commit of the branch before this one, and what became of its integration tests.
     pub earlier: Option<Earlier>,
     /// What binds the repository.
     pub rules: Rules,
-    /// The version of `config/policy.json` that says so; none where ADR-053 alone does.
+    /// The version of `config/policy.json` that says so; `None` where ADR-053 alone does.
     pub policy_version_id: Option<String>,
     /// The SHA-256 of that version.
     pub policy_sha256: Option<Sha256>,

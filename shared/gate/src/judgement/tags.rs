@@ -59,7 +59,7 @@ fn all_tags(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags {
     tags
 }
 
-/// The write that makes the tags of an object agree with `outcome`; none where they do.
+/// The write that makes the tags of an object agree with `outcome`; `None` where they do.
 #[must_use]
 pub fn tag_write(path: &ArtefactPath, version_id: &str, present: &Tags, outcome: Outcome) -> Option<TagWrite> {
     let tags = tags_with(path, present, outcome);
@@ -104,7 +104,7 @@ pub(super) fn no_room(evidence: &Evidence) -> Vec<Finding> {
     all.filter_map(|(path, tags)| tag_limit(path, &path.of(&evidence.commit), tags)).collect()
 }
 
-/// That the tags of others leave no room for the gate's on the object at `key`; none where they do.
+/// That the tags of others leave no room for the gate's on the object at `key`; `None` where they do.
 pub(crate) fn tag_limit(path: &ArtefactPath, key: &str, present: &Tags) -> Option<Finding> {
     let wanted = all_tags(path, present, Outcome::Built);
     if wanted.len() <= MAX_TAGS {

@@ -65,7 +65,7 @@ pub struct Look {
 pub struct Origin {
     /// The commit.
     pub commit: Commit,
-    /// What the gate says of it now; none where it says nothing.
+    /// What the gate says of it now; `None` where it says nothing.
     pub outcome: Option<Outcome>,
 }
 
@@ -116,9 +116,9 @@ pub struct ObjectLook {
     pub key: String,
     /// The version that was promoted.
     pub version_id: String,
-    /// The newest version; none where the object is deleted.
+    /// The newest version; `None` where the object is deleted.
     pub newest: Option<String>,
-    /// The tags of the promoted version; none where it is gone.
+    /// The tags of the promoted version; `None` where it is gone.
     pub tags: Option<Tags>,
 }
 

@@ -56,7 +56,7 @@ pub struct Drift {
     /// How far the stage's chain of the ledger was proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ProvedLedger>,
-    /// Since when it differs; none where it doesn't.
+    /// Since when it differs; `None` where it doesn't.
     pub since: Option<Timestamp>,
     /// Each difference.
     pub findings: Vec<Standing>,

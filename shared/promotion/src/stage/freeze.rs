@@ -14,27 +14,28 @@ use serde::{Deserialize, Serialize};
 
 /// One window in which nothing new is promoted to a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct FreezeWindow {
     /// From when to when; the end is no longer in it.
     pub span: FreezeSpan,
     /// The zone that its times are local to.
     pub time_zone: TimeZone,
-    /// Why.
+    /// Why nothing is promoted then; a refusal tells it.
     pub reason: String,
 }
 
 /// From when to when a window lasts, in local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FreezeSpan {
-    /// Once.
+    /// A window that happens once.
     Once {
         /// Its first minute.
         from: DateTime,
         /// The first minute behind it.
         to: DateTime,
     },
-    /// Each week.
+    /// A window that happens each week.
     Weekly {
         /// Its first minute.
         from: WeekTime,
@@ -52,22 +53,40 @@ pub struct WeekTime {
 
 /// A window as it is written down.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = [
+    {"required": ["from", "to"], "properties": {"weekly": false}},
+    {"required": ["weekly"], "properties": {"from": false, "to": false}},
+])))]
 #[serde(deny_unknown_fields)]
 struct Fields {
+    /// The first minute of a window that happens once, such as `2026-12-18T18:00`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    /// The first minute after that window.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// Instead of `from` and `to`: a window of each week, `{"from": "fri 16:00", "to": "mon 07:00"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weekly: Option<Weekly>,
+    /// The time zone that the times are local to, such as `Australia/Sydney`.
     time_zone: String,
+    /// Why nothing is promoted then; a refusal tells it.
     reason: String,
 }
 
+/// A window of each week as it is written down.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Weekly {
+    /// Its first minute, such as `fri 16:00`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^(mon|tue|wed|thu|fri|sat|sun) [0-9]{2}:[0-9]{2}$")))]
     from: String,
+    /// The first minute after it, such as `mon 07:00`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^(mon|tue|wed|thu|fri|sat|sun) [0-9]{2}:[0-9]{2}$")))]
     to: String,
 }
 
@@ -166,7 +185,7 @@ impl fmt::Display for FreezeWindow {
 }
 
 impl FreezeWindow {
-    /// When the window ends that `now` lies in; none where it lies in none.
+    /// When the window that `now` lies in ends; `None` where `now` lies outside of it.
     #[must_use]
     pub fn frozen_until(&self, now: Timestamp) -> Option<Timestamp> {
         let ends_after = |(from, to): (Timestamp, Timestamp)| (from <= now && now < to).then_some(to);

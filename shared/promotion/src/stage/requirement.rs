@@ -9,6 +9,8 @@ use super::Stage;
 
 /// What a commit must be to be promoted to a stage. It must be Built in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^(built|deployed:[a-z][a-z0-9-]{0,31})$")))]
 #[serde(try_from = "String", into = "String")]
 pub enum Requirement {
     /// `built`: its verdict is `built`, no more.

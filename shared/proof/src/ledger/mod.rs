@@ -74,7 +74,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// How many more there were.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub findings_left_out: usize,
     /// The record that tells everything, by its key and the SHA-256 of its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,11 +82,6 @@ pub struct Event {
     /// Whether the stage's rules were set aside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 impl Event {
@@ -138,7 +133,7 @@ impl Kind {
 pub struct RecordDigest {
     /// Its key in the records bucket.
     pub key: String,
-    /// Its version, where a later one may follow; none where it is final.
+    /// Its version, where a later one may follow; `None` where it is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// The SHA-256 of its bytes.

@@ -23,7 +23,7 @@ pub struct StoredEntry {
     pub sha256: Sha256,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What they say; none where they are no entry.
+    /// What they say; `None` where they are no entry.
     pub entry: Option<Entry>,
 }
 
@@ -48,7 +48,7 @@ pub struct Proof {
     pub first: u64,
     /// The newest signed place; 0 where the chain is empty.
     pub newest: u64,
-    /// The first break; none where everything holds.
+    /// The first break; `None` where everything holds.
     pub broken: Option<Break>,
 }
 
@@ -240,7 +240,7 @@ pub async fn read_since(
                 stored.retain(|it| it.sequence <= place);
             }
         }
-        // Whoever was killed before it wrote the entry left it in the head.
+        // A writer that was killed before it wrote the entry left the entry in the head.
         if let Some(newest) = newest.filter(|it| it.sequence >= first)
             && !stored.iter().any(|it| it.sequence == newest.sequence)
         {

@@ -15,8 +15,8 @@ use super::{
     MAX_TEST_IDS, Stop,
     json::{self, IsEmpty, Lossy},
     recount::{Tally, name_of, without_root},
-    shown,
 };
+use crate::shown::shown;
 
 /// The most bytes of names that one file's tests may have to be told apart.
 const MAX_NAMES: usize = 16 * 1024 * 1024;
@@ -24,9 +24,9 @@ const MAX_NAMES: usize = 16 * 1024 * 1024;
 /// Whose JSON it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Runner {
-    /// Vitest.
+    /// Vitest, by its reporter `json`.
     Vitest,
-    /// Jest.
+    /// Jest, by its option `--json`.
     Jest,
 }
 

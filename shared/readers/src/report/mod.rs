@@ -55,7 +55,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of this word; none where it is unknown: such a report is kept as evidence and not counted.
+    /// The format of this word; `None` where it is unknown: such a report is kept as evidence and not counted.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Some(match word {
@@ -230,17 +230,6 @@ fn settled<T>(format: Format, result: Result<T, Stop>) -> io::Result<Result<T, N
         Err(Stop::Not(not)) => Ok(Err(NotAReport { format: Some(format), ..not })),
         Err(Stop::Io(error)) => Err(error),
     }
-}
-
-/// A text of a report as a message may show it: cut, and without control characters or backticks.
-fn shown(text: &str) -> String {
-    const SHOWN: usize = 120;
-    let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

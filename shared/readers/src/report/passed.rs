@@ -49,9 +49,9 @@ pub struct PassedTests(BTreeMap<TestId, u32>);
 /// How often a test passed before, and how often now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone {
-    /// Before.
+    /// How many passed before.
     pub before: u32,
-    /// Now, which is less.
+    /// How many pass now, which is fewer.
     pub now: u32,
 }
 
@@ -73,7 +73,7 @@ impl PassedTests {
         *times = times.saturating_add(1);
     }
 
-    /// These and those of another report; none where they are more than [`MAX_TEST_IDS`].
+    /// These and those of another report; `None` where they are more than [`MAX_TEST_IDS`].
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Option<Self> {
         for (id, more) in &other.0 {
@@ -83,7 +83,7 @@ impl PassedTests {
         self.few_enough()
     }
 
-    /// These and those of the same run in another format; none where they are more than [`MAX_TEST_IDS`].
+    /// These and those of the same run in another format; `None` where they are more than [`MAX_TEST_IDS`].
     #[must_use]
     pub fn or(mut self, other: &Self) -> Option<Self> {
         for (id, count) in &other.0 {

@@ -1,12 +1,13 @@
 //! What a recount gives: what tests came to, and which passed.
 
-use gatekeeper_model::outcome::{Counts, Outcome, is_zero};
+use gatekeeper_model::outcome::{Counts, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::verdict::NamedTests;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_TEST_IDS, NotAReport, PassedTests, TestId, shown};
+use super::{MAX_TEST_IDS, NotAReport, PassedTests, TestId};
+use crate::shown::shown;
 
 /// The most contradictions that one report is told: enough to see what its producer does.
 const MAX_PROBLEMS: usize = 20;
@@ -25,7 +26,7 @@ pub struct Recount {
     /// How many of the failed ones passed when they were run again, by the cases of a producer that writes each run of
     /// a test as a case. They are flaky where the suite's process ended well, and failed where it didn't or nobody
     /// tells.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub retried: u64,
     /// What the report contradicts itself in, such as a header that tells of more failures than there are cases. Each
     /// is a reason not to believe it.
@@ -34,7 +35,7 @@ pub struct Recount {
     /// Where its headers tell of tests that no case shows and nothing explains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unexplained: Vec<String>,
-    /// Which tests passed; none where they are more than [`MAX_TEST_IDS`], and then nothing can be told of tests that
+    /// Which tests passed; `None` where they are more than [`MAX_TEST_IDS`], and then nothing can be told of tests that
     /// vanished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed: Option<PassedTests>,
@@ -43,7 +44,7 @@ pub struct Recount {
 /// A case of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Case {
-    /// Whose it is; none where names are not asked for any more.
+    /// Whose it is; `None` where names are not asked for any more.
     pub(super) id: Option<TestId>,
     pub(super) outcome: Outcome,
     /// Whether the report says that it took any time.

@@ -30,14 +30,14 @@ pub struct SuiteReport<'a> {
 /// What the reports of one suite show together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// How many tests there were; none where no report tells.
+    /// How many tests there were; `None` where no report tells.
     pub tests: Option<Counts>,
     /// What each coverage report shows. Several of one suite, say one of each package, must all hold.
     pub coverage: Vec<Coverage>,
 }
 
 impl Shown {
-    /// The lowest and the highest coverage of all reports in percent; none where no report tells.
+    /// The lowest and the highest coverage of all reports in percent; `None` where no report tells.
     #[must_use]
     pub fn percent(&self, of: impl Fn(&Coverage) -> Covered) -> Option<(f64, f64)> {
         let each = self.coverage.iter().filter_map(|coverage| of(coverage).percent());
@@ -103,7 +103,7 @@ pub fn add_up<'a>(
     (shown, findings)
 }
 
-/// The tests of a suite that passed, of all its test reports; none where they are more than can be named.
+/// The tests of a suite that passed, of all its test reports; `None` where they are more than can be named.
 #[must_use]
 pub fn passed<'a>(suite: Suite, reports: impl IntoIterator<Item = SuiteReport<'a>>) -> Option<PassedTests> {
     let of_suite = reports.into_iter().filter(|report| Suite::of(report.suite) == Some(suite));

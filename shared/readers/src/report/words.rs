@@ -37,7 +37,7 @@ const FORMATS: [(&str, Format); 16] = [
 /// `unit` come to 0.72, `integration` and `intergration` to 0.98.
 const ALIKE: f64 = 0.87;
 
-/// The suite that is meant by a word that the gate doesn't know; none where it is another one.
+/// The suite that is meant by a word that the gate doesn't know; `None` where it is another one.
 #[must_use]
 pub fn misspelt_suite(word: &str) -> Option<&'static str> {
     if Suite::of(word).is_some() || word == OTHER {
@@ -46,7 +46,7 @@ pub fn misspelt_suite(word: &str) -> Option<&'static str> {
     nearest(word, SUITES.iter().map(|suite| (*suite, *suite)))
 }
 
-/// The format that is meant by a word that the gate doesn't know; none where it is another one.
+/// The format that is meant by a word that the gate doesn't know; `None` where it is another one.
 #[must_use]
 pub fn misspelt_format(word: &str) -> Option<Format> {
     if Format::of(word).is_some() {

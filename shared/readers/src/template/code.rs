@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Findings, Parameter,
-    json::{Json, Object, Place, each_case, shown},
+    json::{Json, Object, Place, each_case},
     schema::{self, Resource},
     text::{Piece, Text},
 };
 use crate::function_spec::{Architecture, FunctionSpec};
+use crate::shown::shown;
 
 /// The parameter that the gatekeeper gives the artefact bucket's name (CONTRACT §6).
 pub const BUCKET_PARAMETER: &str = "ArtefactBucket";

@@ -7,10 +7,11 @@ use gatekeeper_model::{finding::Code, ids::StackName};
 use super::{
     Findings, Parameter,
     code::{BUCKET_PARAMETER, PREFIX_PARAMETER},
-    json::{Json, Object, Place, each_case, shown, walk},
+    json::{Json, Object, Place, each_case, walk},
     schema::{self, Resource},
     text::{Piece, Text},
 };
+use crate::shown::shown;
 
 /// Everything about one resource that the table of types doesn't say.
 pub(super) fn check_resource(

@@ -26,9 +26,11 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::shown::shown;
+
 use super::{
     json,
-    json::{Json, Object, shown},
+    json::{Json, Object},
     text::{Piece, Text},
 };
 

@@ -8,8 +8,7 @@ use serde::{
 };
 use serde_json::Number;
 
-/// How many characters of a key or a value a message shows: a template's names are the writer's choice.
-const SHOWN: usize = 120;
+use crate::shown::shown;
 
 /// How many repeated keys are told: enough to mend them by.
 const MAX_DUPLICATES: usize = 20;
@@ -152,16 +151,6 @@ impl fmt::Display for Place<'_> {
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
-}
-
-/// A text of the document as a message may show it: cut, and without control characters or backticks.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// Reads one JSON document and the places of the keys that repeat an earlier one.
@@ -380,11 +369,5 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(nested(127).as_bytes()).is_ok());
         insta::assert_snapshot!(read(nested(500_000).as_bytes()).unwrap_err(), @"not JSON: recursion limit exceeded at line 1 column 128");
-    }
-
-    #[test]
-    fn what_a_message_shows_is_short_and_holds_no_control_character() {
-        assert_eq!(shown("a`b\u{1b}[31m\n"), "a\u{fffd}b\u{fffd}[31m\u{fffd}");
-        assert_eq!(shown(&"é".repeat(1000)).chars().count(), SHOWN + 1);
     }
 }

@@ -33,7 +33,7 @@ pub use self::schema::types;
 use self::{
     code::Evaluate,
     findings::Findings,
-    json::{Json, Object, Place, shown},
+    json::{Json, Object, Place},
     schema::Resource,
 };
 pub use self::{
@@ -43,6 +43,7 @@ pub use self::{
     text::{PSEUDO_PARAMETERS, Piece, Text},
 };
 use crate::function_spec::FunctionSpec;
+use crate::shown::shown;
 
 /// The largest template that CloudFormation takes from S3, in bytes. Its documentation says 1 MB, its refusal
 /// "Template may not exceed 1000000 bytes in size".

@@ -25,7 +25,7 @@ pub enum Boundary {
     Untold(String),
 }
 
-/// The boundary of a resource; none where it is no principal.
+/// The boundary of a resource; `None` where it is no principal.
 pub(super) fn read(
     r#type: &str,
     properties: &Object<'_>,

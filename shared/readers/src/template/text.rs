@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Parameter,
-    json::{Json, shown},
-};
+use super::{Parameter, json::Json};
+use crate::shown::shown;
 
 /// The pseudo parameters that a stage gives a value to.
 pub const PSEUDO_PARAMETERS: [&str; 5] =

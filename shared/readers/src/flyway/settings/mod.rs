@@ -134,7 +134,7 @@ impl Settings {
         })
     }
 
-    /// The schema of the history; none where it is the connection's own.
+    /// The schema of the history; `None` where it is the connection's own.
     #[must_use]
     pub fn schema(&self) -> Option<&str> {
         self.default_schema.as_deref().or_else(|| self.schemas.first().map(String::as_str))
@@ -161,7 +161,7 @@ impl Settings {
         TableName { schema: self.schema().unwrap_or(default_schema).to_owned(), table: self.table().to_owned() }
     }
 
-    /// Every schema that Flyway looks at; none where it is only the connection's own.
+    /// Every schema that Flyway looks at; empty where it is only the connection's own.
     #[must_use]
     pub fn managed_schemas(&self) -> BTreeSet<&str> {
         self.schemas.iter().map(String::as_str).chain(self.default_schema.as_deref()).collect()

@@ -14,7 +14,10 @@ use serde::{
 use serde_json::Value;
 
 use super::{Coverage, Covered};
-use crate::report::{NotAReport, Stop, json, recount::push_problem, shown};
+use crate::{
+    report::{NotAReport, Stop, json, recount::push_problem},
+    shown::shown,
+};
 
 /// The most bytes that a report may have of one file, which is kept while it is read: some 50,000 statements.
 const MAX_FILE: usize = 16 * 1024 * 1024;

@@ -16,7 +16,10 @@ use std::{
 };
 
 use super::{Coverage, Covered};
-use crate::report::{NotAReport, Stop, TestId, recount::push_problem, shown};
+use crate::{
+    report::{NotAReport, Stop, TestId, recount::push_problem},
+    shown::shown,
+};
 
 /// The longest line in bytes: the names of C++ functions may be long.
 const MAX_LINE: usize = 64 * 1024;
@@ -198,7 +201,7 @@ impl Covered {
 }
 
 impl Record {
-    /// None where the line lacks its figures.
+    /// `None` where the line lacks its figures.
     fn line(&mut self, keyword: &str, value: &str) -> Option<()> {
         match keyword {
             // Line, count and, seldom, a checksum.
@@ -236,7 +239,7 @@ impl Record {
         Some(())
     }
 
-    /// A pair of the record's sums; none where the first is missing.
+    /// A pair of the record's sums; `None` where the first is missing.
     fn told(&self, total: &str, covered: &str) -> Option<Covered> {
         let covered = self.sums.get(covered).copied();
         self.sums.get(total).map(|total| Covered { covered: covered.unwrap_or_default(), total: *total })
@@ -370,7 +373,7 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|line: &u32| *line < 1 << 31)
 }
 
-/// Whether a count is more than zero; none where it isn't one. Counts of merged runs may have a fraction.
+/// Whether a count is more than zero; `None` where it isn't one. Counts of merged runs may have a fraction.
 fn has_run(count: &str) -> Option<bool> {
     count.parse::<f64>().ok().filter(|count| *count >= 0.0 && count.is_finite()).map(|count| count > 0.0)
 }

@@ -27,7 +27,7 @@ pub struct Covered {
 }
 
 impl Covered {
-    /// How many ran in percent, from 0 to 100; none where there is nothing to run.
+    /// How many ran in percent, from 0 to 100; `None` where there is nothing to run.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "no report has 2^53 lines")]
     pub fn percent(self) -> Option<f64> {

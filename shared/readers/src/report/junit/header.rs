@@ -18,10 +18,12 @@ use std::io::Read;
 use gatekeeper_model::outcome::Outcome;
 
 use super::producer::Producer;
-use crate::report::{
-    recount::{Case, Tally, push_problem},
-    shown,
-    xml::Xml,
+use crate::{
+    report::{
+        recount::{Case, Tally, push_problem},
+        xml::Xml,
+    },
+    shown::shown,
 };
 
 /// A suite, or the root.

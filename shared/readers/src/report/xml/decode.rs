@@ -4,7 +4,10 @@ use std::io::Read;
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-use crate::report::{NotAReport, Stop, shown};
+use crate::{
+    report::{NotAReport, Stop},
+    shown::shown,
+};
 
 /// How much is read, and how much is decoded, at once.
 const PIECE: usize = 64 * 1024;

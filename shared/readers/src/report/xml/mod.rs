@@ -9,7 +9,8 @@ mod decode;
 use std::io::Read;
 
 use self::decode::{Decoded, lines_in};
-use super::{NotAReport, Stop, shown};
+use super::{NotAReport, Stop};
+use crate::shown::shown;
 
 /// The deepest nesting of elements.
 const MAX_DEPTH: usize = 64;

@@ -7,7 +7,7 @@ use crate::schema_snapshot::statement::{Item, Reader};
 #[derive(Deserialize)]
 struct Case {
     text: String,
-    /// The queries that psql sent; none where its versions send different ones.
+    /// The queries that psql sent; `None` where its versions send different ones.
     sent: Option<Vec<String>>,
 }
 

@@ -12,8 +12,9 @@ pub(super) use self::rules::{is_pinned_image, untold_image};
 use super::{
     Evaluate, Findings,
     findings::Unless,
-    json::{Json, Object, Place, each_case, shown},
+    json::{Json, Object, Place, each_case},
 };
+use crate::shown::shown;
 
 /// What generate.py writes.
 const TYPES: &str = include_str!("types.txt");

@@ -116,7 +116,7 @@ fn is_by_digest(image: &str) -> bool {
     })
 }
 
-/// How the texts end that a value may come to, as far as the template's own bytes say so; none where they don't.
+/// How the texts end that a value may come to, as far as the template's own bytes say so; empty where they don't.
 fn endings(resource: &Resource<'_>, value: &Json<'_>) -> Vec<String> {
     match value {
         Json::String(text) => vec![text.clone().into_owned()],

@@ -78,11 +78,11 @@ struct Runs {
     commit_sha: CommitSha,
     since: Timestamp,
     promotion_id: PromotionId,
-    /// Who asked for it, as AWS named them or else as they said; none where the promotion's record is gone.
+    /// Who asked for it, as AWS named them or else as they said; `None` where the promotion's record is gone.
     requested_by: Option<String>,
     /// Whether it went back to this commit.
     rollback: bool,
-    /// What the commit is now; none where it has no verdict.
+    /// What the commit is now; `None` where it has no verdict.
     outcome: Option<Outcome>,
     /// Why it was taken back, where it was.
     revoked: Option<String>,

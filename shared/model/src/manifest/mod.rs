@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -28,10 +27,11 @@ pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The build manifest of one commit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// The version of this document's schema: 1.
-    #[schemars(extend("const" = SCHEMA_VERSION))]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
     /// The repository that was built.
     pub repo: Repo,
@@ -47,7 +47,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<Author>,
     /// When the manifest was made, RFC 3339.
-    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub timestamp: Timestamp,
     /// Which pipeline run built it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,8 @@ pub struct Manifest {
 }
 
 /// One of the authors and co-authors of what is new in a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Author {
     /// The name beside the address, as git has it.
     #[serde(default)]
@@ -95,7 +96,8 @@ pub struct Author {
 }
 
 /// The pipeline run behind a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Build {
     /// The run's page.
     pub run_url: String,
@@ -110,7 +112,8 @@ pub struct Build {
 }
 
 /// The literals of templates that were synthesised for one account, region and stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SynthesisedFor {
     /// The account that dev is in.
     pub account: AccountId,
@@ -123,7 +126,8 @@ pub struct SynthesisedFor {
 }
 
 /// One module's artefacts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Module {
     /// The module's id.
     pub id: ModuleId,
@@ -148,7 +152,8 @@ pub struct Module {
 }
 
 /// A Lambda bundle and the function that it is the code of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Function {
     /// The bundle's name.
     pub name: FunctionName,
@@ -163,7 +168,8 @@ pub struct Function {
 }
 
 /// A CloudFormation template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stack {
     /// The stack's name in the repository; a stage's own name is made from it (CONTRACT §6).
     pub name: StackName,
@@ -174,7 +180,8 @@ pub struct Stack {
 }
 
 /// A schema snapshot, `pg_dump --schema-only`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Schema {
     /// The database.
     pub database: DatabaseName,
@@ -188,7 +195,8 @@ pub struct Schema {
 }
 
 /// A Flyway migration file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Migration {
     /// The database that it migrates.
     pub database: DatabaseName,
@@ -202,7 +210,8 @@ pub struct Migration {
 
 /// The configuration of one migration or callback: a file beside it, with `.conf` behind its name (Flyway documentation,
 /// "Script Config Files").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScriptConfiguration {
     /// The database that the script is run on.
     pub database: DatabaseName,
@@ -215,7 +224,8 @@ pub struct ScriptConfiguration {
 }
 
 /// dbt's compiled manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Dbt {
     /// Its SHA-256.
     pub sha256: Sha256,
@@ -224,7 +234,8 @@ pub struct Dbt {
 }
 
 /// The test results, each absent until its step ran.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tests {
     /// `pnpm typecheck`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,7 +255,8 @@ pub struct Tests {
 }
 
 /// The type check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Typecheck {
     /// How many errors it found.
     pub errors: u64,
@@ -254,7 +266,8 @@ pub struct Typecheck {
 }
 
 /// The unit and contract tests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnitTests {
     /// How many passed.
     pub passed: u64,
@@ -288,7 +301,8 @@ pub struct UnitTests {
 }
 
 /// The policy tests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyTests {
     /// How many passed.
     pub passed: u64,
@@ -319,7 +333,8 @@ pub struct PolicyTests {
 }
 
 /// The integration tests against the live deployed dev stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IntegrationTests {
     /// How many passed.
     pub passed: u64,
@@ -404,14 +419,16 @@ impl Tests {
 }
 
 /// The smoke test after the integration tests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SmokeTest {
     /// The exit code of its process; 0 says that the stage answers as it should.
     pub exit_code: i32,
 }
 
 /// The code that a dev function ran while it was tested.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeployedFunction {
     /// The bundle's name.
     pub function: FunctionName,
@@ -420,7 +437,8 @@ pub struct DeployedFunction {
 }
 
 /// The template that a dev stack had while it was tested.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeployedTemplate {
     /// The stack, as the repository calls it.
     pub stack: StackName,
@@ -429,7 +447,8 @@ pub struct DeployedTemplate {
 }
 
 /// A raw test report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// Which suite it tells of.
     pub suite: String,
@@ -444,7 +463,8 @@ pub struct Report {
 }
 
 /// What Flyway said about one database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Flyway {
     /// Whether `flyway validate` passed against the dev database.
     pub validated: bool,
@@ -483,7 +503,8 @@ impl Flyway {
 }
 
 /// A database's `flyway.toml`: one for a commit, which every module that migrates the database shares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FlywayConfiguration {
     /// Its SHA-256.
     pub sha256: Sha256,
@@ -498,7 +519,8 @@ pub struct FlywayConfiguration {
 }
 
 /// The deploy step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deploy {
     /// The stage that was deployed to.
     pub stage: StageName,
@@ -507,14 +529,16 @@ pub struct Deploy {
 }
 
 /// A Pulumi program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pulumi {
     /// The commit that the program was taken from.
     pub program_sha: CommitSha,
 }
 
 /// The DCM steps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Dcm {
     /// Whether DCM plan completed.
     pub plan: bool,
@@ -523,7 +547,8 @@ pub struct Dcm {
 }
 
 /// The `dbt build` step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DbtBuild {
     /// Whether it completed.
     pub succeeded: bool,
@@ -716,6 +741,7 @@ impl Manifest {
     }
 
     /// The JSON Schema of this document, draft 2020-12.
+    #[cfg(feature = "schema")]
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Manifest).to_value()

@@ -74,7 +74,7 @@ impl TemplateFunction {
     }
 }
 
-/// The one function that `bundle` is the code of; none where there is none, or more than one.
+/// The one function that `bundle` is the code of; `None` where no function or more than one has it as its code.
 pub(crate) fn the_one<'a>(functions: &'a [TemplateFunction], bundle: &BuildFile) -> Option<&'a TemplateFunction> {
     let mut fitting = functions.iter().filter(|function| function.is_of(bundle));
     fitting.next().filter(|_| fitting.next().is_none())

@@ -27,7 +27,7 @@ use super::check::{Expectation, judge, set_policy, take_policy};
 use crate::{
     authors::last_built,
     aws::{Aws, AwsArgs},
-    build::{self, BuildFile},
+    build_folder::{self, BuildFile},
     exit::{Answer, Misuse},
     folder::Folder,
     github::{self, GitHub},
@@ -230,7 +230,7 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
 /// Judges by what the gate judges by: the given policy, else the installation's.
 async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::Result<()> {
     if let Some(path) = &args.policy {
-        return Ok(set_policy(&build::read(path)?, &path.display().to_string(), records)?);
+        return Ok(set_policy(&build_folder::read(path)?, &path.display().to_string(), records)?);
     }
     if args.dry_run {
         return Ok(());
@@ -246,11 +246,11 @@ async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::R
 }
 
 async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misuse> {
-    let found = build::walk(folder)?;
+    let found = build_folder::walk(folder)?;
     let total = found.iter().filter_map(|(_, file)| Some(file.metadata().ok()?.len())).sum();
     let bar = output.bar("reading  ", total);
     let ticks = bar.clone();
-    let files = build::measure(found, move |bytes| ticks.inc(bytes)).await;
+    let files = build_folder::measure(found, move |bytes| ticks.inc(bytes)).await;
     bar.finish_and_clear();
     files
 }

@@ -31,13 +31,13 @@ const LISTS: [&str; 5] = ["functions", "stacks", "schemas", "migrations", "scrip
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) commit: Commit,
-    /// None where the folder's own document says which.
+    /// `None` where the folder's own document says which.
     pub(crate) branch: Option<String>,
-    /// None where the folder's own document says who, or nobody is known.
+    /// `None` where the folder's own document says who, or nobody is known.
     pub(crate) author: Option<String>,
-    /// None where nobody is known beside those of the folder's own document.
+    /// Empty where nobody is known beside those of the folder's own document.
     pub(crate) authors: Vec<Author>,
-    /// None where the folder's own document says which, or none is known.
+    /// `None` where the folder's own document says which, or none is known.
     pub(crate) build: Option<Build>,
     /// What `gatekeeper flyway validate --write` wrote.
     pub(crate) flyway: Object,

@@ -40,7 +40,7 @@ const NAMELESS: [&str; 20] = [
     "surefire",
 ];
 
-/// The format of a report by what is in it; none where it is none that is counted.
+/// The format of a report by what is in it; `None` where that format is not counted.
 ///
 /// # Errors
 /// Where the file can't be read.

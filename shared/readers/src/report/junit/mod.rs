@@ -26,9 +26,9 @@ use self::{
 use super::{
     MAX_TEST_IDS, Stop, TestId,
     recount::{self, Tally, name_of},
-    shown,
     xml::{Event, Wanted, Xml},
 };
+use crate::shown::shown;
 
 /// The attributes that are looked at.
 const ATTRIBUTES: Wanted = Wanted {
@@ -317,7 +317,7 @@ fn is_nodes_file(class: &str, name: &str, file: Option<&str>) -> bool {
 }
 
 impl Case {
-    /// What it is; none where it stands for no test and says nothing.
+    /// What it is; `None` where it stands for no test and says nothing.
     fn outcome(&self, producer: Producer) -> Option<Outcome> {
         let outcome = match (self.skip, self.status) {
             // Node and Bun let a to-do fail, and Catch2 what may.
@@ -391,5 +391,4 @@ impl Comments {
 }
 
 #[cfg(test)]
-#[path = "junit_tests.rs"]
 mod tests;

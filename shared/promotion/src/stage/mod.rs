@@ -28,11 +28,13 @@ pub const MAX_APPROVALS: u8 = 10;
 /// The longest soak time, in minutes: 90 days.
 pub const MAX_SOAK_MINUTES: u32 = 90 * 24 * 60;
 
-/// Every stage.
+/// `config/stages.json`: every stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StagesConfig {
-    /// 1.
+    /// The version of this document's schema: 1.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub schema_version: u32,
     /// The stages by name.
     pub stages: BTreeMap<StageName, Stage>,
@@ -40,16 +42,19 @@ pub struct StagesConfig {
 
 /// One stage. An unknown field is refused: a misspelt rule must not be a rule that silently doesn't hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     /// What a commit must be.
     #[serde(default)]
     pub requires: Requirement,
     /// How long the required stage must have run the commit, in minutes.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    #[cfg_attr(feature = "schema", schemars(range(max = MAX_SOAK_MINUTES)))]
     pub soak_minutes: u32,
     /// How many people must approve a commit, who are neither the requester nor its author.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    #[cfg_attr(feature = "schema", schemars(range(max = MAX_APPROVALS)))]
     pub approvals: u8,
     /// When nothing new is promoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,16 +79,17 @@ pub struct Stage {
     #[serde(default)]
     pub smoke: Vec<SmokeCheck>,
     /// Whether smoke checks may ask hosts whose addresses are not the public internet's.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub allow_private: bool,
     /// Whether templates that name the stage which they were synthesised for are applied although dev is in the same
     /// account.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_stage_literals: bool,
 }
 
 /// A stage's database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// The secret that holds how to reach it.
@@ -99,7 +105,7 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub other_histories: BTreeSet<String>,
     /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_server_limits: bool,
     /// The tables whose partitions are made at run time, and by their form only compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,10 +113,11 @@ pub struct Database {
     /// The server's name or address, where the secret doesn't tell it: one that Amazon RDS manages never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The server's port, likewise.
+    /// The server's port, where the secret doesn't tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub port: Option<u16>,
-    /// The database's name on the server, likewise.
+    /// The database's name on the server, where the secret doesn't tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbname: Option<String>,
 }
@@ -141,6 +148,7 @@ impl Database {
 
 /// What a live schema that is not the tested one means for a promotion.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SchemaParity {
     /// The promotion fails.
@@ -152,6 +160,7 @@ pub enum SchemaParity {
 
 /// One thing that must answer after a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "SmokeCheckFields", into = "SmokeCheckFields")]
 pub struct SmokeCheck {
     /// The repository whose check it is; none for every repository that has the stack or function.
@@ -189,24 +198,39 @@ pub enum SmokeTarget {
 
 /// A smoke check as it is written down.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = [
+    {"required": ["stack", "output"], "properties": {"function": false, "payload": false}},
+    {"required": ["function"], "properties": {"stack": false, "output": false, "path": false, "expect_status": false}},
+])))]
 #[serde(deny_unknown_fields)]
 struct SmokeCheckFields {
+    /// The repository that the check is for; every repository that has the stack or function where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repo: Option<Repo>,
+    /// The stack whose output is asked, as the manifest names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stack: Option<StackName>,
+    /// The output of that stack which holds a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<String>,
+    /// What is appended to the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// The HTTP status that must come; 200 where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expect_status: Option<u16>,
+    /// The bundle whose function is invoked, as the manifest names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     function: Option<FunctionName>,
+    /// What the function is invoked with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<Value>,
+    /// Members that the answer must have; it may have others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expect_json: Option<Value>,
+    /// How long the check is asked again until it holds; 60 where not given, at most 240.
+    #[cfg_attr(feature = "schema", schemars(range(max = MAX_DEADLINE_SECONDS)))]
     #[serde(default = "default_deadline_seconds")]
     deadline_seconds: u64,
 }
@@ -265,10 +289,6 @@ impl From<SmokeCheck> for SmokeCheckFields {
     }
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 fn default_stack_name() -> String {
     "{repo}-{stage}-{stack}".to_owned()
 }
@@ -281,6 +301,13 @@ fn default_deadline_seconds() -> u64 {
 const MAX_DEADLINE_SECONDS: u64 = 240;
 
 impl StagesConfig {
+    /// The JSON Schema of the document, draft 2020-12.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn json_schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors

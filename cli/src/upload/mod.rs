@@ -23,7 +23,7 @@ use gatekeeper_model::{
 use gatekeeper_store::Store as _;
 use serde_json::{Map, Value};
 
-use crate::{aws::called, build::BuildFile, exit::Misuse};
+use crate::{aws::called, build_folder::BuildFile, exit::Misuse};
 
 mod parts;
 
@@ -138,7 +138,7 @@ impl<'a> Uploader<'a> {
             size: bytes.len() as u64,
             sha256: Sha256::of(bytes),
         };
-        self.put(&object).await.context("`build-manifest.json` was not uploaded; the artefacts are")
+        self.put(&object).await.context("`build-manifest.json` was not uploaded, and the artefacts were: publish again")
     }
 
     async fn put(&self, object: &Object<'_>) -> anyhow::Result<Stored> {
@@ -171,7 +171,10 @@ impl<'a> Uploader<'a> {
             None => told.and_then(|it| it.parse().ok()),
         };
         Ok(Some(Present {
-            version_id: head.version_id().context("the artefact bucket is not versioned")?.to_owned(),
+            version_id: head
+                .version_id()
+                .context("the artefact bucket is not versioned: turn its versioning on")?
+                .to_owned(),
             etag: head.e_tag().map(str::to_owned),
             sha256,
         }))
@@ -224,7 +227,7 @@ fn changed(object: &Object<'_>) -> anyhow::Error {
 }
 
 fn stored(version_id: Option<&str>) -> anyhow::Result<Stored> {
-    let version_id = version_id.context("the artefact bucket is not versioned")?.to_owned();
+    let version_id = version_id.context("the artefact bucket is not versioned: turn its versioning on")?.to_owned();
     Ok(Stored { version_id, uploaded: true })
 }
 

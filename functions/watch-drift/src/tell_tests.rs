@@ -109,7 +109,7 @@ async fn killed_at_any_call_and_started_again_a_change_is_in_the_ledger_once_and
         let chain = Chain { stage: stored.stage, repo: stored.repo };
         let proof = ledger::verify(&records, &chain, None, &signer.key()).await.unwrap();
         assert_eq!((proof.newest, proof.broken), (1, None), "killed at call {call}");
-        // Only who was killed between the message and the note that it was sent says it again.
+        // Only a run that was killed between the message and the note that it was sent sends the message again.
         let people = people.into_inner();
         assert!(people[0] == "drift on uat: bank-payments (1 difference)" && people.len() <= 2, "{people:?}");
     }
