@@ -110,7 +110,11 @@ pub(crate) fn draft(
     configuration::add(&mut document, files, &mut reasons);
     if let Some(observed) = observed {
         match document.get_mut("tests").and_then(|tests| tests.get_mut("integration")) {
-            Some(Value::Object(integration)) => drop(integration.insert("deployed".to_owned(), observed)),
+            Some(Value::Object(integration)) => match observed {
+                Value::Object(observed) => integration.extend(observed),
+                // As it was written before templates were observed too.
+                deployed => drop(integration.insert("deployed".to_owned(), deployed)),
+            },
             _ => reasons.push(
                 "`--observed` tells which code the integration tests exercised, but `build-manifest.json` has no \
                  `tests.integration`: add their figures"
@@ -495,6 +499,13 @@ mod tests {
         let Draft { document, .. } =
             draft(object(&base), &files(&[PAY, API]), &contents(), uncounted, facts.clone()).unwrap();
         assert_eq!(document["tests"]["integration"]["deployed"], observed);
+        let both = json!({"deployed": observed, "templates": [{"stack": "api", "sha256": Sha256::of(b"{}")}]});
+        let facts = Facts { observed: Some(both.clone()), ..facts };
+        let Draft { document, .. } =
+            draft(object(&base), &files(&[PAY, API]), &contents(), uncounted, facts.clone()).unwrap();
+        for name in ["deployed", "templates"] {
+            assert_eq!(document["tests"]["integration"][name], both[name]);
+        }
         assert_eq!(document["tests"]["integration"]["passed"], 3);
         assert_eq!(document["flyway"]["payments"]["checksums"]["V1__x.sql"], -1);
         assert_eq!(document["flyway"]["ledger"]["validated"], true);

@@ -1,4 +1,7 @@
-//! `gatekeeper observe`: which code do a stage's functions run, between deploy and integration tests?
+//! `gatekeeper observe`: which code do a stage's functions run, and which templates do its stacks have, between deploy and
+//! integration tests?
+
+mod templates;
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -7,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{failure::Failure, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
-    manifest::{DeployedFunction, Function, Module},
+    manifest::{DeployedFunction, DeployedTemplate, Function, Module},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::{
@@ -35,13 +38,13 @@ const LOOKS_IN_FLIGHT: usize = 10;
 const LOCAL: &str = "local";
 
 const NOTES: &str = "\
-Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes against the
-stored ones. A stack's name in the stage is made as config/stages.json of the records bucket says, or as --stack-name
+Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes and templates
+against the stored ones. A template is the same where it is the same JSON. A stack's name in the stage is made as config/stages.json of the records bucket says, or as --stack-name
 does, which needs no access to that bucket.
 
 Exit codes:
-  0  every function runs the code of its bundle
-  1  a function is missing, or runs other code
+  0  every function runs the code of its bundle, and every stack has the template of the build
+  1  a function or a stack is missing, or has something else
   2  wrong use
   3  AWS could not be reached, or refused
 
@@ -50,7 +53,7 @@ Examples:
   gatekeeper observe --manifest build/commit/build-manifest.json --stage dev --repo bank-payments \\
       --stack-name '{repo}-{stage}-{stack}' --output json";
 
-/// Reads from Lambda which code a stage's functions run, and holds it against the bundles of a build
+/// Reads which code a stage's functions run and which templates its stacks have, and holds both against a build
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Args {
@@ -69,7 +72,7 @@ pub(crate) struct Args {
     /// A stack's name in the stage; `{repo}`, `{stage}` and `{stack}` are replaced
     #[arg(long, value_name = "TEMPLATE")]
     stack_name: Option<String>,
-    /// Writes what the functions run to this JSON file, for `gatekeeper publish --observed`
+    /// Writes what the functions run and the stacks have to this JSON file, for `gatekeeper publish --observed`
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     #[command(flatten)]
@@ -87,9 +90,17 @@ struct Modules {
 struct Report {
     repo: Repo,
     stage: StageName,
-    /// Whether every function runs its bundle's code.
+    /// Whether every function runs its bundle's code, and every stack has its template.
     equal: bool,
     functions: Vec<Observed>,
+    stacks: Vec<templates::Observed>,
+}
+
+/// What `--write` keeps, named as the fields of the manifest's `tests.integration` that it becomes.
+#[derive(Debug, Serialize)]
+struct Written {
+    deployed: Vec<DeployedFunction>,
+    templates: Vec<DeployedTemplate>,
 }
 
 /// A function of the stage.
@@ -131,17 +142,23 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let looks = planned.iter().map(|planned| observe(&lambda, planned, &names));
     let functions: Vec<_> = stream::iter(looks).buffered(LOOKS_IN_FLIGHT).try_collect().await?;
 
+    let named = |stack: &StackName| {
+        stage.stack_name_of(&args.repo, &args.stage, stack).map_err(|finding| Misuse(finding.message))
+    };
+    let stacks = templates::observe(&client, &modules, args.folder.as_deref(), named).await?;
+
     if let Some(path) = &args.write {
-        let deployed: Vec<_> = functions
+        let deployed = functions
             .iter()
             .filter_map(|it| Some(DeployedFunction { function: it.function.clone(), code_sha256: it.live? }))
             .collect();
-        let mut text = serde_json::to_string_pretty(&deployed)?;
+        let written = Written { deployed, templates: templates::told(&stacks) };
+        let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
         whole_file::write(path, text.as_bytes())?;
     }
-    let equal = functions.iter().all(|it| it.equal);
-    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions };
+    let equal = functions.iter().all(|it| it.equal) && stacks.iter().all(|it| it.equal);
+    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions, stacks };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }
@@ -254,11 +271,25 @@ fn text(report: &Report) -> String {
             }
         };
     }
+    for templates::Observed { stack_name, stored, live, equal, problem, .. } in &report.stacks {
+        let _ = match (live, equal) {
+            (_, true) => writeln!(text, "{}  {stack_name}  {stored}  its template", good("equal  ")),
+            (Some(live), false) => {
+                writeln!(text, "{}  {stack_name}  {live}  its template, stored is {stored}", bad("differs"))
+            }
+            (None, _) => {
+                let problem = problem.as_deref().unwrap_or("it was not looked at");
+                writeln!(text, "{}  {stack_name}  {problem}", bad("missing"))
+            }
+        };
+    }
     let equal = functions.iter().filter(|it| it.equal).count();
+    let same = report.stacks.iter().filter(|it| it.equal).count();
     let _ = write!(
         text,
-        "{equal} of {} functions of {} in {} run the code of their bundles",
+        "{equal} of {} functions run the code of their bundles, and {same} of {} stacks have their templates, of {} in {}",
         functions.len(),
+        report.stacks.len(),
         report.repo,
         report.stage
     );
