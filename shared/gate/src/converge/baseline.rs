@@ -7,7 +7,7 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
@@ -39,7 +39,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         &self,
         standing: Option<&Verdict>,
         manifest: &Manifest,
-        version_id: &str,
+        version_id: &VersionId,
     ) -> Result<Pinned, GateError> {
         let stored = record::read::<Predecessor>(self.records, &predecessor_key(manifest)).await?;
         if let Some(Stored { record, .. }) = stored {
@@ -47,7 +47,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }
         // What was Built before anything was pinned is compared with nothing.
         let was_built = standing.is_some_and(|it| {
-            it.manifest_version_id.as_deref() == Some(version_id)
+            it.manifest_version_id.as_ref() == Some(version_id)
                 && matches!(it.outcome, Outcome::Built | Outcome::Revoked)
         });
         let last = if was_built { None } else { self.last_built(manifest).await? };

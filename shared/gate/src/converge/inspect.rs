@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{DatabaseName, FileName, Sha256, StackName},
+    ids::{DatabaseName, FileName, Sha256, StackName, VersionId},
     manifest::{Claim, Manifest},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
@@ -108,7 +108,7 @@ pub(super) enum Validator {
 pub(super) struct Job {
     pub(super) path: ArtefactPath,
     pub(super) key: String,
-    pub(super) version_id: String,
+    pub(super) version_id: VersionId,
     pub(super) sha256: Sha256,
     pub(super) size: u64,
     pub(super) validator: Validator,

@@ -426,7 +426,7 @@ async fn the_policy_asks_for_more_or_less_than_adr_053_and_is_pinned() {
     ");
     let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
     let verdict: Verdict = world.record(&RecordKey::Verdict(commit)).unwrap();
-    assert_eq!(verdict.policy_version_id.as_deref(), Some("v1"));
+    assert_eq!(verdict.policy_version_id, Some("v1".into()));
 }
 
 #[tokio::test]

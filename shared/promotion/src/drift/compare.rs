@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, DatabaseName, Sha256, StackName},
+    ids::{Commit, DatabaseName, Sha256, StackName, VersionId},
     revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
@@ -115,9 +115,9 @@ pub struct ObjectLook {
     /// Its key.
     pub key: String,
     /// The version that was promoted.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The newest version; none where the object is deleted.
-    pub newest: Option<String>,
+    pub newest: Option<VersionId>,
     /// The tags of the promoted version; none where it is gone.
     pub tags: Option<Tags>,
 }
@@ -414,7 +414,7 @@ fn told(origins: &[Origin]) -> String {
 
 /// The version of each object that a promotion applied, and of its manifest, by key.
 #[must_use]
-pub fn promoted_versions(record: &PromotionRecord) -> BTreeMap<String, String> {
+pub fn promoted_versions(record: &PromotionRecord) -> BTreeMap<String, VersionId> {
     let manifest = (ArtefactPath::Manifest.of(&record.commit()), record.manifest_version_id.clone());
     record.plan.pinned().map(|it| (it.key.clone(), it.version_id.clone())).chain([manifest]).collect()
 }
