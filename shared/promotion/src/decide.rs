@@ -136,8 +136,10 @@ fn history_before(
     request: &PromotionRequest,
     before: Option<&PromotionRecord>,
 ) -> Result<BTreeMap<DatabaseName, Vec<HistoryRow>>, UnreadFact> {
-    let rows = before.filter(|_| !request.rollback).map(PromotionRecord::schema_histories).transpose()?;
-    Ok(rows.unwrap_or_default())
+    match before {
+        Some(before) if !request.rollback => before.schema_histories(),
+        _ => Ok(BTreeMap::new()),
+    }
 }
 
 /// Why there is nothing to go back to: the stage never ran the commit, or not by its present manifest. A rollback skips the
@@ -151,13 +153,14 @@ fn never_ran(
     let ran = state.into_iter().flat_map(|state| &state.history).filter(|it| it.commit_sha == commit.sha);
     let ran: Vec<_> = ran.map(|it| it.manifest_version_id.as_ref()).collect();
     let present = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
-    let message = match ran.last() {
-        None => format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to"),
-        Some(_) if present.is_none() || ran.contains(&present) => return None,
-        Some(last) => format!(
-            "`{stage}` ran `{commit}` by version `{}` of its manifest, and `{}` is stored now: promote it instead",
-            last.map_or("unknown", VersionId::as_str),
-            present.map_or("", VersionId::as_str)
+    let message = match (ran.last(), present) {
+        (None, _) => format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to"),
+        // Without a judged manifest there is no promotion either, which is among the reasons.
+        (Some(_), None) => return None,
+        (Some(_), Some(_)) if ran.contains(&present) => return None,
+        (Some(last), Some(present)) => format!(
+            "`{stage}` ran `{commit}` by version `{}` of its manifest, and `{present}` is stored now: promote it instead",
+            last.map_or("unknown", VersionId::as_str)
         ),
     };
     Some(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message))

@@ -307,7 +307,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let mut evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
-            manifest_tags: manifest_tags.as_ref().map(|it| it.tags.clone()).unwrap_or_default(),
+            manifest_tags: manifest_tags.as_ref().map_or_else(Tags::new, |it| it.tags.clone()),
             objects,
             rules,
             policy_version_id,

@@ -214,8 +214,11 @@ impl Compared {
             }
         };
         if code != promoted {
-            let origin = look.origins.get(&code).map(|origins| told(origins)).unwrap_or_default();
-            let origin = if origin.is_empty() { "no commit that was Built holds it".to_owned() } else { origin };
+            let origin = match look.origins.get(&code).map(Vec::as_slice) {
+                Some([]) => "no commit that was Built holds it".to_owned(),
+                Some(origins) => told(origins),
+                None => "which commit holds it was not looked up".to_owned(),
+            };
             let message = format!("function `{name}` runs the code `{code}`, promoted was `{promoted}`: {origin}");
             return self.find(Code::FunctionChanged, bundle, message);
         }
@@ -406,7 +409,6 @@ fn told(origins: &[Origin]) -> String {
     });
     let named = each.collect::<Vec<_>>().join("; ");
     match origins.len().saturating_sub(ORIGINS_NAMED) {
-        _ if origins.is_empty() => named,
         0 => format!("it is of {named}"),
         more => format!("it is of {named}; and {more} more"),
     }

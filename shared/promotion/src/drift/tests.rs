@@ -168,7 +168,12 @@ fn a_stage_as_its_promotion_left_it_has_no_drift() {
 #[test]
 fn other_code_is_found_with_where_it_comes_from() {
     let other = digest("by hand");
-    insta::assert_snapshot!(found(|look| look.functions[0].code_sha256 = Some(other)), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: no commit that was Built holds it");
+    let run = |look: &mut Look, origins: Option<Vec<Origin>>| {
+        look.functions[0].code_sha256 = Some(other);
+        look.origins.extend(origins.map(|origins| (other, origins)));
+    };
+    assert!(found(|look| run(look, None)).ends_with(": which commit holds it was not looked up"));
+    insta::assert_snapshot!(found(|look| run(look, Some(Vec::new()))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: no commit that was Built holds it");
     let origin = |digit: &str, outcome| Origin {
         commit: gatekeeper_model::ids::Commit {
             repo: "bank-payments".parse().unwrap(),
@@ -182,10 +187,7 @@ fn other_code_is_found_with_where_it_comes_from() {
         origin("d", Some(Outcome::Built)),
         origin("e", None),
     ];
-    insta::assert_snapshot!(found(|look| {
-        look.functions[0].code_sha256 = Some(other);
-        look.origins.insert(other, origins);
-    }), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
+    insta::assert_snapshot!(found(|look| run(look, Some(origins))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
 }
 
 #[test]
