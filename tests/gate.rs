@@ -47,11 +47,11 @@ async fn before_the_integration_tests_a_commit_is_registered_and_after_them_buil
     commit.put_artefacts(&ci).await;
     let first = commit.put_manifest(&ci, &commit.before_integration()).await;
     let registered = aws.becomes(&commit, Outcome::Registered, &[]).await;
-    assert_eq!(registered.manifest_version_id, Some(first));
+    assert_eq!(registered.manifest_version_id, Some(first.into()));
 
     let second = commit.put_manifest(&ci, &commit.manifest).await;
     let built = aws.becomes(&commit, Outcome::Built, &[]).await;
-    assert_eq!(built.manifest_version_id, Some(second));
+    assert_eq!(built.manifest_version_id, Some(second.into()));
 }
 
 #[tokio::test]
@@ -343,7 +343,8 @@ async fn a_zip_that_was_uploaded_in_parts_is_hashed_and_built() {
     assert_eq!(stored.sha256, Sha256::of(&commit.objects[&the_zip()]));
 
     // It is S3's composite checksum that could not be taken for the digest.
-    let head = ci.s3.head_object().bucket(commit.bucket()).key(commit.key(&the_zip())).version_id(&stored.version_id);
+    let head =
+        ci.s3.head_object().bucket(commit.bucket()).key(commit.key(&the_zip())).version_id(stored.version_id.as_str());
     let head = head.checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled).send().await.unwrap();
     assert_ne!(head.checksum_sha256(), Some(stored.sha256.to_base64().as_str()));
 }

@@ -141,12 +141,12 @@ async fn a_verdict_on_other_objects_than_those_that_are_stored() {
     here.aws.quiet(&commit).await;
 
     // Another version of the manifest was judged than the one that is stored.
-    forge(&here, &commit, |verdict| verdict.manifest_version_id = Some("another".to_owned())).await;
+    forge(&here, &commit, |verdict| verdict.manifest_version_id = Some("another".into())).await;
     here.refuses(&event, &[Code::AttestationInvalid, Code::VerdictStale]).await;
     // Another version of a bundle.
     forge(&here, &commit, |verdict| {
         *verdict = judged.clone();
-        verdict.artefacts[zip].version_id = "another".to_owned();
+        verdict.artefacts[zip].version_id = "another".into();
     })
     .await;
     here.refuses(&event, &[Code::AttestationInvalid, Code::VerdictStale]).await;

@@ -11,7 +11,7 @@ use e2e::{
     },
 };
 use gatekeeper_model::{
-    ids::Sha256,
+    ids::{Sha256, VersionId},
     store_key::{ArtefactPath, RecordKey},
 };
 use gatekeeper_promotion::{
@@ -100,7 +100,7 @@ async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
     assert_eq!((first.status, first.ended_at, first.steps.len()), (Status::Running, None, 0));
     let version = async |key: RecordKey| {
         let head = here.aws.root.s3.head_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
-        head.send().await.unwrap().version_id().unwrap().to_owned()
+        VersionId::from(head.send().await.unwrap().version_id().unwrap())
     };
     assert_eq!(record.verdict_version_id, version(RecordKey::Verdict(commit.id.clone())).await);
     assert_eq!(record.stages_config_version_id, version(RecordKey::StagesConfig).await);

@@ -154,7 +154,7 @@ async fn a_build_folder_is_published_once_and_built() {
         assert_eq!(head.content_type(), Some(path.content_type()), "{path}");
     }
     let verdict = aws.becomes(&commit, Outcome::Built, &[]).await;
-    assert_eq!(verdict.manifest_version_id.as_deref(), run.report["manifest_version_id"].as_str());
+    assert_eq!(verdict.manifest_version_id, run.report["manifest_version_id"].as_str().map(Into::into));
 
     let again = ci.publish(&commit, folder.path(), &["--wait=60"]).await;
     assert_eq!((again.code, &again.report["status"]), (0, &json!("unchanged")), "{again:#?}");
@@ -283,7 +283,7 @@ async fn what_the_gate_rejects_is_uploaded_only_on_purpose() {
     let reason = [(Code::CoverageBelowThreshold, "tests.unit.line_coverage")];
     let verdict = aws.becomes(&commit, Outcome::Rejected, &reason).await;
     // The gate itself said so, on this manifest.
-    assert_eq!(verdict.manifest_version_id.as_deref(), run.report["verdict"]["manifest_version_id"].as_str());
+    assert_eq!(verdict.manifest_version_id, run.report["verdict"]["manifest_version_id"].as_str().map(Into::into));
     let annotation = "\n::error title=coverage-below-threshold::tests.unit.line_coverage: 79.9 %25 is below";
     assert!(run.stderr.contains(annotation), "{}", run.stderr);
     let summary = fs::read_to_string(summary.path()).unwrap();

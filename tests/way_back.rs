@@ -169,7 +169,7 @@ async fn a_way_back_that_fails_is_told_with_what_runs_then() {
     // The stored template of the commit before is gone for good.
     let template = &before.plan.stacks[0].template;
     let delete = here.aws.root.s3.delete_object().bucket(good.bucket()).key(good.key(&the_template()));
-    delete.version_id(&template.version_id).send().await.unwrap();
+    delete.version_id(template.version_id.as_str()).send().await.unwrap();
 
     let record = here.promote(&bad, STAGE).await;
     assert_eq!(record.status, Status::Failed);
@@ -178,7 +178,7 @@ async fn a_way_back_that_fails_is_told_with_what_runs_then() {
         [("smoke-test", FORWARD, vec![ReportStatus::Failed]), ("apply-stack", BACK, vec![ReportStatus::Failed]),]
     );
     let detail = &record.steps[4].reports[0].detail;
-    assert!(detail.contains(&template.version_id) && detail.contains("gone from the store"), "{detail}");
+    assert!(detail.contains(template.version_id.as_str()) && detail.contains("gone from the store"), "{detail}");
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&bad)), true));
     assert_eq!(here.state(&repo, STAGE).await, state, "nothing has completed since");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{Commit, Sha256, VersionId},
     store_key::ArtefactPath,
 };
 use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written};
@@ -116,7 +116,7 @@ impl Folder {
             }
             listed.push(Listed {
                 key: format!("{}{name}", self.prefix),
-                version_id: VERSION.to_owned(),
+                version_id: VERSION.into(),
                 size: metadata.len(),
             });
         }
@@ -135,20 +135,20 @@ impl Store for Folder {
         if let Some(manifest) = &self.manifest {
             let key = self.manifest_key();
             listed.retain(|file| file.key != key);
-            listed.push(Listed { key, version_id: VERSION.to_owned(), size: manifest.len() as u64 });
+            listed.push(Listed { key, version_id: VERSION.into(), size: manifest.len() as u64 });
         }
         listed.retain(|file| file.key.starts_with(prefix));
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
 
-    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
+    async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {
         let failed = |error| self.failed("looking at", key, error);
         if let Some(manifest) = self.manifest(key).filter(|_| is_local(version_id)) {
             let size = manifest.len() as u64;
             return Ok(Some(Head {
-                version_id: VERSION.to_owned(),
-                etag: String::new(),
+                version_id: VERSION.into(),
+                etag: "".into(),
                 size,
                 sha256: Some(Sha256::of(manifest)),
                 retention: Retention::default(),
@@ -158,18 +158,18 @@ impl Store for Folder {
         let size = file.metadata().map_err(failed)?.len();
         // Where it isn't known it is as after an upload in parts: whoever wants the digest streams the bytes.
         Ok(Some(Head {
-            version_id: VERSION.to_owned(),
-            etag: String::new(),
+            version_id: VERSION.into(),
+            etag: "".into(),
             size,
             sha256: self.digests.get(key).copied(),
             retention: Retention::default(),
         }))
     }
 
-    async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
+    async fn get(&self, key: &str, version_id: Option<&VersionId>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
         let failed = |error| self.failed("reading", key, error);
         if let Some(manifest) = self.manifest(key).filter(|manifest| manifest.len() as u64 <= max_bytes) {
-            let (version_id, etag) = (VERSION.to_owned(), VERSION.to_owned());
+            let (version_id, etag) = (VERSION.into(), VERSION.into());
             return Ok(Some(Body { bytes: manifest.clone(), version_id, etag }));
         }
         let Some(file) = self.file(key).map_err(failed)?.filter(|_| is_local(version_id)) else { return Ok(None) };
@@ -179,13 +179,13 @@ impl Store for Folder {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {max_bytes} bytes"));
             return Err(failed(error));
         }
-        Ok(Some(Body { bytes, version_id: VERSION.to_owned(), etag: VERSION.to_owned() }))
+        Ok(Some(Body { bytes, version_id: VERSION.into(), etag: VERSION.into() }))
     }
 
     async fn stream(
         &self,
         key: &str,
-        version_id: &str,
+        version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<bool, StoreError> {
         let failed = |error| self.failed("reading", key, error);
@@ -213,11 +213,11 @@ impl Store for Folder {
         }
     }
 
-    async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
+    async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {
         Ok(self.head(key, Some(version_id)).await?.map(|_| Tags::new()))
     }
 
-    async fn put_tags(&self, key: &str, _version_id: &str, _tags: &Tags) -> Result<bool, StoreError> {
+    async fn put_tags(&self, key: &str, _version_id: &VersionId, _tags: &Tags) -> Result<bool, StoreError> {
         Err(self.read_only("tagging", key))
     }
 
@@ -232,8 +232,8 @@ impl Store for Folder {
     }
 }
 
-fn is_local(version_id: Option<&str>) -> bool {
-    version_id.is_none_or(|version| version == VERSION)
+fn is_local(version_id: Option<&VersionId>) -> bool {
+    version_id.is_none_or(|version| version.as_str() == VERSION)
 }
 
 #[cfg(test)]
@@ -265,10 +265,10 @@ mod tests {
         let (_root, folder) = folder(&[("reports/unit.xml", b"<x/>"), ("build-manifest.json", b"{}")]);
         let keys: Vec<_> = folder.list(&commit().prefix()).await.unwrap().into_iter().map(|it| it.key).collect();
         assert_eq!(keys, [key("build-manifest.json"), key("reports/unit.xml")]);
-        let body = folder.get(&key("reports/unit.xml"), Some("local"), 4).await.unwrap().unwrap();
+        let body = folder.get(&key("reports/unit.xml"), Some(&"local".into()), 4).await.unwrap().unwrap();
         assert_eq!(body.bytes, b"<x/>");
         assert!(folder.get(&key("reports/unit.xml"), None, 3).await.is_err(), "larger than allowed");
-        assert_eq!(folder.get(&key("reports/unit.xml"), Some("v1"), 4).await.unwrap(), None);
+        assert_eq!(folder.get(&key("reports/unit.xml"), Some(&"v1".into()), 4).await.unwrap(), None);
         assert_eq!(folder.head(&key("reports/none.xml"), None).await.unwrap(), None);
         assert_eq!(folder.head(&key("reports"), None).await.unwrap(), None, "a folder is no object");
     }
@@ -283,7 +283,7 @@ mod tests {
             largest = largest.max(piece.len());
             Ok(())
         };
-        assert!(folder.stream(&key("reports/large.xml"), "local", &mut sink).await.unwrap());
+        assert!(folder.stream(&key("reports/large.xml"), &"local".into(), &mut sink).await.unwrap());
         assert_eq!((total, largest), (bytes.len(), PIECE_BYTES));
     }
 
@@ -291,7 +291,7 @@ mod tests {
     async fn nothing_is_written() {
         let (_root, folder) = folder(&[("build-manifest.json", b"{}")]);
         let manifest = key("build-manifest.json");
-        assert!(folder.put_tags(&manifest, "local", &Tags::new()).await.is_err());
+        assert!(folder.put_tags(&manifest, &"local".into(), &Tags::new()).await.is_err());
         assert!(folder.put(&manifest, b"", "text/plain", &Precondition::Absent).await.is_err());
     }
 
@@ -303,7 +303,7 @@ mod tests {
             let key = key("build-manifest.json");
             let listed = folder.list(&commit().prefix()).await.unwrap();
             assert_eq!(listed.iter().map(|it| (it.key.as_str(), it.size)).collect::<Vec<_>>(), [(key.as_str(), 3)]);
-            assert_eq!(folder.get(&key, Some(VERSION), 9).await.unwrap().unwrap().bytes, b"new");
+            assert_eq!(folder.get(&key, Some(&VERSION.into()), 9).await.unwrap().unwrap().bytes, b"new");
             assert_eq!(folder.head(&key, None).await.unwrap().unwrap().sha256, Some(Sha256::of(b"new")));
         }
     }

@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     finding::Code,
+    ids::VersionId,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
@@ -55,7 +56,7 @@ pub struct Seen {
     /// The verdict.
     pub verdict: Option<Verdict>,
     /// The manifest's present version.
-    pub manifest: Option<String>,
+    pub manifest: Option<VersionId>,
     /// `integration-passed` of every object.
     pub passed: BTreeMap<String, Option<String>>,
 }
@@ -101,7 +102,7 @@ impl Instance {
         Seen {
             passed: passed.buffer_unordered(8).collect().await,
             verdict: self.verdict(commit).await,
-            manifest: newest.iter().find(|(key, _)| *key == commit.manifest_key()).map(|(_, id)| (*id).to_owned()),
+            manifest: newest.iter().find(|(key, _)| *key == commit.manifest_key()).map(|(_, id)| VersionId::from(*id)),
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_gate::converge::{Gate, GateError};
 use gatekeeper_model::{
-    ids::{Commit, CommitSha, Repo},
+    ids::{Commit, CommitSha, Repo, VersionId},
     manifest,
     policy::Policy,
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
@@ -182,7 +182,7 @@ async fn take_revocation(from: &S3Store, commit: &Commit, to: &Memory) -> anyhow
 }
 
 /// Copies the installation's policy to where a verdict is made; gives its version.
-pub(super) async fn take_policy(from: &S3Store, to: &Memory) -> anyhow::Result<Option<String>> {
+pub(super) async fn take_policy(from: &S3Store, to: &Memory) -> anyhow::Result<Option<VersionId>> {
     let key = RecordKey::PolicyConfig.to_string();
     let Some(body) = from.get(&key, None, MAX_RECORD_BYTES).await? else { return Ok(None) };
     set_policy(&body.bytes, &key, to)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
-    ids::Commit,
+    ids::{Commit, VersionId},
     revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
     telemetry, verdict,
@@ -96,7 +96,7 @@ async fn standing(records: &S3Store, commit: &Commit) -> anyhow::Result<Option<V
 async fn write_revocation(
     records: &S3Store,
     commit: &Commit,
-    manifest: &str,
+    manifest: &VersionId,
     reason: &str,
     caller: String,
     stored: Option<StoredRevocation>,
@@ -106,7 +106,7 @@ async fn write_revocation(
         schema_version: verdict::SCHEMA_VERSION,
         repo: commit.repo.clone(),
         commit_sha: commit.sha.clone(),
-        manifest_version_id: manifest.to_owned(),
+        manifest_version_id: manifest.clone(),
         revoked_by: caller,
         revoked_at: telemetry::wall_clock(),
         reason: reason.to_owned(),
@@ -124,7 +124,7 @@ async fn write_revocation(
 }
 
 /// Sets the manifest's tag to `false`, so that the gate looks; the tags of others stay.
-async fn pull_brake(artefacts: &S3Store, commit: &Commit, manifest: &str) -> anyhow::Result<()> {
+async fn pull_brake(artefacts: &S3Store, commit: &Commit, manifest: &VersionId) -> anyhow::Result<()> {
     let key = ArtefactPath::Manifest.of(commit);
     let gone = || format!("version `{manifest}` of `{key}` is gone");
     let mut tags = artefacts.tags(&key, manifest).await?.with_context(gone)?;
@@ -134,10 +134,15 @@ async fn pull_brake(artefacts: &S3Store, commit: &Commit, manifest: &str) -> any
 }
 
 /// Waits until the gate has said `revoked`, or judges another manifest.
-async fn revoked(records: &S3Store, commit: &Commit, manifest: &str, told: &TakenBack) -> anyhow::Result<Verdict> {
+async fn revoked(
+    records: &S3Store,
+    commit: &Commit,
+    manifest: &VersionId,
+    told: &TakenBack,
+) -> anyhow::Result<Verdict> {
     loop {
         if let Some(verdict) = standing(records, commit).await?
-            && (verdict.is_of(told) || verdict.manifest_version_id.as_deref() != Some(manifest))
+            && (verdict.is_of(told) || verdict.manifest_version_id.as_ref() != Some(manifest))
         {
             return Ok(verdict);
         }

@@ -16,7 +16,7 @@ use gatekeeper_aws::{
 };
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{Commit, ETag, Sha256, VersionId},
     manifest,
     store_key::ArtefactPath,
 };
@@ -43,7 +43,7 @@ const DIGEST: &str = "sha256";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     /// The version that is there now.
-    pub(crate) version_id: String,
+    pub(crate) version_id: VersionId,
     /// Whether it had to be uploaded.
     pub(crate) uploaded: bool,
 }
@@ -61,8 +61,8 @@ pub(crate) struct Uploader<'a> {
 
 /// What is there under a key.
 struct Present {
-    version_id: String,
-    etag: Option<String>,
+    version_id: VersionId,
+    etag: Option<ETag>,
     sha256: Option<Sha256>,
 }
 
@@ -174,17 +174,17 @@ impl<'a> Uploader<'a> {
             version_id: head
                 .version_id()
                 .context("the artefact bucket is not versioned: turn its versioning on")?
-                .to_owned(),
-            etag: head.e_tag().map(str::to_owned),
+                .into(),
+            etag: head.e_tag().map(ETag::from),
             sha256,
         }))
     }
 
     /// One call, on the condition that nobody else has written there since it was looked at.
-    async fn put_whole(&self, object: &Object<'_>, etag: Option<String>) -> anyhow::Result<Stored> {
+    async fn put_whole(&self, object: &Object<'_>, etag: Option<ETag>) -> anyhow::Result<Stored> {
         let absent = etag.is_none().then(|| "*".to_owned());
         let put = self.client.put_object().bucket(self.bucket).key(&object.key);
-        let put = put.set_if_match(etag).set_if_none_match(absent);
+        let put = put.set_if_match(etag.map(|it| it.to_string())).set_if_none_match(absent);
         let put = put.content_type(object.content_type).tagging(tagging());
         let put = put.checksum_sha256(object.sha256.to_base64()).body(object.body(0, object.size).await?);
         match put.send().await {
@@ -227,7 +227,7 @@ fn changed(object: &Object<'_>) -> anyhow::Error {
 }
 
 fn stored(version_id: Option<&str>) -> anyhow::Result<Stored> {
-    let version_id = version_id.context("the artefact bucket is not versioned: turn its versioning on")?.to_owned();
+    let version_id = version_id.context("the artefact bucket is not versioned: turn its versioning on")?.into();
     Ok(Stored { version_id, uploaded: true })
 }
 

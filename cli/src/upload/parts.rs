@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_model::ids::Sha256;
+use gatekeeper_model::ids::{ETag, Sha256};
 
 use super::{Content, DIGEST, Object, Stored, Uploader, changed, stored, tagging};
 use crate::{aws::called, build_folder::hash};
@@ -30,7 +30,7 @@ fn part_bytes(size: u64) -> u64 {
 }
 
 impl Uploader<'_> {
-    pub(super) async fn put_in_parts(&self, object: &Object<'_>, etag: Option<String>) -> anyhow::Result<Stored> {
+    pub(super) async fn put_in_parts(&self, object: &Object<'_>, etag: Option<ETag>) -> anyhow::Result<Stored> {
         let made = self.client.create_multipart_upload().bucket(self.bucket).key(&object.key);
         let made = made.checksum_algorithm(ChecksumAlgorithm::Sha256).content_type(object.content_type);
         let made = made.tagging(tagging()).metadata(DIGEST, object.sha256.to_string());
@@ -41,7 +41,8 @@ impl Uploader<'_> {
                 let absent = etag.is_none().then(|| "*".to_owned());
                 let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
                 let complete = self.client.complete_multipart_upload().bucket(self.bucket).key(&object.key);
-                let complete = complete.upload_id(id).set_if_match(etag).set_if_none_match(absent);
+                let complete =
+                    complete.upload_id(id).set_if_match(etag.map(|it| it.to_string())).set_if_none_match(absent);
                 match complete.multipart_upload(all).send().await {
                     Ok(done) => stored(done.version_id()),
                     Err(error) => self.not_put("CompleteMultipartUpload", object, error).await,

@@ -200,7 +200,11 @@ fn the_commit_of_a_pulumi_program_is_told_only_where_it_is_all_of_it() {
     let program = pipeline.root.path();
     let refused = pipeline.run("pulumi", "touch ran");
     assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("does not tell which commit the Pulumi program is of: fatal: not a git repository"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("does not tell which commit the Pulumi program is of: fatal: not a git repository"),
+        "{}",
+        refused.stderr
+    );
 
     git(program, &["init", "--quiet"]);
     fs::write(program.join(".gitignore"), "build\n").unwrap();

@@ -34,7 +34,7 @@ fn stack(parameters: &[(&str, &str)]) -> PlannedStack {
 }
 
 fn pinned(key: &str) -> Pinned {
-    Pinned { key: key.to_owned(), version_id: "1".to_owned(), sha256: Sha256::of(key.as_bytes()), size: 1 }
+    Pinned { key: key.to_owned(), version_id: "1".into(), sha256: Sha256::of(key.as_bytes()), size: 1 }
 }
 
 fn bundle(stack: &str, logical_id: &str, key: &str) -> PlannedFunction {

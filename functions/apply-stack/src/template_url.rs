@@ -48,7 +48,7 @@ fn object(pinned: &Pinned) -> String {
     format!(
         "{}?versionId={}",
         utf8_percent_encode(&pinned.key, ENCODED_IN_KEY),
-        utf8_percent_encode(&pinned.version_id, ENCODED)
+        utf8_percent_encode(pinned.version_id.as_str(), ENCODED)
     )
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn pinned(key: &str, version_id: &str) -> Pinned {
-        Pinned { key: key.to_owned(), version_id: version_id.to_owned(), sha256: Sha256::of(b"{}"), size: 2 }
+        Pinned { key: key.to_owned(), version_id: version_id.into(), sha256: Sha256::of(b"{}"), size: 2 }
     }
 
     fn check(endpoint: Option<&str>, region: &str, template: &Pinned, expect: &str) {

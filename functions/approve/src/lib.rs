@@ -6,7 +6,7 @@ use gatekeeper_aws::{caller::Callers, lambda::FunctionError};
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, Identity, IdentityProof, Person},
-    ids::Commit,
+    ids::{Commit, VersionId},
     manifest,
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
@@ -168,7 +168,7 @@ impl<S: Store> Approver<S> {
         &self,
         request: &ApprovalRequest,
         identity: &Identity,
-        manifest_version_id: &str,
+        manifest_version_id: &VersionId,
         before: Option<&Stored<Approval>>,
         now: Timestamp,
     ) -> anyhow::Result<()> {
@@ -181,13 +181,18 @@ impl<S: Store> Approver<S> {
     }
 }
 
-fn approval(request: &ApprovalRequest, identity: &Identity, manifest_version_id: &str, now: Timestamp) -> Approval {
+fn approval(
+    request: &ApprovalRequest,
+    identity: &Identity,
+    manifest_version_id: &VersionId,
+    now: Timestamp,
+) -> Approval {
     Approval {
         schema_version: 1,
         repo: request.repo.clone(),
         commit_sha: request.commit_sha.clone(),
         stage: request.stage.clone(),
-        manifest_version_id: manifest_version_id.to_owned(),
+        manifest_version_id: manifest_version_id.clone(),
         approved_by: identity.clone(),
         approved_at: now,
         reason: request.reason.clone(),
@@ -226,8 +231,8 @@ fn worth(
 }
 
 /// Whether a standing approval is all that is asked for now: of this manifest, and to break the glass where that is asked.
-fn covers(standing: &Approval, manifest_version_id: &str, break_glass: bool) -> bool {
-    standing.manifest_version_id == manifest_version_id && (standing.break_glass || !break_glass)
+fn covers(standing: &Approval, manifest_version_id: &VersionId, break_glass: bool) -> bool {
+    standing.manifest_version_id == *manifest_version_id && (standing.break_glass || !break_glass)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn request() -> ApprovalRequest {
         repo: "bank-payments".parse().unwrap(),
         commit_sha: SHA.parse().unwrap(),
         stage: "prod".parse().unwrap(),
-        manifest_version_id: "v1".to_owned(),
+        manifest_version_id: "v1".into(),
         reason: "looked at the change".to_owned(),
         break_glass: false,
         identity_proof: None,
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Uploads a manifest of which `authors` are the authors, and lets it be Built; its version.
-    async fn manifest(&self, authors: &Value) -> String {
+    async fn manifest(&self, authors: &Value) -> VersionId {
         let manifest = json!({
             "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
             "timestamp": "2026-05-02T03:04:05Z", "modules": [], "authors": authors
@@ -78,7 +78,7 @@ impl World {
         let key = ArtefactPath::Manifest.of(&request().commit());
         self.approver.artefacts.upload(&key, manifest.to_string().as_bytes(), &[]);
         let stored = self.approver.artefacts.get(&key, None, 1_000_000).await.unwrap().unwrap();
-        self.verdict(Outcome::Built, &stored.version_id).await;
+        self.verdict(Outcome::Built, stored.version_id.as_str()).await;
         stored.version_id
     }
 
@@ -127,7 +127,7 @@ async fn another_manifest_and_breaking_the_glass_are_approved_anew() {
     assert_eq!(world.approve(&glass).await["already"], false);
     assert_eq!(world.approve(&request()).await["already"], true, "to break the glass is to approve");
     world.verdict(Outcome::Built, "v2").await;
-    let of_v2 = ApprovalRequest { manifest_version_id: "v2".to_owned(), ..request() };
+    let of_v2 = ApprovalRequest { manifest_version_id: "v2".into(), ..request() };
     assert_eq!(world.approve(&of_v2).await["already"], false);
     let written = world.written("jane@bank.example").await.unwrap();
     assert_eq!((written.manifest_version_id.as_str(), written.break_glass), ("v2", false));

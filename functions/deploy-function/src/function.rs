@@ -150,7 +150,7 @@ impl Deployer<'_> {
             .function_name(name)
             .s3_bucket(self.artefact_bucket)
             .s3_key(&bundle.key)
-            .s3_object_version(&bundle.version_id)
+            .s3_object_version(bundle.version_id.as_str())
             .set_revision_id(live.revision_id.clone())
             .send()
             .await

@@ -122,11 +122,7 @@ async fn runs(
         commit: short(&commit.sha).to_owned(),
         since: Time(since),
         is_rollback: record.as_ref().is_some_and(|it| it.rollback),
-        gate: Mark::of_gate(
-            verdict.as_ref(),
-            taken_back.as_ref(),
-            record.as_ref().map(|it| it.manifest_version_id.as_str()),
-        ),
+        gate: Mark::of_gate(verdict.as_ref(), taken_back.as_ref(), record.as_ref().map(|it| &it.manifest_version_id)),
         requested_by: record.map(|it| it.asked_by().to_owned()),
         drift: Mark::of_drift(drift.as_ref()),
         drift_checked_at: drift.map(|it| Time(it.checked_at)),

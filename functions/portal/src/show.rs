@@ -3,7 +3,7 @@
 use std::fmt;
 
 use gatekeeper_model::{
-    ids::CommitSha,
+    ids::{CommitSha, VersionId},
     revocation::TakenBack,
     verdict::{Outcome, Revocation, Verdict},
 };
@@ -62,10 +62,10 @@ impl Mark {
     pub(crate) fn of_gate(
         verdict: Option<&Verdict>,
         taken_back: Option<&TakenBack>,
-        promoted_manifest: Option<&str>,
+        promoted_manifest: Option<&VersionId>,
     ) -> Self {
         let Some(verdict) = verdict else { return Self::bad("no verdict") };
-        let manifest = promoted_manifest.or(verdict.manifest_version_id.as_deref());
+        let manifest = promoted_manifest.or(verdict.manifest_version_id.as_ref());
         let taken_back = taken_back.filter(|it| manifest.is_some_and(|manifest| it.concerns(manifest)));
         match (verdict.outcome, taken_back) {
             (_, Some(TakenBack::Told(Revocation { revoked_by, reason, .. }))) => {

@@ -39,7 +39,7 @@ fn promotion() -> PromotionRef {
 fn plan() -> Plan {
     let pinned = |name: &str| Pinned {
         key: format!("bank-payments/{}/modules/MOD-012/{name}", sha("a")),
-        version_id: "v1".to_owned(),
+        version_id: "v1".into(),
         sha256: Sha256::of(name.as_bytes()),
         size: 3,
     };
@@ -85,13 +85,13 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         execution_arn: "arn".to_owned(),
         started_at: now(),
         ended_at: None,
-        verdict_version_id: "v1".to_owned(),
-        manifest_version_id: "m1".to_owned(),
-        stages_config_version_id: "c1".to_owned(),
+        verdict_version_id: "v1".into(),
+        manifest_version_id: "m1".into(),
+        stages_config_version_id: "c1".into(),
         stages_config_sha256: Some(Sha256::of(b"c1")),
         built_attestation: Some(PinnedRecord {
             key: "bank-payments/b/attestations/built.dsse.json".to_owned(),
-            version_id: "a1".to_owned(),
+            version_id: "a1".into(),
             sha256: Sha256::of(b"a1"),
         }),
         role_arn: None,

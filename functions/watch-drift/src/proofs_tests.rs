@@ -44,7 +44,7 @@ async fn the_attestation_that_a_promotion_rests_on_holds_until_something_is_chan
     let pinned = record.built_attestation.as_mut().unwrap();
     pinned.sha256 = Sha256::of(b"another one");
     assert!(attested(&world, &record).await.unwrap().contains("is not the one that the promotion rests on"));
-    record.built_attestation.as_mut().unwrap().version_id = "v0".to_owned();
+    record.built_attestation.as_mut().unwrap().version_id = "v0".into();
     assert_eq!(attested(&world, &record).await.unwrap(), "version `v0`, which the promotion rests on, is gone");
     record.built_attestation = None;
     assert_eq!(attested(&world, &record).await, None, "a record of before there were attestations");

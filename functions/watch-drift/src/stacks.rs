@@ -42,11 +42,9 @@ pub(crate) struct Stacks {
 impl Stacks {
     /// Every stack of a promotion, by its name in the stage.
     pub(crate) async fn look(&self, record: &PromotionRecord) -> BTreeMap<StackName, StackLook> {
-        // A check of before the promotion says nothing about what it left.
-        let since = record.ended_at.unwrap_or(record.started_at);
         stream::iter(record.plan.stacks.iter().map(|it| it.stack_name.clone()))
             .map(|name| async move {
-                let look = self.look_at(&name, since).await;
+                let look = self.look_at(&name, record.ended_at).await;
                 (name, look)
             })
             .buffer_unordered(STACKS_IN_FLIGHT)
@@ -54,7 +52,8 @@ impl Stacks {
             .await
     }
 
-    async fn look_at(&self, name: &StackName, since: Timestamp) -> StackLook {
+    /// One stack, of which a promotion that ended at `since` left what is there.
+    async fn look_at(&self, name: &StackName, since: Option<Timestamp>) -> StackLook {
         let described = self.client.describe_stacks().stack_name(name.as_str()).send();
         let template = self.client.get_template().stack_name(name.as_str()).template_stage(TemplateStage::Original);
         let (described, template) = tokio::join!(described, template.send());
@@ -72,7 +71,12 @@ impl Stacks {
             return StackLook::Unread("GetTemplate answered without a template".to_owned());
         };
         let template_sha256 = Sha256::of(template.as_bytes());
-        StackLook::There { template_sha256, drift: self.drift(name, stack, since).await }
+        // A check of before the promotion's end says nothing about what it left.
+        let drift = match since {
+            Some(since) => self.drift(name, stack, since).await,
+            None => StackDrift::Unknown("the record does not tell when the promotion ended".to_owned()),
+        };
+        StackLook::There { template_sha256, drift }
     }
 
     /// What CloudFormation has found; and where that is old, it is asked to look again, for the next run.

@@ -18,6 +18,16 @@ async fn drift(
     detect: Answer,
     is_thorough: bool,
 ) -> (StackDrift, bool) {
+    drift_since(Some(at(0)), (status, checked), detect, is_thorough).await
+}
+
+/// The same since a promotion that ended then.
+async fn drift_since(
+    since: Option<Timestamp>,
+    (status, checked): (&'static str, Option<Timestamp>),
+    detect: Answer,
+    is_thorough: bool,
+) -> (StackDrift, bool) {
     let asked = Arc::new(Mutex::new(false));
     let note = Arc::clone(&asked);
     let config = config(move |Request { body, .. }| {
@@ -56,7 +66,7 @@ async fn drift(
         }
     });
     let stacks = Stacks { client: Client::new(&config), is_thorough, now: at(24 * 60) };
-    let look = stacks.look_at(&"s".parse().unwrap(), at(0)).await;
+    let look = stacks.look_at(&"s".parse().unwrap(), since).await;
     let StackLook::There { template_sha256, drift } = look else { panic!("{look:?}") };
     assert_eq!(template_sha256, Sha256::of(TEMPLATE.as_bytes()));
     let asked = *asked.lock().unwrap();
@@ -78,6 +88,14 @@ async fn cloudformation_is_asked_to_look_where_its_last_look_is_old_or_of_before
     assert_eq!(drift(("IN_SYNC", Some(at(0))), begun(), false).await, (StackDrift::InSync, true));
     assert_eq!(drift(("DRIFTED", Some(at(-1))), begun(), false).await, (StackDrift::NotChecked, true));
     assert_eq!(drift(("NOT_CHECKED", None), begun(), false).await, (StackDrift::NotChecked, true));
+}
+
+#[tokio::test]
+async fn of_a_promotion_without_an_end_no_drift_is_told() {
+    let unknown = StackDrift::Unknown("the record does not tell when the promotion ended".to_owned());
+    for checked in [("IN_SYNC", Some(at(0))), ("DRIFTED", Some(at(23 * 60)))] {
+        assert_eq!(drift_since(None, checked, begun(), true).await, (unknown.clone(), false));
+    }
 }
 
 #[tokio::test]
@@ -106,7 +124,7 @@ async fn a_stack_that_is_not_there_is_missing_and_one_that_could_not_be_looked_a
     let look = async |code, message| {
         let config = config(move |_| Answer::xml_error(400, code, message));
         let stacks = Stacks { client: Client::new(&config), is_thorough: false, now: at(0) };
-        stacks.look_at(&"s".parse().unwrap(), at(0)).await
+        stacks.look_at(&"s".parse().unwrap(), Some(at(0))).await
     };
     assert_eq!(look("ValidationError", "Stack with id s does not exist").await, StackLook::Missing);
     for (code, message) in [
@@ -123,6 +141,6 @@ async fn a_stack_that_is_not_there_is_missing_and_one_that_could_not_be_looked_a
         Answer::xml(format!("<{action}Response><{action}Result></{action}Result></{action}Response>"))
     });
     let stacks = Stacks { client: Client::new(&empty), is_thorough: false, now: at(0) };
-    let look = stacks.look_at(&"s".parse().unwrap(), at(0)).await;
+    let look = stacks.look_at(&"s".parse().unwrap(), Some(at(0))).await;
     assert_eq!(look, StackLook::Unread("DescribeStacks answered without a stack".to_owned()));
 }

@@ -7,7 +7,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
 };
-use gatekeeper_model::ids::Sha256;
+use gatekeeper_model::ids::{Sha256, VersionId};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
@@ -82,7 +82,7 @@ impl Store for S3Store {
                     let untold = "it lists an object without its key, version or size";
                     return Err(self.failed("ListObjectVersions", prefix, untold));
                 };
-                listed.push(Listed { key: decoded(key)?, version_id: version_id.to_owned(), size });
+                listed.push(Listed { key: decoded(key)?, version_id: version_id.into(), size });
             }
             if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(listed);
@@ -92,13 +92,13 @@ impl Store for S3Store {
         }
     }
 
-    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
+    async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {
         let answer = self
             .client
             .head_object()
             .bucket(&self.bucket)
             .key(key)
-            .set_version_id(version_id.map(str::to_owned))
+            .set_version_id(version_id.map(ToString::to_string))
             .checksum_mode(ChecksumMode::Enabled)
             .send()
             .await;
@@ -118,8 +118,8 @@ impl Store for S3Store {
             _ => head.checksum_sha256().and_then(Sha256::from_base64),
         };
         Ok(Some(Head {
-            version_id: version_id.to_owned(),
-            etag: etag.to_owned(),
+            version_id: version_id.into(),
+            etag: etag.into(),
             size: size.ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's size"))?,
             sha256,
             retention: Retention {
@@ -131,9 +131,15 @@ impl Store for S3Store {
         }))
     }
 
-    async fn may_see_retention(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
-        let answer =
-            self.client.get_object_retention().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+    async fn may_see_retention(&self, key: &str, version_id: &VersionId) -> Result<(), StoreError> {
+        let answer = self
+            .client
+            .get_object_retention()
+            .bucket(&self.bucket)
+            .key(key)
+            .version_id(version_id.as_str())
+            .send()
+            .await;
         match answer {
             Ok(_) => Ok(()),
             // The object or the bucket has no lock, which whoever gets this answer may see.
@@ -142,13 +148,13 @@ impl Store for S3Store {
         }
     }
 
-    async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
+    async fn get(&self, key: &str, version_id: Option<&VersionId>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
         let answer = self
             .client
             .get_object()
             .bucket(&self.bucket)
             .key(key)
-            .set_version_id(version_id.map(str::to_owned))
+            .set_version_id(version_id.map(ToString::to_string))
             .send()
             .await;
         let mut object = match answer {
@@ -157,7 +163,7 @@ impl Store for S3Store {
             Err(error) => return Err(self.failed("GetObject", key, said(&error))),
         };
         let (version_id, etag) = match (object.version_id(), object.e_tag()) {
-            (Some(version_id), Some(etag)) => (version_id.to_owned(), etag.to_owned()),
+            (Some(version_id), Some(etag)) => (version_id.into(), etag.into()),
             _ => return Err(self.failed("GetObject", key, "the bucket is not versioned")),
         };
         let mut bytes = Vec::new();
@@ -173,10 +179,11 @@ impl Store for S3Store {
     async fn stream(
         &self,
         key: &str,
-        version_id: &str,
+        version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<bool, StoreError> {
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+        let answer =
+            self.client.get_object().bucket(&self.bucket).key(key).version_id(version_id.as_str()).send().await;
         let mut object = match answer {
             Ok(object) => object,
             Err(error) if Failure::of(&error) == Failure::Absent => return Ok(false),
@@ -189,8 +196,9 @@ impl Store for S3Store {
         Ok(true)
     }
 
-    async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
-        let answer = self.client.get_object_tagging().bucket(&self.bucket).key(key).version_id(version_id).send().await;
+    async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {
+        let answer =
+            self.client.get_object_tagging().bucket(&self.bucket).key(key).version_id(version_id.as_str()).send().await;
         match answer {
             Ok(tagging) => {
                 let tags = tagging.tag_set().iter();
@@ -201,7 +209,7 @@ impl Store for S3Store {
         }
     }
 
-    async fn put_tags(&self, key: &str, version_id: &str, tags: &Tags) -> Result<bool, StoreError> {
+    async fn put_tags(&self, key: &str, version_id: &VersionId, tags: &Tags) -> Result<bool, StoreError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| self.failed("PutObjectTagging", key, source);
         let tags: Result<Vec<_>, _> =
             tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect();
@@ -214,7 +222,7 @@ impl Store for S3Store {
             .put_object_tagging()
             .bucket(&self.bucket)
             .key(key)
-            .version_id(version_id)
+            .version_id(version_id.as_str())
             .tagging(tagging)
             .send()
             .await;
@@ -242,12 +250,12 @@ impl Store for S3Store {
             .body(ByteStream::from(bytes.to_vec()));
         let put = match precondition {
             Precondition::Absent => put.if_none_match("*"),
-            Precondition::Unchanged(etag) => put.if_match(etag),
+            Precondition::Unchanged(etag) => put.if_match(etag.as_str()),
         };
         match put.send().await {
             Ok(done) => match (done.e_tag(), done.version_id()) {
                 (Some(etag), Some(version_id)) => {
-                    Ok(Written::Done { etag: etag.to_owned(), version_id: version_id.to_owned() })
+                    Ok(Written::Done { etag: etag.into(), version_id: version_id.into() })
                 }
                 _ => Err(self.failed("PutObject", key, "the bucket is not versioned")),
             },

@@ -46,7 +46,7 @@ async fn put(store: &S3Store) -> Result<Written, StoreError> {
 async fn a_conflict_with_oneself_is_none() {
     let (store, calls) = store(None);
     let written = put(&store).await.unwrap();
-    assert_eq!(written, Written::Done { etag: "\"e1\"".to_owned(), version_id: "v1".to_owned() });
+    assert_eq!(written, Written::Done { etag: "\"e1\"".into(), version_id: "v1".into() });
     assert_eq!(*calls.lock().unwrap(), ["PUT", "PUT", "GET"], "the SDK's own retry, and one look");
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures_util::{StreamExt as _, future, stream};
 use gatekeeper_model::{
-    ids::{Chain, Commit, Repo, Sha256, StageName},
+    ids::{Chain, Commit, Repo, Sha256, StageName, VersionId},
     manifest,
     manifest::Manifest,
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
@@ -37,12 +37,12 @@ const MOST_ENTRIES: u64 = 4096;
 struct Wanted {
     name: String,
     key: String,
-    version_id: Option<String>,
+    version_id: Option<VersionId>,
     max_bytes: u64,
 }
 
 impl Wanted {
-    fn record(name: impl Into<String>, key: &RecordKey, version_id: Option<&String>) -> Self {
+    fn record(name: impl Into<String>, key: &RecordKey, version_id: Option<&VersionId>) -> Self {
         Self { name: name.into(), key: key.to_string(), version_id: version_id.cloned(), max_bytes: MAX_RECORD_BYTES }
     }
 }
@@ -215,7 +215,7 @@ fn complete(exhibits: &mut Exhibits, folder: &str, head: &str) {
     let Some(LedgerHead { sequence, entry, .. }) = head_of(exhibits, head) else { return };
     let name = paper::entry(folder, sequence);
     if exhibits.bytes(&name).is_none() {
-        exhibits.add(name, String::new(), entry.into_bytes());
+        exhibits.add(name, "".into(), entry.into_bytes());
     }
 }
 
@@ -230,7 +230,7 @@ fn entries(folder: &str, chain: &Chain, places: std::ops::RangeInclusive<u64>) -
 }
 
 /// What became of a document: its version and bytes; nothing where it isn't there; or why it could not be looked at.
-type ReadDocument = (String, Result<Option<(String, Vec<u8>)>, String>);
+type ReadDocument = (String, Result<Option<(VersionId, Vec<u8>)>, String>);
 
 impl Exhibits {
     fn take(&mut self, read: Vec<ReadDocument>) {
@@ -250,10 +250,10 @@ impl Exhibits {
 async fn read(store: &impl Store, wanted: impl IntoIterator<Item = Wanted>) -> Vec<ReadDocument> {
     stream::iter(wanted)
         .map(|it| async move {
-            let read = match store.get(&it.key, it.version_id.as_deref(), it.max_bytes).await {
+            let read = match store.get(&it.key, it.version_id.as_ref(), it.max_bytes).await {
                 Ok(body) => Ok(body.map(|body| (body.version_id, body.bytes))),
                 // Nothing that the gatekeeper writes is so large: it is judged as a document that says nothing.
-                Err(error) if error.is_too_large() => Ok(Some((String::new(), Vec::new()))),
+                Err(error) if error.is_too_large() => Ok(Some(("".into(), Vec::new()))),
                 Err(error) => Err(chain(&error)),
             };
             (it.name, read)
@@ -315,11 +315,11 @@ async fn kept_records(records: &impl Store, exhibits: &Exhibits) -> Vec<Observed
 }
 
 /// An object's key and version, what is known of it or why it could not be looked at, and how long it is kept.
-type Looked = (String, String, Result<Option<Head>, String>, Option<ObservedRetention>);
+type Looked = (String, VersionId, Result<Option<Head>, String>, Option<ObservedRetention>);
 
 /// Looks at objects, all at once. That an object tells no retention means that it isn't locked where whoever asks may see
 /// retention at all, which the first object tells.
-async fn heads(store: &impl Store, bucket: &str, objects: Vec<(String, String)>) -> Vec<Looked> {
+async fn heads(store: &impl Store, bucket: &str, objects: Vec<(String, VersionId)>) -> Vec<Looked> {
     let may_see = async {
         match objects.first() {
             Some((key, version_id)) => store.may_see_retention(key, version_id).await.map_err(|error| chain(&error)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::ids::{Chain, CommitSha, PromotionId, Sha256};
+use gatekeeper_model::ids::{Chain, CommitSha, PromotionId, Sha256, VersionId};
 use gatekeeper_promotion::{history::StageState, record::LiveFunction};
 use gatekeeper_proof::{PublicKeys, ledger::StoredEntry};
 use gatekeeper_store::Retention;
@@ -37,7 +37,7 @@ pub struct Exhibits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -64,7 +64,7 @@ pub struct Observed {
     /// Which commits hold live bytes that aren't the promoted ones.
     pub bytes_of: BTreeMap<Sha256, Vec<String>>,
     /// The versions of the documents by their names.
-    pub versions: BTreeMap<String, String>,
+    pub versions: BTreeMap<String, VersionId>,
     /// What could not be looked at, by the documents' names, and why: nothing of it is known to be missing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
@@ -106,7 +106,7 @@ pub struct StoredObject {
     /// Its key.
     pub key: String,
     /// The version that was looked for.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Whether that version is there.
     pub there: bool,
     /// The SHA-256 that the store itself computed; `None` where it did not.
@@ -133,7 +133,7 @@ pub struct Read<T> {
     /// What it says.
     pub value: T,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
 }
@@ -191,7 +191,7 @@ impl Exhibits {
     }
 
     /// Adds a document.
-    pub fn add(&mut self, name: impl Into<String>, version_id: String, bytes: Vec<u8>) {
+    pub fn add(&mut self, name: impl Into<String>, version_id: VersionId, bytes: Vec<u8>) {
         let name = name.into();
         self.observed.versions.insert(name.clone(), version_id.clone());
         self.documents.insert(name, Document { version_id, bytes });

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use gatekeeper_model::{
     finding::Finding,
-    ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName},
+    ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName, VersionId},
     policy::Condition,
     verdict::Outcome,
 };
@@ -350,7 +350,7 @@ pub struct Gate {
     /// When the gate came to that.
     pub evaluated_at: Timestamp,
     /// The version of the manifest that it judged.
-    pub manifest_version_id: Option<String>,
+    pub manifest_version_id: Option<VersionId>,
     /// The SHA-256 of the manifest.
     pub manifest_sha256: Option<Sha256>,
     /// The SHA-256 of the verdict.
@@ -377,7 +377,7 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// The version of `config/policy.json`; `None` where ADR-053 alone was applied.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
     /// The SHA-256 of that version's bytes; `None` where the policy is not there or could not be read.
     pub sha256: Option<Sha256>,
     /// The document itself, as it is stored.
@@ -403,7 +403,7 @@ pub struct Waiver {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageRules {
     /// The version of `config/stages.json`.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of that version's bytes.
     pub sha256: Sha256,
     /// What a commit must be.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{DatabaseName, Sha256, StackName},
+    ids::{DatabaseName, Sha256, StackName, VersionId},
     manifest::{Flyway, Manifest, Tests},
     outcome::{Counts, Outcome},
     policy::{Condition, Rules},
@@ -64,10 +64,10 @@ pub struct TestResult {
     pub verdict: Resource,
     /// The version of the manifest.
     #[serde(rename = "artefactGatekeeper_manifestVersionId")]
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// The version of `config/policy.json`; `None` where ADR-053 alone was applied.
     #[serde(rename = "artefactGatekeeper_policyVersionId", default, skip_serializing_if = "Option::is_none")]
-    pub policy_version_id: Option<String>,
+    pub policy_version_id: Option<VersionId>,
     /// When the gate came to its conclusion.
     #[serde(rename = "artefactGatekeeper_evaluatedAt")]
     pub evaluated_at: Timestamp,

@@ -76,7 +76,7 @@ mod tests {
             schema_version: 1,
             repo: commit().repo,
             commit_sha: commit().sha,
-            manifest_version_id: Some("m1".to_owned()),
+            manifest_version_id: Some("m1".into()),
             outcome: Outcome::Built,
             reasons: Vec::<Finding>::new(),
             artefacts: artefacts.collect(),

@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::ids::VersionId;
+
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -29,7 +31,7 @@ pub struct Event {
     /// The object's key, decoded.
     pub key: String,
     /// The version that it happened to, where the event tells.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
     /// Who did it, as AWS names them, where the event tells.
     pub principal: Option<String>,
 }
@@ -137,7 +139,7 @@ struct Bucket {
 #[serde(rename_all = "camelCase")]
 struct S3Object {
     key: String,
-    version_id: Option<String>,
+    version_id: Option<VersionId>,
 }
 
 fn s3_record(record: &Value) -> Result<Event, InvalidEvent> {
@@ -159,7 +161,7 @@ fn s3_record(record: &Value) -> Result<Event, InvalidEvent> {
         change,
         bucket: record.s3.bucket.name,
         key,
-        version_id: record.s3.object.version_id.filter(|id| !id.is_empty()),
+        version_id: record.s3.object.version_id.filter(|id| !id.as_str().is_empty()),
         principal: record.user_identity.and_then(|identity| identity.principal_id),
     })
 }
@@ -182,7 +184,7 @@ struct Detail {
 struct DetailObject {
     key: String,
     #[serde(rename = "version-id")]
-    version_id: Option<String>,
+    version_id: Option<VersionId>,
 }
 
 fn event_bridge(payload: &Value) -> Result<Event, InvalidEvent> {
@@ -198,7 +200,7 @@ fn event_bridge(payload: &Value) -> Result<Event, InvalidEvent> {
         change,
         bucket: event.detail.bucket.name,
         key: event.detail.object.key,
-        version_id: event.detail.object.version_id.filter(|id| !id.is_empty()),
+        version_id: event.detail.object.version_id.filter(|id| !id.as_str().is_empty()),
         principal: event.detail.requester,
     })
 }
@@ -222,7 +224,7 @@ mod tests {
             change,
             bucket: "artefacts".to_owned(),
             key: key.to_owned(),
-            version_id: Some("v1".to_owned()),
+            version_id: Some("v1".into()),
             principal: Some("AWS:AROAEXAMPLE:ci".to_owned()),
         }
     }

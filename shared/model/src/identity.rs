@@ -12,7 +12,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CommitSha, Repo, Sha256, StageName};
+use crate::ids::{CommitSha, Repo, Sha256, StageName, VersionId};
 
 /// The header that binds a proof to a request: the hexadecimal SHA-256 of [`BoundRequest`]'s text.
 pub const REQUEST_HEADER: &str = "x-gatekeeper-request";
@@ -42,7 +42,7 @@ pub struct BoundRequest<'a> {
     /// The stage.
     pub stage: &'a StageName,
     /// The manifest that an approval is of; none of a promotion, which takes what is stored by then.
-    pub manifest_version_id: Option<&'a str>,
+    pub manifest_version_id: Option<&'a VersionId>,
     /// Why: no control characters, so that it is one line.
     pub reason: &'a str,
     /// The request's switches that are on, by the names of their fields.
@@ -52,7 +52,7 @@ pub struct BoundRequest<'a> {
 impl fmt::Display for BoundRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches } = self;
-        let manifest_version_id = manifest_version_id.unwrap_or_default();
+        let manifest_version_id = manifest_version_id.map_or("", VersionId::as_str);
         let commit_sha = commit_sha.map_or("", CommitSha::as_str);
         writeln!(f, "artefact-gatekeeper request v1")?;
         writeln!(f, "action={action}\nrepo={repo}\ncommit_sha={commit_sha}\nstage={stage}")?;

@@ -81,7 +81,7 @@ fn a_proof_for_another_request_is_none() {
         |it| it.commit_sha = Some(Box::leak(Box::new("0".repeat(40).parse().unwrap()))),
         |it| it.commit_sha = None,
         |it| it.stage = Box::leak(Box::new("uat".parse().unwrap())),
-        |it| it.manifest_version_id = Some("v2"),
+        |it| it.manifest_version_id = Some(Box::leak(Box::new("v2".into()))),
         |it| it.reason = "another one",
         |it| it.switches = vec!["break_glass"],
     ];

@@ -151,6 +151,54 @@ text_id!(
     "26 characters of Crockford's base 32", valid_promotion_id
 );
 
+/// Makes a newtype over the text that S3 gives: it has no grammar, and nothing but S3 makes one.
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// One version of an object of a versioned bucket: what S3 answers a write with as `x-amz-version-id`. The same key and
+    /// version always have the same bytes; only tags and retention can still change.
+    VersionId
+);
+opaque_id!(
+    /// What S3 calls an object's newest bytes by, the header `ETag` with its double quotes: what `If-Match` compares. It
+    /// is no digest of the bytes.
+    ETag
+);
+
 impl StageName {
     /// `dev`, where pipelines deploy to and test (ADR-053 "CI pipeline shape").
     #[must_use]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    ids::Commit,
+    ids::{Commit, VersionId},
     verdict::{Revocation, SCHEMA_VERSION},
 };
 
@@ -39,9 +39,9 @@ impl TakenBack {
 
     /// Whether it takes this version of the manifest back.
     #[must_use]
-    pub fn concerns(&self, manifest_version_id: &str) -> bool {
+    pub fn concerns(&self, manifest_version_id: &VersionId) -> bool {
         match self {
-            Self::Told(revocation) => revocation.manifest_version_id == manifest_version_id,
+            Self::Told(revocation) => revocation.manifest_version_id == *manifest_version_id,
             Self::Unreadable(_) => true,
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_revocation_is_of_one_manifest() {
         let told = TakenBack::parse(stored("", "").as_bytes(), &commit());
-        assert_eq!((told.concerns("m1"), told.concerns("m2")), (true, false));
+        assert_eq!((told.concerns(&"m1".into()), told.concerns(&"m2".into())), (true, false));
         insta::assert_snapshot!(told, @"taken back by `jane`: rounds down");
     }
 
@@ -101,7 +101,8 @@ mod tests {
             stored("\"m1\"", "null"),
         ] {
             let read = TakenBack::parse(text.as_bytes(), &commit());
-            assert!(matches!(&read, TakenBack::Unreadable(_)) && read.concerns("m1") && read.concerns("m2"), "{text}");
+            assert!(matches!(read, TakenBack::Unreadable(_)), "{text}");
+            assert!(read.concerns(&"m1".into()) && read.concerns(&"m2".into()), "{text}");
         }
         assert!(matches!(TakenBack::parse(&[0xff, 0xfe], &commit()), TakenBack::Unreadable(_)));
         insta::assert_snapshot!(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, FileName, Repo, Sha256, StackName},
+    ids::{Commit, CommitSha, FileName, Repo, Sha256, StackName, VersionId},
     outcome::Counts,
     revocation::TakenBack,
     store_key::ArtefactPath,
@@ -70,7 +70,7 @@ pub struct Verdict {
     /// The commit.
     pub commit_sha: CommitSha,
     /// The version of `build-manifest.json` that was judged; `None` where there is no manifest.
-    pub manifest_version_id: Option<String>,
+    pub manifest_version_id: Option<VersionId>,
     /// What the commit is.
     pub outcome: Outcome,
     /// Why it isn't `built`: every reason, not only the first.
@@ -82,7 +82,7 @@ pub struct Verdict {
     pub artefacts: Vec<JudgedArtefact>,
     /// The version of `config/policy.json` that was applied; `None` where ADR-053 alone was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy_version_id: Option<String>,
+    pub policy_version_id: Option<VersionId>,
     /// The SHA-256 of that version's bytes; `None` where ADR-053 alone was applied, and in verdicts of before it was
     /// kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,7 +161,7 @@ pub struct Baseline {
     /// The commit.
     pub commit_sha: CommitSha,
     /// Its manifest's version.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// Its reports.
     pub reports: Vec<BaselineReport>,
 }
@@ -174,7 +174,7 @@ pub struct BaselineReport {
     /// Its format.
     pub format: String,
     /// The version that was judged.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
     /// Its size in bytes.
@@ -217,7 +217,7 @@ pub struct JudgedArtefact {
     /// Its key.
     pub key: String,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
     /// Its size in bytes.
@@ -292,7 +292,7 @@ pub struct Revocation {
     /// The commit.
     pub commit_sha: CommitSha,
     /// The manifest version that was taken back; another version starts afresh.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// Who took it back, as AWS named them.
     pub revoked_by: String,
     /// When the version was taken back.

@@ -4,7 +4,7 @@
 use gatekeeper_model::{
     finding::Finding,
     identity::{BoundRequest, Identity, IdentityProof, Person},
-    ids::{Commit, CommitSha, Repo, Sha256, StageName},
+    ids::{Commit, CommitSha, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_store::record::Stored;
@@ -24,7 +24,7 @@ pub struct ApprovalRequest {
     /// The stage.
     pub stage: StageName,
     /// The manifest that was looked at.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// Why, in the words of the approver.
     pub reason: String,
     /// Agree that the stage's rules are waived.
@@ -72,7 +72,7 @@ impl ApprovalRequest {
                 repo: repo?,
                 commit_sha: commit_sha?,
                 stage: stage?,
-                manifest_version_id: manifest_version_id?,
+                manifest_version_id: manifest_version_id?.into(),
                 reason: reason?,
                 break_glass: break_glass?,
                 identity_proof: identity_proof.clone(),
@@ -115,7 +115,7 @@ pub struct Approval {
     /// The stage that it is approved for.
     pub stage: StageName,
     /// The manifest that is approved; another version needs approving again.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// Who approved, as STS said.
     pub approved_by: Identity,
     /// When the approval was given.

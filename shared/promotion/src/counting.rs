@@ -5,7 +5,7 @@
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::Person,
-    ids::{Commit, StageName},
+    ids::{Commit, StageName, VersionId},
 };
 use gatekeeper_store::record::Stored;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Counting<'a> {
     /// The stage.
     pub stage: &'a StageName,
     /// The version of the commit's manifest.
-    pub manifest_version_id: &'a str,
+    pub manifest_version_id: &'a VersionId,
     /// Whose own it is.
     pub owners: Owners<'a>,
 }
@@ -78,7 +78,7 @@ impl Counting<'_> {
         approval.repo == self.commit.repo
             && approval.commit_sha == self.commit.sha
             && approval.stage == *self.stage
-            && approval.manifest_version_id == self.manifest_version_id
+            && approval.manifest_version_id == *self.manifest_version_id
     }
 
     /// The authors who can't be placed, each by name, or that none is named: whoever they are, they may have approved.

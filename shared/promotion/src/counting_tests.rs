@@ -14,14 +14,14 @@ fn stored(person: &str, minute: u8) -> Stored<Approval> {
         repo: "bank-payments".parse().unwrap(),
         commit_sha: SHA.parse().unwrap(),
         stage: "prod".parse().unwrap(),
-        manifest_version_id: "v1".to_owned(),
+        manifest_version_id: "v1".into(),
         approved_by: Identity::of(&arn, "111122223333", "AROAEXAMPLE:x", "111122223333").unwrap(),
         approved_at: format!("2026-05-06T09:{minute:02}:00Z").parse().unwrap(),
         reason: "looked at the change".to_owned(),
         break_glass: false,
     };
     let sha256 = gatekeeper_store::record::digest(&record).unwrap();
-    Stored { record, etag: String::new(), version_id: String::new(), sha256 }
+    Stored { record, etag: "".into(), version_id: "".into(), sha256 }
 }
 
 /// What the approvals of these people come to: a line each, and then who is not known.
@@ -39,7 +39,7 @@ fn told(authors: &Value, identities: Option<&Value>, people: &[&str]) -> String 
     let counting = Counting {
         commit: &commit,
         stage: &stage,
-        manifest_version_id: "v1",
+        manifest_version_id: &"v1".into(),
         owners: Owners { requester: Some(&requester), authors: &authors, identities: &identities },
     };
     let approvals: Vec<_> = people.iter().zip(0..).map(|(person, minute)| stored(person, minute)).collect();

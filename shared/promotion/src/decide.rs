@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_gate::{attestation, attestation::TestResult, judgement::INTEGRATION_PASSED};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Chain, Commit, DatabaseName, Repo, Sha256, StageName},
+    ids::{Chain, Commit, DatabaseName, Repo, Sha256, StageName, VersionId},
     manifest::Manifest,
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Verdict},
@@ -136,8 +136,10 @@ fn history_before(
     request: &PromotionRequest,
     before: Option<&PromotionRecord>,
 ) -> Result<BTreeMap<DatabaseName, Vec<HistoryRow>>, UnreadFact> {
-    let rows = before.filter(|_| !request.rollback).map(PromotionRecord::schema_histories).transpose()?;
-    Ok(rows.unwrap_or_default())
+    match before {
+        Some(before) if !request.rollback => before.schema_histories(),
+        _ => Ok(BTreeMap::new()),
+    }
 }
 
 /// Why there is nothing to go back to: the stage never ran the commit, or not by its present manifest. A rollback skips the
@@ -149,15 +151,16 @@ fn never_ran(
     verdict: Option<&Verdict>,
 ) -> Option<Finding> {
     let ran = state.into_iter().flat_map(|state| &state.history).filter(|it| it.commit_sha == commit.sha);
-    let ran: Vec<_> = ran.map(|it| it.manifest_version_id.as_deref()).collect();
-    let present = verdict.and_then(|verdict| verdict.manifest_version_id.as_deref());
-    let message = match ran.last() {
-        None => format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to"),
-        Some(_) if present.is_none() || ran.contains(&present) => return None,
-        Some(last) => format!(
-            "`{stage}` ran `{commit}` by version `{}` of its manifest, and `{}` is stored now: promote it instead",
-            last.unwrap_or("unknown"),
-            present.unwrap_or_default()
+    let ran: Vec<_> = ran.map(|it| it.manifest_version_id.as_ref()).collect();
+    let present = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
+    let message = match (ran.last(), present) {
+        (None, _) => format!("`{commit}` was never promoted to `{stage}`, so there is nothing to go back to"),
+        // Without a judged manifest there is no promotion either, which is among the reasons.
+        (Some(_), None) => return None,
+        (Some(_), Some(_)) if ran.contains(&present) => return None,
+        (Some(last), Some(present)) => format!(
+            "`{stage}` ran `{commit}` by version `{}` of its manifest, and `{present}` is stored now: promote it instead",
+            last.map_or("unknown", VersionId::as_str)
         ),
     };
     Some(Finding::new(Code::NeverPromoted, commit.sha.as_str(), message))
@@ -287,12 +290,12 @@ fn judged_manifest(verdict: &Verdict, manifest: Option<Body>, reasons: &mut Vec<
 /// Where what is stored isn't what was judged.
 fn stale(verdict: &Verdict, listed: &[Listed]) -> Vec<Finding> {
     let manifest_key = ArtefactPath::Manifest.of(&verdict.commit());
-    let stored: BTreeMap<_, _> = listed.iter().map(|it| (it.key.as_str(), it.version_id.as_str())).collect();
+    let stored: BTreeMap<_, _> = listed.iter().map(|it| (it.key.as_str(), &it.version_id)).collect();
     let judged: BTreeSet<_> = verdict.artefacts.iter().map(|it| it.key.as_str()).collect();
     let mut findings = Vec::new();
     for artefact in &verdict.artefacts {
         let stale = match stored.get(artefact.key.as_str()) {
-            Some(version) if *version == artefact.version_id => continue,
+            Some(version) if **version == artefact.version_id => continue,
             Some(version) => format!("version `{version}` is stored, judged was `{}`", artefact.version_id),
             None => "it was judged and is no longer stored".to_owned(),
         };

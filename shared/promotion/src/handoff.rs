@@ -67,7 +67,7 @@ mod tests {
             tested_sha256: Sha256::of(b"schema"),
             live_sha256: Sha256::of(b"schema"),
             snapshot_key: String::new(),
-            snapshot_version_id: String::new(),
+            snapshot_version_id: "".into(),
             difference: None,
             server_limits: None,
             server_limits_accepted: false,

@@ -1,6 +1,6 @@
 //! What a stage runs now and what it ran before: `stages/{stage}/{repo}.json`.
 
-use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName};
+use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName, VersionId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct Completed {
     pub promotion_id: PromotionId,
     /// The manifest that was promoted; none in histories of before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest_version_id: Option<String>,
+    pub manifest_version_id: Option<VersionId>,
     /// When it completed.
     pub completed_at: Timestamp,
     /// Whether it was a rollback.
@@ -85,11 +85,11 @@ impl StageState {
 
     /// How long the stage ran the commit in all, as of a version of its manifest, up to `now`.
     #[must_use]
-    pub fn time_run(&self, commit: &CommitSha, manifest_version_id: &str, now: Timestamp) -> SignedDuration {
+    pub fn time_run(&self, commit: &CommitSha, manifest_version_id: &VersionId, now: Timestamp) -> SignedDuration {
         let ends = self.history.iter().skip(1).map(|next| next.completed_at).chain([now]);
         let spans = self.history.iter().zip(ends);
         let is_it = |completed: &Completed| {
-            completed.commit_sha == *commit && completed.manifest_version_id.as_deref() == Some(manifest_version_id)
+            completed.commit_sha == *commit && completed.manifest_version_id.as_ref() == Some(manifest_version_id)
         };
         let spans = spans.filter(|(completed, _)| is_it(completed));
         let lengths = spans.map(|(completed, end)| completed.completed_at.duration_until(end));
@@ -151,7 +151,7 @@ mod tests {
             let completed = Completed {
                 commit_sha: commit.repeat(40).parse().unwrap(),
                 promotion_id: format!("{index:026}").parse().unwrap(),
-                manifest_version_id: Some("v1".to_owned()),
+                manifest_version_id: Some("v1".into()),
                 completed_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10 * i64::try_from(index).unwrap()),
                 rollback: step.starts_with('<'),
             };
@@ -194,7 +194,8 @@ mod tests {
         // A promotion each ten minutes, and it is an hour after the first.
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(60);
         for (story, minutes) in [("b", 0), ("a", 60), ("b a", 50), ("a b", 10), ("a b a", 50), ("a a b <a", 50)] {
-            let run = |version: &str| state(story).time_run(&"a".repeat(40).parse().unwrap(), version, now).as_mins();
+            let run =
+                |version: &str| state(story).time_run(&"a".repeat(40).parse().unwrap(), &version.into(), now).as_mins();
             assert_eq!((run("v1"), run("v2")), (minutes, 0), "{story}");
         }
     }

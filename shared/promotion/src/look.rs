@@ -8,7 +8,7 @@ use gatekeeper_gate::converge::inspected_template;
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
-    ids::{Chain, Commit, Sha256, StackName, StageName},
+    ids::{Chain, Commit, Sha256, StackName, StageName, VersionId},
     manifest::{self, Manifest},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::{Outcome, Verdict},
@@ -147,7 +147,7 @@ pub(super) struct SecondLook {
 #[derive(Debug)]
 pub(super) struct LookedAt {
     pub(super) key: String,
-    pub(super) version_id: String,
+    pub(super) version_id: VersionId,
     /// The SHA-256 that was judged; none of the manifest.
     pub(super) judged: Option<Sha256>,
     /// Its head and tags; `None` where the version is gone.

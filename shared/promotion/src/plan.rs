@@ -6,6 +6,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{
         Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName, StageName,
+        VersionId,
     },
     manifest::{Manifest, SynthesisedFor},
     place::Place,
@@ -28,7 +29,7 @@ pub struct Pinned {
     /// Its key in the artefact bucket.
     pub key: String,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
     /// Its size in bytes.

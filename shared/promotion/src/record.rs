@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gatekeeper_model::{
     identity::Identity,
-    ids::{Commit, CommitSha, DatabaseName, InvalidId, PromotionId, Repo, Sha256, StageName},
+    ids::{Commit, CommitSha, DatabaseName, InvalidId, PromotionId, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_readers::{flyway::history::HistoryRow, schema_snapshot::ServerLimits};
@@ -41,7 +41,7 @@ pub struct SchemaComparison {
     /// The snapshot, by its key.
     pub snapshot_key: String,
     /// The snapshot's version.
-    pub snapshot_version_id: String,
+    pub snapshot_version_id: VersionId,
     /// The difference in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
@@ -105,14 +105,14 @@ pub struct PromotionRecord {
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// The verdict that it rests on, by the version of `verdict.json`.
-    pub verdict_version_id: String,
+    pub verdict_version_id: VersionId,
     /// The gate's attestation that it rests on; none in records of before there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_attestation: Option<PinnedRecord>,
     /// The manifest that was judged.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// The configuration that was used, by the version of `config/stages.json`.
-    pub stages_config_version_id: String,
+    pub stages_config_version_id: VersionId,
     /// The SHA-256 of that version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stages_config_sha256: Option<Sha256>,
@@ -154,7 +154,7 @@ pub struct PinnedRecord {
     /// Its key in the records bucket.
     pub key: String,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
 }

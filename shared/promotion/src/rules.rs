@@ -10,7 +10,7 @@
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Identity, Person},
-    ids::Commit,
+    ids::{Commit, VersionId},
     manifest::Manifest,
 };
 use gatekeeper_store::record::Stored;
@@ -72,7 +72,7 @@ pub struct Circumstances<'a> {
     /// Its manifest.
     pub manifest: &'a Manifest,
     /// The manifest's version.
-    pub manifest_version_id: &'a str,
+    pub manifest_version_id: &'a VersionId,
     /// The stage that is required first; `None` where it never ran anything of the repository.
     pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
@@ -161,8 +161,8 @@ impl Circumstances<'_> {
         let Some((Earlier { state, unattested }, completed)) = promoted else {
             return unmet(format!("`{}` was never promoted to `{first}`, which must run it first", self.commit));
         };
-        if completed.manifest_version_id.as_deref() != Some(self.manifest_version_id) {
-            let theirs = completed.manifest_version_id.as_deref().unwrap_or("unknown");
+        if completed.manifest_version_id.as_ref() != Some(self.manifest_version_id) {
+            let theirs = completed.manifest_version_id.as_ref().map_or("unknown", VersionId::as_str);
             return unmet(format!(
                 "`{first}` ran version `{theirs}` of the commit's manifest, now it is version `{}`; promote it to \
                  `{first}` again",

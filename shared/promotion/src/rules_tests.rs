@@ -62,7 +62,7 @@ impl World {
             let completed = Completed {
                 commit_sha: if name.starts_with("it") { SHA } else { OTHER }.parse().unwrap(),
                 promotion_id: format!("{index:026}").parse().unwrap(),
-                manifest_version_id: Some(version.to_owned()),
+                manifest_version_id: Some(version.into()),
                 completed_at: at(time),
                 rollback: ran.starts_with('<'),
             };
@@ -79,14 +79,14 @@ impl World {
             repo: commit().repo,
             commit_sha: commit().sha,
             stage: "prod".parse().unwrap(),
-            manifest_version_id: "v1".to_owned(),
+            manifest_version_id: "v1".into(),
             approved_by: identity,
             approved_at: at(time),
             reason: "looked at the change".to_owned(),
             break_glass: false,
         };
         let sha256 = gatekeeper_store::record::digest(&approval).unwrap();
-        let (etag, version_id) = (time.to_owned(), format!("version of {time}"));
+        let (etag, version_id) = (time.into(), format!("version of {time}").into());
         self.approvals.push(Stored { record: approval, etag, version_id, sha256 });
         self
     }
@@ -120,7 +120,7 @@ impl World {
             requester: &self.requester,
             commit: &commit(),
             manifest: &serde_json::from_value(manifest).unwrap(),
-            manifest_version_id: "v1",
+            manifest_version_id: &"v1".into(),
             required: self.uat.as_ref(),
             approvals: &self.approvals,
             now: self.now,
@@ -222,7 +222,7 @@ fn approvals_count_by_people_who_are_neither_requester_nor_author_nor_each_other
         .approved("09:02", session("approver", "ben@bank.example"))
         .approved("09:03", session("other-approver", "ben"))
         .approved("09:04", session("approver", "cleo"))
-        .but(|approval| approval.manifest_version_id = "v0".to_owned())
+        .but(|approval| approval.manifest_version_id = "v0".into())
         .approved("09:05", session("approver", "ci-bot"));
     insta::assert_snapshot!(world.refusal(), @"approvals-missing: 1 of 2 approvals (`ben@bank.example` approved, `rita@bank.example` doesn't count: this is who asks for the promotion, `ada` doesn't count: this is the commit's author, `ben` doesn't count: this is `ben@bank.example` again, `cleo` doesn't count: that was version `v0` of the manifest, `ci-bot` doesn't count: this is the commit's author); ask somebody who is neither the requester nor the author for `gatekeeper approve --stage prod --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason …`");
     let ruling = world.approved("09:06", session("approver", "dora")).rule();
@@ -238,7 +238,7 @@ fn an_approval_of_something_else_does_not_count_wherever_it_lies() {
         |it| it.repo = "bank-core".parse().unwrap(),
         |it| it.commit_sha = OTHER.parse().unwrap(),
         |it| it.stage = "uat".parse().unwrap(),
-        |it| it.manifest_version_id = "v2".to_owned(),
+        |it| it.manifest_version_id = "v2".into(),
     ];
     for change in changes {
         let world = World::new(approvals(1)).approved("09:00", session("approver", "ben"));
@@ -313,7 +313,7 @@ fn two_people_waive_the_rules_and_it_is_written_down() {
     let waived: Vec<_> = broken.waived.iter().map(|it| it.code).collect();
     assert_eq!(waived, [Code::RequiresNotMet, Code::ApprovalsMissing, Code::StageFrozen]);
     assert_eq!((broken.requester.as_str(), broken.approved_by.person.as_str()), ("rita@bank.example", "ada"));
-    assert_eq!(broken.approved_by.record.version_id, "version of 09:00");
+    assert_eq!(broken.approved_by.record.version_id.as_str(), "version of 09:00");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn breaking_the_glass_takes_a_proved_requester_and_somebody_else_who_agreed_to_j
         broken(nothing_holds().approved("09:00", session("approver", "rita")).but(|it| it.break_glass = true)),
         broken(nothing_holds().approved("09:00", session("approver", "ben")).but(|it| {
             it.break_glass = true;
-            it.manifest_version_id = "v2".to_owned();
+            it.manifest_version_id = "v2".into();
         })),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @"

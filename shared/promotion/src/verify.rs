@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
-    ids::{Commit, DatabaseName, Sha256},
+    ids::{Commit, DatabaseName, Sha256, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_proof::{PublicKeys, SigningError};
@@ -45,15 +45,15 @@ pub struct Verified {
     /// The stage as it is configured.
     pub stage: Stage,
     /// The version of its configuration.
-    pub stages_config_version_id: String,
+    pub stages_config_version_id: VersionId,
     /// The SHA-256 of its configuration.
     pub stages_config_sha256: Sha256,
     /// The version of the verdict.
-    pub verdict_version_id: String,
+    pub verdict_version_id: VersionId,
     /// The gate's attestation that the commit is Built.
     pub built_attestation: Option<PinnedRecord>,
     /// The version of the manifest.
-    pub manifest_version_id: String,
+    pub manifest_version_id: VersionId,
     /// Who is who, in the version that was used; `None` where there is no such document.
     pub identities_config: Option<PinnedRecord>,
     /// Who asks, who approved and what was waived.

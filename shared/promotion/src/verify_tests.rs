@@ -182,9 +182,9 @@ impl World {
         summary(sha, stage, Sha256::of(&built.bytes))
     }
 
-    async fn manifest_version(&self) -> String {
+    async fn manifest_version(&self) -> VersionId {
         let verdict = record::read::<Verdict>(&self.records, &RecordKey::Verdict(commit())).await.unwrap().unwrap();
-        verdict.record.manifest_version_id.unwrap_or_default()
+        verdict.record.manifest_version_id.unwrap()
     }
 
     async fn approved(&self, person: &str) {

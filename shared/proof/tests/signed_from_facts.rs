@@ -8,8 +8,8 @@ use std::{fs, path::Path};
 const DEFAULTS: [&str; 6] =
     ["unwrap_or_default(", "unwrap_or(", ".ok()", "if let Ok(", "let Ok(", "Default::default()"];
 
-/// The code that makes documents which are signed, chained or recorded.
-const MAKERS: [&str; 21] = [
+/// The code that makes documents which are signed, chained or recorded, and what they are judged by.
+const MAKERS: [&str; 26] = [
     "shared/gate/src/attestation.rs",
     "shared/gate/src/handoff.rs",
     "shared/proof/src/bundle.rs",
@@ -29,12 +29,17 @@ const MAKERS: [&str; 21] = [
     "shared/promotion/src/record.rs",
     "shared/promotion/src/step.rs",
     "shared/gate/src/converge/attest.rs",
+    "shared/gate/src/converge/baseline.rs",
+    "shared/gate/src/converge/inspect.rs",
+    "shared/gate/src/converge/look.rs",
+    "shared/gate/src/judgement/built.rs",
+    "shared/promotion/src/decide.rs",
     "functions/record-promotion/src/attest.rs",
     "functions/watch-drift/src/tell.rs",
 ];
 
 /// A file, a part of its line, and why it is no default.
-const EXCEPTIONS: [(&str, &str, &str); 3] = [
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
     ("shared/aws/src/live.rs", "it.description()", "an absent description is an empty one"),
     (
         "shared/proof/src/ledger/append.rs",
@@ -42,6 +47,8 @@ const EXCEPTIONS: [(&str, &str, &str); 3] = [
         "before the first time there is is the first time there is",
     ),
     ("shared/gate/src/converge/attest.rs", "Envelope::parse", "what is no envelope is signed anew, over its etag"),
+    ("shared/gate/src/converge/inspect.rs", "words_of_passed", "what is no report is told by its recount"),
+    ("shared/gate/src/converge/look.rs", "ArtefactKey::parse", "a key outside the layout is no part of a commit"),
 ];
 
 #[test]

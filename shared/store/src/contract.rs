@@ -26,13 +26,13 @@ pub async fn keeps_the_contract(store: &impl Store, prefix: &str) {
     // A conditional write happens once.
     let (first_etag, first) = done(put(b"one", Precondition::Absent).await);
     assert_eq!(put(b"two", Precondition::Absent).await, Written::Conflict);
-    assert_eq!(put(b"two", Precondition::Unchanged("\"other\"".to_owned())).await, Written::Conflict);
+    assert_eq!(put(b"two", Precondition::Unchanged("\"other\"".into())).await, Written::Conflict);
     let (_, second) = done(put(b"two!", Precondition::Unchanged(first_etag.clone())).await);
     assert_eq!(put(b"three", Precondition::Unchanged(first_etag)).await, Written::Conflict);
     assert_ne!(first, second);
 
     // A write that was served before its answer came is done, and nothing is written twice; a part of it is another's.
-    for stale in [Precondition::Absent, Precondition::Unchanged("\"other\"".to_owned())] {
+    for stale in [Precondition::Absent, Precondition::Unchanged("\"other\"".into())] {
         assert_eq!(done(put(b"two!", stale.clone()).await).1, second);
         for other in [b"two".as_slice(), b"two!!", b"TWO!"] {
             assert_eq!(put(other, stale.clone()).await, Written::Conflict);

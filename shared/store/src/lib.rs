@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fs::File, future::Future};
 
-use gatekeeper_model::ids::Sha256;
+use gatekeeper_model::ids::{ETag, Sha256, VersionId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct Listed {
     /// The object's key.
     pub key: String,
     /// Its newest version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -40,9 +40,9 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// What a conditional write compares.
-    pub etag: String,
+    pub etag: ETag,
     /// Its size in bytes.
     pub size: u64,
     /// The SHA-256 that the store itself computed over the whole object; `None` where it was uploaded in parts.
@@ -74,9 +74,9 @@ pub struct Body {
     /// All of them.
     pub bytes: Vec<u8>,
     /// The version that they are.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// What a conditional write compares.
-    pub etag: String,
+    pub etag: ETag,
 }
 
 /// What must hold for a write to happen.
@@ -85,7 +85,7 @@ pub enum Precondition {
     /// There is no such object.
     Absent,
     /// The object is still the one with this etag.
-    Unchanged(String),
+    Unchanged(ETag),
 }
 
 /// What became of a conditional write.
@@ -94,9 +94,9 @@ pub enum Written {
     /// It is there, with this etag and version.
     Done {
         /// What a conditional write compares.
-        etag: String,
+        etag: ETag,
         /// The version that was written.
-        version_id: String,
+        version_id: VersionId,
     },
     /// Somebody else was faster: the precondition doesn't hold.
     Conflict,
@@ -142,14 +142,18 @@ pub trait Store: Sync {
     fn head(
         &self,
         key: &str,
-        version_id: Option<&str>,
+        version_id: Option<&VersionId>,
     ) -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
 
     /// Whether the retention of a version can be seen, so that an object without one is known not to be locked.
     ///
     /// # Errors
     /// [`StoreError`] where it can't, with the reason.
-    fn may_see_retention(&self, key: &str, version_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+    fn may_see_retention(
+        &self,
+        key: &str,
+        version_id: &VersionId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = (key, version_id);
         async { Ok(()) }
     }
@@ -158,7 +162,7 @@ pub trait Store: Sync {
     fn get(
         &self,
         key: &str,
-        version_id: Option<&str>,
+        version_id: Option<&VersionId>,
         max_bytes: u64,
     ) -> impl Future<Output = Result<Option<Body>, StoreError>> + Send;
 
@@ -166,7 +170,7 @@ pub trait Store: Sync {
     fn stream(
         &self,
         key: &str,
-        version_id: &str,
+        version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -181,13 +185,13 @@ pub trait Store: Sync {
     }
 
     /// The tags of one version.
-    fn tags(&self, key: &str, version_id: &str) -> impl Future<Output = Result<Option<Tags>, StoreError>> + Send;
+    fn tags(&self, key: &str, version_id: &VersionId) -> impl Future<Output = Result<Option<Tags>, StoreError>> + Send;
 
     /// Replaces the tags of one version, all of them; `false` where there is no such version.
     fn put_tags(
         &self,
         key: &str,
-        version_id: &str,
+        version_id: &VersionId,
         tags: &Tags,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 

@@ -10,7 +10,7 @@ use std::{
 
 use gatekeeper_model::{
     event::{Change, Event},
-    ids::Sha256,
+    ids::{ETag, Sha256, VersionId},
 };
 
 use super::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
@@ -51,7 +51,7 @@ pub enum Lost {
 
 #[derive(Debug, Clone)]
 struct Version {
-    id: String,
+    id: VersionId,
     /// None for a delete marker.
     bytes: Option<Vec<u8>>,
     tags: Tags,
@@ -73,12 +73,12 @@ impl Memory {
     }
 
     /// Uploads a version as a stranger does, with tags; gives its id.
-    pub fn upload(&self, key: &str, bytes: &[u8], tags: &[(&str, &str)]) -> String {
+    pub fn upload(&self, key: &str, bytes: &[u8], tags: &[(&str, &str)]) -> VersionId {
         self.upload_version(key, Some(bytes.to_vec()), tags, false, "uploader")
     }
 
     /// Uploads a version in parts: the store then knows no SHA-256 of the whole.
-    pub fn upload_in_parts(&self, key: &str, bytes: &[u8]) -> String {
+    pub fn upload_in_parts(&self, key: &str, bytes: &[u8]) -> VersionId {
         self.upload_version(key, Some(bytes.to_vec()), &[], true, "uploader")
     }
 
@@ -105,10 +105,10 @@ impl Memory {
         tags: &[(&str, &str)],
         in_parts: bool,
         principal: &str,
-    ) -> String {
+    ) -> VersionId {
         let mut state = self.lock();
         state.next_version += 1;
-        let id = format!("v{}", state.next_version);
+        let id = VersionId::from(format!("v{}", state.next_version));
         let change = if bytes.is_some() { Change::Created } else { Change::Removed };
         state.objects.entry(key.to_owned()).or_default().push(Version {
             id: id.clone(),
@@ -226,22 +226,22 @@ impl State {
         self.objects.get(key)?.last().filter(|version| version.bytes.is_some())
     }
 
-    fn version(&self, key: &str, version_id: Option<&str>) -> Option<&Version> {
+    fn version(&self, key: &str, version_id: Option<&VersionId>) -> Option<&Version> {
         match version_id {
             None => self.newest(key),
             Some(id) => {
                 let versions = self.objects.get(key)?;
-                versions.iter().find(|version| version.id == id && version.bytes.is_some())
+                versions.iter().find(|version| version.id == *id && version.bytes.is_some())
             }
         }
     }
 
-    fn tell(&mut self, change: Change, key: &str, version_id: &str, principal: &str) {
+    fn tell(&mut self, change: Change, key: &str, version_id: &VersionId, principal: &str) {
         self.events.push_back(Event {
             change,
             bucket: "memory".to_owned(),
             key: key.to_owned(),
-            version_id: Some(version_id.to_owned()),
+            version_id: Some(version_id.clone()),
             principal: Some(principal.to_owned()),
         });
     }
@@ -251,8 +251,8 @@ fn owned(tags: &[(&str, &str)]) -> Tags {
     tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn etag(version: &Version) -> String {
-    format!("\"{}\"", version.id)
+fn etag(id: &VersionId) -> ETag {
+    format!("\"{id}\"").into()
 }
 
 fn broken(operation: &'static str, key: &str, what: &'static str) -> StoreError {
@@ -274,14 +274,14 @@ impl Store for Memory {
         Ok(newest.collect())
     }
 
-    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Head>, StoreError> {
+    async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {
         self.turn("HeadObject", key).await?;
         let state = self.lock();
         Ok(state.version(key, version_id).and_then(|version| {
             let bytes = version.bytes.as_ref()?;
             Some(Head {
                 version_id: version.id.clone(),
-                etag: etag(version),
+                etag: etag(&version.id),
                 size: bytes.len() as u64,
                 sha256: (!version.in_parts).then(|| Sha256::of(bytes)),
                 retention: version.retention.clone(),
@@ -289,7 +289,7 @@ impl Store for Memory {
         }))
     }
 
-    async fn get(&self, key: &str, version_id: Option<&str>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
+    async fn get(&self, key: &str, version_id: Option<&VersionId>, max_bytes: u64) -> Result<Option<Body>, StoreError> {
         self.turn("GetObject", key).await?;
         let state = self.lock();
         let Some(version) = state.version(key, version_id) else { return Ok(None) };
@@ -302,13 +302,13 @@ impl Store for Memory {
                 source: TooLarge { max_bytes }.into(),
             });
         }
-        Ok(Some(Body { bytes, version_id: version.id.clone(), etag: etag(version) }))
+        Ok(Some(Body { bytes, version_id: version.id.clone(), etag: etag(&version.id) }))
     }
 
     async fn stream(
         &self,
         key: &str,
-        version_id: &str,
+        version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<bool, StoreError> {
         self.turn("GetObject", key).await?;
@@ -329,12 +329,12 @@ impl Store for Memory {
         Ok(true)
     }
 
-    async fn tags(&self, key: &str, version_id: &str) -> Result<Option<Tags>, StoreError> {
+    async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {
         self.turn("GetObjectTagging", key).await?;
         Ok(self.lock().version(key, Some(version_id)).map(|version| version.tags.clone()))
     }
 
-    async fn put_tags(&self, key: &str, version_id: &str, tags: &Tags) -> Result<bool, StoreError> {
+    async fn put_tags(&self, key: &str, version_id: &VersionId, tags: &Tags) -> Result<bool, StoreError> {
         self.turn("PutObjectTagging", key).await?;
         let lost = self.lost();
         if lost == Some(Lost::Unserved) {
@@ -345,7 +345,7 @@ impl Store for Memory {
         }
         let mut state = self.lock();
         let version = state.objects.get_mut(key).and_then(|versions| {
-            versions.iter_mut().find(|version| version.id == version_id && version.bytes.is_some())
+            versions.iter_mut().find(|version| version.id == *version_id && version.bytes.is_some())
         });
         let Some(version) = version else { return Ok(false) };
         version.tags.clone_from(tags);
@@ -369,7 +369,7 @@ impl Store for Memory {
         if lost == Some(Lost::Unserved) {
             return Err(broken("PutObject", key, "connection refused"));
         }
-        let present = self.lock().newest(key).map(etag);
+        let present = self.lock().newest(key).map(|version| etag(&version.id));
         let holds = match precondition {
             Precondition::Absent => present.is_none(),
             Precondition::Unchanged(etag) => present.as_ref() == Some(etag),
@@ -382,7 +382,7 @@ impl Store for Memory {
         match lost {
             Some(Lost::Served) => Err(broken("PutObject", key, "connection reset")),
             Some(Lost::Retried) => Ok(Written::Conflict),
-            _ => Ok(Written::Done { etag: format!("\"{version_id}\""), version_id }),
+            _ => Ok(Written::Done { etag: etag(&version_id), version_id }),
         }
     }
 }

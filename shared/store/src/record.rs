@@ -1,6 +1,9 @@
 //! The gatekeeper's own records: JSON documents in the records bucket.
 
-use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
+use gatekeeper_model::{
+    ids::{ETag, Sha256, VersionId},
+    store_key::RecordKey,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Precondition, Store, StoreError, Written};
@@ -86,9 +89,9 @@ pub struct Stored<T> {
     /// The record.
     pub record: T,
     /// What a conditional write compares.
-    pub etag: String,
+    pub etag: ETag,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
 }

@@ -4,7 +4,7 @@
 //! somebody took the commit back: what can't be read of it is who, why, and which manifest.
 
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{Commit, ETag, Sha256, VersionId},
     revocation::TakenBack,
     store_key::RecordKey,
 };
@@ -20,9 +20,9 @@ pub struct StoredRevocation {
     /// What it says.
     pub taken_back: TakenBack,
     /// What a conditional write compares.
-    pub etag: String,
+    pub etag: ETag,
     /// Its version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The SHA-256 of its bytes; `None` where they are too many to be read.
     pub sha256: Option<Sha256>,
 }

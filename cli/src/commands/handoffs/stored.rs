@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
     front_matter::{BuildStatus, FrontMatter, MAX_BYTES},
-    ids::{Commit, ModuleId},
+    ids::{Commit, ModuleId, VersionId},
     manifest,
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
@@ -93,7 +93,7 @@ pub(super) async fn awaited(
 ) -> anyhow::Result<Option<Vec<Handoff>>> {
     let end = Instant::now().checked_add(Duration::from_secs(seconds));
     let end = end.ok_or_else(|| Misuse(format!("`--wait={seconds}` is longer than can be waited")))?;
-    let mut judged: Option<(String, BTreeSet<ModuleId>)> = None;
+    let mut judged: Option<(VersionId, BTreeSet<ModuleId>)> = None;
     loop {
         let why = match record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())).await? {
             None => format!("the gate has not judged `{commit}`"),
@@ -122,7 +122,7 @@ pub(super) async fn awaited(
 }
 
 /// The modules of one version of a commit's manifest.
-async fn modules(aws: &Aws<'_>, commit: &Commit, version: &str) -> anyhow::Result<BTreeSet<ModuleId>> {
+async fn modules(aws: &Aws<'_>, commit: &Commit, version: &VersionId) -> anyhow::Result<BTreeSet<ModuleId>> {
     let key = ArtefactPath::Manifest.of(commit);
     let body = aws.artefacts().await?.get(&key, Some(version), manifest::MAX_BYTES).await?;
     let body = body.with_context(|| format!("version `{version}` of `{key}` is gone from the artefact bucket"))?;

@@ -212,7 +212,7 @@ async fn configured(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<stage::St
 
 fn plan(module: &Module, function: &Function, stack_name: StackName) -> PlannedFunction {
     let Function { name, sha256, size, stack, logical_id } = function.clone();
-    let bundle = Pinned { key: LOCAL.to_owned(), version_id: LOCAL.to_owned(), sha256, size };
+    let bundle = Pinned { key: LOCAL.to_owned(), version_id: LOCAL.into(), sha256, size };
     PlannedFunction { module: module.id.clone(), function: name, stack, stack_name, logical_id, bundle }
 }
 

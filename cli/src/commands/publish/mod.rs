@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
-    ids::{Commit, CommitSha},
+    ids::{Commit, CommitSha, VersionId},
     store_key::{ArtefactPath, RecordKey},
     telemetry,
     verdict::{Outcome, Verdict},
@@ -349,12 +349,12 @@ async fn upload(
 }
 
 /// Waits for the verdict on this manifest version.
-async fn verdict(records: &S3Store, commit: &Commit, version: &str, seconds: u64) -> anyhow::Result<Verdict> {
+async fn verdict(records: &S3Store, commit: &Commit, version: &VersionId, seconds: u64) -> anyhow::Result<Verdict> {
     let key = RecordKey::Verdict(commit.clone());
     let told = async {
         loop {
             if let Some(stored) = record::read::<Verdict>(records, &key).await?
-                && stored.record.manifest_version_id.as_deref() == Some(version)
+                && stored.record.manifest_version_id.as_ref() == Some(version)
                 // Everything is there: the gate looked while it wasn't.
                 && stored.record.outcome != Outcome::Incomplete
             {

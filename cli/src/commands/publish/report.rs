@@ -1,6 +1,10 @@
 //! What a publication came to, for a terminal, for scripts and for the run's page on GitHub.
 
-use gatekeeper_model::{ids::Commit, telemetry, verdict::Verdict};
+use gatekeeper_model::{
+    ids::{Commit, VersionId},
+    telemetry,
+    verdict::Verdict,
+};
 use serde::Serialize;
 
 use crate::{
@@ -24,7 +28,7 @@ pub(super) struct Report {
     /// How many bytes were uploaded.
     pub(super) bytes: u64,
     /// The version of the manifest that is stored now; `None` where nothing was uploaded.
-    pub(super) manifest_version_id: Option<String>,
+    pub(super) manifest_version_id: Option<VersionId>,
     /// The gate's verdict where it was waited for; this command's own where nothing was uploaded.
     pub(super) verdict: Option<Verdict>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::ids::Sha256;
+use gatekeeper_model::ids::{Sha256, VersionId};
 use gatekeeper_promotion::{
     approval::CountedApproval,
     record::{PromotionRecord, Status, StepRecord},
@@ -74,10 +74,9 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) {
         checks.unknown(part, JUDGED, "without the verdict it is not known what was judged");
         return;
     };
-    let judged: BTreeMap<&str, (&str, Sha256)> =
-        verdict.artefacts.iter().map(|it| (it.key.as_str(), (it.version_id.as_str(), it.sha256))).collect();
-    let strange =
-        record.plan.pinned().filter(|it| judged.get(it.key.as_str()) != Some(&(it.version_id.as_str(), it.sha256)));
+    let judged: BTreeMap<&str, (&VersionId, Sha256)> =
+        verdict.artefacts.iter().map(|it| (it.key.as_str(), (&it.version_id, it.sha256))).collect();
+    let strange = record.plan.pinned().filter(|it| judged.get(it.key.as_str()) != Some(&(&it.version_id, it.sha256)));
     let wrong: Vec<_> =
         strange.map(|it| format!("`{}` with SHA-256 `{}` was not judged so", it.key, it.sha256)).collect();
     let count = record.plan.pinned().count();

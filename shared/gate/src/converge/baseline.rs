@@ -7,7 +7,7 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
@@ -39,7 +39,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         &self,
         standing: Option<&Verdict>,
         manifest: &Manifest,
-        version_id: &str,
+        version_id: &VersionId,
     ) -> Result<Pinned, GateError> {
         let stored = record::read::<Predecessor>(self.records, &predecessor_key(manifest)).await?;
         if let Some(Stored { record, .. }) = stored {
@@ -47,7 +47,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }
         // What was Built before anything was pinned is compared with nothing.
         let was_built = standing.is_some_and(|it| {
-            it.manifest_version_id.as_deref() == Some(version_id)
+            it.manifest_version_id.as_ref() == Some(version_id)
                 && matches!(it.outcome, Outcome::Built | Outcome::Revoked)
         });
         let last = if was_built { None } else { self.last_built(manifest).await? };
@@ -78,7 +78,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             return Ok(None);
         };
         let commit = Commit { repo: manifest.repo.clone(), sha: baseline.commit_sha.clone() };
-        let jobs: Vec<_> = baseline.reports.iter().filter_map(|report| job(&commit, report)).collect();
+        let jobs: Option<Vec<_>> = baseline.reports.iter().map(|report| job(&commit, report)).collect();
+        let Some(jobs) = jobs else {
+            let fields = json!({"baseline": baseline.commit_sha, "reports": baseline.reports});
+            self.log.warn("report of the last Built commit has an unknown format: its tests can't be compared", fields);
+            return Ok(None);
+        };
 
         let mut before = Vec::<(Format, Option<PassedTests>)>::new();
         for (job, format) in &jobs {
@@ -93,9 +98,13 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                     return Ok(None);
                 }
             };
-            if let Some(Recounted::Tests(recount)) = inspection.report {
-                before.push((*format, recount.passed));
-            }
+            let Some(Recounted::Tests(recount)) = inspection.report else {
+                let fields = json!({"key": job.key, "version_id": job.version_id});
+                self.log
+                    .warn("report of the last Built commit can't be recounted: its tests can't be compared", fields);
+                return Ok(None);
+            };
+            before.push((*format, recount.passed));
         }
         let of_suite = || reports::of_suites(manifest, &evidence.reports);
         let has_report = of_suite().any(|it| is_of_integration_tests(&it));
@@ -109,14 +118,14 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 let mut names: BTreeMap<_, _> = ids.iter().map(|id| (*id, format!("test {id}"))).collect();
                 if !ids.is_empty() {
                     for (job, format) in &jobs {
-                        // Where the report is gone by now, its tests are told by their ids.
+                        // Where the report is gone or can't be read by now, its tests are told by their ids.
                         if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_none() {
                             continue;
                         }
                         let (spool, format, wanted) = (self.spool(job).await?, *format, ids.clone());
                         let read = move || report::names(format, BufReader::new(spool), &wanted);
                         let found = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
-                        names.extend(found.unwrap_or_default());
+                        names.extend(found.into_iter().flatten());
                     }
                 }
                 let named = vanished.into_iter().filter_map(|(id, gone)| Some((id, (names.remove(&id)?, gone))));

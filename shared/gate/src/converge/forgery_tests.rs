@@ -35,7 +35,7 @@ async fn a_revocation_stands_though_its_record_is_written_over() {
         json!({"schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "manifest_version_id": manifest_version_id,
                "revoked_by": "jane@bank.example", "revoked_at": revoked_at, "reason": "rounds down"})
     };
-    world.write(&RecordKey::Revocation(commit()), &revocation(&version, "9000-01-01T00:00:00Z"));
+    world.write(&RecordKey::Revocation(commit()), &revocation(version.as_str(), "9000-01-01T00:00:00Z"));
     world.tag_manifest("false");
     assert_eq!(world.settled().await.outcome, Outcome::Revoked);
 

@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{DatabaseName, FileName, Sha256, StackName},
+    ids::{DatabaseName, FileName, Sha256, StackName, VersionId},
     manifest::{Claim, Manifest},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
@@ -110,7 +110,7 @@ pub(super) enum Validator {
 pub(super) struct Job {
     pub(super) path: ArtefactPath,
     pub(super) key: String,
-    pub(super) version_id: String,
+    pub(super) version_id: VersionId,
     pub(super) sha256: Sha256,
     pub(super) size: u64,
     pub(super) validator: Validator,
@@ -174,8 +174,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             // Templates are done.
             ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
         });
-        let rows = manifest.tests.policy.as_ref().map(|it| it.policies_satisfied.iter().cloned().collect());
-        let rows: BTreeSet<String> = rows.unwrap_or_default();
+        let policy = manifest.tests.policy.as_ref();
+        let rows: BTreeSet<String> = policy.into_iter().flat_map(|it| &it.policies_satisfied).cloned().collect();
         let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
             let ArtefactPath::Report(file) = &claim.path else { return None };
             let (suite, format) = report_of(file)?;
@@ -363,8 +363,9 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
         },
         Validator::PolicyRows(format, rows) => {
             // What is no report is told by its recount.
-            let found = report::words_of_passed(*format, std::io::BufReader::new(spool), rows)?;
-            inspection.policy_tests = found.unwrap_or_default();
+            if let Ok(found) = report::words_of_passed(*format, std::io::BufReader::new(spool), rows)? {
+                inspection.policy_tests = found;
+            }
         }
         Validator::SchemaSnapshot => {
             // It judges on its way: one pass over the dump.
@@ -408,7 +409,8 @@ fn check_migrations(
     }
     let databases: BTreeSet<_> = files.keys().copied().chain(manifest.flyway.keys()).collect();
     let check = |database: &DatabaseName| {
-        let files = files.get(database).map(Vec::as_slice).unwrap_or_default();
+        // Flyway may have told of a database of which the manifest lists no migration.
+        let files = files.get(database).map_or(&[] as &[_], Vec::as_slice);
         files::check(database.as_str(), files, manifest.flyway.get(database).map(|flyway| &flyway.checksums))
     };
     databases.into_iter().flat_map(check).collect()
@@ -461,8 +463,11 @@ impl Inspection {
 }
 
 fn check_code(job: &Job, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
-    let module = manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack));
-    module.map(|module| template.check_code(&job.key, stack, module, manifest)).unwrap_or_default()
+    // The template is a claim of the manifest's, so one of its modules has the stack.
+    match manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack)) {
+        Some(module) => template.check_code(&job.key, stack, module, manifest),
+        None => Vec::new(),
+    }
 }
 
 #[cfg(test)]

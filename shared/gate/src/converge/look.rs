@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, Repo, Sha256},
+    ids::{Commit, ETag, Repo, Sha256, VersionId},
     manifest,
     manifest::Manifest,
     policy::{InvalidPolicy, Policy, Rules},
@@ -54,7 +54,7 @@ pub(super) struct View {
 #[derive(Debug, Clone)]
 pub(super) struct AppliedRules {
     rules: Rules,
-    policy_version_id: Option<String>,
+    policy_version_id: Option<VersionId>,
     policy_sha256: Option<Sha256>,
 }
 
@@ -75,14 +75,14 @@ pub(super) struct Gathered {
 
 /// The version of a manifest and its tags, which are no part of what is judged.
 pub(super) struct TaggedVersion {
-    pub(super) version_id: String,
+    pub(super) version_id: VersionId,
     pub(super) tags: Tags,
 }
 
 impl View {
     /// Whether nothing has changed since `before` but the verdict that was written, which has this etag.
-    pub(super) fn is_unchanged_since(&self, before: &Self, verdict_etag: &str) -> bool {
-        let standing = self.verdict.as_ref().map(|stored| stored.etag.as_str());
+    pub(super) fn is_unchanged_since(&self, before: &Self, verdict_etag: &ETag) -> bool {
+        let standing = self.verdict.as_ref().map(|stored| &stored.etag);
         self.listed == before.listed
             && self.revocation.as_ref().map(|it| &it.etag) == before.revocation.as_ref().map(|it| &it.etag)
             && standing == Some(verdict_etag)
@@ -100,8 +100,7 @@ impl Evidence {
 
 /// That this manifest was taken back, as the standing verdict says.
 fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<Finding> {
-    let is_of_it =
-        verdict.outcome == Outcome::Revoked && verdict.manifest_version_id.as_deref() == manifest.version_id();
+    let is_of_it = verdict.outcome == Outcome::Revoked && verdict.manifest_version_id.as_ref() == manifest.version_id();
     verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
 }
 
@@ -133,8 +132,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let stored_verdict = &verdict;
         let verdict = verdict.as_ref().map(|stored| &stored.record);
         let outcome = verdict.as_ref().map(|verdict| verdict.outcome);
-        let judged_manifest = verdict.as_ref().and_then(|verdict| verdict.manifest_version_id.as_deref());
-        let present_manifest = manifest.as_ref().map(|head| head.version_id.as_str());
+        let judged_manifest = verdict.as_ref().and_then(|verdict| verdict.manifest_version_id.as_ref());
+        let present_manifest = manifest.as_ref().map(|head| &head.version_id);
 
         let Some(object) = object else {
             let missed = match path {
@@ -239,14 +238,14 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         .await?;
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
         let listed: BTreeMap<_, _> = listed.collect();
-        let manifest = listed.get(&ArtefactPath::Manifest).map(|it| it.version_id.as_str());
+        let manifest = listed.get(&ArtefactPath::Manifest).map(|it| &it.version_id);
         let is_believed = match (&verdict, believing) {
             (None, _) => false,
             (Some(stored), Believing::Stored) => stored.record.outcome == Outcome::Built,
             (Some(stored), Believing::Signed) => self.vouches(stored, &attestation).await?,
         };
         let standing = verdict.as_ref().map(|stored| &stored.record).filter(|_| is_believed);
-        let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_deref() == manifest));
+        let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_ref() == manifest));
         let rules = rules.await?;
         Ok(View { commit: commit.clone(), listed, verdict, revocation, attestation, is_believed, rules })
     }
@@ -259,9 +258,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         present: Option<Body>,
         standing: Option<&Verdict>,
     ) -> Result<Result<AppliedRules, InvalidPolicy>, GateError> {
-        let of_built = standing.filter(|it| it.outcome == Outcome::Built).map(|it| it.policy_version_id.as_deref());
+        let of_built = standing.filter(|it| it.outcome == Outcome::Built).map(|it| it.policy_version_id.as_ref());
         let policy = match of_built {
-            Some(version) if version != present.as_ref().map(|it| it.version_id.as_str()) => match version {
+            Some(version) if version != present.as_ref().map(|it| &it.version_id) => match version {
                 None => None,
                 // Where it is gone the present one is what there is.
                 Some(version) => {
@@ -284,12 +283,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
     pub(super) async fn gather(&self, view: &View) -> Result<Option<Gathered>, GateError> {
         let judged = view.verdict.iter().filter(|_| view.is_believed).flat_map(|stored| &stored.record.artefacts);
-        let judged: BTreeMap<_, _> = judged.map(|it| ((it.key.as_str(), it.version_id.as_str()), it.sha256)).collect();
+        let judged: BTreeMap<_, _> = judged.map(|it| ((&it.key, &it.version_id), it.sha256)).collect();
         let judged = &judged;
         let artefacts = view.listed.iter().filter(|(path, _)| **path != ArtefactPath::Manifest);
         let objects = stream::iter(artefacts)
             .map(|(path, listed)| async move {
-                let known = judged.get(&(listed.key.as_str(), listed.version_id.as_str())).copied();
+                let known = judged.get(&(&listed.key, &listed.version_id)).copied();
                 Ok::<_, GateError>(self.object(listed, known).await?.map(|object| (path.clone(), object)))
             })
             .buffer_unordered(CALLS_IN_FLIGHT / 2)
@@ -308,7 +307,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let mut evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
-            manifest_tags: manifest_tags.as_ref().map(|it| it.tags.clone()).unwrap_or_default(),
+            manifest_tags: manifest_tags.as_ref().map_or_else(Tags::new, |it| it.tags.clone()),
             objects,
             rules,
             policy_version_id,
@@ -357,7 +356,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 
     /// Hashes an object that was uploaded in parts, piece by piece.
-    async fn digest(&self, key: &str, version_id: &str) -> Result<Option<Sha256>, GateError> {
+    async fn digest(&self, key: &str, version_id: &VersionId) -> Result<Option<Sha256>, GateError> {
         use sha2::Digest as _;
         let mut hasher = sha2::Sha256::new();
         let mut sink = |piece: &[u8]| {

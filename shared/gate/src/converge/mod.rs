@@ -23,7 +23,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     event::{Change, Event},
     finding::{Code, Finding},
-    ids::{Commit, Sha256},
+    ids::{Commit, ETag, Sha256, VersionId},
     policy::InvalidPolicy,
     store_key::{ArtefactKey, ArtefactPath, OutsideLayout, RecordKey},
     telemetry::{Clock, Logger},
@@ -279,7 +279,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     ) -> Result<GateError, GateError> {
         let manifest = gathered.evidence.manifest.version_id();
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
-        let standing = standing.filter(|it| it.manifest_version_id.as_deref() == manifest).map(|it| it.outcome);
+        let standing = standing.filter(|it| it.manifest_version_id.as_ref() == manifest).map(|it| it.outcome);
         let outcome = standing.filter(|outcome| !outcome.integration_passed()).unwrap_or(Outcome::Incomplete);
         self.write_tags(&view.commit, gathered, outcome, hint).await?;
         Ok(not_a_policy(invalid))
@@ -291,7 +291,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             return Ok(false);
         };
         let commit = &gathered.evidence.commit;
-        let judged_this = standing.manifest_version_id.as_deref() == Some(&manifest.version_id);
+        let judged_this = standing.manifest_version_id.as_ref() == Some(&manifest.version_id);
         if !judged_this || gathered.evidence.is_revoked() || !judgement::brake_pulled(&manifest.tags, standing.outcome)
         {
             return Ok(false);
@@ -344,8 +344,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         outcome: Outcome,
         hint: &Hint,
     ) -> Result<u64, GateError> {
-        let write =
-            |path: &ArtefactPath, version_id: &str, tags: &Tags| judgement::tag_write(path, version_id, tags, outcome);
+        let write = |path: &ArtefactPath, version_id: &VersionId, tags: &Tags| {
+            judgement::tag_write(path, version_id, tags, outcome)
+        };
         let manifest = gathered.manifest.iter();
         let mut manifest: Vec<_> =
             manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
@@ -400,7 +401,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         &self,
         verdict: &Verdict,
         precondition: &Precondition,
-    ) -> Result<Option<(String, Sha256)>, GateError> {
+    ) -> Result<Option<(ETag, Sha256)>, GateError> {
         let commit = verdict.commit();
         let sha256 = record::digest(verdict)
             .map_err(|source| RecordError::Invalid { key: RecordKey::Verdict(commit.clone()).to_string(), source })?;
@@ -459,7 +460,7 @@ fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verd
         schema_version: verdict::SCHEMA_VERSION,
         repo: evidence.commit.repo.clone(),
         commit_sha: evidence.commit.sha.clone(),
-        manifest_version_id: evidence.manifest.version_id().map(str::to_owned),
+        manifest_version_id: evidence.manifest.version_id().cloned(),
         outcome: judgement.outcome,
         reasons: judgement.reasons,
         warnings: judgement.warnings,

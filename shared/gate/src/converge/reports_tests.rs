@@ -307,6 +307,33 @@ async fn what_was_built_and_signed_tells_every_end() {
 }
 
 #[tokio::test]
+async fn a_commit_is_compared_with_nothing_where_an_earlier_report_can_not_be_told() {
+    let key = RecordKey::LastBuilt("bank-payments".parse().unwrap(), Sha256::of(b"main"));
+    let changes: [fn(&World, &mut Value); 2] = [
+        |_, report| report["format"] = json!("of a later gate"),
+        |world, report| {
+            let none = b"no report";
+            let version = world.artefacts.upload(&format!("bank-payments/{FIRST}/reports/integration.xml"), none, &[]);
+            world.artefacts.take_events();
+            report["version_id"] = json!(version);
+            report["sha256"] = json!(Sha256::of(none));
+            report["size"] = json!(none.len());
+        },
+    ];
+    for change in changes {
+        let world = World::default();
+        world.judge(&Build::new(FIRST)).await;
+        let mut last: Value = world.record(&key).unwrap();
+        change(&world, &mut last["reports"][0]);
+        world.records.upload(&key.to_string(), last.to_string().as_bytes(), &[]);
+        assert_eq!(world.judge(&Build::new(SECOND).integration(&["posts"])).await, (Outcome::Built, vec![]));
+        let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: SECOND.parse().unwrap() };
+        let verdict: Verdict = world.record(&RecordKey::Verdict(commit)).unwrap();
+        assert_eq!(verdict.compared_with, None, "a verdict names no commit that it was not compared with");
+    }
+}
+
+#[tokio::test]
 async fn an_earlier_commit_is_not_held_against_the_tests_of_later_ones() {
     let world = World::default();
     world.judge(&Build::new(FIRST)).await;
@@ -426,7 +453,7 @@ async fn the_policy_asks_for_more_or_less_than_adr_053_and_is_pinned() {
     ");
     let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
     let verdict: Verdict = world.record(&RecordKey::Verdict(commit)).unwrap();
-    assert_eq!(verdict.policy_version_id.as_deref(), Some("v1"));
+    assert_eq!(verdict.policy_version_id, Some("v1".into()));
 }
 
 #[tokio::test]

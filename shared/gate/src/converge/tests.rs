@@ -8,7 +8,7 @@ use std::{
 use futures_util::future;
 use gatekeeper_model::{
     finding::Code,
-    ids::Sha256,
+    ids::{Sha256, VersionId},
     store_key::Form,
     telemetry,
     verdict::{Outcome, Verdict},
@@ -246,7 +246,7 @@ async fn a_hand_on_the_brake_revokes_until_a_new_manifest() {
 #[tokio::test]
 async fn a_revocation_that_cannot_be_read_takes_the_commit_back_until_one_is_written_over_it() {
     let revocation_key = RecordKey::Revocation(commit());
-    let told = |manifest_version_id: String| Revocation {
+    let told = |manifest_version_id: VersionId| Revocation {
         schema_version: 1,
         repo: commit().repo,
         commit_sha: commit().sha,

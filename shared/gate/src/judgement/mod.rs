@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, Sha256, StackName},
+    ids::{Commit, Sha256, StackName, VersionId},
     manifest::Manifest,
     outcome::Counts,
     policy::Rules,
@@ -26,7 +26,7 @@ pub use tags::{INTEGRATION_PASSED, TagWrite, brake_pulled, claim, is_claimed, ta
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its newest version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Its size in bytes.
     pub size: u64,
     /// The SHA-256 of its bytes, as the store computed it or as it was streamed.
@@ -43,14 +43,14 @@ pub enum StoredManifest {
     /// It can't be used.
     Refused {
         /// The version that was read.
-        version_id: String,
+        version_id: VersionId,
         /// Everything that is wrong with it.
         findings: Vec<Finding>,
     },
     /// It is one.
     Read {
         /// The version that was read.
-        version_id: String,
+        version_id: VersionId,
         /// The SHA-256 of its bytes.
         sha256: Sha256,
         /// What it claims.
@@ -61,7 +61,7 @@ pub enum StoredManifest {
 impl StoredManifest {
     /// The version that was read.
     #[must_use]
-    pub fn version_id(&self) -> Option<&str> {
+    pub fn version_id(&self) -> Option<&VersionId> {
         match self {
             Self::Missing => None,
             Self::Refused { version_id, .. } | Self::Read { version_id, .. } => Some(version_id),
@@ -114,7 +114,7 @@ pub struct Evidence {
     /// What binds the repository.
     pub rules: Rules,
     /// The version of `config/policy.json` that says so; `None` where ADR-053 alone does.
-    pub policy_version_id: Option<String>,
+    pub policy_version_id: Option<VersionId>,
     /// The SHA-256 of that version.
     pub policy_sha256: Option<Sha256>,
     /// That it was taken back.
@@ -276,14 +276,13 @@ pub(crate) mod tests {
     pub(crate) fn evidence(manifest: &Value) -> Evidence {
         let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit()).unwrap();
         let objects = parsed.claims().into_iter().map(|claim| {
-            let object =
-                Object { version_id: "v1".to_owned(), size: claim.size, sha256: claim.sha256, tags: Tags::new() };
+            let object = Object { version_id: "v1".into(), size: claim.size, sha256: claim.sha256, tags: Tags::new() };
             (claim.path, object)
         });
         Evidence {
             objects: objects.collect(),
             manifest: StoredManifest::Read {
-                version_id: "m1".to_owned(),
+                version_id: "m1".into(),
                 sha256: Sha256::of(b"m1"),
                 manifest: Box::new(parsed),
             },
@@ -360,14 +359,14 @@ pub(crate) mod tests {
             schema_version: 1,
             repo: commit().repo,
             commit_sha: commit().sha,
-            manifest_version_id: "m1".to_owned(),
+            manifest_version_id: "m1".into(),
             revoked_by: "AWS:AROAEXAMPLE:jane@bank.example".to_owned(),
             revoked_at: "2026-05-02T04:00:00Z".parse().unwrap(),
             reason: "found a fault".to_owned(),
         };
         stored.revocation = Some(TakenBack::Told(revocation.clone()));
         check(&stored, Outcome::Revoked, &[Code::Revoked]);
-        "m0".clone_into(&mut revocation.manifest_version_id);
+        revocation.manifest_version_id = "m0".into();
         stored.revocation = Some(TakenBack::Told(revocation));
         check(&stored, Outcome::Built, &[]);
     }

@@ -7,6 +7,7 @@
 
 use gatekeeper_model::{
     finding::{Code, Finding},
+    ids::VersionId,
     store_key::ArtefactPath,
     verdict::Outcome,
 };
@@ -27,7 +28,7 @@ pub struct TagWrite {
     /// The object.
     pub path: ArtefactPath,
     /// The version whose tags are written.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// All its tags as they shall be, those of others among them.
     pub tags: Tags,
     /// What `integration-passed` was.
@@ -61,11 +62,11 @@ fn all_tags(path: &ArtefactPath, present: &Tags, outcome: Outcome) -> Tags {
 
 /// The write that makes the tags of an object agree with `outcome`; `None` where they do.
 #[must_use]
-pub fn tag_write(path: &ArtefactPath, version_id: &str, present: &Tags, outcome: Outcome) -> Option<TagWrite> {
+pub fn tag_write(path: &ArtefactPath, version_id: &VersionId, present: &Tags, outcome: Outcome) -> Option<TagWrite> {
     let tags = tags_with(path, present, outcome);
     (tags != *present).then(|| TagWrite {
         path: path.clone(),
-        version_id: version_id.to_owned(),
+        version_id: version_id.clone(),
         before: present.get(INTEGRATION_PASSED).cloned(),
         tags,
     })

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, DatabaseName, Sha256, StackName},
+    ids::{Commit, DatabaseName, Sha256, StackName, VersionId},
     revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
@@ -115,9 +115,9 @@ pub struct ObjectLook {
     /// Its key.
     pub key: String,
     /// The version that was promoted.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// The newest version; `None` where the object is deleted.
-    pub newest: Option<String>,
+    pub newest: Option<VersionId>,
     /// The tags of the promoted version; `None` where it is gone.
     pub tags: Option<Tags>,
 }
@@ -214,8 +214,11 @@ impl Compared {
             }
         };
         if code != promoted {
-            let origin = look.origins.get(&code).map(|origins| told(origins)).unwrap_or_default();
-            let origin = if origin.is_empty() { "no commit that was Built holds it".to_owned() } else { origin };
+            let origin = match look.origins.get(&code).map(Vec::as_slice) {
+                Some([]) => "no commit that was Built holds it".to_owned(),
+                Some(origins) => told(origins),
+                None => "which commit holds it was not looked up".to_owned(),
+            };
             let message = format!("function `{name}` runs the code `{code}`, promoted was `{promoted}`: {origin}");
             return self.find(Code::FunctionChanged, bundle, message);
         }
@@ -406,7 +409,6 @@ fn told(origins: &[Origin]) -> String {
     });
     let named = each.collect::<Vec<_>>().join("; ");
     match origins.len().saturating_sub(ORIGINS_NAMED) {
-        _ if origins.is_empty() => named,
         0 => format!("it is of {named}"),
         more => format!("it is of {named}; and {more} more"),
     }
@@ -414,7 +416,7 @@ fn told(origins: &[Origin]) -> String {
 
 /// The version of each object that a promotion applied, and of its manifest, by key.
 #[must_use]
-pub fn promoted_versions(record: &PromotionRecord) -> BTreeMap<String, String> {
+pub fn promoted_versions(record: &PromotionRecord) -> BTreeMap<String, VersionId> {
     let manifest = (ArtefactPath::Manifest.of(&record.commit()), record.manifest_version_id.clone());
     record.plan.pinned().map(|it| (it.key.clone(), it.version_id.clone())).chain([manifest]).collect()
 }

@@ -146,7 +146,7 @@ impl Drift {
             since: findings.iter().map(|it| it.first_seen).min(),
             findings,
             notes,
-            told: before.map(|before| before.told.clone()).unwrap_or_default(),
+            told: before.map_or_else(Vec::new, |before| before.told.clone()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every difference between a stage and its promotion is found, in words that an operator understands.
 
 use gatekeeper_model::{
-    ids::Sha256,
+    ids::{Sha256, VersionId},
     verdict::{Outcome, Revocation, Verdict},
 };
 use serde_json::json;
@@ -89,7 +89,7 @@ fn schema(live: &str, difference: Option<String>) -> DatabaseLook {
         tested_sha256: digest("as tested"),
         live_sha256: digest(live),
         snapshot_key: "k".to_owned(),
-        snapshot_version_id: "v1".to_owned(),
+        snapshot_version_id: "v1".into(),
         difference,
         server_limits: None,
         server_limits_accepted: false,
@@ -110,7 +110,7 @@ fn look() -> Look {
         schema_version: 1,
         repo: "bank-payments".parse().unwrap(),
         commit_sha: COMMIT.parse().unwrap(),
-        manifest_version_id: Some("m1".to_owned()),
+        manifest_version_id: Some("m1".into()),
         outcome: Outcome::Built,
         reasons: Vec::new(),
         artefacts: Vec::new(),
@@ -137,7 +137,7 @@ fn look() -> Look {
 
 fn object(path: &str) -> ObjectLook {
     let tags = [("integration-passed".to_owned(), "true".to_owned())].into();
-    let (key, version_id) = (path.to_owned(), "v1".to_owned());
+    let (key, version_id) = (path.to_owned(), VersionId::from("v1"));
     ObjectLook { key, newest: Some(version_id.clone()), version_id, tags: Some(tags) }
 }
 
@@ -169,7 +169,12 @@ fn a_stage_as_its_promotion_left_it_has_no_drift() {
 #[test]
 fn other_code_is_found_with_where_it_comes_from() {
     let other = digest("by hand");
-    insta::assert_snapshot!(found(|look| look.functions[0].code_sha256 = Some(other)), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: no commit that was Built holds it");
+    let run = |look: &mut Look, origins: Option<Vec<Origin>>| {
+        look.functions[0].code_sha256 = Some(other);
+        look.origins.extend(origins.map(|origins| (other, origins)));
+    };
+    assert!(found(|look| run(look, None)).ends_with(": which commit holds it was not looked up"));
+    insta::assert_snapshot!(found(|look| run(look, Some(Vec::new()))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: no commit that was Built holds it");
     let origin = |digit: &str, outcome| Origin {
         commit: gatekeeper_model::ids::Commit {
             repo: "bank-payments".parse().unwrap(),
@@ -183,10 +188,7 @@ fn other_code_is_found_with_where_it_comes_from() {
         origin("d", Some(Outcome::Built)),
         origin("e", None),
     ];
-    insta::assert_snapshot!(found(|look| {
-        look.functions[0].code_sha256 = Some(other);
-        look.origins.insert(other, origins);
-    }), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
+    insta::assert_snapshot!(found(|look| run(look, Some(origins))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
 }
 
 #[test]
@@ -324,7 +326,7 @@ fn digests_that_were_taken_by_other_rules_are_not_compared() {
 fn stored_objects_that_are_no_longer_the_promoted_ones_are_found() {
     let found = found(|look| {
         let mut objects = ["a", "b", "c", "d", "e"].map(object);
-        objects[0].newest = Some("v2".to_owned());
+        objects[0].newest = Some("v2".into());
         objects[1].newest = None;
         objects[2].tags = None;
         objects[3].tags = Some([("integration-passed".to_owned(), "false".to_owned())].into());
@@ -347,7 +349,7 @@ fn a_commit_that_may_no_longer_run_is_found_with_where_it_runs() {
             schema_version: 1,
             repo: "bank-payments".parse().unwrap(),
             commit_sha: COMMIT.parse().unwrap(),
-            manifest_version_id: manifest.to_owned(),
+            manifest_version_id: manifest.into(),
             revoked_by: "jane@bank.example".to_owned(),
             revoked_at: at(1),
             reason: "rounds down".to_owned(),

@@ -14,7 +14,7 @@ pub use append::{Appended, LedgerError, append};
 use gatekeeper_model::{
     finding::Finding,
     identity::Person,
-    ids::{Chain, CommitSha, PromotionId, Sha256},
+    ids::{Chain, CommitSha, PromotionId, Sha256, VersionId},
 };
 use jiff::Timestamp;
 pub use prove::{Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, read_since, verify};
@@ -135,7 +135,7 @@ pub struct RecordDigest {
     pub key: String,
     /// Its version, where a later one may follow; `None` where it is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
     /// The SHA-256 of its bytes.
     pub sha256: Sha256,
 }

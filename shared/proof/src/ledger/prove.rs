@@ -279,7 +279,7 @@ pub async fn verify(
     let mut proof = prove(chain, stored, head.as_deref(), kept, key);
     let changed = stream::iter(named)
         .map(|(sequence, record)| async move {
-            let there = records.get(&record.key, record.version_id.as_deref(), MAX_RECORD_BYTES).await?;
+            let there = records.get(&record.key, record.version_id.as_ref(), MAX_RECORD_BYTES).await?;
             let what = match there.map(|body| Sha256::of(&body.bytes)) {
                 Some(found) if found == record.sha256 => return Ok(None),
                 Some(_) => format!("the record `{}` is not the one that the entry was written about", record.key),
