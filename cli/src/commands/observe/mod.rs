@@ -39,8 +39,10 @@ const LOCAL: &str = "local";
 
 const NOTES: &str = "\
 Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes and templates
-against the stored ones. A template is the same where it is the same JSON. A stack's name in the stage is made as config/stages.json of the records bucket says, or as --stack-name
-does, which needs no access to that bucket.
+against the stored ones. A template is the same where it is the same JSON, however that is spelt. A stack's name in the
+stage is made as config/stages.json of the records bucket says, or as --stack-name does, which needs no access to that
+bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate` and
+`lambda:GetFunctionConfiguration` in the stage's account.
 
 Exit codes:
   0  every function runs the code of its bundle, and every stack has the template of the build

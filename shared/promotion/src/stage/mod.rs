@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
         insta::assert_snapshot!(refuse("{"), @"not valid: EOF while parsing an object at line 1 column 1");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private` at line 2 column 15");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private`, `accept_stage_literals` at line 2 column 15");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: `anything` is not a requirement: it is `built`, or `deployed:` and a stage at line 2 column 28");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"`schema_version` is 2, this gatekeeper knows 1");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"uat\"", "\"gate\"")), @"no stage can be called `gate`: the gate's own ledger is called so");
