@@ -356,13 +356,16 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     let run = deployer.run(&observe).await;
     assert_eq!((run.code, &run.report["equal"]), (1, &json!(false)), "{run:#?}");
     assert!(run.report["functions"][0]["problem"].is_string(), "{run:#?}");
-    assert_eq!(fs::read_to_string(observed).unwrap(), "[]\n");
+    assert!(run.report["stacks"][0]["problem"].is_string(), "{run:#?}");
+    let told = || serde_json::from_str::<Value>(&fs::read_to_string(observed).unwrap()).unwrap();
+    assert_eq!(told(), json!({"deployed": [], "templates": []}));
 
     let stack = deploy(&aws, &commit).await;
     let run = deployer.run(&observe).await;
     assert_eq!((run.code, &run.report["equal"]), (0, &json!(true)), "{run:#?}");
     let tested = json!([{"function": "authorise-payment", "code_sha256": Sha256::of(&commit.objects[&the_zip()])}]);
-    assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(observed).unwrap()).unwrap(), tested);
+    let templates = json!([{"stack": STACK, "sha256": Sha256::of(&commit.objects[&the_template()])}]);
+    assert_eq!(told(), json!({"deployed": tested, "templates": templates}));
 
     // The tests have run: the manifest says on which bytes.
     let mut after = commit.manifest.clone();
@@ -371,6 +374,14 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     write(&folder, &ArtefactPath::Manifest, after.to_string().as_bytes());
     let run = ci.publish(&commit, folder.path(), &["--wait=60", "--observed", observed]).await;
     assert_eq!((run.code, &run.report["verdict"]["outcome"]), (0, &json!("built")), "{run:#?}");
+
+    // Another template than dev's is none that was tested.
+    let another = tempfile::NamedTempFile::new().unwrap();
+    let mut rewritten = told();
+    rewritten["templates"][0]["sha256"] = json!(Sha256::of(b"rewritten"));
+    fs::write(another.path(), rewritten.to_string()).unwrap();
+    let run = ci.publish(&commit, folder.path(), &["--observed", another.path().to_str().unwrap()]).await;
+    assert_eq!(run.report["verdict"]["reasons"][0]["code"], Code::TestedTemplatesMismatch.as_str(), "{run:#?}");
 
     // Somebody deploys something else by hand.
     let name = deployer.run(&observe).await.report["functions"][0]["live_name"].as_str().unwrap().to_owned();

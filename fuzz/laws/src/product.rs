@@ -11,7 +11,7 @@ pub(crate) use gatekeeper_model::{
         Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PartitionedTable,
         PromotionId, Repo, Sha256, StackName, StageName,
     },
-    manifest::Manifest,
+    manifest::{Manifest, SynthesisedFor},
     outcome::Outcome,
     policy::{Policy, Rules},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::{
     input::{is_json, plain_json, told},
     product::{
-        Finding, Rules,
-        template::{self, Template, Unless},
+        Finding, Rules, SynthesisedFor,
+        template::{self, Template, Unless, form},
     },
 };
 
@@ -30,6 +30,7 @@ pub fn template(document: &[u8]) {
     };
     assert!(findings.len() + found.doubts.len() <= MOST);
     remembered(document, &found);
+    portable(document);
     let doubts = policy(&found);
     if let Some(value) = plain_json(document)
         && findings.len() + doubts.len() < MOST
@@ -40,6 +41,22 @@ pub fn template(document: &[u8]) {
         if findings.is_empty() && doubts.is_empty() {
             unjudged(&value);
         }
+    }
+}
+
+/// The portable form with dev's values is the template again, and names nothing any more that could be derived away.
+fn portable(document: &[u8]) {
+    let made_for: SynthesisedFor = serde_json::from_value(json!({
+        "account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank-payments"
+    }))
+    .expect("a declaration");
+    match form::derive(document, &made_for, SUBJECT) {
+        Ok(form) => {
+            form.mapping.prove(document, &form.bytes).expect("the form is the template again");
+            let again = form::derive(&form.bytes, &made_for, SUBJECT).expect("a form has a form");
+            assert_eq!(again.mapping.substitutions, [], "the form of a form is itself");
+        }
+        Err(findings) => told(&findings, SUBJECT),
     }
 }
 

@@ -446,7 +446,7 @@ impl Writer {
             ("Fn::Join", Json::Array(arguments)) => {
                 if let [Json::String(between), Json::Array(items)] = arguments.as_mut_slice() {
                     let between = between.clone();
-                    at.within("1", |at| self.rewrite_joined(&between, items, at, except));
+                    at.within("1", |at| self.rewrite_joined(&between, items, at, around, except));
                 }
             }
             ("Fn::Sub", argument @ Json::String(_)) => self.rewrite_sub(argument, &[], at, around),
@@ -478,7 +478,15 @@ impl Writer {
     }
 
     /// The items of a `Fn::Join`: each has the one before and the one behind it as its neighbours.
-    fn rewrite_joined(&mut self, between: &str, items: &mut [Json<'_>], at: &mut Pointer, except: Option<&str>) {
+    /// The first and the last have those of the whole.
+    fn rewrite_joined(
+        &mut self,
+        between: &str,
+        items: &mut [Json<'_>],
+        at: &mut Pointer,
+        around: Around<'_>,
+        except: Option<&str>,
+    ) {
         let edges: Vec<(Neighbour, Neighbour)> = items
             .iter()
             .map(|item| match item {
@@ -491,12 +499,12 @@ impl Writer {
             .collect();
         for (index, item) in items.iter_mut().enumerate() {
             let before = match (index.checked_sub(1).and_then(|it| edges.get(it)), between.chars().next_back()) {
-                (None, _) => Neighbour::Nothing,
+                (None, _) => around.before,
                 (Some(_), Some(c)) => Neighbour::Char(c),
                 (Some((_, last)), None) => *last,
             };
             let after = match (edges.get(index + 1), between.chars().next()) {
-                (None, _) => Neighbour::Nothing,
+                (None, _) => around.after,
                 (Some(_), Some(c)) => Neighbour::Char(c),
                 (Some((first, _)), None) => *first,
             };

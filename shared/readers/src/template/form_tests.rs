@@ -104,6 +104,7 @@ fn in_functions_only_what_may_be_an_expression_is_replaced() {
     let (_, document) = form_of(&json!({
         "Joined": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:ap-southeast-2:111122223333:parameter/sst/bank-payments/dev/x"]]},
         "Touching": {"Fn::Join": ["", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
+        "Nested": {"Fn::Join": ["", [{"Ref": "Prefix"}, {"Fn::Join": ["", ["dev-bank-payments", "/111122223333"]]}]]},
         "Apart": {"Fn::Join": ["/", [{"Ref": "Prefix"}, "dev-bank-payments-x"]]},
         "Sub": {"Fn::Sub": "arn:aws:s3:::${Bucket}/dev-bank-payments-${AWS::StackName}/111122223333"},
         "SubTouching": {"Fn::Sub": "${Bucket}111122223333"},
