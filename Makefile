@@ -97,10 +97,10 @@ example: $(EXAMPLE)/node_modules/.modules.yaml
 pnpm:
 	@infra/local/setup_npm.sh pnpm
 
-# What looks at our proofs and pages from outside: npm's verifier of Sigstore bundles, and a browser.
+# What looks at our work from outside: npm's verifier of Sigstore bundles, cdk-assets, and a browser.
 .PHONY: outsiders
 outsiders:
-	@infra/local/setup_npm.sh provenance
+	@infra/local/setup_npm.sh provenance cdk-assets
 	@infra/local/setup_browser.sh
 
 $(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml | pnpm
@@ -127,7 +127,7 @@ test-docs: functions
 	cd infra && ../$(PYTHON) -m unittest --quiet test_manual
 
 .PHONY: test-local
-test-local: tools outsiders
+test-local: functions outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
 	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows

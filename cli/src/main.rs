@@ -2,6 +2,7 @@
 //!
 //! A command gives an [`exit::Answer`]; what went wrong on the way is an error. One module writes to standard output.
 
+mod assembly;
 mod authors;
 mod aws;
 mod build_folder;
@@ -37,6 +38,7 @@ Exit codes:
 `gatekeeper run` ends as its command does.
 
 Examples:
+  gatekeeper collect .sst/dist --module MOD-012
   gatekeeper check build/commit
   gatekeeper publish build/commit --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --branch main --wait
   gatekeeper flyway validate migrations/payments --database payments --write build/flyway.json
@@ -58,8 +60,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Collect(commands::collect::Args),
     Publish(Box<commands::publish::Args>),
     Check(Box<commands::check::Args>),
+    StageAssets(Box<commands::stage_assets::Args>),
     Observe(Box<commands::observe::Args>),
     Run(commands::run::Args),
     Flyway(commands::flyway::Args),
@@ -97,7 +101,9 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         );
     }
     match command {
+        Command::Collect(args) => commands::collect::run(&args, output),
         Command::Publish(args) => commands::publish::run(&args, output).await,
+        Command::StageAssets(args) => commands::stage_assets::run(&args, output).await,
         Command::Observe(args) => commands::observe::run(&args, output).await,
         Command::Run(args) => commands::run::run(&args, output),
         Command::Check(args) => commands::check::run(&args, output).await,
@@ -150,6 +156,10 @@ mod tests {
             "handoffs pull",
             "handoffs pull --repo bank-payments --sha SHA --into docs/handoffs --wait --expect deployed",
             "handoffs pull --wait=600 --profile bank",
+            "collect .sst/dist --module MOD-012",
+            "collect cdk.out --module MOD-012 --out build --stage dev --application payments --cdk-assets tools",
+            "stage-assets build",
+            "stage-assets build --dry-run --profile dev --region ap-southeast-2 --endpoint-url http://127.0.0.1:4566",
             "check build",
             "check build --repo bank-payments --sha SHA",
             "check s3://bank-artefacts/bank-payments/SHA/",
@@ -200,6 +210,11 @@ mod tests {
     fn what_is_missing_or_malformed_is_wrong_use() {
         for arguments in [
             "",
+            "collect",
+            "collect cdk.out",
+            "collect cdk.out --module 12",
+            "stage-assets",
+            "stage-assets build --stage dev",
             "publish",
             "publish build --wait 60",
             "publish build --expect built",

@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod check;
+pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod evidence;
 pub(crate) mod flyway;
@@ -17,5 +18,6 @@ pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
+pub(crate) mod stage_assets;
 pub(crate) mod status;
 pub(crate) mod verify;

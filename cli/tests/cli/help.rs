@@ -5,8 +5,10 @@ use crate::common::{SHA, gatekeeper};
 /// Every command; `man.rs` holds the list against the definition of the arguments.
 pub(crate) const COMMANDS: &[&str] = &[
     "",
+    "collect",
     "publish",
     "check",
+    "stage-assets",
     "observe",
     "run",
     "promote",
@@ -53,6 +55,8 @@ fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
         &["promote", "--repo", "bank-payments", "--sha", SHA, "--stage", "uat", "--reason", " "],
         &["check", "s3://bank-artefacts"],
         &["publish", "/no/such/folder", "--repo", "bank-payments", "--sha", SHA],
+        &["collect", "/no/such/folder", "--module", "MOD-012"],
+        &["stage-assets", "/no/such/folder"],
         &["observe", "/no/such/folder", "--stage", "dev", "--repo", "bank-payments"],
         &["observe", ".", "--stage", "dev", "--repo", "bank-payments", "--stack-name", "{repo}-{stage}"],
         &["flyway", "checksums", "/no/such/folder", "--database", "payments"],

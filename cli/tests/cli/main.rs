@@ -4,6 +4,7 @@
 
 mod authors;
 mod check;
+mod collect;
 mod colours;
 mod common;
 mod errors;

@@ -177,6 +177,15 @@ pub struct Stack {
     pub sha256: Sha256,
     /// The template's size in bytes.
     pub size: u64,
+    /// The stacks of the commit that must be there before it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends_on: BTreeSet<StackName>,
+    /// The stack's tags, as it was synthesised with them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Whether CloudFormation shall refuse to delete the stack. Absent where it isn't told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_protection: Option<bool>,
 }
 
 /// A schema snapshot, `pg_dump --schema-only`.

@@ -1,0 +1,206 @@
+//! The assets of an assembly, and what of its resources uses which.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Packaging, ReadStack, Source, read, told};
+
+/// `{stack}.assets.json`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct AssetManifest {
+    #[serde(default)]
+    files: BTreeMap<String, FileAsset>,
+    #[serde(default, rename = "dockerImages")]
+    docker_images: BTreeMap<String, ImageAsset>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileAsset {
+    display_name: Option<String>,
+    source: FileSource,
+    destinations: BTreeMap<String, Destination>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FileSource {
+    path: Option<String>,
+    packaging: Option<Packaging>,
+    executable: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Destination {
+    bucket_name: String,
+    object_key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ImageAsset {
+    display_name: Option<String>,
+}
+
+/// A file asset.
+#[derive(Debug)]
+struct Asset {
+    /// What a message calls it.
+    shown: String,
+    source: Source,
+}
+
+/// The file assets of an assembly, by where cdk-assets puts them: bucket and key.
+#[derive(Debug, Default)]
+pub(super) struct Assets(BTreeMap<(String, String), Asset>);
+
+impl Assets {
+    /// Adds those of an asset manifest, and every reason why one can't be taken.
+    pub(super) fn add(&mut self, root: &Path, id: &str, file: Option<&str>, reasons: &mut Vec<String>) {
+        let path = root.join(file.unwrap_or_default());
+        let manifest: AssetManifest = match read(&path) {
+            Ok(manifest) => manifest,
+            Err(why) => return reasons.push(format!("the assets of `{id}`: {why}: synthesise again")),
+        };
+        for (id, image) in manifest.docker_images {
+            let shown = image.display_name.unwrap_or(id);
+            reasons.push(format!(
+                "`{shown}` is a container image, and a commit stores none: package the function as a ZIP, or push the image \
+                 to a registry and name it by its digest"
+            ));
+        }
+        // Assets are found beside their manifest.
+        let folder = path.parent().unwrap_or(root);
+        for (id, FileAsset { display_name, source, destinations }) in manifest.files {
+            let shown = display_name.unwrap_or_else(|| id.clone());
+            let (path, packaging) = match source {
+                FileSource { executable: Some(_), .. } => {
+                    reasons.push(format!(
+                        "asset `{shown}` is written by a command when it is published, so nothing of it is in the assembly: \
+                         make it of a folder, such as by `Code.fromAsset`"
+                    ));
+                    continue;
+                }
+                FileSource { path: None, .. } => {
+                    reasons.push(format!("asset `{shown}` names no file: synthesise again"));
+                    continue;
+                }
+                FileSource { path: Some(path), packaging, .. } => {
+                    (folder.join(path), packaging.unwrap_or(Packaging::File))
+                }
+            };
+            let there = match (path.metadata(), packaging) {
+                (Err(error), _) => Err(told(&error)),
+                (Ok(it), Packaging::Zip) if !it.is_dir() => Err("is no folder".to_owned()),
+                (Ok(it), Packaging::File) if !it.is_file() => Err("is no file".to_owned()),
+                (Ok(_), _) => Ok(()),
+            };
+            if let Err(why) = there {
+                reasons.push(format!("`{}`, asset `{shown}`, {why}: synthesise again", path.display()));
+            }
+            let source = Source { asset: id, path, packaging };
+            for Destination { bucket_name, object_key } in destinations.into_values() {
+                let asset = Asset { shown: shown.clone(), source: source.clone() };
+                self.0.insert((bucket_name, object_key), asset);
+            }
+        }
+    }
+
+    /// Leaves out the assets that are these files.
+    pub(super) fn forget(&mut self, files: &BTreeSet<PathBuf>) {
+        self.0.retain(|_, asset| !files.contains(&asset.source.path));
+    }
+
+    /// The source of a function's code, none where that is in the template; or why it can't be taken, behind the function's
+    /// name.
+    pub(super) fn code_of(&self, properties: &Value) -> Result<Option<Source>, String> {
+        let code = properties.get("Code").unwrap_or(&Value::Null);
+        let is_image = properties.get("PackageType").and_then(Value::as_str) == Some("Image");
+        if is_image || code.get("ImageUri").is_some() {
+            return Err("runs a container image, and a commit stores none: package it as a ZIP".to_owned());
+        }
+        if code.get("ZipFile").is_some() {
+            return Ok(None);
+        }
+        let place = code.get("S3Bucket").and_then(text).zip(code.get("S3Key").and_then(text));
+        let Some((bucket, key)) = place else {
+            return Err("has its code neither in the template nor in an asset: use `Code.fromAsset`".to_owned());
+        };
+        match self.0.get(&(bucket.to_owned(), key.to_owned())) {
+            Some(asset) => Ok(Some(asset.source.clone())),
+            None => Err(format!(
+                "has its code at `s3://{bucket}/{key}`, which is no asset of the assembly: use `Code.fromAsset`"
+            )),
+        }
+    }
+
+    /// Says what else uses assets than functions for their code, and which nothing uses.
+    pub(super) fn check_uses(
+        &self,
+        stacks: &BTreeMap<String, ReadStack>,
+        taken: &[Source],
+        reasons: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) {
+        let mut used: BTreeSet<&str> = BTreeSet::new();
+        for (artifact, stack) in stacks {
+            for (id, kind, properties) in stack.resources() {
+                let mut texts = Vec::new();
+                texts_of(properties, kind == "AWS::Lambda::Function", &mut texts);
+                let uses = |key: &str| texts.iter().any(|it| it.contains(key));
+                let mut names: Vec<&str> = Vec::new();
+                for ((_, key), asset) in self.0.iter().filter(|((_, key), _)| uses(key)) {
+                    used.insert(key.as_str());
+                    names.push(&asset.shown);
+                }
+                if !names.is_empty() {
+                    let names: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
+                    reasons.push(format!(
+                        "resource `{id}` of stack `{artifact}`, of the type `{kind}`, uses {}: {}",
+                        names.join(", "),
+                        instead(kind)
+                    ));
+                }
+            }
+        }
+        for ((_, key), asset) in &self.0 {
+            let is_code = taken.iter().any(|it| it.path == asset.source.path);
+            if !is_code && !used.contains(key.as_str()) {
+                warnings.push(format!("asset `{}` is left out: no resource of a template uses it", asset.shown));
+            }
+        }
+    }
+}
+
+/// What to do about a resource that uses an asset.
+fn instead(kind: &str) -> &'static str {
+    match kind {
+        "Custom::SourcemapUploader" => "set `nodejs: { sourcemap: false }` in sst.config.ts",
+        "AWS::CloudFormation::Stack" => "make the nested stack a stack of its own",
+        "AWS::Lambda::LayerVersion" => "bundle what is in the layer into the functions",
+        _ => "a commit stores the code of functions only; deploy the file beside it, or bundle it into a function",
+    }
+}
+
+/// A text that is plain, or that `Fn::Sub` composes: asset manifests spell it the same way.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("Fn::Sub")?.as_str())
+}
+
+/// Every text of a resource's properties, but those that say where a function's code is.
+fn texts_of<'a>(value: &'a Value, is_function: bool, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|it| texts_of(it, false, texts)),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(name, _)| !(is_function && *name == "Code"));
+            members.for_each(|(_, it)| texts_of(it, false, texts));
+        }
+        _ => {}
+    }
+}

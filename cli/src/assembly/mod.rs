@@ -1,0 +1,355 @@
+//! A CDK cloud assembly, as `cdk synth` and `sst build` write it, and what of it makes a commit.
+//!
+//! The assembly is taken as it is: its templates byte for byte, and of its assets those that are functions' code. What a
+//! promotion could not give to a stage is refused, all of it at once.
+
+pub(crate) mod archive;
+mod assets;
+mod names;
+mod order;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use gatekeeper_model::{
+    ids::{AccountId, ApplicationName, FunctionName, RegionName, StackName, StageName},
+    manifest::SynthesisedFor,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use self::{assets::Assets, names::function_name};
+use crate::exit::Misuse;
+
+/// What a file asset becomes before it is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Packaging {
+    /// A folder is zipped.
+    Zip,
+    /// A file is taken as it is.
+    File,
+}
+
+/// A file or folder of the assembly that is a function's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The asset, as its manifest calls it.
+    pub(crate) asset: String,
+    pub(crate) path: PathBuf,
+    pub(crate) packaging: Packaging,
+}
+
+/// A stack of the assembly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CollectedStack {
+    /// What the commit calls it.
+    pub(crate) name: StackName,
+    /// What CloudFormation calls it in the stage that it was synthesised for.
+    pub(crate) stack_name: String,
+    pub(crate) template: Vec<u8>,
+    pub(crate) depends_on: BTreeSet<StackName>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) termination_protection: Option<bool>,
+}
+
+/// A function of a stack whose code is an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CollectedFunction {
+    pub(crate) name: FunctionName,
+    pub(crate) stack: StackName,
+    pub(crate) logical_id: String,
+    /// Which of the sources is its code.
+    pub(crate) source: usize,
+}
+
+/// What of an assembly makes a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Collected {
+    /// In the order in which they are applied.
+    pub(crate) stacks: Vec<CollectedStack>,
+    pub(crate) functions: Vec<CollectedFunction>,
+    pub(crate) sources: Vec<Source>,
+    /// None where the templates fit any account and region.
+    pub(crate) synthesised_for: Option<SynthesisedFor>,
+    /// The version of the assembly's own schema.
+    pub(crate) schema_version: String,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is said of an assembly beside what it tells itself.
+#[derive(Debug, Default)]
+pub(crate) struct Said<'a> {
+    pub(crate) stage: Option<&'a StageName>,
+    pub(crate) application: Option<&'a ApplicationName>,
+}
+
+/// `manifest.json`, as far as it matters here (`@aws-cdk/cloud-assembly-schema`).
+#[derive(Debug, Deserialize)]
+struct AssemblyManifest {
+    version: String,
+    #[serde(default)]
+    artifacts: BTreeMap<String, Artifact>,
+    #[serde(default)]
+    missing: Vec<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Artifact {
+    #[serde(rename = "type")]
+    kind: String,
+    environment: Option<String>,
+    #[serde(default)]
+    properties: Properties,
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    template_file: Option<String>,
+    stack_name: Option<String>,
+    file: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    termination_protection: Option<bool>,
+}
+
+/// A stack as it is read.
+#[derive(Debug)]
+struct ReadStack {
+    /// What CloudFormation calls it.
+    stack_name: String,
+    file: String,
+    bytes: Vec<u8>,
+    template: Value,
+    environment: String,
+    tags: BTreeMap<String, String>,
+    termination_protection: Option<bool>,
+    /// The artifacts that the assembly says it depends on.
+    dependencies: Vec<String>,
+}
+
+impl ReadStack {
+    /// Its resources, with their types.
+    fn resources(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let resources = self.template.get("Resources").and_then(Value::as_object).into_iter().flatten();
+        resources.map(|(id, resource)| {
+            let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
+            (id.as_str(), kind, resource.get("Properties").unwrap_or(&Value::Null))
+        })
+    }
+}
+
+/// Reads an assembly and says what of it makes a commit.
+///
+/// # Errors
+/// Every reason why it can't be taken.
+pub(crate) fn collect(root: &Path, said: &Said<'_>) -> Result<Collected, Misuse> {
+    let path = root.join("manifest.json");
+    let manifest: AssemblyManifest = read(&path).map_err(|why| {
+        Misuse(format!(
+            "`{}` is no cloud assembly: {why}; name the folder that `sst build` or `cdk synth` wrote, such as `.sst/dist` \
+             or `cdk.out`",
+            root.display()
+        ))
+    })?;
+    let mut reasons = Vec::new();
+    let collected = take(root, &manifest, said, &mut reasons);
+    if let Some(collected) = collected.filter(|_| reasons.is_empty()) {
+        return Ok(collected);
+    }
+    reasons.sort();
+    reasons.dedup();
+    Err(Misuse(format!("the assembly `{}` can't be taken\n  {}", root.display(), reasons.join("\n  "))))
+}
+
+/// The same, with the reasons against it; none where it has no stack that can be read.
+fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut Vec<String>) -> Option<Collected> {
+    if !manifest.missing.is_empty() {
+        let count = manifest.missing.len();
+        reasons.push(format!(
+            "{count} values of the context are missing, which CDK looks up in the account: synthesise with credentials, and \
+             commit `cdk.context.json`"
+        ));
+    }
+    let (stacks, assets) = artifacts(root, manifest, reasons);
+    if stacks.is_empty() {
+        reasons.push("it has no stack that can be read".to_owned());
+        return None;
+    }
+    let made_for = names::made_for(&stacks, said, reasons);
+    let mut names = BTreeMap::new();
+    for (artifact, stack) in &stacks {
+        match made_for.name_of(&stack.stack_name).parse::<StackName>() {
+            Ok(name) => match names.iter().find(|(_, other)| **other == name) {
+                Some((other, _)) => {
+                    reasons.push(format!(
+                        "the stacks `{other}` and `{artifact}` would both be called `{name}`: rename one"
+                    ));
+                }
+                None => drop(names.insert(artifact.as_str(), name)),
+            },
+            Err(error) => reasons.push(format!("stack `{artifact}`: {error}")),
+        }
+    }
+    let mut warnings = Vec::new();
+    let (functions, sources) = functions(&stacks, &names, &assets, reasons, &mut warnings);
+    let depends_on = order::dependencies(&stacks);
+    let in_order = order::in_order(&depends_on, &names).unwrap_or_else(|cycle| {
+        let cycle: Vec<_> = cycle.iter().map(|it| format!("`{it}`")).collect();
+        reasons.push(format!(
+            "the stacks {} depend on each other in a circle, so none can be applied first: move what they share into a stack \
+             of its own",
+            cycle.join(", ")
+        ));
+        Vec::new()
+    });
+    let stacks = in_order.into_iter().filter_map(|artifact| {
+        let stack = stacks.get(artifact)?;
+        let before = depends_on.get(artifact).into_iter().flatten();
+        Some(CollectedStack {
+            name: names.get(artifact)?.clone(),
+            stack_name: stack.stack_name.clone(),
+            template: stack.bytes.clone(),
+            depends_on: before.filter_map(|it| names.get(it).cloned()).collect(),
+            tags: stack.tags.clone(),
+            termination_protection: stack.termination_protection,
+        })
+    });
+    Some(Collected {
+        stacks: stacks.collect(),
+        functions,
+        sources,
+        synthesised_for: made_for.synthesised_for,
+        schema_version: manifest.version.clone(),
+        warnings,
+    })
+}
+
+/// Reads every artifact of the assembly: its stacks, by artifact, and its assets.
+fn artifacts(
+    root: &Path,
+    manifest: &AssemblyManifest,
+    reasons: &mut Vec<String>,
+) -> (BTreeMap<String, ReadStack>, Assets) {
+    let (mut stacks, mut assets) = (BTreeMap::new(), Assets::default());
+    for (id, artifact) in &manifest.artifacts {
+        match artifact.kind.as_str() {
+            "aws:cloudformation:stack" => match read_stack(root, id, artifact) {
+                Ok(stack) => drop(stacks.insert(id.clone(), stack)),
+                Err(reason) => reasons.push(reason),
+            },
+            "cdk:asset-manifest" => assets.add(root, id, artifact.properties.file.as_deref(), reasons),
+            "cdk:cloud-assembly" => reasons.push(format!(
+                "`{id}` is a nested assembly, which CDK makes of a `Stage`: collect the assembly of one stage, \
+                 `{}`, or put the stacks below the app",
+                root.join(id).display()
+            )),
+            "none" | "cdk:tree" | "cdk:feature-flag-report" => {}
+            other => reasons.push(format!(
+                "artifact `{id}` is of the type `{other}`, which this version doesn't know: update gatekeeper, or take it out"
+            )),
+        }
+    }
+    // A stack's own template is an asset too.
+    let templates = stacks.values().map(|stack| root.join(&stack.file));
+    assets.forget(&templates.collect());
+    (stacks, assets)
+}
+
+fn read_stack(root: &Path, id: &str, artifact: &Artifact) -> Result<ReadStack, String> {
+    let Some(file) = &artifact.properties.template_file else {
+        return Err(format!("stack `{id}` names no template: synthesise again"));
+    };
+    let path = root.join(file);
+    let unreadable = |why: String| format!("the template of stack `{id}`, `{file}`, {why}: synthesise again");
+    let bytes = fs::read(&path).map_err(|error| unreadable(told(&error)))?;
+    let template = serde_json::from_slice(&bytes).map_err(|error| unreadable(format!("is not JSON ({error})")))?;
+    Ok(ReadStack {
+        stack_name: artifact.properties.stack_name.clone().unwrap_or_else(|| id.to_owned()),
+        file: file.clone(),
+        bytes,
+        template,
+        environment: artifact.environment.clone().unwrap_or_default(),
+        tags: artifact.properties.tags.clone(),
+        termination_protection: artifact.properties.termination_protection,
+        dependencies: artifact.dependencies.clone(),
+    })
+}
+
+/// The functions whose code is an asset, and their sources; every reason why something else can't be taken.
+fn functions(
+    stacks: &BTreeMap<String, ReadStack>,
+    names: &BTreeMap<&str, StackName>,
+    assets: &Assets,
+    reasons: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> (Vec<CollectedFunction>, Vec<Source>) {
+    let (mut functions, mut sources): (Vec<CollectedFunction>, Vec<Source>) = (Vec::new(), Vec::new());
+    for (artifact, stack) in stacks {
+        let parameters = stack.template.get("Parameters").and_then(Value::as_object).into_iter().flatten();
+        if parameters.into_iter().any(|(name, _)| name.starts_with("AssetParameters")) {
+            reasons.push(format!(
+                "stack `{artifact}` takes assets by parameters, as CDK's legacy synthesizer makes them: synthesise with \
+                 `DefaultStackSynthesizer`"
+            ));
+            continue;
+        }
+        let Some(name) = names.get(artifact.as_str()) else { continue };
+        for (id, kind, properties) in stack.resources() {
+            if kind != "AWS::Lambda::Function" {
+                continue;
+            }
+            let source = match assets.code_of(properties) {
+                Ok(Some(source)) => source,
+                Ok(None) => continue,
+                Err(why) => {
+                    reasons.push(format!("function `{id}` of stack `{artifact}` {why}"));
+                    continue;
+                }
+            };
+            let source = sources.iter().position(|it| it.path == source.path).unwrap_or_else(|| {
+                sources.push(source);
+                sources.len() - 1
+            });
+            match function_name(name, id) {
+                Some(function) => {
+                    if functions.iter().any(|it| it.name == function) {
+                        reasons.push(format!(
+                            "two functions would be called `{function}`, `{id}` of stack `{artifact}` is one: rename it"
+                        ));
+                    }
+                    let (stack, logical_id) = (name.clone(), id.to_owned());
+                    functions.push(CollectedFunction { name: function, stack, logical_id, source });
+                }
+                None => reasons.push(format!("`{id}` of stack `{artifact}` is no logical id of a template")),
+            }
+        }
+    }
+    assets.check_uses(stacks, &sources, reasons, warnings);
+    (functions, sources)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let bytes = fs::read(path).map_err(|error| format!("`{}` {}", path.display(), told(&error)))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("`{}` can't be used: {error}", path.display()))
+}
+
+/// Why a file is not read, behind its name.
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is not there".to_owned(),
+        _ => format!("can't be read: {error}"),
+    }
+}
+
+/// The account and region of `aws://ACCOUNT/REGION`, each where it is a literal.
+fn environment(text: &str) -> (Option<AccountId>, Option<RegionName>) {
+    let (account, region) = text.strip_prefix("aws://").and_then(|it| it.split_once('/')).unwrap_or_default();
+    (account.parse().ok(), region.parse().ok())
+}

@@ -1,0 +1,222 @@
+//! `gatekeeper collect`: an unmodified CDK cloud assembly becomes the folder that `gatekeeper publish` takes.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use gatekeeper_model::{
+    ids::{ApplicationName, ModuleId, Sha256, StackName, StageName},
+    manifest::{Function, Stack, SynthesisedFor},
+    store_key::ArtefactPath,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    assembly::{self, Collected, Said, archive},
+    build_folder,
+    exit::{Answer, Misuse},
+    output::{Output, faint, good},
+};
+
+const NOTES: &str = "\
+ASSEMBLY is the folder that `sst build` (.sst/dist) or `cdk synth` (cdk.out) wrote, as it is. Into DIR are written
+  modules/MOD-NNN/cloudformation/STACK.json     each stack's template, byte for byte
+  modules/MOD-NNN/functions/NAME.zip            the code of each function, as cdk-assets uploads it
+  build-manifest.json                           which function is of which stack, the stacks in the order in which they
+                                                are applied, and what the templates were synthesised for
+A stack is called as CloudFormation calls it, without SST's `STAGE-APPLICATION-`; a function STACK-LOGICALID.
+
+The ZIPs are written by the repository's own cdk-assets, which is looked for from ASSEMBLY upwards and run by Node.js.
+Files get the permissions 0644, or 0755 where their owner may execute them, so the same files make the same ZIP whatever
+the umask; a ZIP of an earlier run in the assembly is not taken. Nothing is asked of AWS.
+
+What a promotion can't give to a stage is refused before anything is written, all of it at once: container images, nested
+stacks and stages, and assets that are no function's code, such as source maps that SST uploads.
+
+Exit codes:
+  0  DIR is written
+  2  wrong use, or an assembly that can't be taken
+  3  Node.js or cdk-assets is missing, or failed
+
+Examples:
+  gatekeeper collect .sst/dist --module MOD-012
+  gatekeeper collect cdk.out --module MOD-012 --out build/commit
+  gatekeeper collect cdk.out --module MOD-012 --stage dev --application payments --cdk-assets tools --output json";
+
+/// Makes the folder of a commit from what SST or CDK synthesised
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// The folder of the cloud assembly
+    #[arg(value_name = "ASSEMBLY")]
+    assembly: PathBuf,
+    /// The module that the stacks belong to
+    #[arg(long, value_name = "MODULE")]
+    module: ModuleId,
+    /// The folder to write, which must not hold anything
+    #[arg(long, value_name = "DIR", default_value = "build/commit")]
+    out: PathBuf,
+    /// The stage that it was synthesised for; of SST the stacks' tags tell it
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageName>,
+    /// The application, as the names of its stacks have it; of SST the stacks' tags tell it
+    #[arg(long, value_name = "NAME")]
+    application: Option<ApplicationName>,
+    /// The folder whose `node_modules` holds cdk-assets, or cdk-assets itself; without it, it is looked for from the assembly
+    /// upwards
+    #[arg(long, value_name = "DIR")]
+    cdk_assets: Option<PathBuf>,
+}
+
+/// What was written, as JSON.
+#[derive(Debug, Serialize)]
+struct Report {
+    out: PathBuf,
+    module: ModuleId,
+    stacks: Vec<Written>,
+    functions: Vec<Function>,
+    synthesised_for: Option<SynthesisedFor>,
+    /// The package that zipped the functions' code, with its version; none where there is no function.
+    zipped_by: Option<String>,
+}
+
+/// A stack that was written.
+#[derive(Debug, Serialize)]
+struct Written {
+    #[serde(flatten)]
+    stack: Stack,
+    /// What CloudFormation calls it in the stage that it was synthesised for.
+    stack_name: String,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+    let assembly = args
+        .assembly
+        .canonicalize()
+        .map_err(|error| Misuse(format!("`{}` can't be read: {error}", args.assembly.display())))?;
+    check_out(&args.out)?;
+    let said = Said { stage: args.stage.as_ref(), application: args.application.as_ref() };
+    let collected = assembly::collect(&assembly, &said)?;
+    for warning in &collected.warnings {
+        output.warning(warning);
+    }
+    let cdk_assets = args.cdk_assets.as_ref().map(|it| it.canonicalize());
+    let cdk_assets =
+        cdk_assets.transpose().map_err(|error| Misuse(format!("`--cdk-assets` can't be read: {error}")))?;
+    let work = tempfile::tempdir().context("a temporary folder can't be made")?;
+    let from = cdk_assets.as_deref().unwrap_or(&assembly);
+    let archives = if collected.sources.is_empty() {
+        None
+    } else {
+        Some(archive::archive(&collected.sources, &collected.schema_version, from, work.path())?)
+    };
+    let files = archives.as_ref().map(|it| it.files.as_slice()).unwrap_or_default();
+    let (stacks, functions) = write(args, &collected, files)?;
+    let report = Report {
+        out: args.out.clone(),
+        module: args.module.clone(),
+        stacks,
+        functions,
+        synthesised_for: collected.synthesised_for,
+        zipped_by: archives.map(|it| it.written_by),
+    };
+    output.result(&report, &text(&report))?;
+    Ok(Answer::Yes)
+}
+
+/// Whatever is in the folder would be published beside the assembly's files.
+fn check_out(out: &Path) -> Result<(), Misuse> {
+    let unusable = |why: String| Misuse(format!("`{}` {why}", out.display()));
+    match fs::read_dir(out) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(unusable("is not empty: remove it, or name another folder by `--out`".to_owned())),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unusable(format!("can't be read: {error}"))),
+    }
+}
+
+/// Writes the folder, whole or not at all.
+fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Result<(Vec<Written>, Vec<Function>)> {
+    let (out, module) = (&args.out, &args.module);
+    let failed = || format!("`{}` can't be written", out.display());
+    let parent = out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(failed)?;
+    let beside = tempfile::Builder::new().prefix(".gatekeeper-collect-").tempdir_in(parent).with_context(failed)?;
+    let folder = beside.path().join("commit");
+    let place = |path: &ArtefactPath| {
+        let file = folder.join(path.to_string());
+        file.parent().map_or(Ok(()), fs::create_dir_all).map(|()| file)
+    };
+
+    let mut stacks = Vec::new();
+    for it in &collected.stacks {
+        let file = place(&ArtefactPath::Template(module.clone(), it.name.clone())).with_context(failed)?;
+        fs::write(file, &it.template).with_context(failed)?;
+        let stack = Stack {
+            name: it.name.clone(),
+            sha256: Sha256::of(&it.template),
+            size: it.template.len() as u64,
+            depends_on: it.depends_on.clone(),
+            tags: it.tags.clone(),
+            termination_protection: it.termination_protection,
+        };
+        stacks.push(Written { stack, stack_name: it.stack_name.clone() });
+    }
+    let mut functions = Vec::new();
+    for it in &collected.functions {
+        let archive = archives.get(it.source).context("a function's code was not zipped")?;
+        let file = place(&ArtefactPath::Function(module.clone(), it.name.clone())).with_context(failed)?;
+        fs::copy(archive, &file).with_context(failed)?;
+        let (sha256, size) =
+            File::open(&file).and_then(|file| build_folder::hash(file, |_| {})).with_context(failed)?;
+        let (name, stack, logical_id) = (it.name.clone(), it.stack.clone(), it.logical_id.clone());
+        functions.push(Function { name, sha256, size, stack, logical_id });
+    }
+    let listed: Vec<_> = stacks.iter().map(|it| &it.stack).collect();
+    let mut document = json!({"modules": [{"id": module, "functions": functions, "stacks": listed}]});
+    if let (Some(document), Some(made_for)) = (document.as_object_mut(), &collected.synthesised_for) {
+        document.insert("synthesised_for".to_owned(), json!(made_for));
+    }
+    let mut bytes = serde_json::to_vec_pretty(&document)?;
+    bytes.push(b'\n');
+    let file = place(&ArtefactPath::Manifest).with_context(failed)?;
+    fs::write(file, bytes).with_context(failed)?;
+    // In place of an empty folder, if there is one.
+    fs::rename(&folder, out).with_context(failed)?;
+    Ok((stacks, functions))
+}
+
+fn text(report: &Report) -> String {
+    let Report { out, module, stacks, functions, synthesised_for, zipped_by } = report;
+    let mut text = format!("{}  {} of module {module}\n", good("collected"), out.display());
+    if let Some(SynthesisedFor { account, region, stage, application }) = synthesised_for {
+        let _ = writeln!(text, "synthesised for account {account}, {region}, stage {stage}, application {application}");
+    }
+    text.push('\n');
+    let width = stacks.iter().map(|it| it.stack.name.as_str().len()).max().unwrap_or(0);
+    for Written { stack: Stack { name, depends_on, .. }, .. } in stacks {
+        let line = format!("stack     {name:width$}  {}", faint(&list(depends_on)));
+        let _ = writeln!(text, "{}", if depends_on.is_empty() { format!("stack     {name}") } else { line });
+    }
+    let width = functions.iter().map(|it| it.name.as_str().len()).max().unwrap_or(0);
+    for Function { name, sha256, size, .. } in functions {
+        let _ = writeln!(text, "function  {name:width$}  {sha256}  {size} bytes");
+    }
+    if let Some(package) = zipped_by {
+        let _ = writeln!(text, "\nzipped by {package}");
+    }
+    text
+}
+
+fn list(depends_on: &BTreeSet<StackName>) -> String {
+    let names: Vec<_> = depends_on.iter().map(StackName::as_str).collect();
+    format!("after {}", names.join(", "))
+}

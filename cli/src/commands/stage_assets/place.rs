@@ -1,0 +1,177 @@
+//! Where the templates of a build look for its ZIPs, in the caller's account.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use gatekeeper_model::{
+    ids::{AccountId, FunctionName, ModuleId, RegionName, StackName},
+    store_key::ArtefactPath,
+};
+use gatekeeper_readers::template::{
+    self, Code, Template, Text,
+    form::{self, STAGE_PARAMETER},
+};
+
+use super::{Asset, Build};
+use crate::{
+    build_folder::{self, BuildFile},
+    exit::Misuse,
+};
+
+/// Who calls, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) account: AccountId,
+    pub(super) region: RegionName,
+    partition: String,
+}
+
+impl Caller {
+    /// As STS says.
+    pub(super) fn of(account: Option<&str>, arn: Option<&str>, region: RegionName) -> anyhow::Result<Self> {
+        let account = account.and_then(|it| it.parse().ok());
+        let partition = arn.and_then(|it| it.split(':').nth(1));
+        match (account, partition) {
+            (Some(account), Some(partition)) => Ok(Self { account, region, partition: partition.to_owned() }),
+            _ => anyhow::bail!("AWS did not say which account calls"),
+        }
+    }
+
+    fn pseudo_parameters(&self) -> [(&'static str, String); 4] {
+        let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+        [
+            ("AWS::AccountId", self.account.to_string()),
+            ("AWS::Region", self.region.to_string()),
+            ("AWS::Partition", self.partition.clone()),
+            ("AWS::URLSuffix", suffix.to_owned()),
+        ]
+    }
+}
+
+/// The build's ZIPs by where they belong, and the functions whose code a template takes from the artefact store itself.
+pub(super) fn assets(
+    build: &Build,
+    files: &[BuildFile],
+    caller: &Caller,
+) -> Result<(Vec<Asset>, Vec<FunctionName>), Misuse> {
+    if let Some(made_for) = &build.synthesised_for {
+        if made_for.account != caller.account {
+            return Err(Misuse(format!(
+                "the templates are synthesised for account {}, and the credentials are of {}: pass `--profile` with one of \
+                 that account",
+                made_for.account, caller.account
+            )));
+        }
+        if made_for.region != caller.region {
+            return Err(Misuse(format!(
+                "the templates are synthesised for {}, not for {}: pass `--region {}`",
+                made_for.region, caller.region, made_for.region
+            )));
+        }
+    }
+    let (templates, mut reasons) = templates(build, files);
+    let mut assets: BTreeMap<(String, String), Asset> = BTreeMap::new();
+    let mut in_the_store = Vec::new();
+    for (module, function) in build.modules.iter().flat_map(|it| it.functions.iter().map(move |of| (&it.id, of))) {
+        let (name, stack, id) = (&function.name, &function.stack, &function.logical_id);
+        let Some(template) = templates.get(stack) else {
+            reasons.push(format!(
+                "function `{name}` is of stack `{stack}`, of which there is no template that can be read"
+            ));
+            continue;
+        };
+        let (bucket, key) = match template.functions.get(id).map(|it| &it.code) {
+            Some(Code::AssetBucket { bucket, key }) => (bucket, key),
+            Some(Code::ArtefactStore { .. }) => {
+                in_the_store.push(name.clone());
+                continue;
+            }
+            Some(Code::Inline | Code::Image | Code::Refused) => {
+                reasons.push(format!(
+                    "where `{id}` of stack `{stack}` has its code can't be told: `gatekeeper check` says why; templates that \
+                     name an account need `synthesised_for` in `build-manifest.json`"
+                ));
+                continue;
+            }
+            None => {
+                reasons.push(format!("function `{name}` names `{id}`, which is no function of stack `{stack}`"));
+                continue;
+            }
+        };
+        let values = values(build, template, caller);
+        let (bucket, key) = match (resolve(bucket, &values), resolve(key, &values)) {
+            (Ok(bucket), Ok(key)) => (bucket, key),
+            (Err(why), _) | (_, Err(why)) => {
+                reasons.push(format!("where `{id}` of stack `{stack}` has its code can't be told: {why}"));
+                continue;
+            }
+        };
+        let Some(file) = zip(files, module, name) else {
+            reasons.push(format!("`{name}` has no ZIP: build it"));
+            continue;
+        };
+        match assets.entry((bucket.clone(), key.clone())) {
+            Entry::Vacant(free) => {
+                let (file, sha256, size) = (file.file.clone(), file.sha256, file.size);
+                free.insert(Asset { functions: vec![name.clone()], bucket, key, sha256, size, file });
+            }
+            Entry::Occupied(mut other) if other.get().sha256 == file.sha256 => {
+                other.get_mut().functions.push(name.clone());
+            }
+            Entry::Occupied(other) => reasons.push(format!(
+                "`{}` and `{name}` have the one key `{key}`, but their ZIPs differ: collect the assembly again",
+                other.get().functions.first().map_or("", FunctionName::as_str)
+            )),
+        }
+    }
+    if reasons.is_empty() {
+        let mut assets: Vec<_> = assets.into_values().collect();
+        assets.sort_by(|one, other| one.functions.cmp(&other.functions));
+        return Ok((assets, in_the_store));
+    }
+    reasons.sort();
+    Err(Misuse(format!("nothing was written: where the ZIPs belong can't be told\n  {}", reasons.join("\n  "))))
+}
+
+/// The templates as a stage gets them, and why one can't be read.
+fn templates<'a>(build: &'a Build, files: &[BuildFile]) -> (BTreeMap<&'a StackName, Template>, Vec<String>) {
+    let (mut templates, mut reasons) = (BTreeMap::new(), Vec::new());
+    for (module, stack) in build.modules.iter().flat_map(|it| it.stacks.iter().map(move |of| (&it.id, &of.name))) {
+        let path = ArtefactPath::Template(module.clone(), stack.clone());
+        let Some(file) = files.iter().find(|it| it.path == path) else { continue };
+        let read = build_folder::read(&file.file).map_err(|error| error.to_string()).and_then(|bytes| {
+            let bytes = match &build.synthesised_for {
+                None => bytes,
+                Some(made_for) => form::derive(&bytes, made_for, &path.to_string())
+                    .map(|it| it.bytes)
+                    .map_err(|found| found.into_iter().map(|it| it.message).collect::<Vec<_>>().join("; "))?,
+            };
+            template::read(&bytes).ok_or_else(|| "it is no template".to_owned())
+        });
+        match read {
+            Ok(template) => drop(templates.insert(stack, template)),
+            Err(why) => reasons.push(format!("`{path}`: {why}")),
+        }
+    }
+    (templates, reasons)
+}
+
+/// What the parameters of a template are in dev.
+fn values(build: &Build, template: &Template, caller: &Caller) -> BTreeMap<String, String> {
+    let defaults = template.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
+    let stage = build.synthesised_for.as_ref().map(|it| (STAGE_PARAMETER.to_owned(), it.stage.to_string()));
+    let pseudo = caller.pseudo_parameters().map(|(name, value)| (name.to_owned(), value));
+    defaults.chain(stage).chain(pseudo).collect()
+}
+
+fn resolve(text: &Text, values: &BTreeMap<String, String>) -> Result<String, String> {
+    text.resolve(values).ok_or_else(|| {
+        let missing: Vec<_> =
+            text.references().filter(|it| !values.contains_key(*it)).map(|it| format!("`{it}`")).collect();
+        format!("it depends on {}, which has no default", missing.join(" and "))
+    })
+}
+
+fn zip<'a>(files: &'a [BuildFile], module: &ModuleId, name: &FunctionName) -> Option<&'a BuildFile> {
+    let path = ArtefactPath::Function(module.clone(), name.clone());
+    files.iter().find(|it| it.path == path)
+}

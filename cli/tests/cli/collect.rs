@@ -1,0 +1,418 @@
+//! `gatekeeper collect`: an assembly that is written by hand, and a stand-in for cdk-assets.
+
+#![expect(clippy::indexing_slicing, reason = "the documents are written here")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gatekeeper_model::ids::Sha256;
+use serde_json::{Value, json};
+
+use crate::common::{Run, SHA, gatekeeper_with};
+
+/// A cloud assembly in a repository that has cdk-assets installed.
+struct Repository {
+    root: tempfile::TempDir,
+    artifacts: Value,
+}
+
+/// The key of an asset: 64 hex digits, as CDK makes them.
+fn key(seed: &str) -> String {
+    Sha256::of(seed.as_bytes()).to_string()
+}
+
+impl Repository {
+    /// The stack Data with a table and a function, and the stack Api with a function, which imports the table's name; as SST
+    /// would name them.
+    fn sst() -> Self {
+        let mut repository = Self::without_stacks();
+        let export = "dev-bank-Data:Table";
+        repository.stack(
+            "dev-bank-Data",
+            &json!({
+                "Resources": {
+                    "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
+                        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+                        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}], "BillingMode": "PAY_PER_REQUEST"
+                    }},
+                    "SweepFn": function("sweep"),
+                    "Role": role()
+                },
+                "Outputs": {"Table": {"Value": {"Ref": "Table"}, "Export": {"Name": export}}}
+            }),
+        );
+        repository.asset("dev-bank-Data", "sweep");
+        let mut api = function("api");
+        api["Properties"]["Environment"] = json!({"Variables": {"TABLE": {"Fn::ImportValue": export}}});
+        repository.stack("dev-bank-Api", &json!({"Resources": {"PayFn": api, "Role": role()}}));
+        repository.asset("dev-bank-Api", "api");
+        repository
+    }
+
+    fn without_stacks() -> Self {
+        let repository = Self { root: tempfile::tempdir().unwrap(), artifacts: json!({"Tree": {"type": "cdk:tree"}}) };
+        repository.write(
+            "node_modules/cdk-assets/package.json",
+            r#"{"name": "cdk-assets", "version": "3.0.0", "main": "index.js"}"#,
+        );
+        repository.write("node_modules/cdk-assets/index.js", include_str!("collect/cdk_assets.cjs"));
+        repository
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn stack(&mut self, name: &str, template: &Value) {
+        self.write(&format!("dist/{name}.template.json"), &template.to_string());
+        self.artifacts[name] = json!({
+            "type": "aws:cloudformation:stack",
+            "environment": "aws://111122223333/ap-southeast-2",
+            "properties": {
+                "templateFile": format!("{name}.template.json"),
+                "terminationProtection": name.ends_with("Data"),
+                "tags": {"sst:app": "bank", "sst:stage": "dev"}
+            }
+        });
+    }
+
+    /// An asset of a folder with a module and a program.
+    fn asset(&mut self, stack: &str, seed: &str) {
+        let folder = format!("asset.{}", key(seed));
+        self.write(&format!("dist/{folder}/index.mjs"), &format!("export const handler = async () => \"{seed}\";\n"));
+        let program = self.write(&format!("dist/{folder}/bin/tool"), "#!/bin/sh\n");
+        set_mode(&program, 0o755);
+        self.listed(stack, seed, &json!({"path": folder, "packaging": "zip"}), "zip");
+    }
+
+    /// Lists an asset in the stack's asset manifest.
+    fn listed(&mut self, stack: &str, seed: &str, source: &Value, extension: &str) {
+        let file = format!("{stack}.assets.json");
+        self.artifacts[format!("{stack}.assets")] = json!({"type": "cdk:asset-manifest", "properties": {"file": file}});
+        let path = self.root.path().join("dist").join(&file);
+        let mut document: Value = fs::read(&path).map_or_else(
+            |_| {
+                let template = json!({"source": {"path": format!("{stack}.template.json"), "packaging": "file"},
+                    "destinations": {"here": {"bucketName": bucket(), "objectKey": format!("{}.json", key(stack))}}});
+                json!({"version": "48.0.0", "files": {key(stack): template}, "dockerImages": {}})
+            },
+            |bytes| serde_json::from_slice(&bytes).unwrap(),
+        );
+        document["files"][key(seed)] = json!({
+            "displayName": format!("{seed}/Code"), "source": source,
+            "destinations": {"here": {"bucketName": bucket(), "objectKey": format!("{}.{extension}", key(seed))}}
+        });
+        fs::write(path, document.to_string()).unwrap();
+    }
+
+    /// Runs the command in the repository; paths below it are shown from there.
+    fn collect(&self, arguments: &[&str]) -> Run {
+        let manifest = json!({"version": "48.0.0", "artifacts": self.artifacts});
+        self.write("dist/manifest.json", &manifest.to_string());
+        let root = self.root.path().canonicalize().unwrap();
+        let (assembly, out) = (root.join("dist"), root.join("build/commit"));
+        let mut line =
+            vec!["collect", assembly.to_str().unwrap(), "--module", "MOD-012", "--out", out.to_str().unwrap()];
+        line.extend(arguments);
+        let path = std::env::var_os("PATH").unwrap();
+        let mut run = gatekeeper_with(&line, &[("PATH", path.to_str().unwrap())]);
+        for text in [&mut run.stdout, &mut run.stderr] {
+            *text = text.replace(root.to_str().unwrap(), "ROOT");
+        }
+        run
+    }
+
+    fn out(&self) -> PathBuf {
+        self.root.path().join("build/commit")
+    }
+}
+
+fn bucket() -> &'static str {
+    "cdk-hnb659fds-assets-111122223333-ap-southeast-2"
+}
+
+fn function(seed: &str) -> Value {
+    json!({"Type": "AWS::Lambda::Function", "Properties": {
+        "Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+        "Code": {"S3Bucket": bucket(), "S3Key": format!("{}.zip", key(seed))}
+    }})
+}
+
+fn role() -> Value {
+    json!({"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}})
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode)).unwrap();
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn an_assembly_becomes_the_folder_of_a_commit() {
+    let repository = Repository::sst();
+    insta::assert_snapshot!(repository.collect(&[]).shown());
+    let out = repository.out();
+    assert_eq!(
+        files(&out),
+        [
+            "build-manifest.json",
+            "modules/MOD-012/cloudformation/Api.json",
+            "modules/MOD-012/cloudformation/Data.json",
+            "modules/MOD-012/functions/Api-PayFn.zip",
+            "modules/MOD-012/functions/Data-SweepFn.zip",
+        ]
+    );
+    let template = |path: &Path| fs::read(path).unwrap();
+    assert_eq!(
+        template(&out.join("modules/MOD-012/cloudformation/Api.json")),
+        template(&repository.root.path().join("dist/dev-bank-Api.template.json"))
+    );
+    insta::assert_snapshot!(fs::read_to_string(out.join("build-manifest.json")).unwrap());
+    // Nothing is left beside it.
+    assert_eq!(fs::read_dir(repository.root.path().join("build")).unwrap().count(), 1);
+}
+
+#[test]
+fn as_json_it_tells_what_was_written() {
+    let run = Repository::sst().collect(&["--output", "json"]);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    insta::assert_json_snapshot!(report);
+}
+
+#[test]
+fn what_is_collected_can_be_published() {
+    let repository = Repository::sst();
+    assert_eq!(repository.collect(&[]).code, 0);
+    let out = repository.out();
+    let line = [
+        "publish",
+        out.to_str().unwrap(),
+        "--repo",
+        "bank",
+        "--sha",
+        SHA,
+        "--branch",
+        "main",
+        "--dry-run",
+        "--output",
+        "json",
+    ];
+    let run = gatekeeper_with(&line, &[]);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.stderr.as_str(), &report["verdict"]["outcome"]), ("", &json!("registered")), "{}", run.shown());
+}
+
+#[test]
+fn the_umask_and_a_zip_of_an_earlier_run_change_nothing() {
+    let digests = |prepare: &dyn Fn(&Repository, &Path)| {
+        let repository = Repository::sst();
+        prepare(&repository, &repository.root.path().join(format!("dist/asset.{}", key("api"))));
+        let run = repository.collect(&["--output", "json"]);
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        report["functions"].clone()
+    };
+    let plain = digests(&|_, _| {});
+    for (folder, file, program) in [(0o755, 0o644, 0o755), (0o775, 0o664, 0o775), (0o700, 0o600, 0o700)] {
+        let other = digests(&|_, asset| {
+            set_mode(&asset.join("index.mjs"), file);
+            set_mode(&asset.join("bin/tool"), program);
+            set_mode(&asset.join("bin"), folder);
+            set_mode(asset, folder);
+        });
+        assert_eq!(other, plain);
+    }
+    let cached = digests(&|repository, _| {
+        repository.write(&format!("dist/.cache/{}.zip", key("api")), "of an earlier run");
+    });
+    assert_eq!(cached, plain);
+    // Whether its owner may execute a file is no matter of the umask.
+    assert_ne!(digests(&|_, asset| set_mode(&asset.join("index.mjs"), 0o755)), plain);
+    // Links are followed, as cdk-assets does.
+    let linked = digests(&|repository, asset| {
+        let moved = repository.root.path().join("index.mjs");
+        fs::rename(asset.join("index.mjs"), &moved).unwrap();
+        std::os::unix::fs::symlink(moved, asset.join("index.mjs")).unwrap();
+    });
+    assert_eq!(linked, plain);
+}
+
+#[test]
+fn what_can_not_be_taken_is_told_all_of_it_before_anything_is_written() {
+    let mut repository = Repository::sst();
+    let map = format!("{}.map", key("map"));
+    repository.write(&format!("dist/asset.{map}"), "{}");
+    repository.stack(
+        "dev-bank-Web",
+        &json!({"Resources": {
+            "SourcemapUploader": {"Type": "Custom::SourcemapUploader", "Properties": {"sourcemaps": [["arn", map]]}},
+            "Layer": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": bucket(), "S3Key": format!("{}.zip", key("layer"))}}},
+            "ImageFn": {"Type": "AWS::Lambda::Function", "Properties": {"PackageType": "Image", "Code": {"ImageUri": "image"}}},
+            "OtherFn": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Bucket": "elsewhere", "S3Key": "code.zip"}}},
+            "GoneFn": function("gone")
+        }}),
+    );
+    repository.listed("dev-bank-Web", "map", &json!({"path": format!("asset.{map}"), "packaging": "file"}), "map");
+    repository.asset("dev-bank-Web", "layer");
+    repository.listed("dev-bank-Web", "gone", &json!({"path": "asset.gone", "packaging": "zip"}), "zip");
+    repository.listed("dev-bank-Web", "made", &json!({"executable": ["make"]}), "zip");
+    let images = repository.root.path().join("dist/dev-bank-Images.assets.json");
+    fs::write(images, json!({"dockerImages": {"1f": {"displayName": "Worker/Image"}}}).to_string()).unwrap();
+    repository.artifacts["dev-bank-Images.assets"] =
+        json!({"type": "cdk:asset-manifest", "properties": {"file": "dev-bank-Images.assets.json"}});
+    repository.stack(
+        "dev-bank-Old",
+        &json!({"Parameters": {"AssetParameters1fS3Bucket": {"Type": "String"}}, "Resources": {}}),
+    );
+    repository.artifacts["dev-bank-Lost"] =
+        json!({"type": "aws:cloudformation:stack", "properties": {"templateFile": "lost.json"}});
+    repository.artifacts["assembly-uat"] = json!({"type": "cdk:cloud-assembly"});
+    repository.artifacts["later"] = json!({"type": "cdk:of-a-later-version"});
+    repository.stack("Api", &json!({"Resources": {}}));
+    let run = repository.collect(&[]);
+    insta::assert_snapshot!(run.shown().replace(&key("gone"), "GONE"));
+    assert!(!repository.root.path().join("build").exists());
+}
+
+#[test]
+fn stacks_in_a_circle_are_refused() {
+    let mut repository = Repository::sst();
+    repository.artifacts["dev-bank-Data"]["dependencies"] = json!(["dev-bank-Data.assets", "dev-bank-Api"]);
+    let run = repository.collect(&[]);
+    insta::assert_snapshot!(run.shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the assembly `ROOT/dist` can't be taken
+      the stacks `dev-bank-Api`, `dev-bank-Data` depend on each other in a circle, so none can be applied first: move what they share into a stack of its own
+    "#);
+}
+
+#[test]
+fn what_the_tags_do_not_tell_must_be_told() {
+    let mut repository = Repository::sst();
+    for stack in ["dev-bank-Data", "dev-bank-Api"] {
+        repository.artifacts[stack]["properties"]["tags"] = json!({});
+    }
+    insta::assert_snapshot!(repository.collect(&["--stage", "dev"]).shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the assembly `ROOT/dist` can't be taken
+      the templates name account 111122223333, so the gate must know what else is another in each stage: pass `--application`, as the names of the stacks have them
+    "#);
+    let run = repository.collect(&["--stage", "dev", "--application", "bank"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let written = fs::read_to_string(repository.out().join("build-manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(
+        manifest["synthesised_for"],
+        json!({"account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank"})
+    );
+    // Templates that fit any account declare nothing, and their stacks keep their names.
+    fs::remove_dir_all(repository.out()).unwrap();
+    for stack in ["dev-bank-Data", "dev-bank-Api"] {
+        repository.artifacts[stack]["environment"] = json!("aws://unknown-account/unknown-region");
+    }
+    assert_eq!(repository.collect(&[]).code, 0);
+    let written = fs::read_to_string(repository.out().join("build-manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(manifest.get("synthesised_for"), None);
+    assert_eq!(manifest["modules"][0]["stacks"][0]["name"], "dev-bank-Data");
+}
+
+#[test]
+fn a_tag_and_an_option_must_agree() {
+    let run = Repository::sst().collect(&["--stage", "uat"]);
+    insta::assert_snapshot!(run.shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the assembly `ROOT/dist` can't be taken
+      the tags `sst:stage` of the stacks and `--stage` say `dev` and `uat`: build for one, and pass no other
+    "#);
+}
+
+#[test]
+fn a_folder_that_holds_something_is_left_alone() {
+    let repository = Repository::sst();
+    let kept = repository.write("build/commit/reports/unit.xml", "<testsuites/>");
+    insta::assert_snapshot!(repository.collect(&[]).shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `ROOT/build/commit` is not empty: remove it, or name another folder by `--out`
+    "#);
+    assert_eq!(files(&repository.out()), ["reports/unit.xml"]);
+    fs::remove_file(kept).unwrap();
+    fs::remove_dir(repository.out().join("reports")).unwrap();
+    assert_eq!(repository.collect(&[]).code, 0, "an empty folder is none");
+}
+
+#[test]
+fn without_cdk_assets_nothing_is_written() {
+    let repository = Repository::sst();
+    fs::rename(repository.root.path().join("node_modules"), repository.root.path().join("tools")).unwrap();
+    insta::assert_snapshot!(repository.collect(&[]).shown(), @r#"
+    exit 3
+    --- stdout
+    --- stderr
+    error: the functions' code can't be zipped: cdk-assets is not installed at `ROOT/dist` or above: add `cdk-assets` to the repository's devDependencies, or pass `--cdk-assets` with the folder that it is installed in
+    "#);
+    assert!(!repository.root.path().join("build").exists());
+    let tools = repository.root.path().join("tools/cdk-assets");
+    assert_eq!(repository.collect(&["--cdk-assets", tools.to_str().unwrap()]).code, 0);
+}
+
+#[test]
+fn what_is_no_assembly_is_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let run = gatekeeper_with(&["collect", path.to_str().unwrap(), "--module", "MOD-012"], &[]);
+    insta::assert_snapshot!(run.shown().replace(path.to_str().unwrap(), "DIR"), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `DIR` is no cloud assembly: `DIR/manifest.json` is not there; name the folder that `sst build` or `cdk synth` wrote, such as `.sst/dist` or `cdk.out`
+    "#);
+}
+
+#[test]
+fn what_is_collected_is_staged_where_aws_can_be_reached() {
+    let repository = Repository::sst();
+    assert_eq!(repository.collect(&[]).code, 0);
+    let out = repository.out();
+    // Nothing listens on port 1.
+    let variables =
+        [("AWS_ACCESS_KEY_ID", "111122223333"), ("AWS_SECRET_ACCESS_KEY", "none"), ("AWS_MAX_ATTEMPTS", "1")];
+    let line =
+        ["stage-assets", out.to_str().unwrap(), "--region", "ap-southeast-2", "--endpoint-url", "http://127.0.0.1:1"];
+    let run = gatekeeper_with(&line, &variables);
+    assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{}", run.stderr);
+    assert!(run.stderr.starts_with("error: GetCallerIdentity failed"), "{}", run.stderr);
+    // What is no commit's folder is told before AWS is asked.
+    fs::remove_file(out.join("modules/MOD-012/functions/Api-PayFn.zip")).unwrap();
+    let run = gatekeeper_with(&line, &variables);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("`modules/MOD-012/functions/Api-PayFn.zip` is listed"), "{}", run.stderr);
+}
