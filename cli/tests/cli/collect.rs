@@ -385,6 +385,30 @@ fn without_cdk_assets_nothing_is_written() {
 }
 
 #[test]
+fn cdk_assets_is_found_beside_sst_where_pnpm_keeps_it() {
+    let repository = Repository::sst();
+    let modules = repository.root.path().join("node_modules");
+    let beside = modules.join(".pnpm/sst@2.49.8/node_modules");
+    fs::create_dir_all(beside.join("sst")).unwrap();
+    fs::rename(modules.join("cdk-assets"), beside.join("cdk-assets")).unwrap();
+    std::os::unix::fs::symlink(beside.join("sst"), modules.join("sst")).unwrap();
+    let run = repository.collect(&[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+fn a_cdk_assets_that_is_too_old_is_refused() {
+    let repository = Repository::sst();
+    repository.write(
+        "node_modules/cdk-assets/package.json",
+        r#"{"name": "cdk-assets", "version": "2.155.0", "main": "index.js"}"#,
+    );
+    let run = repository.collect(&[]);
+    assert_eq!(run.code, 3, "{}", run.stdout);
+    assert!(run.stderr.contains("is cdk-assets 2.155.0, and 3 or newer is needed: update it"), "{}", run.stderr);
+}
+
+#[test]
 fn what_is_no_assembly_is_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap();

@@ -134,6 +134,7 @@ async fn where_one_key_has_other_bytes_no_key_is_written() {
     let shown = anstream::adapter::strip_str(&text(&report)).to_string();
     let shown =
         shown.replace(&Sha256::of(b"pay").to_string(), "STORED").replace(&Sha256::of(b"other").to_string(), "OTHER");
+    insta::assert_json_snapshot!(report);
     insta::assert_snapshot!(shown.replace(&Sha256::of(b"sweep").to_string(), "SWEEP"), @r#"
     differs  pay    STORED  s3://assets/pay.zip
                     OTHER  is there
