@@ -381,7 +381,7 @@ class Work(Case):
             stack=tuple(f"cloudformation:{name}" for name in (
                 "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DescribeStacks",
                 "DescribeStackEvents", "DescribeEvents", "GetTemplate", "ListStackResources",
-                "DeleteStack")),
+                "DeleteStack", "UpdateTerminationProtection")),
         )
 
     def test_cloudformation_reads_code_for_a_stage(self):

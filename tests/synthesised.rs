@@ -1,6 +1,8 @@
 //! Templates that name the account, the region and the stage that they were synthesised for, as SST's do: a stage gets
 //! the form that the gate derived, and what it says is the stage's own.
 
+use std::collections::BTreeMap;
+
 use e2e::{
     commit::{Commit, STACK, the_template, the_zip},
     promotion::{
@@ -43,7 +45,11 @@ async fn applied(here: &Promotions, record: &PromotionRecord) -> String {
 #[tokio::test]
 async fn a_stage_gets_the_form_and_with_it_names_of_its_own() {
     let here = Promotions::get().await;
-    let commit = here.built(a_synthesised_commit(&here, "synthesised")).await;
+    let mut commit = a_synthesised_commit(&here, "synthesised");
+    let listed = &mut commit.manifest["modules"][0]["stacks"][0];
+    listed["tags"] = json!({"sst:stage": "dev", "team": "payments"});
+    listed["termination_protection"] = json!(true);
+    let commit = here.built(commit).await;
     let application = application(&commit);
     let form = attested(&here, &commit).await;
     assert_eq!(form.template_sha256, Sha256::of(&commit.objects[&the_template()]));
@@ -66,7 +72,11 @@ async fn a_stage_gets_the_form_and_with_it_names_of_its_own() {
     );
     let stack = record.plan.stacks[0].stack_name.as_str();
     let stacks = here.aws.root.cloudformation().describe_stacks().stack_name(stack).send().await.unwrap();
-    let output = stacks.stacks()[0].outputs()[0].clone();
+    let standing = &stacks.stacks()[0];
+    let tags: BTreeMap<_, _> = standing.tags().iter().map(|tag| (tag.key().unwrap(), tag.value().unwrap())).collect();
+    assert_eq!(tags, BTreeMap::from([("sst:stage", STAGE), ("team", "payments")]));
+    assert_eq!(standing.enable_termination_protection(), Some(true));
+    let output = standing.outputs()[0].clone();
     assert_eq!(output.export_name(), Some(format!("{STAGE}-{application}-Settlements").as_str()));
     assert!(output.output_value().unwrap().ends_with(&format!(":{STAGE}-{application}-settlements")), "{output:?}");
 

@@ -29,6 +29,8 @@ fn stack(parameters: &[(&str, &str)]) -> PlannedStack {
         stack_name: "bank-uat-api".parse().unwrap(),
         template: pinned("api.json"),
         form: None,
+        tags: std::collections::BTreeMap::new(),
+        termination_protection: false,
         parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     }
 }

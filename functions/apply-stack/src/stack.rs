@@ -7,7 +7,7 @@ use aws_sdk_cloudformation::{
     error::SdkError,
     types::{
         Capability, ChangeSetType, EventFilter, HookFailureMode, OperationEvent, Parameter, ResourceStatus, StackEvent,
-        StackStatus, TemplateStage,
+        StackStatus, Tag, TemplateStage,
     },
 };
 use gatekeeper_aws::{
@@ -87,6 +87,8 @@ enum Document {
 struct Look {
     seen: Seen,
     stack_id: Option<String>,
+    /// Whether CloudFormation refuses to delete it.
+    is_protected: bool,
 }
 
 /// Whose events are asked for.
@@ -131,11 +133,13 @@ impl StackWork<'_> {
                 Next::DiscardChangeSet => self.delete_change_set(stack).await?,
                 Next::Unchanged => {
                     self.delete_change_set(stack).await?;
+                    self.protect(stack, look.is_protected).await?;
                     end(report, stack, ReportStatus::Unchanged, "the stack is as the template says already");
                     return Ok(());
                 }
                 Next::Applied => {
                     note_execution(report, change_set);
+                    self.protect(stack, look.is_protected).await?;
                     end(
                         report,
                         stack,
@@ -195,9 +199,31 @@ impl StackWork<'_> {
             Err(error) if Failure::of(&error) == Failure::Absent => None,
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
         };
+        let is_protected = described.as_ref().is_some_and(|it| it.enable_termination_protection == Some(true));
         let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
         let executed = told(report, "executed", &report.facts.executed)?.is_some_and(|executed| *executed);
-        Ok(Look { seen: Seen { stack: status.flatten(), change_set, executed }, stack_id: stack_id.flatten() })
+        Ok(Look {
+            seen: Seen { stack: status.flatten(), change_set, executed },
+            stack_id: stack_id.flatten(),
+            is_protected,
+        })
+    }
+
+    /// Protects a stack that stands from being deleted, where it was synthesised so. It is never unprotected: a stage
+    /// may be stricter than dev.
+    async fn protect(&self, stack: &PlannedStack, is_protected: bool) -> Result<(), Stop> {
+        if !stack.termination_protection || is_protected {
+            return Ok(());
+        }
+        let name = stack.stack_name.as_str();
+        let protect = self.cloudformation.update_termination_protection().stack_name(name);
+        match protect.enable_termination_protection(true).send().await {
+            Ok(_) => {
+                self.log.info("stack protected from deletion", json!({"stack_name": name}));
+                Ok(())
+            }
+            Err(error) => Err(refused("UpdateTerminationProtection", &error)),
+        }
     }
 
     async fn delete_stack(&self, stack: &PlannedStack) -> Result<(), Stop> {
@@ -228,6 +254,7 @@ impl StackWork<'_> {
             .parameters
             .iter()
             .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
+        let tags = stack.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
         let created = self
             .cloudformation
             .create_change_set()
@@ -238,6 +265,8 @@ impl StackWork<'_> {
             .set_template_body(body)
             .set_template_url(url)
             .set_parameters(Some(parameters.collect()))
+            // Without any, the tags that a stack has stay.
+            .set_tags((!stack.tags.is_empty()).then(|| tags.collect()))
             // `CAPABILITY_AUTO_EXPAND` means nothing to change sets; the gate refuses macros.
             .capabilities(Capability::CapabilityIam)
             .capabilities(Capability::CapabilityNamedIam)

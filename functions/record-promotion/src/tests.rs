@@ -51,6 +51,8 @@ fn plan() -> Plan {
             stack_name: "bank-payments-uat-payments-api".parse().unwrap(),
             template: pinned("cloudformation/payments-api.json"),
             form: None,
+            tags: std::collections::BTreeMap::new(),
+            termination_protection: false,
             parameters: std::collections::BTreeMap::new(),
         }],
         functions: vec![PlannedFunction {

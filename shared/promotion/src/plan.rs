@@ -13,7 +13,10 @@ use gatekeeper_model::{
     store_key::ArtefactPath,
     verdict::{TemplateForm, Verdict},
 };
-use gatekeeper_readers::{template, template::Template};
+use gatekeeper_readers::{
+    template,
+    template::{Template, form},
+};
 use serde::{Deserialize, Serialize};
 
 use super::boundary::{BOUNDARY_PARAMETER, Home};
@@ -80,6 +83,12 @@ pub struct PlannedStack {
     pub form: Option<PlannedForm>,
     /// The values of those parameters that the template declares.
     pub parameters: BTreeMap<String, String>,
+    /// The stack's tags, which CloudFormation hands on to its resources.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Whether CloudFormation shall refuse to delete the stack once it stands.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub termination_protection: bool,
 }
 
 /// The portable form of a template, which follows from the pinned template and from what the manifest declares.
@@ -268,8 +277,9 @@ impl Plan {
                     }
                 };
                 wrong.extend(names_dev(stage, home, manifest, templates.get(&stack.name), &path.of(&commit)));
-                let form = planned_form(subject, &stack.name, &path.of(&commit));
-                let pinned = pin(path).and_then(|template| Ok((template, form?)));
+                let planned = planned_form(subject, &stack.name, &path.of(&commit));
+                let tags = planned_tags(subject, &stack.tags, &path.of(&commit), &mut wrong);
+                let pinned = pin(path).and_then(|template| Ok((template, planned?)));
                 match (pinned, name_of(&stack.name)) {
                     (Ok((template, form)), Ok(stack_name)) => plan.stacks.push(PlannedStack {
                         module: module.id.clone(),
@@ -278,6 +288,8 @@ impl Plan {
                         template,
                         form,
                         parameters,
+                        tags,
+                        termination_protection: stack.termination_protection == Some(true),
                     }),
                     (pinned, named) => wrong.extend(pinned.err().into_iter().chain(named.err())),
                 }
@@ -370,6 +382,31 @@ fn planned_form(subject: Subject<'_>, stack: &StackName, key: &str) -> Result<Op
             Err(Finding::new(Code::TemplateFormInvalid, key, message))
         }
     }
+}
+
+/// A stack's tags as the stage has them: what names dev's stage names this one.
+fn planned_tags(
+    subject: Subject<'_>,
+    tags: &BTreeMap<String, String>,
+    key: &str,
+    wrong: &mut Vec<Finding>,
+) -> BTreeMap<String, String> {
+    let Some(made_for) = &subject.manifest.synthesised_for else { return tags.clone() };
+    let stage = BTreeMap::from([(form::STAGE_PARAMETER.to_owned(), subject.stage_name.to_string())]);
+    let mut planned = BTreeMap::new();
+    for (name, value) in tags {
+        match form::of_value(name, value, made_for).resolve(&stage) {
+            Some(value) => drop(planned.insert(name.clone(), value)),
+            None => {
+                let message = format!(
+                    "the stack's tag `{name}` names dev's account or region, which the stage's tag can't: `{value}`; \
+                     leave it out of the tag"
+                );
+                wrong.push(Finding::new(Code::TemplateNotPortable, key, message));
+            }
+        }
+    }
+    planned
 }
 
 /// That a stage which shares dev's account would get a template that names dev, whose things are there.

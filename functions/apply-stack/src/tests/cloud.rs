@@ -51,6 +51,7 @@ pub(crate) struct Cloud {
     /// Why no change set can be made.
     pub refuses: Option<&'static str>,
     pub executions: usize,
+    pub is_protected: bool,
     pub fault: Option<Fault>,
     /// Every call, in order.
     pub calls: Vec<String>,
@@ -135,6 +136,10 @@ fn action_of(request: &HttpRequest) -> (String, BTreeMap<String, String>) {
         ("HEAD", _) => "HeadObject",
         ("GET", _) => "GetObject",
         ("PUT", Some(_)) => "CopyObject",
+        ("PUT", None) => {
+            parameters.insert("body".to_owned(), form.to_owned());
+            "PutObject"
+        }
         other => panic!("{other:?} of {object}"),
     };
     (action.to_owned(), parameters)
@@ -166,7 +171,9 @@ impl Cloud {
                 let Some((status, _)) = &self.stack else { return absent() };
                 let xml = format!(
                     "<Stacks><member><StackName>bank-uat-api</StackName><StackId>stack-1</StackId>\
-                     <CreationTime>2026-05-02T03:04:05Z</CreationTime><StackStatus>{status}</StackStatus></member></Stacks>"
+                     <CreationTime>2026-05-02T03:04:05Z</CreationTime><StackStatus>{status}</StackStatus>\
+                     <EnableTerminationProtection>{}</EnableTerminationProtection></member></Stacks>",
+                    self.is_protected
                 );
                 self.work();
                 result(action, &xml)
@@ -202,6 +209,10 @@ impl Cloud {
             "DeleteChangeSet" => {
                 self.change_set = None;
                 result(action, "")
+            }
+            "UpdateTerminationProtection" => {
+                self.is_protected = asked["EnableTerminationProtection"] == "true";
+                result(action, "<StackId>stack-1</StackId>")
             }
             "DeleteStack" => {
                 self.stack.as_mut().unwrap().0 = "DELETE_IN_PROGRESS".to_owned();
@@ -254,9 +265,11 @@ impl Cloud {
         if self.change_set.is_some() {
             return error(400, "AlreadyExistsException", "ChangeSet already exists");
         }
-        let url = &asked["TemplateURL"];
-        let object = url.strip_prefix(ENDPOINT).unwrap().trim_start_matches('/').split('?').next().unwrap();
-        let template = String::from_utf8(self.objects[object].clone()).unwrap();
+        let template = asked.get("TemplateBody").cloned().unwrap_or_else(|| {
+            let url = &asked["TemplateURL"];
+            let object = url.strip_prefix(ENDPOINT).unwrap().trim_start_matches('/').split('?').next().unwrap();
+            String::from_utf8(self.objects[object].clone()).unwrap()
+        });
         let runs = self.stack.get_or_insert_with(|| ("REVIEW_IN_PROGRESS".to_owned(), String::new())).1.clone();
         let is_empty = runs == template;
         self.made += 1;
@@ -287,6 +300,10 @@ impl Cloud {
             };
             self.objects.insert(object.clone(), bytes);
             return response(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
+        }
+        if action == "PutObject" {
+            self.objects.insert(object.clone(), asked["body"].clone().into_bytes());
+            return response(200, "");
         }
         if action == "HeadBucket" {
             let there = self.objects.keys().any(|it| it.starts_with(object));

@@ -3,6 +3,7 @@ mod cloud;
 use std::sync::{Arc, Mutex};
 
 use gatekeeper_promotion::step::StepStatus;
+use gatekeeper_readers::template::form;
 use jiff::Timestamp;
 
 use self::cloud::{Cloud, ENDPOINT, Fault};
@@ -151,6 +152,91 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
     }
     "#);
     insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject DescribeStacks DescribeChangeSet");
+}
+
+/// A template that names dev, of so many functions, and what the plan says of its form.
+fn synthesised(functions: usize) -> (Cloud, String) {
+    let mut template: Value = serde_json::from_str(CDK).unwrap();
+    let mut function = template["Resources"]["PayFn"].take();
+    function["Properties"]["Environment"] = json!({"Variables": {"SST_STAGE": "dev", "TEXT": "x".repeat(400)}});
+    function["Properties"]["Code"]["S3Bucket"] = json!("cdk-hnb659fds-assets-111122223333-ap-southeast-2");
+    for number in 0..functions {
+        let id = if number == 0 { "PayFn".to_owned() } else { format!("PayFn{number}") };
+        template["Resources"][id] = function.clone();
+    }
+    let template = template.to_string();
+    let made_for =
+        json!({"account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank"});
+    let form = form::derive(template.as_bytes(), &serde_json::from_value(made_for.clone()).unwrap(), "it").unwrap();
+    let mut cloud = cloud(&template);
+    cloud.objects.insert(ASSET.replace("0f.zip", "there"), Vec::new());
+    change_plan(&mut cloud, |plan| {
+        let mut planned = serde_json::to_value(form.told()).unwrap();
+        planned["synthesised_for"] = made_for;
+        plan["stacks"][0]["form"] = planned;
+        for number in 1..functions {
+            let mut function = plan["functions"][0].clone();
+            function["logical_id"] = json!(format!("PayFn{number}"));
+            plan["functions"].as_array_mut().unwrap().push(function);
+        }
+    });
+    (cloud, String::from_utf8(form.bytes).unwrap())
+}
+
+/// Changes the plan in the promotion's record.
+fn change_plan(cloud: &mut Cloud, change: impl FnOnce(&mut Value)) {
+    let key = format!("records/promotions/uat/bank/{PROMOTION}.json");
+    let mut record: Value = serde_json::from_slice(&cloud.objects[&key]).unwrap();
+    change(&mut record["plan"]);
+    cloud.objects.insert(key, record.to_string().into_bytes());
+}
+
+#[tokio::test]
+async fn of_a_template_that_names_dev_the_attested_form_is_applied() {
+    let (cloud, form) = synthesised(1);
+    let (report, cloud) = check(cloud, ReportStatus::Applied).await;
+    assert_eq!(cloud.asked["CreateChangeSet"]["TemplateBody"], form);
+    assert_eq!(cloud.stack.unwrap().1, form);
+    let applied = gatekeeper_model::ids::Sha256::of(form.as_bytes());
+    assert_eq!(report.facts.template_sha256.read(), Ok(Some(&applied)));
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_large_for_a_call_is_put_into_the_asset_bucket() {
+    let (cloud, form) = synthesised(100);
+    assert!(form.len() > 51_200, "{}", form.len());
+    let (_, cloud) = check(cloud, ReportStatus::Applied).await;
+    let key = format!("{}.json", gatekeeper_model::ids::Sha256::of(form.as_bytes()));
+    let bucket = "cdk-hnb659fds-assets-111122223333-ap-southeast-2";
+    assert_eq!(cloud.asked["CreateChangeSet"]["TemplateURL"], format!("{ENDPOINT}/{bucket}/{key}"));
+    assert_eq!(cloud.objects[&format!("{bucket}/{key}")], form.as_bytes());
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_the_attested_one_is_not_applied() {
+    let (mut cloud, _) = synthesised(1);
+    change_plan(&mut cloud, |plan| plan["stacks"][0]["form"]["synthesised_for"]["stage"] = json!("prod"));
+    let (report, cloud) = check(cloud, ReportStatus::Failed).await;
+    assert!(report.detail.contains("is not the attested one"), "{}", report.detail);
+    assert!(cloud.stack.is_none(), "{:?}", cloud.stack);
+}
+
+#[tokio::test]
+async fn a_stack_gets_its_tags_and_is_protected_once_it_stands() {
+    let mut cloud = cloud(PLAIN);
+    change_plan(&mut cloud, |plan| {
+        plan["stacks"][0]["tags"] = json!({"sst:stage": "uat"});
+        plan["stacks"][0]["termination_protection"] = json!(true);
+    });
+    let (_, cloud) = check(cloud, ReportStatus::Applied).await;
+    let asked = &cloud.asked["CreateChangeSet"];
+    assert_eq!((asked["Tags.member.1.Key"].as_str(), asked["Tags.member.1.Value"].as_str()), ("sst:stage", "uat"));
+    assert!(cloud.is_protected);
+    // It is done once, and never undone.
+    let stands = Some(("CREATE_COMPLETE".to_owned(), PLAIN.to_owned()));
+    let again = Cloud { stack: stands, is_protected: true, ..self::cloud(PLAIN) };
+    let (_, cloud) = check(again, ReportStatus::Unchanged).await;
+    assert!(cloud.is_protected && !cloud.calls.contains(&"UpdateTerminationProtection".to_owned()));
 }
 
 #[tokio::test]

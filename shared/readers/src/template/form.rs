@@ -128,6 +128,13 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
     Ok(Form { bytes: form, mapping, mapping_bytes })
 }
 
+/// What a value that goes by a name, such as a stack's tag, is in any stage.
+#[must_use]
+pub fn of_value(name: &str, value: &str, made_for: &SynthesisedFor) -> Text {
+    let around = Around { called: name, ..Around::default() };
+    Anchors::of(made_for).text(value, around).unwrap_or_else(|| Text::literal(value))
+}
+
 impl Form {
     /// What the verdict tells of it.
     #[must_use]
