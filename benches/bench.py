@@ -49,6 +49,8 @@ MAX_ROUND_TRIPS = 5
 MAX_CHECKSUMS_MS = 50
 MAX_SNAPSHOT_MS = 300
 MAX_SNAPSHOT_MEMORY = 5  # times its size
+MAX_FORM_MS = 100
+MAX_FORM_MEMORY = 10  # times its size
 MAX_RECOUNT_MS = 1000
 MAX_RECOUNT_BYTES = 64 * MB
 MAX_PUBLISH_OF_CP = 1 / 3  # of the time that `aws s3 cp` takes
@@ -156,9 +158,9 @@ class Bench:
     # ---- a database's files, and reports
 
     def judged_files(self) -> dict[str, dict[str, float]]:
-        """Flyway's checksums of 1,000 migrations, a schema snapshot of 5 MB and 50 MB of JUnit XML."""
+        """Flyway's checksums of 1,000 migrations, a schema snapshot of 5 MB, 50 MB of JUnit XML and a form of 1 MB."""
         program = self.release / "examples" / "judge_files"
-        figures = {what: json.loads(subprocess.check_output([program, what])) for what in ("checksums", "snapshot", "report")}
+        figures = {what: json.loads(subprocess.check_output([program, what])) for what in ("checksums", "snapshot", "report", "form")}
         checksums, snapshot, report = figures["checksums"], figures["snapshot"], figures["report"]
         self.requires(f"Flyway's checksums of {checksums['files']} files of 4 kB", MAX_CHECKSUMS_MS, checksums["median_ms"], "ms")
         self.requires(f"a schema snapshot of {snapshot['bytes'] / MB:.0f} MB, judged and normalised",
@@ -166,6 +168,11 @@ class Bench:
         self.requires("memory for it, the snapshot itself counted", MAX_SNAPSHOT_MEMORY,
                       snapshot["memory_bytes"] / snapshot["bytes"], "times its size")
         self.requires(f"{report['bytes'] / MB:.0f} MB of JUnit XML recounted", MAX_RECOUNT_MS, report["median_ms"], "ms")
+        form = figures["form"]
+        self.requires(f"the portable form of a template of {form['bytes'] / MB:.1f} MB, derived and proved",
+                      MAX_FORM_MS, form["median_ms"], "ms")
+        self.requires("memory for it, the template itself counted", MAX_FORM_MEMORY,
+                      form["memory_bytes"] / form["bytes"], "times its size")
         self.requires("memory of the whole process that recounts it", MAX_RECOUNT_BYTES / MB, report["memory_bytes"] / MB, "MB")
         return figures
 
@@ -309,7 +316,8 @@ def show(figures: dict[str, Any]) -> None:
         ["download, hash and inspection", f"{memory['megabytes_a_second']} MB/s", ""],
         ["(the same bytes only hashed)", f"{memory['hashed_alone_megabytes_a_second']} MB/s", ""],
     ])
-    checksums, snapshot, report = (figures["judged_files"][what] for what in ("checksums", "snapshot", "report"))
+    checksums, snapshot, report, form = (
+        figures["judged_files"][what] for what in ("checksums", "snapshot", "report", "form"))
     table("Files, judged", ("", "size", "time", "(only SHA-256)", "memory"), [
         [f"Flyway's checksums of {checksums['files']} migrations", f"{checksums['bytes'] / MB:.1f} MB",
          f"{checksums['median_ms']:.1f} ms", f"{checksums['sha256_median_ms']:.1f} ms", ""],
@@ -317,6 +325,8 @@ def show(figures: dict[str, Any]) -> None:
          f"{snapshot['sha256_median_ms']:.1f} ms", f"{snapshot['memory_bytes'] / MB:.1f} MB"],
         [f"JUnit XML of {report['tests']} tests, recounted", f"{report['bytes'] / MB:.1f} MB", f"{report['median_ms']:.1f} ms",
          f"(only read: {report['read_median_ms']:.1f} ms)", f"{report['memory_bytes'] / MB:.1f} MB"],
+        [f"a template's portable form of {form['substitutions']} substitutions", f"{form['bytes'] / MB:.1f} MB",
+         f"{form['median_ms']:.1f} ms", f"{form['sha256_median_ms']:.1f} ms", f"{form['memory_bytes'] / MB:.1f} MB"],
     ])
     publishing = figures["publishing"]
     rows = []

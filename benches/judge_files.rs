@@ -1,8 +1,9 @@
 //! What the gate does to a commit's database files and reports, measured by `make bench`: prints one JSON object.
 //!
 //! `judge_files checksums` computes Flyway's checksums of 1,000 migrations of 4 kB; `judge_files snapshot` judges and
-//! normalises a schema snapshot of 5 MB; `judge_files report` recounts 50 MB of `JUnit` XML from a file. Each is a process
-//! of its own because the peak of memory is the process's.
+//! normalises a schema snapshot of 5 MB; `judge_files report` recounts 50 MB of `JUnit` XML from a file; `judge_files form`
+//! derives the portable form of a template of 1 MB and proves it. Each is a process of its own because the peak of memory
+//! is the process's.
 
 #![expect(
     clippy::print_stdout,
@@ -27,6 +28,8 @@ use gatekeeper_readers::{
     report::{Format, Recounted},
     schema_snapshot,
     schema_snapshot::Include,
+    template,
+    template::form,
 };
 use serde_json::json;
 
@@ -41,7 +44,8 @@ fn main() {
         Some("checksums") => checksums(),
         Some("snapshot") => snapshot(),
         Some("report") => report(),
-        _ => panic!("usage: judge_files checksums|snapshot|report"),
+        Some("form") => portable_form(),
+        _ => panic!("usage: judge_files checksums|snapshot|report|form"),
     };
     println!("{figures}");
 }
@@ -91,6 +95,46 @@ fn report() -> serde_json::Value {
         "bytes": bytes, "tests": tests, "median_ms": median_ms(recounted), "read_median_ms": median_ms(digest),
         "memory_bytes": memory_bytes,
     })
+}
+
+fn portable_form() -> serde_json::Value {
+    let made_for = json!({"account": "111122223333", "region": "eu-west-1", "stage": "dev", "application": "bank"});
+    let made_for = serde_json::from_value(made_for).unwrap();
+    let template = synthesised_template();
+    let before = peak_bytes();
+    let derived = || form::derive(&template, &made_for, "it").unwrap();
+    let substitutions = black_box(derived()).mapping.substitutions.len();
+    let once = peak_bytes();
+    json!({
+        "bytes": template.len(), "substitutions": substitutions,
+        "median_ms": median_ms(derived), "sha256_median_ms": median_ms(|| Sha256::of(&template)),
+        // The template itself is in memory already.
+        "memory_bytes": once.saturating_sub(before) + template.len(),
+    })
+}
+
+/// A template as SST writes it, as large as CloudFormation takes: every name, path and tag names dev.
+fn synthesised_template() -> Vec<u8> {
+    let mut resources = serde_json::Map::new();
+    let mut size = 0;
+    while size < template::MAX_BYTES * 4 / 5 {
+        let number = resources.len();
+        let resource = json!({"Type": "AWS::Lambda::Function", "Properties": {
+            "Code": {"S3Bucket": "cdk-hnb659fds-assets-111122223333-eu-west-1", "S3Key": format!("{number:064x}.zip")},
+            "Environment": {"Variables": {
+                "SST_APP": "bank", "SST_STAGE": "dev", "SST_SSM_PREFIX": "/sst/bank/dev/",
+                "TABLE": {"Fn::ImportValue": format!("dev-bank-DataStack:ExportsOutputRef{number}")},
+            }},
+            "FunctionName": format!("dev-bank-function-{number}"), "Handler": "packages/functions/src/settle.handler",
+            "Policies": [{"Action": "ssm:GetParameters", "Effect": "Allow", "Resource": {"Fn::Join": ["", [
+                "arn:", {"Ref": "AWS::Partition"}, ":ssm:eu-west-1:111122223333:parameter/sst/bank/dev/Secret/URL/value",
+            ]]}}],
+            "Runtime": "nodejs22.x", "Tags": [{"Key": "sst:app", "Value": "bank"}, {"Key": "sst:stage", "Value": "dev"}],
+        }});
+        size += serde_json::to_string_pretty(&resource).unwrap().len() + 64;
+        resources.insert(format!("Function{number}"), resource);
+    }
+    serde_json::to_vec_pretty(&json!({"Resources": resources})).unwrap()
 }
 
 fn median_ms<T>(mut work: impl FnMut() -> T) -> f64 {

@@ -162,17 +162,10 @@ impl Mapping {
         if !repeated.is_empty() {
             return Err(format!("the form has the key `{}` twice", repeated.join("`, `")));
         }
-        let values = values_of(&self.synthesised_for);
-        for substitution in &self.substitutions {
-            let Substitution { place, text } = substitution;
-            let unexpected = || format!("the form has not `{text}` at `{}`", shown(place));
-            let at = at(&mut resolved, place).ok_or_else(unexpected)?;
-            let as_literal = text.as_sub();
-            if *at != expression(text) && at.as_str() != Some(as_literal.as_str()) {
-                return Err(unexpected());
-            }
-            let value = text.resolve(&values).ok_or_else(unexpected)?;
-            *at = Json::String(value.into());
+        let mut resolver = Resolver { values: values_of(&self.synthesised_for), left: &self.substitutions };
+        resolver.resolve(&mut resolved, &mut Pointer(String::new()))?;
+        if let Some(Substitution { place, text }) = resolver.left.first() {
+            return Err(format!("the form has not `{text}` at `{}`", shown(place)));
         }
         undeclare_stage(&mut resolved, self.declares);
         let (stored, _) = json::read(template)?;
@@ -269,18 +262,39 @@ impl Pointer {
     }
 }
 
-/// The value at a JSON pointer.
-fn at<'v, 'a>(root: &'v mut Json<'a>, pointer: &str) -> Option<&'v mut Json<'a>> {
-    let mut value = root;
-    for step in pointer.strip_prefix('/')?.split('/') {
-        let step = step.replace("~1", "/").replace("~0", "~");
-        value = match value {
-            Json::Object(members) => members.get_mut(&step)?,
-            Json::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
+/// Puts values into a form, at the places of a mapping. Both are in the document's order, so one walk finds all of them.
+struct Resolver<'m> {
+    values: BTreeMap<String, String>,
+    /// The substitutions that are still ahead.
+    left: &'m [Substitution],
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, value: &mut Json<'_>, at: &mut Pointer) -> Result<(), String> {
+        let Some((Substitution { place, text }, ahead)) = self.left.split_first() else { return Ok(()) };
+        if *place == at.0 {
+            let is_there = *value == expression(text) || value.as_str() == Some(text.as_sub().as_str());
+            let resolved = text.resolve(&self.values).filter(|_| is_there);
+            let resolved = resolved.ok_or_else(|| format!("the form has not `{text}` at `{}`", shown(place)))?;
+            *value = Json::String(resolved.into());
+            self.left = ahead;
+            return Ok(());
+        }
+        // What lies elsewhere needs no walk.
+        if !place.starts_with(at.0.as_str()) {
+            return Ok(());
+        }
+        match value {
+            Json::Object(members) => {
+                members.iter_mut().try_for_each(|(name, member)| at.within(name, |at| self.resolve(member, at)))
+            }
+            Json::Array(items) => {
+                let mut items = items.iter_mut().enumerate();
+                items.try_for_each(|(index, item)| at.within(&index.to_string(), |at| self.resolve(item, at)))
+            }
+            _ => Ok(()),
+        }
     }
-    Some(value)
 }
 
 /// Declares the parameter `Stage`, unless the template does.
