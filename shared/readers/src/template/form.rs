@@ -185,15 +185,15 @@ fn values_of(made_for: &SynthesisedFor) -> BTreeMap<String, String> {
     values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Where a template still names a stage, by whole words, in what is deployed: no descriptions and no metadata, and no
-/// names inside of the template, such as logical ids.
+/// Where a template still names a stage, by whole words in whatever case, in what is deployed: no descriptions, and no
+/// names inside of the template, such as logical ids. A condition that asks for a stage, a mapping's entry of it and the
+/// values that a parameter may have use nothing of the stage's.
 #[must_use]
 pub(super) fn names_stage(root: &Json<'_>, stage: &str) -> Vec<Left> {
     let mut left = Vec::new();
-    for section in ["Resources", "Outputs", "Conditions", "Mappings", "Parameters", "Rules"] {
+    for section in ["Resources", "Outputs", "Mappings", "Parameters"] {
         if let Some(members) = root.get(section) {
-            let mut pointer = Pointer(format!("/{section}"));
-            find_stage(members, &mut pointer, stage, &mut left);
+            find_stage(members, &mut Pointer(format!("/{section}")), stage, &mut left);
         }
     }
     left
@@ -214,11 +214,7 @@ fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, left: &mut Vec<Le
         }
         Json::Object(members) => {
             for (name, member) in members.iter() {
-                // They name parts of the template, or are for its readers.
-                let is_internal = matches!(name, "Ref" | "Fn::GetAtt" | "Condition" | "DependsOn" | "Type")
-                    || (name == "Metadata" && at.0.matches('/').count() == 2)
-                    || (name == "Description" && member.as_str().is_some());
-                if !is_internal {
+                if !is_no_use(name, member, at, stage) {
                     at.within(name, |at| find_stage(member, at, stage, left));
                 }
             }
@@ -227,8 +223,24 @@ fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, left: &mut Vec<Le
     }
 }
 
+/// Whether a member names a part of the template, is for its readers, or is of another stage's use.
+fn is_no_use(name: &str, member: &Json<'_>, at: &Pointer, stage: &str) -> bool {
+    let depth = at.0.matches('/').count();
+    match name {
+        "Ref" | "Fn::GetAtt" => true,
+        "Description" => member.as_str().is_some(),
+        // A resource's own attributes. What `cfn-init` reads of its metadata is done on a machine.
+        "Type" | "Condition" | "DependsOn" => depth == 2 || (name == "Condition" && member.as_str().is_some()),
+        "Metadata" => depth == 2 && !member.has("AWS::CloudFormation::Init"),
+        "AllowedValues" => at.0.starts_with("/Parameters/"),
+        STAGE_PARAMETER => at.0 == "/Parameters",
+        _ => name == stage && at.0.starts_with("/Mappings/"),
+    }
+}
+
 /// Whether the word stands in the text by itself, and not as the root of a path of devices, such as `/dev/null`.
 fn has_word(text: &str, word: &str) -> bool {
+    let text = text.to_ascii_lowercase();
     text.match_indices(word).any(|(at, _)| {
         let (before, after) = (text.get(..at).unwrap_or(""), text.get(at + word.len()..).unwrap_or(""));
         let is_inside = before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
@@ -428,7 +440,7 @@ impl Writer {
             }
             Json::Object(members) => {
                 let function = match members.keys().collect::<Vec<_>>().as_slice() {
-                    [one] if one.starts_with("Fn::") || *one == "Ref" || *one == "Condition" => Some((*one).to_owned()),
+                    [one] if one.starts_with("Fn::") || *one == "Ref" => Some((*one).to_owned()),
                     _ => None,
                 };
                 if let Some(function) = function {

@@ -259,14 +259,19 @@ fn what_sst_builds_is_judged_by_its_form() {
 fn what_still_names_the_stage_is_told_with_its_place() {
     let template = json!({
         "Description": "of dev", "Metadata": {"of": "dev"},
-        "Parameters": {"Level": {"Type": "String", "Default": "dev"}},
-        "Mappings": {"Of": {"dev": {"Size": "1"}}},
+        "Parameters": {
+            "Level": {"Type": "String", "Default": "dev", "AllowedValues": ["dev"]},
+            "Stage": {"Type": "String", "Default": "dev"},
+        },
+        "Mappings": {"Of": {"dev": {"Url": "/bank/dev/url"}, "all": {"Url": "/bank/dev/url"}}},
+        "Conditions": {"IsDev": {"Fn::Equals": [{"Ref": "Stage"}, "dev"]}},
         "Resources": {"devTable": {
             "Type": "AWS::Some::dev", "Metadata": {"aws:cdk:path": "dev/x"}, "DependsOn": "dev",
             "Properties": {
                 "Name": "/bank/dev/db-url", "Secret": "{{resolve:secretsmanager:bank/dev/key}}", "Description": "dev",
                 "Ref": {"Ref": "dev"}, "Word": "developer", "Device": "/dev/xvda1", "Null": "> /dev/null", "Root": "/dev/url",
-                "Variables": {"Description": {"dev": "x"}, "MODE": "dev"}
+                "Variables": {"Description": {"dev": "x"}, "MODE": "dev", "URL": "https://DEV.bank.example"},
+                "Policy": {"Condition": {"StringEquals": {"aws:ResourceTag/of": "dev"}}}, "Type": "dev"
             }
         }},
         "Outputs": {"Url": {"Description": "dev", "Value": "https://dev.bank.example"}}
