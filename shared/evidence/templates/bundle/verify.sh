@@ -180,11 +180,14 @@ $mapping[0] as $m | $form[0] as $f
 | reduce $m.substitutions[] as $it ({doc: $f, ok: true};
     ($it.place[1:] | split("/") | map(gsub("~1"; "/") | gsub("~0"; "~"))) as $keys
     | steps($f; $keys) as $path | ($f | getpath($path)) as $there
-    | .ok = (.ok and ($there == ($it.text | expression) or $there == ($it.text | sub_string)))
+    | .ok = (.ok and ([$it.text[] | select(has("ref")) | .ref] - ($dev | keys) == []) and
+        ($there == ($it.text | expression) or $there == ($it.text | sub_string)))
     | .doc |= setpath($path; $it.text | map(if has("ref") then $dev[.ref] else .literal end) | add))
-| if $m.declares == "section" then .doc |= del(.Parameters)
-  elif $m.declares == "parameter" then .doc |= del(.Parameters.Stage) else . end
-| .ok and .doc == $template[0]
+| if $m.declares == "section" then .ok = (.ok and .doc.Parameters == {"Stage": {"Type": "String"}}) | .doc |= del(.Parameters)
+  elif $m.declares == "parameter" then .ok = (.ok and .doc.Parameters.Stage == {"Type": "String"}) | .doc |= del(.Parameters.Stage)
+  else . end
+| .ok and .doc == $template[0] and $m.template_sha256 == $template_sha and $m.form_sha256 == $form_sha
+  and ([$m.substitutions[].place] | length == (unique | length))
 JQ
 jq -r '(.predicate.artefactGatekeeper_forms // {}) | to_entries[]
   | "\(.key) \(.value.template_sha256) \(.value.sha256) \(.value.mapping_sha256)"' "$work/built" 2> /dev/null > "$work/forms"
@@ -199,7 +202,8 @@ while read -r stack template_sha form_sha mapping_sha; do
   same "$form_sha" "$(digest "forms/$stack.json")" && same "$mapping_sha" "$(digest "forms/$stack.mapping.json")"
   say $? "forms/$stack.json and its mapping are the attested ones"
   jq -ne --slurpfile mapping "forms/$stack.mapping.json" --slurpfile form "forms/$stack.json" \
-    --slurpfile template "$template" -f "$work/form.jq" > /dev/null 2>&1
+    --slurpfile template "$template" --arg template_sha "$template_sha" --arg form_sha "$form_sha" \
+    -f "$work/form.jq" > /dev/null 2>&1
   say $? "forms/$stack.json with dev's values is $template"
 done < "$work/forms"
 same "$(field .built_attestation.sha256 records/promotion.json)" "$(digest attestations/built.dsse.json)"
@@ -242,6 +246,11 @@ jq -r '(.subject[] | .digest.sha256 // empty), ((.predicate.artefactGatekeeper_f
   "$work/built" 2> /dev/null | sort -u > "$work/tested"
 jq -r '.predicate | (.functions[] | select(.unread | not) | .codeSha256 // "none"), (.stacks[] | .templateSha256)' \
   "$work/deployment" 2> /dev/null | sort -u > "$work/deployed"
+jq -r --slurpfile built "$work/built" '($built[0].predicate.artefactGatekeeper_forms // {}) as $forms
+  | .plan.stacks[] | "\(.stack_name) \($forms[.stack].sha256 // .sha256)"' records/promotion.json 2> /dev/null | sort > "$work/expected"
+jq -r '.predicate.stacks[] | "\(.stackName) \(.templateSha256)"' "$work/deployment" 2> /dev/null | sort > "$work/stacks"
+cmp -s "$work/expected" "$work/stacks"
+say $? "deployment: each stack had the template that was attested for it, or its portable form where it has one"
 filled "$work/deployment" && empty "$(comm -23 "$work/deployed" "$work/tested")"
 say $? "deployment: every byte that was live when the promotion ended was attested as Built"
 unread=$(jq -r '.predicate.functions[] | .unread // empty' "$work/deployment" 2> /dev/null | head -n 1)

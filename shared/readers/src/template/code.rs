@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Findings, Parameter,
-    json::{Json, Object, Place, each_case},
+    json::{Json, Object, Place, each_case, walk},
     schema::{self, Resource},
     text::{Piece, Text},
 };
@@ -171,6 +171,15 @@ pub(super) fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
             function.get("Fn::FindInMap").is_some_and(|arguments| template.mapped(arguments).is_some())
         }
         Json::Object(function) if function.has("Fn::Sub") || function.has("Fn::Join") => {
+            // A dynamic reference fetches the code, wherever in the composition it stands.
+            let mut is_fetched = false;
+            walk(code, &Place::Root, &mut |value, _| {
+                is_fetched |= value.as_str().is_some_and(|text| text.contains("{{resolve:"));
+                !is_fetched
+            });
+            if is_fetched {
+                return false;
+            }
             // Long code, or code that names other resources, is no `Text`, but is text of the template for sure.
             let only_refers = |text: Text| text.pieces().iter().all(|piece| matches!(piece, Piece::Ref(_)));
             !Text::read(code, template.parameters).is_ok_and(only_refers)

@@ -7,6 +7,7 @@ use gatekeeper_model::{finding::Code, ids::StackName};
 use super::{
     Findings, Parameter,
     code::{BUCKET_PARAMETER, PREFIX_PARAMETER},
+    form::STAGE_PARAMETER,
     json::{Json, Object, Place, each_case, walk},
     schema::{self, Resource},
     text::{Piece, Text},
@@ -85,13 +86,13 @@ fn custom_resource(id: &str, r#type: &str, properties: &Object<'_>, place: &Plac
         match value {
             Json::Object(function) => {
                 let reference = function.get("Ref").and_then(Json::as_str);
-                refers |= reference.is_some_and(|name| !name.starts_with("AWS::"));
+                refers |= reference.is_some_and(tells_of_another);
                 refers |= function.has("Fn::GetAtt") || function.has("Fn::ImportValue");
             }
             Json::String(text) => {
                 let mut names = text.split("${").skip(1);
                 refers |= text.contains("{{resolve:")
-                    || names.any(|name| !name.starts_with("AWS::") && !name.starts_with('!'));
+                    || names.any(|name| tells_of_another(name.split('}').next().unwrap_or(name)));
             }
             _ => {}
         }
@@ -103,6 +104,13 @@ fn custom_resource(id: &str, r#type: &str, properties: &Object<'_>, place: &Plac
             format!("custom resource `{id}` is made by a function outside the template (`{place}.ServiceToken`): name it by a parameter or an import"),
         );
     }
+}
+
+/// Whether a reference is to something of the template or of the stage, and not one of CloudFormation's own or of those
+/// that every promotion gives (CONTRACT §6): a name that is made of these is a literal one.
+fn tells_of_another(name: &str) -> bool {
+    const GIVEN: [&str; 4] = [STAGE_PARAMETER, "CommitSha", BUCKET_PARAMETER, PREFIX_PARAMETER];
+    !name.starts_with("AWS::") && !name.starts_with('!') && !GIVEN.contains(&name)
 }
 
 /// CDK's `AwsCustomResource` fetches the newest AWS SDK from npm unless it is told not to. Whether it does stands in the

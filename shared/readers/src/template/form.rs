@@ -16,7 +16,7 @@
 //!
 //! What is left of the stage's name is told by [`names_stage`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use gatekeeper_model::{
     finding::{Code, Finding},
@@ -36,6 +36,12 @@ use super::{
 
 /// The parameter that takes the stage's name, which a promotion gives it (CONTRACT §6).
 pub const STAGE_PARAMETER: &str = "Stage";
+
+/// The most places that a form differs in: a template of 1 MB as SST writes it has some 5,000.
+const MAX_SUBSTITUTIONS: usize = 20_000;
+
+/// The most characters of all these places together.
+const MAX_PLACES: usize = 8 * 1024 * 1024;
 
 /// The most places that still name the stage which are told of one template.
 const MAX_LEFT: usize = 100;
@@ -90,7 +96,7 @@ pub struct Substitution {
 /// A place of a template that names the stage that it was synthesised for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
-    /// The place, as a JSON pointer (RFC 6901).
+    /// The place, as a JSON pointer (RFC 6901), cut to what a message shows.
     pub place: String,
     /// The text that stands there, cut to what a message shows.
     pub text: String,
@@ -103,8 +109,16 @@ pub struct Left {
 pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<Form, Vec<Finding>> {
     let refuse = |message: String| vec![Finding::new(Code::TemplateFormInvalid, subject, message)];
     let (mut root, _) = json::read(bytes).map_err(|error| vec![Finding::new(Code::TemplateInvalid, subject, error)])?;
-    let mut writer = Writer { anchors: Anchors::of(made_for), substitutions: Vec::new() };
+    if root.get("Resources").is_some_and(|it| it.has(STAGE_PARAMETER)) {
+        let message =
+            format!("it has a resource `{STAGE_PARAMETER}`, which is the name of the form's parameter: rename it");
+        return Err(refuse(message));
+    }
+    let mut writer = Writer { anchors: Anchors::of(made_for), substitutions: Vec::new(), room: MAX_PLACES };
     writer.rewrite_template(&mut root);
+    if writer.room == 0 {
+        return Err(refuse(format!("its form has more than {MAX_SUBSTITUTIONS} substitutions, or too long places")));
+    }
     let substitutions = writer.substitutions;
     let names_stage = |it: &Substitution| it.text.references().any(|name| name == STAGE_PARAMETER);
     let declares = if substitutions.iter().any(names_stage) {
@@ -112,7 +126,7 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
     } else {
         Declares::Nothing
     };
-    let form = serde_json::to_vec(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
+    let form = ascii(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
     drop(root);
     let mapping = Mapping {
         synthesised_for: made_for.clone(),
@@ -167,7 +181,7 @@ impl Mapping {
         if let Some(Substitution { place, text }) = resolver.left.first() {
             return Err(format!("the form has not `{text}` at `{}`", shown(place)));
         }
-        undeclare_stage(&mut resolved, self.declares);
+        undeclare_stage(&mut resolved, self.declares)?;
         let (stored, _) = json::read(template)?;
         if resolved == stored {
             Ok(())
@@ -175,6 +189,29 @@ impl Mapping {
             Err("the form with the declared values does not give the stored template back".to_owned())
         }
     }
+}
+
+/// A document as JSON of ASCII alone: CloudFormation gives a template back with `?` for every other character
+/// (aws-cloudformation/cloudformation-coverage-roadmap issues 814 and 1220), so that no proof by its bytes would hold.
+fn ascii(root: &Json<'_>) -> serde_json::Result<Vec<u8>> {
+    struct Ascii;
+
+    impl serde_json::ser::Formatter for Ascii {
+        fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+            for c in fragment.chars() {
+                if c.is_ascii() {
+                    writer.write_all(&[c as u8])?;
+                } else {
+                    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut bytes = Vec::new();
+    root.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Ascii))?;
+    Ok(bytes)
 }
 
 /// The values that a form is resolved with to give the stored template.
@@ -205,7 +242,7 @@ fn find_stage(value: &Json<'_>, at: &mut Pointer, stage: &str, left: &mut Vec<Le
     }
     match value {
         Json::String(text) if has_word(text, stage) => {
-            left.push(Left { place: at.0.clone(), text: shown(text) });
+            left.push(Left { place: shown(&at.0), text: shown(text) });
         }
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -240,24 +277,43 @@ fn is_no_use(name: &str, member: &Json<'_>, at: &Pointer, stage: &str) -> bool {
 
 /// Whether the word stands in the text by itself, and not as the root of a path of devices, such as `/dev/null`.
 fn has_word(text: &str, word: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    text.match_indices(word).any(|(at, _)| {
-        let (before, after) = (text.get(..at).unwrap_or(""), text.get(at + word.len()..).unwrap_or(""));
-        let is_inside = before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
+    text.to_ascii_lowercase().match_indices(word).any(|(at, _)| {
+        let (before, rest) = (text.get(..at).unwrap_or(""), text.get(at..).unwrap_or(""));
+        let (found, after) = rest.split_at_checked(word.len()).unwrap_or((rest, ""));
+        let last = |text: &str| text.chars().next_back();
+        let first = |text: &str| text.chars().next();
         let is_device = word == "dev" && before.ends_with('/') && is_device(before, after);
-        !is_inside && !is_device
+        is_edge(last(before), first(found)) && is_edge(last(found), first(after)) && !is_device
     })
+}
+
+/// Whether a word begins or ends between two characters: `usersDev` has two.
+fn is_edge(before: Option<char>, after: Option<char>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            !before.is_alphanumeric() || !after.is_alphanumeric() || (before.is_lowercase() && after.is_uppercase())
+        }
+        _ => true,
+    }
 }
 
 /// Whether `/dev` between these is Linux's folder of devices: at the start of a path that goes on with a known device.
 fn is_device(before: &str, after: &str) -> bool {
-    const DEVICES: [&str; 12] =
-        ["null", "zero", "random", "urandom", "shm", "stdin", "stdout", "stderr", "tty", "fd", "nvme", "disk"];
+    const DEVICES: [&str; 8] = ["null", "zero", "random", "urandom", "stdin", "stdout", "stderr", "tty"];
     let starts = before.strip_suffix('/').is_some_and(|it| !it.ends_with(|c: char| c.is_alphanumeric() || c == '}'));
-    let Some(device) = after.strip_prefix('/') else { return false };
-    // EBS calls its volumes `/dev/sda1`, `/dev/xvdf` and so on.
-    let is_disk = ["sd", "xvd", "hd"].iter().any(|it| device.starts_with(it));
-    starts && (is_disk || DEVICES.iter().any(|it| device.starts_with(it)))
+    let Some(path) = after.strip_prefix('/') else { return false };
+    let is_end = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '/' | '-' | '_' | '.');
+    let device = path.split(is_end).next().unwrap_or(path);
+    // EBS calls its volumes `/dev/sda1`, `/dev/xvdf`, `/dev/nvme1n1` and so on.
+    let is_volume = |prefix: &str| {
+        device.strip_prefix(prefix).is_some_and(|rest| {
+            let digits = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
+            (1..=2).contains(&(rest.len() - digits.len())) && digits.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    let is_nvme = device.strip_prefix("nvme").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_folder = ["shm/", "fd/", "disk/by-"].iter().any(|folder| device.starts_with(folder)) || device == "shm";
+    starts && (DEVICES.contains(&device) || ["sd", "xvd", "hd"].into_iter().any(is_volume) || is_nvme || is_folder)
 }
 
 /// A JSON pointer (RFC 6901) that grows and shrinks with a walk.
@@ -312,7 +368,7 @@ impl Resolver<'_> {
 /// Declares the parameter `Stage`, unless the template does.
 fn declare_stage(root: &mut Json<'_>) -> Result<Declares, String> {
     let Json::Object(sections) = root else { return Ok(Declares::Nothing) };
-    let declared = Json::Object(Object::from_iter([("Type", Json::String("String".into()))]));
+    let declared = declaration();
     match sections.get_mut("Parameters") {
         None => {
             sections.push("Parameters", Json::Object(Object::from_iter([(STAGE_PARAMETER, declared)])));
@@ -333,18 +389,30 @@ fn declare_stage(root: &mut Json<'_>) -> Result<Declares, String> {
     }
 }
 
-/// Takes the declaration out again.
-fn undeclare_stage(root: &mut Json<'_>, declares: Declares) {
-    let Json::Object(sections) = root else { return };
-    match declares {
-        Declares::Nothing => {}
-        Declares::Section => sections.remove("Parameters"),
-        Declares::Parameter => {
-            if let Some(Json::Object(parameters)) = sections.get_mut("Parameters") {
-                parameters.remove(STAGE_PARAMETER);
-            }
-        }
+/// Takes the declaration out again, where it is exactly the one that a form has.
+fn undeclare_stage(root: &mut Json<'_>, declares: Declares) -> Result<(), String> {
+    let Json::Object(sections) = root else { return Ok(()) };
+    let declared = declaration();
+    let exactly = |it: Option<&Json<'_>>| it == Some(&declared);
+    let is_as_declared = match (declares, sections.get("Parameters")) {
+        (Declares::Nothing, _) => return Ok(()),
+        (Declares::Section, Some(Json::Object(it))) => it.len() == 1 && exactly(it.get(STAGE_PARAMETER)),
+        (Declares::Parameter, Some(Json::Object(it))) => exactly(it.get(STAGE_PARAMETER)),
+        _ => false,
+    };
+    if !is_as_declared {
+        return Err(format!("the form declares more than the parameter `{STAGE_PARAMETER}` of the type `String`"));
     }
+    match (declares, sections.get_mut("Parameters")) {
+        (Declares::Parameter, Some(Json::Object(parameters))) => parameters.remove(STAGE_PARAMETER),
+        _ => sections.remove("Parameters"),
+    }
+    Ok(())
+}
+
+/// The parameter as a form declares it.
+fn declaration() -> Json<'static> {
+    Json::Object(Object::from_iter([("Type", Json::String("String".into()))]))
 }
 
 /// A text as CloudFormation's functions say it: `Ref`, or `Fn::Join`, whose strings need no escapes.
@@ -367,6 +435,8 @@ fn expression(text: &Text) -> Json<'static> {
 struct Writer {
     anchors: Anchors,
     substitutions: Vec<Substitution>,
+    /// How many characters the places may have that are still to come; 0 once there is no more room.
+    room: usize,
 }
 
 /// What stands around a string.
@@ -392,18 +462,29 @@ enum Neighbour {
 }
 
 impl Writer {
+    fn keep(&mut self, at: &Pointer, text: Text) {
+        self.room = self.room.saturating_sub(at.0.len().max(1));
+        if self.substitutions.len() >= MAX_SUBSTITUTIONS {
+            self.room = 0;
+        }
+        if self.room > 0 {
+            self.substitutions.push(Substitution { place: at.0.clone(), text });
+        }
+    }
+
     fn rewrite_template(&mut self, root: &mut Json<'_>) {
         let Json::Object(sections) = root else { return };
         if let Some(Json::Object(resources)) = sections.get_mut("Resources") {
             for (id, resource) in resources.iter_mut() {
                 let mut at = Pointer("/Resources".to_owned());
-                let is_function = resource.get("Type").and_then(Json::as_str) == Some("AWS::Lambda::Function");
+                let r#type = resource.get("Type").and_then(Json::as_str).unwrap_or("");
+                // The stages of an API are its own.
+                self.anchors.has_stages_of_its_own = r#type.starts_with("AWS::ApiGateway");
                 let Json::Object(resource) = resource else { continue };
                 let Some(properties) = resource.get_mut("Properties") else { continue };
                 at.within(id, |at| {
                     at.within("Properties", |at| {
-                        // Code is code: what it says is not known here.
-                        self.rewrite(properties, at, Around::default(), is_function.then_some("ZipFile"));
+                        self.rewrite(properties, at, Around::default());
                     });
                 });
             }
@@ -415,7 +496,7 @@ impl Writer {
                 at.within(id, |at| {
                     for name in ["Value", "Export"] {
                         if let Some(value) = output.get_mut(name) {
-                            at.within(name, |at| self.rewrite(value, at, Around::default(), None));
+                            at.within(name, |at| self.rewrite(value, at, Around::default()));
                         }
                     }
                 });
@@ -423,19 +504,19 @@ impl Writer {
         }
     }
 
-    /// Rewrites every string below a value that may be an expression instead; not the member `except`.
-    fn rewrite(&mut self, value: &mut Json<'_>, at: &mut Pointer, around: Around<'_>, except: Option<&str>) {
+    /// Rewrites every string below a value that may be an expression instead.
+    fn rewrite(&mut self, value: &mut Json<'_>, at: &mut Pointer, around: Around<'_>) {
         match value {
             Json::String(text) => {
                 if let Some(text) = self.anchors.text(text, around) {
                     *value = expression(&text);
-                    self.substitutions.push(Substitution { place: at.0.clone(), text });
+                    self.keep(at, text);
                 }
             }
             Json::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let around = Around { called: around.called, ..Around::default() };
-                    at.within(&index.to_string(), |at| self.rewrite(item, at, around, except));
+                    at.within(&index.to_string(), |at| self.rewrite(item, at, around));
                 }
             }
             Json::Object(members) => {
@@ -445,12 +526,12 @@ impl Writer {
                 };
                 if let Some(function) = function {
                     let Some(argument) = members.get_mut(&function) else { return };
-                    at.within(&function, |at| self.rewrite_function(&function, argument, at, around, except));
+                    at.within(&function, |at| self.rewrite_function(&function, argument, at, around));
                     return;
                 }
                 let tag = members.get("Key").and_then(Json::as_str).map(str::to_owned);
                 for (name, member) in members.iter_mut() {
-                    if except == Some(name) {
+                    if is_code(name, member) {
                         continue;
                     }
                     let called = match &tag {
@@ -458,7 +539,7 @@ impl Writer {
                         _ => name,
                     };
                     let around = Around { called, ..Around::default() };
-                    at.within(name, |at| self.rewrite(member, at, around, except));
+                    at.within(name, |at| self.rewrite(member, at, around));
                 }
             }
             _ => {}
@@ -467,19 +548,12 @@ impl Writer {
 
     /// Rewrites those arguments of an intrinsic function that may be expressions (CloudFormation template reference,
     /// "Intrinsic functions", "Supported functions").
-    fn rewrite_function(
-        &mut self,
-        function: &str,
-        argument: &mut Json<'_>,
-        at: &mut Pointer,
-        around: Around<'_>,
-        except: Option<&str>,
-    ) {
+    fn rewrite_function(&mut self, function: &str, argument: &mut Json<'_>, at: &mut Pointer, around: Around<'_>) {
         match (function, argument) {
             ("Fn::Join", Json::Array(arguments)) => {
                 if let [Json::String(between), Json::Array(items)] = arguments.as_mut_slice() {
                     let between = between.clone();
-                    at.within("1", |at| self.rewrite_joined(&between, items, at, around, except));
+                    at.within("1", |at| self.rewrite_joined(&between, items, at, around));
                 }
             }
             ("Fn::Sub", argument @ Json::String(_)) => self.rewrite_sub(argument, &[], at, around),
@@ -489,37 +563,29 @@ impl Writer {
                     at.within("0", |at| self.rewrite_sub(template, &own, at, around));
                     at.within("1", |at| {
                         for (name, variable) in variables.iter_mut() {
-                            let around = Around { before: Neighbour::Unknown, after: Neighbour::Unknown, called: "" };
-                            at.within(name, |at| self.rewrite(variable, at, around, except));
+                            at.within(name, |at| self.rewrite(variable, at, Around::default()));
                         }
                     });
                 }
             }
             ("Fn::Select" | "Fn::Split", Json::Array(arguments)) => {
                 if let [_, argument] = arguments.as_mut_slice() {
-                    at.within("1", |at| self.rewrite(argument, at, Around::default(), except));
+                    at.within("1", |at| self.rewrite(argument, at, Around::default()));
                 }
             }
             ("Fn::If", Json::Array(arguments)) => {
                 for (index, branch) in arguments.iter_mut().enumerate().skip(1) {
-                    at.within(&index.to_string(), |at| self.rewrite(branch, at, around, except));
+                    at.within(&index.to_string(), |at| self.rewrite(branch, at, around));
                 }
             }
-            ("Fn::ImportValue" | "Fn::GetAZs", argument) => self.rewrite(argument, at, Around::default(), except),
+            ("Fn::ImportValue" | "Fn::GetAZs", argument) => self.rewrite(argument, at, Around::default()),
             _ => {}
         }
     }
 
     /// The items of a `Fn::Join`: each has the one before and the one behind it as its neighbours.
     /// The first and the last have those of the whole.
-    fn rewrite_joined(
-        &mut self,
-        between: &str,
-        items: &mut [Json<'_>],
-        at: &mut Pointer,
-        around: Around<'_>,
-        except: Option<&str>,
-    ) {
+    fn rewrite_joined(&mut self, between: &str, items: &mut [Json<'_>], at: &mut Pointer, around: Around<'_>) {
         let edges: Vec<(Neighbour, Neighbour)> = items
             .iter()
             .map(|item| match item {
@@ -542,7 +608,7 @@ impl Writer {
                 (Some((first, _)), None) => *first,
             };
             let around = Around { called: "", before, after };
-            at.within(&index.to_string(), |at| self.rewrite(item, at, around, except));
+            at.within(&index.to_string(), |at| self.rewrite(item, at, around));
         }
     }
 
@@ -567,8 +633,19 @@ impl Writer {
         let clashes = text.references().any(|name| own.iter().any(|own| own == name));
         if text.references().next().is_some() && !clashes {
             *template = Json::String(text.as_sub().into());
-            self.substitutions.push(Substitution { place: at.0.clone(), text });
+            self.keep(at, text);
         }
+    }
+}
+
+/// Whether a property is a program, or says where one begins: what that says of a stage is not known here, and what was
+/// tested has to run. It is told by [`names_stage`].
+fn is_code(name: &str, value: &Json<'_>) -> bool {
+    match name {
+        "FunctionCode" | "Handler" | "InlineCode" | "Runtime" | "UserData" | "ZipFile" => true,
+        // A function's, which is an object that says where it lies, is none.
+        "Code" => value.as_str().is_some() || value.has("Fn::Sub") || value.has("Fn::Join"),
+        _ => false,
     }
 }
 
@@ -594,6 +671,8 @@ struct Anchor {
 struct Anchors {
     list: Vec<Anchor>,
     stage: String,
+    /// Whether what is called a stage here is one of an API.
+    has_stages_of_its_own: bool,
 }
 
 impl Anchors {
@@ -629,35 +708,42 @@ impl Anchors {
             anchor(account.to_string(), Text::reference("AWS::AccountId"), Edge::Word, Edge::Word),
             anchor(region.to_string(), Text::reference("AWS::Region"), Edge::Word, Edge::Word),
         ];
-        Self { list, stage: stage.to_owned() }
+        Self { list, stage: stage.to_owned(), has_stages_of_its_own: false }
     }
 
     /// What a string becomes; none where it names nothing.
     fn text(&self, string: &str, around: Around<'_>) -> Option<Text> {
         let stands_alone = matches!((around.before, around.after), (Neighbour::Nothing, Neighbour::Nothing));
-        if string == self.stage && stands_alone && says_stage(around.called) {
+        let is_of_api = self.has_stages_of_its_own && matches!(around.called, "Stage" | "StageName" | "stage");
+        if string == self.stage && stands_alone && says_stage(around.called) && !is_of_api {
             return Some(Text::reference(STAGE_PARAMETER));
         }
         let (mut text, mut done) = (Text::default(), 0);
-        while let Some((start, anchor)) = self.next(string, done, around) {
+        // Where each anchor is found next, so that a string is read once for each of them.
+        let mut found: Vec<_> = self.list.iter().map(|it| (it, it.places(string, around))).collect();
+        let mut next: Vec<_> = found.iter_mut().map(|(_, places)| places.next()).collect();
+        loop {
+            for ((_, places), next) in found.iter_mut().zip(&mut next) {
+                while next.is_some_and(|at| at < done) {
+                    *next = places.next();
+                }
+            }
+            let ahead = found.iter().zip(&next).filter_map(|((anchor, _), at)| Some((*anchor, (*at)?)));
+            let Some((anchor, start)) = ahead.min_by_key(|(_, at)| *at) else { break };
             text = text.then(string.get(done..start)?).followed_by(&anchor.text);
             done = start + anchor.needle.len();
         }
         (done > 0).then(|| text.then(string.get(done..).unwrap_or("")))
     }
-
-    /// The first anchor at or behind an offset; of two at one place the one that is named first.
-    fn next(&self, string: &str, from: usize, around: Around<'_>) -> Option<(usize, &Anchor)> {
-        let found = self.list.iter().filter_map(|anchor| {
-            let rest = string.get(from..)?;
-            let mut places = rest.match_indices(anchor.needle.as_str()).map(|(at, _)| from + at);
-            places.find(|at| anchor.stands(string, *at, around)).map(|at| (at, anchor))
-        });
-        found.min_by_key(|(at, _)| *at)
-    }
 }
 
 impl Anchor {
+    /// Where it stands in a string, in order.
+    fn places<'s>(&'s self, string: &'s str, around: Around<'s>) -> impl Iterator<Item = usize> + 's {
+        let found = string.match_indices(self.needle.as_str()).map(|(at, _)| at);
+        found.filter(move |at| self.stands(string, *at, around))
+    }
+
     fn stands(&self, string: &str, at: usize, around: Around<'_>) -> bool {
         let before = string.get(..at).and_then(|it| it.chars().next_back());
         let after = string.get(at + self.needle.len()..).and_then(|it| it.chars().next());
@@ -677,7 +763,8 @@ impl Anchor {
 /// Whether a value goes by a name that says it is a stage: `SST_STAGE`, `sst:stage`, `stage`, `deploymentStage`,
 /// `ENVIRONMENT`. The stages of an API are its own.
 fn says_stage(called: &str) -> bool {
-    if called == "StageName" {
+    // Node.js has two environments of its own.
+    if matches!(called, "StageName" | "NODE_ENV") {
         return false;
     }
     let mut words = vec![String::new()];

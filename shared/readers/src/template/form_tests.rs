@@ -109,6 +109,7 @@ fn in_functions_only_what_may_be_an_expression_is_replaced() {
         "Sub": {"Fn::Sub": "arn:aws:s3:::${Bucket}/dev-bank-payments-${AWS::StackName}/111122223333"},
         "SubTouching": {"Fn::Sub": "${Bucket}111122223333"},
         "SubOwn": {"Fn::Sub": ["${Stage}/dev-bank-payments", {"Stage": "x-dev-bank-payments"}]},
+        "SubVariable": {"Fn::Sub": ["arn:aws:sns:${R}:${A}:alarms", {"A": "111122223333", "R": "ap-southeast-2"}]},
         "Import": {"Fn::ImportValue": "dev-bank-payments-DataStack:Out"},
         "Get": {"Fn::GetAtt": ["dev-bank-payments", "Arn"]},
         "Find": {"Fn::FindInMap": ["Map", "ap-southeast-2", "111122223333"]},
@@ -236,7 +237,7 @@ fn the_form_of_what_sst_builds_for_dev_is_what_it_builds_for_uat() {
 
 #[test]
 fn what_sst_builds_is_judged_by_its_form() {
-    let synthesis = Synthesis { stage: Some("dev".parse().unwrap()), declared: Some(made_for()) };
+    let synthesis = Synthesis { declared: Some(made_for()), deployed: Some("dev".parse().unwrap()) };
     for (stack, dev, _) in STACKS {
         let (findings, template) = inspect_synthesised(dev.as_bytes(), &synthesis, stack);
         let template = template.unwrap();
@@ -282,6 +283,95 @@ fn what_still_names_the_stage_is_told_with_its_place() {
     insta::assert_snapshot!(left.join("\n"));
 }
 
+/// The findings on a template that declares what it was synthesised for, by their codes.
+fn codes(template: &Value, deployed: &str) -> Vec<&'static str> {
+    let synthesis = Synthesis { declared: Some(made_for()), deployed: Some(deployed.parse().unwrap()) };
+    let (findings, template) = inspect_synthesised(template.to_string().as_bytes(), &synthesis, "api.json");
+    let doubts = template.map(|it| it.doubts).unwrap_or_default();
+    let codes = findings.iter().map(|it| it.code).chain(doubts.iter().map(|it| it.code));
+    codes.map(gatekeeper_model::finding::Code::as_str).collect()
+}
+
+fn of_one(r#type: &str, properties: &Value) -> Value {
+    json!({"Resources": {"It": {"Type": r#type, "Properties": properties}}})
+}
+
+#[test]
+fn a_form_excuses_nothing_but_that_dev_is_named() {
+    let token = "arn:aws:lambda:ap-southeast-2:111122223333:function:dev-bank-payments-provider";
+    let provider = of_one("Custom::Thing", &json!({"ServiceToken": token}));
+    assert_eq!(codes(&provider, "dev"), ["template-not-self-contained"]);
+    let fetched = json!({"AutoPublish": true, "Name": "it", "FunctionConfig": {"Comment": "", "Runtime": "cloudfront-js-2.0"},
+        "FunctionCode": {"Fn::Join": ["", ["{{resolve:ssm:/bank-payments/", "dev/code}}"]]}});
+    assert!(codes(&of_one("AWS::CloudFront::Function", &fetched), "dev").contains(&"template-code-outside-store"));
+    let plain = of_one("AWS::SQS::Queue", &json!({"QueueName": "dev-bank-payments-queue"}));
+    assert_eq!(codes(&plain, "dev"), <[&str; 0]>::default());
+    // What was deployed is what was declared.
+    assert_eq!(codes(&plain, "test"), ["template-form-invalid"]);
+    let both = of_one("AWS::SQS::Queue", &json!({"QueueName": "test-queue"}));
+    assert_eq!(codes(&both, "test"), ["template-form-invalid", "template-names-stage"]);
+    // An account that can't be told from a longer text is one that is left.
+    let touching = of_one("AWS::SQS::Queue", &json!({"QueueName": {"Fn::Sub": "${AWS::StackName}111122223333"}}));
+    assert!(codes(&touching, "dev").contains(&"template-not-portable"));
+}
+
+#[test]
+fn what_a_form_has_no_room_for_is_refused() {
+    let refused = |template: Value| derive(template.to_string().as_bytes(), &made_for(), "api.json").unwrap_err();
+    let stage = json!({"Resources": {"Stage": {"Type": "T", "Properties": {"Name": "dev-bank-payments"}}}});
+    insta::assert_snapshot!(refused(stage)[0].message, @"it has a resource `Stage`, which is the name of the form's parameter: rename it");
+    let many = of_one("T", &json!({"k".repeat(100_000): vec!["111122223333"; 200]}));
+    insta::assert_snapshot!(refused(many)[0].message, @"its form has more than 20000 substitutions, or too long places");
+}
+
+#[test]
+fn programs_and_apis_keep_what_they_say() {
+    for (name, value) in [
+        ("UserData", json!("echo dev-bank-payments")),
+        ("FunctionCode", json!({"Fn::Join": ["", ["dev-bank-payments"]]})),
+        ("Code", json!("dev-bank-payments")),
+        ("Handler", json!("packages/dev-bank-payments/index.handler")),
+        ("NODE_ENV", json!("dev")),
+    ] {
+        let (_, document) = form_of(&json!({name: value}));
+        assert_eq!(document[name], value);
+    }
+    let mapping = of_one("AWS::ApiGatewayV2::ApiMapping", &json!({"Stage": "dev", "ApiId": "x"}));
+    let form = derive(mapping.to_string().as_bytes(), &made_for(), "api.json").unwrap();
+    assert_eq!(form.mapping.substitutions, []);
+}
+
+#[test]
+fn a_form_is_ascii_and_reads_the_same() {
+    let (form, document) = form_of(&json!({"Name": "dev-bank-payments", "Text": "café – 🙂 \"\n"}));
+    assert!(form.bytes.is_ascii());
+    assert_eq!(document["Text"], "café – 🙂 \"\n");
+}
+
+#[test]
+fn whole_words_are_told_in_any_case() {
+    let told = |text: &str| has_word(text, "dev");
+    for text in
+        ["dev", "DEV_PAYMENTS", "usersDev", "devUsers", "/dev/sdk/key", "/dev/random-secret", "x/dev/url", "dev.x"]
+    {
+        assert!(told(text), "{text}");
+    }
+    for text in [
+        "developer",
+        "Device",
+        "/dev/null",
+        "> /dev/null",
+        "/dev/sda1",
+        "/dev/xvdf",
+        "/dev/nvme1n1",
+        "/dev/shm",
+        "undev",
+        "dev2",
+    ] {
+        assert!(!told(text), "{text}");
+    }
+}
+
 #[test]
 fn a_mapping_that_lies_is_found() {
     let template =
@@ -301,6 +391,16 @@ fn a_mapping_that_lies_is_found() {
     assert!(prove(&lies, &form.bytes).is_err());
     lies.substitutions.clear();
     assert!(prove(&lies, &form.bytes).is_err());
+    // A declaration of more than the parameter.
+    let text = String::from_utf8(form.bytes.clone()).unwrap();
+    for (from, to) in [
+        (r#"{"Stage":{"Type":"String"}}"#, r#"{"Stage":{"Type":"String","Default":"prod"}}"#),
+        (r#"{"Stage":{"Type":"String"}}"#, r#"{"Stage":{"Type":"String"},"Evil":{"Type":"String"}}"#),
+    ] {
+        let more = text.replace(from, to);
+        assert_ne!(more, text);
+        assert!(prove(&form.mapping, more.as_bytes()).unwrap_err().contains("declares more"));
+    }
     // Another account, and a form that says more.
     let mut lies = form.mapping.clone();
     lies.synthesised_for.stage = "prod".parse().unwrap();

@@ -101,18 +101,21 @@ pub struct Template {
 pub struct Synthesis {
     /// The literals that its templates may name, which a portable form is derived from.
     pub declared: Option<SynthesisedFor>,
-    /// The stage that they were synthesised for and deployed to, which nothing else should be called by.
-    pub stage: Option<StageName>,
+    /// The stage that the commit was deployed to, as the manifest tells it.
+    pub deployed: Option<StageName>,
 }
 
 impl Synthesis {
-    /// As the manifest tells it: of a commit that declares nothing the stage is the one that was deployed to.
+    /// As the manifest tells it.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
-        let declared = manifest.synthesised_for.clone();
-        let deployed = || manifest.deploy.as_ref().map(|deploy| deploy.stage.clone());
-        let stage = declared.as_ref().map(|it| it.stage.clone()).or_else(deployed);
-        Self { declared, stage }
+        let deployed = manifest.deploy.as_ref().map(|deploy| deploy.stage.clone());
+        Self { declared: manifest.synthesised_for.clone(), deployed }
+    }
+
+    /// The stages that a template should not name: both, where they are not one.
+    fn stages(&self) -> BTreeSet<&StageName> {
+        self.declared.iter().map(|declared| &declared.stage).chain(&self.deployed).collect()
     }
 }
 
@@ -176,6 +179,23 @@ pub fn inspect_synthesised(bytes: &[u8], synthesis: &Synthesis, subject: &str) -
     match form::derive(bytes, declared, subject) {
         Ok(form) => {
             let (mut findings, mut template) = inspect(&form.bytes, subject);
+            if let Some(deployed) = synthesis.deployed.as_ref().filter(|deployed| **deployed != declared.stage) {
+                let message = format!(
+                    "`synthesised_for` declares the stage `{}`, and the commit was deployed to `{deployed}`",
+                    declared.stage
+                );
+                findings.push(Finding::new(Reason::TemplateFormInvalid, subject, message));
+            }
+            // What dev ran is refused for what it is refused for, but for naming dev.
+            let (stored, read) = inspect(bytes, subject);
+            let stored = stored.into_iter().filter(|it| it.code != Reason::TemplateNotPortable);
+            let more: Vec<_> = stored.filter(|it| !findings.contains(it)).collect();
+            findings.extend(more);
+            if let (Some(template), Some(read)) = (&mut template, read) {
+                let doubts = read.doubts.into_iter().filter(|it| it.code != Reason::TemplateNotPortable);
+                let more: Vec<_> = doubts.filter(|it| !template.doubts.contains(it)).collect();
+                template.doubts.extend(more);
+            }
             if let Some(template) = &mut template {
                 template.form = Some(form.told());
             }
@@ -197,20 +217,31 @@ fn name_stage(
     template: Option<&mut Template>,
     findings: &mut Vec<Finding>,
 ) {
-    let (Some(stage), Some(template)) = (&synthesis.stage, template) else { return };
+    let (stages, Some(template)) = (synthesis.stages(), template) else { return };
     let Ok((root, _)) = json::read(document) else { return };
-    template.names_stage = form::names_stage(&root, stage.as_str());
+    for stage in stages {
+        template.names_stage.extend(form::names_stage(&root, stage.as_str()));
+    }
+    if let Some(declared) = &synthesis.declared {
+        for left in form::names_stage(&root, declared.account.as_str()).iter().take(MAX_STAGE_FINDINGS) {
+            let message = format!(
+                "`{}` still names the account `{}`, where it can't be told from a longer text: `{}`",
+                left.place, declared.account, left.text
+            );
+            findings.push(Finding::new(Reason::TemplateNotPortable, subject, message));
+        }
+    }
     let advice = match &synthesis.declared {
         Some(_) => "write it by the parameter `Stage`, or by the application's name beside it",
         None => "write it by the parameter `Stage`, or declare `synthesised_for` in the manifest",
     };
     for left in template.names_stage.iter().take(MAX_STAGE_FINDINGS) {
         let form::Left { place, text } = left;
-        let message = format!("`{}` names the stage `{stage}`: `{text}`; {advice}", shown(place));
+        let message = format!("`{place}` names the stage that it was synthesised for: `{text}`; {advice}");
         findings.push(Finding::new(Reason::TemplateNamesStage, subject, message));
     }
     if let Some(more) = template.names_stage.len().checked_sub(MAX_STAGE_FINDINGS).filter(|more| *more > 0) {
-        let message = format!("{more} more places name the stage `{stage}`");
+        let message = format!("{more} more places name the stage");
         findings.push(Finding::new(Reason::TemplateNamesStage, subject, message));
     }
 }
@@ -398,7 +429,7 @@ impl Template {
     pub fn check_policy(&self, subject: &str, rules: &Rules) -> Vec<Finding> {
         let doubts = self.doubts.iter().filter(|doubt| doubt.stands(rules)).map(|doubt| doubt.finding(subject));
         let named = self.names_stage.first().filter(|_| rules.stage_literals == StageLiterals::Refuse).map(|first| {
-            let (count, place) = (self.names_stage.len(), shown(&first.place));
+            let (count, place) = (self.names_stage.len(), &first.place);
             let message = format!(
                 "it names the stage that it was synthesised for in {count} places, which the policy refuses (`stage_literals`): the first is `{place}`"
             );

@@ -79,7 +79,7 @@ fn a_custom_resource_is_made_by_the_template_or_by_what_the_stage_names() {
     for fine in [
         json!({"Fn::GetAtt": ["Table", "Arn"]}),
         json!({"Fn::Sub": "${Provider.Arn}"}),
-        json!({"Ref": "ArtefactPrefix"}),
+        json!({"Ref": "LedgerProvider"}),
         json!({"Fn::ImportValue": "ledger-provider"}),
         json!("{{resolve:ssm:/providers/ledger}}"),
     ] {
