@@ -8,6 +8,7 @@ PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
 EXAMPLE := examples/bank-payments
+SST_EXAMPLE := examples/bank-core
 TEMPLATE_TABLE := shared/readers/src/template/schema
 
 .PHONY: help
@@ -45,6 +46,11 @@ fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how l
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)
+
+# Not a part of `make test`: what npm gets for SST is 936 MB.
+.PHONY: pipeline-sst
+pipeline-sst: functions $(SST_EXAMPLE)/node_modules/.package-lock.json ## an SST app from `sst build` to two stages on a local AWS, and what is refused; ARGS="--break NAME" takes one break
+	@infra/local/with_instance.sh $(PYTHON) $(SST_EXAMPLE)/pipeline.py $(ARGS)
 
 .PHONY: deploy
 deploy: ## deploys into the AWS account of your credentials; `infra/deploy.sh --help` tells how
@@ -105,6 +111,10 @@ outsiders:
 
 $(EXAMPLE)/node_modules/.modules.yaml: $(EXAMPLE)/pnpm-lock.yaml | pnpm
 	cd $(EXAMPLE) && npm_config_store_dir=$(CURDIR)/.local/pnpm-store $(PNPM) install --frozen-lockfile --silent
+	@touch $@
+
+$(SST_EXAMPLE)/node_modules/.package-lock.json: $(SST_EXAMPLE)/package-lock.json
+	cd $(SST_EXAMPLE) && npm ci --silent
 	@touch $@
 
 .PHONY: lint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any, Callable
 from urllib.parse import parse_qsl
@@ -181,6 +182,38 @@ def principal_arn_of_a_session_is_the_role() -> None:
         return resolve
 
     replace(iam_evaluator, "_resolve_condition_key", "key ctx", wrap)
+
+
+def each_parameter_needs_permission() -> None:
+    """GetParameters needs the permission for each parameter that it names; MiniStack asks for it on `*`.
+
+    Source: Service Authorization Reference, "Actions, resources, and condition keys for AWS Systems Manager".
+    """
+    def with_names(original: Callable) -> Callable:
+        def extract(service: str, method: str, path: str, headers: dict, body: bytes, query_params: dict,
+                    region: str, account_id: str) -> str:
+            rest = (query_params, region, account_id)
+            if service != "ssm" or iam_actions._action_from_target(headers) != "GetParameters":
+                return original(service, method, path, headers, body, *rest)
+            try:
+                names = json.loads(body)["Names"]
+            except (ValueError, KeyError, TypeError):
+                names = []  # the call itself refuses it
+            arns = [original(service, method, path, headers, json.dumps({"Name": name}).encode(), *rest) for name in names]
+            return "\n".join(arns) or "*"
+        return extract
+
+    def wrap(original: Callable) -> Callable:
+        def enforce(access_key_id: str, iam_action: str, service: str, region: str, resource_arn: str = "*",
+                    service_context: dict | None = None) -> Any:
+            denied = None
+            for arn in resource_arn.split("\n") if service == "ssm" else [resource_arn]:
+                denied = denied or original(access_key_id, iam_action, service, region, arn, service_context)
+            return denied
+        return enforce
+
+    replace(iam_actions, "extract_resource_arn", "service method path headers body query_params region account_id", with_names)
+    replace(iam_evaluator, "enforce", "access_key_id iam_action service region resource_arn service_context", wrap)
 
 
 def role_boundaries_are_applied() -> None:

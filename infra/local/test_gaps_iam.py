@@ -129,6 +129,23 @@ class Conditions(LocalAwsTest):
             connection.close()
 
 
+class Parameters(LocalAwsTest):
+    def test_each_parameter_that_is_read_needs_the_permission(self) -> None:
+        parameters = self.instance.client("ssm")
+        mine, other = (f"/sst/app-{next(names)}/secret" for _ in range(2))
+        for name in (mine, other):
+            parameters.put_parameter(Name=name, Value="x", Type="SecureString")
+        role = self.role({**allow("ssm:GetParameters"), "Resource": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{mine}"})
+        keys = self.sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
+        function = boto3.client(
+            "ssm", endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
+        read = function.get_parameters(Names=[mine], WithDecryption=True)["Parameters"]
+        self.assertEqual([it["Value"] for it in read], ["x"])
+        for refused in ([other], [mine, other]):
+            self.assertRefused("AccessDeniedException", function.get_parameters, Names=refused)
+
+
 class NamedPeople(LocalAwsTest):
     """Whom `PromoterRole` and `ApproverRole` let in, word for word (infra/test_access.py evaluates the same with what AWS knows)."""
 
