@@ -426,11 +426,13 @@ fn names_dev(
         return None;
     }
     let message = format!(
-        "it names the stage that it was synthesised for, whose things are in the same account `{}`, in {} places, the \
-         first `{}`: write them by the parameter `Stage`, or accept them by `accept_stage_literals` of the stage",
+        "it names the stage that it was synthesised for, whose things are in the same account `{}`; of {} such places \
+         the first is `{}`: `{}`. Write them by the parameter `Stage`, or accept them by `accept_stage_literals` of the \
+         stage",
         home.account_of(stage),
         names.len(),
-        first.place
+        first.place,
+        first.text
     );
     Some(Finding::new(Code::TemplateNamesStage, key, message))
 }

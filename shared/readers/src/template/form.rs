@@ -472,35 +472,34 @@ impl Writer {
         }
     }
 
+    /// Rewrites the document from its beginning to its end, so that the substitutions are in its order.
     fn rewrite_template(&mut self, root: &mut Json<'_>) {
         let Json::Object(sections) = root else { return };
-        if let Some(Json::Object(resources)) = sections.get_mut("Resources") {
-            for (id, resource) in resources.iter_mut() {
-                let mut at = Pointer("/Resources".to_owned());
-                let r#type = resource.get("Type").and_then(Json::as_str).unwrap_or("");
-                // The stages of an API are its own.
-                self.anchors.has_stages_of_its_own = r#type.starts_with("AWS::ApiGateway");
-                let Json::Object(resource) = resource else { continue };
-                let Some(properties) = resource.get_mut("Properties") else { continue };
-                at.within(id, |at| {
-                    at.within("Properties", |at| {
-                        self.rewrite(properties, at, Around::default());
-                    });
+        for (section, members) in sections.iter_mut() {
+            let Json::Object(members) = members else { continue };
+            for (id, member) in members.iter_mut() {
+                let mut at = Pointer(format!("/{section}"));
+                at.within(id, |at| match section {
+                    "Resources" => self.rewrite_resource(member, at),
+                    "Outputs" => self.rewrite_members(member, at, &["Value", "Export"]),
+                    _ => {}
                 });
             }
         }
-        if let Some(Json::Object(outputs)) = sections.get_mut("Outputs") {
-            for (id, output) in outputs.iter_mut() {
-                let mut at = Pointer("/Outputs".to_owned());
-                let Json::Object(output) = output else { continue };
-                at.within(id, |at| {
-                    for name in ["Value", "Export"] {
-                        if let Some(value) = output.get_mut(name) {
-                            at.within(name, |at| self.rewrite(value, at, Around::default()));
-                        }
-                    }
-                });
-            }
+    }
+
+    fn rewrite_resource(&mut self, resource: &mut Json<'_>, at: &mut Pointer) {
+        let r#type = resource.get("Type").and_then(Json::as_str).unwrap_or("");
+        // The stages of an API are its own.
+        self.anchors.has_stages_of_its_own = r#type.starts_with("AWS::ApiGateway");
+        self.rewrite_members(resource, at, &["Properties"]);
+        self.anchors.has_stages_of_its_own = false;
+    }
+
+    fn rewrite_members(&mut self, value: &mut Json<'_>, at: &mut Pointer, names: &[&str]) {
+        let Json::Object(members) = value else { return };
+        for (name, member) in members.iter_mut().filter(|(name, _)| names.contains(name)) {
+            at.within(name, |at| self.rewrite(member, at, Around::default()));
         }
     }
 

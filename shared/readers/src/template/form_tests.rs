@@ -373,6 +373,21 @@ fn whole_words_are_told_in_any_case() {
 }
 
 #[test]
+fn substitutions_are_in_the_documents_order_whatever_that_is() {
+    let template = r#"{
+        "Outputs": {"B": {"Export": {"Name": "dev-bank-payments-b"}, "Value": "dev-bank-payments"}},
+        "Resources": {"A": {"Properties": {"Z": "111122223333", "A": "dev-bank-payments"}, "Type": "T"}},
+        "Parameters": {"Other": {"Type": "String"}}
+    }"#;
+    let form = derive(template.as_bytes(), &made_for(), "api.json").unwrap();
+    let places: Vec<_> = form.mapping.substitutions.iter().map(|it| it.place.as_str()).collect();
+    assert_eq!(
+        places,
+        ["/Outputs/B/Export/Name", "/Outputs/B/Value", "/Resources/A/Properties/Z", "/Resources/A/Properties/A"]
+    );
+}
+
+#[test]
 fn a_mapping_that_lies_is_found() {
     let template =
         json!({"Resources": {"It": {"Type": "T", "Properties": {"Name": "dev-bank-payments", "Other": "x"}}}});
