@@ -129,12 +129,13 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         Some(template) => stage_called(template)?,
         None => configured(&aws, &args.stage).await?,
     };
+    let named = |stack: &StackName| {
+        stage.stack_name_of(&args.repo, &args.stage, stack).map_err(|finding| Misuse(finding.message))
+    };
     let mut planned = Vec::new();
     for module in &modules {
         for function in &module.functions {
-            let name = stage.stack_name_of(&args.repo, &args.stage, &function.stack);
-            let stack_name = name.map_err(|finding| Misuse(finding.message))?;
-            planned.push(plan(module, function, stack_name));
+            planned.push(plan(module, function, named(&function.stack)?));
         }
     }
     let planned: Vec<_> = planned.iter().collect();
@@ -144,9 +145,6 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let looks = planned.iter().map(|planned| observe(&lambda, planned, &names));
     let functions: Vec<_> = stream::iter(looks).buffered(LOOKS_IN_FLIGHT).try_collect().await?;
 
-    let named = |stack: &StackName| {
-        stage.stack_name_of(&args.repo, &args.stage, stack).map_err(|finding| Misuse(finding.message))
-    };
     let stacks = templates::observe(&client, &modules, args.folder.as_deref(), named).await?;
 
     if let Some(path) = &args.write {

@@ -52,10 +52,7 @@ pub(super) async fn observe(
         for stack in &module.stacks {
             let path = ArtefactPath::Template(module.id.clone(), stack.name.clone()).to_string();
             let stored = folder.map(|folder| build_folder::read(&folder.join(path))).transpose()?;
-            let stack_name = name_of(&stack.name)?;
-            let stack = stack.name.clone();
-            let sha256 = module.stacks.iter().find(|it| it.name == stack).map(|it| it.sha256);
-            stacks.extend(sha256.map(|sha256| (stack, stack_name, sha256, stored)));
+            stacks.push((stack.name.clone(), name_of(&stack.name)?, stack.sha256, stored));
         }
     }
     let looks = stacks.into_iter().map(|(stack, stack_name, sha256, stored)| async move {
