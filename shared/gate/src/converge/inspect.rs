@@ -42,7 +42,7 @@ use super::GateError;
 use crate::judgement::{Evidence, StoredManifest};
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 8;
+const RULES: u32 = 9;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;

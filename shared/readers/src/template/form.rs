@@ -14,7 +14,7 @@
 //! * Conditions, rules, mappings, parameters and the code of a template are left as they are: a condition that asks for
 //!   dev's account would hold in every account otherwise.
 //!
-//! What is left of the stage's name is told by [`names_stage`].
+//! What is left of the stage's name is told by [`places_naming`].
 
 use std::{collections::BTreeMap, io};
 
@@ -128,6 +128,14 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
     };
     let form = ascii(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
     drop(root);
+    if let Some((stored, written)) = numbers(bytes).zip(numbers(&form)).find(|(stored, written)| stored != written) {
+        let message = format!(
+            "its form would have `{}` for the number `{}`: write it so, or as a string where it is a version",
+            String::from_utf8_lossy(written),
+            shown(&String::from_utf8_lossy(stored))
+        );
+        return Err(refuse(message));
+    }
     let mapping = Mapping {
         synthesised_for: made_for.clone(),
         template_sha256: Sha256::of(bytes),
@@ -214,6 +222,28 @@ fn ascii(root: &Json<'_>) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The numbers of a JSON document as they are spelt, in its order: `13.10` and `13.1` are one number, and two versions of a
+/// database's engine.
+fn numbers(document: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut rest, mut in_string) = (document, false);
+    std::iter::from_fn(move || {
+        loop {
+            let (first, after) = rest.split_first()?;
+            match first {
+                b'\\' if in_string => rest = after.get(1..).unwrap_or_default(),
+                b'"' => (in_string, rest) = (!in_string, after),
+                b'-' | b'0'..=b'9' if !in_string => {
+                    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+                    let (number, after) = rest.split_at(rest.iter().position(|it| !is_part(it)).unwrap_or(rest.len()));
+                    rest = after;
+                    return Some(number);
+                }
+                _ => rest = after,
+            }
+        }
+    })
+}
+
 /// The values that a form is resolved with to give the stored template.
 fn values_of(made_for: &SynthesisedFor) -> BTreeMap<String, String> {
     let SynthesisedFor { account, region, stage, .. } = made_for;
@@ -226,7 +256,7 @@ fn values_of(made_for: &SynthesisedFor) -> BTreeMap<String, String> {
 /// names inside of the template, such as logical ids. A condition that asks for a stage, a mapping's entry of it and the
 /// values that a parameter may have use nothing of the stage's.
 #[must_use]
-pub(super) fn names_stage(root: &Json<'_>, stage: &str) -> Vec<Left> {
+pub(super) fn places_naming(root: &Json<'_>, stage: &str) -> Vec<Left> {
     let mut left = Vec::new();
     for section in ["Resources", "Outputs", "Mappings", "Parameters"] {
         if let Some(members) = root.get(section) {
@@ -638,7 +668,7 @@ impl Writer {
 }
 
 /// Whether a property is a program, or says where one begins: what that says of a stage is not known here, and what was
-/// tested has to run. It is told by [`names_stage`].
+/// tested has to run. It is told by [`places_naming`].
 fn is_code(name: &str, value: &Json<'_>) -> bool {
     match name {
         "FunctionCode" | "Handler" | "InlineCode" | "Runtime" | "UserData" | "ZipFile" => true,

@@ -155,6 +155,24 @@ fn the_parameter_is_declared_where_it_is_needed_and_not_there() {
     insta::assert_snapshot!(refused[0].message, @"its parameter `Stage` is not of the type `String`, and a promotion gives it the stage's name: rename it");
 }
 
+#[test]
+fn numbers_stay_as_they_are_spelt_or_there_is_no_form() {
+    let form = |number: &str| {
+        let template = format!(
+            r#"{{"Resources": {{"It": {{"Type": "T", "Properties": {{"Name": "dev-bank-payments \\\" 1.0", "V": {number}}}}}}}}}"#
+        );
+        derive(template.as_bytes(), &made_for(), "api.json")
+    };
+    for same in ["0", "-1", "13.1", "1.0", "12345678901234567890"] {
+        assert!(form(same).is_ok_and(|form| String::from_utf8(form.bytes).unwrap().contains(same)), "{same}");
+    }
+    for other in ["13.10", "1e3", "1E+2", "123456789012345678901234567890", "-0"] {
+        assert_eq!(form(other).unwrap_err()[0].code, Code::TemplateFormInvalid, "{other}");
+    }
+    let refused = form("13.10").unwrap_err();
+    insta::assert_snapshot!(refused[0].message, @"its form would have `13.1` for the number `13.10`: write it so, or as a string where it is a version");
+}
+
 /// Resolves a form as a stage does, which is what CloudFormation makes of its functions.
 fn resolved(form: &Form, values: &[(&str, &str)]) -> Value {
     let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -229,7 +247,7 @@ fn the_form_of_what_sst_builds_for_dev_is_what_it_builds_for_uat() {
         };
         assert_eq!(found.iter().filter(|it| !is_of_the_stage(it)).collect::<Vec<_>>(), <[&String; 0]>::default());
         let (root, _) = json::read(&form.bytes).unwrap();
-        assert_eq!(names_stage(&root, "dev"), [], "{stack}");
+        assert_eq!(places_naming(&root, "dev"), [], "{stack}");
         counts.push(form.mapping.substitutions.len());
     }
     assert_eq!(counts, [52, 18, 33, 19]);
@@ -279,7 +297,7 @@ fn what_still_names_the_stage_is_told_with_its_place() {
     });
     let template = template.to_string();
     let (root, _) = json::read(template.as_bytes()).unwrap();
-    let left: Vec<_> = names_stage(&root, "dev").into_iter().map(|it| format!("{}: {}", it.place, it.text)).collect();
+    let left: Vec<_> = places_naming(&root, "dev").into_iter().map(|it| format!("{}: {}", it.place, it.text)).collect();
     insta::assert_snapshot!(left.join("\n"));
 }
 

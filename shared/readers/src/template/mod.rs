@@ -220,10 +220,10 @@ fn name_stage(
     let (stages, Some(template)) = (synthesis.stages(), template) else { return };
     let Ok((root, _)) = json::read(document) else { return };
     for stage in stages {
-        template.names_stage.extend(form::names_stage(&root, stage.as_str()));
+        template.names_stage.extend(form::places_naming(&root, stage.as_str()));
     }
     if let Some(declared) = &synthesis.declared {
-        for left in form::names_stage(&root, declared.account.as_str()).iter().take(MAX_STAGE_FINDINGS) {
+        for left in form::places_naming(&root, declared.account.as_str()).iter().take(MAX_STAGE_FINDINGS) {
             let message = format!(
                 "`{}` still names the account `{}`, where it can't be told from a longer text: `{}`",
                 left.place, declared.account, left.text
