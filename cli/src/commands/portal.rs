@@ -158,7 +158,7 @@ impl Portal {
             .identity(&identity)
             .region(region.as_ref())
             .name("lambda")
-            .time(SystemTime::from(telemetry::wall_clock()))
+            .time(SystemTime::try_from(telemetry::wall_clock())?)
             .settings(SigningSettings::default())
             .build()?;
         let mut request = Request::get(format!("{}{target}", self.url)).body(())?;

@@ -14,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_aws::{
+    asking_once,
     lambda::{FunctionError, Invocation},
     pacer::Pacers,
     promotion_step::Begun,
@@ -109,7 +110,8 @@ impl<S: ReadStore> Step<S> {
             let description = commit.to_string();
             let stopped = AtomicBool::new(false);
             let deployer = Deployer {
-                lambda: &lambda_client(&config),
+                // A retry would go past the pacer, and would not look before it acts.
+                lambda: &aws_sdk_lambda::Client::new(&asking_once(&config, CALL_TIMEOUT)),
                 pacers: &self.pacers,
                 artefact_bucket: &self.artefact_bucket,
                 description: &description,
@@ -164,13 +166,4 @@ impl<S: ReadStore> Step<S> {
         log.error("function could not be deployed", fields);
         report.ended(ReportStatus::Failed, reason, (self.clock)())
     }
-}
-
-/// A client that makes each call once: a retry would go past the pacer, and would not look before it acts.
-fn lambda_client(config: &SdkConfig) -> aws_sdk_lambda::Client {
-    let config = aws_sdk_lambda::config::Builder::from(config)
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
-        .build();
-    aws_sdk_lambda::Client::from_conf(config)
 }

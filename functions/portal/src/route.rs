@@ -58,7 +58,7 @@ fn part<T: std::str::FromStr>(text: &str) -> Result<T, NoPage> {
 /// A moment as people and programs write it: with its zone, or without one, which is UTC.
 fn time(text: &str) -> Result<Timestamp, NoPage> {
     let text = text.trim();
-    let utc = |at: DateTime| at.to_zoned(TimeZone::UTC).map(|at| at.timestamp());
+    let utc = |at: DateTime| at.to_zoned_datetime(TimeZone::UTC).map(|at| at.timestamp());
     text.parse().or_else(|_| text.parse().and_then(utc)).map_err(|_| {
         NoPage::Malformed(format!("`at` is `{text}`, not a time such as `2026-05-02T03:04:05Z` or `2026-05-02T03:04`"))
     })

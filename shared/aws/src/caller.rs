@@ -143,7 +143,7 @@ pub async fn prove(
         .identity(&identity)
         .region(region.as_ref())
         .name("sts")
-        .time(SystemTime::from(now))
+        .time(SystemTime::try_from(now).map_err(|error| unsigned(error.into()))?)
         .settings(SigningSettings::default())
         .build()
         .map_err(|error| unsigned(error.into()))?

@@ -173,7 +173,7 @@ fn cut(text: &str) -> String {
 fn amz_date(text: &str) -> Option<Timestamp> {
     const FORMAT: &str = "%Y%m%dT%H%M%SZ";
     let local = DateTime::strptime(FORMAT, text).ok().filter(|it| it.strftime(FORMAT).to_string() == text)?;
-    Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(local.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/sts/aws4_request, SignedHeaders=a;b, Signature=HEX`: `a` and `b`.

@@ -192,7 +192,7 @@ impl FreezeWindow {
         match self.span {
             FreezeSpan::Once { from, to } => self.instants(from, to).and_then(ends_after),
             FreezeSpan::Weekly { from, to } => {
-                let today = now.to_zoned(self.time_zone.clone()).date();
+                let today = now.to_zoned_datetime(self.time_zone.clone()).date();
                 // A week back, because a window may last that long, and a day on, because of a gap at midnight.
                 let days = (-8..=1).filter_map(|days: i64| today.checked_add(days.days()).ok());
                 let begins = days.filter(|date| date.weekday() == from.day).map(|date| date.to_datetime(from.time));
@@ -206,7 +206,7 @@ impl FreezeWindow {
     #[must_use]
     pub fn local(&self, at: Timestamp) -> String {
         let zone = self.time_zone.iana_name().unwrap_or_default();
-        format!("{} ({zone})", at.to_zoned(self.time_zone.clone()).strftime("%a %Y-%m-%d %H:%M %:z"))
+        format!("{} ({zone})", at.to_zoned_datetime(self.time_zone.clone()).strftime("%a %Y-%m-%d %H:%M %:z"))
     }
 
     fn instants(&self, from: DateTime, to: DateTime) -> Option<(Timestamp, Timestamp)> {
