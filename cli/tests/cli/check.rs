@@ -161,3 +161,34 @@ fn a_link_that_leaves_the_folder_is_not_followed() {
     error: listing of `modules/secret.json` in `DIR` failed: `modules/secret.json` is a link that leaves the folder
     "#);
 }
+
+#[test]
+fn a_bundle_that_names_dev_is_told_and_refused_where_the_policy_says_so() {
+    let mut build = Build::built();
+    let naming =
+        bundle(&[("index.mjs", b"export const queue = 'https://sqs.eu-west-2.amazonaws.com/111122223333/it'")]);
+    build.write("modules/MOD-012/functions/authorise-payment.zip", &naming);
+    let sha256 = json!(gatekeeper_model::ids::Sha256::of(&naming));
+    let function = &mut build.manifest["modules"][0]["functions"][0];
+    (function["sha256"], function["size"]) = (sha256.clone(), json!(naming.len()));
+    build.manifest["tests"]["integration"]["deployed"][0]["code_sha256"] = sha256;
+    build.manifest["synthesised_for"] =
+        json!({"account": "111122223333", "region": "eu-west-2", "stage": "dev", "application": "bank-payments"});
+    insta::assert_snapshot!(check(&build, &[]).shown(), @"
+    exit 0
+    --- stdout
+    built  bank-payments@3f1c9a0b5d7e2468ace013579bdf02468ace1357
+    manifest version `local`, 2 artefacts of 638 bytes
+
+      bundle-names-stage  modules/MOD-012/functions/authorise-payment.zip
+                          it holds `111122223333` in `index.mjs`: let the template tell it by the environment
+    --- stderr
+    ");
+
+    let aside = tempfile::tempdir().unwrap();
+    let policy = aside.path().join("policy.json");
+    std::fs::write(&policy, json!({"schema_version": 1, "all": {"stage_literals": "refuse"}}).to_string()).unwrap();
+    let run = check(&build, &["--policy", policy.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("bundle-not-portable"), "{}", run.stdout);
+}

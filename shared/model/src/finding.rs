@@ -46,6 +46,7 @@ macro_rules! codes {
                     self,
                     Self::ReportExitCodeUntold
                         | Self::TemplateNamesStage
+                        | Self::BundleNamesStage
                         | Self::TestsUnexplained
                         | Self::ZipDanglingLink
                 )
@@ -93,6 +94,8 @@ codes! {
     BootstrapInvalid "bootstrap-invalid" "a bundle's `bootstrap` can't be started: it is cut off, or what should run it is not there";
     ArchitectureMismatch "architecture-mismatch" "a bundle's `bootstrap` is not an ELF program of the template's architecture";
     HandlerMissing "handler-missing" "a bundle does not hold the file that the template's `Handler` names";
+    BundleNamesStage "bundle-names-stage" "a bundle holds dev's account, or its stage beside the application's name, so in another stage it would use dev's things";
+    BundleNotPortable "bundle-not-portable" "a bundle holds dev's account, or its stage beside the application's name, and the policy refuses that";
 
     // CloudFormation templates.
     TemplateInvalid "template-invalid" "a template is not JSON of a template's shape, or repeats a key";

@@ -116,8 +116,9 @@ pub struct Change {
     /// or `not-run`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refuse: BTreeSet<Outcome>,
-    /// What becomes of a template that names the stage that it was synthesised for; a warning where not given. A stage in
-    /// dev's own account doesn't take such a template in any case, unless it says `accept_stage_literals`.
+    /// What becomes of a template, or of a bundle, that names the stage that it was synthesised for; a warning where not
+    /// given. A stage in dev's own account doesn't take such a template in any case, unless it says
+    /// `accept_stage_literals`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_literals: Option<StageLiterals>,
     /// Conditions that bind from here on.

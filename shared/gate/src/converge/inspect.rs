@@ -12,6 +12,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{DatabaseName, FileName, Sha256, StackName, VersionId},
     manifest::{Claim, Manifest},
+    policy::StageLiterals,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
     telemetry::Logger,
@@ -98,7 +99,8 @@ pub(super) struct Inspected {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Validator {
     Template(template::Synthesis),
-    LambdaZip(Option<FunctionSpec>),
+    /// What it must fit, and the words that it should not hold.
+    LambdaZip(Option<FunctionSpec>, Vec<String>),
     DbtManifest,
     Migration,
     SchemaSnapshot,
@@ -166,12 +168,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
             (!templated.has_layers).then(|| templated.spec.clone())
         };
+        let words = synthesis.foreign_words();
         let report_of = |file: &FileName| {
             let report = manifest.reports.iter().find(|report| report.file == *file)?;
             Some((Suite::of(&report.suite)?, report::Format::of(&report.format)?))
         };
         let others = claims.iter().filter_map(|claim| match claim.path {
-            ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path))),
+            ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path), words.clone())),
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
             ArtefactPath::Migration(..) => job(claim, Validator::Migration),
             ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
@@ -201,6 +204,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         for (job, inspection) in self.run(others.collect()).await? {
             let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
                 inspection;
+            if evidence.rules.stage_literals == StageLiterals::Refuse {
+                let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
+                findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
+            }
             findings.extend(found);
             if matches!(job.validator, Validator::PolicyRows(..)) {
                 let all = policy_tests.get_or_insert_default();
@@ -345,8 +352,9 @@ fn inspection_id(sha256: Sha256, validator: &Validator) -> Sha256 {
 fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<Inspection> {
     let mut inspection = Inspection::default();
     match validator {
-        Validator::LambdaZip(spec) => {
-            inspection.findings = lambda_zip::inspect(spool, SUBJECT, spec.as_ref(), &lambda_zip::Limits::default())?;
+        Validator::LambdaZip(spec, words) => {
+            let limits = lambda_zip::Limits::default();
+            inspection.findings = lambda_zip::inspect_for_words(spool, SUBJECT, spec.as_ref(), words, &limits)?;
         }
         Validator::DbtManifest => {
             inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
@@ -435,7 +443,7 @@ impl Job {
     fn max_bytes(&self) -> u64 {
         match self.validator {
             Validator::Template(_) => template::MAX_BYTES as u64,
-            Validator::LambdaZip(_) => lambda_zip::Limits::default().max_archive_bytes,
+            Validator::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
             Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
             Validator::Migration => flyway::MAX_BYTES,
             Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
@@ -452,7 +460,7 @@ impl Job {
     fn too_large(&self) -> Finding {
         let code = match self.validator {
             Validator::Template(_) => Code::TemplateTooLarge,
-            Validator::LambdaZip(_) => Code::ZipTooLarge,
+            Validator::LambdaZip(..) => Code::ZipTooLarge,
             Validator::DbtManifest => Code::DbtManifestInvalid,
             Validator::Migration => Code::FlywayFileTooLarge,
             Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,

@@ -11,6 +11,7 @@ use gatekeeper_model::finding::Code;
 use super::{
     Findings, Limits,
     directory::{DESCRIPTOR_FLAG, Directory, Entry, Kind, STORED, VERSION_UNKNOWN, known_version},
+    naming::Search,
     record::{DATA_DESCRIPTOR, Extra, Fields, LOCAL_HEADER, read_at},
     shown,
 };
@@ -23,6 +24,7 @@ pub(super) fn check(
     archive: &mut (impl Read + Seek),
     directory: &Directory,
     limits: &Limits,
+    search: &mut Search<'_>,
     findings: &mut Findings<'_>,
 ) -> io::Result<BTreeMap<usize, String>> {
     archive.seek(SeekFrom::Start(0))?;
@@ -58,10 +60,11 @@ pub(super) fn check(
             }
         }
         let next = order.get(position + 1).map_or(directory.start, |(_, next)| next.offset);
-        covered = match pass.entry(entry, name, &mut target, &mut say)? {
+        covered = match pass.entry(entry, name, &mut target, search, &mut say)? {
             Some(end) => end,
             None => next.max(covered),
         };
+        search.end(name);
         if let Some(target) = target {
             // What isn't UTF-8 is refused as a target, with the rest that a target must not hold.
             links.insert(*index, String::from_utf8_lossy(&target).into_owned());
@@ -113,6 +116,7 @@ impl<R: Read + Seek> Pass<R> {
         entry: &Entry,
         name: &[u8],
         keep: &mut Option<Vec<u8>>,
+        search: &mut Search<'_>,
         say: &mut impl FnMut(Code, &str),
     ) -> io::Result<Option<u64>> {
         let Some(header_end) = self.within(entry.offset, LOCAL_BYTES as u64) else {
@@ -172,7 +176,7 @@ impl<R: Read + Seek> Pass<R> {
             say(Code::ZipEncrypted, "its local header says that it is encrypted");
         }
         if !entry.opaque
-            && let Err((code, message)) = self.contents(data_at, entry, keep.as_mut())?
+            && let Err((code, message)) = self.contents(data_at, entry, keep.as_mut(), search)?
         {
             say(code, message);
             *keep = None;
@@ -199,6 +203,7 @@ impl<R: Read + Seek> Pass<R> {
         at: u64,
         entry: &Entry,
         mut keep: Option<&mut Vec<u8>>,
+        search: &mut Search<'_>,
     ) -> io::Result<Result<(), (Code, &'static str)>> {
         let mismatch = |message| Ok(Err((Code::ZipContentMismatch, message)));
         let mut crc = crc32fast::Hasher::new();
@@ -232,6 +237,7 @@ impl<R: Read + Seek> Pass<R> {
             };
             let output = self.output.get(..made).unwrap_or_default();
             crc.update(output);
+            search.read(output);
             if let Some(keep) = keep.as_mut() {
                 keep.extend_from_slice(output);
             }

@@ -16,6 +16,7 @@ mod directory;
 mod fit;
 #[cfg(test)]
 mod laws;
+mod naming;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -70,9 +71,24 @@ impl Default for Limits {
 /// # Errors
 /// Only where `archive` can't be read. What it holds is never an error.
 pub fn inspect<R: Read + Seek>(
+    archive: R,
+    subject: &str,
+    spec: Option<&FunctionSpec>,
+    limits: &Limits,
+) -> io::Result<Vec<Finding>> {
+    inspect_for_words(archive, subject, spec, &[], limits)
+}
+
+/// The same, and a warning for each of the words that files of the bundle hold, whatever kind of file it is. A word is held
+/// where neither a letter nor a digit touches it.
+///
+/// # Errors
+/// Only where `archive` can't be read.
+pub fn inspect_for_words<R: Read + Seek>(
     mut archive: R,
     subject: &str,
     spec: Option<&FunctionSpec>,
+    words: &[String],
     limits: &Limits,
 ) -> io::Result<Vec<Finding>> {
     let mut findings = Findings::about(subject);
@@ -85,11 +101,19 @@ pub fn inspect<R: Read + Seek>(
         return Ok(findings.into_vec());
     }
     let told = findings.list.len();
-    tree.links = contents::check(&mut archive, &directory, limits, &mut findings)?;
+    let mut search = naming::Search::for_words(words);
+    tree.links = contents::check(&mut archive, &directory, limits, &mut search, &mut findings)?;
     let readable = findings.list.len() == told && !findings.more;
     tree.check_links(&mut findings);
     if let Some(spec) = spec {
         fit::check(readable.then_some(&mut archive), &tree, spec, &mut findings)?;
+    }
+    for (word, holders) in words.iter().zip(search.found()) {
+        let Some(naming::Holders { first, files }) = holders else { continue };
+        let more = if files > 1 { format!(" and {} more of its files", files - 1) } else { String::new() };
+        let message =
+            format!("it holds `{word}` in `{}`{more}: let the template tell it by the environment", shown(&first));
+        findings.say(Code::BundleNamesStage, message);
     }
     Ok(findings.into_vec())
 }

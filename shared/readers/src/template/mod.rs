@@ -113,6 +113,15 @@ impl Synthesis {
         Self { declared: manifest.synthesised_for.clone(), deployed }
     }
 
+    /// What a bundle should not hold, where it can be told from other words: dev's account, and its stage beside the
+    /// application's name.
+    #[must_use]
+    pub fn foreign_words(&self) -> Vec<String> {
+        let Some(SynthesisedFor { account, stage, application, .. }) = &self.declared else { return Vec::new() };
+        let beside = |between| [format!("{stage}{between}{application}"), format!("{application}{between}{stage}")];
+        [account.to_string()].into_iter().chain(["-", "/"].into_iter().flat_map(beside)).collect()
+    }
+
     /// The stages that a template should not name: both, where they are not one.
     fn stages(&self) -> BTreeSet<&StageName> {
         self.declared.iter().map(|declared| &declared.stage).chain(&self.deployed).collect()

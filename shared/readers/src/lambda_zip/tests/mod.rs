@@ -37,3 +37,21 @@ fn check(items: &[Item], expect: &str) {
 fn text(name: &str) -> Item {
     Item::deflated(name, b"exports.handler = async () => 'hello hello hello hello'")
 }
+
+#[test]
+fn words_are_found_in_any_file_however_it_is_stored() {
+    let items = [
+        Item::deflated("a.js", b"const queue = 'https://sqs.eu-west-2.amazonaws.com/111122223333/payments'"),
+        Item::stored("b/dev-bank-core.txt", b"id 1111222233334; dev-bank-cores"),
+        Item::stored("c.bin", b"\0\x01dev-bank-core\xff111122223333"),
+    ];
+    let words = ["111122223333", "dev-bank-core", "bank-core-dev"].map(str::to_owned);
+    let found = inspect_for_words(Cursor::new(zip(&items)), "f.zip", None, &words, &Limits::default()).unwrap();
+    let told: Vec<_> = found.iter().map(|it| format!("{}: {}", it.code.as_str(), it.message)).collect();
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        "bundle-names-stage: it holds `111122223333` in `a.js` and 1 more of its files: let the template tell it by the environment",
+        "bundle-names-stage: it holds `dev-bank-core` in `c.bin`: let the template tell it by the environment",
+    ]
+    "#);
+}
