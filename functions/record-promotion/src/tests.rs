@@ -83,6 +83,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         accept_schema_difference: false,
+        accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,
         execution_arn: "arn".to_owned(),
         started_at: now(),

@@ -179,6 +179,7 @@ codes! {
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
+    ReplacementNotAccepted "replacement-not-accepted" "a stack's change set would replace or remove a resource that holds data, and the request does not accept that by its name";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
     NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";

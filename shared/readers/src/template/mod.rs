@@ -28,6 +28,7 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::schema::holds;
 #[cfg(any(test, feature = "test-support"))]
 pub use self::schema::types;
 use self::{
