@@ -3,8 +3,8 @@
 use aws_sdk_cloudformation::{
     Client,
     types::{
-        ChangeAction, ChangeSetStatus, PolicyAction, Replacement, RequiresRecreation, ResourceChange,
-        ResourceChangeDetail,
+        ChangeAction, ChangeSetStatus, PolicyAction, Replacement, RequiresRecreation, ResourceAttribute,
+        ResourceChange, ResourceChangeDetail,
     },
 };
 use gatekeeper_aws::lambda::FunctionError;
@@ -157,10 +157,9 @@ fn modification(change: &ResourceChange) -> Action {
             _,
             Some(PolicyAction::ReplaceAndDelete | PolicyAction::ReplaceAndRetain | PolicyAction::ReplaceAndSnapshot),
         ) => Action::Replace { certainly: true, causes: sorted(causes) },
-        (Some(Replacement::Conditional), _) => Action::Replace { certainly: false, causes: sorted(causes) },
         (Some(Replacement::False), _) => Action::Keep,
         (None, _) if causes.is_empty() => Action::Keep,
-        (None, _) => Action::Replace { certainly: false, causes: sorted(causes) },
+        (Some(Replacement::Conditional) | None, _) => Action::Replace { certainly: false, causes: sorted(causes) },
         (Some(other), _) => Action::Untold(format!("CloudFormation says that its replacement is `{}`", other.as_str())),
     }
 }
@@ -178,7 +177,7 @@ fn cause(detail: &ResourceChangeDetail) -> Option<Cause> {
     if *recreation == RequiresRecreation::Never {
         return None;
     }
-    let attribute = target.attribute().map(|it| it.as_str());
+    let attribute = target.attribute().map(ResourceAttribute::as_str);
     let property = target.name().or(attribute)?.to_owned();
     Some(Cause { property, entity: detail.causing_entity().map(str::to_owned) })
 }

@@ -258,6 +258,18 @@ async fn success_is_attested_and_entered_into_the_ledger() {
 }
 
 #[tokio::test]
+async fn what_a_request_accepted_to_lose_is_attested() {
+    let accept_replacement = ["payments-data/Orders".parse().unwrap()].into();
+    let world = World::started(&PromotionRecord { accept_replacement, ..record(false, true) }).await;
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    let deployment: Statement<Deployment> = world.attested(PromotionStatement::Deployment).unwrap();
+    assert_eq!(
+        serde_json::json!(deployment.predicate)["acceptReplacement"],
+        serde_json::json!(["payments-data/Orders"])
+    );
+}
+
+#[tokio::test]
 async fn a_failure_is_entered_into_the_ledger_and_attests_nothing() {
     let world = World::started(&record(false, false)).await;
     world.outcome(&input(Direction::Forward, Some(Step::SmokeTest), None)).await.unwrap();

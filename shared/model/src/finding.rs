@@ -76,6 +76,7 @@ codes! {
     ManifestMismatch "manifest-mismatch" "the build manifest names another repository or commit than its key";
     DuplicateEntry "duplicate-entry" "the build manifest lists the same thing twice";
     UnknownReference "unknown-reference" "an entry of the build manifest refers to a stack, function or database that it does not list";
+    StackOrderInvalid "stack-order-invalid" "the build manifest lists a stack before one that must be there first, by `depends_on` or by an import of its export, or stacks need each other in a circle";
 
     // Lambda ZIPs.
     ZipInvalid "zip-invalid" "a Lambda bundle is not a ZIP archive that every parser reads alike";

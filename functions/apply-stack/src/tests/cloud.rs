@@ -50,10 +50,10 @@ pub(crate) struct Cloud {
     pub other_template: Option<String>,
     /// Why no change set can be made.
     pub refuses: Option<&'static str>,
-    /// What DescribeChangeSet tells of changes, page by page, by the change set's ARN; a change set that isn't here does
+    /// What `DescribeChangeSet` tells of changes, page by page, by the change set's ARN; a change set that isn't here does
     /// nothing that is told.
     pub changes: BTreeMap<String, Vec<String>>,
-    /// What ListStackResources tells, page by page, by the stack.
+    /// What `ListStackResources` tells, page by page, by the stack.
     pub resources: BTreeMap<String, Vec<String>>,
     pub executions: usize,
     pub is_protected: bool,

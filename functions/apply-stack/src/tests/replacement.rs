@@ -5,7 +5,7 @@ use super::*;
 const CHANGE_SET: &str = "gatekeeper-01arz3ndektsv4rrffq69g5fav-forward";
 const TABLE: &str = "AWS::DynamoDB::Table";
 
-/// A change as DescribeChangeSet tells it.
+/// A change as `DescribeChangeSet` tells it.
 fn change(id: &str, r#type: &str, told: &str) -> String {
     format!(
         "<member><Type>Resource</Type><ResourceChange><LogicalResourceId>{id}</LogicalResourceId>\
@@ -120,7 +120,7 @@ async fn what_cloudformation_does_not_tell_is_taken_for_a_loss() {
 
 const NESTED: &str = "AWS::CloudFormation::Stack";
 
-/// A resource as ListStackResources tells it.
+/// A resource as `ListStackResources` tells it.
 fn resource(id: &str, r#type: &str) -> String {
     format!(
         "<member><LogicalResourceId>{id}</LogicalResourceId><PhysicalResourceId>uat-{id}</PhysicalResourceId>\

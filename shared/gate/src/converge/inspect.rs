@@ -40,7 +40,7 @@ use super::{Gate, GateError};
 use crate::judgement::{Evidence, StoredManifest};
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 8;
+const RULES: u32 = 9;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
@@ -148,6 +148,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 parsed.insert(stack, template);
             }
         }
+        let handed = parsed.iter().map(|(stack, template)| (*stack, &template.handed)).collect();
+        findings.extend(template::order::check(manifest, &handed));
 
         let spec_of = |path: &ArtefactPath| {
             let ArtefactPath::Function(_, name) = path else { return None };
