@@ -199,7 +199,7 @@ class Workflows(unittest.TestCase):
             on = read(WORKFLOWS[name])["on"]
             with self.subTest(name):
                 self.assertEqual(on["workflow_dispatch"]["inputs"], on["workflow_call"]["inputs"])
-                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"commit_sha", "reason", "dry_run", "stage", "repo"})
+                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"accept_replacement", "commit_sha", "reason", "dry_run", "stage", "repo"})
                 self.assertEqual(on["workflow_dispatch"]["inputs"]["commit_sha"]["required"], name == "promote-to-uat.yml")
 
     def test_a_dry_run_only_looks(self) -> None:

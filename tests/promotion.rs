@@ -7,5 +7,6 @@ mod one_at_a_time;
 mod promotion_databases;
 mod promotion_refusals;
 mod promotion_steps;
+mod replacement;
 mod synthesised;
 mod way_back;

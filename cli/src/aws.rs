@@ -335,16 +335,14 @@ fn read_outputs(path: &Path) -> anyhow::Result<Outputs> {
 
 /// Every key below a prefix; it needs no right to see versions.
 pub(crate) async fn keys(store: &S3Store, prefix: &str) -> anyhow::Result<Vec<String>> {
-    let (mut keys, mut next_page) = (Vec::new(), None);
-    loop {
-        let request = store.client().list_objects_v2().bucket(store.bucket()).prefix(prefix);
-        let page = called("ListObjectsV2", request.set_continuation_token(next_page).send().await)?;
+    let mut keys = Vec::new();
+    let request = store.client().list_objects_v2().bucket(store.bucket()).prefix(prefix);
+    let mut pages = request.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = called("ListObjectsV2", page)?;
         keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
-        next_page = page.next_continuation_token().map(str::to_owned);
-        if next_page.is_none() {
-            return Ok(keys);
-        }
     }
+    Ok(keys)
 }
 
 /// What a call answered; an error in the words of the service, where it has any.

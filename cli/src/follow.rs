@@ -29,16 +29,15 @@ const LOOKS_AFTER_THE_END: u32 = 10;
 
 /// Adds to `steps` what has happened in an execution since the last look.
 pub(crate) async fn look(client: &aws_sdk_sfn::Client, execution: &str, steps: &mut Steps) -> anyhow::Result<()> {
-    let (mut news, mut next_page) = (Vec::new(), None);
-    loop {
-        // Newest first, so that a long history isn't read again and again.
-        let request = client.get_execution_history().execution_arn(execution).reverse_order(true).max_results(200);
-        let page = called("GetExecutionHistory", request.set_next_token(next_page).send().await)?;
+    let mut news = Vec::new();
+    // Newest first, so that a long history isn't read again and again.
+    let request = client.get_execution_history().execution_arn(execution).reverse_order(true).max_results(200);
+    let mut pages = request.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = called("GetExecutionHistory", page)?;
         let events = page.events();
         news.extend(events.iter().filter_map(Event::read));
-        let reached = events.last().is_none_or(|oldest| oldest.id() <= steps.last_id + 1);
-        next_page = page.next_token().map(str::to_owned);
-        if reached || next_page.is_none() {
+        if events.last().is_none_or(|oldest| oldest.id() <= steps.last_id + 1) {
             break;
         }
     }

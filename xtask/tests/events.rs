@@ -32,8 +32,9 @@ const GATE: [(&str, &[(Change, &str)]); 7] = [
 ];
 
 /// Every sample for `promote`: whether it is a dry run, and whether it is a rollback.
-const PROMOTE: [(&str, bool, bool); 4] = [
+const PROMOTE: [(&str, bool, bool); 5] = [
     ("promotion.json", false, false),
+    ("promotion-accepting-replacement.json", false, false),
     ("promotion-dry-run.json", true, false),
     ("rollback.json", false, true),
     ("rollback-accepting-schema-difference.json", false, true),
@@ -83,7 +84,8 @@ fn every_manual_event_is_read() {
         assert_eq!((request.dry_run, request.rollback), (dry_run, rollback), "{name}");
         assert_eq!(request.repo, commit().repo, "{name}");
         assert_eq!(request.commit_sha, (!rollback).then(|| commit().sha), "{name}");
-        assert_eq!(request.accept_schema_difference, name.contains("accepting"), "{name}");
+        assert_eq!(request.accept_schema_difference, name.contains("accepting-schema"), "{name}");
+        assert_eq!(request.accept_replacement.is_empty(), !name.contains("accepting-replacement"), "{name}");
     }
 }
 

@@ -18,6 +18,7 @@ use gatekeeper_model::{
     ids::{AccountId, ApplicationName, FunctionName, RegionName, StackName, StageName},
     manifest::SynthesisedFor,
 };
+use gatekeeper_readers::{template, template::Handed};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -127,6 +128,8 @@ struct ReadStack {
     file: String,
     bytes: Vec<u8>,
     template: Value,
+    /// What it hands to other stacks and takes of them.
+    handed: Handed,
     environment: String,
     tags: BTreeMap<String, String>,
     termination_protection: Option<bool>,
@@ -199,9 +202,12 @@ fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut
     }
     let mut warnings = Vec::new();
     let (functions, sources) = functions(&stacks, &names, &assets, reasons, &mut warnings);
-    let depends_on = order::dependencies(&stacks);
-    let in_order = order::in_order(&depends_on, &names).unwrap_or_else(|cycle| {
-        let cycle: Vec<_> = cycle.iter().map(|it| format!("`{it}`")).collect();
+    let needs = order::needs(&stacks);
+    let mut listed: Vec<_> = stacks.keys().map(String::as_str).collect();
+    listed.sort_by_key(|it| (names.get(it), *it));
+    let in_order = template::order::in_order(&listed, &needs).unwrap_or_else(|stuck| {
+        let circle = template::order::circle(&listed, &needs).unwrap_or(stuck);
+        let cycle: Vec<_> = circle.iter().map(|it| format!("`{it}`")).collect();
         reasons.push(format!(
             "the stacks {} depend on each other in a circle, so none can be applied first: move what they share into a stack \
              of its own",
@@ -211,7 +217,7 @@ fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut
     });
     let stacks = in_order.into_iter().filter_map(|artifact| {
         let stack = stacks.get(artifact)?;
-        let before = depends_on.get(artifact).into_iter().flatten();
+        let before = needs.get(artifact).into_iter().flat_map(BTreeMap::keys);
         Some(CollectedStack {
             name: names.get(artifact)?.clone(),
             stack_name: stack.stack_name.clone(),
@@ -273,6 +279,7 @@ fn read_stack(root: &Path, id: &str, artifact: &Artifact) -> Result<ReadStack, S
     Ok(ReadStack {
         stack_name: artifact.properties.stack_name.clone().unwrap_or_else(|| id.to_owned()),
         file: file.clone(),
+        handed: template::read(&bytes).map(|template| template.handed).unwrap_or_default(),
         bytes,
         template,
         environment: artifact.environment.clone().unwrap_or_default(),

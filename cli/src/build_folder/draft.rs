@@ -6,12 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::Commit,
+    ids::{Commit, ModuleId, StackName},
     manifest::{Author, Build, SCHEMA_VERSION},
     store_key::ArtefactPath,
     suite::Suite,
 };
-use gatekeeper_readers::{flyway::migration_name::MigrationName, report::Format};
+use gatekeeper_readers::{
+    flyway::migration_name::MigrationName,
+    report::Format,
+    template::{Handed, order, order::Needs},
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -51,6 +55,8 @@ pub(crate) struct Facts {
 pub(crate) struct Contents {
     /// Every function of the templates.
     pub(crate) functions: Vec<TemplateFunction>,
+    /// What the stacks hand to each other.
+    pub(crate) handed: BTreeMap<StackName, Handed>,
     /// The formats of the reports that are counted.
     pub(crate) formats: BTreeMap<ArtefactPath, Format>,
 }
@@ -149,7 +155,7 @@ pub(crate) fn listed(mut document: Object, files: &[BuildFile], contents: &Conte
         lists.complete(path, "reports", report);
     }
     let open = std::mem::take(&mut lists.open);
-    for file in open.values() {
+    for file in in_order(open.values().copied().collect(), &contents.handed) {
         lists.add(file, &mut modules);
     }
     for file in open.values() {
@@ -165,6 +171,39 @@ pub(crate) fn listed(mut document: Object, files: &[BuildFile], contents: &Conte
         document.insert("reports".to_owned(), Value::Array(reports));
     }
     (Draft { document, warnings: lists.warnings }, lists.reasons)
+}
+
+/// The files so that modules and stacks are listed in an order in which they can be applied, and else as they were. Where
+/// there is none the gate says why.
+fn in_order<'a>(mut files: Vec<&'a BuildFile>, handed: &BTreeMap<StackName, Handed>) -> Vec<&'a BuildFile> {
+    let templates = files.iter().filter_map(|file| match &file.path {
+        ArtefactPath::Template(module, stack) => Some((stack, module)),
+        _ => None,
+    });
+    let module_of: BTreeMap<&StackName, &ModuleId> = templates.collect();
+    let told: Vec<_> = handed.iter().filter(|(stack, _)| module_of.contains_key(stack)).collect();
+    let needs = order::imported(&told);
+    let mut of_modules: Needs<'_, &ModuleId> = BTreeMap::new();
+    for (stack, before) in &needs {
+        for before in before.keys() {
+            if let (Some(module), Some(before)) = (module_of.get(stack), module_of.get(before)) {
+                of_modules.entry(*module).or_default().entry(*before).or_default().is_said = true;
+            }
+        }
+    }
+    let modules: BTreeSet<_> = files.iter().filter_map(|file| file.path.module()).collect();
+    let modules: Vec<_> = modules.into_iter().collect();
+    let modules = order::in_order(&modules, &of_modules).unwrap_or(modules);
+    let stacks: Vec<_> = module_of.keys().copied().collect();
+    let stacks = order::in_order(&stacks, &needs).unwrap_or(stacks);
+    let module_at = |file: &BuildFile| modules.iter().position(|it| Some(*it) == file.path.module());
+    let stack_at = |file: &BuildFile| match &file.path {
+        ArtefactPath::Template(_, stack) => stacks.iter().position(|it| *it == stack),
+        _ => None,
+    };
+    let places: BTreeMap<_, _> = files.iter().map(|file| (&file.path, (module_at(file), stack_at(file)))).collect();
+    files.sort_by_key(|file| places.get(&file.path).copied());
+    files
 }
 
 /// Where Flyway runs a migration among the others; what it would pass over comes last, and the gate tells of it.
@@ -406,7 +445,7 @@ mod tests {
         let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
         let functions = code_of::functions(&module, &stack, template.to_string().as_bytes());
         let formats = [(ArtefactPath::parse("reports/unit.xml").unwrap(), Format::Junit)];
-        Contents { functions, formats: formats.into() }
+        Contents { functions, formats: formats.into(), ..Contents::default() }
     }
 
     const PAY: &str = "modules/MOD-012/functions/pay.zip";
@@ -524,5 +563,40 @@ mod tests {
         let Draft { document, warnings } =
             draft(object(&base), &files(&[web, API]), &Contents::default(), uncounted, facts()).unwrap();
         assert_eq!((warnings.len(), &document["modules"][0]["stacks"][0]["name"]), (0, &json!("payments-api")));
+    }
+
+    #[test]
+    fn modules_and_stacks_are_listed_in_an_order_in_which_they_can_be_applied() {
+        let template = |export: &str, import: &str| {
+            let document = json!({
+                "Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {
+                    "TopicName": {"Fn::ImportValue": import}
+                }}},
+                "Outputs": {"It": {"Value": 1, "Export": {"Name": export}}},
+            });
+            gatekeeper_readers::template::read(document.to_string().as_bytes()).unwrap().handed
+        };
+        let hands =
+            [("a", "a-out", "z-out"), ("m", "m-out", "b-out"), ("z", "z-out", "other"), ("b", "b-out", "other")];
+        let handed = hands.iter().map(|(name, export, import)| (name.parse().unwrap(), template(export, import)));
+        let contents = Contents { handed: handed.collect(), ..Contents::default() };
+        let path = |module: &str, stack: &str| format!("modules/{module}/cloudformation/{stack}.json");
+        let listed = |paths: &[String]| {
+            let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+            let Draft { document, .. } = draft(Map::new(), &files(&paths), &contents, uncounted, facts()).unwrap();
+            let modules = document["modules"].as_array().unwrap().iter();
+            let of =
+                |it: &Value| it["stacks"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+            modules.map(|it| (it["id"].clone(), of(it))).collect::<Vec<_>>()
+        };
+        let one = [path("MOD-001", "a"), path("MOD-001", "b"), path("MOD-001", "m"), path("MOD-001", "z")];
+        assert_eq!(listed(&one), [(json!("MOD-001"), ["b", "m", "z", "a"].map(|it| json!(it)).to_vec())]);
+        let two = [path("MOD-001", "a"), path("MOD-002", "z"), path("MOD-003", "b")];
+        let ids: Vec<_> = listed(&two).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, ["MOD-002", "MOD-001", "MOD-003"].map(|id| json!(id)));
+        // Modules that need each other both ways have no order; the gate says why.
+        let both = [path("MOD-001", "a"), path("MOD-001", "b"), path("MOD-002", "z"), path("MOD-002", "m")];
+        let ids: Vec<_> = listed(&both).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, ["MOD-001", "MOD-002"].map(|id| json!(id)));
     }
 }

@@ -176,17 +176,15 @@ pub(crate) fn contents(files: &[BuildFile]) -> Result<draft::Contents, Misuse> {
             .map_err(|error| Misuse(format!("`{}` can't be read: {error}", file.file.display())))?;
         formats.extend(format.map(|format| (file.path.clone(), format)));
     }
-    Ok(draft::Contents { functions: functions(files), formats })
-}
-
-/// Every function of the folder's templates; those that are too large or unreadable have none, and the gate says why.
-fn functions(files: &[BuildFile]) -> Vec<code_of::TemplateFunction> {
-    let templates = files.iter().filter(|file| file.size <= template::MAX_BYTES as u64);
-    let read = templates.filter_map(|file| match &file.path {
-        ArtefactPath::Template(module, stack) => Some(code_of::functions(module, stack, &read(&file.file).ok()?)),
-        _ => None,
-    });
-    read.flatten().collect()
+    // What is too large or unreadable tells nothing, and the gate says why.
+    let (mut functions, mut handed) = (Vec::new(), BTreeMap::new());
+    for file in files.iter().filter(|file| file.size <= template::MAX_BYTES as u64) {
+        if let (ArtefactPath::Template(module, stack), Ok(bytes)) = (&file.path, read(&file.file)) {
+            functions.extend(code_of::functions(module, stack, &bytes));
+            handed.extend(template::read(&bytes).map(|template| (stack.clone(), template.handed)));
+        }
+    }
+    Ok(draft::Contents { functions, handed, formats })
 }
 
 #[cfg(test)]

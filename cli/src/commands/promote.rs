@@ -9,6 +9,7 @@ use gatekeeper_promotion::{
     counting::NotCounted,
     plan::{MigrationState, Plan},
     record::{PromotionRecord, Status},
+    replacement::ResourcePath,
     request::{InvalidPromotionEvent, PromotionRequest},
     stage::SmokeTarget,
     step::{PromotionRef, ReportStatus},
@@ -56,6 +57,10 @@ pub(crate) struct Common {
     /// Who asks, for the record; without it who the AWS credentials say
     #[arg(long, value_name = "WHO")]
     requested_by: Option<String>,
+    /// A resource that holds data and that may be replaced or removed nevertheless, such as payments-data/OrdersTable:
+    /// the stack as the repository calls it, and the logical id. More of them by commas, or by giving it again
+    #[arg(long, value_name = "STACK/LOGICAL_ID", value_delimiter = ',')]
+    accept_replacement: Vec<ResourcePath>,
     /// Verify and plan only, touch nothing
     #[arg(long)]
     dry_run: bool,
@@ -113,6 +118,7 @@ pub(super) async fn ask(
         dry_run: args.dry_run,
         rollback: matches!(direction, Direction::Back { .. }),
         accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
+        accept_replacement: args.accept_replacement.iter().cloned().collect(),
         break_glass: matches!(direction, Direction::Forward { break_glass: true }),
         identity_proof: None,
     };

@@ -192,3 +192,38 @@ fn a_bundle_that_names_dev_is_told_and_refused_where_the_policy_says_so() {
     assert_eq!(run.code, 1);
     assert!(run.stdout.contains("bundle-not-portable"), "{}", run.stdout);
 }
+
+/// Two stacks more, of which the first by name imports what the last exports.
+fn with_stacks_that_import(build: &mut Build) {
+    let import = json!({"Fn::Sub": ["${It}-x", {"It": {"Fn::ImportValue": {"Fn::Sub": "${Stage}-ledger"}}}]});
+    let web = json!({"Parameters": {"Stage": {"Type": "String"}},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": import}}}});
+    let name = json!({"Fn::Join": ["-", [{"Ref": "Stage"}, "ledger"]]});
+    let ledger = json!({"Parameters": {"Stage": {"Type": "String", "Default": "dev"}},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {"Ledger": {"Value": {"Ref": "Topic"}, "Export": {"Name": name}}}});
+    for (module, stack, template) in [("MOD-001", "web", web), ("MOD-900", "ledger", ledger)] {
+        let bytes = template.to_string().into_bytes();
+        build.write(&format!("modules/{module}/cloudformation/{stack}.json"), &bytes);
+        let listed = json!([{"name": stack, "sha256": gatekeeper_model::ids::Sha256::of(&bytes), "size": bytes.len()}]);
+        let modules = build.manifest.get_mut("modules").and_then(Value::as_array_mut).unwrap();
+        modules.push(json!({"id": module, "stacks": listed}));
+    }
+}
+
+#[test]
+fn a_stack_that_stands_before_what_it_imports_is_refused_and_publish_lists_them_right() {
+    let mut build = Build::built();
+    with_stacks_that_import(&mut build);
+    let run = check(&build, &[]);
+    insta::assert_snapshot!(run.shown());
+    assert_eq!(run.code, 1);
+    build.manifest["modules"].as_array_mut().unwrap().swap(1, 2);
+    assert_eq!(check(&build, &[]).code, 0);
+    build.manifest["modules"][1]["stacks"][0]["depends_on"] = json!(["web", "gone"]);
+    insta::assert_snapshot!(check(&build, &[]).shown());
+    // What lists nothing is listed from the files, in an order in which it can be applied.
+    build.manifest["modules"] = json!([]);
+    let run = crate::publish::publish(build.folder(), &["--dry-run"]);
+    assert_eq!(run.code, 0, "{}", run.shown());
+}

@@ -16,7 +16,7 @@ fn publish_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -
     run
 }
 
-fn publish(folder: &Path, arguments: &[&str]) -> Run {
+pub(crate) fn publish(folder: &Path, arguments: &[&str]) -> Run {
     let arguments: Vec<_> = COMMIT.iter().chain(arguments).copied().collect();
     publish_with(folder, &arguments, &[])
 }

@@ -135,7 +135,9 @@ fn with_change_set(seen: &Seen, stack: &StackStatus, change_set: &ChangeSet) -> 
     }
 }
 
-fn has_no_changes(reason: &str) -> bool {
+/// Whether a change set failed only because there is nothing to change.
+#[must_use]
+pub fn has_no_changes(reason: &str) -> bool {
     let reason = reason.to_lowercase().replace('\u{2019}', "'");
     NO_CHANGES.iter().any(|it| reason.contains(it))
 }

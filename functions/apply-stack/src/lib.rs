@@ -4,13 +4,17 @@
 //! that isn't ended as far as it gets without waiting for CloudFormation, and answers: the state machine waits.
 
 pub mod assets;
+pub mod changes;
 pub mod decide;
 pub mod events;
 pub mod stack;
 pub mod stop;
 pub mod template_url;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_config::SdkConfig;
 use gatekeeper_aws::{
@@ -23,6 +27,7 @@ use gatekeeper_aws::{
 use gatekeeper_model::telemetry::{Logger, wall_clock};
 use gatekeeper_promotion::{
     facts::StackFacts,
+    record::PromotionRecord,
     step::{Direction, Report, ReportStatus, StepAnswer},
 };
 use serde_json::{Value, json};
@@ -77,6 +82,8 @@ impl ApplyStack {
             stack_role_arn: record.stack_role_arn.as_deref().or(own_role),
             commit: &commit,
             functions: &plan.functions,
+            accept_replacement: &record.accept_replacement,
+            made: made(&record, direction)?,
             change_set_name: change_set_name(record.promotion_id.as_str(), direction),
             look_again: self.look_again,
             log: &log,
@@ -119,6 +126,28 @@ fn tell(log: &Logger, report: &Report<StackFacts>) {
         ReportStatus::Failed => log.error("stack failed", fields),
         _ => log.info("stack is as planned", fields),
     }
+}
+
+/// What the way forward made in each stack, by the stack's name in the stage: only the way back takes it away again.
+fn made(
+    record: &PromotionRecord,
+    direction: Direction,
+) -> Result<BTreeMap<String, BTreeSet<Vec<String>>>, FunctionError> {
+    let unread = |why: String| FunctionError::new("StepError", why);
+    let mut made = BTreeMap::new();
+    if direction == Direction::Forward {
+        return Ok(made);
+    }
+    for reported in record.reported::<StackFacts>() {
+        let (reported, report) = reported.map_err(|error| unread(error.to_string()))?;
+        let told = report.facts.made.read().map_err(|why| {
+            unread(format!("the report on `{}` tells a fact `made` that can't be read: {why}", report.subject))
+        })?;
+        if let (Direction::Forward, Some(told)) = (reported, told) {
+            made.insert(report.subject, told.clone());
+        }
+    }
+    Ok(made)
 }
 
 fn direction_word(direction: Direction) -> &'static str {

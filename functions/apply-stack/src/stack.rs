@@ -1,6 +1,9 @@
 //! One stack of a promotion: what CloudFormation says of it, and doing what comes next.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_sdk_cloudformation::{
     Client,
@@ -23,6 +26,8 @@ use gatekeeper_promotion::{
     facts::{StackFacts, Told},
     plan,
     plan::{PlannedForm, PlannedFunction, PlannedStack},
+    replacement,
+    replacement::ResourcePath,
     step::{Report, ReportStatus},
 };
 use gatekeeper_readers::{template, template::form};
@@ -32,6 +37,7 @@ use serde_json::json;
 
 use crate::{
     assets::{self, Copier},
+    changes,
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
     stop::Stop,
@@ -67,6 +73,10 @@ pub struct StackWork<'a> {
     pub commit: &'a Commit,
     /// Its bundles.
     pub functions: &'a [PlannedFunction],
+    /// The resources that hold data and that may be replaced or removed nevertheless.
+    pub accept_replacement: &'a BTreeSet<ResourcePath>,
+    /// What the way forward made in each stack, where this is the way back.
+    pub made: BTreeMap<String, BTreeSet<Vec<String>>>,
     /// What the change set of every stack is called.
     pub change_set_name: String,
     /// How long CloudFormation gets before it is looked at again in the same invocation.
@@ -89,6 +99,13 @@ struct Look {
     stack_id: Option<String>,
     /// Whether CloudFormation refuses to delete it.
     is_protected: bool,
+}
+
+impl Look {
+    /// Whether the stack has nothing yet.
+    fn is_new(&self) -> bool {
+        self.seen.stack == Some(StackStatus::ReviewInProgress)
+    }
 }
 
 /// Whose events are asked for.
@@ -127,6 +144,10 @@ impl StackWork<'_> {
                 Next::CreateChangeSet(r#type) => self.create_change_set(stack, r#type, report).await?,
                 Next::ExecuteChangeSet => {
                     if let Some(change_set) = change_set {
+                        self.prove(stack, change_set).await?;
+                        if !self.may_take_away(stack, change_set, look.is_new(), report).await? {
+                            return Ok(());
+                        }
                         self.execute_change_set(stack, change_set, report).await?;
                     }
                 }
@@ -134,7 +155,8 @@ impl StackWork<'_> {
                 Next::Unchanged => {
                     self.delete_change_set(stack).await?;
                     self.protect(stack, look.is_protected).await?;
-                    end(report, stack, ReportStatus::Unchanged, "the stack is as the template says already");
+                    let detail = format!("the stack is as the template says already{}", self.unneeded(stack, report)?);
+                    end(report, stack, ReportStatus::Unchanged, &detail);
                     return Ok(());
                 }
                 Next::Applied => {
@@ -144,7 +166,7 @@ impl StackWork<'_> {
                         report,
                         stack,
                         ReportStatus::Applied,
-                        &format!("the stack is `{status}` from the stored template"),
+                        &format!("the stack is `{status}` from the stored template{}", self.unneeded(stack, report)?),
                     );
                     return Ok(());
                 }
@@ -267,6 +289,8 @@ impl StackWork<'_> {
             .set_parameters(Some(parameters.collect()))
             // Without any, the tags that a stack has stay.
             .set_tags((!stack.tags.is_empty()).then(|| tags.collect()))
+            // Else nothing tells what becomes of what nested stacks hold.
+            .include_nested_stacks(true)
             // `CAPABILITY_AUTO_EXPAND` means nothing to change sets; the gate refuses macros.
             .capabilities(Capability::CapabilityIam)
             .capabilities(Capability::CapabilityNamedIam)
@@ -338,13 +362,8 @@ impl StackWork<'_> {
         }
     }
 
-    /// Proves that the change set holds the pinned template, and executes it.
-    async fn execute_change_set(
-        &self,
-        stack: &PlannedStack,
-        change_set: &ChangeSet,
-        report: &mut Report<StackFacts>,
-    ) -> Result<(), Stop> {
+    /// Proves that the change set holds the pinned template.
+    async fn prove(&self, stack: &PlannedStack, change_set: &ChangeSet) -> Result<(), Stop> {
         let name = stack.stack_name.as_str();
         let template = self
             .cloudformation
@@ -364,6 +383,66 @@ impl StackWork<'_> {
                 stack.applied_sha256()
             )));
         }
+        Ok(())
+    }
+
+    /// Ends the promotion of this stack before the change set takes away what holds data and nobody gave up. False
+    /// where what it makes must be on record first: the way back takes that away.
+    async fn may_take_away(
+        &self,
+        stack: &PlannedStack,
+        change_set: &ChangeSet,
+        is_new: bool,
+        report: &mut Report<StackFacts>,
+    ) -> Result<bool, Stop> {
+        let changes = changes::read(&self.cloudformation, stack.stack_name.as_str(), &change_set.id).await?;
+        let nothing = BTreeSet::new();
+        let ours = self.made.get(stack.stack_name.as_str()).unwrap_or(&nothing);
+        let judgement = replacement::judge(&stack.stack, &changes, self.accept_replacement, ours);
+        if !judgement.refused.is_empty() {
+            self.delete_change_set(stack).await?;
+            let why: Vec<_> = judgement.refused.iter().map(|it| format!("{}: {}", it.code, it.message)).collect();
+            report.facts.refused = judgement.refused.into();
+            return Err(Stop::Failed(format!("the stack was not changed: {}", why.join("; "))));
+        }
+        for path in &judgement.accepted {
+            let fields = json!({"stack_name": stack.stack_name, "resource": path.to_string()});
+            self.log.warn("a resource that holds data is replaced or removed, as the request accepts", fields);
+        }
+        if !judgement.accepted.is_empty() {
+            report.facts.accepted = judgement.accepted.into();
+        }
+        let made = replacement::made(&changes);
+        let told = told(report, "made", &report.facts.made)?.unwrap_or(&nothing);
+        if is_new || made == *told {
+            return Ok(true);
+        }
+        report.facts.made = made.into();
+        "the change set is about to be executed".clone_into(&mut report.detail);
+        Ok(false)
+    }
+
+    /// What the request accepted of this stack and no change needed, in words.
+    fn unneeded(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<String, Stop> {
+        let needed = told(report, "accepted", &report.facts.accepted)?;
+        let of_stack = self.accept_replacement.iter().filter(|path| *path.stack() == stack.stack);
+        let unneeded = of_stack.filter(|path| needed.is_none_or(|needed| !needed.contains(path)));
+        let unneeded: Vec<_> = unneeded.map(|path| format!("`{path}`")).collect();
+        if unneeded.is_empty() {
+            return Ok(String::new());
+        }
+        let unneeded = unneeded.join(", ");
+        self.log.warn("accepted and not needed", json!({"stack_name": stack.stack_name, "resources": unneeded}));
+        Ok(format!("; `accept_replacement` names {unneeded}, which nothing replaced or removed"))
+    }
+
+    async fn execute_change_set(
+        &self,
+        stack: &PlannedStack,
+        change_set: &ChangeSet,
+        report: &mut Report<StackFacts>,
+    ) -> Result<(), Stop> {
+        let name = stack.stack_name.as_str();
         let executed = self
             .cloudformation
             .execute_change_set()
@@ -406,16 +485,16 @@ impl StackWork<'_> {
         let token = token(change_set.map_or("", String::as_str));
         // CloudFormation's clock isn't ours.
         let since = report.started_at - Duration::from_secs(5);
-        let (mut events, mut page): (Vec<Event>, Option<String>) = (Vec::new(), None);
-        for _ in 0..MAX_EVENT_PAGES {
-            let ask = self.cloudformation.describe_stack_events().stack_name(stack.stack_name.as_str());
-            let answer = ask.set_next_token(page).send().await;
-            let answer = answer.map_err(|error| Stop::of(CLOUDFORMATION, "DescribeStackEvents", &error))?;
-            events.extend(answer.stack_events().iter().map(event));
-            page = answer.next_token;
-            if page.is_none() || events.last().is_some_and(|oldest| oldest.at < since) {
-                break;
-            }
+        let mut events: Vec<Event> = Vec::new();
+        let ask = self.cloudformation.describe_stack_events().stack_name(stack.stack_name.as_str());
+        let (mut pages, mut read) = (ask.into_paginator().send(), 0);
+        while read < MAX_EVENT_PAGES
+            && events.last().is_none_or(|oldest| oldest.at >= since)
+            && let Some(page) = pages.next().await
+        {
+            let page = page.map_err(|error| Stop::of(CLOUDFORMATION, "DescribeStackEvents", &error))?;
+            events.extend(page.stack_events().iter().map(event));
+            read += 1;
         }
         let mut reasons = events::reasons(&events, &token, since);
         if reasons.iter().all(|it| it.is_stack) {

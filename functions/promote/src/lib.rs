@@ -4,6 +4,8 @@ mod database_check;
 mod patience;
 mod start;
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use gatekeeper_aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError, s3::S3Store};
 use gatekeeper_model::{
@@ -116,7 +118,7 @@ impl Promoter {
             let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
             verify(Stores { artefacts, records }, Asked { request, home: &self.home, now }, keys, requester).await
         };
-        let (verified, notes) = look_with_patience(look).await?;
+        let (verified, mut notes) = look_with_patience(look).await?;
         for note in &notes {
             log.warn("promotion waited for the gate", json!({"commit_sha": request.commit_sha, "note": note}));
         }
@@ -124,6 +126,7 @@ impl Promoter {
             Ok(verified) => verified,
             Err(reasons) => return self.refuse(request, reasons, log).await,
         };
+        notes.extend(nowhere(request, &verified));
         let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
             && !self.may_take(&lock.record, now, &log).await?
@@ -312,6 +315,7 @@ fn new_record(
         reason: request.reason.clone(),
         rollback: request.rollback,
         accept_schema_difference: request.accept_schema_difference,
+        accept_replacement: request.accept_replacement.clone(),
         status: Status::Running,
         execution_arn: execution_arn.to_owned(),
         started_at: now,
@@ -334,6 +338,16 @@ fn new_record(
         steps: Vec::new(),
         live: Vec::new(),
     }
+}
+
+/// What `accept_replacement` names in stacks that are not touched: mostly a slip of the pen.
+fn nowhere(request: &PromotionRequest, verified: &Verified) -> Vec<String> {
+    let plans = std::iter::once(&verified.plan).chain(verified.way_back.iter().map(|back| &back.plan));
+    let stacks: BTreeSet<_> = plans.flat_map(|plan| &plan.stacks).map(|stack| &stack.stack).collect();
+    let nowhere = request.accept_replacement.iter().filter(|path| !stacks.contains(path.stack()));
+    nowhere
+        .map(|path| format!("`accept_replacement` names `{path}`, and the commit has no stack `{}`", path.stack()))
+        .collect()
 }
 
 fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {

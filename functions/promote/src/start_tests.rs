@@ -40,6 +40,7 @@ fn record_of(id: &str) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         accept_schema_difference: false,
+        accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,
         execution_arn: format!("arn:aws:states:eu-west-1:111122223333:execution:promotion:{id}"),
         started_at: now(),

@@ -83,6 +83,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         accept_schema_difference: false,
+        accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,
         execution_arn: "arn".to_owned(),
         started_at: now(),
@@ -254,6 +255,18 @@ async fn success_is_attested_and_entered_into_the_ledger() {
     let entries = world.ledger().await;
     let [entry] = entries.as_slice() else { panic!("{entries:#?}") };
     assert_eq!((entry.event.outcome.as_str(), &entry.event.promotion_id), ("succeeded", &Some(ID.parse().unwrap())));
+}
+
+#[tokio::test]
+async fn what_a_request_accepted_to_lose_is_attested() {
+    let accept_replacement = ["payments-data/Orders".parse().unwrap()].into();
+    let world = World::started(&PromotionRecord { accept_replacement, ..record(false, true) }).await;
+    world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    let deployment: Statement<Deployment> = world.attested(PromotionStatement::Deployment).unwrap();
+    assert_eq!(
+        serde_json::json!(deployment.predicate)["acceptReplacement"],
+        serde_json::json!(["payments-data/Orders"])
+    );
 }
 
 #[tokio::test]

@@ -221,6 +221,7 @@ mod tests {
             stage: &stage,
             reason: "looked at the change",
             switches: Vec::new(),
+            accept_replacement: Vec::new(),
         };
         let now = NOW.parse().unwrap();
         let proof = prove(&config, &request, now).await.unwrap();

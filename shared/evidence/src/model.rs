@@ -2,7 +2,10 @@
 //!
 //! It holds conclusions, not raw documents: those are the exhibits, which a bundle carries beside it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use gatekeeper_model::{
     finding::Finding,
@@ -12,6 +15,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     record::{SchemaComparison, Status},
+    replacement::ResourcePath,
     stage::SchemaParity,
     step::{Direction, ReportStatus},
 };
@@ -224,6 +228,9 @@ pub struct Promotion {
     /// Who asked for it, as AWS proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_requester: Option<Person>,
+    /// The resources that hold data and that it was allowed to replace or remove.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_replacement: BTreeSet<ResourcePath>,
     /// Why it was asked for, in the words of whoever asked.
     pub reason: String,
     /// When it was started.

@@ -374,6 +374,7 @@ impl World {
             reason: request.reason,
             rollback,
             accept_schema_difference: false,
+            accept_replacement: std::collections::BTreeSet::new(),
             status: Status::Succeeded,
             execution_arn: format!("arn:aws:states:eu-west-1:111122223333:execution:promotion:{id}"),
             started_at: at(0),
@@ -413,6 +414,7 @@ fn request(rollback: bool) -> PromotionRequest {
         dry_run: false,
         rollback,
         accept_schema_difference: false,
+        accept_replacement: std::collections::BTreeSet::new(),
         break_glass: false,
         identity_proof: None,
     }

@@ -49,6 +49,20 @@ async fn of_a_promoted_commit_everything_holds() {
 }
 
 #[tokio::test]
+async fn what_a_request_accepted_to_lose_is_shown() {
+    let evidence = World::promoted().await.evidence().await;
+    let mut document = json!(evidence);
+    assert!(document["runs"]["promotion"].get("accept_replacement").is_none(), "nothing was");
+    document["runs"]["promotion"]["accept_replacement"] = json!(["payments-data/Orders"]);
+    let evidence: Evidence = serde_json::from_value(document).unwrap();
+    let text = text::render(&evidence, |_, word| word.to_owned());
+    let page = html::page("What uat runs", &[evidence]).unwrap();
+    for shown in [text, page] {
+        assert!(shown.contains("payments-data/Orders") && shown.to_lowercase().contains("accepted loss"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_function_updated_by_hand_is_named_with_what_it_runs() {
     let world = World::promoted().await;
     let other = Sha256::of(b"other");

@@ -130,6 +130,9 @@ impl Page<'_> {
         let proven = proven.map_or_else(|| ", not proven".to_owned(), |it| format!(", proven to be `{}`", it.arn));
         self.fact("asked for by", &format!("{}{proven}", promotion.requested_by));
         self.fact("why", &format!("{kind}: {}", promotion.reason));
+        for path in &promotion.accept_replacement {
+            self.fact("accepted loss", &format!("`{path}` could be replaced or removed with the data that it holds"));
+        }
         for approval in &promotion.approvals {
             let reason = approval.reason.as_deref().unwrap_or("the approval can't be read");
             let at = second(approval.approved_at);

@@ -77,6 +77,7 @@ codes! {
     ManifestMismatch "manifest-mismatch" "the build manifest names another repository or commit than its key";
     DuplicateEntry "duplicate-entry" "the build manifest lists the same thing twice";
     UnknownReference "unknown-reference" "an entry of the build manifest refers to a stack, function or database that it does not list";
+    StackOrderInvalid "stack-order-invalid" "the build manifest lists a stack before one that must be there first, by `depends_on` or by an import of its export, or stacks need each other in a circle";
 
     // Lambda ZIPs.
     ZipInvalid "zip-invalid" "a Lambda bundle is not a ZIP archive that every parser reads alike";
@@ -182,6 +183,7 @@ codes! {
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
+    ReplacementNotAccepted "replacement-not-accepted" "a stack's change set would replace or remove a resource that holds data, and the request does not accept that by its name";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
     NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";

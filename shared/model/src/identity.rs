@@ -47,16 +47,23 @@ pub struct BoundRequest<'a> {
     pub reason: &'a str,
     /// The request's switches that are on, by the names of their fields.
     pub switches: Vec<&'static str>,
+    /// The resources whose loss the request accepts.
+    pub accept_replacement: Vec<String>,
 }
 
 impl fmt::Display for BoundRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches } = self;
+        let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches, accept_replacement } = self;
         let manifest_version_id = manifest_version_id.map_or("", VersionId::as_str);
         let commit_sha = commit_sha.map_or("", CommitSha::as_str);
         writeln!(f, "artefact-gatekeeper request v1")?;
         writeln!(f, "action={action}\nrepo={repo}\ncommit_sha={commit_sha}\nstage={stage}")?;
-        writeln!(f, "manifest_version_id={manifest_version_id}\nreason={reason}\nswitches={}", switches.join(","))
+        writeln!(f, "manifest_version_id={manifest_version_id}\nreason={reason}\nswitches={}", switches.join(","))?;
+        // Whoever doesn't know this line yet and needs none stays understood.
+        if accept_replacement.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "accept_replacement={}", accept_replacement.join(","))
     }
 }
 

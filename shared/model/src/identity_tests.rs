@@ -24,6 +24,7 @@ fn request(change: Change) -> BoundRequest<'static> {
         stage: Box::leak(Box::new("prod".parse().unwrap())),
         reason: "looked at the change",
         switches: Vec::new(),
+        accept_replacement: Vec::new(),
     };
     change(&mut request);
     request

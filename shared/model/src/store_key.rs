@@ -84,6 +84,21 @@ impl fmt::Display for ArtefactKey {
 }
 
 impl ArtefactPath {
+    /// The module that it is of; the commit's own files are of none.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleId> {
+        match self {
+            Self::Manifest | Self::Report(_) => None,
+            Self::Function(module, _)
+            | Self::Template(module, _)
+            | Self::Schema(module, _)
+            | Self::Migration(module, ..)
+            | Self::FlywayConfiguration(module, _)
+            | Self::ScriptConfiguration(module, ..)
+            | Self::DbtManifest(module) => Some(module),
+        }
+    }
+
     /// Parses the part of a key behind its commit; `None` where the layout has no such place.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {

@@ -99,6 +99,7 @@ impl ApprovalRequest {
             manifest_version_id: Some(&self.manifest_version_id),
             reason: self.reason.trim(),
             switches: self.break_glass.then_some("break_glass").into_iter().collect(),
+            accept_replacement: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a successful promotion attests: that the commit was verified for the stage (a SLSA verification summary), and what
 //! was deployed there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     ids::{CommitSha, DatabaseName, Sha256, StageName},
@@ -14,6 +14,7 @@ use crate::{
     facts::{FunctionFacts, SmokeFacts, StepFacts},
     plan::Pinned,
     record::{PromotionRecord, SchemaComparison, UnreadFact},
+    replacement::ResourcePath,
     step::{Direction, PromotionRef, Report},
 };
 use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
@@ -83,6 +84,9 @@ pub struct Deployment {
     /// Whether two people waived the stage's rules for it.
     #[serde(default)]
     pub break_glass: bool,
+    /// The resources that hold data and that it was allowed to replace or remove.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_replacement: BTreeSet<ResourcePath>,
     /// Why it was asked for, in the words of whoever asked.
     pub reason: String,
     /// Whether it went back to an earlier commit.
@@ -252,6 +256,7 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         requester: record.requester.as_ref().map(|it| it.arn.clone()),
         approved_by: record.counted_approvals().map(|it| it.arn.clone()).collect(),
         break_glass: record.break_glass.is_some(),
+        accept_replacement: record.accept_replacement.clone(),
         reason: record.reason.clone(),
         rollback: record.rollback,
         started_at: record.started_at,

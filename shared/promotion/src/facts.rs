@@ -4,12 +4,14 @@
 //! none changes its meaning. What a type doesn't know is kept as it was told. A fact that is told and can't be read
 //! stays what it is as well, and is an error to whoever asks for it: it is never taken for one that isn't told.
 
-use gatekeeper_model::ids::Sha256;
+use std::collections::BTreeSet;
+
+use gatekeeper_model::{finding::Finding, ids::Sha256};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 use serde_json::{Map, Number, Value};
 
-use crate::{record::SchemaComparison, step::Step};
+use crate::{record::SchemaComparison, replacement::ResourcePath, step::Step};
 
 /// What one step tells of one thing that it works on.
 pub trait StepFacts: Clone + Default + PartialEq + Serialize + DeserializeOwned {
@@ -21,6 +23,9 @@ pub trait StepFacts: Clone + Default + PartialEq + Serialize + DeserializeOwned 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StackFacts {
+    /// What of `accept_replacement` the change set needed.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub accepted: Told<BTreeSet<ResourcePath>>,
     /// The change set that was executed, by its ARN.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub change_set: Told<String>,
@@ -33,9 +38,15 @@ pub struct StackFacts {
     /// Whether this promotion has executed its change set.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub executed: Told<bool>,
+    /// The resources that hold data and that the change set made, by their logical ids: the way back takes them away.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub made: Told<BTreeSet<Vec<String>>>,
     /// Why the stack failed, in the resources' own words.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub reasons: Told<Vec<String>>,
+    /// Why the change set was not executed.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub refused: Told<Vec<Finding>>,
     /// The stack's ARN.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub stack_id: Told<String>,
@@ -350,6 +361,7 @@ impl StoredFacts {
 
 #[cfg(test)]
 mod tests {
+    use gatekeeper_model::finding::Code;
     use serde_json::json;
 
     use super::*;
@@ -399,18 +411,23 @@ mod tests {
     fn each_step_tells_its_facts_by_their_stored_names() {
         let digest = Sha256::of(b"it");
         let stack = StackFacts {
+            accepted: BTreeSet::from(["data/Orders".parse().unwrap()]).into(),
             change_set: "arn".into(),
             code_already_there: 0.into(),
             code_copied: 1.into(),
             executed: true.into(),
+            made: BTreeSet::from([vec!["Orders".to_owned()]]).into(),
             reasons: vec!["no".to_owned()].into(),
+            refused: vec![Finding::new(Code::ReplacementNotAccepted, "data/Orders", "no")].into(),
             stack_id: "id".into(),
             template_sha256: digest.into(),
             other: Map::new(),
         };
         assert_eq!(
             json!(stack),
-            json!({"change_set": "arn", "code_already_there": 0, "code_copied": 1, "executed": true, "reasons": ["no"],
+            json!({"accepted": ["data/Orders"], "change_set": "arn", "code_already_there": 0, "code_copied": 1,
+                   "executed": true, "made": [["Orders"]], "reasons": ["no"],
+                   "refused": [{"code": "replacement-not-accepted", "message": "no", "subject": "data/Orders"}],
                    "stack_id": "id", "template_sha256": digest.to_string()})
         );
         let function = FunctionFacts {

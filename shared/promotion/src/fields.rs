@@ -1,10 +1,15 @@
 //! Reading an event field by field, so that everything that is wrong with it is said at once.
 
+use std::collections::BTreeSet;
+
 use gatekeeper_model::identity::IdentityProof;
 use serde_json::{Map, Value};
 
 /// The longest text that a person writes, in characters.
 const MAX_TEXT: usize = 1_000;
+
+/// The most things that an event may list.
+const MAX_LISTED: usize = 100;
 
 /// The shortest reason for breaking the glass, in characters: it is read long after.
 const MIN_BREAK_GLASS_REASON: usize = 10;
@@ -65,6 +70,38 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A list of names; empty where it is left out.
+    pub(super) fn ids<T: std::str::FromStr + Ord>(&mut self, name: &str) -> Option<BTreeSet<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let items = match self.fields.get(name) {
+            None | Some(Value::Null) => return Some(BTreeSet::new()),
+            Some(Value::Array(items)) if items.len() > MAX_LISTED => {
+                self.add(format!("`{name}`: more than {MAX_LISTED}"));
+                return None;
+            }
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                self.add(format!("`{name}`: not a list"));
+                return None;
+            }
+        };
+        let (mut ids, before) = (BTreeSet::new(), self.wrong.len());
+        for item in items {
+            match item.as_str().map(str::parse) {
+                Some(Ok(id)) => {
+                    if !ids.insert(id) {
+                        self.add(format!("`{name}`: {item} stands twice"));
+                    }
+                }
+                Some(Err(error)) => self.add(format!("`{name}`: {error}")),
+                None => self.add(format!("`{name}`: an item is not a string")),
+            }
+        }
+        (self.wrong.len() == before).then_some(ids)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {

@@ -21,6 +21,7 @@ pub mod lock;
 mod look;
 pub mod plan;
 pub mod record;
+pub mod replacement;
 pub mod request;
 pub mod rules;
 pub mod stage;

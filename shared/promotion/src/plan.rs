@@ -323,6 +323,8 @@ impl Plan {
                 }
             }
         }
+        let handed = templates.iter().map(|(stack, template)| (stack, &template.handed)).collect();
+        wrong.extend(template::order::check(manifest, &handed));
         plan.databases = databases(subject, &pin, &mut wrong);
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
         if plan.stacks.is_empty() {

@@ -1,7 +1,7 @@
 //! The record of one promotion: `promotions/{stage}/{repo}/{promotion_id}.json`. Written when it starts, completed
 //! when it ends, success or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     identity::Identity,
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     facts::{DatabaseFacts, StepFacts, Told},
+    replacement::ResourcePath,
     stage::SchemaParity,
 };
 
@@ -96,6 +97,9 @@ pub struct PromotionRecord {
     /// Whether it goes back although the live schema is not the one that was tested with the commit.
     #[serde(default)]
     pub accept_schema_difference: bool,
+    /// The resources that hold data and that may be replaced or removed nevertheless.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_replacement: BTreeSet<ResourcePath>,
     /// What became of it.
     pub status: Status,
     /// Its execution.
@@ -348,9 +352,10 @@ impl PromotionRecord {
     }
 
     /// What a step reported, with its facts, in the order of the record.
-    pub(crate) fn reported<F: StepFacts>(
-        &self,
-    ) -> impl Iterator<Item = Result<(Direction, Report<F>), UnreadFact>> + '_ {
+    ///
+    /// # Errors
+    /// [`UnreadFact`] for a report whose facts are no step's.
+    pub fn reported<F: StepFacts>(&self) -> impl Iterator<Item = Result<(Direction, Report<F>), UnreadFact>> + '_ {
         let steps = self.steps.iter().filter(|step| step.step == F::STEP.as_str());
         steps.flat_map(|step| step.reports.iter().map(move |report| (step.direction, report))).map(
             |(direction, report)| match report.facts.read() {

@@ -1,5 +1,7 @@
 //! The manual event (CONTRACT §5).
 
+use std::collections::BTreeSet;
+
 use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
     ids::{CommitSha, Repo, StageName},
@@ -8,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Fields;
+use crate::replacement::ResourcePath;
 
 /// What the event may hold.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "repo",
     "commit_sha",
     "stage",
@@ -19,6 +22,7 @@ const FIELDS: [&str; 10] = [
     "dry_run",
     "rollback",
     "accept_schema_difference",
+    "accept_replacement",
     "break_glass",
     "identity_proof",
 ];
@@ -48,6 +52,9 @@ pub struct PromotionRequest {
     /// back.
     #[serde(default)]
     pub accept_schema_difference: bool,
+    /// The resources that hold data and that may be replaced or removed nevertheless.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_replacement: BTreeSet<ResourcePath>,
     /// Waive the stage's rules, as a second person has agreed.
     #[serde(default)]
     pub break_glass: bool,
@@ -80,6 +87,7 @@ impl PromotionRequest {
         let rollback = fields.flag("rollback");
         let dry_run = fields.flag("dry_run");
         let accept_schema_difference = fields.flag("accept_schema_difference");
+        let accept_replacement = fields.ids("accept_replacement");
         let break_glass = fields.flag("break_glass");
         if rollback == Some(false) && accept_schema_difference == Some(true) {
             fields.add("`accept_schema_difference`: only a rollback may accept one");
@@ -106,6 +114,7 @@ impl PromotionRequest {
                 dry_run: dry_run?,
                 rollback: rollback?,
                 accept_schema_difference: accept_schema_difference?,
+                accept_replacement: accept_replacement?,
                 break_glass: break_glass?,
                 identity_proof: identity_proof?,
             })
@@ -129,6 +138,7 @@ impl PromotionRequest {
             stage: &self.stage,
             reason: self.reason.trim(),
             switches: switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
+            accept_replacement: self.accept_replacement.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -170,6 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn losses_are_accepted_by_name_one_by_one() {
+        let mut event = event();
+        let parse = |event: &Value| PromotionRequest::parse(event).map(|it| it.accept_replacement);
+        assert!(parse(&event).unwrap().is_empty());
+        event["accept_replacement"] = json!(["payments-data/Orders", "payments-data/Ledger/Rows"]);
+        let accepted = parse(&event).unwrap();
+        assert_eq!(json!(accepted), json!(["payments-data/Ledger/Rows", "payments-data/Orders"]));
+        for (wrong, why) in [
+            (json!("payments-data/Orders"), "not a list"),
+            (json!([7]), "not a string"),
+            (json!(["Orders"]), "names no resource"),
+            (json!(["payments-data/"]), "names no resource"),
+            (json!(["payments-data/*"]), "names no resource"),
+            (json!(["payments-data/Or ders"]), "names no resource"),
+            (json!(["data/A", "data/A"]), "twice"),
+            (json!((0..101).map(|n| format!("data/R{n}")).collect::<Vec<_>>()), "more than 100"),
+        ] {
+            event["accept_replacement"] = wrong;
+            let refused = parse(&event).unwrap_err().to_string();
+            assert!(refused.starts_with("`accept_replacement`: ") && refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
     fn breaking_the_glass_needs_a_reason_and_is_nothing_for_a_rollback() {
         let mut event = event();
         event["break_glass"] = json!(true);
@@ -192,6 +226,7 @@ mod tests {
             PromotionRequest { rollback: true, ..request.clone() },
             PromotionRequest { accept_schema_difference: true, ..request.clone() },
             PromotionRequest { break_glass: true, ..request.clone() },
+            PromotionRequest { accept_replacement: ["data/Orders".parse().unwrap()].into(), ..request.clone() },
         ];
         for other in &others {
             assert_ne!(digest(other), digest(&request), "{other:?}");

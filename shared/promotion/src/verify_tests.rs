@@ -46,6 +46,7 @@ fn request() -> PromotionRequest {
         dry_run: false,
         rollback: false,
         accept_schema_difference: false,
+        accept_replacement: std::collections::BTreeSet::new(),
         break_glass: false,
         identity_proof: None,
     }

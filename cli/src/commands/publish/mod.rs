@@ -55,10 +55,11 @@ DIR is laid out as a commit's folder in the artefact store:
   modules/MOD-NNN/schema/DATABASE/migrations/FILE.sql
   modules/MOD-NNN/dbt/manifest.json
   reports/NAME
-Anything else in it is refused before anything is uploaded. Digests, sizes and the order of migrations are told by the
-files; the figures of tests by their reports (junit, vitest-json, jest-json; coverage: istanbul-summary, istanbul, lcov),
-and what build-manifest.json says of them must agree. The function behind a bundle, where no template names it, and
-everything else that no file tells, is told by DIR's build-manifest.json.
+Anything else in it is refused before anything is uploaded. Digests, sizes, the order of migrations, and that of stacks
+which import exports of each other are told by the files; the figures of tests by their reports (junit, vitest-json,
+jest-json; coverage: istanbul-summary, istanbul, lcov), and what build-manifest.json says of them must agree. The function
+behind a bundle, where no template names it, and everything else that no file tells, is told by DIR's
+build-manifest.json.
 
 The build is judged before it is uploaded: what the gate would reject is not uploaded, and every reason is told.
 What is stored already is skipped, so that an interrupted run is resumed by running it again. The manifest comes last,

@@ -50,6 +50,11 @@ pub(crate) struct Cloud {
     pub other_template: Option<String>,
     /// Why no change set can be made.
     pub refuses: Option<&'static str>,
+    /// What `DescribeChangeSet` tells of changes, page by page, by the change set's ARN; a change set that isn't here does
+    /// nothing that is told.
+    pub changes: BTreeMap<String, Vec<String>>,
+    /// What `ListStackResources` tells, page by page, by the stack.
+    pub resources: BTreeMap<String, Vec<String>>,
     pub executions: usize,
     pub is_protected: bool,
     pub fault: Option<Fault>,
@@ -162,6 +167,15 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
+/// One page of many, and the token of the next.
+fn page(pages: Option<&Vec<String>>, list: &str, asked: &BTreeMap<String, String>) -> String {
+    let number: usize = asked.get("NextToken").map_or(0, |token| token.parse().unwrap());
+    let Some(page) = pages.and_then(|pages| pages.get(number)) else { return format!("<{list}/>") };
+    let is_last = pages.is_none_or(|pages| number + 1 == pages.len());
+    let next = if is_last { String::new() } else { format!("<NextToken>{}</NextToken>", number + 1) };
+    format!("<{list}>{page}</{list}>{next}")
+}
+
 impl Cloud {
     fn answer(&mut self, action: &str, asked: &BTreeMap<String, String>) -> HttpResponse {
         let absent = || error(400, "ValidationError", "Stack with id bank-uat-api does not exist");
@@ -180,6 +194,12 @@ impl Cloud {
             }
             "DescribeChangeSet" => match &self.change_set {
                 _ if self.stack.is_none() => absent(),
+                _ if asked["ChangeSetName"].starts_with("arn:") => {
+                    let id = asked["ChangeSetName"].split('/').nth(1).unwrap();
+                    let status = self.change_set.as_ref().map_or("CREATE_COMPLETE", |it| it.status.as_str());
+                    let told = format!("<ChangeSetId>{id}</ChangeSetId><Status>{status}</Status>");
+                    result(action, &format!("{told}{}", page(self.changes.get(id), "Changes", asked)))
+                }
                 None => error(404, "ChangeSetNotFound", "ChangeSet [x] does not exist"),
                 Some(it) => result(
                     action,
@@ -189,6 +209,10 @@ impl Cloud {
                     ),
                 ),
             },
+            "ListStackResources" => {
+                let resources = self.resources.get(&asked["StackName"]);
+                result(action, &page(resources, "StackResourceSummaries", asked))
+            }
             "CreateChangeSet" => self.create_change_set(asked),
             "GetTemplate" => {
                 let template = self.other_template.as_ref().or(self.change_set.as_ref().map(|it| &it.template));

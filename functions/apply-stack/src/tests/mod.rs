@@ -1,4 +1,5 @@
 mod cloud;
+mod replacement;
 
 use std::sync::{Arc, Mutex};
 
@@ -134,6 +135,7 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
       "ChangeSetName": "gatekeeper-01arz3ndektsv4rrffq69g5fav-forward",
       "ChangeSetType": "CREATE",
       "Description": "artefact-gatekeeper: bank@3f1c9a0b5d7e2468ace013579bdf02468ace1357",
+      "IncludeNestedStacks": "true",
       "Parameters.member.1.ParameterKey": "Stage",
       "Parameters.member.1.ParameterValue": "uat",
       "RoleARN": "arn:aws:iam::111122223333:role/stacks",
@@ -151,7 +153,7 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
       "Version": "2010-05-15"
     }
     "#);
-    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject DescribeStacks DescribeChangeSet");
+    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject DescribeStacks DescribeChangeSet");
 }
 
 /// A template that names dev, of so many functions, and what the plan says of its form.

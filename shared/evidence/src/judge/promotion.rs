@@ -152,6 +152,7 @@ pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion 
         rollback: record.rollback,
         requested_by: record.requested_by.clone(),
         proven_requester: requester.map(|it| Person { person: it.person.as_str().to_owned(), arn: it.arn.clone() }),
+        accept_replacement: record.accept_replacement.clone(),
         reason: record.reason.clone(),
         started_at: record.started_at,
         ended_at: record.ended_at,

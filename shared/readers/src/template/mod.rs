@@ -8,10 +8,12 @@
 mod account_id;
 mod accounts;
 mod code;
+mod exports;
 mod fetch;
 mod findings;
 pub mod form;
 mod json;
+pub mod order;
 mod portable;
 mod principals;
 mod schema;
@@ -28,6 +30,7 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::schema::holds;
 #[cfg(any(test, feature = "test-support"))]
 pub use self::schema::types;
 use self::{
@@ -38,6 +41,7 @@ use self::{
 };
 pub use self::{
     code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
+    exports::{ExportName, Handed},
     findings::{Doubt, Unless},
     principals::Boundary,
     text::{PSEUDO_PARAMETERS, Piece, Text},
@@ -88,6 +92,9 @@ pub struct Template {
     /// The roles and users, by logical id, each with its permissions boundary.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub principals: BTreeMap<String, Boundary>,
+    /// What it hands to other stacks and takes of them.
+    #[serde(default, skip_serializing_if = "Handed::is_empty")]
+    pub handed: Handed,
     /// The portable form that all of this was read from; none where the stored template fits any stage itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<TemplateForm>,
@@ -331,9 +338,11 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         nested: BTreeMap::new(),
         doubts: Vec::new(),
         principals: BTreeMap::new(),
+        handed: Handed::default(),
         form: None,
         names_stage: Vec::new(),
     };
+    template.handed = Handed::read(root, &template.parameters);
     let place = Place::Root.key("Resources");
     for (id, resource) in resources.iter() {
         let Some((r#type, properties)) = read_resource(id, resource, &nothing, findings) else { continue };

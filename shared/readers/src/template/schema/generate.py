@@ -3,7 +3,8 @@
 
     generate.py            writes types.txt
     generate.py --check    ends with 1 and says why where types.txt is not what the schemas say, or where they hold a
-                           property that looks as if it carries or locates code and that nobody has judged
+                           property that looks as if it carries or locates code, or a type that has a sign of holding
+                           data, and nobody has judged it
     --schemas FOLDER       takes the schemas of another cfn-lint, such as `cfnlint/data/schemas` of a newer wheel
 
 Types that rules.txt refuses as a whole, and SAM's, have no line. Of services that harmless.txt judges as a whole the
@@ -15,7 +16,7 @@ infra/local/requirements.txt. types.txt holds one line for each type and for eac
     AWS::Glue.X *>Y                                       any key at all; `*` alone: any key, with anything in it
 
 Lines are sorted by their bytes, because the gate finds them by halving. What a property is judged to be stands in rules.txt, which the gate
-reads, and in harmless.txt, which only this program reads.
+reads, and in harmless.txt, which only this program reads. Which types hold data stands in stateful.txt.
 """
 
 import argparse
@@ -28,12 +29,20 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TABLE, RULES, HARMLESS = HERE / "types.txt", HERE / "rules.txt", HERE / "harmless.txt"
+STATEFUL = HERE / "stateful.txt"
 
 # A property whose name has one of these words may carry or locate code, images, scripts or templates.
 SUSPECT = re.compile(
     r"S3|Ur[il]|UR[IL]|Image|Script|Code|Template|Jar|Docker|Container|Repositor|Artifact|Bundle|Package|Plugin|Layer|Handler|"
     r"UserData|Ami|AMI|Git|Librar|Libs|Build[Ss]pec|Runtime|Entry[Pp]oint|Command|Ecr|ECR|Bootstrap|Program|Software|Firmware|"
     r"Binary|Executable|Wasm|Asset|Zip|Source(Location|Path)|FileSystem|BuildConfig"
+)
+
+# A property of a type that can be protected from deletion, backed up, restored or kept for a time, so that it holds
+# something.
+HOLDS = re.compile(
+    r"^Delet(e|ion)Protection|Snapshot(Identifier|Id|Arns?|Retention)|^Snapshots?$|^Backup|^Retention|"
+    r"Retention(Period|InDays|Limit)|DeleteAutomated|^StorageEncrypted|^SSESpec|^DataRetention|AtRest"
 )
 
 # How deep shapes are followed when suspects are looked for: a shape may hold itself.
@@ -239,6 +248,28 @@ def unjudged(text, read_only, judged):
                 yield f"{type_name} {path}"
 
 
+def installed(path):
+    return Path(importlib.metadata.distribution("cfn-lint").locate_file("cfnlint/data")) / path
+
+
+def unjudged_state(documents, likely):
+    """What is wrong with stateful.txt: `likely` are the types that cfn-lint takes for stateful."""
+    words = list(entries(STATEFUL))
+    holds, nothing = [it[0] for it in words if it[0] != "-"], [it[1] for it in words if it[0] == "-"]
+    types = {document["typeName"]: document for document in documents}
+    for listed in (holds, nothing):
+        if listed != sorted(set(listed)):
+            yield "stateful.txt is not sorted, or has a type twice"
+    for type_name in holds + nothing:
+        if type_name not in types and not type_name.startswith("Custom::"):
+            yield f"stateful.txt judges {type_name}, which no schema has"
+    for type_name, document in sorted(types.items()):
+        signs = [name for name in document.get("properties") or {} if HOLDS.search(name)]
+        signs += ["cfn-lint"] if type_name in likely else []
+        if signs and type_name not in holds + nothing and not type_name.startswith("AWS::Serverless::"):
+            yield f"nobody has judged whether {type_name} holds data ({', '.join(signs)}): say it in stateful.txt"
+
+
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--check", action="store_true")
@@ -246,7 +277,7 @@ def main():
     asked = ask.parse_args()
     schemas = asked.schemas
     if schemas is None:
-        schemas = Path(importlib.metadata.distribution("cfn-lint").locate_file("cfnlint/data/schemas"))
+        schemas = installed("schemas")
     table, judged, read_only = Table(), Judged(), {}
     documents = [json.loads(file.read_text()) for file in schemas.glob("resources/*.json")]
     for document in sorted(documents, key=lambda it: it["typeName"]):
@@ -256,6 +287,8 @@ def main():
     table.unify()
     text = table.text()
     wrong = [f"nobody has judged {it}: say in rules.txt or harmless.txt what it is" for it in unjudged(text, read_only, judged)]
+    likely = installed("AdditionalSpecs/StatefulResources.json").read_text()
+    wrong += unjudged_state(documents, json.loads(likely)["ResourceTypes"])
     if asked.check and not asked.schemas and text != TABLE.read_text():
         wrong.append("types.txt is not what the schemas say: run `make template-table`")
     elif not asked.check:

@@ -22,6 +22,9 @@ const TYPES: &str = include_str!("types.txt");
 /// The rules; the file says what each kind does.
 const RULES: &str = include_str!("rules.txt");
 
+/// The types that hold what no template brings back; the file says how it is made.
+const STATEFUL: &str = include_str!("stateful.txt");
+
 /// How deep properties may nest: no schema's do as deep, only those that hold themselves.
 const MAX_DEPTH: usize = 40;
 
@@ -177,6 +180,20 @@ fn find(name: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// What is lost when a resource of a type is deleted, in words; `None` where the template brings all of it back. What a
+/// type holds that nobody has judged, nobody knows.
+#[must_use]
+pub fn holds(r#type: &str) -> Option<&'static str> {
+    let lines = STATEFUL.lines().filter(|line| !line.starts_with(['#', '-']));
+    let listed = lines.filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == r#type);
+    if let Some((_, words)) = listed {
+        return Some(words);
+    }
+    let has_provider = r#type.starts_with("Custom::") || r#type == "AWS::CloudFormation::CustomResource";
+    let known = has_provider || find(r#type).is_some() || rules::of(r#type).any(|rule| rule.path == "-");
+    (!known).then_some("whatever it holds: its type is one that this gatekeeper does not know")
 }
 
 /// The names of every type of the table, and of every property of its first level.

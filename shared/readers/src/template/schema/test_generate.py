@@ -87,6 +87,19 @@ class Suspects(unittest.TestCase):
         missing = {(type_name, path) for type_name, path in rules if path not in every[type_name]}
         self.assertEqual(missing, {("AWS::Lambda::Function", "RuntimeConfig")})
 
+    def test_a_type_with_a_sign_of_holding_data_must_be_judged(self):
+        judged = [{"typeName": it[1] if it[0] == "-" else it[0]} for it in generate.entries(generate.STATEFUL)]
+        self.assertEqual(list(generate.unjudged_state(judged, {"AWS::S3::Bucket"})), [])
+        new = [schema("AWS::New::Thing", {"DeletionProtectionEnabled": {}}), schema("AWS::New::Other", {"Size": {}})]
+        self.assertEqual(list(generate.unjudged_state(judged + new, set())), [
+            "nobody has judged whether AWS::New::Thing holds data (DeletionProtectionEnabled): say it in stateful.txt"
+        ])
+        self.assertIn("AWS::New::Other", "".join(generate.unjudged_state(judged + new, {"AWS::New::Other"})))
+        gone = [it for it in judged if it["typeName"] != "AWS::KMS::Key"]
+        self.assertEqual(
+            list(generate.unjudged_state(gone, set())), ["stateful.txt judges AWS::KMS::Key, which no schema has"]
+        )
+
     def test_a_check_against_other_schemas_ends_with_what_nobody_has_judged(self):
         with tempfile.TemporaryDirectory() as folder:
             resources = Path(folder) / "resources"
