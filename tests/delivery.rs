@@ -10,7 +10,7 @@ use e2e::{
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_aws::{s3::S3Store, s3_client};
 use gatekeeper_model::{store_key::RecordKey, verdict::Outcome};
-use gatekeeper_store::{Store as _, contract};
+use gatekeeper_store::{ReadStore as _, contract};
 use serde_json::{Value, json};
 use ulid::Ulid;
 

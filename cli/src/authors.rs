@@ -15,7 +15,7 @@ use gatekeeper_model::{
     store_key::{ArtefactPath, RecordKey},
     verdict::LastBuilt,
 };
-use gatekeeper_store::{Store, record};
+use gatekeeper_store::{ReadStore, record};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! A build folder as if it were a commit's folder in the bucket: read only, one version of everything, no tags.
+//! A build folder as if it were a commit's folder in the bucket: one version of everything, no tags.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use gatekeeper_model::{
     ids::{Commit, Sha256, VersionId},
     store_key::ArtefactPath,
 };
-use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, Written};
+use gatekeeper_store::{Body, Head, Listed, ReadStore, Retention, StoreError, Tags};
 
 use crate::build_folder::BuildFile;
 
@@ -84,10 +84,6 @@ impl Folder {
         }
     }
 
-    fn read_only(&self, operation: &'static str, key: &str) -> StoreError {
-        self.failed(operation, key, io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
     /// Every file under the folder, links to files within it among them.
     fn walk(&self, folder: &Path, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
         let shown = folder.strip_prefix(&self.root).unwrap_or(folder).display().to_string();
@@ -128,7 +124,7 @@ fn leaves(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("`{path}` is a link that leaves the folder"))
 }
 
-impl Store for Folder {
+impl ReadStore for Folder {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         self.walk(&self.root, &mut listed)?;
@@ -216,20 +212,6 @@ impl Store for Folder {
     async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {
         Ok(self.head(key, Some(version_id)).await?.map(|_| Tags::new()))
     }
-
-    async fn put_tags(&self, key: &str, _version_id: &VersionId, _tags: &Tags) -> Result<bool, StoreError> {
-        Err(self.read_only("tagging", key))
-    }
-
-    async fn put_once(
-        &self,
-        key: &str,
-        _bytes: &[u8],
-        _content_type: &str,
-        _precondition: &Precondition,
-    ) -> Result<Written, StoreError> {
-        Err(self.read_only("writing", key))
-    }
 }
 
 fn is_local(version_id: Option<&VersionId>) -> bool {
@@ -285,14 +267,6 @@ mod tests {
         };
         assert!(folder.stream(&key("reports/large.xml"), &"local".into(), &mut sink).await.unwrap());
         assert_eq!((total, largest), (bytes.len(), PIECE_BYTES));
-    }
-
-    #[tokio::test]
-    async fn nothing_is_written() {
-        let (_root, folder) = folder(&[("build-manifest.json", b"{}")]);
-        let manifest = key("build-manifest.json");
-        assert!(folder.put_tags(&manifest, &"local".into(), &Tags::new()).await.is_err());
-        assert!(folder.put(&manifest, b"", "text/plain", &Precondition::Absent).await.is_err());
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use gatekeeper_model::{
     store_key::ArtefactPath,
     verdict::LastBuilt,
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 
 use crate::{exit::Misuse, output::Output};
 
@@ -84,7 +84,7 @@ fn source(build: &Build) -> Option<String> {
 /// [`Misuse`] where that was another repository than this one, and than `moved_from`; another error where it could not
 /// look.
 pub(crate) async fn check_source(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     last: &LastBuilt,
     ours: &str,
     moved_from: Option<&str>,

@@ -4,18 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gatekeeper_aws::s3::S3Store;
-use gatekeeper_gate::converge::{Gate, GateError};
+use gatekeeper_gate::{converge, converge::GateError};
 use gatekeeper_model::{
     ids::{Commit, CommitSha, Repo, VersionId},
     manifest,
     policy::Policy,
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     telemetry,
-    telemetry::Logger,
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::NoSigner;
-use gatekeeper_store::{Store, memory::Memory};
+use gatekeeper_store::{ReadStore, memory::Memory};
 
 use crate::{
     aws::{Aws, AwsArgs, Part},
@@ -197,22 +195,19 @@ pub(super) fn set_policy(bytes: &[u8], from: &str, to: &Memory) -> Result<(), Mi
 }
 
 /// The gate's verdict on what is in a store.
-pub(super) async fn judge<S: Store>(
+pub(super) async fn judge<S: ReadStore>(
     artefacts: &S,
     records: &Memory,
     commit: &Commit,
     output: &mut Output,
 ) -> anyhow::Result<Verdict> {
-    let scratch = std::env::temp_dir();
-    let gate =
-        Gate { artefacts, records, log: Logger::silent(), clock: telemetry::wall_clock, scratch, signer: &NoSigner };
     for object in artefacts.list(&commit.prefix()).await? {
         if let Err(outside) = ArtefactKey::parse(&object.key) {
             let key = outside.key.strip_prefix(&commit.prefix()).unwrap_or(&outside.key);
             output.warning(&format!("`{key}` is outside the layout of the artefact store and belongs to no commit"));
         }
     }
-    let verdict = gate.check(commit).await;
+    let verdict = converge::check(artefacts, records, commit, &std::env::temp_dir(), telemetry::wall_clock()).await;
     verdict
         .map_err(|error: GateError| anyhow::Error::new(error))
         .with_context(|| format!("`{commit}` could not be judged"))

@@ -12,7 +12,7 @@ use gatekeeper_model::{
     telemetry, verdict,
     verdict::{Outcome, Revocation, Verdict},
 };
-use gatekeeper_store::{Store as _, Written, record, revocation, revocation::StoredRevocation};
+use gatekeeper_store::{ReadStore as _, TagStore as _, Written, record, revocation, revocation::StoredRevocation};
 use serde_json::json;
 
 use crate::{

@@ -20,7 +20,7 @@ use gatekeeper_model::{
     manifest,
     store_key::ArtefactPath,
 };
-use gatekeeper_store::Store as _;
+use gatekeeper_store::ReadStore as _;
 use serde_json::{Map, Value};
 
 use crate::{aws::called, build_folder::BuildFile, exit::Misuse};

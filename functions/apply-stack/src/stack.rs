@@ -27,7 +27,7 @@ use gatekeeper_promotion::{
     step::{Report, ReportStatus},
 };
 use gatekeeper_readers::{template, template::form};
-use gatekeeper_store::Store as _;
+use gatekeeper_store::ReadStore as _;
 use jiff::Timestamp;
 use serde_json::json;
 

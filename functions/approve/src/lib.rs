@@ -21,7 +21,7 @@ use gatekeeper_promotion::{
     identities::{Authors, Identities},
     stage,
 };
-use gatekeeper_store::{Body, Precondition, Store, Written, record, record::Stored, revocation};
+use gatekeeper_store::{Body, Precondition, WriteStore, Written, record, record::Stored, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ pub struct Approver<S> {
     pub callers: Callers,
 }
 
-impl<S: Store> Approver<S> {
+impl<S: WriteStore> Approver<S> {
     /// Answers one event.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use gatekeeper_aws::{caller, scripted, scripted::Answer as Sts};
 use gatekeeper_model::verdict::Outcome;
-use gatekeeper_store::memory::Memory;
+use gatekeeper_store::{ReadStore as _, memory::Memory};
 
 use super::*;
 

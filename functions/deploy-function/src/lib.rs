@@ -29,7 +29,7 @@ use gatekeeper_promotion::{
     plan::PlannedFunction,
     step::{Report, ReportStatus, StepAnswer},
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -66,7 +66,7 @@ struct Task<'a> {
     report: Report<FunctionFacts>,
 }
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Does the step, as far as the invocation's time allows.
     ///
     /// # Errors

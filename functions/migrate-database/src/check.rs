@@ -12,7 +12,7 @@ use gatekeeper_promotion::{
     plan::PlannedDatabase,
 };
 use gatekeeper_readers::flyway::{commit, history, settings::Settings};
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use serde_json::json;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Databases that are looked at at once: each is a Java, and a function has few cores.
 pub(crate) const IN_FLIGHT: usize = 2;
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Looks at every database of the check.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use gatekeeper_readers::flyway::{
     files::MigrationFile,
     settings::{Settings, read_script},
 };
-use gatekeeper_store::{Store, StoreError};
+use gatekeeper_store::{ReadStore, StoreError};
 use tempfile::TempDir;
 
 use crate::Trouble;
@@ -37,7 +37,7 @@ impl<'a> Fetched<'a> {
     /// # Errors
     /// Where the store or the disk fails. What isn't what the plan pins is a finding.
     pub async fn fetch(
-        artefacts: &impl Store,
+        artefacts: &impl ReadStore,
         planned: &PlannedDatabase,
         migrations: &'a [PlannedMigration],
     ) -> Result<Result<Self, Vec<Finding>>, Trouble> {
@@ -112,7 +112,7 @@ impl<'a> Fetched<'a> {
 /// # Errors
 /// Where the store could not be read. What isn't what the plan pins, or is not taken, is a finding.
 pub async fn configuration(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     planned: &PlannedDatabase,
 ) -> Result<Result<Settings, Vec<Finding>>, StoreError> {
     let Some(file) = &planned.configuration else { return Ok(Ok(Settings::default())) };
@@ -128,7 +128,7 @@ pub async fn configuration(
 /// # Errors
 /// Where the store could not be read.
 pub async fn other_configurations(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     planned: &PlannedDatabase,
     all: &[PlannedDatabase],
 ) -> Result<Vec<Settings>, StoreError> {
@@ -152,7 +152,7 @@ fn write(folder: &Path, path: &str, bytes: &[u8]) -> std::io::Result<()> {
 ///
 /// # Errors
 /// Where the store could not be read.
-pub async fn pinned(artefacts: &impl Store, pinned: &Pinned) -> Result<Result<Vec<u8>, Finding>, StoreError> {
+pub async fn pinned(artefacts: &impl ReadStore, pinned: &Pinned) -> Result<Result<Vec<u8>, Finding>, StoreError> {
     let body = artefacts.get(&pinned.key, Some(&pinned.version_id), pinned.size).await?;
     let Some(body) = body else {
         let message = format!("its version `{}` is not there any more", pinned.version_id);

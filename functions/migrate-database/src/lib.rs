@@ -22,7 +22,7 @@ use gatekeeper_promotion::{
     facts::DatabaseFacts,
     step::StepAnswer,
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub enum Answer {
 /// Why something could not be done, where that is no verdict: it may be asked again.
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Looks, compares, or does the step, as far as the invocation's time allows.
     ///
     /// # Errors

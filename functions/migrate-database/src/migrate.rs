@@ -16,7 +16,7 @@ use gatekeeper_readers::flyway::{
     history::HistoryRow,
     migration_name::{MigrationKind, MigrationName},
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ struct Work<'a> {
 /// How one database ended: its report's status and detail.
 type Outcome = Result<(ReportStatus, String), String>;
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Migrates the databases of the plan, one after the other, or only compares them on a way back.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use gatekeeper_database::{Database, DatabaseError};
 use gatekeeper_model::finding::Finding;
 use gatekeeper_promotion::{plan::PlannedDatabase, record::SchemaComparison, stage::SchemaParity};
 use gatekeeper_readers::{schema_snapshot, schema_snapshot::Include};
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 
 use crate::{Trouble, files};
 
@@ -36,7 +36,7 @@ pub enum NoParity {
 /// # Errors
 /// Where the store could not be read.
 pub async fn parity(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     database: &Database,
     planned: &PlannedDatabase,
 ) -> Result<Result<Parity, NoParity>, Trouble> {

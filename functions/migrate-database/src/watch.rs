@@ -10,7 +10,7 @@ use gatekeeper_promotion::{
     plan::PlannedDatabase,
     record::SchemaComparison,
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use serde_json::json;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     secret,
 };
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Compares every database of the question with its tested schema. That one can't be reached is an answer.
     ///
     /// # Errors

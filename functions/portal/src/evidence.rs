@@ -4,7 +4,7 @@ use askama::Template;
 use gatekeeper_evidence::{collect::collect, exhibits::Live, html, judge, model::Question};
 use gatekeeper_model::ids::{Repo, StageName};
 use gatekeeper_proof::PublicKeys;
-use gatekeeper_store::{Store, Stores};
+use gatekeeper_store::{ReadStore, Stores};
 use jiff::Timestamp;
 
 use crate::{Trouble, page::Page, show::Time};
@@ -21,7 +21,7 @@ struct EvidenceOfStage {
 
 /// The same as `gatekeeper evidence`, but for what is live: that is as the promotion's record and drift watching saw it.
 pub(crate) async fn page(
-    stores: &Stores<'_, impl Store>,
+    stores: &Stores<'_, impl ReadStore>,
     question: Question,
     keys: PublicKeys,
     now: Timestamp,

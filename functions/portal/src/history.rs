@@ -17,7 +17,7 @@ use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Entry, Kind, StoredEntry},
 };
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -102,7 +102,7 @@ struct Slice {
 /// Three dependent round trips: the names of the stages, the heads of their chains, entries of all of them at once, and beside
 /// those what runs now. A head that is gone costs one more, to find the chain's end.
 pub(crate) async fn page(
-    records: &impl Store,
+    records: &impl ReadStore,
     repo: Repo,
     cursor: &Cursor,
     keys: &PublicKeys,
@@ -141,7 +141,7 @@ pub(crate) async fn page(
 
 /// Reads one chain from the cursor's place back; `None` where the chain was never begun.
 async fn slice(
-    records: &impl Store,
+    records: &impl ReadStore,
     chain: Chain,
     cursor: &Cursor,
     keys: &PublicKeys,
@@ -184,7 +184,7 @@ async fn slice(
 }
 
 /// The last place of a chain whose head says nothing.
-async fn last_place(records: &impl Store, chain: &Chain) -> Result<u64, StoreError> {
+async fn last_place(records: &impl ReadStore, chain: &Chain) -> Result<u64, StoreError> {
     let prefix = RecordKey::ledger_prefix(chain);
     let listed = records.list(&prefix).await?;
     let places = listed.iter().filter_map(|it| it.key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok());

@@ -15,8 +15,8 @@ mod tests;
 use futures_util::future::try_join;
 use gatekeeper_evidence::model::Question;
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
-use gatekeeper_proof::{PublicKeys, Signer, SigningError};
-use gatekeeper_store::{Store, StoreError, Stores};
+use gatekeeper_proof::{KeyHolder, PublicKeys, SigningError};
+use gatekeeper_store::{ReadStore, StoreError, Stores};
 use lambda_http::{Body, Request, RequestExt as _, Response, http::Method, request::RequestContext};
 use page::Page;
 use route::{NoPage, Route};
@@ -30,9 +30,9 @@ pub struct Portal<S> {
     /// The records bucket.
     pub records: S,
     /// The gate's key, whose public half its statements are verified by.
-    pub gate_key: Box<dyn Signer>,
+    pub gate_key: Box<dyn KeyHolder>,
     /// Promotion's key, the same.
-    pub promotion_key: Box<dyn Signer>,
+    pub promotion_key: Box<dyn KeyHolder>,
     /// Where it tells who read what.
     pub log: Logger,
     /// The present.
@@ -53,7 +53,7 @@ enum Trouble {
     Template(#[from] askama::Error),
 }
 
-impl<S: Store> Portal<S> {
+impl<S: ReadStore> Portal<S> {
     /// Answers a request, always: what goes wrong is a page too, and a line in the log with everything about it.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         let request_id = request.lambda_context_ref().map_or("", |context| &context.request_id);

@@ -14,7 +14,7 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord};
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError, revocation};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError, revocation};
 
 use crate::{
     Trouble,
@@ -64,7 +64,7 @@ pub(crate) struct UnderWay {
 
 /// Three dependent round trips, whatever the number of stages and repositories: their names, what runs and who holds the lock,
 /// and what is known of the commits and promotions that those name.
-pub(crate) async fn page(records: &impl Store) -> Result<Page, Trouble> {
+pub(crate) async fn page(records: &impl ReadStore) -> Result<Page, Trouble> {
     let found = stages_and_repos(records).await?;
     let rows = rows(records, found).await?;
     let mut stages: BTreeMap<StageName, Vec<Row>> = BTreeMap::new();
@@ -75,18 +75,18 @@ pub(crate) async fn page(records: &impl Store) -> Result<Page, Trouble> {
 }
 
 /// Every repository that was ever promoted to a stage, or is being promoted for the first time.
-pub(crate) async fn stages_and_repos(records: &impl Store) -> Result<BTreeSet<(StageName, Repo)>, StoreError> {
+pub(crate) async fn stages_and_repos(records: &impl ReadStore) -> Result<BTreeSet<(StageName, Repo)>, StoreError> {
     let (stages, locks) = (RecordKey::stages_prefix(None), RecordKey::locks_prefix(None));
     let (stages, locks) = try_join(records.list(&stages), records.list(&locks)).await?;
     Ok(stages.iter().chain(&locks).filter_map(|it| RecordKey::stage_and_repo(&it.key)).collect())
 }
 
 /// What runs of these repositories on these stages, in two dependent round trips.
-pub(crate) async fn rows(records: &impl Store, found: BTreeSet<(StageName, Repo)>) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn rows(records: &impl ReadStore, found: BTreeSet<(StageName, Repo)>) -> Result<Vec<Row>, StoreError> {
     stream::iter(found).map(|(stage, repo)| row(records, stage, repo)).buffered(CALLS_IN_FLIGHT).try_collect().await
 }
 
-async fn row(records: &impl Store, stage: StageName, repo: Repo) -> Result<Row, StoreError> {
+async fn row(records: &impl ReadStore, stage: StageName, repo: Repo) -> Result<Row, StoreError> {
     let state = read::<StageState>(records, RecordKey::Stage(stage.clone(), repo.clone()));
     let lock = read::<Lock>(records, RecordKey::Lock(stage.clone(), repo.clone()));
     let (state, lock) = try_join(state, lock).await?;
@@ -101,7 +101,7 @@ async fn row(records: &impl Store, stage: StageName, repo: Repo) -> Result<Row, 
 }
 
 async fn runs(
-    records: &impl Store,
+    records: &impl ReadStore,
     state: Option<StageState>,
     unreadable: &mut Vec<String>,
 ) -> Result<Option<Runs>, StoreError> {
@@ -130,7 +130,7 @@ async fn runs(
 }
 
 async fn under_way(
-    records: &impl Store,
+    records: &impl ReadStore,
     stage: &StageName,
     repo: &Repo,
     lock: Option<Lock>,

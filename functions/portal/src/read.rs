@@ -2,7 +2,7 @@
 
 use gatekeeper_model::store_key::RecordKey;
 use gatekeeper_store::{
-    Store, StoreError, record,
+    ReadStore, StoreError, record,
     record::{RecordError, Stored},
 };
 use serde::de::DeserializeOwned;
@@ -22,7 +22,10 @@ impl<T> Found<T> {
 }
 
 /// Reads a record.
-pub(crate) async fn read<T: DeserializeOwned>(records: &impl Store, key: RecordKey) -> Result<Found<T>, StoreError> {
+pub(crate) async fn read<T: DeserializeOwned>(
+    records: &impl ReadStore,
+    key: RecordKey,
+) -> Result<Found<T>, StoreError> {
     match record::read(records, &key).await {
         Ok(record) => Ok(Found { record, unreadable: None }),
         Err(RecordError::Store(error)) => Err(error),

@@ -10,7 +10,7 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::history::StageState;
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError, revocation};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError, revocation};
 
 use crate::{
     Trouble,
@@ -46,7 +46,7 @@ struct Found {
 
 /// Two dependent round trips: who has the bytes and what stages there are, then what is known of those commits and what the
 /// stages run of their repositories.
-pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result<Page, Trouble> {
+pub(crate) async fn page(records: &impl ReadStore, digest: Option<Sha256>) -> Result<Page, Trouble> {
     let Some(wanted) = digest else {
         return Page::of(&Search { digest, found: Vec::new(), surplus: 0, unreadable: Vec::new() });
     };
@@ -82,7 +82,7 @@ pub(crate) async fn page(records: &impl Store, digest: Option<Sha256>) -> Result
     Page::of(&Search { digest, found, surplus, unreadable })
 }
 
-async fn found(records: &impl Store, wanted: Sha256, commit: Commit) -> Result<Found, StoreError> {
+async fn found(records: &impl ReadStore, wanted: Sha256, commit: Commit) -> Result<Found, StoreError> {
     let verdict = read::<Verdict>(records, RecordKey::Verdict(commit.clone()));
     let (verdict, revocation) = try_join(verdict, revocation::read(records, &commit)).await?;
     let mut unreadable = Vec::new();

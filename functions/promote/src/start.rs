@@ -14,7 +14,7 @@ use gatekeeper_promotion::{
     step::{Direction, PromotionRef, StepInput},
 };
 use gatekeeper_proof::{Signer, ledger};
-use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
+use gatekeeper_store::{Precondition, WriteStore, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -63,7 +63,7 @@ enum Failure {
     Unsure(anyhow::Error),
 }
 
-impl<S: Store> Starter<'_, S> {
+impl<S: WriteStore> Starter<'_, S> {
     /// What Step Functions says of an execution. Only that it doesn't exist means that there is none: any other error means
     /// that it could not be looked at.
     pub(crate) async fn execution(&self, arn: &str) -> anyhow::Result<Execution> {

@@ -6,12 +6,12 @@ use gatekeeper_promotion::{
     record::PromotionRecord,
 };
 use gatekeeper_proof::{Envelope, Predicate, Signer, Statement, bundle};
-use gatekeeper_store::{Precondition, Store, Written};
+use gatekeeper_store::{Precondition, WriteStore, Written};
 use jiff::Timestamp;
 
 /// Signs and stores both statements, each once.
 pub(crate) async fn attest(
-    records: &impl Store,
+    records: &impl WriteStore,
     signer: &dyn Signer,
     record: &PromotionRecord,
     completed_at: Timestamp,
@@ -31,7 +31,7 @@ pub(crate) async fn attest(
 
 /// Writes a statement where there is none yet: what was attested once stands, and its bundle goes with it.
 async fn write<P: Predicate>(
-    records: &impl Store,
+    records: &impl WriteStore,
     signer: &dyn Signer,
     record: &PromotionRecord,
     which: PromotionStatement,

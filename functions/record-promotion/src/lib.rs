@@ -27,7 +27,7 @@ use gatekeeper_promotion::{
     transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
-use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
+use gatekeeper_store::{Precondition, WriteStore, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ impl Recorder {
 /// # Errors
 /// Where a record could not be read or written.
 pub async fn record_outcome(
-    records: &impl Store,
+    records: &impl WriteStore,
     signer: &dyn Signer,
     input: &Handover,
     stored: Stored<PromotionRecord>,
@@ -174,7 +174,7 @@ fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer<FunctionFac
 
 /// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an
 /// earlier stage, such as dev's, is followed by this one as its next version.
-async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
+async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
     let commit = record.commit();
     let evidence = PromotionRecord::key(&PromotionRef {
         stage: record.stage.clone(),
@@ -200,7 +200,7 @@ async fn write_handoffs(records: &impl Store, record: &PromotionRecord, at: Time
 }
 
 async fn write_handoff(
-    records: &impl Store,
+    records: &impl WriteStore,
     key: RecordKey,
     document: String,
     stage: &StageName,
@@ -223,7 +223,7 @@ async fn write_handoff(
 }
 
 /// Releases the lock, where this promotion still holds it.
-async fn release_lock(records: &impl Store, promotion: &PromotionRef, now: Timestamp) -> anyhow::Result<()> {
+async fn release_lock(records: &impl WriteStore, promotion: &PromotionRef, now: Timestamp) -> anyhow::Result<()> {
     let key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
     let Some(lock) = record::read::<Lock>(records, &key).await? else { return Ok(()) };
     if lock.record.promotion_id != promotion.promotion_id || lock.record.released_at.is_some() {

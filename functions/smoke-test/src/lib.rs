@@ -33,7 +33,7 @@ use gatekeeper_promotion::{
     stage::{SmokeCheck, SmokeTarget},
     step::{Report, ReportStatus, StepAnswer},
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -85,7 +85,7 @@ struct Stage {
     functions: stack_functions::Names,
 }
 
-impl<S: Store> Step<S> {
+impl<S: ReadStore> Step<S> {
     /// Does the step, as far as the invocation's time allows.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use gatekeeper_model::{
     telemetry::{Clock, Logger, chain},
 };
 use gatekeeper_promotion::drift::{Drift, WatchRequest};
-use gatekeeper_store::Store as _;
+use gatekeeper_store::ReadStore as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -22,7 +22,7 @@ use gatekeeper_promotion::{
     lock::Lock,
     record::{LiveFunction, PromotionRecord},
 };
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store as _, record, record::RecordError, revocation};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore as _, record, record::RecordError, revocation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 

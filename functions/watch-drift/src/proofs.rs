@@ -16,7 +16,7 @@ use gatekeeper_proof::{
     Digest, PublicKeys, Statement, ledger,
     ledger::{Break, Proof},
 };
-use gatekeeper_store::{Store, StoreError};
+use gatekeeper_store::{ReadStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 /// How often a chain is proved from its first entry on; in between from where it was proved to.
@@ -24,7 +24,7 @@ const WHOLE_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is wrong with the attestation that a promotion rests on.
 pub(crate) async fn attestation(
-    records: &impl Store,
+    records: &impl ReadStore,
     record: &PromotionRecord,
     keys: &PublicKeys,
 ) -> Result<Option<Finding>, StoreError> {
@@ -51,7 +51,7 @@ pub(crate) async fn attestation(
 
 /// What is wrong with the stage's chain of the ledger, and how far it was proved.
 pub(crate) async fn ledger(
-    records: &impl Store,
+    records: &impl ReadStore,
     chain: &Chain,
     before: Option<&ProvedLedger>,
     is_thorough: bool,

@@ -10,7 +10,7 @@ use gatekeeper_proof::{
     Signer, ledger,
     ledger::{Event, Kind, LedgerError, RecordDigest},
 };
-use gatekeeper_store::{Store, Written, record, record::Stored};
+use gatekeeper_store::{WriteStore, Written, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub(crate) struct Telling<'a, S, P> {
     pub(crate) log: &'a Logger,
 }
 
-impl<S: Store, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, P> {
+impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_, S, P> {
     /// Writes what was found, and tells what has changed.
     pub(crate) async fn tell(&self, drift: Drift, before: Option<&Stored<Drift>>) -> anyhow::Result<Looked> {
         let key = RecordKey::Drift(drift.stage.clone(), drift.repo.clone());

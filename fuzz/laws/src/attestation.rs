@@ -11,8 +11,8 @@ use p256::{
 use crate::{
     input::kind,
     product::{
-        Deployment, Envelope, Predicate, PublicKey, Sha256, Signer, Signing, SigningError, Statement, TestResult,
-        VerificationSummary, attestation, bundle, bundle_verify,
+        Deployment, Envelope, KeyHolder, Predicate, PublicKey, Sha256, Signer, Signing, SigningError, Statement,
+        TestResult, VerificationSummary, attestation, bundle, bundle_verify,
     },
 };
 
@@ -43,6 +43,12 @@ impl fmt::Debug for Key {
     }
 }
 
+impl KeyHolder for Key {
+    fn public_key(&self) -> Signing<'_, PublicKey> {
+        Box::pin(async { Ok(self.public.clone()) })
+    }
+}
+
 impl Signer for Key {
     fn sign(&self, digest: Sha256) -> Signing<'_, Vec<u8>> {
         let signed: Result<Signature, _> = self.signing.sign_prehash(digest.as_bytes());
@@ -53,10 +59,6 @@ impl Signer for Key {
                 source: Box::new(error),
             })
         })
-    }
-
-    fn public_key(&self) -> Signing<'_, PublicKey> {
-        Box::pin(async { Ok(self.public.clone()) })
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use gatekeeper_promotion::{
     stage::{StagesConfig, freeze::FreezeSpan},
 };
 pub(crate) use gatekeeper_proof::{
-    self as attestation, Envelope, Predicate, PublicKey, Signer, Signing, SigningError, Statement,
+    self as attestation, Envelope, KeyHolder, Predicate, PublicKey, Signer, Signing, SigningError, Statement,
 };
 pub(crate) use gatekeeper_readers::{
     flyway::{

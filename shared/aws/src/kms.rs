@@ -7,7 +7,7 @@ use aws_sdk_kms::{
     types::{MessageType, SigningAlgorithmSpec},
 };
 use gatekeeper_model::ids::Sha256;
-use gatekeeper_proof::{PublicKey, PublicKeys, Signer, Signing, SigningError};
+use gatekeeper_proof::{KeyHolder, PublicKey, PublicKeys, Signer, Signing, SigningError};
 use tokio::sync::OnceCell;
 
 use crate::failure::said;
@@ -76,6 +76,13 @@ impl KmsKeys {
     }
 }
 
+impl KeyHolder for KmsSigner {
+    /// One call for the life of the process: a key of KMS never changes.
+    fn public_key(&self) -> Signing<'_, PublicKey> {
+        Box::pin(async { self.public_key.get_or_try_init(|| self.fetch_public_key()).await.cloned() })
+    }
+}
+
 impl Signer for KmsSigner {
     /// One call. By the digest, because KMS takes no message above 4,096 bytes.
     fn sign(&self, digest: Sha256) -> Signing<'_, Vec<u8>> {
@@ -87,10 +94,5 @@ impl Signer for KmsSigner {
             let signature = answer.signature().map(|blob| blob.as_ref().to_vec());
             signature.ok_or_else(|| self.error(operation, "it answered without a signature"))
         })
-    }
-
-    /// One call for the life of the process: a key of KMS never changes.
-    fn public_key(&self) -> Signing<'_, PublicKey> {
-        Box::pin(async { self.public_key.get_or_try_init(|| self.fetch_public_key()).await.cloned() })
     }
 }

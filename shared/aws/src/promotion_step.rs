@@ -10,7 +10,7 @@ use gatekeeper_promotion::{
     record::PromotionRecord,
     step::{Direction, Report, StepInput},
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::ReadStore;
 use serde_json::Value;
 
 use super::lambda::{FunctionError, Invocation};
@@ -38,7 +38,7 @@ impl<F: StepFacts> Begun<F> {
     /// # Errors
     /// `InvalidStepInput` where the event isn't a step's, or asks for a way back that there isn't; `StepError` where
     /// the record could not be read, and it may be asked again; `PromotionEnded` where the record says so already.
-    pub async fn of(event: Value, records: &impl Store, invocation: &Invocation) -> Result<Self, FunctionError> {
+    pub async fn of(event: Value, records: &impl ReadStore, invocation: &Invocation) -> Result<Self, FunctionError> {
         let input: StepInput<F> =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
         let record = PromotionRecord::load(records, &input.promotion).await;
@@ -66,7 +66,7 @@ impl<F: StepFacts> Begun<F> {
 #[cfg(test)]
 mod tests {
     use gatekeeper_promotion::facts::StackFacts;
-    use gatekeeper_store::{Precondition, memory::Memory};
+    use gatekeeper_store::{Precondition, WriteStore as _, memory::Memory};
     use serde_json::json;
 
     use super::*;

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
 use crate::failure::{Failure, code, is_conflict, said};
-use gatekeeper_store::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
+use gatekeeper_store::{
+    Body, Head, Listed, Precondition, ReadStore, Retention, StoreError, TagStore, Tags, TooLarge, WriteStore, Written,
+};
 
 /// One versioned bucket.
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ impl S3Store {
     }
 }
 
-impl Store for S3Store {
+impl ReadStore for S3Store {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         let (mut key_marker, mut version_marker) = (None, None);
@@ -208,7 +210,9 @@ impl Store for S3Store {
             Err(error) => Err(self.failed("GetObjectTagging", key, said(&error))),
         }
     }
+}
 
+impl TagStore for S3Store {
     async fn put_tags(&self, key: &str, version_id: &VersionId, tags: &Tags) -> Result<bool, StoreError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| self.failed("PutObjectTagging", key, source);
         let tags: Result<Vec<_>, _> =
@@ -232,7 +236,9 @@ impl Store for S3Store {
             Err(error) => Err(failed(said(&error).into())),
         }
     }
+}
 
+impl WriteStore for S3Store {
     async fn put_once(
         &self,
         key: &str,

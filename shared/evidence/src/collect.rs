@@ -13,7 +13,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::record::PromotionRecord;
 use gatekeeper_proof::{Envelope, PublicKeys, Statement, ledger, ledger::LedgerHead};
-use gatekeeper_store::{CALLS_IN_FLIGHT, Head, Retention, Store, StoreError, Stores};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Head, ReadStore, Retention, StoreError, Stores};
 use jiff::Timestamp;
 
 use super::{
@@ -51,7 +51,7 @@ impl Wanted {
 /// what the record says. It isn't asked about the past.
 ///
 /// What could not be looked at is among the exhibits too, with the reason: it is not taken for missing.
-pub async fn collect<S: Store, L: Future<Output = Live>>(
+pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
     stores: &Stores<'_, S>,
     question: Question,
     keys: Option<PublicKeys>,
@@ -247,7 +247,7 @@ impl Exhibits {
 }
 
 /// Reads documents, all at once.
-async fn read(store: &impl Store, wanted: impl IntoIterator<Item = Wanted>) -> Vec<ReadDocument> {
+async fn read(store: &impl ReadStore, wanted: impl IntoIterator<Item = Wanted>) -> Vec<ReadDocument> {
     stream::iter(wanted)
         .map(|it| async move {
             let read = match store.get(&it.key, it.version_id.as_ref(), it.max_bytes).await {
@@ -265,7 +265,7 @@ async fn read(store: &impl Store, wanted: impl IntoIterator<Item = Wanted>) -> V
 
 /// Looks at every object in the version that was judged: whether it is there as it was, and how long it is kept.
 async fn stored_objects(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     exhibits: &Exhibits,
     record: Option<&PromotionRecord>,
 ) -> (Vec<StoredObject>, Vec<ObservedRetention>) {
@@ -289,7 +289,7 @@ async fn stored_objects(
 }
 
 /// How long the records are kept that the evidence rests on.
-async fn kept_records(records: &impl Store, exhibits: &Exhibits) -> Vec<ObservedRetention> {
+async fn kept_records(records: &impl ReadStore, exhibits: &Exhibits) -> Vec<ObservedRetention> {
     let Ok(record) = exhibits.read::<PromotionRecord>(paper::PROMOTION) else { return Vec::new() };
     let (promotion, commit) = (record.value.reference(), record.value.commit());
     let of_promotion = |statement| {
@@ -319,7 +319,7 @@ type Looked = (String, VersionId, Result<Option<Head>, String>, Option<ObservedR
 
 /// Looks at objects, all at once. That an object tells no retention means that it isn't locked where whoever asks may see
 /// retention at all, which the first object tells.
-async fn heads(store: &impl Store, bucket: &str, objects: Vec<(String, VersionId)>) -> Vec<Looked> {
+async fn heads(store: &impl ReadStore, bucket: &str, objects: Vec<(String, VersionId)>) -> Vec<Looked> {
     let may_see = async {
         match objects.first() {
             Some((key, version_id)) => store.may_see_retention(key, version_id).await.map_err(|error| chain(&error)),
@@ -348,7 +348,7 @@ async fn heads(store: &impl Store, bucket: &str, objects: Vec<(String, VersionId
 }
 
 /// The commits that hold the bytes of functions which don't run the promoted ones, or why that could not be looked at.
-async fn whose_bytes(records: &impl Store, exhibits: &Exhibits) -> Vec<(Sha256, Result<Vec<String>, String>)> {
+async fn whose_bytes(records: &impl ReadStore, exhibits: &Exhibits) -> Vec<(Sha256, Result<Vec<String>, String>)> {
     let Live::Seen(live) = &exhibits.observed.live else { return Vec::new() };
     let strange = live.iter().filter(|function| !function.is_promoted_code).filter_map(|it| it.code_sha256);
     let mut strange: Vec<_> = strange.collect();
@@ -365,7 +365,7 @@ async fn whose_bytes(records: &impl Store, exhibits: &Exhibits) -> Vec<(Sha256, 
 ///
 /// # Errors
 /// [`StoreError`] where the index could not be looked at.
-pub async fn commits_of(records: &impl Store, digest: Sha256) -> Result<Vec<String>, StoreError> {
+pub async fn commits_of(records: &impl ReadStore, digest: Sha256) -> Result<Vec<String>, StoreError> {
     let listed = records.list(&RecordKey::digest_prefix(&digest)).await?;
     let commits = listed.iter().filter_map(|it| RecordKey::commit_of_digest(&it.key));
     Ok(commits.map(|commit| commit.to_string()).collect())
@@ -373,7 +373,7 @@ pub async fn commits_of(records: &impl Store, digest: Sha256) -> Result<Vec<Stri
 
 /// Reads the raw reports and the schema snapshots of the commit, and the templates whose forms the stages get, for who
 /// wants to read them too: each as it was judged, no larger than `each` bytes, and no more than `all` bytes together. What is larger stays out.
-pub async fn attach(artefacts: &impl Store, exhibits: &mut Exhibits, each: u64, all: u64) {
+pub async fn attach(artefacts: &impl ReadStore, exhibits: &mut Exhibits, each: u64, all: u64) {
     let Ok(verdict) = exhibits.read::<Verdict>(paper::VERDICT) else { return };
     let commit = verdict.value.commit();
     let Some(manifest) = exhibits.bytes(paper::MANIFEST).and_then(|bytes| Manifest::parse(bytes, &commit).ok()) else {

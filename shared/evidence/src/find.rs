@@ -7,7 +7,7 @@ use gatekeeper_model::{
     telemetry::chain,
 };
 use gatekeeper_promotion::{history::StageState, record::PromotionRecord, step::PromotionRef};
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store, record, record::RecordError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, record, record::RecordError};
 use jiff::Timestamp;
 
 use super::collect::commits_of;
@@ -41,7 +41,7 @@ pub struct Found {
 /// # Errors
 /// [`RecordError`] where the store could not be looked at.
 pub async fn find(
-    records: &impl Store,
+    records: &impl ReadStore,
     stage: &StageName,
     selector: &Selector,
     at: Option<Timestamp>,
@@ -84,7 +84,7 @@ pub async fn find(
 /// Whether what a stage runs of a repository is what is looked for. A record that can't be read, or that the stage names and
 /// that isn't there, is an error: it doesn't say that it runs something else.
 async fn runs(
-    records: &impl Store,
+    records: &impl ReadStore,
     stage: &StageName,
     repo: &Repo,
     selector: &Selector,

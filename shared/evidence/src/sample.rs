@@ -31,7 +31,7 @@ use gatekeeper_readers::{
     flyway::history::HistoryRow,
     schema_snapshot::{Include, normal_form},
 };
-use gatekeeper_store::{Precondition, Store, Stores, memory::Memory, record, record::Stored};
+use gatekeeper_store::{Precondition, Stores, WriteStore as _, memory::Memory, record, record::Stored};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};

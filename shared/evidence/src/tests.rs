@@ -10,7 +10,7 @@ use gatekeeper_promotion::{
     step::Step,
 };
 use gatekeeper_proof::Statement;
-use gatekeeper_store::{Precondition, Store as _, record};
+use gatekeeper_store::{Precondition, WriteStore as _, record};
 use serde_json::json;
 
 use super::{

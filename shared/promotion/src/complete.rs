@@ -3,7 +3,7 @@
 
 use gatekeeper_model::store_key::RecordKey;
 use gatekeeper_store::{
-    Store, Written, record,
+    WriteStore, Written, record,
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use super::{
 /// # Errors
 /// [`RecordError`] where the stage's state could not be read or written.
 pub async fn advance_stage(
-    records: &impl Store,
+    records: &impl WriteStore,
     record: &PromotionRecord,
     ended_at: Timestamp,
 ) -> Result<Written, RecordError> {

@@ -19,7 +19,7 @@ use gatekeeper_readers::{
     template::{Synthesis, Template},
 };
 use gatekeeper_store::{
-    Body, CALLS_IN_FLIGHT, Head, Listed, Store, StoreError, Stores, Tags, record,
+    Body, CALLS_IN_FLIGHT, Head, Listed, ReadStore, StoreError, Stores, Tags, record,
     record::{RecordError, Stored},
     revocation,
     revocation::StoredRevocation,
@@ -61,7 +61,7 @@ pub(super) struct FirstLook {
 }
 
 /// One round trip. A `state` that was read already is taken as it is.
-pub(super) async fn first<S: Store>(
+pub(super) async fn first<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     stage: &StageName,
     commit: &Commit,
@@ -123,7 +123,11 @@ pub(super) async fn first<S: Store>(
 }
 
 /// Where people's approvals of a commit for a stage lie: asked in the first round, before the stage's rules are known.
-async fn approval_keys(records: &impl Store, stage: &StageName, commit: &Commit) -> Result<Vec<RecordKey>, StoreError> {
+async fn approval_keys(
+    records: &impl ReadStore,
+    stage: &StageName,
+    commit: &Commit,
+) -> Result<Vec<RecordKey>, StoreError> {
     let listed = records.list(&RecordKey::approvals_prefix(stage, commit)).await?;
     Ok(listed.iter().filter_map(|it| RecordKey::approval_of(stage, commit, &it.key)).collect())
 }
@@ -155,7 +159,7 @@ pub(super) struct LookedAt {
 }
 
 /// One round trip; two where a stage is required first, or where the verdict's rules are older than this gatekeeper's.
-pub(super) async fn second<S: Store>(stores: Stores<'_, S>, known: &Known<'_>) -> Result<SecondLook, RecordError> {
+pub(super) async fn second<S: ReadStore>(stores: Stores<'_, S>, known: &Known<'_>) -> Result<SecondLook, RecordError> {
     let Stores { artefacts, records } = stores;
     let Known { asked, commit, first, .. } = known;
     let verdict = known.verdict.as_ref().map(|it| &it.record);
@@ -178,7 +182,7 @@ pub(super) async fn second<S: Store>(stores: Stores<'_, S>, known: &Known<'_>) -
 
 /// Two reads an object, no bodies: its checksum and its tags, at the version that will be applied.
 async fn objects(
-    artefacts: &impl Store,
+    artefacts: &impl ReadStore,
     verdict: Option<&Verdict>,
     listed: &[Listed],
 ) -> Result<Vec<LookedAt>, StoreError> {
@@ -199,7 +203,7 @@ async fn objects(
 }
 
 /// What the commit's templates say: from their inspections, or from their bytes where the rules have changed since.
-async fn templates<S: Store>(
+async fn templates<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
@@ -240,7 +244,7 @@ async fn templates<S: Store>(
 
 /// The promotion that brought what the stage runs now. A rollback, which has no way back, goes on without its record.
 async fn promotion_before(
-    records: &impl Store,
+    records: &impl ReadStore,
     request: &PromotionRequest,
     state: Option<&StageState>,
 ) -> Result<Option<PromotionRecord>, RecordError> {
@@ -255,7 +259,7 @@ async fn promotion_before(
 }
 
 /// The approvals at these places.
-async fn approvals(records: &impl Store, keys: &[RecordKey]) -> Result<Vec<Stored<Approval>>, RecordError> {
+async fn approvals(records: &impl ReadStore, keys: &[RecordKey]) -> Result<Vec<Stored<Approval>>, RecordError> {
     stream::iter(keys)
         .map(|key| record::read::<Approval>(records, key))
         .buffer_unordered(CALLS_IN_FLIGHT)
@@ -302,7 +306,11 @@ fn summary_key(promotion: &PromotionRef) -> RecordKey {
     RecordKey::PromotionAttestation(stage, repo, promotion_id, PromotionStatement::VerificationSummary, Form::Dsse)
 }
 
-async fn earlier(records: &impl Store, stage: &StageName, commit: &Commit) -> Result<Option<ReadEarlier>, RecordError> {
+async fn earlier(
+    records: &impl ReadStore,
+    stage: &StageName,
+    commit: &Commit,
+) -> Result<Option<ReadEarlier>, RecordError> {
     let stored = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await?;
     let Some(Stored { record: state, .. }) = stored else { return Ok(None) };
     let promotion = match state.promotion_of(&commit.sha) {

@@ -10,7 +10,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_readers::{flyway::history::HistoryRow, schema_snapshot::ServerLimits};
 use gatekeeper_store::{
-    Store, record,
+    ReadStore, record,
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
@@ -298,7 +298,7 @@ impl PromotionRecord {
     ///
     /// # Errors
     /// [`RecordError`] where it isn't there or can't be read.
-    pub async fn load(records: &impl Store, promotion: &PromotionRef) -> Result<Stored<Self>, RecordError> {
+    pub async fn load(records: &impl ReadStore, promotion: &PromotionRef) -> Result<Stored<Self>, RecordError> {
         let key = Self::key(promotion);
         record::read(records, &key).await?.ok_or_else(|| RecordError::Missing(key.to_string()))
     }

@@ -15,7 +15,7 @@ use gatekeeper_model::{
 use gatekeeper_proof::{PublicKeys, SigningError};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use gatekeeper_store::{
-    Store, StoreError, Stores, record,
+    ReadStore, StoreError, Stores, record,
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
@@ -106,7 +106,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// [`VerifyError`] where it could not look; that it may not be promoted is an answer.
-pub async fn verify<S: Store>(
+pub async fn verify<S: ReadStore>(
     stores: Stores<'_, S>,
     asked: Asked<'_>,
     keys: impl Future<Output = Result<PublicKeys, SigningError>>,
@@ -125,7 +125,7 @@ pub async fn verify<S: Store>(
 /// The commit, and the stage's history where that had to be read to know it: a rollback that names none takes the one
 /// before.
 async fn target(
-    records: &impl Store,
+    records: &impl ReadStore,
     request: &PromotionRequest,
 ) -> Result<Result<(Commit, Option<Stored<StageState>>), Finding>, RecordError> {
     let PromotionRequest { stage, repo, .. } = request;

@@ -12,7 +12,7 @@ use gatekeeper_model::{
     verdict::{Outcome, Revocation, Verdict},
 };
 use gatekeeper_proof::{Digest, LocalSigner, Statement, ledger};
-use gatekeeper_store::{Precondition, memory::Memory};
+use gatekeeper_store::{Precondition, WriteStore as _, memory::Memory};
 use serde_json::{Value, json};
 
 use super::*;

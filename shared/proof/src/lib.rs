@@ -11,15 +11,17 @@ mod key;
 pub mod ledger;
 mod signer;
 mod statement;
+#[cfg(any(test, feature = "test-support"))]
+mod test_signer;
 
 use gatekeeper_model::ids::{Chain, StageName};
 
 pub use dsse::{Envelope, IN_TOTO, pre_authentication_encoding};
 pub use key::{InvalidPublicKey, PublicKey, PublicKeys};
-#[cfg(any(test, feature = "test-support"))]
-pub use signer::LocalSigner;
-pub use signer::{NoSigner, Signer, Signing, SigningError};
+pub use signer::{KeyHolder, Signer, Signing, SigningError};
 pub use statement::{Digest, Predicate, Resource, Signed, Statement, Subject, WordOf};
+#[cfg(any(test, feature = "test-support"))]
+pub use test_signer::{LocalSigner, NoSigner};
 
 /// Whose word a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,14 +2,14 @@
 
 use gatekeeper_model::ids::Sha256;
 
-use super::{Listed, Precondition, Store, Tags, Written};
+use super::{Listed, Precondition, TagStore, Tags, WriteStore, Written};
 
 /// Panics where `store` does anything else than S3 does. Writes only under `prefix`, which must be empty.
 ///
 /// # Panics
 /// Where the contract is broken: it is a test.
 #[expect(clippy::unwrap_used, clippy::panic, reason = "it is a test, shared by two packages")]
-pub async fn keeps_the_contract(store: &impl Store, prefix: &str) {
+pub async fn keeps_the_contract(store: &(impl TagStore + WriteStore), prefix: &str) {
     let key = format!("{prefix}modules/MOD-001/café + x.json");
     let put =
         async |bytes: &[u8], precondition| store.put(&key, bytes, "application/json", &precondition).await.unwrap();

@@ -47,7 +47,7 @@ pub struct Head {
     pub size: u64,
     /// The SHA-256 that the store itself computed over the whole object; `None` where it was uploaded in parts.
     pub sha256: Option<Sha256>,
-    /// How long it is kept. Who may not see retention sees none: [`Store::may_see_retention`] tells which it is.
+    /// How long it is kept. Who may not see retention sees none: [`ReadStore::may_see_retention`] tells which it is.
     pub retention: Retention,
 }
 
@@ -133,8 +133,9 @@ impl StoreError {
     }
 }
 
-/// A versioned bucket. `None` in an answer means that there is no such object or version.
-pub trait Store: Sync {
+/// A versioned bucket that is looked at: whoever has no more than this can't change it. `None` in an answer means that there
+/// is no such object or version.
+pub trait ReadStore: Sync {
     /// The newest version of every object under `prefix` that isn't deleted, by key.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
@@ -186,7 +187,10 @@ pub trait Store: Sync {
 
     /// The tags of one version.
     fn tags(&self, key: &str, version_id: &VersionId) -> impl Future<Output = Result<Option<Tags>, StoreError>> + Send;
+}
 
+/// A bucket whose objects are tagged and otherwise left as they are.
+pub trait TagStore: ReadStore {
     /// Replaces the tags of one version, all of them; `false` where there is no such version.
     fn put_tags(
         &self,
@@ -194,8 +198,12 @@ pub trait Store: Sync {
         version_id: &VersionId,
         tags: &Tags,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
 
-    /// Writes an object where the precondition holds, and tells what the bucket answered. Callers use [`Store::put`].
+/// A bucket that is written to.
+pub trait WriteStore: ReadStore {
+    /// Writes an object where the precondition holds, and tells what the bucket answered. Callers use
+    /// [`WriteStore::put`].
     fn put_once(
         &self,
         key: &str,

@@ -13,7 +13,9 @@ use gatekeeper_model::{
     ids::{ETag, Sha256, VersionId},
 };
 
-use super::{Body, Head, Listed, Precondition, Retention, Store, StoreError, Tags, TooLarge, Written};
+use super::{
+    Body, Head, Listed, Precondition, ReadStore, Retention, StoreError, TagStore, Tags, TooLarge, WriteStore, Written,
+};
 use crate::MAX_TAGS;
 
 /// A bucket in memory.
@@ -259,7 +261,7 @@ fn broken(operation: &'static str, key: &str, what: &'static str) -> StoreError 
     StoreError { operation, bucket: "memory".to_owned(), key: key.to_owned(), source: what.into() }
 }
 
-impl Store for Memory {
+impl ReadStore for Memory {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.turn("ListObjectVersions", prefix).await?;
         let state = self.lock();
@@ -333,7 +335,9 @@ impl Store for Memory {
         self.turn("GetObjectTagging", key).await?;
         Ok(self.lock().version(key, Some(version_id)).map(|version| version.tags.clone()))
     }
+}
 
+impl TagStore for Memory {
     async fn put_tags(&self, key: &str, version_id: &VersionId, tags: &Tags) -> Result<bool, StoreError> {
         self.turn("PutObjectTagging", key).await?;
         let lost = self.lost();
@@ -356,7 +360,9 @@ impl Store for Memory {
             _ => Ok(true),
         }
     }
+}
 
+impl WriteStore for Memory {
     async fn put_once(
         &self,
         key: &str,

@@ -6,7 +6,7 @@ use gatekeeper_model::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Precondition, Store, StoreError, Written};
+use super::{Precondition, ReadStore, StoreError, WriteStore, Written};
 
 /// The largest record that is read back: the gatekeeper wrote it.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError`] where it can't be read.
 pub async fn read<T: DeserializeOwned>(
-    records: &impl Store,
+    records: &impl ReadStore,
     key: &RecordKey,
 ) -> Result<Option<Stored<T>>, RecordError> {
     let key = key.to_string();
@@ -55,7 +55,7 @@ pub async fn read<T: DeserializeOwned>(
 /// # Errors
 /// [`RecordError`] where it can't be written.
 pub async fn write(
-    records: &impl Store,
+    records: &impl WriteStore,
     key: &RecordKey,
     record: &impl Serialize,
     precondition: &Precondition,

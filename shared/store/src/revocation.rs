@@ -9,7 +9,7 @@ use gatekeeper_model::{
     store_key::RecordKey,
 };
 
-use crate::{Precondition, Store, StoreError};
+use crate::{Precondition, ReadStore, StoreError};
 
 /// The largest revocation that is read: a reason is a sentence or a page.
 pub const MAX_BYTES: u64 = 64 * 1024;
@@ -39,7 +39,7 @@ impl StoredRevocation {
 ///
 /// # Errors
 /// [`StoreError`] where the bucket could not be looked at.
-pub async fn read(records: &impl Store, commit: &Commit) -> Result<Option<StoredRevocation>, StoreError> {
+pub async fn read(records: &impl ReadStore, commit: &Commit) -> Result<Option<StoredRevocation>, StoreError> {
     let key = RecordKey::Revocation(commit.clone()).to_string();
     match records.get(&key, None, MAX_BYTES).await {
         Ok(body) => Ok(body.map(|body| StoredRevocation {
@@ -61,7 +61,7 @@ pub async fn read(records: &impl Store, commit: &Commit) -> Result<Option<Stored
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
+    use crate::{WriteStore as _, memory::Memory};
 
     fn commit() -> Commit {
         let sha = "3f1c9a0b5d7e2468ace013579bdf02468ace1357".parse().unwrap();

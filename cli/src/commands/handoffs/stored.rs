@@ -12,7 +12,7 @@ use gatekeeper_model::{
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_store::{Store as _, record};
+use gatekeeper_store::{ReadStore as _, record};
 use tokio::time::Instant;
 
 use crate::{

@@ -18,7 +18,7 @@ use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Kept, Proof},
 };
-use gatekeeper_store::Store as _;
+use gatekeeper_store::ReadStore as _;
 
 use crate::{
     aws::{Aws, Part, PlaceArgs},

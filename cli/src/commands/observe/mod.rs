@@ -18,7 +18,7 @@ use gatekeeper_promotion::{
     stage,
     stage::StagesConfig,
 };
-use gatekeeper_store::Store as _;
+use gatekeeper_store::ReadStore as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

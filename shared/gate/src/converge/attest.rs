@@ -12,11 +12,17 @@ use gatekeeper_proof::{
     Digest, Envelope, Signed, SigningError, Statement, bundle, ledger,
     ledger::{Event, Kind, RecordDigest},
 };
-use gatekeeper_store::{Body, CALLS_IN_FLIGHT, Precondition, Store, Written, record, record::Stored};
+use gatekeeper_store::{
+    Body, CALLS_IN_FLIGHT, Precondition, ReadStore, TagStore, WriteStore, Written, record, record::Stored,
+};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Gate, GateError, look::View};
+use super::{
+    GateError,
+    look::{Believing, Looker, View},
+    write::Writer,
+};
 use crate::{
     attestation,
     attestation::TestResult,
@@ -39,7 +45,7 @@ struct DigestIndex<'a> {
     keys: Vec<&'a str>,
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
+impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
     /// The attestation that is stored for a commit, whatever it is worth.
     pub(super) async fn attestation(&self, commit: &Commit) -> Result<StoredAttestation, GateError> {
         let read = async |form| {
@@ -50,18 +56,19 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Ok(StoredAttestation { dsse, sigstore })
     }
 
-    /// Whether the gate's own key signed that a standing verdict says `built`, in both forms: what is stored by itself is
-    /// nobody's word.
+    /// Whether a standing verdict is `built` and counts: whether the gate's own key signed that, in both forms. What is
+    /// stored by itself is nobody's word.
     pub(super) async fn vouches(
         &self,
         verdict: &Stored<Verdict>,
         attestation: &StoredAttestation,
     ) -> Result<bool, GateError> {
-        let StoredAttestation { dsse: Some(dsse), sigstore: Some(sigstore) } = attestation else { return Ok(false) };
         if verdict.record.outcome != Outcome::Built {
             return Ok(false);
         }
-        let key = self.signer.public_key().await?;
+        let Believing::SignedBy(signer) = self.believing else { return Ok(true) };
+        let StoredAttestation { dsse: Some(dsse), sigstore: Some(sigstore) } = attestation else { return Ok(false) };
+        let key = signer.public_key().await?;
         let (Ok(envelope), Ok(statement)) =
             (Envelope::parse(&dsse.bytes), Statement::<TestResult>::open_under(&dsse.bytes, &key))
         else {
@@ -70,7 +77,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let is_of_it = statement.predicate.verdict.digest == Some(Digest::Sha256(verdict.sha256));
         Ok(is_of_it && bundle::is_of(&sigstore.bytes, &envelope, &key))
     }
+}
 
+impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
     /// Signs that the commit is Built, unless that is signed already; `false` where somebody else writes at the same time, and it
     /// must be looked at again. The statement follows from the verdict, so that twins sign the same.
     pub(super) async fn attest(

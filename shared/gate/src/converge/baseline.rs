@@ -7,23 +7,26 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{Commit, Sha256, VersionId},
+    ids::{Commit, Sha256},
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
     verdict,
-    verdict::{Baseline, BaselineReport, LastBuilt, Outcome, Predecessor, Verdict},
+    verdict::{Baseline, BaselineReport, LastBuilt, Outcome, Predecessor},
 };
 use gatekeeper_readers::{
     report,
     report::{Format, PassedTests, Recounted, suite, suite::SuiteReport},
 };
-use gatekeeper_store::{Precondition, Store, Written, record, record::Stored};
+use gatekeeper_store::{Precondition, ReadStore, TagStore, WriteStore, Written, record, record::Stored};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    Gate, GateError, MAX_ROUNDS,
-    inspect::{Job, Validator},
+    GateError, MAX_ROUNDS,
+    inspect::{Inspector, Job, Validator},
+    look::{Looker, View},
+    write::Writer,
 };
 use crate::judgement::{Comparison, Earlier, Evidence, StoredManifest, reports};
 
@@ -33,40 +36,36 @@ pub(super) struct Pinned {
     pub(super) is_stored: bool,
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
-    /// What the commit is compared with on the manifest's branch.
+impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
+    /// What the commit is compared with on the manifest's branch; none without a manifest that can be read.
     pub(super) async fn predecessor(
         &self,
-        standing: Option<&Verdict>,
-        manifest: &Manifest,
-        version_id: &VersionId,
-    ) -> Result<Pinned, GateError> {
+        view: &View,
+        manifest: &StoredManifest,
+        now: Timestamp,
+    ) -> Result<Option<Pinned>, GateError> {
+        let StoredManifest::Read { manifest, version_id, .. } = manifest else { return Ok(None) };
         let stored = record::read::<Predecessor>(self.records, &predecessor_key(manifest)).await?;
         if let Some(Stored { record, .. }) = stored {
-            return Ok(Pinned { predecessor: record, is_stored: true });
+            return Ok(Some(Pinned { predecessor: record, is_stored: true }));
         }
         // What was Built before anything was pinned is compared with nothing.
-        let was_built = standing.is_some_and(|it| {
+        let was_built = view.verdict.as_ref().map(|stored| &stored.record).is_some_and(|it| {
             it.manifest_version_id.as_ref() == Some(version_id)
                 && matches!(it.outcome, Outcome::Built | Outcome::Revoked)
         });
-        let last = if was_built { None } else { self.last_built(manifest).await? };
+        let last = if was_built { None } else { last_built(self.records, manifest).await? };
         let predecessor = Predecessor {
             schema_version: verdict::SCHEMA_VERSION,
             branch: manifest.branch.clone(),
             baseline: last.map(|stored| stored.record.baseline),
-            first_seen_at: (self.clock)(),
+            first_seen_at: now,
         };
-        Ok(Pinned { predecessor, is_stored: false })
+        Ok(Some(Pinned { predecessor, is_stored: false }))
     }
+}
 
-    /// Writes down what the commit is compared with from now on; `false` where somebody else did first.
-    pub(super) async fn pin(&self, manifest: &Manifest, predecessor: &Predecessor) -> Result<bool, GateError> {
-        let written =
-            record::write(self.records, &predecessor_key(manifest), predecessor, &Precondition::Absent).await?;
-        Ok(matches!(written, Written::Done { .. }))
-    }
-
+impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     /// The Built commit before this one on its branch, and which of its integration tests are gone; none before they ran.
     pub(super) async fn earlier(
         &self,
@@ -135,9 +134,14 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         };
         Ok(Some(Earlier { baseline, comparison }))
     }
+}
 
-    async fn last_built(&self, manifest: &Manifest) -> Result<Option<Stored<LastBuilt>>, GateError> {
-        Ok(record::read(self.records, &last_built_key(manifest)).await?)
+impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
+    /// Writes down what the commit is compared with from now on; `false` where somebody else did first.
+    pub(super) async fn pin(&self, manifest: &Manifest, predecessor: &Predecessor) -> Result<bool, GateError> {
+        let written =
+            record::write(self.records, &predecessor_key(manifest), predecessor, &Precondition::Absent).await?;
+        Ok(matches!(written, Written::Done { .. }))
     }
 
     /// Writes down that the commit is its branch's last Built one, unless one is that was first seen later.
@@ -167,7 +171,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             first_seen_at: predecessor.first_seen_at,
         };
         for _ in 0..MAX_ROUNDS {
-            let seen = self.last_built(manifest).await?;
+            let seen = last_built(self.records, manifest).await?;
             if seen.as_ref().is_some_and(|it| it.record == last || it.record.first_seen_at > last.first_seen_at) {
                 return Ok(());
             }
@@ -180,6 +184,10 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }
         Err(GateError::Unsettled { commit: evidence.commit.clone() })
     }
+}
+
+async fn last_built(records: &impl ReadStore, manifest: &Manifest) -> Result<Option<Stored<LastBuilt>>, GateError> {
+    Ok(record::read(records, &last_built_key(manifest)).await?)
 }
 
 fn is_of_integration_tests(report: &SuiteReport<'_>) -> bool {

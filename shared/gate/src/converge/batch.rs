@@ -6,7 +6,7 @@ use gatekeeper_model::{
     telemetry,
     telemetry::Logger,
 };
-use gatekeeper_store::Store;
+use gatekeeper_store::{TagStore, WriteStore};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn is_own(principal: &str, own_role_ids: &[String]) -> bool {
     role_id.is_some_and(|id| own_role_ids.iter().any(|own| own == id))
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
+impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     /// Settles everything that an invocation brings. What `own_role_ids` did is the gate's own doing and nobody's
     /// hand on a tag.
     ///

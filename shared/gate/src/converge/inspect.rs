@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Seek as _, Write as _},
+    path::Path,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,6 +14,7 @@ use gatekeeper_model::{
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
+    telemetry::Logger,
     verdict::{NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
@@ -32,11 +34,11 @@ use gatekeeper_readers::{
     report::Recounted,
     schema_snapshot, template,
 };
-use gatekeeper_store::{CALLS_IN_FLIGHT, Precondition, Store, StoreError, record, record::RecordError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, Precondition, ReadStore, StoreError, WriteStore, record, record::RecordError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Gate, GateError};
+use super::GateError;
 use crate::judgement::{Evidence, StoredManifest};
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
@@ -116,7 +118,16 @@ pub(super) struct Job {
     pub(super) validator: Validator,
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
+/// Reads what is in a commit's objects, and keeps by digest what it found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inspector<'a, S, R> {
+    pub(super) artefacts: &'a S,
+    pub(super) records: &'a R,
+    pub(super) log: &'a Logger,
+    pub(super) scratch: &'a Path,
+}
+
+impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     /// What is in the objects whose bytes are the claimed ones; others are refused by their digest already.
     pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Inspected, GateError> {
         let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Inspected::default()) };
@@ -283,7 +294,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         if let Some(file) = self.artefacts.hashed_file(&job.key, job.sha256)? {
             return Ok(file);
         }
-        let mut spool = tempfile::tempfile_in(&self.scratch)?;
+        let mut spool = tempfile::tempfile_in(self.scratch)?;
         let mut hasher = sha2::Sha256::new();
         let mut sink = |piece: &[u8]| {
             hasher.update(piece);
@@ -314,7 +325,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 /// # Errors
 /// [`RecordError`] where the record can't be read.
 pub async fn inspected_template(
-    records: &impl Store,
+    records: &impl ReadStore,
     sha256: Sha256,
     synthesis: &template::Synthesis,
 ) -> Result<Option<template::Template>, RecordError> {

@@ -1,20 +1,15 @@
 //! A commit's database files at the gate: what is refused by which name, over the memory store and without a database.
 
-use std::sync::LazyLock;
-
 use gatekeeper_model::{
     ids::Commit,
-    telemetry::Logger,
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::LocalSigner;
 use gatekeeper_store::memory::Memory;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::converge::check;
 
-/// The gate's key.
-static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const V1: (&str, &str) = ("V1__ledger.sql", "CREATE TABLE ledger (id bigint);\n");
 const V2: (&str, &str) = ("2026/V2__note.sql", "ALTER TABLE ledger ADD note text;\n");
 const VIEW: (&str, &str) = ("R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1;\n");
@@ -103,15 +98,8 @@ impl Build {
         });
         store("build-manifest.json", &manifest.to_string());
         let records = Memory::default();
-        let gate = Gate {
-            artefacts: &artefacts,
-            records: &records,
-            log: Logger::silent(),
-            clock: || "2026-05-02T03:10:00Z".parse().unwrap(),
-            scratch: std::env::temp_dir(),
-            signer: &*SIGNER,
-        };
-        gate.check(&commit).await.unwrap()
+        let now = "2026-05-02T03:10:00Z".parse().unwrap();
+        check(&artefacts, &records, &commit, &std::env::temp_dir(), now).await.unwrap()
     }
 
     async fn rejected(&self, reasons: &[(Code, &str)]) {

@@ -12,11 +12,12 @@ use gatekeeper_model::{
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_proof::KeyHolder;
 use gatekeeper_store::{
-    Body, CALLS_IN_FLIGHT, Listed, Store, Tags, record, record::Stored, revocation, revocation::StoredRevocation,
+    Body, CALLS_IN_FLIGHT, Listed, ReadStore, Tags, record, record::Stored, revocation, revocation::StoredRevocation,
 };
 
-use super::{Believing, Gate, GateError, attest::StoredAttestation, baseline::Pinned, verdict_of};
+use super::{GateError, attest::StoredAttestation, baseline::Pinned};
 use crate::{
     judgement,
     judgement::{Evidence, Object, StoredManifest, TagWrite},
@@ -25,14 +26,31 @@ use crate::{
 /// The largest policy that is read.
 const MAX_POLICY_BYTES: u64 = 1024 * 1024;
 
+/// Looks at a commit and at what the records say of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looker<'a, S, R> {
+    pub(super) artefacts: &'a S,
+    pub(super) records: &'a R,
+    pub(super) believing: Believing<'a>,
+}
+
+/// What makes a standing verdict `built` count, of which the next one takes the policy and the digests.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Believing<'a> {
+    /// The signature of this key on it.
+    SignedBy(&'a dyn KeyHolder),
+    /// That it is stored: for who only looks.
+    Stored,
+}
+
 /// What one object needs, as far as a few calls can tell.
 pub(super) enum Glance {
     /// Nothing: its tag agrees with the verdict that stands, or it is gone and nobody missed it.
     Settled(Option<Outcome>),
     /// Its tag must be written.
     Retag(TagWrite),
-    /// The first verdict on a commit that has no manifest yet.
-    Record(Box<Verdict>),
+    /// The commit has neither a manifest nor a verdict yet: it needs its first one.
+    First,
     /// The verdict doesn't account for it: the commit must be judged.
     Judge,
 }
@@ -63,6 +81,12 @@ impl AppliedRules {
     fn adr_053(repo: &Repo) -> Self {
         Self { rules: Rules::of_adr_053(repo), policy_version_id: None, policy_sha256: None }
     }
+}
+
+/// The evidence of a view before anything was inspected, and the manifest's own object.
+pub(super) struct Found {
+    pub(super) evidence: Evidence,
+    pub(super) manifest: Option<TaggedVersion>,
 }
 
 /// Everything that a verdict on a view rests on, and the manifest's own object.
@@ -104,7 +128,7 @@ fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<F
     verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
+impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
     /// Looks at one object only: enough for the gate's own tag writes that come back as events, and for artefacts
     /// that arrive before their manifest. A burst of 200 objects stays 200 glances. Where it is no echo of the gate's own write
     /// it may be an event that comes again, and the manifest tells whether the first try came to its end.
@@ -167,10 +191,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
 
         let wanted = match (&verdict, present_manifest) {
             (None, None) => {
-                // Written once, by the first artefact: what else is there matters only with a manifest.
-                let evidence = Evidence::of(commit.clone());
-                let judgement = judgement::judge(&evidence);
-                return Ok(Glance::Record(Box::new(verdict_of(&evidence, judgement, (self.clock)()))));
+                return Ok(Glance::First);
             }
             (Some(verdict), None) if judged_manifest.is_none() => verdict.outcome,
             (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {
@@ -225,7 +246,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     }
 
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
-    pub(super) async fn look(&self, commit: &Commit, believing: Believing) -> Result<View, GateError> {
+    pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
         let prefix = commit.prefix();
         let policy_key = RecordKey::PolicyConfig.to_string();
         let (listed, verdict, revocation, policy, attestation) = future::try_join5(
@@ -239,10 +260,9 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
         let listed: BTreeMap<_, _> = listed.collect();
         let manifest = listed.get(&ArtefactPath::Manifest).map(|it| &it.version_id);
-        let is_believed = match (&verdict, believing) {
-            (None, _) => false,
-            (Some(stored), Believing::Stored) => stored.record.outcome == Outcome::Built,
-            (Some(stored), Believing::Signed) => self.vouches(stored, &attestation).await?,
+        let is_believed = match &verdict {
+            Some(stored) => self.vouches(stored, &attestation).await?,
+            None => false,
         };
         let standing = verdict.as_ref().map(|stored| &stored.record).filter(|_| is_believed);
         let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_ref() == manifest));
@@ -280,8 +300,8 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         }))
     }
 
-    /// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
-    pub(super) async fn gather(&self, view: &View) -> Result<Option<Gathered>, GateError> {
+    /// Finds the manifest, and the digest and tags of every object of a view; none where one vanished meanwhile.
+    pub(super) async fn find(&self, view: &View) -> Result<Option<Found>, GateError> {
         let judged = view.verdict.iter().filter(|_| view.is_believed).flat_map(|stored| &stored.record.artefacts);
         let judged: BTreeMap<_, _> = judged.map(|it| ((&it.key, &it.version_id), it.sha256)).collect();
         let judged = &judged;
@@ -304,7 +324,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let adr_053 = |_| AppliedRules::adr_053(&view.commit.repo);
         let AppliedRules { rules, policy_version_id, policy_sha256 } = view.rules.clone().unwrap_or_else(adr_053);
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
-        let mut evidence = Evidence {
+        let evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
             manifest_tags: manifest_tags.as_ref().map_or_else(Tags::new, |it| it.tags.clone()),
@@ -315,20 +335,7 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             revocation: view.revocation.as_ref().map(|stored| stored.taken_back.clone()),
             ..Evidence::of(view.commit.clone())
         };
-        let inspected = self.inspect(&evidence).await?;
-        (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
-        evidence.forms = inspected.forms;
-        evidence.policy_tests = inspected.policy_tests;
-        let pinned = match &evidence.manifest {
-            StoredManifest::Read { manifest, version_id, .. } => {
-                Some(self.predecessor(standing, manifest, version_id).await?)
-            }
-            StoredManifest::Missing | StoredManifest::Refused { .. } => None,
-        };
-        if let Some(pinned) = &pinned {
-            evidence.earlier = self.earlier(&pinned.predecessor, &evidence).await?;
-        }
-        Ok(Some(Gathered { evidence, manifest: manifest_tags, pinned }))
+        Ok(Some(Found { evidence, manifest: manifest_tags }))
     }
 
     /// One object's digest and tags. The digest of a version never changes, so the standing verdict's is taken;

@@ -16,34 +16,38 @@ mod look;
 mod reports_tests;
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     event::{Change, Event},
     finding::{Code, Finding},
-    ids::{Commit, ETag, Sha256, VersionId},
+    ids::Commit,
     policy::InvalidPolicy,
     store_key::{ArtefactKey, ArtefactPath, OutsideLayout, RecordKey},
     telemetry::{Clock, Logger},
     verdict,
-    verdict::{JudgedArtefact, Outcome, Revocation, Verdict},
+    verdict::{JudgedArtefact, Outcome, Verdict},
 };
 use gatekeeper_proof::{Signer, SigningError, ledger::LedgerError};
 use gatekeeper_store::{
-    CALLS_IN_FLIGHT, MAX_TAGS, Precondition, Store, StoreError, Tags, Written, record,
+    MAX_TAGS, Precondition, ReadStore, StoreError, TagStore, WriteStore,
     record::{RecordError, Stored},
-    revocation::StoredRevocation,
 };
 pub use inspect::inspected_template;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use self::{
+    inspect::Inspector,
+    look::{Believing, Looker},
+    write::Writer,
+};
 use crate::{
-    handoff, judgement,
-    judgement::{Evidence, Judgement, StoredManifest, TagWrite},
+    judgement,
+    judgement::{Evidence, Judgement, StoredManifest},
 };
 
 /// How often a commit is looked at again before Lambda's retry is asked to.
@@ -93,12 +97,13 @@ pub struct Settled {
     pub tag_writes: u64,
 }
 
-/// The gate over its two buckets.
+/// The gate over its two buckets. Each part of its work gets no more of them than it needs: a [`Looker`] can't write, an
+/// [`Inspector`] keeps what it found in the records, a [`Writer`] writes records and of the artefacts the tags.
 #[derive(Debug, Clone)]
 pub struct Gate<'a, S, R = S> {
     /// What CI writes.
     pub artefacts: &'a S,
-    /// The records, the policy among them; memory, where a check shall write nothing.
+    /// The records, the policy among them.
     pub records: &'a R,
     /// Where it tells of its work.
     pub log: Logger,
@@ -110,15 +115,6 @@ pub struct Gate<'a, S, R = S> {
     pub signer: &'a dyn Signer,
 }
 
-/// What makes a standing verdict `built` count, of which the next one takes the policy and the digests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Believing {
-    /// The gate's signature on it.
-    Signed,
-    /// That it is stored: for who only looks.
-    Stored,
-}
-
 /// What an event says beyond "look there": which stranger changed the tags of which object.
 #[derive(Debug, Clone)]
 struct Hint {
@@ -126,7 +122,7 @@ struct Hint {
     tagged_by: Option<String>,
 }
 
-impl<S: Store, R: Store> Gate<'_, S, R> {
+impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     /// Looks where the event points and makes verdict and tags agree with what is stored.
     ///
     /// # Errors
@@ -143,14 +139,17 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let is_echo = tagged && hint.tagged_by.is_none();
         let mut settled = Settled::default();
         for _ in 0..MAX_ROUNDS {
-            match gate.glance(&key.commit, &hint.path, is_echo).await? {
+            match gate.looker().glance(&key.commit, &hint.path, is_echo).await? {
                 look::Glance::Settled(outcome) => return Ok(Settled { outcome, ..settled }),
                 look::Glance::Retag(write) => {
                     settled.tag_writes += 1;
-                    gate.write_tag(&key.commit, &write, &hint).await?;
+                    gate.writer().write_tag(&key.commit, &write, &hint).await?;
                 }
-                look::Glance::Record(verdict) => {
-                    gate.write_verdict(&verdict, &Precondition::Absent).await?;
+                look::Glance::First => {
+                    // Written once, by the first artefact: what else is there matters only with a manifest.
+                    let evidence = Evidence::of(key.commit.clone());
+                    let verdict = verdict_of(&evidence, judgement::judge(&evidence), (self.clock)());
+                    gate.writer().write_verdict(&verdict, &Precondition::Absent).await?;
                 }
                 look::Glance::Judge => {
                     let judged = gate.converge(&key.commit, &hint).await?;
@@ -161,22 +160,19 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         Err(GateError::Unsettled { commit: key.commit })
     }
 
-    /// The verdict on what is stored now, without writing a verdict, a tag or a handoff.
-    ///
-    /// # Errors
-    /// [`GateError`] where it could not look, or an object vanished at every look.
-    pub async fn check(&self, commit: &Commit) -> Result<Verdict, GateError> {
-        for _ in 0..MAX_ROUNDS {
-            let view = self.look(commit, Believing::Stored).await?;
-            if let Err(invalid) = &view.rules {
-                return Err(not_a_policy(invalid));
-            }
-            if let Some(gathered) = self.gather(&view).await? {
-                let judgement = judgement::judge(&gathered.evidence);
-                return Ok(verdict_of(&gathered.evidence, judgement, (self.clock)()));
-            }
-        }
-        Err(GateError::Unsettled { commit: commit.clone() })
+    fn looker(&self) -> Looker<'_, S, R> {
+        let Self { artefacts, records, signer, .. } = self;
+        Looker { artefacts, records, believing: Believing::SignedBy(*signer) }
+    }
+
+    fn inspector(&self) -> Inspector<'_, S, R> {
+        let Self { artefacts, records, log, scratch, .. } = self;
+        Inspector { artefacts, records, log, scratch }
+    }
+
+    fn writer(&self) -> Writer<'_, S, R> {
+        let Self { artefacts, records, log, clock, signer, .. } = self;
+        Writer { artefacts, records, log, clock: *clock, signer: *signer }
     }
 
     /// An object outside the layout is reported when it comes and whenever its tag must be set back, and tagged `false`; it is no
@@ -215,10 +211,12 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
     async fn converge(&self, commit: &Commit, hint: &Hint) -> Result<Settled, GateError> {
         let mut tag_writes = 0;
         for _ in 0..MAX_ROUNDS {
-            let view = self.look(commit, Believing::Signed).await?;
-            let Some(mut gathered) = self.gather(&view).await? else { continue };
+            let (looker, inspector, writer) = (self.looker(), self.inspector(), self.writer());
+            let view = looker.look(commit).await?;
+            let gathered = gather(&looker, &inspector, &view, (self.clock)()).await?;
+            let Some(mut gathered) = gathered else { continue };
 
-            if self.pull_brake(&view, &gathered, hint).await? {
+            if writer.pull_brake(&view, &gathered, hint).await? {
                 continue;
             }
             if let Err(invalid) = &view.rules {
@@ -227,14 +225,14 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
             if let (Some(pinned), StoredManifest::Read { manifest, .. }) =
                 (&gathered.pinned, &gathered.evidence.manifest)
                 && !pinned.is_stored
-                && !self.pin(manifest, &pinned.predecessor).await?
+                && !writer.pin(manifest, &pinned.predecessor).await?
             {
                 continue;
             }
             let judgement = judgement::judge(&gathered.evidence);
             let outcome = judgement.outcome;
             if outcome == Outcome::Built {
-                tag_writes += self.claim_manifest(commit, &mut gathered).await?;
+                tag_writes += writer.claim_manifest(commit, &mut gathered).await?;
             }
 
             let verdict = verdict_of(&gathered.evidence, judgement, (self.clock)());
@@ -242,26 +240,26 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
                 Some(standing) if standing.record.says_the_same_as(&verdict) => {
                     (standing.record.clone(), standing.etag.clone(), standing.sha256)
                 }
-                standing => match self.write_verdict(&verdict, &Stored::precondition(standing.as_ref())).await? {
+                standing => match writer.write_verdict(&verdict, &Stored::precondition(standing.as_ref())).await? {
                     Some((etag, sha256)) => (verdict, etag, sha256),
                     None => continue,
                 },
             };
             match outcome {
                 // No tag says `true` before the attestation stands: that is what promotion believes.
-                Outcome::Built if !self.attest(&view, &gathered.evidence, &verdict, sha256).await? => continue,
-                Outcome::Revoked => self.enter_revocation(&view, &verdict).await?,
+                Outcome::Built if !writer.attest(&view, &gathered.evidence, &verdict, sha256).await? => continue,
+                Outcome::Revoked => writer.enter_revocation(&view, &verdict).await?,
                 _ => {}
             }
             if outcome == Outcome::Built {
-                self.write_handoffs(&verdict, &gathered.evidence).await?;
+                writer.write_handoffs(&verdict, &gathered.evidence).await?;
                 if let Some(pinned) = &gathered.pinned {
-                    self.remember_built(&gathered.evidence, &pinned.predecessor).await?;
+                    writer.remember_built(&gathered.evidence, &pinned.predecessor).await?;
                 }
             }
-            tag_writes += self.write_tags(commit, &gathered, outcome, hint).await?;
+            tag_writes += writer.write_tags(commit, &gathered, outcome, hint).await?;
 
-            if self.look(commit, Believing::Signed).await?.is_unchanged_since(&view, &etag) {
+            if looker.look(commit).await?.is_unchanged_since(&view, &etag) {
                 return Ok(Settled { outcome: Some(outcome), tag_writes });
             }
         }
@@ -281,168 +279,54 @@ impl<S: Store, R: Store> Gate<'_, S, R> {
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let standing = standing.filter(|it| it.manifest_version_id.as_ref() == manifest).map(|it| it.outcome);
         let outcome = standing.filter(|outcome| !outcome.integration_passed()).unwrap_or(Outcome::Incomplete);
-        self.write_tags(&view.commit, gathered, outcome, hint).await?;
+        self.writer().write_tags(&view.commit, gathered, outcome, hint).await?;
         Ok(not_a_policy(invalid))
     }
+}
 
-    /// Records a stranger's hand on the brake; `true` where there was one.
-    async fn pull_brake(&self, view: &look::View, gathered: &look::Gathered, hint: &Hint) -> Result<bool, GateError> {
-        let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else {
-            return Ok(false);
-        };
-        let commit = &gathered.evidence.commit;
-        let judged_this = standing.manifest_version_id.as_ref() == Some(&manifest.version_id);
-        if !judged_this || gathered.evidence.is_revoked() || !judgement::brake_pulled(&manifest.tags, standing.outcome)
-        {
-            return Ok(false);
+/// The verdict on what is stored now, without writing a verdict, a tag or a handoff. What was inspected is kept in `records`,
+/// which may be memory. A standing verdict is taken at its word.
+///
+/// # Errors
+/// [`GateError`] where it could not look, or an object vanished at every look.
+pub async fn check(
+    artefacts: &impl ReadStore,
+    records: &impl WriteStore,
+    commit: &Commit,
+    scratch: &Path,
+    now: Timestamp,
+) -> Result<Verdict, GateError> {
+    let looker = Looker { artefacts, records, believing: Believing::Stored };
+    let inspector = Inspector { artefacts, records, log: &Logger::silent(), scratch };
+    for _ in 0..MAX_ROUNDS {
+        let view = looker.look(commit).await?;
+        if let Err(invalid) = &view.rules {
+            return Err(not_a_policy(invalid));
         }
-        let who = hint.tagged_by.clone().filter(|_| hint.path == ArtefactPath::Manifest);
-        let revocation = Revocation {
-            schema_version: verdict::SCHEMA_VERSION,
-            repo: commit.repo.clone(),
-            commit_sha: commit.sha.clone(),
-            manifest_version_id: manifest.version_id.clone(),
-            revoked_by: who.unwrap_or_else(|| "unknown: found without its event".to_owned()),
-            revoked_at: (self.clock)(),
-            reason: "the manifest's tag `integration-passed` was set to `false` by hand".to_owned(),
-        };
-        let precondition = StoredRevocation::precondition(view.revocation.as_ref());
-        let key = RecordKey::Revocation(commit.clone());
-        record::write(self.records, &key, &revocation, &precondition).await?;
-        self.log.warn(
-            "commit revoked: its manifest's tag was set to `false` after it was Built",
-            json!({
-                "key": ArtefactPath::Manifest.of(commit), "version_id": manifest.version_id,
-                "principal": revocation.revoked_by,
-            }),
-        );
-        // Whether this record or another's stands now: look again.
-        Ok(true)
-    }
-
-    /// Makes the manifest the gate's own before the first verdict `built` on it.
-    async fn claim_manifest(&self, commit: &Commit, gathered: &mut look::Gathered) -> Result<u64, GateError> {
-        match &mut gathered.manifest {
-            Some(manifest) if !judgement::is_claimed(&manifest.tags) => {
-                let tags = judgement::claim(&manifest.tags);
-                let key = ArtefactPath::Manifest.of(commit);
-                self.artefacts.put_tags(&key, &manifest.version_id, &tags).await?;
-                manifest.tags = tags;
-                Ok(1)
-            }
-            _ => Ok(0),
+        if let Some(gathered) = gather(&looker, &inspector, &view, now).await? {
+            let judgement = judgement::judge(&gathered.evidence);
+            return Ok(verdict_of(&gathered.evidence, judgement, now));
         }
     }
+    Err(GateError::Unsettled { commit: commit.clone() })
+}
 
-    /// Writes every tag set that doesn't agree: a `true` reaches the manifest last, a `false` first, so that the
-    /// manifest's tag never promises what another object's doesn't keep. Until all are written the manifest doesn't say the
-    /// outcome, so that whoever comes after one who was killed in between sees that.
-    async fn write_tags(
-        &self,
-        commit: &Commit,
-        gathered: &look::Gathered,
-        outcome: Outcome,
-        hint: &Hint,
-    ) -> Result<u64, GateError> {
-        let write = |path: &ArtefactPath, version_id: &VersionId, tags: &Tags| {
-            judgement::tag_write(path, version_id, tags, outcome)
-        };
-        let manifest = gathered.manifest.iter();
-        let mut manifest: Vec<_> =
-            manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
-        let others = gathered.evidence.objects.iter();
-        let others: Vec<_> = others.filter_map(|(path, it)| write(path, &it.version_id, &it.tags)).collect();
-        let mut withdrawn = Vec::new();
-        if !outcome.integration_passed() && !others.is_empty() {
-            // Without room for the gate's second tag the manifest can't say that it is not finished, so it waits.
-            for last in manifest.iter_mut().filter(|last| judgement::is_claimed(&last.tags)) {
-                withdrawn.push(TagWrite { tags: judgement::claim(&last.tags), ..last.clone() });
-                last.before = last.tags.get(judgement::INTEGRATION_PASSED).cloned();
-            }
-        }
-        let count = withdrawn.len() + manifest.len() + others.len();
-        for phase in [withdrawn, others, manifest] {
-            stream::iter(phase)
-                .map(|write| async move { self.write_tag(commit, &write, hint).await })
-                .buffer_unordered(CALLS_IN_FLIGHT)
-                .try_collect::<()>()
-                .await?;
-        }
-        if count > 0 {
-            self.log.count("TagWrites", None, count as u64);
-        }
-        Ok(count as u64)
+/// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
+async fn gather<S: ReadStore, R: WriteStore>(
+    looker: &Looker<'_, S, R>,
+    inspector: &Inspector<'_, S, R>,
+    view: &look::View,
+    now: Timestamp,
+) -> Result<Option<look::Gathered>, GateError> {
+    let Some(look::Found { mut evidence, manifest }) = looker.find(view).await? else { return Ok(None) };
+    let inspected = inspector.inspect(&evidence).await?;
+    (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
+    (evidence.forms, evidence.policy_tests) = (inspected.forms, inspected.policy_tests);
+    let pinned = looker.predecessor(view, &evidence.manifest, now).await?;
+    if let Some(pinned) = &pinned {
+        evidence.earlier = inspector.earlier(&pinned.predecessor, &evidence).await?;
     }
-
-    async fn write_tag(&self, commit: &Commit, write: &TagWrite, hint: &Hint) -> Result<(), GateError> {
-        let key = write.path.of(commit);
-        self.artefacts.put_tags(&key, &write.version_id, &write.tags).await?;
-        let after = write.tags.get(judgement::INTEGRATION_PASSED);
-        // Only an event about a stranger's hand on this very object's tags is worth a warning: the gate takes back its
-        // own `true` whenever a commit changes.
-        if let Hint { path, tagged_by: Some(stranger) } = hint
-            && *path == write.path
-            && write.before.as_ref() != after
-        {
-            self.log.warn(
-                "tag set back: the gate does not agree with it",
-                json!({
-                    "key": key, "version_id": write.version_id, "principal": stranger,
-                    "integration_passed_before": write.before, "integration_passed": after,
-                }),
-            );
-            self.log.count("TagsReverted", None, 1);
-        }
-        Ok(())
-    }
-
-    /// Writes a verdict where the precondition holds, and tells of it; gives its etag and the SHA-256 of its bytes.
-    async fn write_verdict(
-        &self,
-        verdict: &Verdict,
-        precondition: &Precondition,
-    ) -> Result<Option<(ETag, Sha256)>, GateError> {
-        let commit = verdict.commit();
-        let sha256 = record::digest(verdict)
-            .map_err(|source| RecordError::Invalid { key: RecordKey::Verdict(commit.clone()).to_string(), source })?;
-        let written = record::write(self.records, &RecordKey::Verdict(commit.clone()), verdict, precondition).await?;
-        let Written::Done { etag, version_id } = written else { return Ok(None) };
-        let message = format!("commit is {}", verdict.outcome);
-        let fields = json!({
-            "outcome": verdict.outcome, "reasons": verdict.reasons,
-            "manifest_version_id": verdict.manifest_version_id,
-            "verdict_version_id": version_id, "artefacts": verdict.artefacts.len(),
-        });
-        match verdict.outcome {
-            Outcome::Rejected | Outcome::Revoked => self.log.warn(&message, fields),
-            _ => self.log.info(&message, fields),
-        }
-        self.log.count("Verdicts", Some(("Outcome", verdict.outcome.as_str())), 1);
-        Ok(Some((etag, sha256)))
-    }
-
-    /// Writes the Built handoff of every module, once (CONTRACT §7), and the Deployed one of the stage that the tests ran
-    /// against once its smoke test passed (ADR-053 CI step 14).
-    async fn write_handoffs(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
-        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(()) };
-        let commit = &evidence.commit;
-        let built = manifest.modules.iter().map(|module| {
-            (RecordKey::BuiltHandoff(commit.clone(), module.id.clone()), handoff::built(verdict, manifest, module))
-        });
-        let deployed = manifest.modules.iter().filter_map(|module| {
-            let document = handoff::deployed_by_ci(verdict, manifest, module)?;
-            Some((RecordKey::DeployedHandoff(commit.clone(), module.id.clone()), document))
-        });
-        stream::iter(built.chain(deployed))
-            .map(|(key, document)| async move {
-                let key = key.to_string();
-                self.records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
-            })
-            .buffer_unordered(CALLS_IN_FLIGHT)
-            .try_for_each(|_| async { Ok(()) })
-            .await?;
-        Ok(())
-    }
+    Ok(Some(look::Gathered { evidence, manifest, pinned }))
 }
 
 fn not_a_policy(invalid: &InvalidPolicy) -> GateError {

@@ -11,10 +11,15 @@ use gatekeeper_model::{
     ids::{Sha256, VersionId},
     store_key::Form,
     telemetry,
-    verdict::{Outcome, Verdict},
+    verdict::{Outcome, Revocation, Verdict},
 };
 use gatekeeper_proof::{LocalSigner, ledger};
-use gatekeeper_store::memory::{Lost, Memory};
+use gatekeeper_store::{
+    Written,
+    memory::{Lost, Memory},
+    record,
+    revocation::StoredRevocation,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -111,7 +116,8 @@ impl World {
 
     /// Verdict and tags say what is stored, and another look changes nothing.
     async fn assert_settled(&mut self) {
-        let stored = self.gate().check(&commit()).await.unwrap();
+        let (commit, now) = (commit(), "2026-05-02T03:10:00Z".parse().unwrap());
+        let stored = check(&self.artefacts, &self.records, &commit, &std::env::temp_dir(), now).await.unwrap();
         let verdict = self.verdict();
         if stored.manifest_version_id.is_some() || verdict.manifest_version_id.is_some() {
             assert!(verdict.says_the_same_as(&stored), "{verdict:#?}\n{stored:#?}");

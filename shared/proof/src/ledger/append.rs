@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join;
 use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
-use gatekeeper_store::{Precondition, Store, StoreError, Written};
+use gatekeeper_store::{Precondition, ReadStore, StoreError, WriteStore, Written};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Chain, Entry, Event, LedgerHead, MAX_BYTES, StoredEntry, prove};
@@ -83,7 +83,7 @@ struct Tip {
 /// # Errors
 /// [`LedgerError`] where it could not be written, or where the chain is not whole.
 pub async fn append(
-    records: &impl Store,
+    records: &impl WriteStore,
     signer: &dyn Signer,
     chain: &Chain,
     event: &Event,
@@ -126,7 +126,7 @@ pub async fn append(
     Err(LedgerError::Crowded(chain.clone()))
 }
 
-async fn tip(records: &impl Store, key: &PublicKey, chain: &Chain) -> Result<Tip, LedgerError> {
+async fn tip(records: &impl ReadStore, key: &PublicKey, chain: &Chain) -> Result<Tip, LedgerError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let Some(body) = records.get(&head_key, None, MAX_BYTES).await? else {
         return Ok(Tip { newest: None, precondition: Precondition::Absent });
@@ -137,7 +137,7 @@ async fn tip(records: &impl Store, key: &PublicKey, chain: &Chain) -> Result<Tip
 }
 
 /// Writes a signed entry where it isn't yet.
-async fn write(records: &impl Store, chain: &Chain, signed: &StoredEntry) -> Result<(), LedgerError> {
+async fn write(records: &impl WriteStore, chain: &Chain, signed: &StoredEntry) -> Result<(), LedgerError> {
     let key = RecordKey::LedgerEntry(chain.clone(), signed.sequence).to_string();
     if let Written::Done { .. } = records.put(&key, &signed.bytes, "application/json", &Precondition::Absent).await? {
         return Ok(());
@@ -167,7 +167,7 @@ async fn head(signer: &dyn Signer, entry: &Entry, text: &str) -> Result<Vec<u8>,
 
 /// The event among the newest entries, back to `since`.
 async fn find(
-    records: &impl Store,
+    records: &impl WriteStore,
     chain: &Chain,
     tip: &Tip,
     id: &str,

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
-use gatekeeper_store::{CALLS_IN_FLIGHT, Store, StoreError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{Appended, Chain, Entry, LedgerHead, MAX_BYTES};
@@ -201,7 +201,11 @@ fn goes_on(chain: &Chain, stored: &StoredEntry, before: Option<&StoredEntry>) ->
 ///
 /// # Errors
 /// [`StoreError`] where it could not look.
-pub async fn entry_at(records: &impl Store, chain: &Chain, sequence: u64) -> Result<Option<StoredEntry>, StoreError> {
+pub async fn entry_at(
+    records: &impl ReadStore,
+    chain: &Chain,
+    sequence: u64,
+) -> Result<Option<StoredEntry>, StoreError> {
     let key = RecordKey::LedgerEntry(chain.clone(), sequence).to_string();
     match records.get(&key, None, MAX_BYTES).await {
         // Nobody signs so long an entry.
@@ -216,7 +220,7 @@ pub async fn entry_at(records: &impl Store, chain: &Chain, sequence: u64) -> Res
 /// # Errors
 /// [`StoreError`] where it could not look.
 pub async fn read_since(
-    records: &impl Store,
+    records: &impl ReadStore,
     chain: &Chain,
     first: u64,
     key: &PublicKey,
@@ -251,7 +255,7 @@ pub async fn read_since(
 }
 
 async fn entries(
-    records: &impl Store,
+    records: &impl ReadStore,
     chain: &Chain,
     places: impl Iterator<Item = u64>,
 ) -> Result<Vec<StoredEntry>, StoreError> {
@@ -268,7 +272,7 @@ async fn entries(
 /// # Errors
 /// [`StoreError`] where it could not look; that the chain is broken is an answer.
 pub async fn verify(
-    records: &impl Store,
+    records: &impl ReadStore,
     chain: &Chain,
     kept: Option<&Kept>,
     key: &PublicKey,

@@ -1,12 +1,12 @@
 use gatekeeper_model::store_key::RecordKey;
 use gatekeeper_store::{
-    Precondition, Store as _,
+    Precondition, ReadStore as _, WriteStore as _,
     memory::{Lost, Memory},
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::{LocalSigner, Signer as _};
+use crate::{KeyHolder as _, LocalSigner};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

@@ -14,7 +14,7 @@ use gatekeeper_promotion::{
 };
 use serde_json::Value;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
 
 const MANIFEST: &str = "build-manifest.json";
 const ZIP: &str = "modules/MOD-012/functions/authorise-payment.zip";

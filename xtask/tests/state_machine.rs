@@ -13,7 +13,7 @@ use gatekeeper_promotion::{
 };
 use serde_json::{Map, Value, json};
 
-const MACHINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/promotion.asl.json");
+const MACHINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/promotion.asl.json");
 
 const STEP_STATUSES: [StepStatus; 3] = [StepStatus::InProgress, StepStatus::Done, StepStatus::Failed];
 

@@ -1,0 +1,198 @@
+//! Writing what was judged: the verdict, the tags, the handoffs.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gatekeeper_model::{
+    ids::{Commit, ETag, Sha256, VersionId},
+    store_key::{ArtefactPath, RecordKey},
+    telemetry::{Clock, Logger},
+    verdict,
+    verdict::{Outcome, Revocation, Verdict},
+};
+use gatekeeper_proof::Signer;
+use gatekeeper_store::{
+    CALLS_IN_FLIGHT, Precondition, TagStore, Tags, WriteStore, Written, record,
+    record::{RecordError, Stored},
+    revocation::StoredRevocation,
+};
+use serde_json::json;
+
+use super::{
+    GateError, Hint,
+    look::{Gathered, View},
+};
+use crate::{
+    handoff, judgement,
+    judgement::{Evidence, StoredManifest, TagWrite},
+};
+
+/// Writes what the gate concluded: of the artefacts their tags only, of the records all. What it writes it was told; it
+/// reads no evidence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writer<'a, S, R> {
+    pub(super) artefacts: &'a S,
+    pub(super) records: &'a R,
+    pub(super) log: &'a Logger,
+    pub(super) clock: Clock,
+    pub(super) signer: &'a dyn Signer,
+}
+
+impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
+    /// Makes the manifest the gate's own before the first verdict `built` on it.
+    pub(super) async fn claim_manifest(&self, commit: &Commit, gathered: &mut Gathered) -> Result<u64, GateError> {
+        match &mut gathered.manifest {
+            Some(manifest) if !judgement::is_claimed(&manifest.tags) => {
+                let tags = judgement::claim(&manifest.tags);
+                let key = ArtefactPath::Manifest.of(commit);
+                self.artefacts.put_tags(&key, &manifest.version_id, &tags).await?;
+                manifest.tags = tags;
+                Ok(1)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Writes every tag set that doesn't agree: a `true` reaches the manifest last, a `false` first, so that the
+    /// manifest's tag never promises what another object's doesn't keep. Until all are written the manifest doesn't say the
+    /// outcome, so that whoever comes after one who was killed in between sees that.
+    pub(super) async fn write_tags(
+        &self,
+        commit: &Commit,
+        gathered: &Gathered,
+        outcome: Outcome,
+        hint: &Hint,
+    ) -> Result<u64, GateError> {
+        let write = |path: &ArtefactPath, version_id: &VersionId, tags: &Tags| {
+            judgement::tag_write(path, version_id, tags, outcome)
+        };
+        let manifest = gathered.manifest.iter();
+        let mut manifest: Vec<_> =
+            manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
+        let others = gathered.evidence.objects.iter();
+        let others: Vec<_> = others.filter_map(|(path, it)| write(path, &it.version_id, &it.tags)).collect();
+        let mut withdrawn = Vec::new();
+        if !outcome.integration_passed() && !others.is_empty() {
+            // Without room for the gate's second tag the manifest can't say that it is not finished, so it waits.
+            for last in manifest.iter_mut().filter(|last| judgement::is_claimed(&last.tags)) {
+                withdrawn.push(TagWrite { tags: judgement::claim(&last.tags), ..last.clone() });
+                last.before = last.tags.get(judgement::INTEGRATION_PASSED).cloned();
+            }
+        }
+        let count = withdrawn.len() + manifest.len() + others.len();
+        for phase in [withdrawn, others, manifest] {
+            stream::iter(phase)
+                .map(|write| async move { self.write_tag(commit, &write, hint).await })
+                .buffer_unordered(CALLS_IN_FLIGHT)
+                .try_collect::<()>()
+                .await?;
+        }
+        if count > 0 {
+            self.log.count("TagWrites", None, count as u64);
+        }
+        Ok(count as u64)
+    }
+
+    pub(super) async fn write_tag(&self, commit: &Commit, write: &TagWrite, hint: &Hint) -> Result<(), GateError> {
+        let key = write.path.of(commit);
+        self.artefacts.put_tags(&key, &write.version_id, &write.tags).await?;
+        let after = write.tags.get(judgement::INTEGRATION_PASSED);
+        // Only an event about a stranger's hand on this very object's tags is worth a warning: the gate takes back its
+        // own `true` whenever a commit changes.
+        if let Hint { path, tagged_by: Some(stranger) } = hint
+            && *path == write.path
+            && write.before.as_ref() != after
+        {
+            self.log.warn(
+                "tag set back: the gate does not agree with it",
+                json!({
+                    "key": key, "version_id": write.version_id, "principal": stranger,
+                    "integration_passed_before": write.before, "integration_passed": after,
+                }),
+            );
+            self.log.count("TagsReverted", None, 1);
+        }
+        Ok(())
+    }
+
+    /// Writes a verdict where the precondition holds, and tells of it; gives its etag and the SHA-256 of its bytes.
+    pub(super) async fn write_verdict(
+        &self,
+        verdict: &Verdict,
+        precondition: &Precondition,
+    ) -> Result<Option<(ETag, Sha256)>, GateError> {
+        let commit = verdict.commit();
+        let sha256 = record::digest(verdict)
+            .map_err(|source| RecordError::Invalid { key: RecordKey::Verdict(commit.clone()).to_string(), source })?;
+        let written = record::write(self.records, &RecordKey::Verdict(commit.clone()), verdict, precondition).await?;
+        let Written::Done { etag, version_id } = written else { return Ok(None) };
+        let message = format!("commit is {}", verdict.outcome);
+        let fields = json!({
+            "outcome": verdict.outcome, "reasons": verdict.reasons,
+            "manifest_version_id": verdict.manifest_version_id,
+            "verdict_version_id": version_id, "artefacts": verdict.artefacts.len(),
+        });
+        match verdict.outcome {
+            Outcome::Rejected | Outcome::Revoked => self.log.warn(&message, fields),
+            _ => self.log.info(&message, fields),
+        }
+        self.log.count("Verdicts", Some(("Outcome", verdict.outcome.as_str())), 1);
+        Ok(Some((etag, sha256)))
+    }
+
+    /// Writes the Built handoff of every module, once (CONTRACT §7), and the Deployed one of the stage that the tests ran
+    /// against once its smoke test passed (ADR-053 CI step 14).
+    pub(super) async fn write_handoffs(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
+        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(()) };
+        let commit = &evidence.commit;
+        let built = manifest.modules.iter().map(|module| {
+            (RecordKey::BuiltHandoff(commit.clone(), module.id.clone()), handoff::built(verdict, manifest, module))
+        });
+        let deployed = manifest.modules.iter().filter_map(|module| {
+            let document = handoff::deployed_by_ci(verdict, manifest, module)?;
+            Some((RecordKey::DeployedHandoff(commit.clone(), module.id.clone()), document))
+        });
+        stream::iter(built.chain(deployed))
+            .map(|(key, document)| async move {
+                let key = key.to_string();
+                self.records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+        Ok(())
+    }
+
+    /// Records a stranger's hand on the brake; `true` where there was one.
+    pub(super) async fn pull_brake(&self, view: &View, gathered: &Gathered, hint: &Hint) -> Result<bool, GateError> {
+        let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else {
+            return Ok(false);
+        };
+        let commit = &gathered.evidence.commit;
+        let judged_this = standing.manifest_version_id.as_ref() == Some(&manifest.version_id);
+        if !judged_this || gathered.evidence.is_revoked() || !judgement::brake_pulled(&manifest.tags, standing.outcome)
+        {
+            return Ok(false);
+        }
+        let who = hint.tagged_by.clone().filter(|_| hint.path == ArtefactPath::Manifest);
+        let revocation = Revocation {
+            schema_version: verdict::SCHEMA_VERSION,
+            repo: commit.repo.clone(),
+            commit_sha: commit.sha.clone(),
+            manifest_version_id: manifest.version_id.clone(),
+            revoked_by: who.unwrap_or_else(|| "unknown: found without its event".to_owned()),
+            revoked_at: (self.clock)(),
+            reason: "the manifest's tag `integration-passed` was set to `false` by hand".to_owned(),
+        };
+        let precondition = StoredRevocation::precondition(view.revocation.as_ref());
+        let key = RecordKey::Revocation(commit.clone());
+        record::write(self.records, &key, &revocation, &precondition).await?;
+        self.log.warn(
+            "commit revoked: its manifest's tag was set to `false` after it was Built",
+            json!({
+                "key": ArtefactPath::Manifest.of(commit), "version_id": manifest.version_id,
+                "principal": revocation.revoked_by,
+            }),
+        );
+        // Whether this record or another's stands now: look again.
+        Ok(true)
+    }
+}
