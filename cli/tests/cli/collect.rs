@@ -387,7 +387,8 @@ fn judged(repository: &Repository, options: &[&str]) -> Value {
     let out = repository.out();
     let line = ["publish", out.to_str().unwrap(), "--repo", "bank", "--sha", SHA, "--branch", "main", "--dry-run"];
     let run = gatekeeper_with(&[line.as_slice(), &["--output", "json"]].concat(), &[]);
-    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.shown()));
+    assert!(run.stdout.starts_with('{'), "{}", run.shown());
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
     let manifest: Value = serde_json::from_slice(&fs::read(out.join("build-manifest.json")).unwrap()).unwrap();
     let list = |name: &str| manifest["modules"][0][name].as_array().cloned().unwrap_or_default();
     let kinds: Vec<_> = list("assets").iter().map(|it| it["kind"].clone()).collect();

@@ -117,6 +117,25 @@ pub(super) fn assets(
             )),
         }
     }
+    others(build, files, caller, &templates, &mut assets, &mut reasons);
+    if reasons.is_empty() {
+        let mut assets: Vec<_> = assets.into_values().collect();
+        assets.sort_by(|one, other| (&one.functions, &one.key).cmp(&(&other.functions, &other.key)));
+        return Ok((assets, in_the_store));
+    }
+    reasons.sort();
+    Err(Misuse(format!("nothing was written: where the files belong can't be told\n  {}", reasons.join("\n  "))))
+}
+
+/// Adds what templates take beside functions' code.
+fn others(
+    build: &Build,
+    files: &[BuildFile],
+    caller: &Caller,
+    templates: &BTreeMap<&StackName, Template>,
+    assets: &mut BTreeMap<(String, String), Asset>,
+    reasons: &mut Vec<String>,
+) {
     for (module, asset) in build.modules.iter().flat_map(|it| it.assets.iter().map(move |of| (&it.id, of))) {
         let (stack, key) = (&asset.stack, &asset.key);
         let path = ArtefactPath::Asset(module.clone(), asset.file());
@@ -143,7 +162,7 @@ pub(super) fn assets(
                     continue;
                 }
             };
-            match put(&mut assets, bucket, key.to_string(), file) {
+            match put(assets, bucket, key.to_string(), file) {
                 Ok(of) => drop(of.stacks.insert(stack.clone())),
                 Err((other, key)) => reasons.push(format!(
                     "`{other}` and an asset of `{stack}` have the one key `{key}`, but their bytes differ: collect the \
@@ -152,13 +171,6 @@ pub(super) fn assets(
             }
         }
     }
-    if reasons.is_empty() {
-        let mut assets: Vec<_> = assets.into_values().collect();
-        assets.sort_by(|one, other| (&one.functions, &one.key).cmp(&(&other.functions, &other.key)));
-        return Ok((assets, in_the_store));
-    }
-    reasons.sort();
-    Err(Misuse(format!("nothing was written: where the files belong can't be told\n  {}", reasons.join("\n  "))))
 }
 
 /// The asset at a place, which may have been put there before; who has other bytes there, and the key, otherwise.
