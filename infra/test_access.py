@@ -384,6 +384,12 @@ class Work(Case):
                 "DeleteStack", "UpdateTerminationProtection")),
         )
 
+    def test_apply_stack_writes_no_bucket_but_the_asset_buckets_of_its_account(self):
+        for bucket in ("cdk-hnb659fds-assets-999999999999-ap-southeast-2", "bank-site", f"cdk-hnb659fds-staging-{ACCOUNT}-ap-southeast-2"):
+            self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"arn:aws:s3:::{bucket}/3f1c.zip"), bucket)
+        self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"{ARTEFACTS}/{COMMIT}/modules/MOD-012/assets/3f1c.zip"))
+        self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:DeleteObject", f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip"))
+
     def test_cloudformation_reads_code_for_a_stage(self):
         self.check("StackRole", artefact=("s3:GetObject", "s3:GetObjectVersion"), asset=("s3:GetObject",), key=("kms:Decrypt",),
                    bootstrap=("ssm:GetParameters",))

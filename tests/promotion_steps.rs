@@ -3,16 +3,19 @@
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
 use e2e::{
-    commit::{Commit, MODULE, the_template, the_zip},
+    commit::{Commit, MODULE, path, the_template, the_zip},
     instance::Caller,
     promotion::{
         Live, OTHER_ACCOUNT, Promotions, STAGE, Started, a_commit, a_repo, change_template, live, outcomes,
         promotion_of,
     },
+    zips,
 };
 use gatekeeper_model::{
+    finding::Code,
     ids::{Sha256, VersionId},
-    store_key::{ArtefactPath, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, RecordKey},
+    verdict::Outcome,
 };
 use gatekeeper_promotion::{
     facts::{FunctionFacts, StackFacts, StoredFacts},
@@ -222,6 +225,147 @@ async fn code_that_a_template_takes_from_the_asset_bucket_is_copied_there() {
     let facts: StackFacts = record.steps[0].reports[0].facts.read().unwrap();
     assert_eq!((facts.code_copied.read(), facts.code_already_there.read()), (Ok(Some(&1)), Ok(Some(&0))));
     assert_eq!(here.live(function_name(&record)).await.code, Sha256::of(&commit.objects[&the_zip()]));
+}
+
+/// Where an asset lies, by its key.
+fn in_the_asset_bucket(key: &str) -> Value {
+    json!({"S3Bucket": {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}, "S3Key": key})
+}
+
+/// A commit whose stack takes a plain file, a layer, and a nested stack with a function of its own. Gives their paths.
+fn with_assets(commit: &mut Commit) -> [ArtefactPath; 4] {
+    let asset =
+        |bytes: &[u8], extension: &str| path(&format!("modules/{MODULE}/assets/{}.{extension}", Sha256::of(bytes)));
+    let key_of = |path: &ArtefactPath| path.to_string().rsplit('/').next().unwrap().to_owned();
+    let machine =
+        json!({"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": true}}}).to_string().into_bytes();
+    let layer = zips::node("layer");
+    let code = zips::node("inner");
+    let inner = json!({
+        "Resources": {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ]}}},
+            "InnerFn": {"Type": "AWS::Lambda::Function", "Properties": {
+                "Runtime": "nodejs22.x", "Handler": "index.handler", "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+                "Code": in_the_asset_bucket("inner-code.zip"),
+            }},
+        },
+        "Outputs": {"Name": {"Value": {"Ref": "InnerFn"}}},
+    });
+    let inner = inner.to_string().into_bytes();
+    let paths = [
+        asset(&machine, "json"),
+        asset(&layer, "zip"),
+        asset(&inner, "template"),
+        path("modules/MOD-012/functions/inner.zip"),
+    ];
+    let [machine_path, layer_path, inner_path, _] = &paths;
+    let url = format!(
+        "https://s3.${{AWS::Region}}.${{AWS::URLSuffix}}/cdk-hnb659fds-assets-${{AWS::AccountId}}-${{AWS::Region}}/{}",
+        key_of(inner_path)
+    );
+    let (machine_key, layer_key) = (key_of(machine_path), key_of(layer_path));
+    commit.objects.extend(paths.iter().cloned().zip([machine, layer, inner, code]));
+    from_assets(commit);
+    change_template(commit, |template| {
+        let resources = template["Resources"].as_object_mut().unwrap();
+        resources.insert(
+            "Inner".to_owned(),
+            json!({"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}}),
+        );
+        let content = in_the_asset_bucket(&layer_key);
+        resources.insert(
+            "Layer".to_owned(),
+            json!({"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": content}}),
+        );
+        // As what a provider of one's own would load.
+        let bucket = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}";
+        let value = json!({"Fn::Sub": format!("s3://{bucket}/{machine_key}")});
+        resources.insert(
+            "Machine".to_owned(),
+            json!({"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": value}}),
+        );
+        resources["AuthorisePaymentFn"]["Properties"]["Layers"] = json!([{"Ref": "Layer"}]);
+    });
+    let functions = commit.manifest["modules"][0]["functions"].as_array_mut().unwrap();
+    let inner = functions.iter_mut().find(|it| it["name"] == "inner").unwrap();
+    inner["logical_id"] = json!("Inner/InnerFn");
+    paths
+}
+
+#[tokio::test]
+async fn assets_and_a_nested_stack_go_live_byte_for_byte() {
+    let here = Promotions::get().await;
+    let mut commit = a_commit(&here.aws, &a_repo("assets"), 200);
+    let paths = with_assets(&mut commit);
+    let commit = here.built(commit).await;
+    let record = here.promoted(&commit, STAGE).await;
+
+    // The plan pins each, and they lie where the template names them.
+    let planned = &record.plan.stacks[0].assets;
+    let kinds: Vec<_> = planned.iter().map(|it| (it.resource.as_str(), it.kind.as_str())).collect();
+    assert_eq!(kinds, [("Inner", "template"), ("Layer", "layer"), ("Machine", "file"), ("Inner/InnerFn", "file")]);
+    let account = here.aws.outputs.signing_key_arn.split(':').nth(4).unwrap();
+    let bucket = format!("cdk-hnb659fds-assets-{account}-{}", here.aws.outputs.region);
+    for asset in planned {
+        let path = ArtefactKey::parse(&asset.file.key).unwrap().path;
+        assert!(paths.contains(&path), "{path}");
+        let object = here.aws.root.s3.get_object().bucket(&bucket).key(asset.asset_key.as_str()).send().await.unwrap();
+        let bytes = object.body.collect().await.unwrap().into_bytes();
+        assert_eq!(bytes, commit.objects[&path], "{path}");
+        is_pinned(&here, &commit, &path, &serde_json::to_value(&asset.file).unwrap()).await;
+    }
+    let facts: StackFacts = record.steps[0].reports[0].facts.read().unwrap();
+    assert_eq!(facts.code_copied.read(), Ok(Some(&5)));
+    // The function in the nested stack runs the tested bytes too, and the record tells of it.
+    let inner = record.live.iter().find(|it| it.function.as_str() == "inner").unwrap();
+    assert!(inner.is_promoted_code);
+    assert_eq!(here.live(inner.function_name.as_ref().unwrap()).await.code, Sha256::of(&commit.objects[&paths[3]]));
+
+    // Under such a key lie somebody's bytes: they stay, and nothing is applied.
+    let mut next = a_commit(&here.aws, &commit.id.repo, 200);
+    let taken = with_assets(&mut next)[0].clone();
+    let other = b"{\"StartAt\": \"Other\"}".to_vec();
+    let key = format!("{}.json", Sha256::of(&other));
+    let path = path(&format!("modules/{MODULE}/assets/{key}"));
+    let old = taken.to_string().rsplit('/').next().unwrap().to_owned();
+    next.objects.remove(&taken);
+    next.objects.insert(path, other);
+    let template = String::from_utf8(next.objects[&the_template()].clone()).unwrap().replace(&old, &key);
+    next.objects.insert(the_template(), template.into_bytes());
+    next.list();
+    let functions = next.manifest["modules"][0]["functions"].as_array_mut().unwrap();
+    functions.iter_mut().find(|it| it["name"] == "inner").unwrap()["logical_id"] = json!("Inner/InnerFn");
+    here.aws.root.s3.put_object().bucket(&bucket).key(&key).body(b"somebody's".to_vec().into()).send().await.unwrap();
+    let next = here.built(next).await;
+    let started = here.start(&promotion_of(&next, STAGE)).await;
+    let failed = here.ended(&started).await;
+    assert_ne!(failed.status, Status::Succeeded);
+    let detail = &failed
+        .steps
+        .iter()
+        .flat_map(|step| &step.reports)
+        .find(|it| it.detail.contains("other bytes"))
+        .unwrap()
+        .detail;
+    assert!(detail.contains("They are somebody's"), "{detail}");
+    let left = here.aws.root.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap();
+    assert_eq!(left.body.collect().await.unwrap().into_bytes().as_ref(), b"somebody's");
+}
+
+#[tokio::test]
+async fn a_commit_whose_template_takes_what_nothing_stored_answers_for_is_rejected() {
+    let here = Promotions::get().await;
+    let mut commit = a_commit(&here.aws, &a_repo("no-asset"), 200);
+    let [file, ..] = with_assets(&mut commit);
+    commit.manifest["modules"][0]["assets"].as_array_mut().unwrap().retain(|it| it["kind"] != "file");
+    commit.objects.remove(&file);
+    commit.publish(&here.aws.ci().await).await;
+    let refused = [(Code::TemplateCodeOutsideStore, the_template().to_string())];
+    let refused = refused.each_ref().map(|(code, subject)| (*code, subject.as_str()));
+    let verdict = here.aws.becomes(&commit, Outcome::Rejected, &refused).await;
+    assert!(verdict.reasons[0].message.contains("resource `Machine` takes `"), "{verdict:#?}");
 }
 
 #[tokio::test]

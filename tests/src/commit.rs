@@ -143,7 +143,7 @@ impl Commit {
 
     /// Lists the objects in the manifest as they are, all functions tested.
     pub fn list(&mut self) {
-        let mut module = json!({"id": MODULE, "functions": [], "stacks": [], "schemas": [], "migrations": [],
+        let mut module = json!({"id": MODULE, "functions": [], "stacks": [], "assets": [], "schemas": [], "migrations": [],
             "script_configurations": []});
         let (mut reports, mut deployed) = (Vec::new(), Vec::new());
         for (path, bytes) in &self.objects {
@@ -154,6 +154,15 @@ impl Commit {
                     ("functions", json!({"name": name, "stack": STACK, "logical_id": logical_id(name.as_str())}))
                 }
                 ArtefactPath::Template(_, name) => ("stacks", json!({"name": name})),
+                // Here an asset's key is its file's name, whose extension says what it is taken for.
+                ArtefactPath::Asset(_, file) => {
+                    let kind = match file.extension() {
+                        Some("zip") => "layer",
+                        Some("template") => "template",
+                        _ => "file",
+                    };
+                    ("assets", json!({"kind": kind, "stack": STACK, "key": file}))
+                }
                 ArtefactPath::Schema(_, database) => ("schemas", json!({"database": database})),
                 ArtefactPath::Migration(_, database, file) => {
                     ("migrations", json!({"database": database, "file": file}))

@@ -49,7 +49,7 @@ pub(crate) fn archive(sources: &[Source], schema_version: &str, from: &Path, wor
         let name = index.to_string();
         let copied = copy(path, &assets.join(&name), &mut Vec::new()).map_err(Misuse)?;
         if copied == 0 {
-            return Err(Misuse(format!("`{}` holds no file: build the function again", path.display())).into());
+            return Err(Misuse(format!("`{}` holds no file: build it again", path.display())).into());
         }
         let destination = json!({"bucketName": "archives", "objectKey": name});
         let source = json!({"path": name, "packaging": packaging});
@@ -79,7 +79,7 @@ fn run(script: &Path, arguments: &[&Path]) -> anyhow::Result<String> {
         _ => anyhow!("`node` can't be run: {error}"),
     })?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    anyhow::ensure!(ran.status.success(), "the functions' code can't be zipped: {}", text(&ran.stderr));
+    anyhow::ensure!(ran.status.success(), "the assets can't be zipped: {}", text(&ran.stderr));
     Ok(text(&ran.stdout))
 }
 

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Packaging, ReadStack, Source, read, told};
+use super::{Packaging, Source, read, resources, told_of};
 
 /// `{stack}.assets.json`, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -95,7 +95,7 @@ impl Assets {
                 }
             };
             let there = match (path.metadata(), packaging) {
-                (Err(error), _) => Err(told(&error)),
+                (Err(error), _) => Err(told_of(&error)),
                 (Ok(it), Packaging::Zip) if !it.is_dir() => Err("is no folder".to_owned()),
                 (Ok(it), Packaging::File) if !it.is_file() => Err("is no file".to_owned()),
                 (Ok(_), _) => Ok(()),
@@ -139,51 +139,49 @@ impl Assets {
         }
     }
 
-    /// Says what else uses assets than functions for their code, and which nothing uses.
+    /// The source of what lies under a key of a bucket, as the asset manifests spell both.
+    pub(super) fn of_key(&self, bucket: &str, key: &str) -> Option<Source> {
+        self.0.get(&(bucket.to_owned(), key.to_owned())).map(|asset| asset.source.clone())
+    }
+
+    /// Says which resources of a template name an asset in a way that does not tell what they take; `told` are the
+    /// resources and keys of which that is known.
     pub(super) fn check_uses(
         &self,
-        stacks: &BTreeMap<String, ReadStack>,
-        taken: &[Source],
+        path: &str,
+        artifact: &str,
+        template: &Value,
+        told: &BTreeSet<(String, String)>,
         reasons: &mut Vec<String>,
-        warnings: &mut Vec<String>,
     ) {
-        let mut used: BTreeSet<&str> = BTreeSet::new();
-        for (artifact, stack) in stacks {
-            for (id, kind, properties) in stack.resources() {
-                let mut texts = Vec::new();
-                texts_of(properties, kind == "AWS::Lambda::Function", &mut texts);
-                let uses = |key: &str| texts.iter().any(|it| it.contains(key));
-                let mut names: Vec<&str> = Vec::new();
-                for ((_, key), asset) in self.0.iter().filter(|((_, key), _)| uses(key)) {
-                    used.insert(key.as_str());
-                    names.push(&asset.shown);
-                }
-                if !names.is_empty() {
-                    let names: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
-                    reasons.push(format!(
-                        "resource `{id}` of stack `{artifact}`, of the type `{kind}`, uses {}: {}",
-                        names.join(", "),
-                        instead(kind)
-                    ));
-                }
-            }
-        }
-        for ((_, key), asset) in &self.0 {
-            let is_code = taken.iter().any(|it| it.path == asset.source.path);
-            if !is_code && !used.contains(key.as_str()) {
-                warnings.push(format!("asset `{}` is left out: no resource of a template uses it", asset.shown));
+        for (id, kind, properties) in resources(template) {
+            let mut texts = Vec::new();
+            texts_of(properties, kind == "AWS::Lambda::Function", &mut texts);
+            let uses = |key: &str| texts.iter().any(|it| it.contains(key));
+            let is_told = |key: &str| told.contains(&(id.to_owned(), key.to_owned()));
+            let names: BTreeSet<_> = self
+                .0
+                .iter()
+                .filter(|((_, key), _)| uses(key) && !is_told(key))
+                .map(|(_, asset)| format!("`{}`", asset.shown))
+                .collect();
+            if !names.is_empty() {
+                let names: Vec<_> = names.into_iter().collect();
+                reasons.push(format!(
+                    "resource `{path}{id}` of stack `{artifact}`, of the type `{kind}`, uses {} without the asset's bucket \
+                     beside its key, so where a stage finds it can't be told: name both in one property, or in two of the \
+                     resource's",
+                    names.join(", ")
+                ));
             }
         }
     }
-}
 
-/// What to do about a resource that uses an asset.
-fn instead(kind: &str) -> &'static str {
-    match kind {
-        "Custom::SourcemapUploader" => "set `nodejs: { sourcemap: false }` in sst.config.ts",
-        "AWS::CloudFormation::Stack" => "make the nested stack a stack of its own",
-        "AWS::Lambda::LayerVersion" => "bundle what is in the layer into the functions",
-        _ => "a commit stores the code of functions only; deploy the file beside it, or bundle it into a function",
+    /// Says which assets nothing takes.
+    pub(super) fn warn_of_unused(&self, taken: &[Source], warnings: &mut Vec<String>) {
+        for asset in self.0.values().filter(|asset| !taken.iter().any(|it| it.path == asset.source.path)) {
+            warnings.push(format!("asset `{}` is left out: no resource of a template uses it", asset.shown));
+        }
     }
 }
 

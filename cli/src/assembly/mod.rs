@@ -1,7 +1,7 @@
 //! A CDK cloud assembly, as `cdk synth` and `sst build` write it, and what of it makes a commit.
 //!
-//! The assembly is taken as it is: its templates byte for byte, and of its assets those that are functions' code. What a
-//! promotion could not give to a stage is refused, all of it at once.
+//! The assembly is taken as it is: its templates byte for byte, and of its assets those that are functions' code or that a
+//! template takes from the asset bucket. What a promotion could not give to a stage is refused, all of it at once.
 
 pub(crate) mod archive;
 mod assets;
@@ -15,8 +15,8 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{AccountId, ApplicationName, FunctionName, RegionName, StackName, StageName},
-    manifest::SynthesisedFor,
+    ids::{AccountId, ApplicationName, AssetKey, FunctionName, RegionName, StackName, StageName},
+    manifest::{AssetKind, SynthesisedFor},
 };
 use gatekeeper_readers::{template, template::Handed};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -35,7 +35,7 @@ pub(crate) enum Packaging {
     File,
 }
 
-/// A file or folder of the assembly that is a function's code.
+/// A file or folder of the assembly that is a function's code, or another asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
     /// The asset, as its manifest calls it.
@@ -62,8 +62,19 @@ pub(crate) struct CollectedStack {
 pub(crate) struct CollectedFunction {
     pub(crate) name: FunctionName,
     pub(crate) stack: StackName,
+    /// Of one in a nested stack the logical ids that lead to it, with slashes between.
     pub(crate) logical_id: String,
     /// Which of the sources is its code.
+    pub(crate) source: usize,
+}
+
+/// What a stack takes from the asset bucket beside functions' code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CollectedAsset {
+    pub(crate) kind: AssetKind,
+    pub(crate) stack: StackName,
+    pub(crate) key: AssetKey,
+    /// Which of the sources it is.
     pub(crate) source: usize,
 }
 
@@ -73,6 +84,7 @@ pub(crate) struct Collected {
     /// In the order in which they are applied.
     pub(crate) stacks: Vec<CollectedStack>,
     pub(crate) functions: Vec<CollectedFunction>,
+    pub(crate) assets: Vec<CollectedAsset>,
     pub(crate) sources: Vec<Source>,
     /// None where the templates fit any account and region.
     pub(crate) synthesised_for: Option<SynthesisedFor>,
@@ -137,15 +149,13 @@ struct ReadStack {
     dependencies: Vec<String>,
 }
 
-impl ReadStack {
-    /// Its resources, with their types.
-    fn resources(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
-        let resources = self.template.get("Resources").and_then(Value::as_object).into_iter().flatten();
-        resources.map(|(id, resource)| {
-            let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
-            (id.as_str(), kind, resource.get("Properties").unwrap_or(&Value::Null))
-        })
-    }
+/// The resources of a template, with their types and properties.
+fn resources(template: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let resources = template.get("Resources").and_then(Value::as_object).into_iter().flatten();
+    resources.map(|(id, resource)| {
+        let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
+        (id.as_str(), kind, resource.get("Properties").unwrap_or(&Value::Null))
+    })
 }
 
 /// Reads an assembly and says what of it makes a commit.
@@ -201,7 +211,7 @@ fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut
         }
     }
     let mut warnings = Vec::new();
-    let (functions, sources) = functions(&stacks, &names, &assets, reasons, &mut warnings);
+    let Contents { functions, assets, sources } = contents(&stacks, &names, &assets, reasons, &mut warnings);
     let needs = order::needs(&stacks);
     let mut listed: Vec<_> = stacks.keys().map(String::as_str).collect();
     listed.sort_by_key(|it| (names.get(it), *it));
@@ -230,6 +240,7 @@ fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut
     Some(Collected {
         stacks: stacks.collect(),
         functions,
+        assets,
         sources,
         synthesised_for: made_for.synthesised_for,
         schema_version: manifest.version.clone(),
@@ -274,7 +285,7 @@ fn read_stack(root: &Path, id: &str, artifact: &Artifact) -> Result<ReadStack, S
     };
     let path = root.join(file);
     let unreadable = |why: String| format!("the template of stack `{id}`, `{file}`, {why}: synthesise again");
-    let bytes = fs::read(&path).map_err(|error| unreadable(told(&error)))?;
+    let bytes = fs::read(&path).map_err(|error| unreadable(told_of(&error)))?;
     let template = serde_json::from_slice(&bytes).map_err(|error| unreadable(format!("is not JSON ({error})")))?;
     Ok(ReadStack {
         stack_name: artifact.properties.stack_name.clone().unwrap_or_else(|| id.to_owned()),
@@ -289,66 +300,160 @@ fn read_stack(root: &Path, id: &str, artifact: &Artifact) -> Result<ReadStack, S
     })
 }
 
-/// The functions whose code is an asset, and their sources; every reason why something else can't be taken.
-fn functions(
+/// What of the assets makes a commit.
+#[derive(Debug, Default)]
+struct Contents {
+    functions: Vec<CollectedFunction>,
+    assets: Vec<CollectedAsset>,
+    sources: Vec<Source>,
+}
+
+impl Contents {
+    /// The place of a source among all, each of them once.
+    fn source(&mut self, source: &Source) -> usize {
+        let found = self.sources.iter().position(|it| it.path == source.path && it.packaging == source.packaging);
+        found.unwrap_or_else(|| {
+            self.sources.push(source.clone());
+            self.sources.len() - 1
+        })
+    }
+}
+
+/// A template of a stack, or of one that is nested in it.
+struct Document {
+    /// The logical ids that lead to the nested stack, each with a slash behind it; nothing for the stack's own.
+    path: String,
+    bytes: Vec<u8>,
+    template: Value,
+}
+
+/// The functions whose code is an asset, the other assets, and their sources; every reason why something else can't be
+/// taken.
+fn contents(
     stacks: &BTreeMap<String, ReadStack>,
     names: &BTreeMap<&str, StackName>,
     assets: &Assets,
     reasons: &mut Vec<String>,
     warnings: &mut Vec<String>,
-) -> (Vec<CollectedFunction>, Vec<Source>) {
-    let (mut functions, mut sources): (Vec<CollectedFunction>, Vec<Source>) = (Vec::new(), Vec::new());
+) -> Contents {
+    let mut contents = Contents::default();
     for (artifact, stack) in stacks {
-        let parameters = stack.template.get("Parameters").and_then(Value::as_object).into_iter().flatten();
-        if parameters.into_iter().any(|(name, _)| name.starts_with("AssetParameters")) {
-            reasons.push(format!(
-                "stack `{artifact}` takes assets by parameters, as CDK's legacy synthesizer makes them: synthesise with \
-                 `DefaultStackSynthesizer`"
-            ));
-            continue;
-        }
         let Some(name) = names.get(artifact.as_str()) else { continue };
-        for (id, kind, properties) in stack.resources() {
-            if kind != "AWS::Lambda::Function" {
+        let (bytes, template) = (stack.bytes.clone(), stack.template.clone());
+        let mut open = vec![Document { path: String::new(), bytes, template }];
+        // A nested template may be taken by several, and what nests itself would never end.
+        let mut left = MAX_TEMPLATES;
+        while let Some(document) = open.pop() {
+            left -= 1;
+            if left == 0 {
+                reasons.push(format!("stack `{artifact}` has more than {MAX_TEMPLATES} nested stacks: divide it"));
+                break;
+            }
+            let parameters = document.template.get("Parameters").and_then(Value::as_object).into_iter().flatten();
+            if parameters.into_iter().any(|(name, _)| name.starts_with("AssetParameters")) {
+                reasons.push(format!(
+                    "stack `{artifact}` takes assets by parameters, as CDK's legacy synthesizer makes them: synthesise with \
+                     `DefaultStackSynthesizer`"
+                ));
                 continue;
             }
-            let source = match assets.code_of(properties) {
-                Ok(Some(source)) => source,
-                Ok(None) => continue,
-                Err(why) => {
-                    reasons.push(format!("function `{id}` of stack `{artifact}` {why}"));
-                    continue;
-                }
-            };
-            let source = sources.iter().position(|it| it.path == source.path).unwrap_or_else(|| {
-                sources.push(source);
-                sources.len() - 1
-            });
-            match function_name(name, id) {
-                Some(function) => {
-                    if functions.iter().any(|it| it.name == function) {
-                        reasons.push(format!(
-                            "two functions would be called `{function}`, `{id}` of stack `{artifact}` is one: rename it"
-                        ));
-                    }
-                    let (stack, logical_id) = (name.clone(), id.to_owned());
-                    functions.push(CollectedFunction { name: function, stack, logical_id, source });
-                }
-                None => reasons.push(format!("`{id}` of stack `{artifact}` is no logical id of a template")),
-            }
+            functions(&document, artifact, name, assets, &mut contents, reasons);
+            open.extend(others(&document, artifact, name, assets, &mut contents, reasons));
         }
     }
-    assets.check_uses(stacks, &sources, reasons, warnings);
-    (functions, sources)
+    assets.warn_of_unused(&contents.sources, warnings);
+    contents
+}
+
+/// The most templates of one stack and its nested stacks.
+const MAX_TEMPLATES: usize = 200;
+
+/// The functions of a template.
+fn functions(
+    Document { path, template, .. }: &Document,
+    artifact: &str,
+    name: &StackName,
+    assets: &Assets,
+    contents: &mut Contents,
+    reasons: &mut Vec<String>,
+) {
+    for (id, _, properties) in resources(template).filter(|(_, kind, _)| *kind == "AWS::Lambda::Function") {
+        let source = match assets.code_of(properties) {
+            Ok(Some(source)) => contents.source(&source),
+            Ok(None) => continue,
+            Err(why) => {
+                reasons.push(format!("function `{path}{id}` of stack `{artifact}` {why}"));
+                continue;
+            }
+        };
+        let logical_id = format!("{path}{id}");
+        match function_name(name, &logical_id) {
+            Some(function) => {
+                if contents.functions.iter().any(|it| it.name == function) {
+                    reasons.push(format!(
+                        "two functions would be called `{function}`, `{logical_id}` of stack `{artifact}` is one: rename it"
+                    ));
+                }
+                contents.functions.push(CollectedFunction { name: function, stack: name.clone(), logical_id, source });
+            }
+            None => reasons.push(format!("`{logical_id}` of stack `{artifact}` is no logical id of a template")),
+        }
+    }
+}
+
+/// What a template takes beside functions' code, by the gate's own reader; gives the nested templates.
+fn others(
+    Document { path, bytes, template }: &Document,
+    artifact: &str,
+    name: &StackName,
+    assets: &Assets,
+    contents: &mut Contents,
+    reasons: &mut Vec<String>,
+) -> Vec<Document> {
+    let mut nested = Vec::new();
+    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    for it in template::read(bytes).map(|it| it.assets).unwrap_or_default() {
+        let Some(source) = assets.of_key(&it.bucket.as_sub(), it.key.as_str()) else {
+            if !it.is_guess {
+                reasons.push(format!(
+                    "resource `{path}{}` of stack `{artifact}` takes `s3://{}/{}`, which is no asset of the assembly: make it \
+                     one, such as by `Asset` of aws-s3-assets",
+                    it.resource, it.bucket, it.key
+                ));
+            }
+            continue;
+        };
+        told.insert((it.resource.clone(), it.key.to_string()));
+        if it.kind == AssetKind::Template {
+            match fs::read(&source.path).map_err(|error| told_of(&error)).and_then(|bytes| {
+                let template = serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON ({error})"))?;
+                Ok(Document { path: format!("{path}{}/", it.resource), bytes, template })
+            }) {
+                Ok(document) => nested.push(document),
+                Err(why) => reasons.push(format!(
+                    "the template of the nested stack `{path}{}`, `{}`, {why}: synthesise again",
+                    it.resource,
+                    source.path.display()
+                )),
+            }
+        }
+        let source = contents.source(&source);
+        let asset = CollectedAsset { kind: it.kind, stack: name.clone(), key: it.key, source };
+        if !contents.assets.contains(&asset) {
+            contents.assets.push(asset);
+        }
+    }
+    assets.check_uses(path, artifact, template, &told, reasons);
+    nested
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let bytes = fs::read(path).map_err(|error| format!("`{}` {}", path.display(), told(&error)))?;
+    let bytes = fs::read(path).map_err(|error| format!("`{}` {}", path.display(), told_of(&error)))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("`{}` can't be used: {error}", path.display()))
 }
 
 /// Why a file is not read, behind its name.
-fn told(error: &io::Error) -> String {
+fn told_of(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "is not there".to_owned(),
         _ => format!("can't be read: {error}"),

@@ -7,9 +7,11 @@ use std::{
 };
 
 use gatekeeper_model::{
-    ids::{ApplicationName, FunctionName, Sha256, StackName, StageName},
+    ids::{ApplicationName, BucketName, FunctionName, Sha256, StackName, StageName},
     manifest::SynthesisedFor,
 };
+use gatekeeper_readers::template;
+use serde_json::Value;
 
 use super::{ReadStack, Said, environment};
 
@@ -71,7 +73,10 @@ pub(super) fn made_for(stacks: &BTreeMap<String, ReadStack>, said: &Said<'_>, re
         return MadeFor { prefix, synthesised_for: None };
     }
     let synthesised_for = places.pop_first().and_then(|(account, region)| match (stage, application) {
-        (Some(stage), Some(application)) => Some(SynthesisedFor { account, region, stage, application }),
+        (Some(stage), Some(application)) => {
+            let bootstrap_bucket = bootstrap_bucket(stacks, reasons);
+            Some(SynthesisedFor { account, region, stage, application, bootstrap_bucket })
+        }
         (stage, application) => {
             let missing = [stage.is_none().then_some("`--stage`"), application.is_none().then_some("`--application`")];
             let missing: Vec<_> = missing.into_iter().flatten().collect();
@@ -84,6 +89,30 @@ pub(super) fn made_for(stacks: &BTreeMap<String, ReadStack>, said: &Said<'_>, re
         }
     });
     MadeFor { prefix, synthesised_for }
+}
+
+/// SST's own bucket in dev's account, where the templates name it.
+fn bootstrap_bucket(stacks: &BTreeMap<String, ReadStack>, reasons: &mut Vec<String>) -> Option<BucketName> {
+    let texts = stacks.values().flat_map(|stack| {
+        let mut texts = Vec::new();
+        texts_of(&stack.template, &mut texts);
+        texts
+    });
+    let mut buckets: BTreeSet<&str> = texts.filter_map(template::bootstrap_bucket).collect();
+    if buckets.len() > 1 {
+        let buckets: Vec<_> = buckets.iter().map(|it| format!("`{it}`")).collect();
+        reasons.push(format!("the templates name several buckets of SST's own, {}: build again", buckets.join(", ")));
+    }
+    buckets.pop_first()?.parse().ok()
+}
+
+fn texts_of<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|it| texts_of(it, texts)),
+        Value::Object(members) => members.values().for_each(|it| texts_of(it, texts)),
+        _ => {}
+    }
 }
 
 /// What a tag of the stacks and an option say together.
@@ -112,7 +141,7 @@ fn agreed<T: FromStr<Err = impl Display> + Clone + Ord + Display>(
 
 /// What the commit calls the code of a function.
 pub(super) fn function_name(stack: &StackName, logical_id: &str) -> Option<FunctionName> {
-    let whole = format!("{stack}-{logical_id}");
+    let whole = format!("{stack}-{}", logical_id.replace('/', "-"));
     if whole.len() <= MAX_FUNCTION_NAME {
         return whole.parse().ok();
     }

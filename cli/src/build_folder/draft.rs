@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{Commit, ModuleId, StackName},
+    ids::{AssetFile, AssetKey, Commit, ModuleId, StackName},
     manifest::{Author, Build, SCHEMA_VERSION},
     store_key::ArtefactPath,
     suite::Suite,
@@ -142,6 +142,7 @@ pub(crate) fn listed(mut document: Object, files: &[BuildFile], contents: &Conte
         open: open.map(|file| (file.path.clone(), file)).collect(),
         contents,
         seen: BTreeSet::new(),
+        assets: BTreeMap::new(),
         warnings: Vec::new(),
         reasons: Vec::new(),
     };
@@ -220,6 +221,8 @@ struct Lists<'a> {
     open: BTreeMap<ArtefactPath, &'a BuildFile>,
     contents: &'a Contents,
     seen: BTreeSet<ArtefactPath>,
+    /// The files of assets that an entry was found for.
+    assets: BTreeMap<ArtefactPath, &'a BuildFile>,
     warnings: Vec<String>,
     reasons: Vec<String>,
 }
@@ -257,8 +260,38 @@ impl Lists<'_> {
                 self.complete(path.map(|path| format!("modules/{id}/{path}")), list, entry);
             }
         }
+        for entry in module.get_mut("assets").and_then(Value::as_array_mut).into_iter().flatten() {
+            self.complete_asset(&id, entry);
+        }
         if let Some(dbt) = module.get_mut("dbt").filter(|dbt| !dbt.is_null()) {
             self.complete(Some(format!("modules/{id}/dbt/manifest.json")), "dbt", dbt);
+        }
+    }
+
+    /// Gives an asset's entry the size of its file, which goes by its digest; several may be of one file.
+    fn complete_asset(&mut self, module: &str, entry: &mut Value) {
+        let text = |field| entry.get(field).and_then(Value::as_str);
+        let key = text("key").and_then(|it| it.parse::<AssetKey>().ok());
+        let file =
+            text("sha256").and_then(|it| it.parse().ok()).zip(key).map(|(sha256, key)| AssetFile::of(sha256, &key));
+        let path = file.and_then(|file| Some(ArtefactPath::Asset(module.parse().ok()?, file)));
+        let Some(path) = path else {
+            return self.reasons.push(format!(
+                "an entry of `assets` in `build-manifest.json` names no artefact, which its `sha256` and its `key` do: {entry}"
+            ));
+        };
+        let Some(file) = self.open.remove(&path).or_else(|| self.assets.get(&path).copied()) else {
+            return self.reasons.push(format!(
+                "`{path}` is listed in `build-manifest.json`, but there is no such file: build it, or remove the entry"
+            ));
+        };
+        if path.to_string().rsplit('/').next().and_then(|it| it.get(..64)) != Some(file.sha256.to_string().as_str()) {
+            self.reasons
+                .push(format!("`{path}` has the SHA-256 `{}`, which is not its name: build it again", file.sha256));
+        }
+        self.assets.insert(path, file);
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("size".to_owned(), json!(file.size));
         }
     }
 
@@ -352,6 +385,14 @@ impl Lists<'_> {
         let (module, list, entry) = match &file.path {
             // A `flyway.toml` is told by its database's `flyway`.
             ArtefactPath::Manifest | ArtefactPath::Report(_) | ArtefactPath::FlywayConfiguration(..) => return,
+            ArtefactPath::Asset(module, _) => {
+                return self.reasons.push(format!(
+                    "which template takes `{}`, and by which key, can't be told: let `gatekeeper collect` list it, or add \
+                     `{{\"sha256\": …, \"kind\": …, \"stack\": …, \"key\": …}}` to `assets` of module `{module}` in \
+                     `build-manifest.json`",
+                    file.path
+                ));
+            }
             ArtefactPath::Function(module, name) => (module, "functions", json!({"name": name})),
             ArtefactPath::Template(module, name) => (module, "stacks", json!({"name": name})),
             ArtefactPath::Schema(module, database) => (module, "schemas", json!({"database": database})),

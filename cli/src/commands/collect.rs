@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use gatekeeper_model::{
     ids::{ApplicationName, ModuleId, Sha256, StackName, StageName},
-    manifest::{Function, Stack, SynthesisedFor},
+    manifest::{Asset, Function, Stack, SynthesisedFor},
     store_key::ArtefactPath,
 };
 use serde::Serialize;
@@ -28,6 +28,8 @@ const NOTES: &str = "\
 ASSEMBLY is the folder that `sst build` (.sst/dist) or `cdk synth` (cdk.out) wrote, as it is. Into DIR are written
   modules/MOD-NNN/cloudformation/STACK.json     each stack's template, byte for byte
   modules/MOD-NNN/functions/NAME.zip            the code of each function, as cdk-assets uploads it
+  modules/MOD-NNN/assets/SHA256.EXT             what else templates take from the asset bucket: layers, nested stacks,
+                                                files of a site, definitions, source maps
   build-manifest.json                           which function is of which stack, the stacks in the order in which they
                                                 are applied, and what the templates were synthesised for
 A stack is called as CloudFormation calls it, without SST's `STAGE-APPLICATION-`; a function STACK-LOGICALID.
@@ -37,7 +39,7 @@ Files get the permissions 0644, or 0755 where their owner may execute them, so t
 the umask; a ZIP of an earlier run in the assembly is not taken. Nothing is asked of AWS.
 
 What a promotion can't give to a stage is refused before anything is written, all of it at once: container images, nested
-stacks and stages, and assets that are no function's code, such as source maps that SST uploads.
+assemblies (`Stage` of CDK), and assets that a template names without their bucket.
 
 Exit codes:
   0  DIR is written
@@ -81,8 +83,9 @@ struct Report {
     module: ModuleId,
     stacks: Vec<Written>,
     functions: Vec<Function>,
+    assets: Vec<Asset>,
     synthesised_for: Option<SynthesisedFor>,
-    /// The package that zipped the functions' code, with its version; none where there is no function.
+    /// The package that zipped functions' code and other assets, with its version; none where there are none.
     zipped_by: Option<String>,
 }
 
@@ -117,12 +120,13 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         Some(archive::archive(&collected.sources, &collected.schema_version, from, work.path())?)
     };
     let files = archives.as_ref().map(|it| it.files.as_slice()).unwrap_or_default();
-    let (stacks, functions) = write(args, &collected, files)?;
+    let Commit { stacks, functions, assets } = write(args, &collected, files)?;
     let report = Report {
         out: args.out.clone(),
         module: args.module.clone(),
         stacks,
         functions,
+        assets,
         synthesised_for: collected.synthesised_for,
         zipped_by: archives.map(|it| it.written_by),
     };
@@ -143,8 +147,15 @@ fn check_out(out: &Path) -> Result<(), Misuse> {
     }
 }
 
+/// What a commit holds, as it was written.
+struct Commit {
+    stacks: Vec<Written>,
+    functions: Vec<Function>,
+    assets: Vec<Asset>,
+}
+
 /// Writes the folder, whole or not at all.
-fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Result<(Vec<Written>, Vec<Function>)> {
+fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Result<Commit> {
     let (out, module) = (&args.out, &args.module);
     let failed = || format!("`{}` can't be written", out.display());
     let parent = out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -180,8 +191,22 @@ fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Re
         let (name, stack, logical_id) = (it.name.clone(), it.stack.clone(), it.logical_id.clone());
         functions.push(Function { name, sha256, size, stack, logical_id });
     }
+    let mut assets = Vec::new();
+    for it in &collected.assets {
+        let archive = archives.get(it.source).context("an asset was not written")?;
+        let (sha256, size) =
+            File::open(archive).and_then(|file| build_folder::hash(file, |_| {})).with_context(failed)?;
+        let asset = Asset { sha256, size, kind: it.kind, stack: it.stack.clone(), key: it.key.clone() };
+        let file = place(&ArtefactPath::Asset(module.clone(), asset.file())).with_context(failed)?;
+        fs::copy(archive, &file).with_context(failed)?;
+        assets.push(asset);
+    }
     let listed: Vec<_> = stacks.iter().map(|it| &it.stack).collect();
-    let mut document = json!({"modules": [{"id": module, "functions": functions, "stacks": listed}]});
+    let mut entry = json!({"id": module, "functions": functions, "stacks": listed});
+    if let (Some(entry), false) = (entry.as_object_mut(), assets.is_empty()) {
+        entry.insert("assets".to_owned(), json!(assets));
+    }
+    let mut document = json!({"modules": [entry]});
     if let (Some(document), Some(made_for)) = (document.as_object_mut(), &collected.synthesised_for) {
         document.insert("synthesised_for".to_owned(), json!(made_for));
     }
@@ -191,13 +216,13 @@ fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Re
     fs::write(file, bytes).with_context(failed)?;
     // In place of an empty folder, if there is one.
     fs::rename(&folder, out).with_context(failed)?;
-    Ok((stacks, functions))
+    Ok(Commit { stacks, functions, assets })
 }
 
 fn text(report: &Report) -> String {
-    let Report { out, module, stacks, functions, synthesised_for, zipped_by } = report;
+    let Report { out, module, stacks, functions, assets, synthesised_for, zipped_by } = report;
     let mut text = format!("{}  {} of module {module}\n", good("collected"), out.display());
-    if let Some(SynthesisedFor { account, region, stage, application }) = synthesised_for {
+    if let Some(SynthesisedFor { account, region, stage, application, .. }) = synthesised_for {
         let _ = writeln!(text, "synthesised for account {account}, {region}, stage {stage}, application {application}");
     }
     text.push('\n');
@@ -209,6 +234,11 @@ fn text(report: &Report) -> String {
     let width = functions.iter().map(|it| it.name.as_str().len()).max().unwrap_or(0);
     for Function { name, sha256, size, .. } in functions {
         let _ = writeln!(text, "function  {name:width$}  {sha256}  {size} bytes");
+    }
+    let width = assets.iter().map(|it| it.stack.as_str().len()).max().unwrap_or(0);
+    for Asset { sha256, size, kind, stack, key } in assets {
+        let kind = kind.as_str();
+        let _ = writeln!(text, "{kind:8}  {stack:width$}  {sha256}  {size} bytes, {}", faint(key.as_str()));
     }
     if let Some(package) = zipped_by {
         let _ = writeln!(text, "\nzipped by {package}");

@@ -265,8 +265,8 @@ fn what_can_not_be_taken_is_told_all_of_it_before_anything_is_written() {
     repository.stack(
         "dev-bank-Web",
         &json!({"Resources": {
-            "SourcemapUploader": {"Type": "Custom::SourcemapUploader", "Properties": {"sourcemaps": [["arn", map]]}},
-            "Layer": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": bucket(), "S3Key": format!("{}.zip", key("layer"))}}},
+            "Loader": {"Type": "Custom::Loader", "Properties": {"maps": [["arn", map]]}},
+            "Layer": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": bucket(), "S3Key": "elsewhere.zip"}}},
             "ImageFn": {"Type": "AWS::Lambda::Function", "Properties": {"PackageType": "Image", "Code": {"ImageUri": "image"}}},
             "OtherFn": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Bucket": "elsewhere", "S3Key": "code.zip"}}},
             "GoneFn": function("gone")
@@ -292,6 +292,141 @@ fn what_can_not_be_taken_is_told_all_of_it_before_anything_is_written() {
     let run = repository.collect(&[]);
     insta::assert_snapshot!(run.shown().replace(&key("gone"), "GONE"));
     assert!(!repository.root.path().join("build").exists());
+}
+
+/// The repository of SST with a stack that takes a source map, a layer and the template of a nested stack, which has a
+/// function.
+fn with_assets() -> Repository {
+    let mut repository = Repository::sst();
+    let map = format!("{}.map", key("map"));
+    repository.write(&format!("dist/asset.{map}"), "{}");
+    let url = format!("https://s3.ap-southeast-2.amazonaws.com/{}/{}.json", bucket(), key("inner"));
+    repository.stack(
+        "dev-bank-Web",
+        &json!({"Resources": {
+            "SourcemapUploader": {"Type": "Custom::SourcemapUploader", "Properties": {
+                "ServiceToken": {"Fn::GetAtt": ["Inner", "Outputs.Arn"]}, "srcBucket": bucket(), "sourcemaps": [["arn", map]]
+            }},
+            "Layer": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": bucket(), "S3Key": format!("{}.zip", key("layer"))}}},
+            "Inner": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+        }}),
+    );
+    repository
+        .write("dist/inner.nested.template.json", &json!({"Resources": {"InnerFn": function("inner-fn")}}).to_string());
+    repository.listed("dev-bank-Web", "map", &json!({"path": format!("asset.{map}"), "packaging": "file"}), "map");
+    repository.listed(
+        "dev-bank-Web",
+        "inner",
+        &json!({"path": "inner.nested.template.json", "packaging": "file"}),
+        "json",
+    );
+    repository.asset("dev-bank-Web", "layer");
+    repository.asset("dev-bank-Web", "inner-fn");
+    repository
+}
+
+#[test]
+fn what_templates_take_beside_code_lies_under_its_digest() {
+    let repository = with_assets();
+    let run = repository.collect(&[]);
+    insta::assert_snapshot!(run.shown());
+    let out = repository.out();
+    let manifest: Value = serde_json::from_slice(&fs::read(out.join("build-manifest.json")).unwrap()).unwrap();
+    let module = &manifest["modules"][0];
+    insta::assert_json_snapshot!([&module["assets"], &module["functions"]]);
+    for asset in module["assets"].as_array().unwrap() {
+        let extension = asset["key"].as_str().unwrap().split_once('.').unwrap().1;
+        let file = out.join(format!("modules/MOD-012/assets/{}.{extension}", asset["sha256"].as_str().unwrap()));
+        assert_eq!(json!(Sha256::of(&fs::read(file).unwrap())), asset["sha256"]);
+    }
+    let inner = repository.root.path().join("dist/inner.nested.template.json");
+    let stored = out.join(format!("modules/MOD-012/assets/{}.json", Sha256::of(&fs::read(&inner).unwrap())));
+    assert_eq!(fs::read(stored).unwrap(), fs::read(inner).unwrap(), "byte for byte");
+}
+
+/// Writes the documents of an assembly, as SST or CDK synthesised it, and something for each asset that it names.
+fn synthesised(documents: &Value) -> Repository {
+    let mut repository = Repository::without_stacks();
+    let documents = documents.as_object().unwrap();
+    let mut handlers = Vec::new();
+    for (file, document) in documents {
+        repository.write(&format!("dist/{file}"), &document.to_string());
+        for resource in document["Resources"].as_object().into_iter().flat_map(|it| it.values()) {
+            if let Some(handler) = resource["Properties"]["Handler"].as_str() {
+                handlers.push(handler.rsplit_once('.').unwrap().0.to_owned());
+            }
+        }
+    }
+    for document in documents.values() {
+        for asset in document["files"].as_object().into_iter().flat_map(|it| it.values()) {
+            let (path, packaging) = (asset["source"]["path"].as_str().unwrap(), &asset["source"]["packaging"]);
+            if documents.contains_key(path) {
+                continue;
+            }
+            let all = handlers.iter().flat_map(|it| ["js", "mjs", "py"].map(|extension| format!("{it}.{extension}")));
+            if packaging == "zip" {
+                all.for_each(|file| drop(repository.write(&format!("dist/{path}/{file}"), path)));
+            } else if path.ends_with(".zip") {
+                let file = fs::File::create(repository.write(&format!("dist/{path}"), "")).unwrap();
+                let mut zip = zip::ZipWriter::new(file);
+                zip.start_file("tool", zip::write::SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
+                zip.finish().unwrap();
+            } else {
+                repository.write(&format!("dist/{path}"), path);
+            }
+        }
+    }
+    repository.artifacts = documents["manifest.json"]["artifacts"].clone();
+    repository
+}
+
+/// What the gate says of what is collected of an assembly, and what it takes beside functions' code.
+fn judged(repository: &Repository, options: &[&str]) -> Value {
+    let run = repository.collect(options);
+    assert_eq!(run.code, 0, "{}", run.shown());
+    let out = repository.out();
+    let line = ["publish", out.to_str().unwrap(), "--repo", "bank", "--sha", SHA, "--branch", "main", "--dry-run"];
+    let run = gatekeeper_with(&[line.as_slice(), &["--output", "json"]].concat(), &[]);
+    assert!(run.stdout.starts_with('{'), "{}", run.shown());
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let manifest: Value = serde_json::from_slice(&fs::read(out.join("build-manifest.json")).unwrap()).unwrap();
+    let list = |name: &str| manifest["modules"][0][name].as_array().cloned().unwrap_or_default();
+    let kinds: Vec<_> = list("assets").iter().map(|it| it["kind"].clone()).collect();
+    let nested: Vec<_> = list("functions").into_iter().map(|it| it["logical_id"].clone()).collect();
+    let reasons = report["verdict"]["reasons"].as_array().unwrap().iter();
+    let reasons: Vec<_> = reasons
+        .map(|it| json!(format!("{}: {}", it["code"].as_str().unwrap(), it["message"].as_str().unwrap())))
+        .collect();
+    json!({"outcome": report["verdict"]["outcome"], "reasons": reasons, "assets": kinds, "functions": nested})
+}
+
+/// The assemblies are of `tests/oracles/make_cdk_assemblies.sh`.
+#[test]
+fn what_cdks_own_constructs_take_goes_through_the_gate() {
+    let mut said = serde_json::Map::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/collect/assemblies");
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    for name in names.iter().filter(|name| *name != "sst.json") {
+        let documents: Value = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
+        let of_dev = ["--stage", "dev", "--application", "bank"];
+        let options: &[&str] = if name.contains("-of-dev") { &of_dev } else { &[] };
+        said.insert(name.clone(), judged(&synthesised(&documents), options));
+    }
+    insta::assert_json_snapshot!(said);
+}
+
+/// Of `sst build` 2.49, with its source maps.
+#[test]
+fn what_sst_builds_by_default_goes_through_the_gate() {
+    let documents: Value = serde_json::from_str(include_str!("collect/assemblies/sst.json")).unwrap();
+    let repository = synthesised(&documents);
+    let mut said = judged(&repository, &[]);
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(repository.out().join("build-manifest.json")).unwrap()).unwrap();
+    said["synthesised_for"] = manifest["synthesised_for"].clone();
+    insta::assert_json_snapshot!(said);
 }
 
 #[test]
@@ -377,7 +512,7 @@ fn without_cdk_assets_nothing_is_written() {
     exit 3
     --- stdout
     --- stderr
-    error: the functions' code can't be zipped: cdk-assets is not installed at `ROOT/dist` or above: add `cdk-assets` to the repository's devDependencies, or pass `--cdk-assets` with the folder that it is installed in
+    error: the assets can't be zipped: cdk-assets is not installed at `ROOT/dist` or above: add `cdk-assets` to the repository's devDependencies, or pass `--cdk-assets` with the folder that it is installed in
     "#);
     assert!(!repository.root.path().join("build").exists());
     let tools = repository.root.path().join("tools/cdk-assets");

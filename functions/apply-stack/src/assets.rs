@@ -1,7 +1,7 @@
 //! The bundles of templates that name a bucket of the stage's account, as CDK and SST do: each is copied there from the
 //! store, server-side and from its pinned version, and the copy is proved before CloudFormation reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use aws_sdk_s3::{
     Client,
@@ -13,7 +13,7 @@ use gatekeeper_aws::{
     lambda::FunctionError,
 };
 use gatekeeper_model::{ids::Sha256, telemetry::Logger};
-use gatekeeper_promotion::plan::{Pinned, PlannedFunction, PlannedStack};
+use gatekeeper_promotion::plan::{Pinned, PlannedAsset, PlannedFunction, PlannedStack};
 use gatekeeper_readers::template::{Code, Template};
 use serde_json::json;
 
@@ -34,8 +34,10 @@ pub struct Asset<'a> {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// The bundle that has to lie there.
+    /// The stored file that has to lie there.
     pub bundle: &'a Pinned,
+    /// Whether other bytes that lie there are somebody's: they are left, and the promotion ends.
+    pub is_kept: bool,
 }
 
 /// What came of providing a stack's assets.
@@ -47,10 +49,19 @@ pub struct Provided {
     pub already_there: usize,
 }
 
+/// What lies under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nothing,
+    /// An object, with S3's SHA-256 over all of it, where S3 has one.
+    Object(Option<Sha256>),
+}
+
 /// Whether the template names any bucket of the stage's account.
 #[must_use]
-pub fn has_assets(template: &Template) -> bool {
-    template.functions.values().any(|function| matches!(function.code, Code::AssetBucket { .. }))
+pub fn has_assets(template: &Template, stack: &PlannedStack) -> bool {
+    !stack.assets.is_empty()
+        || template.functions.values().any(|function| matches!(function.code, Code::AssetBucket { .. }))
 }
 
 /// The assets of a stack in an account, each place once.
@@ -59,7 +70,7 @@ pub fn has_assets(template: &Template) -> bool {
 /// Why they can't be told: the gate has refused such a commit, so the template and the plan don't belong together.
 pub fn assets<'a>(
     template: &Template,
-    stack: &PlannedStack,
+    stack: &'a PlannedStack,
     functions: &'a [PlannedFunction],
     account: &str,
     region: &str,
@@ -76,7 +87,7 @@ pub fn assets<'a>(
     ] {
         values.insert(name.to_owned(), value.to_owned());
     }
-    let mut assets: BTreeMap<(String, String), &Pinned> = BTreeMap::new();
+    let mut assets: BTreeMap<(String, String), (&Pinned, bool)> = BTreeMap::new();
     for (logical_id, function) in &template.functions {
         let Code::AssetBucket { bucket, key } = &function.code else { continue };
         let planned = functions.iter().find(|it| it.stack == stack.stack && it.logical_id == *logical_id);
@@ -89,14 +100,28 @@ pub fn assets<'a>(
             ));
         };
         let place = format!("{bucket}/{key}");
-        match assets.insert((bucket, key), &planned.bundle) {
-            Some(other) if other.sha256 != planned.bundle.sha256 => {
+        match assets.insert((bucket, key), (&planned.bundle, false)) {
+            Some((other, _)) if other.sha256 != planned.bundle.sha256 => {
                 return Err(format!("two functions have their code at `{place}`, and their bundles differ"));
             }
             _ => {}
         }
     }
-    Ok(assets.into_iter().map(|((bucket, key), bundle)| Asset { bucket, key, bundle }).collect())
+    for PlannedAsset { resource, bucket, asset_key, file, .. } in &stack.assets {
+        let Some(name) = bucket.resolve(&values) else {
+            return Err(format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"));
+        };
+        let place = format!("{name}/{asset_key}");
+        match assets.entry((name, asset_key.to_string())) {
+            Entry::Occupied(other) if other.get().0.sha256 != file.sha256 => {
+                return Err(format!("`{resource}` takes other bytes from `{place}` than another resource does"));
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => drop(free.insert((file, true))),
+        }
+    }
+    let placed = |((bucket, key), (bundle, is_kept))| Asset { bucket, key, bundle, is_kept };
+    Ok(assets.into_iter().map(placed).collect())
 }
 
 /// Copies with the rights of the stage's role.
@@ -147,11 +172,29 @@ impl Copier<'_> {
 
     /// Whether it had to be copied.
     async fn provide_one(&self, asset: &Asset<'_>) -> Result<bool, Stop> {
-        if self.checksum(asset).await? == Some(asset.bundle.sha256) {
+        let there = self.checksum(asset).await?;
+        if there == There::Object(Some(asset.bundle.sha256)) {
             return Ok(false);
         }
+        if let (true, There::Object(checksum)) = (asset.is_kept, there) {
+            let found = match checksum {
+                Some(checksum) => checksum,
+                // `cdk-assets` uploads without this checksum.
+                None => self.hash(asset).await?,
+            };
+            if found == asset.bundle.sha256 {
+                return Ok(false);
+            }
+            return Err(Stop::Failed(format!(
+                "at `{}/{}` lie other bytes than the asset's: their SHA-256 is `{found}`, not `{}`. They are somebody's: \
+                 find out whose, and delete the object",
+                asset.bucket, asset.key, asset.bundle.sha256
+            )));
+        }
         self.copy(asset).await?;
-        let checksum = self.checksum(asset).await?;
+        let There::Object(checksum) = self.checksum(asset).await? else {
+            return Err(Stop::Later(format!("the copy to `{}/{}` is not to be seen yet", asset.bucket, asset.key)));
+        };
         if checksum != Some(asset.bundle.sha256) {
             let found = checksum.map_or_else(|| "none".to_owned(), |it| it.to_string());
             return Err(Stop::Failed(format!(
@@ -160,15 +203,15 @@ impl Copier<'_> {
             )));
         }
         self.log.info(
-            "code copied for cloudformation",
+            if asset.is_kept { "asset copied for cloudformation" } else { "code copied for cloudformation" },
             json!({"key": asset.bundle.key, "version_id": asset.bundle.version_id, "sha256": asset.bundle.sha256,
                 "asset_bucket": asset.bucket, "asset_key": asset.key}),
         );
         Ok(true)
     }
 
-    /// The SHA-256 that S3 computed over the whole object; `None` where there is no object or no such checksum.
-    async fn checksum(&self, asset: &Asset<'_>) -> Result<Option<Sha256>, Stop> {
+    /// What is there, by the SHA-256 that S3 computed over the whole object.
+    async fn checksum(&self, asset: &Asset<'_>) -> Result<There, Stop> {
         let head = self
             .s3
             .head_object()
@@ -179,15 +222,29 @@ impl Copier<'_> {
             .send()
             .await;
         match head {
-            Ok(head) if head.checksum_type() == Some(&ChecksumType::Composite) => Ok(None),
-            Ok(head) => Ok(head.checksum_sha256().and_then(Sha256::from_base64)),
+            Ok(head) if head.checksum_type() == Some(&ChecksumType::Composite) => Ok(There::Object(None)),
+            Ok(head) => Ok(There::Object(head.checksum_sha256().and_then(Sha256::from_base64))),
             // No such bucket looks the same here; the copy tells.
-            Err(error) if Failure::of(&error) == Failure::Absent => Ok(None),
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(There::Nothing),
             Err(error) => {
                 let call = format!("HeadObject of `{}/{}`", asset.bucket, asset.key);
                 Err(Stop::of(STORAGE, &call, &error))
             }
         }
+    }
+
+    /// The SHA-256 of the bytes that are there.
+    async fn hash(&self, asset: &Asset<'_>) -> Result<Sha256, Stop> {
+        use sha2::Digest as _;
+        let call = || format!("GetObject of `{}/{}`", asset.bucket, asset.key);
+        let get = self.s3.get_object().bucket(&asset.bucket).key(&asset.key).expected_bucket_owner(self.account);
+        let object = get.send().await.map_err(|error| Stop::of(STORAGE, &call(), &error))?;
+        let (mut body, mut hasher) = (object.body, sha2::Sha256::new());
+        while let Some(piece) = body.next().await {
+            let broken = |error| Stop::Error(FunctionError::new(STORAGE, format!("{}: {error}", call())));
+            hasher.update(piece.map_err(broken)?);
+        }
+        Ok(Sha256::from_bytes(hasher.finalize().into()))
     }
 
     async fn copy(&self, asset: &Asset<'_>) -> Result<(), Stop> {
@@ -201,10 +258,13 @@ impl Copier<'_> {
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             // The store's tags say what the gate thinks of an object of the store, not of this one.
             .tagging_directive(TaggingDirective::Replace)
+            .set_if_none_match(asset.is_kept.then(|| "*".to_owned()))
             .send()
             .await;
         let Err(error) = copied else { return Ok(()) };
         match (code(&error), Failure::of(&error)) {
+            // Somebody has put it there meanwhile: the look behind tells what.
+            (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) if asset.is_kept => Ok(()),
             (Some("NoSuchBucket"), _) if !self.is_there(&asset.bucket).await? => Err(Stop::Failed(format!(
                 "the bucket `{}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account",
                 asset.bucket

@@ -28,6 +28,7 @@ fn stack(parameters: &[(&str, &str)]) -> PlannedStack {
         stack: "api".parse().unwrap(),
         stack_name: "bank-uat-api".parse().unwrap(),
         template: pinned("api.json"),
+        assets: Vec::new(),
         form: None,
         tags: std::collections::BTreeMap::new(),
         termination_protection: false,
@@ -55,7 +56,8 @@ fn places(
     parameters: &[(&str, &str)],
     functions: &[PlannedFunction],
 ) -> Result<Vec<String>, String> {
-    let assets = assets(template, &stack(parameters), functions, "111122223333", "ap-southeast-2")?;
+    let stack = stack(parameters);
+    let assets = assets(template, &stack, functions, "111122223333", "ap-southeast-2")?;
     Ok(assets.iter().map(|it| format!("{} -> {}/{}", it.bundle.key, it.bucket, it.key)).collect())
 }
 
@@ -70,7 +72,7 @@ fn what_cdk_synthesises_is_copied_to_the_stages_own_asset_bucket() {
         "Inline": {"Type": "AWS::Lambda::Function", "Properties": {
             "Runtime": "nodejs22.x", "Handler": "index.handler", "Code": {"ZipFile": "exports.handler = 1"}}},
     }));
-    assert!(has_assets(&template));
+    assert!(has_assets(&template, &stack(&[])));
     // The function of the same id in another stack is another function.
     let functions = [bundle("other", "Pay", "other.zip"), bundle("api", "Pay", "pay.zip")];
     assert_eq!(
@@ -94,7 +96,7 @@ fn a_parameters_value_comes_from_the_stage_and_else_from_the_template() {
 #[test]
 fn templates_without_assets_need_no_copy() {
     let template = template(&json!({"Topic": {"Type": "AWS::SNS::Topic"}}));
-    assert!(!has_assets(&template));
+    assert!(!has_assets(&template, &stack(&[])));
     assert_eq!(places(&template, &[], &[]).unwrap(), Vec::<String>::new());
 }
 
@@ -114,4 +116,44 @@ fn what_cannot_be_told_is_said() {
         template(&json!({"Pay": function(&json!({"Fn::Sub": "${ArtefactPrefix}-assets"}), &json!("0f.zip"))}));
     insta::assert_snapshot!(places(&template, &[], &[]).unwrap_err(), @"no bundle of the plan is the code of function `Pay`");
     insta::assert_snapshot!(places(&template, &[], &[bundle("api", "Pay", "pay.zip")]).unwrap_err(), @"where the code of function `Pay` lies cannot be told: a parameter in `${ArtefactPrefix}-assets/0f.zip` has no value");
+}
+
+/// A planned asset of this key, which a resource takes from the bucket of this name.
+fn planned(resource: &str, bucket: &str, key: &str, file: &str) -> PlannedAsset {
+    let template = json!({"Parameters": {"Assets": {"Type": "String"}}, "Resources": {"It": {"Type": "AWS::Lambda::LayerVersion",
+        "Properties": {"Content": {"S3Bucket": {"Fn::Sub": bucket}, "S3Key": key}}}}});
+    let read = gatekeeper_readers::template::read(template.to_string().as_bytes()).unwrap();
+    let of = &read.assets[0];
+    PlannedAsset {
+        module: "MOD-012".parse().unwrap(),
+        resource: resource.to_owned(),
+        kind: of.kind,
+        bucket: of.bucket.clone(),
+        asset_key: of.key.clone(),
+        file: pinned(file),
+    }
+}
+
+#[test]
+fn other_assets_lie_beside_the_code_and_are_never_put_over_other_bytes() {
+    let template = template(&json!({"Pay": function(&json!({"Fn::Sub": BUCKET}), &json!("0f.zip"))}));
+    let functions = [bundle("api", "Pay", "pay.zip")];
+    let placed = |assets: Vec<PlannedAsset>| {
+        let stack = PlannedStack { assets, ..stack(&[]) };
+        let placed = super::assets(&template, &stack, &functions, "111122223333", "ap-southeast-2")?;
+        let shown = placed.iter().map(|it| format!("{} -> {}/{} {}", it.bundle.key, it.bucket, it.key, it.is_kept));
+        Ok::<_, String>(shown.collect::<Vec<_>>())
+    };
+    let own = "bank-${Assets}-${AWS::Region}";
+    let fine = vec![
+        planned("Layer", BUCKET, "layer.zip", "assets/layer.zip"),
+        planned("Inner/Layer", BUCKET, "layer.zip", "assets/layer.zip"),
+        planned("Other", own, "a.zip", "assets/a.zip"),
+        planned("Load", BUCKET, "0f.zip", "pay.zip"),
+    ];
+    insta::assert_debug_snapshot!(placed(fine).unwrap());
+    let differ = vec![planned("Load", BUCKET, "0f.zip", "assets/other.zip")];
+    insta::assert_snapshot!(placed(differ).unwrap_err(), @"`Load` takes other bytes from `cdk-hnb659fds-assets-111122223333-ap-southeast-2/0f.zip` than another resource does");
+    let unknown = vec![planned("Layer", "bank-${AWS::StackName}-${Assets}", "a.zip", "a.zip")];
+    assert!(placed(unknown).is_ok(), "a default and the stack's name are known");
 }

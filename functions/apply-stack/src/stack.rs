@@ -20,6 +20,7 @@ use gatekeeper_aws::{
 };
 use gatekeeper_model::{
     ids::{Commit, Sha256},
+    manifest::AssetKind,
     telemetry::{Logger, chain, wall_clock},
 };
 use gatekeeper_promotion::{
@@ -154,6 +155,7 @@ impl StackWork<'_> {
                 Next::DiscardChangeSet => self.delete_change_set(stack).await?,
                 Next::Unchanged => {
                     self.delete_change_set(stack).await?;
+                    self.prove_nested(stack).await?;
                     self.protect(stack, look.is_protected).await?;
                     let detail = format!("the stack is as the template says already{}", self.unneeded(stack, report)?);
                     end(report, stack, ReportStatus::Unchanged, &detail);
@@ -161,6 +163,7 @@ impl StackWork<'_> {
                 }
                 Next::Applied => {
                     note_execution(report, change_set);
+                    self.prove_nested(stack).await?;
                     self.protect(stack, look.is_protected).await?;
                     end(
                         report,
@@ -333,7 +336,7 @@ impl StackWork<'_> {
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
         let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
         let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
-        if !assets::has_assets(&read) && fits {
+        if !assets::has_assets(&read, stack) && fits {
             return Ok(form.map_or_else(stored, Document::Form));
         }
         let account = assets::account_of(&self.sts).await?;
@@ -467,6 +470,49 @@ impl StackWork<'_> {
             }
             Err(error) => Err(refused("ExecuteChangeSet", &error)),
         }
+    }
+
+    /// Proves that the nested stacks have the pinned templates, which CloudFormation fetched by their URLs.
+    async fn prove_nested(&self, stack: &PlannedStack) -> Result<(), Stop> {
+        for asset in stack.assets.iter().filter(|it| it.kind == AssetKind::Template) {
+            // Where a condition leaves a nested stack out, it has no template.
+            let Some(nested) = self.nested(stack, &asset.resource).await? else { continue };
+            let template =
+                self.cloudformation.get_template().stack_name(&nested).template_stage(TemplateStage::Original);
+            let template = template.send().await.map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
+            let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
+            let sha256 = Sha256::of(template.as_bytes());
+            if sha256 != asset.file.sha256 {
+                return Err(Stop::Failed(format!(
+                    "the nested stack `{}` has another template than the pinned one: its SHA-256 is `{sha256}`, the \
+                     plan's `{}`",
+                    asset.resource, asset.file.sha256
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of a nested stack, by the logical ids that lead to it.
+    async fn nested(&self, stack: &PlannedStack, resource: &str) -> Result<Option<String>, Stop> {
+        let mut id = stack.stack_name.to_string();
+        for logical_id in resource.split('/') {
+            let mut resources =
+                self.cloudformation.list_stack_resources().stack_name(&id).into_paginator().items().send();
+            let mut found = None;
+            while let Some(resource) = resources.next().await {
+                let resource = resource.map_err(|error| Stop::of(CLOUDFORMATION, "ListStackResources", &error))?;
+                let is_there = resource.resource_status() != Some(&ResourceStatus::DeleteComplete);
+                if is_there && resource.logical_resource_id() == Some(logical_id) {
+                    found = resource.physical_resource_id().map(str::to_owned);
+                }
+            }
+            match found {
+                Some(found) => id = found,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(id))
     }
 
     async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {

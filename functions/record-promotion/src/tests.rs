@@ -46,6 +46,7 @@ fn plan() -> Plan {
     let (module, stack) = ("MOD-012".parse().unwrap(), "payments-api".parse().unwrap());
     Plan {
         stacks: vec![PlannedStack {
+            assets: Vec::new(),
             module,
             stack,
             stack_name: "bank-payments-uat-payments-api".parse().unwrap(),

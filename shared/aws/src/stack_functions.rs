@@ -47,9 +47,8 @@ type Resources = Result<BTreeMap<String, Resource>, NoFunction>;
 /// # Errors
 /// Where a stack could not be looked at and asking again may help.
 pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Names, SdkError<ListStackResourcesError>> {
-    let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
-    let stacks: BTreeMap<_, _> = stream::iter(stacks)
-        .map(|stack| async move { resources(client, stack).await.map(|resources| (stack, resources)) })
+    let stacks: BTreeMap<_, _> = stream::iter(listed(functions))
+        .map(|(stack, nested)| async move { whole(client, stack, &nested).await.map(|resources| (stack, resources)) })
         .buffer_unordered(STACKS_IN_FLIGHT)
         .try_collect()
         .await?;
@@ -59,10 +58,9 @@ pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Nam
 /// The same for who tells of each function for itself: a stack that could not be looked at, for whatever reason, keeps no
 /// other from being looked at.
 pub async fn find_each(client: &Client, functions: &[&PlannedFunction]) -> Names {
-    let stacks: BTreeSet<&StackName> = functions.iter().map(|function| &function.stack_name).collect();
-    let stacks: BTreeMap<_, _> = stream::iter(stacks)
-        .map(|stack| async move {
-            let resources = resources(client, stack).await.unwrap_or_else(|error| {
+    let stacks: BTreeMap<_, _> = stream::iter(listed(functions))
+        .map(|(stack, nested)| async move {
+            let resources = whole(client, stack, &nested).await.unwrap_or_else(|error| {
                 Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
             });
             (stack, resources)
@@ -95,9 +93,40 @@ fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources
     found.collect()
 }
 
+/// The stacks of some functions, each with the nested stacks that they are in, outer ones first.
+fn listed<'a>(functions: &[&'a PlannedFunction]) -> BTreeMap<&'a StackName, BTreeSet<&'a str>> {
+    let mut stacks: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for PlannedFunction { stack_name, logical_id, .. } in functions {
+        let nested = stacks.entry(stack_name).or_default();
+        nested.extend(logical_id.match_indices('/').filter_map(|(at, _)| logical_id.get(..at)));
+    }
+    stacks
+}
+
+/// The resources of a stack and of its nested stacks, by the logical ids that lead to each.
+async fn whole(
+    client: &Client,
+    stack: &StackName,
+    nested: &BTreeSet<&str>,
+) -> Result<Resources, SdkError<ListStackResourcesError>> {
+    let mut found = match resources(client, stack.as_str()).await? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    for path in nested {
+        // What is no nested stack has nothing in it, and is told where a function in it is looked for.
+        let Some((_, id)) = found.get(*path).filter(|(kind, _)| kind == "AWS::CloudFormation::Stack") else { continue };
+        match resources(client, id).await? {
+            Ok(inner) => found.extend(inner.into_iter().map(|(id, it)| (format!("{path}/{id}"), it))),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(found))
+}
+
 /// A stack's resources, or why it hasn't any or they are not ours to see.
-async fn resources(client: &Client, stack: &StackName) -> Result<Resources, SdkError<ListStackResourcesError>> {
-    let mut pages = client.list_stack_resources().stack_name(stack.as_str()).into_paginator().items().send();
+async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<ListStackResourcesError>> {
+    let mut pages = client.list_stack_resources().stack_name(stack).into_paginator().items().send();
     let mut resources = BTreeMap::new();
     while let Some(resource) = pages.next().await {
         let resource = match resource {

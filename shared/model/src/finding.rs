@@ -102,7 +102,7 @@ codes! {
     TemplateInvalid "template-invalid" "a template is not JSON of a template's shape, or repeats a key";
     TemplateTooLarge "template-too-large" "a template is larger than 1 MB or has more than 500 resources";
     TemplateNotSelfContained "template-not-self-contained" "a template fetches or generates something at deploy time, so its bytes are not what is deployed";
-    TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs is not one of the commit's stored bundles, nor an image by its digest, nor a vendor's layer";
+    TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs, or content that it takes from an asset bucket, is not one of the commit's stored bundles and assets, nor an image by its digest, nor a vendor's layer";
     TemplateTypeUnknown "template-type-unknown" "a template has a resource type or a property that nobody has judged, so it may carry code";
     TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
     TemplateFormInvalid "template-form-invalid" "no form of a template that fits any stage can be derived from what the manifest declares";

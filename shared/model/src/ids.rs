@@ -116,6 +116,11 @@ text_id!(
     "words of `a-z` and a number, joined by `-`, such as `ap-southeast-2`", valid_region
 );
 text_id!(
+    /// A bucket of S3.
+    BucketName, "bucket name", r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    "3 to 63 of `a-z`, `0-9`, `.` and `-`, starting and ending with a letter or digit", valid_bucket_name
+);
+text_id!(
     /// An application as SST and CDK call it: the part of its names that is the same in every stage.
     ApplicationName, "application name", r"^[A-Za-z][A-Za-z0-9_-]{0,99}$",
     "1 to 100 of `A-Z`, `a-z`, `0-9`, `_` and `-`, starting with a letter", valid_application
@@ -136,6 +141,16 @@ text_id!(
     /// A file's name inside a folder of the store: no path, nothing hidden.
     FileName, "file name", r"^[A-Za-z0-9_][A-Za-z0-9._+ ()@,=-]{0,199}$",
     "1 to 200 plain characters without a slash, not starting with a dot", valid_file_name
+);
+text_id!(
+    /// The key that templates name an asset by in an asset bucket, such as `{64 hexadecimal digits}.zip` of CDK.
+    AssetKey, "asset key", r"^([A-Za-z0-9_][A-Za-z0-9._=-]{0,199}/)*[A-Za-z0-9_][A-Za-z0-9._=-]{0,199}$",
+    "at most 600 letters, digits and `._=-`, in folders or not, no part of it starting with a dot", valid_asset_key
+);
+text_id!(
+    /// An asset's file in a module's `assets/` folder: the SHA-256 of its bytes, and the extension of its key.
+    AssetFile, "asset file", r"^[0-9a-f]{64}(\.[A-Za-z0-9]{1,16})?$",
+    "64 lowercase hexadecimal digits, and an extension or none", valid_asset_file
 );
 text_id!(
     /// A migration's path below its database's `migrations/` folder, as Flyway records it in `script`: such as
@@ -198,6 +213,22 @@ opaque_id!(
     /// is no digest of the bytes.
     ETag
 );
+
+impl AssetFile {
+    /// The file of an asset with these bytes that templates name by this key.
+    #[must_use]
+    pub fn of(sha256: Sha256, key: &AssetKey) -> Self {
+        let file = key.as_str().rsplit('/').next().unwrap_or_default();
+        let extension = file.rsplit_once('.').map(|(_, extension)| extension).filter(|it| valid_extension(it));
+        Self(extension.map_or_else(|| sha256.to_string(), |extension| format!("{sha256}.{extension}")))
+    }
+
+    /// Its extension, where it has one.
+    #[must_use]
+    pub fn extension(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(_, extension)| extension)
+    }
+}
 
 impl StageName {
     /// `dev`, where pipelines deploy to and test (ADR-053 "CI pipeline shape").
@@ -266,6 +297,13 @@ fn valid_region(text: &str) -> bool {
         && all(number, 1..=2, |b| b.is_ascii_digit())
 }
 
+fn valid_bucket_name(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    starts(text, letter)
+        && text.bytes().next_back().is_some_and(letter)
+        && all(text, 3..=63, |b| letter(b) || matches!(b, b'.' | b'-'))
+}
+
 fn valid_application(text: &str) -> bool {
     starts(text, |b| b.is_ascii_alphabetic())
         && all(text, 1..=100, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
@@ -302,6 +340,23 @@ fn valid_partitioned_table(text: &str) -> bool {
 fn valid_file_name(text: &str) -> bool {
     starts(text, |b| b.is_ascii_alphanumeric() || b == b'_')
         && all(text, 1..=200, |b| b.is_ascii_alphanumeric() || b"._+ ()@,=-".contains(&b))
+}
+
+fn valid_asset_key(text: &str) -> bool {
+    let valid = |part: &str| {
+        starts(part, |b| b.is_ascii_alphanumeric() || b == b'_')
+            && all(part, 1..=200, |b| b.is_ascii_alphanumeric() || b"._=-".contains(&b))
+    };
+    text.len() <= 600 && text.split('/').all(valid)
+}
+
+fn valid_asset_file(text: &str) -> bool {
+    let (digest, extension) = text.split_once('.').map_or((text, None), |(digest, it)| (digest, Some(it)));
+    all(digest, 64..=64, lower_hex) && extension.is_none_or(valid_extension)
+}
+
+fn valid_extension(text: &str) -> bool {
+    all(text, 1..=16, |b| b.is_ascii_alphanumeric())
 }
 
 fn valid_migration_path(text: &str) -> bool {

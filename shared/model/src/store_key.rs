@@ -8,8 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256, StackName,
-    StageName,
+    AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256,
+    StackName, StageName,
 };
 
 /// An object's key in the artefact bucket, as CI may write it.
@@ -33,6 +33,8 @@ pub enum ArtefactPath {
     Function(ModuleId, FunctionName),
     /// `modules/{MOD-NNN}/cloudformation/{stack-name}.json`: a synthesised template.
     Template(ModuleId, StackName),
+    /// `modules/{MOD-NNN}/assets/{sha256}[.ext]`: a file that a template takes from an asset bucket.
+    Asset(ModuleId, AssetFile),
     /// `modules/{MOD-NNN}/schema/{db-name}-schema.sql`: a schema snapshot.
     Schema(ModuleId, DatabaseName),
     /// `modules/{MOD-NNN}/schema/{db-name}/migrations/{file}.sql`: a Flyway migration; `{file}` may lie in folders.
@@ -92,6 +94,7 @@ impl ArtefactPath {
             Self::Function(module, _)
             | Self::Template(module, _)
             | Self::Schema(module, _)
+            | Self::Asset(module, _)
             | Self::Migration(module, ..)
             | Self::FlywayConfiguration(module, _)
             | Self::ScriptConfiguration(module, ..)
@@ -111,6 +114,7 @@ impl ArtefactPath {
                 match rest {
                     ["functions", file] => Some(Self::Function(module, file.strip_suffix(".zip")?.parse().ok()?)),
                     ["cloudformation", file] => Some(Self::Template(module, file.strip_suffix(".json")?.parse().ok()?)),
+                    ["assets", file] => Some(Self::Asset(module, file.parse().ok()?)),
                     ["schema", file] => Some(Self::Schema(module, file.strip_suffix("-schema.sql")?.parse().ok()?)),
                     ["schema", database, "flyway.toml"] => {
                         Some(Self::FlywayConfiguration(module, database.parse().ok()?))
@@ -142,12 +146,14 @@ impl ArtefactPath {
         match self {
             Self::Manifest | Self::Template(..) | Self::DbtManifest(_) => "application/json",
             Self::Function(..) => "application/zip",
+            Self::Asset(_, file) if file.extension() == Some("zip") => "application/zip",
+            Self::Asset(_, file) if matches!(file.extension(), Some("json" | "map")) => "application/json",
             Self::Schema(..) | Self::Migration(..) => "application/sql",
             Self::FlywayConfiguration(..) => "application/toml",
             Self::ScriptConfiguration(..) => "text/plain",
             Self::Report(name) if name.as_str().ends_with(".json") => "application/json",
             Self::Report(name) if name.as_str().ends_with(".xml") => "application/xml",
-            Self::Report(_) => "application/octet-stream",
+            Self::Report(_) | Self::Asset(..) => "application/octet-stream",
         }
     }
 }
@@ -159,6 +165,7 @@ impl fmt::Display for ArtefactPath {
             Self::Report(name) => write!(f, "reports/{name}"),
             Self::Function(module, name) => write!(f, "modules/{module}/functions/{name}.zip"),
             Self::Template(module, name) => write!(f, "modules/{module}/cloudformation/{name}.json"),
+            Self::Asset(module, file) => write!(f, "modules/{module}/assets/{file}"),
             Self::Schema(module, name) => write!(f, "modules/{module}/schema/{name}-schema.sql"),
             Self::Migration(module, name, file) => write!(f, "modules/{module}/schema/{name}/migrations/{file}"),
             Self::ScriptConfiguration(module, name, script) => {
@@ -526,6 +533,12 @@ mod tests {
             (inside("modules/MOD-012/functions/.zip"), true),
             (inside("modules/MOD-012/functions/a/b.zip"), true),
             (inside("modules/MOD-012/functions/../x.zip"), true),
+            (inside("modules/MOD-012/assets/"), true),
+            (inside("modules/MOD-012/assets/index.html"), true),
+            (inside(&format!("modules/MOD-012/assets/{}", "0A".repeat(32))), true),
+            (inside(&format!("modules/MOD-012/assets/{}.", "0a".repeat(32))), true),
+            (inside(&format!("modules/MOD-012/assets/{}.tar.gz", "0a".repeat(32))), true),
+            (inside(&format!("modules/MOD-012/assets/{}.zip/x", "0a".repeat(32))), true),
             (inside("modules/MOD-012/schema/payments.sql"), true),
             (inside("modules/MOD-012/schema/p/migrations/V1__x.txt"), true),
             (inside("modules/MOD-012/schema/p/migrations/../V1__x.sql"), true),

@@ -1,7 +1,7 @@
 //! What is read to verify a promotion, in two looks: everything whose place is known at once, and then what that names.
 //! Nothing is judged here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_gate::converge::inspected_template;
@@ -9,7 +9,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
     ids::{Chain, Commit, Sha256, StackName, StageName, VersionId},
-    manifest::{self, Manifest},
+    manifest::{self, AssetKind, Manifest},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::{Outcome, Verdict},
 };
@@ -209,26 +209,37 @@ async fn templates<S: ReadStore>(
     verdict: Option<&Verdict>,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
     let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
-    let modules = manifest.into_iter().flat_map(|manifest| &manifest.modules);
-    let stacks = modules.flat_map(|module| module.stacks.iter().map(move |stack| (module, stack)));
-    let stacks = stacks.filter_map(|(module, stack)| {
-        let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
-        Some((&stack.name, verdict?.artefact(&path)?))
+    let Some((manifest, verdict)) = manifest.zip(verdict) else { return Ok(BTreeMap::new()) };
+    let paths = manifest.modules.iter().flat_map(|module| {
+        let stacks = module.stacks.iter();
+        let stacks = stacks.map(|it| (Some(&it.name), ArtefactPath::Template(module.id.clone(), it.name.clone())));
+        let nested = module.assets.iter().filter(|it| it.kind == AssetKind::Template);
+        stacks.chain(nested.map(|it| (None, ArtefactPath::Asset(module.id.clone(), it.file()))))
     });
-    stream::iter(stacks)
-        .map(|(name, artefact)| async move {
+    let paths: BTreeSet<_> = paths.collect();
+    let judged = paths.iter().filter_map(|(stack, path)| Some((*stack, verdict.artefact(path)?)));
+    let read: Vec<_> = stream::iter(judged)
+        .map(|(stack, artefact)| async move {
             let mut template = inspected_template(records, artefact.sha256, synthesis).await?;
             if template.is_none() {
                 let body = artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
                 let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);
                 template = body.and_then(|body| template::inspect_synthesised(&body.bytes, synthesis, "").1);
             }
-            Ok::<_, RecordError>(template.map(|template| (name.clone(), template)))
+            Ok::<_, RecordError>(template.map(|template| (stack, artefact.sha256, template)))
         })
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(|entry| future::ready(Ok(entry)))
         .try_collect()
-        .await
+        .await?;
+    let nested = read.iter().filter(|(stack, ..)| stack.is_none());
+    let nested: BTreeMap<Sha256, &Template> = nested.map(|(_, sha256, template)| (*sha256, template)).collect();
+    let whole = read.iter().filter_map(|(stack, _, template)| {
+        let stack = (*stack)?;
+        // What is too much was refused by the gate; a template that is not there was never inspected.
+        Some((stack.clone(), template.whole(stack, &manifest.modules, &nested).ok()?))
+    });
+    Ok(whole.collect())
 }
 
 /// The promotion that brought what the stage runs now. A rollback, which has no way back, goes on without its record.

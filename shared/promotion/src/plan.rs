@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{
-        Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName, StageName,
-        VersionId,
+        AssetKey, Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName,
+        StageName, VersionId,
     },
-    manifest::{Manifest, SynthesisedFor},
+    manifest::{Asset, AssetKind, Manifest, SynthesisedFor},
     place::Place,
     store_key::ArtefactPath,
     verdict::{TemplateForm, Verdict},
 };
 use gatekeeper_readers::{
     template,
-    template::{Template, form},
+    template::{Template, Text, form},
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +59,18 @@ impl Plan {
     /// Every stored object that it applies.
     pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
         let Self { stacks, functions, migrations, databases, smoke: _ } = self;
+        // A file may be an asset of several stacks, and a bundle one of a nested stack.
+        let mut seen: BTreeSet<&str> = functions.iter().map(|it| it.bundle.key.as_str()).collect();
+        let assets = stacks.iter().flat_map(|it| &it.assets).map(|it| &it.file);
+        let assets = assets.filter(move |it| seen.insert(it.key.as_str()));
         let stacks = stacks.iter().map(|it| &it.template);
         let functions = functions.iter().map(|it| &it.bundle);
         let migrations = migrations.iter().map(|it| &it.script);
-        stacks.chain(functions).chain(migrations).chain(databases.iter().flat_map(PlannedDatabase::pinned))
+        stacks
+            .chain(assets)
+            .chain(functions)
+            .chain(migrations)
+            .chain(databases.iter().flat_map(PlannedDatabase::pinned))
     }
 }
 
@@ -78,6 +86,10 @@ pub struct PlannedStack {
     /// The template.
     #[serde(flatten)]
     pub template: Pinned,
+    /// What has to lie in an asset bucket of the stage before the template is applied, beside the bundles of its own
+    /// functions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<PlannedAsset>,
     /// What the stage gets in place of a template that names what it was synthesised for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PlannedForm>,
@@ -89,6 +101,24 @@ pub struct PlannedStack {
     /// Whether CloudFormation shall refuse to delete the stack once it stands.
     #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub termination_protection: bool,
+}
+
+/// A stored file and where the template of a stack takes it from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedAsset {
+    /// The module that it belongs to.
+    pub module: ModuleId,
+    /// The resource that takes it, by the logical ids that lead to it: of one in a nested stack `Inner/Handler`.
+    pub resource: String,
+    /// What it is taken for.
+    pub kind: AssetKind,
+    /// The bucket's name.
+    pub bucket: Text,
+    /// The key in it. That of the stored file is another one.
+    pub asset_key: AssetKey,
+    /// The file.
+    #[serde(flatten)]
+    pub file: Pinned,
 }
 
 /// The portable form of a template, which follows from the pinned template and from what the manifest declares.
@@ -278,6 +308,7 @@ impl Plan {
                 };
                 wrong.extend(names_dev(stage, home, manifest, templates.get(&stack.name), &path.of(&commit)));
                 let planned = planned_form(subject, &stack.name, &path.of(&commit));
+                let assets = planned_assets(subject, &stack.name, &path.of(&commit), &pin, &mut wrong);
                 let tags = planned_tags(subject, &stack.tags, &path.of(&commit), &mut wrong);
                 let pinned = pin(path).and_then(|template| Ok((template, planned?)));
                 match (pinned, name_of(&stack.name)) {
@@ -286,6 +317,7 @@ impl Plan {
                         stack: stack.name.clone(),
                         stack_name,
                         template,
+                        assets,
                         form,
                         parameters,
                         tags,
@@ -353,10 +385,76 @@ impl Plan {
     #[must_use]
     pub fn artefacts_of(&self, module: &ModuleId) -> Vec<&Pinned> {
         let stacks = self.stacks.iter().filter(|it| it.module == *module).map(|it| &it.template);
+        let assets = self.stacks.iter().flat_map(|it| &it.assets).filter(|it| it.module == *module).map(|it| &it.file);
+        let mut seen: BTreeSet<&str> = self.functions.iter().map(|it| it.bundle.key.as_str()).collect();
+        let assets = assets.filter(|it| seen.insert(it.key.as_str()));
         let functions = self.functions.iter().filter(|it| it.module == *module).map(|it| &it.bundle);
         let migrations = self.migrations.iter().filter(|it| it.module == *module).map(|it| &it.script);
-        stacks.chain(functions).chain(migrations).collect()
+        stacks.chain(assets).chain(functions).chain(migrations).collect()
     }
+}
+
+/// What a stack's template takes from asset buckets, but for the bundles of its own functions.
+fn planned_assets(
+    subject: Subject<'_>,
+    stack: &StackName,
+    key: &str,
+    pin: &impl Fn(ArtefactPath) -> Result<Pinned, Finding>,
+    wrong: &mut Vec<Finding>,
+) -> Vec<PlannedAsset> {
+    let Subject { manifest, templates, .. } = subject;
+    let Some(template) = templates.get(stack) else { return Vec::new() };
+    let modules = || manifest.modules.iter();
+    let mut planned = Vec::new();
+    for it in &template.assets {
+        let listed = modules().find_map(|module| {
+            let is_it = |asset: &&Asset| asset.stack == *stack && asset.key == it.key && asset.kind == it.kind;
+            Some((&module.id, module.assets.iter().find(is_it)?))
+        });
+        let Some((module, asset)) = listed else {
+            if !it.is_guess {
+                let message = format!("no asset of the manifest is `{}`, which `{}` takes", it.key, it.resource);
+                wrong.push(Finding::new(Code::TemplateCodeOutsideStore, key, message));
+            }
+            continue;
+        };
+        match pin(ArtefactPath::Asset(module.clone(), asset.file())) {
+            Ok(file) => planned.push(PlannedAsset {
+                module: module.clone(),
+                resource: it.resource.clone(),
+                kind: it.kind,
+                bucket: it.bucket.clone(),
+                asset_key: it.key.clone(),
+                file,
+            }),
+            Err(finding) => wrong.push(finding),
+        }
+    }
+    // CloudFormation takes the code of a nested stack's functions while it makes the stack that they are nested in.
+    for (module, function) in modules().flat_map(|module| module.functions.iter().map(move |it| (&module.id, it))) {
+        if function.stack != *stack || !template::is_nested(&function.logical_id) {
+            continue;
+        }
+        let code = template.functions.get(&function.logical_id).map(|it| &it.code);
+        let Some(template::Code::AssetBucket { bucket, key: asset_key }) = code else { continue };
+        let path = ArtefactPath::Function(module.clone(), function.name.clone());
+        match (asset_key.as_literal().and_then(|it| it.parse().ok()), pin(path)) {
+            (Some(asset_key), Ok(file)) => planned.push(PlannedAsset {
+                module: module.clone(),
+                resource: function.logical_id.clone(),
+                kind: AssetKind::File,
+                bucket: bucket.clone(),
+                asset_key,
+                file,
+            }),
+            (None, _) => {
+                let message = format!("where `{}` has its code can't be told: `{asset_key}`", function.logical_id);
+                wrong.push(Finding::new(Code::TemplateCodeOutsideStore, key, message));
+            }
+            (_, Err(finding)) => wrong.push(finding),
+        }
+    }
+    planned
 }
 
 /// The form of a template, as the verdict attests it; none where the template itself fits any stage.
@@ -366,8 +464,10 @@ fn planned_form(subject: Subject<'_>, stack: &StackName, key: &str) -> Result<Op
     let derived = templates.get(stack).and_then(|template| template.form.as_ref());
     match (derived, verdict.forms.get(stack)) {
         (Some(derived), Some(attested)) if derived == attested => {
-            let has_bucket =
-                |it: &Template| it.functions.values().any(|of| matches!(of.code, template::Code::AssetBucket { .. }));
+            let has_bucket = |it: &Template| {
+                !it.assets.is_empty()
+                    || it.functions.values().any(|of| matches!(of.code, template::Code::AssetBucket { .. }))
+            };
             if derived.size > MAX_TEMPLATE_BODY as u64 && !templates.get(stack).is_some_and(has_bucket) {
                 let message = format!(
                     "its portable form has {} bytes, CloudFormation takes {MAX_TEMPLATE_BODY} in a call, and it names no \

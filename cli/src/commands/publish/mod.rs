@@ -51,6 +51,7 @@ DIR is laid out as a commit's folder in the artefact store:
   build-manifest.json                                       what the build says of itself; optional
   modules/MOD-NNN/functions/NAME.zip
   modules/MOD-NNN/cloudformation/STACK.json
+  modules/MOD-NNN/assets/SHA256.EXT
   modules/MOD-NNN/schema/DATABASE-schema.sql
   modules/MOD-NNN/schema/DATABASE/migrations/FILE.sql
   modules/MOD-NNN/dbt/manifest.json

@@ -1,4 +1,4 @@
-//! `gatekeeper stage-assets`: dev's asset bucket gets the stored ZIPs, before the deploy looks whether they are there.
+//! `gatekeeper stage-assets`: dev's asset bucket gets the stored ZIPs and other assets, before the deploy looks whether they are there.
 
 mod bucket;
 mod place;
@@ -6,13 +6,14 @@ mod place;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use gatekeeper_model::{
-    ids::{AccountId, FunctionName, RegionName, Sha256},
+    ids::{AccountId, FunctionName, RegionName, Sha256, StackName},
     manifest::{Module, SynthesisedFor},
 };
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,9 @@ use crate::{
 
 const NOTES: &str = "\
 Run it before `sst deploy --from .sst/dist` or `cdk deploy`: cdk-assets uploads what is not in the bucket under its key,
-and these keys are then taken, so that dev runs exactly the ZIPs that `gatekeeper publish` stores. The templates of DIR say
-which bucket and key each function's code has; `${AWS::AccountId}` is the caller's account.
+and these keys are then taken, so that dev runs exactly the ZIPs that `gatekeeper publish` stores, and gets the layers, nested
+templates and files that it stores as assets. The templates of DIR say which bucket and key each has; `${AWS::AccountId}` is
+the caller's account.
 
 Nothing is ever replaced. All keys are looked at before the first object is written: an object with other bytes is refused
 by its name. It is of other files, or of the same with other permissions, which an asset's key leaves out.
@@ -48,7 +50,7 @@ Examples:
   gatekeeper stage-assets build/commit --dry-run
   gatekeeper stage-assets build/commit --profile dev --region ap-southeast-2 --output json";
 
-/// Puts the functions' ZIPs of a build into dev's asset bucket, under the keys that its templates name
+/// Puts the functions' ZIPs and the assets of a build into dev's asset bucket, under the keys that its templates name
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Args {
@@ -62,11 +64,14 @@ pub(crate) struct Args {
     aws: CallerArgs,
 }
 
-/// A ZIP and where the templates look for it.
+/// A file and where the templates look for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Asset {
     /// The functions that it is the code of.
     functions: Vec<FunctionName>,
+    /// The stacks that take it otherwise.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    stacks: BTreeSet<StackName>,
     bucket: String,
     key: String,
     sha256: Sha256,
@@ -96,6 +101,14 @@ struct Staged {
     asset: Asset,
     /// The digest of what is there; none where nothing is.
     there: Option<Sha256>,
+}
+
+impl Asset {
+    /// What a message calls who takes it.
+    fn taker(&self) -> String {
+        let function = self.functions.first().map(ToString::to_string);
+        function.or_else(|| self.stacks.first().map(|it| format!("an asset of {it}"))).unwrap_or_default()
+    }
 }
 
 /// What the command did.
@@ -166,7 +179,10 @@ async fn stage(bucket: &AssetBucket, assets: Vec<Asset>, dry_run: bool) -> anyho
 
 fn text(report: &Report) -> String {
     let mut text = String::new();
-    let names = |asset: &Asset| asset.functions.iter().map(FunctionName::as_str).collect::<Vec<_>>().join(", ");
+    let names = |asset: &Asset| {
+        let functions = asset.functions.iter().map(ToString::to_string);
+        functions.chain(asset.stacks.iter().map(|it| format!("asset of {it}"))).collect::<Vec<_>>().join(", ")
+    };
     let width = report.assets.iter().map(|it| names(&it.asset).len()).max().unwrap_or(0);
     for Staged { status, asset, there } in &report.assets {
         let name = names(asset);
@@ -193,13 +209,13 @@ fn text(report: &Report) -> String {
         writeln!(
             text,
             "{differ} of {all} keys of account {account} have other bytes, and {nothing}: such an object is of an earlier build \
-             of the same files with other permissions; delete it (`aws s3 rm s3://BUCKET/KEY`), or change the function's \
-             source, so that its key is another"
+             of the same files with other permissions; delete it (`aws s3 rm s3://BUCKET/KEY`), or change the source, so that \
+             its key is another"
         )
     } else if count(Status::Planned) > 0 {
-        writeln!(text, "{} of {all} ZIPs would be written to account {account}, {present} are there", all - present)
+        writeln!(text, "{} of {all} files would be written to account {account}, {present} are there", all - present)
     } else {
-        writeln!(text, "{staged} of {all} ZIPs were written to account {account}, {present} were there")
+        writeln!(text, "{staged} of {all} files were written to account {account}, {present} were there")
     };
     text
 }

@@ -1,9 +1,10 @@
-//! Where the templates of a build look for its ZIPs, in the caller's account.
+//! Where the templates of a build look for its ZIPs and assets, in the caller's account.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use gatekeeper_model::{
     ids::{AccountId, FunctionName, ModuleId, RegionName, StackName},
+    manifest::AssetKind,
     store_key::ArtefactPath,
 };
 use gatekeeper_readers::template::{
@@ -47,7 +48,7 @@ impl Caller {
     }
 }
 
-/// The build's ZIPs by where they belong, and the functions whose code a template takes from the artefact store itself.
+/// The build's files by where they belong, and the functions whose code a template takes from the artefact store itself.
 pub(super) fn assets(
     build: &Build,
     files: &[BuildFile],
@@ -109,34 +110,98 @@ pub(super) fn assets(
             reasons.push(format!("`{name}` has no ZIP: build it"));
             continue;
         };
-        match assets.entry((bucket.clone(), key.clone())) {
-            Entry::Vacant(free) => {
-                let (file, sha256, size) = (file.file.clone(), file.sha256, file.size);
-                free.insert(Asset { functions: vec![name.clone()], bucket, key, sha256, size, file });
-            }
-            Entry::Occupied(mut other) if other.get().sha256 == file.sha256 => {
-                other.get_mut().functions.push(name.clone());
-            }
-            Entry::Occupied(other) => reasons.push(format!(
-                "`{}` and `{name}` have the one key `{key}`, but their ZIPs differ: collect the assembly again",
-                other.get().functions.first().map_or("", FunctionName::as_str)
+        match put(&mut assets, bucket, key, file) {
+            Ok(asset) => asset.functions.push(name.clone()),
+            Err((other, key)) => reasons.push(format!(
+                "`{other}` and `{name}` have the one key `{key}`, but their ZIPs differ: collect the assembly again"
             )),
         }
     }
+    others(build, files, caller, &templates, &mut assets, &mut reasons);
     if reasons.is_empty() {
         let mut assets: Vec<_> = assets.into_values().collect();
-        assets.sort_by(|one, other| one.functions.cmp(&other.functions));
+        assets.sort_by(|one, other| (&one.functions, &one.key).cmp(&(&other.functions, &other.key)));
         return Ok((assets, in_the_store));
     }
     reasons.sort();
-    Err(Misuse(format!("nothing was written: where the ZIPs belong can't be told\n  {}", reasons.join("\n  "))))
+    Err(Misuse(format!("nothing was written: where the files belong can't be told\n  {}", reasons.join("\n  "))))
 }
 
-/// The templates as a stage gets them, and why one can't be read.
+/// Adds what templates take beside functions' code.
+fn others(
+    build: &Build,
+    files: &[BuildFile],
+    caller: &Caller,
+    templates: &BTreeMap<&StackName, Template>,
+    assets: &mut BTreeMap<(String, String), Asset>,
+    reasons: &mut Vec<String>,
+) {
+    for (module, asset) in build.modules.iter().flat_map(|it| it.assets.iter().map(move |of| (&it.id, of))) {
+        let (stack, key) = (&asset.stack, &asset.key);
+        let path = ArtefactPath::Asset(module.clone(), asset.file());
+        let Some(file) = files.iter().find(|it| it.path == path) else {
+            reasons.push(format!("`{path}` is not there: build it"));
+            continue;
+        };
+        let Some(template) = templates.get(stack) else {
+            reasons
+                .push(format!("asset `{key}` is of stack `{stack}`, of which there is no template that can be read"));
+            continue;
+        };
+        let uses: BTreeSet<&Text> =
+            template.assets.iter().filter(|it| it.key == *key && it.kind == asset.kind).map(|it| &it.bucket).collect();
+        if uses.is_empty() {
+            reasons.push(format!("asset `{key}` is nothing that stack `{stack}` takes: collect the assembly again"));
+        }
+        let values = values(build, template, caller);
+        for bucket in uses {
+            let bucket = match resolve(bucket, &values) {
+                Ok(bucket) => bucket,
+                Err(why) => {
+                    reasons.push(format!("where asset `{key}` of stack `{stack}` lies can't be told: {why}"));
+                    continue;
+                }
+            };
+            match put(assets, bucket, key.to_string(), file) {
+                Ok(of) => drop(of.stacks.insert(stack.clone())),
+                Err((other, key)) => reasons.push(format!(
+                    "`{other}` and an asset of `{stack}` have the one key `{key}`, but their bytes differ: collect the \
+                     assembly again"
+                )),
+            }
+        }
+    }
+}
+
+/// The asset at a place, which may have been put there before; who has other bytes there, and the key, otherwise.
+fn put<'a>(
+    assets: &'a mut BTreeMap<(String, String), Asset>,
+    bucket: String,
+    key: String,
+    BuildFile { file, sha256, size, .. }: &BuildFile,
+) -> Result<&'a mut Asset, (String, String)> {
+    let (sha256, size) = (*sha256, *size);
+    match assets.entry((bucket.clone(), key.clone())) {
+        Entry::Vacant(free) => {
+            let (functions, stacks, file) = (Vec::new(), BTreeSet::new(), file.clone());
+            Ok(free.insert(Asset { functions, stacks, bucket, key, sha256, size, file }))
+        }
+        Entry::Occupied(other) if other.get().sha256 == sha256 => Ok(other.into_mut()),
+        Entry::Occupied(other) => Err((other.get().taker(), key)),
+    }
+}
+
+/// The templates as a stage gets them, with what is nested in them, and why one can't be read.
 fn templates<'a>(build: &'a Build, files: &[BuildFile]) -> (BTreeMap<&'a StackName, Template>, Vec<String>) {
     let (mut templates, mut reasons) = (BTreeMap::new(), Vec::new());
-    for (module, stack) in build.modules.iter().flat_map(|it| it.stacks.iter().map(move |of| (&it.id, &of.name))) {
-        let path = ArtefactPath::Template(module.clone(), stack.clone());
+    let mut nested = BTreeMap::new();
+    let stacks = build.modules.iter().flat_map(|module| {
+        let stacks = module.stacks.iter();
+        let stacks = stacks.map(|it| (Some(&it.name), ArtefactPath::Template(module.id.clone(), it.name.clone())));
+        let nested = module.assets.iter().filter(|it| it.kind == AssetKind::Template);
+        stacks.chain(nested.map(|it| (None, ArtefactPath::Asset(module.id.clone(), it.file()))))
+    });
+    for (stack, path) in stacks {
         let Some(file) = files.iter().find(|it| it.path == path) else { continue };
         let read = build_folder::read(&file.file).map_err(|error| error.to_string()).and_then(|bytes| {
             let bytes = match &build.synthesised_for {
@@ -148,8 +213,18 @@ fn templates<'a>(build: &'a Build, files: &[BuildFile]) -> (BTreeMap<&'a StackNa
             template::read(&bytes).ok_or_else(|| "it is no template".to_owned())
         });
         match read {
-            Ok(template) => drop(templates.insert(stack, template)),
+            Ok(template) => match stack {
+                Some(stack) => drop(templates.insert(stack, template)),
+                None => drop(nested.insert(file.sha256, template)),
+            },
             Err(why) => reasons.push(format!("`{path}`: {why}")),
+        }
+    }
+    let nested = nested.iter().map(|(sha256, template)| (*sha256, template)).collect();
+    for (stack, template) in &mut templates {
+        match template.whole(stack, &build.modules, &nested) {
+            Ok(whole) => *template = whole,
+            Err(why) => reasons.push(format!("stack `{stack}`: {why}")),
         }
     }
     (templates, reasons)

@@ -64,6 +64,7 @@ fn asset(folder: &Path, name: &str, bytes: &str) -> Asset {
     std::fs::write(&file, bytes).unwrap();
     Asset {
         functions: vec![name.parse().unwrap()],
+        stacks: BTreeSet::new(),
         bucket: "assets".to_owned(),
         key: format!("{name}.zip"),
         sha256: Sha256::of(bytes.as_bytes()),
@@ -139,7 +140,7 @@ async fn where_one_key_has_other_bytes_no_key_is_written() {
     differs  pay    STORED  s3://assets/pay.zip
                     OTHER  is there
     planned  sweep  SWEEP  s3://assets/sweep.zip
-    1 of 2 keys of account 111122223333 have other bytes, and nothing was written: such an object is of an earlier build of the same files with other permissions; delete it (`aws s3 rm s3://BUCKET/KEY`), or change the function's source, so that its key is another
+    1 of 2 keys of account 111122223333 have other bytes, and nothing was written: such an object is of an earlier build of the same files with other permissions; delete it (`aws s3 rm s3://BUCKET/KEY`), or change the source, so that its key is another
     "#);
 }
 
@@ -251,7 +252,7 @@ async fn a_template_says_where_its_code_belongs() {
     // `ArtefactBucket` is no parameter of this template, so nothing is known of it.
     let unknown = Folder::of(&stored, false).place(ACCOUNT, "ap-southeast-2").await;
     insta::assert_snapshot!(unknown, @r#"
-    nothing was written: where the ZIPs belong can't be told
+    nothing was written: where the files belong can't be told
       where `PayFn` of stack `Api` has its code can't be told: `gatekeeper check` says why; templates that name an account need `synthesised_for` in `build-manifest.json`
     "#);
 }
@@ -263,12 +264,51 @@ async fn a_place_that_is_not_the_callers_is_refused() {
     insta::assert_snapshot!(declared.place("444455556666", "ap-southeast-2").await, @"the templates are synthesised for account 111122223333, and the credentials are of 444455556666: pass `--profile` with one of that account");
     insta::assert_snapshot!(declared.place(ACCOUNT, "eu-west-1").await, @"the templates are synthesised for ap-southeast-2, not for eu-west-1: pass `--region ap-southeast-2`");
     insta::assert_snapshot!(Folder::of(&literal, false).place(ACCOUNT, "ap-southeast-2").await, @r#"
-    nothing was written: where the ZIPs belong can't be told
+    nothing was written: where the files belong can't be told
       where `PayFn` of stack `Api` has its code can't be told: `gatekeeper check` says why; templates that name an account need `synthesised_for` in `build-manifest.json`
     "#);
     let parameter = json!({"S3Bucket": {"Fn::Sub": "assets-${Kind}-${AWS::AccountId}"}, "S3Key": "1f.zip"});
     insta::assert_snapshot!(Folder::of(&parameter, false).place(ACCOUNT, "ap-southeast-2").await, @r#"
-    nothing was written: where the ZIPs belong can't be told
+    nothing was written: where the files belong can't be told
       where `PayFn` of stack `Api` has its code can't be told: it depends on `Kind`, which has no default
     "#);
+}
+
+#[tokio::test]
+async fn assets_lie_beside_the_code_and_a_nested_stacks_code_is_found() {
+    let bucket = json!({"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"});
+    let code = json!({"S3Bucket": bucket, "S3Key": "1f.zip"});
+    let folder = Folder::of(&code, false);
+    let root = folder.root.path().join("modules/MOD-012");
+    let inner = json!({"Resources": {"InnerFn": {"Type": "AWS::Lambda::Function", "Properties": {
+        "Runtime": "nodejs22.x", "Handler": "index.handler", "Code": code}}}});
+    let url =
+        "https://s3.${AWS::Region}.${AWS::URLSuffix}/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/inner.json";
+    let outer = json!({"Resources": {
+        "Inner": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": {"Fn::Sub": url}}},
+        "Layer": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": bucket, "S3Key": "layer.zip"}}}
+    }});
+    let (inner, outer) = (inner.to_string(), outer.to_string());
+    let entry = |bytes: &str, kind: &str, key: &str| json!({"sha256": Sha256::of(bytes.as_bytes()), "kind": kind, "stack": "Api", "key": key});
+    let manifest = json!({"modules": [{"id": "MOD-012", "stacks": [{"name": "Api"}],
+        "functions": [{"name": "Api-InnerFn", "stack": "Api", "logical_id": "Inner/InnerFn"}],
+        "assets": [entry(&inner, "template", "inner.json"), entry("layer", "layer", "layer.zip")]}]});
+    std::fs::create_dir_all(root.join("assets")).unwrap();
+    std::fs::rename(root.join("functions/Api-PayFn.zip"), root.join("functions/Api-InnerFn.zip")).unwrap();
+    for (path, text) in [
+        (root.join("cloudformation/Api.json"), outer),
+        (root.join(format!("assets/{}.json", Sha256::of(inner.as_bytes()))), inner),
+        (root.join(format!("assets/{}.zip", Sha256::of(b"layer"))), "layer".to_owned()),
+        (folder.root.path().join("build-manifest.json"), manifest.to_string()),
+    ] {
+        std::fs::write(path, text).unwrap();
+    }
+    let place = folder.place(ACCOUNT, "ap-southeast-2").await;
+    let assets = format!("s3://cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2");
+    assert_eq!(place, format!("{assets}/inner.json{assets}/layer.zip{assets}/1f.zip"));
+    // A file that is not what its name says was changed.
+    std::fs::write(root.join(format!("assets/{}.zip", Sha256::of(b"layer"))), "other").unwrap();
+    let files = build_folder::measure(build_folder::walk(folder.root.path()).unwrap(), |_| {}).await.unwrap();
+    let refused = read(folder.root.path(), &files).unwrap_err().to_string();
+    assert!(refused.contains("which is not its name: build it again"), "{refused}");
 }

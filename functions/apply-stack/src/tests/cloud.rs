@@ -57,6 +57,10 @@ pub(crate) struct Cloud {
     pub resources: BTreeMap<String, Vec<String>>,
     pub executions: usize,
     pub is_protected: bool,
+    /// The template of the nested stack `Inner`, where there is one.
+    pub nested: Option<String>,
+    /// Whether S3 has no SHA-256 of the objects in the asset bucket, as of those that `cdk-assets` uploads.
+    pub tells_no_digests: bool,
     pub fault: Option<Fault>,
     /// Every call, in order.
     pub calls: Vec<String>,
@@ -209,11 +213,22 @@ impl Cloud {
                     ),
                 ),
             },
-            "ListStackResources" => {
-                let resources = self.resources.get(&asked["StackName"]);
-                result(action, &page(resources, "StackResourceSummaries", asked))
-            }
             "CreateChangeSet" => self.create_change_set(asked),
+            "ListStackResources" => {
+                let inner = "<member><LogicalResourceId>Inner</LogicalResourceId><PhysicalResourceId>stack-inner</PhysicalResourceId>\
+                             <ResourceType>AWS::CloudFormation::Stack</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+                             <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>";
+                match (self.resources.get(&asked["StackName"]), &self.nested) {
+                    (None, Some(_)) => {
+                        result(action, &format!("<StackResourceSummaries>{inner}</StackResourceSummaries>"))
+                    }
+                    (resources, _) => result(action, &page(resources, "StackResourceSummaries", asked)),
+                }
+            }
+            "GetTemplate" if asked["StackName"] == "stack-inner" => {
+                let template = escape(self.nested.as_ref().unwrap());
+                result(action, &format!("<TemplateBody>{template}</TemplateBody>"))
+            }
             "GetTemplate" => {
                 let template = self.other_template.as_ref().or(self.change_set.as_ref().map(|it| &it.template));
                 result(action, &format!("<TemplateBody>{}</TemplateBody>", escape(template.unwrap())))
@@ -316,6 +331,13 @@ impl Cloud {
         if action == "CopyObject" {
             let bucket = object.split('/').next().unwrap();
             let source = asked["x-amz-copy-source"].split('?').next().unwrap();
+            if asked.contains_key("if-none-match") && self.objects.contains_key(object) {
+                return error(
+                    412,
+                    "PreconditionFailed",
+                    "At least one of the pre-conditions you specified did not hold",
+                );
+            }
             if !self.objects.keys().any(|it| it.starts_with(bucket)) {
                 return error(404, "NoSuchBucket", "The specified bucket does not exist");
             }
@@ -338,12 +360,17 @@ impl Cloud {
         };
         let body = if action == "HeadObject" { SdkBody::empty() } else { SdkBody::from(bytes.clone()) };
         let mut answer = response(200, body);
+        let is_told =
+            |name: &str| !(self.tells_no_digests && object.starts_with("cdk-") && name.starts_with("x-amz-checksum"));
         for (name, value) in [
             ("x-amz-version-id", "v1".to_owned()),
             ("etag", "e".to_owned()),
             ("x-amz-checksum-sha256", Sha256::of(bytes).to_base64()),
             ("x-amz-checksum-type", "FULL_OBJECT".to_owned()),
-        ] {
+        ]
+        .into_iter()
+        .filter(|(name, _)| is_told(name))
+        {
             answer.headers_mut().insert(name, value);
         }
         answer

@@ -489,3 +489,71 @@ async fn an_execution_that_is_told_in_words_that_cannot_be_read_is_an_error() {
     assert!(error.message.contains("`bank-uat-api` tells a fact `executed` that can't be read"), "{error:?}");
     assert!(!cloud.lock().unwrap().calls.contains(&"CreateChangeSet".to_owned()));
 }
+
+const ASSET_KEY: &str = "bank/modules/MOD-012/assets/0f.json";
+const PLACED: &str = "cdk-hnb659fds-assets-111122223333-ap-southeast-2/inner.json";
+const INNER: &str = r#"{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}"#;
+
+/// The same commit, whose stack takes an asset: a file, or the template of a nested stack.
+fn cloud_with_asset(kind: &str) -> Cloud {
+    let mut cloud = cloud(PLAIN);
+    let record = cloud.objects.get_mut(&format!("records/promotions/uat/bank/{PROMOTION}.json")).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(record).unwrap();
+    document["plan"]["stacks"][0]["assets"] = json!([{
+        "module": "MOD-012", "resource": "Inner", "kind": kind, "asset_key": "inner.json",
+        "bucket": [{"literal": "cdk-hnb659fds-assets-"}, {"ref": "AWS::AccountId"}, {"literal": "-"}, {"ref": "AWS::Region"}],
+        "key": ASSET_KEY, "version_id": "v1", "sha256": gatekeeper_model::ids::Sha256::of(INNER.as_bytes()), "size": INNER.len(),
+    }]);
+    *record = document.to_string().into_bytes();
+    cloud.objects.insert(format!("artefacts/{ASSET_KEY}"), INNER.into());
+    cloud.nested = Some(INNER.to_owned());
+    cloud
+}
+
+#[tokio::test]
+async fn an_asset_is_created_where_the_template_names_it_before_the_change_set_is_made() {
+    let (report, cloud) = check(cloud_with_asset("file"), ReportStatus::Applied).await;
+    assert_eq!(cloud.objects[PLACED], INNER.as_bytes());
+    assert_eq!(report.facts.code_copied.read(), Ok(Some(&1)));
+    assert_eq!(cloud.asked["CopyObject"]["if-none-match"], "*");
+    let at = |action: &str| cloud.calls.iter().position(|it| it == action).unwrap();
+    assert!(at("CopyObject") < at("CreateChangeSet"));
+    assert!(!cloud.calls.contains(&"ListStackResources".to_owned()), "it has no nested stack");
+}
+
+#[tokio::test]
+async fn other_bytes_under_an_assets_key_are_left_and_end_the_promotion() {
+    for tells_digests in [true, false] {
+        let mut taken = cloud_with_asset("file");
+        taken.objects.insert(PLACED.to_owned(), b"somebody's".to_vec());
+        taken.tells_no_digests = !tells_digests;
+        let (report, cloud) = check(taken, ReportStatus::Failed).await;
+        assert!(report.detail.contains("They are somebody's: find out whose"), "{}", report.detail);
+        assert_eq!((cloud.objects[PLACED].as_slice(), &cloud.stack), (b"somebody's".as_slice(), &None));
+        // The same bytes, whoever put them there, are fine.
+        let mut same = cloud_with_asset("file");
+        same.objects.insert(PLACED.to_owned(), INNER.into());
+        same.tells_no_digests = !tells_digests;
+        let (report, cloud) = check(same, ReportStatus::Applied).await;
+        assert_eq!(report.facts.code_already_there.read(), Ok(Some(&1)));
+        assert!(!cloud.calls.contains(&"CopyObject".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_nested_stack_is_proved_to_have_the_pinned_template() {
+    let (_, cloud) = check(cloud_with_asset("template"), ReportStatus::Applied).await;
+    assert_eq!(cloud.asked["GetTemplate"]["StackName"], "stack-inner");
+    let mut other = cloud_with_asset("template");
+    other.nested = Some(INNER.replace("Queue", "Other"));
+    let (report, _) = check(other, ReportStatus::Failed).await;
+    assert!(
+        report.detail.contains("the nested stack `Inner` has another template than the pinned one"),
+        "{}",
+        report.detail
+    );
+    // Where a condition leaves it out there is none.
+    let mut without = cloud_with_asset("template");
+    without.nested = None;
+    check(without, ReportStatus::Applied).await;
+}

@@ -176,13 +176,16 @@ def expression: map(if has("ref") then {Ref: .ref} else .literal end) | if lengt
   then .[0] else {"Fn::Join": ["", .]} end;
 def sub_string: map(if has("ref") then "${" + .ref + "}" else .literal end) | add;
 $mapping[0] as $m | $form[0] as $f
-| {"AWS::AccountId": $m.synthesised_for.account, "AWS::Region": $m.synthesised_for.region, "Stage": $m.synthesised_for.stage} as $dev
+| ({"AWS::AccountId": $m.synthesised_for.account, "AWS::Region": $m.synthesised_for.region, "Stage": $m.synthesised_for.stage}
+  + ($m.synthesised_for.bootstrap_bucket // null | if . then {"SSTBootstrapBucket": .} else {} end)) as $dev
 | reduce $m.substitutions[] as $it ({doc: $f, ok: true};
     ($it.place[1:] | split("/") | map(gsub("~1"; "/") | gsub("~0"; "~"))) as $keys
     | steps($f; $keys) as $path | ($f | getpath($path)) as $there
     | .ok = (.ok and ([$it.text[] | select(has("ref")) | .ref] - ($dev | keys) == []) and
         ($there == ($it.text | expression) or $there == ($it.text | sub_string)))
     | .doc |= setpath($path; $it.text | map(if has("ref") then $dev[.ref] else .literal end) | add))
+| reduce ($m.also // [])[] as $name (.; .ok = (.ok and $name == "SSTBootstrapBucket" and
+    .doc.Parameters[$name] == {"Type": "String"}) | .doc |= delpaths([["Parameters", $name]]))
 | if $m.declares == "section" then .ok = (.ok and .doc.Parameters == {"Stage": {"Type": "String"}}) | .doc |= del(.Parameters)
   elif $m.declares == "parameter" then .ok = (.ok and .doc.Parameters.Stage == {"Type": "String"}) | .doc |= del(.Parameters.Stage)
   else . end

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{DatabaseName, FileName, Sha256, StackName, VersionId},
-    manifest::{Claim, Manifest},
+    manifest::{Asset, AssetKind, Claim, Manifest, Module},
     policy::StageLiterals,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
@@ -147,21 +147,15 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         };
 
         let synthesis = template::Synthesis::of(manifest);
-        let templates = claims.iter().filter(|claim| matches!(claim.path, ArtefactPath::Template(..)));
+        let kinds = kinds_of(manifest);
+        let is_for = |path: &ArtefactPath, kind: AssetKind| kinds.contains(&(path.clone(), kind));
+        let is_template =
+            |path: &ArtefactPath| matches!(path, ArtefactPath::Template(..)) || is_for(path, AssetKind::Template);
+        let templates = claims.iter().filter(|claim| is_template(&claim.path));
         let templates = templates.filter_map(|claim| job(claim, Validator::Template(synthesis.clone())));
         let templates = self.run(templates.collect()).await?;
-        let (mut findings, mut forms) = (Vec::new(), BTreeMap::new());
-        let mut parsed: BTreeMap<&StackName, &template::Template> = BTreeMap::new();
-        for (job, inspection) in &templates {
-            findings.extend(inspection.findings.iter().cloned());
-            if let (ArtefactPath::Template(_, stack), Some(template)) = (&job.path, &inspection.template) {
-                findings.extend(check_code(job, stack, template, manifest));
-                findings.extend(template.check_policy(&job.key, &evidence.rules));
-                forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
-                parsed.insert(stack, template);
-            }
-        }
-        let handed = parsed.iter().map(|(stack, template)| (*stack, &template.handed)).collect();
+        let JudgedTemplates { mut findings, forms, parsed } = judge_templates(evidence, manifest, &templates);
+        let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::order::check(manifest, &handed));
 
         let spec_of = |path: &ArtefactPath| {
@@ -177,6 +171,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         };
         let others = claims.iter().filter_map(|claim| match claim.path {
             ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path), words.clone())),
+            // A layer's content is unpacked as a bundle is; what else an asset is, its digest and size are all of it.
+            ArtefactPath::Asset(..) if is_for(&claim.path, AssetKind::Layer) => {
+                job(claim, Validator::LambdaZip(None, words.clone()))
+            }
             ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
             ArtefactPath::Migration(..) => job(claim, Validator::Migration),
             ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
@@ -188,7 +186,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 job(claim, Validator::Report(format))
             }
             // Templates are done.
-            ArtefactPath::Template(..) | ArtefactPath::Manifest => None,
+            ArtefactPath::Template(..) | ArtefactPath::Asset(..) | ArtefactPath::Manifest => None,
         });
         let policy = manifest.tests.policy.as_ref();
         let rows: BTreeSet<String> = policy.into_iter().flat_map(|it| &it.policies_satisfied).cloned().collect();
@@ -481,6 +479,50 @@ impl Inspection {
         }
         self
     }
+}
+
+/// What the assets of a commit are taken for, by their places.
+fn kinds_of(manifest: &Manifest) -> BTreeSet<(ArtefactPath, AssetKind)> {
+    let of_module = |module: &Module| {
+        let path = |asset: &Asset| ArtefactPath::Asset(module.id.clone(), asset.file());
+        module.assets.iter().map(|asset| (path(asset), asset.kind)).collect::<Vec<_>>()
+    };
+    manifest.modules.iter().flat_map(of_module).collect()
+}
+
+/// What the templates of a commit come to.
+#[derive(Debug, Default)]
+struct JudgedTemplates {
+    findings: Vec<Finding>,
+    forms: BTreeMap<StackName, TemplateForm>,
+    /// Each stack's with what is nested in it.
+    parsed: BTreeMap<StackName, template::Template>,
+}
+
+/// Holds a commit's templates, those of nested stacks too, against its manifest and the policy.
+fn judge_templates(evidence: &Evidence, manifest: &Manifest, templates: &[(Job, Inspection)]) -> JudgedTemplates {
+    let mut judged = JudgedTemplates::default();
+    let nested = templates.iter().filter(|(job, _)| matches!(job.path, ArtefactPath::Asset(..)));
+    let nested: BTreeMap<Sha256, &template::Template> =
+        nested.filter_map(|(job, inspection)| Some((job.sha256, inspection.template.as_ref()?))).collect();
+    for (job, inspection) in templates {
+        judged.findings.extend(inspection.findings.iter().cloned());
+        let Some(template) = &inspection.template else { continue };
+        judged.findings.extend(template.check_policy(&job.key, &evidence.rules));
+        let ArtefactPath::Template(_, stack) = &job.path else {
+            judged.findings.extend(template.check_nested(&job.key));
+            continue;
+        };
+        judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
+        match template.whole(stack, &manifest.modules, &nested) {
+            Ok(whole) => {
+                judged.findings.extend(check_code(job, stack, &whole, manifest));
+                judged.parsed.insert(stack.clone(), whole);
+            }
+            Err(why) => judged.findings.push(Finding::new(Code::TemplateTooLarge, job.key.as_str(), why)),
+        }
+    }
+    judged
 }
 
 fn check_code(job: &Job, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {

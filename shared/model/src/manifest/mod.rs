@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     finding::{Code, Finding, plain},
     ids::{
-        AccountId, ApplicationName, Commit, CommitSha, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId,
-        PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
+        AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
+        FunctionName, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -123,6 +123,10 @@ pub struct SynthesisedFor {
     pub stage: StageName,
     /// The application as the tool calls it: `name` in `sst.config.ts`.
     pub application: ApplicationName,
+    /// The bucket of SST's own in that account, `sstbootstrap-…`, where the templates name it: source maps are put there.
+    /// A stage gives its own by the parameter `SSTBootstrapBucket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap_bucket: Option<BucketName>,
 }
 
 /// One module's artefacts.
@@ -137,6 +141,9 @@ pub struct Module {
     /// Its CloudFormation templates, in the order in which they are applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<Stack>,
+    /// The files that its templates take from an asset bucket, beside functions' code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<Asset>,
     /// Its schema snapshots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<Schema>,
@@ -186,6 +193,57 @@ pub struct Stack {
     /// Whether CloudFormation shall refuse to delete the stack. Absent where it isn't told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_protection: Option<bool>,
+}
+
+/// A file that the template of a stack takes from an asset bucket, such as a layer's content, a site's files, an API's
+/// definition or a nested stack's template. It is stored once a module, under its digest: of a file that several stacks
+/// take, or several resources in other ways, there are several entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Asset {
+    /// The file's SHA-256.
+    pub sha256: Sha256,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// What the template takes it for.
+    pub kind: AssetKind,
+    /// The stack whose template names it.
+    pub stack: StackName,
+    /// The key that the template names it by.
+    pub key: AssetKey,
+}
+
+/// What a template takes an asset for, which is what it is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum AssetKind {
+    /// A file of any kind: judged by its digest and size.
+    File,
+    /// The ZIP of a layer's content: judged like a function's bundle.
+    Layer,
+    /// The template of a nested stack: judged like the others.
+    Template,
+}
+
+impl Asset {
+    /// Its file in the module's `assets/` folder.
+    #[must_use]
+    pub fn file(&self) -> AssetFile {
+        AssetFile::of(self.sha256, &self.key)
+    }
+}
+
+impl AssetKind {
+    /// Its name in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Layer => "layer",
+            Self::Template => "template",
+        }
+    }
 }
 
 /// A schema snapshot, `pg_dump --schema-only`.
@@ -668,6 +726,23 @@ impl Manifest {
                 );
             }
         }
+        let mut listed = BTreeSet::new();
+        let mut contents = BTreeMap::new();
+        for asset in self.assets() {
+            let Asset { sha256, kind, stack, key, .. } = asset;
+            if !listed.insert((stack, key, kind)) {
+                let message = format!("asset `{key}` of stack `{stack}` is listed twice as `{}`", kind.as_str());
+                say(Code::DuplicateEntry, message);
+            }
+            // Stages have one asset bucket, whichever stack takes it from there.
+            if contents.insert(key, sha256).is_some_and(|other| other != sha256) {
+                say(Code::DuplicateEntry, format!("the asset key `{key}` is listed for files of different digests"));
+            }
+            if !stacks.contains(stack) {
+                let message = format!("asset `{key}` names stack `{stack}`, which is not listed");
+                say(Code::UnknownReference, message);
+            }
+        }
         findings.sort();
         findings.dedup();
         findings
@@ -681,6 +756,11 @@ impl Manifest {
     /// Every template.
     pub fn stacks(&self) -> impl Iterator<Item = &Stack> {
         self.modules.iter().flat_map(|module| &module.stacks)
+    }
+
+    /// Every file that a template takes from an asset bucket, once for each use.
+    pub fn assets(&self) -> impl Iterator<Item = &Asset> {
+        self.modules.iter().flat_map(|module| &module.assets)
     }
 
     /// Every database that the commit holds a schema or migrations for.
@@ -722,6 +802,11 @@ impl Manifest {
             }
             for it in &module.stacks {
                 claim(ArtefactPath::Template(module.id.clone(), it.name.clone()), it.sha256, it.size);
+            }
+            // Of a file that is taken in several ways there is one object.
+            let files: BTreeSet<_> = module.assets.iter().map(|it| (it.file(), it.sha256, it.size)).collect();
+            for (file, sha256, size) in files {
+                claim(ArtefactPath::Asset(module.id.clone(), file), sha256, size);
             }
             for it in &module.schemas {
                 claim(ArtefactPath::Schema(module.id.clone(), it.database.clone()), it.sha256, it.size);
@@ -817,6 +902,57 @@ mod tests {
         }
         value["modules"] = json!([{"id": "MOD-012"}]);
         assert!(parse(&value).unwrap().tests.integration.is_none());
+    }
+
+    /// The example with assets, each `[seed of its bytes, kind, stack, key]`.
+    fn with_assets(assets: &[[&str; 4]]) -> serde_json::Value {
+        let mut value = example();
+        let entry = |[seed, kind, stack, key]: &[&str; 4]| json!({"sha256": Sha256::of(seed.as_bytes()), "size": seed.len(), "kind": kind, "stack": stack, "key": key});
+        value["modules"][0]["assets"] = assets.iter().map(entry).collect();
+        value
+    }
+
+    #[test]
+    fn a_file_that_is_taken_in_several_ways_is_one_object() {
+        let value = with_assets(&[
+            ["site", "file", "payments-api", "0f.zip"],
+            ["site", "layer", "payments-api", "0f.zip"],
+            ["notes", "file", "payments-api", "assets/notes"],
+        ]);
+        let manifest = parse(&value).unwrap();
+        let assets: Vec<_> = manifest.claims().into_iter().map(|it| it.path.to_string()).collect();
+        let paths = [
+            format!("modules/MOD-012/assets/{}", Sha256::of(b"notes")),
+            format!("modules/MOD-012/assets/{}.zip", Sha256::of(b"site")),
+        ];
+        let mut found: Vec<_> = assets.into_iter().filter(|it| it.contains("/assets/")).collect();
+        found.sort();
+        let mut paths = paths.to_vec();
+        paths.sort();
+        assert_eq!(found, paths);
+    }
+
+    #[test]
+    fn assets_that_contradict_each_other_or_name_no_stack_are_refused() {
+        let refused = parse(&with_assets(&[
+            ["one", "file", "payments-api", "0f.zip"],
+            ["one", "file", "payments-api", "0f.zip"],
+            ["other", "layer", "payments-web", "0f.zip"],
+        ]));
+        insta::assert_debug_snapshot!(refused.unwrap_err());
+    }
+
+    #[test]
+    fn an_asset_key_leads_nowhere_else() {
+        for key in
+            ["", "/0f.zip", "../0f.zip", "a/../0f.zip", "a//0f.zip", ".0f", "a/.0f", "a b", "${AWS::AccountId}", "é"]
+        {
+            let refused = parse(&with_assets(&[["one", "file", "payments-api", key]])).unwrap_err();
+            assert_eq!(refused[0].0, Code::ManifestInvalid, "{key}");
+        }
+        assert!(parse(&with_assets(&[["one", "file", "payments-api", &"a".repeat(200)]])).is_ok());
+        assert!(parse(&with_assets(&[["one", "file", "payments-api", &"a".repeat(201)]])).is_err());
+        assert!(parse(&with_assets(&[["one", "image", "payments-api", "0f.zip"]])).is_err());
     }
 
     #[test]

@@ -189,7 +189,7 @@ pub(super) fn is_inline(code: &Json<'_>, template: &Evaluate<'_>) -> bool {
 }
 
 /// Whether a bucket's name depends on the stage's account, directly or by a parameter.
-fn varies_by_account(bucket: &Text) -> bool {
+pub(super) fn varies_by_account(bucket: &Text) -> bool {
     bucket.references().any(|name| name == "AWS::AccountId" || !name.starts_with("AWS::"))
 }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::{finding::Code, ids::StackName};
+use gatekeeper_model::{finding::Code, ids::StackName, manifest::AssetKind};
 
 use super::{
-    Findings, Parameter,
+    Findings, Parameter, assets,
     code::{BUCKET_PARAMETER, PREFIX_PARAMETER},
     form::STAGE_PARAMETER,
     json::{Json, Object, Place, each_case, walk},
     schema::{self, Resource},
-    text::{Piece, Text},
+    text::Text,
 };
 use crate::shown::shown;
 
@@ -23,16 +23,21 @@ pub(super) fn check_resource(
 ) {
     let reported = findings.len();
     let Resource { id, r#type, template } = *resource;
+    let uses = assets::read(id, r#type, properties, template.parameters, place);
+    let takes = |kind: AssetKind| uses.told.iter().any(|it| it.kind == kind);
     schema::check(resource, properties, place, findings);
     match r#type {
-        "AWS::Lambda::LayerVersion" => findings.say(
-            Code::TemplateCodeOutsideStore,
-            format!("layer `{id}` has its content at `{place}.Content`, and the store has no place for layers: bundle it into the functions"),
-        ),
-        "AWS::CloudFormation::Stack" if nested_template(properties, template.parameters).is_none() => findings.say(
-            Code::TemplateNotSelfContained,
-            format!("nested stack `{id}` fetches its template from outside the store (`{place}.TemplateURL`): make it a stack of its own"),
-        ),
+        "AWS::Lambda::LayerVersion" if !takes(AssetKind::Layer) => {
+            layer_outside(id, properties, template.parameters, place, findings);
+        }
+        "AWS::CloudFormation::Stack"
+            if nested_template(properties, template.parameters).is_none() && !takes(AssetKind::Template) =>
+        {
+            findings.say(
+                Code::TemplateNotSelfContained,
+                format!("nested stack `{id}` fetches its template from outside the store (`{place}.TemplateURL`): make it a stack of its own, or a `NestedStack` of CDK, whose template is an asset"),
+            );
+        }
         _ if r#type == "AWS::CloudFormation::CustomResource" || r#type.starts_with("Custom::") => {
             custom_resource(id, r#type, properties, place, findings);
         }
@@ -40,8 +45,37 @@ pub(super) fn check_resource(
     }
     // What was said of a resource already isn't said again in general words.
     if findings.len() == reported {
-        assets(id, r#type, properties, template.parameters, place, findings);
+        for place in uses.untold {
+            findings.say(
+                Code::TemplateCodeOutsideStore,
+                format!("resource `{id}` takes content from the asset bucket (`{place}`), and what it takes can't be told: name it by its bucket and its key"),
+            );
+        }
     }
+}
+
+/// Says why the content of a layer is none that a promotion can place.
+fn layer_outside(
+    id: &str,
+    properties: &Object<'_>,
+    parameters: &BTreeMap<String, Parameter>,
+    place: &Place<'_>,
+    findings: &mut Findings<'_>,
+) {
+    let content = properties.get("Content");
+    let is_literal = content
+        .and_then(|content| Text::read(content.get("S3Bucket")?, parameters).ok())
+        .is_some_and(|bucket| bucket.as_literal().is_some());
+    if content.is_some_and(|it| it.has("S3ObjectVersion")) || is_literal {
+        return findings.say(
+            Code::TemplateNotPortable,
+            format!("the content of layer `{id}` is one object of one bucket (`{place}.Content`): name the bucket by `${{AWS::AccountId}}`, and no version"),
+        );
+    }
+    findings.say(
+        Code::TemplateCodeOutsideStore,
+        format!("layer `{id}` has its content at `{place}.Content`, which is no asset of the stage's account: make it by `Code.fromAsset`, or bundle it into the functions"),
+    );
 }
 
 /// The stack of the store that a nested stack takes its template from.
@@ -171,62 +205,6 @@ pub(super) fn check_attributes(root: &Json<'_>, findings: &mut Findings<'_>) {
             !is_fetched && !findings.is_full()
         });
     }
-}
-
-/// Content that lies in CDK's asset bucket beside the functions' code was never stored, whoever reads it. An ARN of
-/// the bucket is a permission, not content.
-fn assets(
-    id: &str,
-    r#type: &str,
-    properties: &Object<'_>,
-    parameters: &BTreeMap<String, Parameter>,
-    place: &Place<'_>,
-    findings: &mut Findings<'_>,
-) {
-    for (name, property) in properties.iter() {
-        if r#type == "AWS::Lambda::Function" && name == "Code" {
-            continue;
-        }
-        walk(property, &place.key(name), &mut |value, place| {
-            if findings.is_full() {
-                return false;
-            }
-            if value.as_str().is_none() && !value.has("Fn::Sub") && !value.has("Fn::Join") {
-                return true;
-            }
-            // What is no `Text` for another reason is looked into piece by piece.
-            let Ok(text) = Text::read(value, parameters) else {
-                return true;
-            };
-            if names_asset_bucket(&text) {
-                findings.say(
-                    Code::TemplateCodeOutsideStore,
-                    format!(
-                        "resource `{id}` takes content from the asset bucket (`{place}`), which is not in the store"
-                    ),
-                );
-            }
-            false
-        });
-    }
-}
-
-fn names_asset_bucket(text: &Text) -> bool {
-    text.pieces().windows(2).any(|pair| match pair {
-        [Piece::Literal(before), Piece::Ref(account)] if account == "AWS::AccountId" => {
-            let Some((before, qualifier)) = before.strip_suffix("-assets-").and_then(|it| it.rsplit_once("cdk-"))
-            else {
-                return false;
-            };
-            is_qualifier(qualifier) && !before.ends_with(":::")
-        }
-        _ => false,
-    })
-}
-
-/// CDK's bootstrap qualifier: at most 10 lowercase letters and digits, `hnb659fds` where nobody chose another.
-fn is_qualifier(text: &str) -> bool {
-    (1..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Macros: `Transform` over the whole template, `Fn::Transform` anywhere in it.

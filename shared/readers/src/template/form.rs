@@ -16,7 +16,10 @@
 //!
 //! What is left of the stage's name is told by [`places_naming`].
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use gatekeeper_model::{
     finding::{Code, Finding},
@@ -36,6 +39,9 @@ use super::{
 
 /// The parameter that takes the stage's name, which a promotion gives it (CONTRACT §6).
 pub const STAGE_PARAMETER: &str = "Stage";
+
+/// The parameter that takes the name of SST's own bucket, which the stage's configuration gives it.
+pub const BOOTSTRAP_PARAMETER: &str = "SSTBootstrapBucket";
 
 /// The most places that a form differs in: a template of 1 MB as SST writes it has some 5,000.
 const MAX_SUBSTITUTIONS: usize = 20_000;
@@ -68,6 +74,9 @@ pub struct Mapping {
     pub form_sha256: Sha256,
     /// What the form declares for the parameter `Stage`, which the template doesn't.
     pub declares: Declares,
+    /// What it declares beside that in the template's `Parameters`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<String>,
     /// The places, in the document's order.
     pub substitutions: Vec<Substitution>,
 }
@@ -120,12 +129,15 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
         return Err(refuse(format!("its form has more than {MAX_SUBSTITUTIONS} substitutions, or too long places")));
     }
     let substitutions = writer.substitutions;
-    let names_stage = |it: &Substitution| it.text.references().any(|name| name == STAGE_PARAMETER);
-    let declares = if substitutions.iter().any(names_stage) {
+    let refers_to = |parameter: &str| substitutions.iter().any(|it| it.text.references().any(|it| it == parameter));
+    let takes_bucket = refers_to(BOOTSTRAP_PARAMETER);
+    let declares = if takes_bucket || refers_to(STAGE_PARAMETER) {
         declare_stage(&mut root).map_err(refuse)?
     } else {
         Declares::Nothing
     };
+    let also =
+        if takes_bucket { declare_also(&mut root, BOOTSTRAP_PARAMETER).map_err(refuse)? } else { BTreeSet::new() };
     let form = ascii(&root).map_err(|error| refuse(format!("its form can't be written: {error}")))?;
     drop(root);
     if let Some((stored, written)) = numbers(bytes).zip(numbers(&form)).find(|(stored, written)| stored != written) {
@@ -141,6 +153,7 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
         template_sha256: Sha256::of(bytes),
         form_sha256: Sha256::of(&form),
         declares,
+        also,
         substitutions,
     };
     mapping.prove(bytes, &form).map_err(refuse)?;
@@ -189,6 +202,7 @@ impl Mapping {
         if let Some(Substitution { place, text }) = resolver.left.first() {
             return Err(format!("the form has not `{text}` at `{}`", shown(place)));
         }
+        undeclare_also(&mut resolved, &self.also)?;
         undeclare_stage(&mut resolved, self.declares)?;
         let (stored, _) = json::read(template)?;
         if resolved == stored {
@@ -246,10 +260,11 @@ fn numbers(document: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The values that a form is resolved with to give the stored template.
 fn values_of(made_for: &SynthesisedFor) -> BTreeMap<String, String> {
-    let SynthesisedFor { account, region, stage, .. } = made_for;
+    let SynthesisedFor { account, region, stage, bootstrap_bucket, .. } = made_for;
     let values =
         [("AWS::AccountId", account.as_str()), ("AWS::Region", region.as_str()), (STAGE_PARAMETER, stage.as_str())];
-    values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let bucket = bootstrap_bucket.as_ref().map(|bucket| (BOOTSTRAP_PARAMETER, bucket.as_str()));
+    values.into_iter().chain(bucket).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Where a template still names a stage, by whole words in whatever case, in what is deployed: no descriptions, and no
@@ -417,6 +432,32 @@ fn declare_stage(root: &mut Json<'_>) -> Result<Declares, String> {
         // Reading the template says that they are no object.
         Some(_) => Ok(Declares::Nothing),
     }
+}
+
+/// Declares a parameter beside `Stage`, which is there.
+fn declare_also(root: &mut Json<'_>, parameter: &'static str) -> Result<BTreeSet<String>, String> {
+    let Json::Object(sections) = root else { return Ok(BTreeSet::new()) };
+    let Some(Json::Object(parameters)) = sections.get_mut("Parameters") else { return Ok(BTreeSet::new()) };
+    if parameters.has(parameter) {
+        return Err(format!("it has a parameter `{parameter}`, which is the name of one of the form's: rename it"));
+    }
+    parameters.push(parameter, declaration());
+    Ok(BTreeSet::from([parameter.to_owned()]))
+}
+
+/// Takes these declarations out again, where they are exactly those that a form has.
+fn undeclare_also(root: &mut Json<'_>, also: &BTreeSet<String>) -> Result<(), String> {
+    let Json::Object(sections) = root else { return Ok(()) };
+    for parameter in also {
+        let is_known = parameter == BOOTSTRAP_PARAMETER;
+        match sections.get_mut("Parameters") {
+            Some(Json::Object(parameters)) if is_known && parameters.get(parameter) == Some(&declaration()) => {
+                parameters.remove(parameter);
+            }
+            _ => return Err(format!("the form does not declare the parameter `{}` as it should", shown(parameter))),
+        }
+    }
+    Ok(())
 }
 
 /// Takes the declaration out again, where it is exactly the one that a form has.
@@ -706,7 +747,7 @@ struct Anchors {
 
 impl Anchors {
     fn of(made_for: &SynthesisedFor) -> Self {
-        let SynthesisedFor { account, region, stage, application } = made_for;
+        let SynthesisedFor { account, region, stage, application, bootstrap_bucket } = made_for;
         let (stage, name) = (stage.as_str(), || Text::reference(STAGE_PARAMETER));
         let anchor = |needle: String, text: Text, before: Edge, after: Edge| Anchor { needle, text, before, after };
         let list = vec![
@@ -737,6 +778,10 @@ impl Anchors {
             anchor(account.to_string(), Text::reference("AWS::AccountId"), Edge::Word, Edge::Word),
             anchor(region.to_string(), Text::reference("AWS::Region"), Edge::Word, Edge::Word),
         ];
+        let bucket = bootstrap_bucket
+            .as_ref()
+            .map(|bucket| anchor(bucket.to_string(), Text::reference(BOOTSTRAP_PARAMETER), Edge::Name, Edge::Name));
+        let list = list.into_iter().chain(bucket).collect();
         Self { list, stage: stage.to_owned(), has_stages_of_its_own: false }
     }
 

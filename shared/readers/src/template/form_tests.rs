@@ -7,7 +7,8 @@ use crate::template::{self as template, Synthesis, TemplateFunction, inspect_syn
 
 fn made_for() -> SynthesisedFor {
     serde_json::from_value(json!({
-        "account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank-payments"
+        "account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank-payments",
+        "bootstrap_bucket": "sstbootstrap-apsoutheast2-1a2b3c4d5e6f"
     }))
     .unwrap()
 }
@@ -29,6 +30,30 @@ fn becomes(string: &str) -> String {
         }
         [one] => one.text.as_sub(),
         more => panic!("{more:?}"),
+    }
+}
+
+#[test]
+fn ssts_own_bucket_is_the_stages_and_told_where_nobody_declares_it() {
+    let bucket = "sstbootstrap-apsoutheast2-1a2b3c4d5e6f";
+    assert_eq!(becomes(bucket), "${SSTBootstrapBucket}");
+    assert_eq!(becomes(&format!("arn:aws:s3:::{bucket}/*")), "arn:aws:s3:::${SSTBootstrapBucket}/*");
+    assert_eq!(becomes(&format!("{bucket}7")), format!("{bucket}7"));
+    let template = json!({"Resources": {"It": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": bucket}}}});
+    let form = derive(template.to_string().as_bytes(), &made_for(), "api.json").unwrap();
+    let document: Value = serde_json::from_slice(&form.bytes).unwrap();
+    assert_eq!(document["Parameters"], json!({"Stage": {"Type": "String"}, "SSTBootstrapBucket": {"Type": "String"}}));
+    assert_eq!(form.mapping.also, BTreeSet::from([BOOTSTRAP_PARAMETER.to_owned()]));
+    // What a mapping says that the form declares is exactly that.
+    let mut other = form.mapping.clone();
+    other.also = BTreeSet::new();
+    assert!(other.prove(template.to_string().as_bytes(), &form.bytes).is_err());
+    let own = json!({"Parameters": {"SSTBootstrapBucket": {"Type": "String"}}, "Resources": template["Resources"]});
+    assert!(derive(own.to_string().as_bytes(), &made_for(), "api.json").is_err());
+    for made_for in [None, Some(SynthesisedFor { bootstrap_bucket: None, ..made_for() })] {
+        let synthesis = Synthesis { declared: made_for, deployed: None };
+        let (findings, _) = inspect_synthesised(template.to_string().as_bytes(), &synthesis, "api.json");
+        assert!(findings.iter().any(|it| it.message.contains("SST's own bucket in dev's account")), "{findings:?}");
     }
 }
 
@@ -177,6 +202,9 @@ fn numbers_stay_as_they_are_spelt_or_there_is_no_form() {
 fn resolved(form: &Form, values: &[(&str, &str)]) -> Value {
     let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut document: Value = serde_json::from_slice(&form.bytes).unwrap();
+    for it in &form.mapping.also {
+        document["Parameters"].as_object_mut().unwrap().remove(it);
+    }
     for it in &form.mapping.substitutions {
         *document.pointer_mut(&it.place).unwrap() = it.text.resolve(&values).unwrap().into();
     }
@@ -235,7 +263,13 @@ const STACKS: [(&str, &str, &str); 4] = [
 
 #[test]
 fn the_form_of_what_sst_builds_for_dev_is_what_it_builds_for_uat() {
-    let uat = [("AWS::AccountId", "111122223333"), ("AWS::Region", "ap-southeast-2"), ("Stage", "uat")];
+    let uat = [
+        ("AWS::AccountId", "111122223333"),
+        ("AWS::Region", "ap-southeast-2"),
+        ("Stage", "uat"),
+        // Both stages are in one account.
+        (BOOTSTRAP_PARAMETER, "sstbootstrap-apsoutheast2-1a2b3c4d5e6f"),
+    ];
     let mut counts = Vec::new();
     for (stack, dev, built) in STACKS {
         let form = derive(dev.as_bytes(), &made_for(), "api.json").unwrap();
@@ -250,7 +284,7 @@ fn the_form_of_what_sst_builds_for_dev_is_what_it_builds_for_uat() {
         assert_eq!(places_naming(&root, "dev"), [], "{stack}");
         counts.push(form.mapping.substitutions.len());
     }
-    assert_eq!(counts, [52, 18, 33, 19]);
+    assert_eq!(counts, [54, 18, 35, 21]);
 }
 
 #[test]
@@ -259,10 +293,10 @@ fn what_sst_builds_is_judged_by_its_form() {
     for (stack, dev, _) in STACKS {
         let (findings, template) = inspect_synthesised(dev.as_bytes(), &synthesis, stack);
         let template = template.unwrap();
-        // Its own resource fetches source maps, which are no artefact of the store.
-        let is_uploader = |it: &Finding| it.message.contains("`SourcemapUploader` takes content from the asset bucket");
-        let others: Vec<_> = findings.into_iter().filter(|it| !is_uploader(it)).collect();
-        assert_eq!((others, template.doubts), (Vec::new(), Vec::new()), "{stack}");
+        assert_eq!((findings, template.doubts), (Vec::new(), Vec::new()), "{stack}");
+        // Its own resource fetches source maps.
+        let maps = template.assets.iter().filter(|it| it.resource == "SourcemapUploader").count();
+        assert_eq!(maps, template.functions.keys().filter(|it| !it.starts_with("CustomResource")).count(), "{stack}");
         assert!(template.parameters.contains_key(STAGE_PARAMETER));
         let bucket = |function: &TemplateFunction| match &function.code {
             template::Code::AssetBucket { bucket, .. } => bucket.to_string(),

@@ -7,12 +7,14 @@
 
 mod account_id;
 mod accounts;
+mod assets;
 mod code;
 mod exports;
 mod fetch;
 mod findings;
 pub mod form;
 mod json;
+mod nested;
 pub mod order;
 mod portable;
 mod principals;
@@ -33,21 +35,23 @@ use serde::{Deserialize, Serialize};
 pub use self::schema::holds;
 #[cfg(any(test, feature = "test-support"))]
 pub use self::schema::types;
+pub use self::{
+    assets::Use,
+    code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
+    exports::{ExportName, Handed},
+    findings::{Doubt, Unless},
+    nested::is_nested,
+    portable::bootstrap_bucket,
+    principals::Boundary,
+    text::{PSEUDO_PARAMETERS, Piece, Text},
+};
 use self::{
     code::Evaluate,
     findings::Findings,
     json::{Json, Object, Place},
     schema::Resource,
 };
-pub use self::{
-    code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
-    exports::{ExportName, Handed},
-    findings::{Doubt, Unless},
-    principals::Boundary,
-    text::{PSEUDO_PARAMETERS, Piece, Text},
-};
-use crate::function_spec::FunctionSpec;
-use crate::shown::shown;
+use crate::{function_spec::FunctionSpec, shown::shown};
 
 /// The largest template that CloudFormation takes from S3, in bytes. Its documentation says 1 MB, its refusal
 /// "Template may not exceed 1000000 bytes in size".
@@ -86,6 +90,9 @@ pub struct Template {
     /// The nested stacks that take their template from the store, by logical id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nested: BTreeMap<String, StackName>,
+    /// What its resources take from asset buckets beside functions' code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<Use>,
     /// What is wrong with it unless the policy says otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
@@ -336,6 +343,7 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         parameters: read_parameters(parameters, findings),
         outputs: outputs.keys().map(str::to_owned).collect(),
         nested: BTreeMap::new(),
+        assets: Vec::new(),
         doubts: Vec::new(),
         principals: BTreeMap::new(),
         handed: Handed::default(),
@@ -349,11 +357,18 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         if let Some(boundary) = principals::read(r#type, properties, &template.parameters) {
             template.principals.insert(id.to_owned(), boundary);
         }
+        let own = place.key(id);
+        let uses = assets::read(id, r#type, properties, &template.parameters, &own.key("Properties"));
+        template.assets.extend(uses.told);
+        if template.assets.len() > assets::MAX_USES {
+            let message = format!("it takes more than {} assets: divide the stack", assets::MAX_USES);
+            findings.say(Reason::TemplateTooLarge, message);
+            return None;
+        }
         match r#type {
             "AWS::Lambda::Function" => {
                 let evaluate = Evaluate { parameters: &template.parameters, mappings, resources };
-                let place = place.key(id);
-                let function = code::read(id, properties, &evaluate, &place.key("Properties"), findings);
+                let function = code::read(id, properties, &evaluate, &own.key("Properties"), findings);
                 template.functions.insert(id.to_owned(), function);
             }
             "AWS::CloudFormation::Stack" => {
@@ -472,6 +487,9 @@ impl Template {
         let mut assets: BTreeMap<(&Text, &Text), (&str, &gatekeeper_model::manifest::Function)> = BTreeMap::new();
         for (id, function) in &self.functions {
             let bundle = bundles.get(id.as_str());
+            if let Some(why) = nested::untold(id, &function.code) {
+                findings.say(Reason::TemplateCodeOutsideStore, why);
+            }
             match (&function.code, bundle) {
                 (Code::Image, Some((_, bundle))) => findings.say(
                     Reason::TemplateCodeOutsideStore,
@@ -533,6 +551,7 @@ impl Template {
                 );
             }
         }
+        assets::check(self, stack, manifest, &mut findings);
         findings.into_parts().0
     }
 }

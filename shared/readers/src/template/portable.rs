@@ -17,6 +17,12 @@ pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
         if findings.is_full() || is_prose(place, value) {
             return false;
         }
+        if let Some(bucket) = value.as_str().and_then(bootstrap_bucket) {
+            let message = format!(
+                "`{place}` names `{bucket}`, SST's own bucket in dev's account: declare it as `bootstrap_bucket` of `synthesised_for` in the manifest, as `gatekeeper collect` does"
+            );
+            findings.say(Code::TemplateNotPortable, message);
+        }
         let accounts = match value {
             Json::String(text) => account_ids(text, &names(place)),
             Json::Number(number) => account_ids(&number.to_string(), &names(place)),
@@ -37,6 +43,16 @@ pub(super) fn check(root: &Json<'_>, findings: &mut Findings<'_>) {
         }
         true
     });
+}
+
+/// The name of SST's own bucket, `sstbootstrap-{region without dashes}-{suffix}`, where a text holds it.
+#[must_use]
+pub fn bootstrap_bucket(text: &str) -> Option<&str> {
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.split(|c| !is_of_name(c)).find(|word| {
+        let rest = word.strip_prefix("sstbootstrap-").and_then(|rest| rest.split_once('-'));
+        rest.is_some_and(|(region, suffix)| !region.is_empty() && !suffix.is_empty())
+    })
 }
 
 fn is_own_account(value: &Json<'_>) -> bool {

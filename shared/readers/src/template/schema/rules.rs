@@ -8,6 +8,7 @@ use super::{RULES, Resource};
 use crate::template::{
     Findings,
     accounts::is_vendor,
+    assets::is_asset,
     code::is_inline,
     findings::Unless,
     json::{Json, Place, each_case},
@@ -49,6 +50,8 @@ impl Rule {
     ) {
         let (id, words) = (resource.id, self.words);
         match self.class {
+            // The manifest has to answer for it.
+            "fetches" | "code" if is_asset(value, resource.template.parameters, place) => {}
             "fetches" => findings.say(
                 Code::TemplateNotSelfContained,
                 format!("resource `{id}` fetches `{place}` at deploy time: {words}"),
@@ -180,7 +183,7 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
                 None => Text::read(layer, resource.template.parameters).into_iter().collect::<Vec<_>>(),
             };
             findings.settle(place);
-            // A layer that the template makes is refused itself.
+            // A layer that the template makes is judged itself.
             if resource.template.refers_to(layer, "AWS::Lambda::LayerVersion") {
                 return;
             }

@@ -50,11 +50,18 @@ fn a_nested_stack_takes_its_template_from_the_store_only() {
         "https://${ArtefactBucket}.s3.${AWS::Region}.${AWS::URLSuffix}/${ArtefactPrefix}/cloudformation/payments-db.json",
         "https://${ArtefactBucket}.s3.amazonaws.com/${ArtefactPrefix}/cloudformation/payments-db.json",
         "https://s3.ap-southeast-2.amazonaws.com/${ArtefactBucket}/${ArtefactPrefix}/cloudformation/payments-db.json",
+        "https://s3.${AWS::Region}.${AWS::URLSuffix}/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
     ] {
         assert_eq!(nested(stored), [""; 0], "{stored}");
     }
     for outside in [
-        "https://s3.${AWS::Region}.${AWS::URLSuffix}/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
+        "https://s3.evil.example/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
+        "https://s3.evil.example/.amazonaws.com/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
+        "http://s3.amazonaws.com/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
+        "https://s3.amazonaws.com/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json?versionId=1",
+        "https://s3.amazonaws.com/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/../0f.json",
+        "https://cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}.s3.evil.example/0f.json",
+        "https://s3.amazonaws.com/other/cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/0f.json",
         "https://${ArtefactBucket}.s3.evil.example/${ArtefactPrefix}/cloudformation/payments-db.json",
         "https://evil.example/${ArtefactBucket}/${ArtefactPrefix}/cloudformation/payments-db.json",
         "https://s3.evil.example/x.amazonaws.com/${ArtefactBucket}/${ArtefactPrefix}/cloudformation/payments-db.json",
@@ -113,7 +120,7 @@ fn content_that_cloudformation_fetches_from_s3_is_refused() {
         "template-not-self-contained: resource `It` fetches `Resources.It.Properties.BodyS3Location` at deploy time: write it into `Body` instead",
         "template-not-self-contained: resource `It` fetches `Resources.It.Properties.DefinitionS3Location` at deploy time: write it into `DefinitionString` instead",
         "template-not-self-contained: resource `It` fetches `Resources.It.Properties.ActionGroups[1].ApiSchema.S3` at deploy time: write it into `Payload` instead",
-        "template-code-outside-store: layer `It` has its content at `Resources.It.Properties.Content`, and the store has no place for layers: bundle it into the functions",
+        "template-code-outside-store: layer `It` has its content at `Resources.It.Properties.Content`, which is no asset of the stage's account: make it by `Code.fromAsset`, or bundle it into the functions",
     ]
     "#);
     for (r#type, properties) in [
@@ -126,12 +133,12 @@ fn content_that_cloudformation_fetches_from_s3_is_refused() {
 }
 
 #[test]
-fn content_of_the_asset_bucket_is_refused_but_a_permission_is_not() {
+fn content_of_the_asset_bucket_that_is_not_told_is_refused_but_a_permission_is_not() {
     let bucket = json!({"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"});
     let deployment = json!({"Type": "Custom::CDKBucketDeployment", "Properties": {"ServiceToken": {"Ref": "Table"}, "SourceBucketNames": [bucket]}});
     insta::assert_debug_snapshot!(check_resource(deployment), @r#"
     [
-        "template-code-outside-store: resource `It` takes content from the asset bucket (`Resources.It.Properties.SourceBucketNames[0]`), which is not in the store",
+        "template-code-outside-store: resource `It` takes content from the asset bucket (`Resources.It.Properties.SourceBucketNames[0]`), and what it takes can't be told: name it by its bucket and its key",
     ]
     "#);
     let policy = json!({"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject*",
