@@ -19,6 +19,9 @@ use super::{
 const BUFFER_BYTES: usize = 64 * 1024;
 const LOCAL_BYTES: usize = 30;
 
+/// One message: whether broken data first fails or first gives too much depends on how it is read.
+const NOT_AS_DECLARED: &str = "its data does not unpack to its declared size";
+
 /// Reads all entries in the order in which they lie and gives the targets of the symbolic links, by entry.
 pub(super) fn check(
     archive: &mut (impl Read + Seek),
@@ -229,7 +232,7 @@ impl<R: Read + Seek> Pass<R> {
             } else {
                 let before = (self.inflater.total_in(), self.inflater.total_out());
                 let Ok(status) = self.inflater.decompress(input, output, FlushDecompress::None) else {
-                    return mismatch("its data does not inflate");
+                    return mismatch(NOT_AS_DECLARED);
                 };
                 let consumed = clamp(self.inflater.total_in() - before.0, input.len());
                 let made = clamp(self.inflater.total_out() - before.1, output.len());
@@ -246,20 +249,20 @@ impl<R: Read + Seek> Pass<R> {
             left -= consumed as u64;
             unpacked += made as u64;
             if unpacked > entry.size {
-                return mismatch("it unpacks to more than its declared size");
+                return mismatch(NOT_AS_DECLARED);
             }
             if done {
                 break;
             }
             if consumed == 0 && made == 0 {
-                return mismatch("its data ends early");
+                return mismatch(NOT_AS_DECLARED);
             }
         }
         if left > 0 {
             return Ok(Err((Code::ZipOverlap, "bytes follow the end of its deflate stream")));
         }
         if unpacked != entry.size {
-            return mismatch("it unpacks to less than its declared size");
+            return mismatch(NOT_AS_DECLARED);
         }
         if crc.finalize() != entry.crc {
             return mismatch("its CRC-32 is not the declared one");

@@ -378,6 +378,8 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
             _ => {}
         }
     }
+    // Two spellings of one template are one template.
+    template.assets.sort_by(|one, other| (&one.resource, &one.place).cmp(&(&other.resource, &other.place)));
     Some(template)
 }
 
