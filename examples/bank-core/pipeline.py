@@ -69,7 +69,7 @@ def client(service: str, role: str | None = None) -> Any:
 def bootstrap_sst() -> None:
     """What `sst deploy` asks for: the outputs of two stacks. A bootstrapped account has both."""
     stacks = {stack["StackName"] for stack in client("cloudformation").describe_stacks()["Stacks"]}
-    cdk, sst = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}", f"sstbootstrap-{ACCOUNT}"
+    cdk, sst = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}", f"sstbootstrap-{REGION.replace('-', '')}-1a2b3c4d5e6f"
     wanted = {
         "CDKToolkit": {"BucketName": cdk, "BucketDomainName": f"{cdk}.s3.{REGION}.amazonaws.com", "BootstrapVersion": "30"},
         "SSTBootstrap": {"BucketName": sst, "Version": "7.4"},
@@ -85,9 +85,18 @@ def bootstrap_sst() -> None:
         client("s3").create_bucket(Bucket=sst, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
+def source_maps_of(stage: str) -> str:
+    """The bucket that a stage's source maps go to; each run has its own."""
+    return f"source-maps-{stage}-{BRANCH}"
+
+
 def configure() -> None:
-    """The stages, the policy of a new installation, and a secret of its own for each stage."""
-    stages = {name: {"requires": "built", "role_arn": role, "stack_name": STACK_NAME, "smoke": []} for name, role in STAGES.items()}
+    """The stages, the policy of a new installation, and for each stage a secret and a bucket of its own."""
+    stages = {}
+    for name, role in STAGES.items():
+        client("s3", role).create_bucket(Bucket=source_maps_of(name), CreateBucketConfiguration={"LocationConstraint": REGION})
+        parameters = {"SSTBootstrapBucket": source_maps_of(name)}
+        stages[name] = {"requires": "built", "role_arn": role, "stack_name": STACK_NAME, "smoke": [], "parameters": parameters}
     documents = {"stages": json.dumps({"schema_version": 1, "stages": stages}), "policy": (ROOT / "infra" / "policy.json").read_text()}
     for name, text in documents.items():
         client("s3").put_object(Bucket=OUTPUTS["RecordsBucket"], Key=f"config/{name}.json", Body=text.encode(),
@@ -210,6 +219,8 @@ def look_at(stage: str, zips: dict[tuple[str, str], str], release: int) -> None:
     expect(all(name.startswith(f"{stage}-{APP}-") for name in named), f"all {len(named)} functions are called {stage}-{APP}-…", named)
     expect(f"dev-{APP}" not in json.dumps([it["Environment"] for it in mine.values()]), "no environment names a resource of dev")
     at, = (at for at in mine if at[1].startswith(TESTED))
+    maps = client("s3", STAGES[stage]).list_objects_v2(Bucket=source_maps_of(stage)).get("Contents", [])
+    expect(len(maps) >= len(mine), f"{stage} has {len(maps)} source maps in a bucket of its own", maps)
     body = json.loads(json.load(client("lambda", STAGES[stage]).invoke(FunctionName=live[at]["FunctionName"])["Payload"])["body"])
     wanted = {"status": "ok", "release": release, "stage": stage, "database": f"ledger.{stage}.bank.example"}
     expect(body == wanted, f"it answers {json.dumps(wanted)}", body)
@@ -281,8 +292,8 @@ def rebuilt_zip(commit: Commit) -> None:
 
 def stage_literal(commit: Commit) -> None:
     """A name of dev is written into the app, where the gate can't know what it means."""
-    commit.push("the URL of dev", "sst.config.ts", 'runtime: "nodejs20.x",',
-                'runtime: "nodejs20.x", environment: { BANK_URL: "/bank/dev/url" },')
+    commit.push("the URL of dev", "sst.config.ts", 'runtime: "nodejs20.x"',
+                'runtime: "nodejs20.x", environment: { BANK_URL: "/bank/dev/url" }')
     printed = commit.built()
     expect("template-names-stage" in printed and "/bank/dev/url" in printed, "`publish` warns of /bank/dev/url: template-names-stage", printed)
     answer = commit.go("promote", "sit")

@@ -9,8 +9,7 @@ export default {
     return { name: "bank-core", region: "ap-southeast-2" };
   },
   stacks(app) {
-    // A commit stores no source maps.
-    app.setDefaultFunctionProps({ runtime: "nodejs20.x", nodejs: { sourcemap: false } });
+    app.setDefaultFunctionProps({ runtime: "nodejs20.x" });
     app.stack(DataStack).stack(EventsStack).stack(ApiStack).stack(JobsStack);
   },
 } satisfies SSTConfig;
