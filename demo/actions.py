@@ -172,7 +172,7 @@ class Actions:
         with self.term.doing("gatekeeper snapshot take") as line:
             taken = self.dev.gatekeeper("snapshot", "take", "--out", build.beside("schema.sql"))
             line.done = f"gatekeeper snapshot take: dev's schema as it was tested, {taken['size']} bytes by pg_dump, no row in it"
-        build.complete()
+        build.complete(self.aws.live_templates(build, "dev"))
         late = ("reports/integration.xml", "reports/integration.json", f"/schema/{DATABASE}-schema.sql", "build-manifest.json")
         _, version = self.aws.upload(build, lambda name: name.endswith(late))
         with self.term.doing("the gate judges") as line:

@@ -250,6 +250,17 @@ class Cloud:
             live[name] = hex_of(functions.get_function_configuration(FunctionName=function)["CodeSha256"])
         return live
 
+    def live_templates(self, build: Build, stage: str) -> dict[str, str]:
+        """The SHA-256 of the template that each stack of a stage has: the stored one's where it is the same JSON."""
+        live = {}
+        for stack, module in build.stacks.items():
+            stored = (build.out / "modules" / module / "cloudformation" / f"{stack}.json").read_bytes()
+            given = self.client("cloudformation").get_template(StackName=f"{REPO}-{stage}-{stack}", TemplateStage="Original")["TemplateBody"]
+            given = given if isinstance(given, str) else json.dumps(given)
+            same = json.loads(given) == json.loads(stored)
+            live[stack] = hashlib.sha256(stored if same else given.encode()).hexdigest()
+        return live
+
     def stored_code(self, build: Build) -> dict[str, str]:
         """The SHA-256 that S3 keeps of each stored ZIP."""
         s3 = self.client("s3", "auditor")

@@ -126,9 +126,15 @@ class Build:
         self.node("tests/run-integration.mjs", *paths, "--out", self.out, environment={**access, "RUN_INTEGRATION": "1"})
         return json.loads(given["results"].read_text())
 
-    def complete(self) -> None:
-        """Adds to the manifest what the tests, `flyway validate` and the snapshot of dev's schema came to."""
+    def complete(self, templates: dict[str, str]) -> None:
+        """Adds to the manifest what the tests, `flyway validate` and the snapshot of dev's schema came to.
+
+        `templates` are the digests of the templates that dev's stacks had meanwhile.
+        """
         self.make("--integration", self.beside("results.json"), "--flyway", self.beside("flyway.json"), "--schema", self.beside("schema.sql"))
+        manifest = self.manifest
+        manifest["tests"]["integration"]["templates"] = [{"stack": stack, "sha256": sha256} for stack, sha256 in templates.items()]
+        (self.out / "build-manifest.json").write_text(json.dumps(manifest))
 
     def take_over(self, other: Build) -> list[str]:
         """Takes another commit's finished build and puts this one's migrations in, told by their own digests; those that differ."""
