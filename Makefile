@@ -16,7 +16,7 @@ help: ## lists the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 .PHONY: demo
-demo: functions example ## the main job on the local AWS, from nothing, in a minute
+demo: programs example ## the main job on the local AWS, from nothing, in a minute
 	@$(PYTHON) demo/demo.py
 
 .PHONY: test
@@ -94,6 +94,13 @@ tools:
 functions: tools
 	@command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
 	cargo build --quiet --locked --workspace --all-targets
+	@infra/local/layout_functions.sh target/debug $(FUNCTIONS)
+
+# The demo needs no tests. For everything else `functions` builds all at once: the tests' features are others.
+.PHONY: programs
+programs: tools
+	@command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
+	cargo build --quiet --locked --workspace --bins
 	@infra/local/layout_functions.sh target/debug $(FUNCTIONS)
 
 .PHONY: example
