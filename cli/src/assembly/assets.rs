@@ -190,8 +190,8 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("Fn::Sub")?.as_str())
 }
 
-/// Every text of a resource's properties, but those that say where a function's code is.
-fn texts_of<'a>(value: &'a Value, is_function: bool, texts: &mut Vec<&'a str>) {
+/// Every text of a document, or of a resource's properties but for those that say where a function's code is.
+pub(super) fn texts_of<'a>(value: &'a Value, is_function: bool, texts: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => texts.push(text),
         Value::Array(items) => items.iter().for_each(|it| texts_of(it, false, texts)),

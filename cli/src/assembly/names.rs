@@ -11,9 +11,8 @@ use gatekeeper_model::{
     manifest::SynthesisedFor,
 };
 use gatekeeper_readers::template;
-use serde_json::Value;
 
-use super::{ReadStack, Said, environment};
+use super::{ReadStack, Said, assets::texts_of, environment};
 
 /// The tags that SST puts on each stack.
 const STAGE_TAG: &str = "sst:stage";
@@ -95,7 +94,7 @@ pub(super) fn made_for(stacks: &BTreeMap<String, ReadStack>, said: &Said<'_>, re
 fn bootstrap_bucket(stacks: &BTreeMap<String, ReadStack>, reasons: &mut Vec<String>) -> Option<BucketName> {
     let texts = stacks.values().flat_map(|stack| {
         let mut texts = Vec::new();
-        texts_of(&stack.template, &mut texts);
+        texts_of(&stack.template, false, &mut texts);
         texts
     });
     let mut buckets: BTreeSet<&str> = texts.filter_map(template::bootstrap_bucket).collect();
@@ -104,15 +103,6 @@ fn bootstrap_bucket(stacks: &BTreeMap<String, ReadStack>, reasons: &mut Vec<Stri
         reasons.push(format!("the templates name several buckets of SST's own, {}: build again", buckets.join(", ")));
     }
     buckets.pop_first()?.parse().ok()
-}
-
-fn texts_of<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-    match value {
-        Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|it| texts_of(it, texts)),
-        Value::Object(members) => members.values().for_each(|it| texts_of(it, texts)),
-        _ => {}
-    }
 }
 
 /// What a tag of the stacks and an option say together.
