@@ -18,7 +18,10 @@ use gatekeeper_model::{
     ids::{AccountId, ApplicationName, AssetKey, FunctionName, RegionName, StackName, StageName},
     manifest::{AssetKind, SynthesisedFor},
 };
-use gatekeeper_readers::{template, template::Handed};
+use gatekeeper_readers::{
+    template,
+    template::{Handed, Use},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -142,6 +145,8 @@ struct ReadStack {
     template: Value,
     /// What it hands to other stacks and takes of them.
     handed: Handed,
+    /// What it takes from asset buckets.
+    takes: Vec<Use>,
     environment: String,
     tags: BTreeMap<String, String>,
     termination_protection: Option<bool>,
@@ -287,10 +292,12 @@ fn read_stack(root: &Path, id: &str, artifact: &Artifact) -> Result<ReadStack, S
     let unreadable = |why: String| format!("the template of stack `{id}`, `{file}`, {why}: synthesise again");
     let bytes = fs::read(&path).map_err(|error| unreadable(told_of(&error)))?;
     let template = serde_json::from_slice(&bytes).map_err(|error| unreadable(format!("is not JSON ({error})")))?;
+    let (handed, takes) = template::read(&bytes).map(|it| (it.handed, it.assets)).unwrap_or_default();
     Ok(ReadStack {
         stack_name: artifact.properties.stack_name.clone().unwrap_or_else(|| id.to_owned()),
         file: file.clone(),
-        handed: template::read(&bytes).map(|template| template.handed).unwrap_or_default(),
+        handed,
+        takes,
         bytes,
         template,
         environment: artifact.environment.clone().unwrap_or_default(),
@@ -323,8 +330,9 @@ impl Contents {
 struct Document {
     /// The logical ids that lead to the nested stack, each with a slash behind it; nothing for the stack's own.
     path: String,
-    bytes: Vec<u8>,
     template: Value,
+    /// What it takes from asset buckets, by the gate's own reader.
+    takes: Vec<Use>,
 }
 
 /// The functions whose code is an asset, the other assets, and their sources; every reason why something else can't be
@@ -339,8 +347,8 @@ fn contents(
     let mut contents = Contents::default();
     for (artifact, stack) in stacks {
         let Some(name) = names.get(artifact.as_str()) else { continue };
-        let (bytes, template) = (stack.bytes.clone(), stack.template.clone());
-        let mut open = vec![Document { path: String::new(), bytes, template }];
+        let (template, takes) = (stack.template.clone(), stack.takes.clone());
+        let mut open = vec![Document { path: String::new(), template, takes }];
         // A nested template may be taken by several, and what nests itself would never end.
         let mut left = MAX_TEMPLATES;
         while let Some(document) = open.pop() {
@@ -401,9 +409,9 @@ fn functions(
     }
 }
 
-/// What a template takes beside functions' code, by the gate's own reader; gives the nested templates.
+/// What a template takes beside functions' code; gives the nested templates.
 fn others(
-    Document { path, bytes, template }: &Document,
+    Document { path, template, takes }: &Document,
     artifact: &str,
     name: &StackName,
     assets: &Assets,
@@ -412,7 +420,7 @@ fn others(
 ) -> Vec<Document> {
     let mut nested = Vec::new();
     let mut told: BTreeSet<(String, String)> = BTreeSet::new();
-    for it in template::read(bytes).map(|it| it.assets).unwrap_or_default() {
+    for it in takes {
         let Some(source) = assets.of_key(&it.bucket.as_sub(), it.key.as_str()) else {
             if !it.is_guess {
                 reasons.push(format!(
@@ -427,7 +435,8 @@ fn others(
         if it.kind == AssetKind::Template {
             match fs::read(&source.path).map_err(|error| told_of(&error)).and_then(|bytes| {
                 let template = serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON ({error})"))?;
-                Ok(Document { path: format!("{path}{}/", it.resource), bytes, template })
+                let takes = template::read(&bytes).map(|it| it.assets).unwrap_or_default();
+                Ok(Document { path: format!("{path}{}/", it.resource), template, takes })
             }) {
                 Ok(document) => nested.push(document),
                 Err(why) => reasons.push(format!(
@@ -438,7 +447,7 @@ fn others(
             }
         }
         let source = contents.source(&source);
-        let asset = CollectedAsset { kind: it.kind, stack: name.clone(), key: it.key, source };
+        let asset = CollectedAsset { kind: it.kind, stack: name.clone(), key: it.key.clone(), source };
         if !contents.assets.contains(&asset) {
             contents.assets.push(asset);
         }
