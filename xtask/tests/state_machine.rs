@@ -20,12 +20,21 @@ const STEP_STATUSES: [StepStatus; 3] = [StepStatus::InProgress, StepStatus::Done
 const STATUSES: [Status; 5] =
     [Status::Running, Status::GoingBack, Status::Succeeded, Status::RolledBack, Status::Failed];
 
-fn states() -> Map<String, Value> {
+fn every_state() -> Map<String, Value> {
     machine()["States"].as_object().unwrap().clone()
 }
 
 fn machine() -> Value {
     serde_json::from_slice(&fs::read(MACHINE).unwrap()).unwrap()
+}
+
+/// The states of the question what a promotion would change, which leads to none of a promotion's.
+const OF_THE_QUESTION: [&str; 3] = ["Asked?", "TellChanges", "Told"];
+
+/// The states of a promotion.
+fn states() -> Map<String, Value> {
+    let all = every_state().into_iter();
+    all.filter(|(name, _)| !OF_THE_QUESTION.contains(&name.as_str())).collect()
 }
 
 /// What a step is called there: `ApplyStack`.
@@ -138,8 +147,30 @@ fn every_state_is_of_the_table_or_the_choice_behind_one_task() {
     }
 }
 
+/// Where a promotion starts: behind the choice between one and the question.
 fn start() -> String {
-    machine()["StartAt"].as_str().unwrap().to_owned()
+    let asked = &every_state()[machine()["StartAt"].as_str().unwrap()];
+    asked["Default"].as_str().unwrap().to_owned()
+}
+
+/// The question what a promotion would change is told from a promotion by its one field. It asks one function once,
+/// applies nothing, and ends well whatever comes of it: `promote` waits for it and tells why.
+#[test]
+fn the_question_asks_apply_stack_and_nothing_else() {
+    let states = every_state();
+    let asked = &states["Asked?"];
+    assert_eq!(machine()["StartAt"], "Asked?");
+    let choices = json!([{"Variable": "$.changes", "IsPresent": true, "Next": "TellChanges"}]);
+    assert_eq!((&asked["Type"], &asked["Choices"]), (&json!("Choice"), &choices));
+    let tell = &states["TellChanges"];
+    assert_eq!((&tell["Type"], &tell["Resource"]), (&json!("Task"), &json!("${ApplyStackFunctionArn}")));
+    assert_eq!(tell["Parameters"], json!({"changes.$": "$.changes"}));
+    let leads: Vec<_> = tell["Catch"].as_array().unwrap().iter().map(|it| &it["Next"]).chain([&tell["Next"]]).collect();
+    assert!(leads.iter().all(|it| **it == "Told"), "{leads:?}");
+    assert_eq!(states["Told"], json!({"Type": "Succeed"}));
+    let lead_here =
+        |state: &Value| OF_THE_QUESTION.iter().any(|name| state.to_string().contains(&format!("\"{name}\"")));
+    assert!(!self::states().values().any(lead_here), "a promotion leads to the question");
 }
 
 /// Each step gets which promotion it is, the direction and its own reports, and its answer goes where they came from.

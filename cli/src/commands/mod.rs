@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub(crate) mod approve;
+mod changes;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName};
 use gatekeeper_promotion::{
     approval::BreakGlass,
+    changes::Changes,
     counting::NotCounted,
     plan::{MigrationState, Plan},
     record::{PromotionRecord, Status},
@@ -16,6 +17,7 @@ use gatekeeper_promotion::{
 };
 use serde::Deserialize;
 
+use super::changes;
 use crate::{
     aws::{Aws, AwsArgs, Part},
     exit::{Answer, Misuse},
@@ -28,7 +30,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
-      --reason 'release 2026-05' --dry-run
+      --reason 'release 2026-05' --dry-run --changes
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
       --reason 'release 2026-05' --requested-by jane@bank.example";
 
@@ -64,6 +66,10 @@ pub(crate) struct Common {
     /// Verify and plan only, touch nothing
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: ask CloudFormation too what would change in each stack, and whether names that are new are taken.
+    /// Change sets are made, read and deleted, and nothing is executed
+    #[arg(long, requires = "dry_run")]
+    changes: bool,
     /// Don't wait for the end
     #[arg(long)]
     no_follow: bool,
@@ -81,6 +87,7 @@ struct PromoteAnswer {
     reasons: Vec<Reason>,
     #[serde(default)]
     plan: Plan,
+    changes: Option<Changes>,
     #[serde(default)]
     not_counted: Vec<NotCounted>,
     break_glass: Option<BreakGlass>,
@@ -116,6 +123,7 @@ pub(super) async fn ask(
         requested_by,
         reason: args.reason.clone(),
         dry_run: args.dry_run,
+        changes: args.changes,
         rollback: matches!(direction, Direction::Back { .. }),
         accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
         accept_replacement: args.accept_replacement.iter().cloned().collect(),
@@ -133,7 +141,7 @@ pub(super) async fn ask(
 
     let mut request = request(requested_by);
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
-    let document =
+    let mut document =
         aws.invoke(&aws.part(Part::PromoteFunction).await?, &request, InvalidPromotionEvent::ERROR_TYPE).await?;
     let answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
         format!("the promote function gave an answer that this version of the command does not know: {document}")
@@ -146,15 +154,24 @@ pub(super) async fn ask(
         ("refused", ..) => {
             let commit = sha.map(|sha| gatekeeper_model::ids::Commit { repo: repo.clone(), sha: sha.clone() });
             let reasons = reason::reasons(&answer.reasons, commit.as_ref());
-            output.result(&document, &format!("{}  {what}, nothing was touched\n{reasons}", bad("refused")))?;
+            let changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+            output.result(&document, &format!("{}  {what}, {}\n{reasons}{changes}", bad("refused"), nothing(args)))?;
             Ok(Answer::No)
         }
         ("planned", ..) => {
             let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
             let others = not_counted(&answer.not_counted);
+            let mut changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+            if args.changes {
+                let substitutions = changes::substitutions(&answer.plan, &aws.artefacts().await?).await;
+                changes.push_str(&changes::substituted(&substitutions));
+                if let Some(document) = document.as_object_mut() {
+                    document.insert("substitutions".to_owned(), serde_json::to_value(substitutions)?);
+                }
+            }
             output.result(
                 &document,
-                &format!("{}  {what}, nothing was touched\n{waived}{others}{plan}", good("planned")),
+                &format!("{}  {what}, {}\n{waived}{others}{plan}{changes}", good("planned"), nothing(args)),
             )?;
             Ok(Answer::Yes)
         }
@@ -173,6 +190,11 @@ pub(super) async fn ask(
         }
         (status, ..) => Err(anyhow!("the promote function answered `{status}` without what belongs to it: {document}")),
     }
+}
+
+/// What became of the stage. To tell what would change, change sets were made and deleted.
+fn nothing(args: &Common) -> &'static str {
+    if args.changes { "nothing was changed" } else { "nothing was touched" }
 }
 
 /// `bank-payments@3f1c… to uat`

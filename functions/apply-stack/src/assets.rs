@@ -64,17 +64,9 @@ pub fn has_assets(template: &Template, stack: &PlannedStack) -> bool {
         || template.functions.values().any(|function| matches!(function.code, Code::AssetBucket { .. }))
 }
 
-/// The assets of a stack in an account, each place once.
-///
-/// # Errors
-/// Why they can't be told: the gate has refused such a commit, so the template and the plan don't belong together.
-pub fn assets<'a>(
-    template: &Template,
-    stack: &'a PlannedStack,
-    functions: &'a [PlannedFunction],
-    account: &str,
-    region: &str,
-) -> Result<Vec<Asset<'a>>, String> {
+/// The values of a template's parameters, and of the pseudo parameters, in a stage.
+#[must_use]
+pub fn values(template: &Template, stack: &PlannedStack, account: &str, region: &str) -> BTreeMap<String, String> {
     let defaults = template.parameters.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?)));
     let mut values: BTreeMap<String, String> = defaults.collect();
     values.extend(stack.parameters.clone());
@@ -87,6 +79,21 @@ pub fn assets<'a>(
     ] {
         values.insert(name.to_owned(), value.to_owned());
     }
+    values
+}
+
+/// The assets of a stack in an account, each place once.
+///
+/// # Errors
+/// Why they can't be told: the gate has refused such a commit, so the template and the plan don't belong together.
+pub fn assets<'a>(
+    template: &Template,
+    stack: &'a PlannedStack,
+    functions: &'a [PlannedFunction],
+    account: &str,
+    region: &str,
+) -> Result<Vec<Asset<'a>>, String> {
+    let values = values(template, stack, account, region);
     let mut assets: BTreeMap<(String, String), (&Pinned, bool)> = BTreeMap::new();
     for (logical_id, function) in &template.functions {
         let Code::AssetBucket { bucket, key } = &function.code else { continue };

@@ -1,14 +1,16 @@
 //! What a change set does, as CloudFormation tells it: every page, and what is in nested stacks.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_cloudformation::{
     Client,
     types::{
-        ChangeAction, ChangeSetStatus, PolicyAction, Replacement, RequiresRecreation, ResourceAttribute,
-        ResourceChange, ResourceChangeDetail,
+        ChangeAction, ChangeSetStatus, ChangeSource, EvaluationType, PolicyAction, Replacement, RequiresRecreation,
+        ResourceAttribute, ResourceChange, ResourceChangeDetail, ResourceTargetDefinition,
     },
 };
 use gatekeeper_aws::lambda::FunctionError;
-use gatekeeper_promotion::replacement::{Action, Cause, Change, NESTED_STACK, Old};
+use gatekeeper_promotion::replacement::{Action, By, Cause, Change, NESTED_STACK, Old};
 
 use crate::{decide::has_no_changes, stop::Stop};
 
@@ -133,7 +135,8 @@ fn told(change: &ResourceChange, inside: &[String]) -> Result<Change, Stop> {
     let action = match change.action() {
         Some(ChangeAction::Add) => Action::Add,
         Some(ChangeAction::Remove) => Action::Remove,
-        Some(ChangeAction::Import | ChangeAction::SyncWithActual) => Action::Keep,
+        Some(ChangeAction::Import) => Action::Import,
+        Some(ChangeAction::SyncWithActual) => Action::Modify { causes: Vec::new() },
         Some(ChangeAction::Modify) => modification(change),
         Some(other) => Action::Untold(format!("CloudFormation says only that its action is `{}`", other.as_str())),
         None => Action::Untold("CloudFormation does not say what it does".to_owned()),
@@ -150,36 +153,53 @@ fn told(change: &ResourceChange, inside: &[String]) -> Result<Change, Stop> {
 
 /// Whether a modification is in place.
 fn modification(change: &ResourceChange) -> Action {
-    let causes: Vec<_> = change.details().iter().filter_map(cause).collect();
+    let causes = causes(change, needs_another);
+    let stays = || Action::Modify { causes: self::causes(change, |_| true) };
     match (change.replacement(), change.policy_action()) {
         (Some(Replacement::True), _)
         | (
             _,
             Some(PolicyAction::ReplaceAndDelete | PolicyAction::ReplaceAndRetain | PolicyAction::ReplaceAndSnapshot),
-        ) => Action::Replace { certainly: true, causes: sorted(causes) },
-        (Some(Replacement::False), _) => Action::Keep,
-        (None, _) if causes.is_empty() => Action::Keep,
-        (Some(Replacement::Conditional) | None, _) => Action::Replace { certainly: false, causes: sorted(causes) },
+        ) => Action::Replace { certainly: true, causes },
+        (Some(Replacement::False), _) => stays(),
+        (None, _) if causes.is_empty() => stays(),
+        (Some(Replacement::Conditional) | None, _) => Action::Replace { certainly: false, causes },
         (Some(other), _) => Action::Untold(format!("CloudFormation says that its replacement is `{}`", other.as_str())),
     }
 }
 
-fn sorted(mut causes: Vec<Cause>) -> Vec<Cause> {
-    causes.sort();
-    causes.dedup();
-    causes
+/// What those details change that are `of_interest`.
+fn causes(change: &ResourceChange, of_interest: fn(&ResourceChangeDetail) -> bool) -> Vec<Cause> {
+    let told: Vec<_> = change.details().iter().filter(|it| of_interest(it)).filter_map(cause).collect();
+    // What a reference changes is told a second time as a modification that only the execution evaluates.
+    let by_reference: BTreeSet<_> =
+        told.iter().filter(|(it, _)| it.entity.is_some()).map(|(it, _)| it.property.clone()).collect();
+    let is_shadow = |it: &Cause, is_dynamic| is_dynamic && it.by == By::Template && by_reference.contains(&it.property);
+    let causes: BTreeSet<_> =
+        told.into_iter().filter(|(it, is_dynamic)| !is_shadow(it, *is_dynamic)).map(|(it, _)| it).collect();
+    causes.into_iter().collect()
 }
 
-/// The property of a detail that needs or may need another resource.
-fn cause(detail: &ResourceChangeDetail) -> Option<Cause> {
+/// Whether a detail needs or may need another resource.
+fn needs_another(detail: &ResourceChangeDetail) -> bool {
+    let recreation = detail.target().and_then(ResourceTargetDefinition::requires_recreation);
+    recreation.is_some_and(|it| *it != RequiresRecreation::Never)
+}
+
+/// What a detail changes, and whether only the execution evaluates it.
+fn cause(detail: &ResourceChangeDetail) -> Option<(Cause, bool)> {
     let target = detail.target()?;
-    let recreation = target.requires_recreation()?;
-    if *recreation == RequiresRecreation::Never {
-        return None;
-    }
     let attribute = target.attribute().map(ResourceAttribute::as_str);
     let property = target.name().or(attribute)?.to_owned();
-    Some(Cause { property, entity: detail.causing_entity().map(str::to_owned) })
+    let by = match detail.change_source() {
+        Some(ChangeSource::DirectModification) => By::Template,
+        Some(ChangeSource::ParameterReference) => By::Parameter,
+        Some(ChangeSource::ResourceReference | ChangeSource::ResourceAttribute) => By::Resource,
+        Some(ChangeSource::Automatic) => By::Automatic,
+        _ => By::Untold,
+    };
+    let is_dynamic = detail.evaluation() == Some(&EvaluationType::Dynamic);
+    Some((Cause { property, by, entity: detail.causing_entity().map(str::to_owned) }, is_dynamic))
 }
 
 fn untold(what: &str) -> Stop {

@@ -1,5 +1,7 @@
 //! The step of a promotion that applies CloudFormation: every stack of the plan, in order, one after the other.
 //!
+//! Before a promotion starts it is asked what a plan would change ([`tell`]), which changes nothing.
+//!
 //! [`decide`] is the pure core; [`stack`] looks at a stack and does what it says. An invocation takes the first stack
 //! that isn't ended as far as it gets without waiting for CloudFormation, and answers: the state machine waits.
 
@@ -9,6 +11,7 @@ pub mod decide;
 pub mod events;
 pub mod stack;
 pub mod stop;
+pub mod tell;
 pub mod template_url;
 
 use std::{
@@ -26,13 +29,18 @@ use gatekeeper_aws::{
 };
 use gatekeeper_model::telemetry::{Logger, wall_clock};
 use gatekeeper_promotion::{
+    changes::{Changes, ChangesEvent},
     facts::StackFacts,
     record::PromotionRecord,
     step::{Direction, Report, ReportStatus, StepAnswer},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{stack::StackWork, stop::Stop};
+use crate::{
+    stack::{Provides, StackWork},
+    stop::Stop,
+};
 
 /// When to ask again while CloudFormation works, in seconds.
 const WAIT_SECONDS: u64 = 2;
@@ -54,7 +62,30 @@ pub struct ApplyStack {
     pub look_again: Duration,
 }
 
+/// What the function answers: to a step, or to the question what a plan would change.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// How far the step is.
+    Step(StepAnswer<StackFacts>),
+    /// What would change.
+    Changes(Changes),
+}
+
 impl ApplyStack {
+    /// Answers one event.
+    ///
+    /// # Errors
+    /// [`FunctionError`] where we could not look or act.
+    pub async fn answer(&self, payload: Value, invocation: Invocation) -> Result<Answer, FunctionError> {
+        if payload.get("changes").is_none() {
+            return Box::pin(self.handle(payload, invocation)).await.map(Answer::Step);
+        }
+        let event = serde_json::from_value(payload);
+        let ChangesEvent { changes } = event.map_err(|error| FunctionError::new("InvalidStepInput", error))?;
+        Box::pin(self.tell(&changes, &invocation)).await.map(Answer::Changes)
+    }
+
     /// Takes the promotion's stacks as far as they go now.
     ///
     /// # Errors
@@ -84,6 +115,7 @@ impl ApplyStack {
             functions: &plan.functions,
             accept_replacement: &record.accept_replacement,
             made: made(&record, direction)?,
+            provides: Provides::All,
             change_set_name: change_set_name(record.promotion_id.as_str(), direction),
             look_again: self.look_again,
             log: &log,

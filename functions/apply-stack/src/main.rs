@@ -1,5 +1,7 @@
 //! `apply-stack`: a step of the promotion state machine, asked again until it is done.
 //!
+//! Before that `promote` asks it what a plan would change.
+//!
 //! It brings the stage's stacks to the pinned templates, one after the other, each by a change set.
 
 use std::time::Duration;
@@ -11,5 +13,5 @@ use gatekeeper_aws::{Settings, config, lambda::run};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let step = ApplyStack { settings: Settings::from_env()?, config: config(), look_again: Duration::from_millis(300) };
     let step = &step;
-    run(move |payload, invocation| step.handle(payload, invocation)).await
+    run(move |payload, invocation| step.answer(payload, invocation)).await
 }

@@ -26,7 +26,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     facts::{StackFacts, Told},
     plan,
-    plan::{PlannedForm, PlannedFunction, PlannedStack},
+    plan::{Pinned, PlannedForm, PlannedFunction, PlannedStack},
     replacement,
     replacement::ResourcePath,
     step::{Report, ReportStatus},
@@ -80,10 +80,36 @@ pub struct StackWork<'a> {
     pub made: BTreeMap<String, BTreeSet<Vec<String>>>,
     /// What the change set of every stack is called.
     pub change_set_name: String,
+    /// What is made to lie in the stage's asset bucket before a change set is made.
+    pub provides: Provides,
     /// How long CloudFormation gets before it is looked at again in the same invocation.
     pub look_again: Duration,
     /// Where it tells of its work.
     pub log: &'a Logger,
+}
+
+/// What is made to lie in the stage's asset bucket before a change set is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provides {
+    /// All that the template names there.
+    All,
+    /// Only what CloudFormation itself reads to make the change set: templates, under names that are their digests.
+    Templates,
+}
+
+/// The template that the stage gets.
+pub(crate) struct Applied {
+    /// The stored template.
+    stored: Vec<u8>,
+    /// Its portable form, where the stage gets that.
+    form: Option<String>,
+}
+
+impl Applied {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.form.as_deref().map_or(self.stored.as_slice(), str::as_bytes)
+    }
 }
 
 /// What CloudFormation makes the change set of.
@@ -95,11 +121,13 @@ enum Document {
 }
 
 /// A look at a stack.
-struct Look {
-    seen: Seen,
+pub(crate) struct Look {
+    pub(crate) seen: Seen,
     stack_id: Option<String>,
     /// Whether CloudFormation refuses to delete it.
     is_protected: bool,
+    /// The names that it exports.
+    pub(crate) exports: Vec<String>,
 }
 
 impl Look {
@@ -111,7 +139,7 @@ impl Look {
 
 /// Whose events are asked for.
 #[derive(Debug, Clone, Copy)]
-enum EventsOf<'a> {
+pub(crate) enum EventsOf<'a> {
     /// A stack's, by its name.
     Stack(&'a str),
     /// A change set's, by its ARN: CloudFormation doesn't take its name.
@@ -200,7 +228,7 @@ impl StackWork<'_> {
         Ok(())
     }
 
-    async fn look(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<Look, Stop> {
+    pub(crate) async fn look(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<Look, Stop> {
         let name = stack.stack_name.as_str();
         let stacks = self.cloudformation.describe_stacks().stack_name(name).send();
         let change_set =
@@ -225,12 +253,15 @@ impl StackWork<'_> {
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
         };
         let is_protected = described.as_ref().is_some_and(|it| it.enable_termination_protection == Some(true));
+        let outputs = described.iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
+        let exports = outputs.filter_map(|it| it.export_name().map(str::to_owned)).collect();
         let (status, stack_id) = described.map(|it| (it.stack_status, it.stack_id)).unzip();
         let executed = told(report, "executed", &report.facts.executed)?.is_some_and(|executed| *executed);
         Ok(Look {
             seen: Seen { stack: status.flatten(), change_set, executed },
             stack_id: stack_id.flatten(),
             is_protected,
+            exports,
         })
     }
 
@@ -263,7 +294,7 @@ impl StackWork<'_> {
 
     /// Provides the code and makes the change set. It needs no client token: its name is one, since a second change set
     /// of the same name is refused.
-    async fn create_change_set(
+    pub(crate) async fn create_change_set(
         &self,
         stack: &PlannedStack,
         r#type: ChangeSetType,
@@ -314,9 +345,8 @@ impl StackWork<'_> {
         }
     }
 
-    /// Reads the pinned template, derives its form where the stage gets that, and makes the bundles lie where it names
-    /// them.
-    async fn provide(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<Document, Stop> {
+    /// Reads the pinned template, and derives its form where the stage gets that.
+    pub(crate) async fn applied(&self, stack: &PlannedStack) -> Result<Applied, Stop> {
         let pinned = &stack.template;
         let max_bytes = template::MAX_BYTES as u64;
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
@@ -330,20 +360,35 @@ impl StackWork<'_> {
             )));
         }
         let form = stack.form.as_ref().map(|planned| form_of(planned, &body.bytes, key)).transpose()?;
-        let applied = form.as_deref().map_or(body.bytes.as_slice(), str::as_bytes);
-        let read =
-            template::read(applied).ok_or_else(|| Stop::Failed(format!("`{key}` is not a CloudFormation template")))?;
+        Ok(Applied { stored: body.bytes, form })
+    }
+
+    /// Makes the bundles lie where the template names them, and gives CloudFormation what it makes the change set of.
+    async fn provide(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<Document, Stop> {
+        let applied = self.applied(stack).await?;
+        let key = &stack.template.key;
+        let read = template::read(applied.bytes())
+            .ok_or_else(|| Stop::Failed(format!("`{key}` is not a CloudFormation template")))?;
+        let form = applied.form;
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
         let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
         let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
-        if !assets::has_assets(&read, stack) && fits {
+        let is_template =
+            |file: &Pinned| stack.assets.iter().any(|it| it.kind == AssetKind::Template && it.file.key == file.key);
+        let has_assets = match self.provides {
+            Provides::All => assets::has_assets(&read, stack),
+            Provides::Templates => stack.assets.iter().any(|it| it.kind == AssetKind::Template),
+        };
+        if !has_assets && fits {
             return Ok(form.map_or_else(stored, Document::Form));
         }
         let account = assets::account_of(&self.sts).await?;
         let assets = assets::assets(&read, stack, self.functions, &account, &self.region).map_err(Stop::Failed)?;
         let copier =
             Copier { s3: self.s3.clone(), account: &account, artefact_bucket: self.artefacts.bucket(), log: self.log };
-        let provided = copier.provide(&assets).await?;
+        let wanted = |it: &&assets::Asset<'_>| self.provides == Provides::All || is_template(it.bundle);
+        let wanted: Vec<_> = assets.iter().filter(wanted).cloned().collect();
+        let provided = copier.provide(&wanted).await?;
         report.facts.code_copied = provided.copied.into();
         report.facts.code_already_there = provided.already_there.into();
         match form {
@@ -366,7 +411,7 @@ impl StackWork<'_> {
     }
 
     /// Proves that the change set holds the pinned template.
-    async fn prove(&self, stack: &PlannedStack, change_set: &ChangeSet) -> Result<(), Stop> {
+    pub(crate) async fn prove(&self, stack: &PlannedStack, change_set: &ChangeSet) -> Result<(), Stop> {
         let name = stack.stack_name.as_str();
         let template = self
             .cloudformation
@@ -515,7 +560,7 @@ impl StackWork<'_> {
         Ok(Some(id))
     }
 
-    async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {
+    pub(crate) async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {
         let name = stack.stack_name.as_str();
         let delete = self.cloudformation.delete_change_set().stack_name(name).change_set_name(&self.change_set_name);
         match delete.send().await {
@@ -555,7 +600,7 @@ impl StackWork<'_> {
     /// What CloudFormation found wrong before it touched any resource: its own validations and the account's hooks,
     /// which are no events of the stack (CloudFormation user guide, "Validate stack deployments"). They only explain
     /// a failure, so not being allowed to read them is none.
-    async fn operation_events(&self, of: EventsOf<'_>) -> Result<Vec<Event>, Stop> {
+    pub(crate) async fn operation_events(&self, of: EventsOf<'_>) -> Result<Vec<Event>, Stop> {
         let ask = self.cloudformation.describe_events();
         let ask = match of {
             EventsOf::Stack(name) => ask.stack_name(name),

@@ -1,13 +1,20 @@
 //! The manual event (CONTRACT §5): verified and planned by the core, then locked, recorded and started here.
 
+mod changes_check;
 mod database_check;
 mod patience;
 mod start;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
-use gatekeeper_aws::{Buckets, caller::Callers, kms::KmsKeys, lambda::FunctionError, s3::S3Store};
+use gatekeeper_aws::{
+    Buckets,
+    caller::Callers,
+    kms::KmsKeys,
+    lambda::{FunctionError, Invocation},
+    s3::S3Store,
+};
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
@@ -17,6 +24,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     approval::BreakGlass,
     boundary::Home,
+    changes::Changes,
     counting::NotCounted,
     entry,
     lock::Lock,
@@ -35,9 +43,13 @@ use serde_json::{Value, json};
 
 pub use crate::database_check::DatabaseChecker;
 use crate::{
+    changes_check::ChangesChecker,
     patience::look_with_patience,
     start::{Begun, Starter, Unsure},
 };
+
+/// What must be left of an invocation for an answer.
+const ANSWERING: Duration = Duration::from_secs(5);
 
 /// What `promote` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +64,9 @@ pub struct Answer {
     pub reasons: Vec<Finding>,
     /// What is or would be applied; empty for a refusal.
     pub plan: Plan,
+    /// What would change by that, where a dry run asks; with a refusal for what would change too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// The approvals that don't count, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_counted: Vec<NotCounted>,
@@ -100,18 +115,18 @@ impl Promoter {
     /// # Errors
     /// `InvalidPromotionEvent` for a malformed event, `StartUnsure` where a promotion may run or not, `PromoteError` where it
     /// could not look or write, and nothing was started.
-    pub async fn handle(&self, event: &Value, log: &Logger) -> Result<Answer, FunctionError> {
+    pub async fn handle(&self, event: &Value, invocation: &Invocation) -> Result<Answer, FunctionError> {
         let request = PromotionRequest::parse(event)
             .map_err(|error| FunctionError::new(InvalidPromotionEvent::ERROR_TYPE, error))?;
-        let log = log.with("stage", request.stage.as_str()).with("repo", request.repo.as_str());
-        let answer = self.answer(&request, &log).await;
+        let log = invocation.log.with("stage", request.stage.as_str()).with("repo", request.repo.as_str());
+        let answer = self.answer(&request, invocation.deadline, &log).await;
         answer.map_err(|error| {
             let kind = if error.is::<Unsure>() { "StartUnsure" } else { "PromoteError" };
             FunctionError::new(kind, format!("{error:#}"))
         })
     }
 
-    async fn answer(&self, request: &PromotionRequest, log: &Logger) -> anyhow::Result<Answer> {
+    async fn answer(&self, request: &PromotionRequest, deadline: Timestamp, log: &Logger) -> anyhow::Result<Answer> {
         let Buckets { artefacts, records } = &self.buckets;
         let now = wall_clock();
         let look = async || {
@@ -137,6 +152,11 @@ impl Promoter {
         if !reasons.is_empty() {
             return self.refuse(request, reasons, &log).await;
         }
+        let changes = if request.changes { Some(self.changes(request, &verified, deadline).await?) } else { None };
+        if let Some(told) = changes.as_ref().filter(|told| !told.reasons.is_empty()) {
+            let refusal = self.refuse(request, told.reasons.clone(), &log).await?;
+            return Ok(Answer { changes, notes, ..refusal });
+        }
         if request.dry_run {
             log.info("promotion planned, dry run", json!({"commit_sha": verified.commit.sha}));
             return Ok(Answer {
@@ -145,12 +165,28 @@ impl Promoter {
                 execution_arn: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                changes,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
                 notes,
             });
         }
         Ok(Answer { notes, ..self.start(request, *verified, now, &log).await? })
+    }
+
+    /// What the plan would change.
+    async fn changes(
+        &self,
+        request: &PromotionRequest,
+        verified: &Verified,
+        deadline: Timestamp,
+    ) -> anyhow::Result<Changes> {
+        let checker = ChangesChecker {
+            step_functions: &self.step_functions,
+            state_machine_arn: &self.state_machine_arn,
+            until: deadline - ANSWERING,
+        };
+        checker.ask(request, verified, &new_promotion_id()?).await
     }
 
     /// Who asks, as far as the event proves it.
@@ -235,6 +271,7 @@ impl Promoter {
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            changes: None,
             not_counted: record.not_counted,
             break_glass: record.break_glass,
             notes: Vec::new(),
@@ -264,6 +301,7 @@ impl Promoter {
             execution_arn: None,
             reasons,
             plan: Plan::default(),
+            changes: None,
             not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),
@@ -402,6 +440,7 @@ mod tests {
             execution_arn: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            changes: None,
             not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),

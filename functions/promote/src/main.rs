@@ -36,7 +36,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     });
     lambda::run(move |event, invocation| {
         let promoter = Arc::clone(&promoter);
-        async move { promoter.handle(&event, &invocation.log).await }
+        async move { promoter.handle(&event, &invocation).await }
     })
     .await
 }

@@ -184,6 +184,7 @@ codes! {
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
     ReplacementNotAccepted "replacement-not-accepted" "a stack's change set would replace or remove a resource that holds data, and the request does not accept that by its name";
+    NameTaken "name-taken" "the name that a template gives a new resource, or an export, is held by another stack of the stage's account";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
     NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";

@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod attestation;
 pub mod boundary;
+pub mod changes;
 pub mod complete;
 pub mod counting;
 pub mod database_check;

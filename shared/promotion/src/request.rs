@@ -13,13 +13,14 @@ use super::fields::Fields;
 use crate::replacement::ResourcePath;
 
 /// What the event may hold.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "repo",
     "commit_sha",
     "stage",
     "requested_by",
     "reason",
     "dry_run",
+    "changes",
     "rollback",
     "accept_schema_difference",
     "accept_replacement",
@@ -45,6 +46,9 @@ pub struct PromotionRequest {
     /// Only plan, touch nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Ask CloudFormation too what the plan would change: of a dry run only.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub changes: bool,
     /// Go back to an earlier promoted commit.
     #[serde(default)]
     pub rollback: bool,
@@ -86,6 +90,7 @@ impl PromotionRequest {
         let mut fields = Fields::of(event, &FIELDS)?;
         let rollback = fields.flag("rollback");
         let dry_run = fields.flag("dry_run");
+        let changes = fields.flag("changes");
         let accept_schema_difference = fields.flag("accept_schema_difference");
         let accept_replacement = fields.ids("accept_replacement");
         let break_glass = fields.flag("break_glass");
@@ -94,6 +99,9 @@ impl PromotionRequest {
         }
         if rollback == Some(true) && break_glass == Some(true) {
             fields.add("`break_glass`: a rollback needs none, for no rule of the stage binds it");
+        }
+        if dry_run == Some(false) && changes == Some(true) {
+            fields.add("`changes`: only a dry run tells what would change; ask with `\"dry_run\": true`");
         }
         let repo = fields.id("repo");
         let stage = fields.id("stage");
@@ -112,6 +120,7 @@ impl PromotionRequest {
                 requested_by: requested_by?,
                 reason: reason?,
                 dry_run: dry_run?,
+                changes: changes?,
                 rollback: rollback?,
                 accept_schema_difference: accept_schema_difference?,
                 accept_replacement: accept_replacement?,
@@ -128,6 +137,7 @@ impl PromotionRequest {
         let switches = [
             (self.accept_schema_difference, "accept_schema_difference"),
             (self.break_glass, "break_glass"),
+            (self.changes, "changes"),
             (self.dry_run, "dry_run"),
         ];
         BoundRequest {
@@ -180,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_dry_run_tells_what_would_change() {
+        let mut event = event();
+        event["changes"] = json!(true);
+        let refused = PromotionRequest::parse(&event).unwrap_err().to_string();
+        assert_eq!(refused, "`changes`: only a dry run tells what would change; ask with `\"dry_run\": true`");
+        event["dry_run"] = json!(true);
+        assert!(PromotionRequest::parse(&event).unwrap().changes);
+        event["changes"] = json!("yes");
+        assert!(PromotionRequest::parse(&event).unwrap_err().to_string().starts_with("`changes`: "));
+    }
+
+    #[test]
     fn losses_are_accepted_by_name_one_by_one() {
         let mut event = event();
         let parse = |event: &Value| PromotionRequest::parse(event).map(|it| it.accept_replacement);
@@ -223,6 +245,7 @@ mod tests {
             PromotionRequest { stage: "prod".parse().unwrap(), ..request.clone() },
             PromotionRequest { reason: "release 2026-06".to_owned(), ..request.clone() },
             PromotionRequest { dry_run: true, ..request.clone() },
+            PromotionRequest { changes: true, ..request.clone() },
             PromotionRequest { rollback: true, ..request.clone() },
             PromotionRequest { accept_schema_difference: true, ..request.clone() },
             PromotionRequest { break_glass: true, ..request.clone() },

@@ -44,6 +44,7 @@ fn request() -> PromotionRequest {
         requested_by: "jane@bank.example".to_owned(),
         reason: "release 2026-05".to_owned(),
         dry_run: false,
+        changes: false,
         rollback: false,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),

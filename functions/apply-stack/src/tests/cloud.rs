@@ -55,6 +55,10 @@ pub(crate) struct Cloud {
     pub changes: BTreeMap<String, Vec<String>>,
     /// What `ListStackResources` tells, page by page, by the stack.
     pub resources: BTreeMap<String, Vec<String>>,
+    /// What `ListExports` tells, page by page.
+    pub exports: Vec<String>,
+    /// What `DescribeStackResources` tells of the stack that has a physical id.
+    pub holders: BTreeMap<String, String>,
     pub executions: usize,
     pub is_protected: bool,
     /// The template of the nested stack `Inner`, where there is one.
@@ -225,6 +229,7 @@ impl Cloud {
                     (resources, _) => result(action, &page(resources, "StackResourceSummaries", asked)),
                 }
             }
+            "ListExports" | "DescribeStackResources" => self.answer_lookup(action, asked),
             "GetTemplate" if asked["StackName"] == "stack-inner" => {
                 let template = escape(self.nested.as_ref().unwrap());
                 result(action, &format!("<TemplateBody>{template}</TemplateBody>"))
@@ -277,6 +282,17 @@ impl Cloud {
                  </member></OperationEvents>",
             ),
             _ => self.answer_s3(action, asked),
+        }
+    }
+
+    /// What other stacks of the account hold.
+    fn answer_lookup(&self, action: &str, asked: &BTreeMap<String, String>) -> HttpResponse {
+        if action == "ListExports" {
+            return result(action, &page(Some(&self.exports), "Exports", asked));
+        }
+        match self.holders.get(&asked["PhysicalResourceId"]) {
+            Some(resources) => result(action, &format!("<StackResources>{resources}</StackResources>")),
+            None => error(400, "ValidationError", "Stack for it does not exist"),
         }
     }
 

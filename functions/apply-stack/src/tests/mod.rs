@@ -1,5 +1,6 @@
 mod cloud;
 mod replacement;
+mod tell;
 
 use std::sync::{Arc, Mutex};
 

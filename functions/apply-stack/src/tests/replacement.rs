@@ -3,10 +3,10 @@
 use super::*;
 
 const CHANGE_SET: &str = "gatekeeper-01arz3ndektsv4rrffq69g5fav-forward";
-const TABLE: &str = "AWS::DynamoDB::Table";
+pub(super) const TABLE: &str = "AWS::DynamoDB::Table";
 
 /// A change as `DescribeChangeSet` tells it.
-fn change(id: &str, r#type: &str, told: &str) -> String {
+pub(super) fn change(id: &str, r#type: &str, told: &str) -> String {
     format!(
         "<member><Type>Resource</Type><ResourceChange><LogicalResourceId>{id}</LogicalResourceId>\
          <PhysicalResourceId>uat-{id}</PhysicalResourceId><ResourceType>{type}</ResourceType>{told}\
@@ -15,7 +15,7 @@ fn change(id: &str, r#type: &str, told: &str) -> String {
 }
 
 /// What makes a change a replacement, with the property that causes it.
-fn replaced(replacement: &str, property: &str) -> String {
+pub(super) fn replaced(replacement: &str, property: &str) -> String {
     let target = format!(
         "<Target><Attribute>Properties</Attribute><Name>{property}</Name><RequiresRecreation>Always</RequiresRecreation></Target>"
     );
@@ -27,9 +27,9 @@ fn replaced(replacement: &str, property: &str) -> String {
     )
 }
 
-const REMOVED: &str = "<Action>Remove</Action><PolicyAction>Delete</PolicyAction>";
-const ADDED: &str = "<Action>Add</Action>";
-const IN_PLACE: &str = "<Action>Modify</Action><Replacement>False</Replacement>";
+pub(super) const REMOVED: &str = "<Action>Remove</Action><PolicyAction>Delete</PolicyAction>";
+pub(super) const ADDED: &str = "<Action>Add</Action>";
+pub(super) const IN_PLACE: &str = "<Action>Modify</Action><Replacement>False</Replacement>";
 
 /// A stage whose stack would be changed so.
 fn cloud_that_changes(pages: &[String]) -> Cloud {
@@ -118,7 +118,7 @@ async fn what_cloudformation_does_not_tell_is_taken_for_a_loss() {
     assert_eq!(cloud.lock().unwrap().executions, 0);
 }
 
-const NESTED: &str = "AWS::CloudFormation::Stack";
+pub(super) const NESTED: &str = "AWS::CloudFormation::Stack";
 
 /// A resource as `ListStackResources` tells it.
 fn resource(id: &str, r#type: &str) -> String {

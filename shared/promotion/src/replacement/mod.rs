@@ -10,6 +10,7 @@ use gatekeeper_model::{
     ids::StackName,
 };
 use gatekeeper_readers::template;
+use serde::{Deserialize, Serialize};
 
 pub use self::path::{InvalidResourcePath, ResourcePath};
 
@@ -33,8 +34,13 @@ pub struct Change {
 pub enum Action {
     /// It is made.
     Add,
-    /// What is there stays: it is changed in place, imported, or only its metadata change.
-    Keep,
+    /// What is there stays and is changed in place, or only its metadata change.
+    Modify {
+        /// What is changed.
+        causes: Vec<Cause>,
+    },
+    /// What is there comes into the stack.
+    Import,
     /// Another one is made in its place.
     Replace {
         /// Whether that is certain; else CloudFormation can tell only while it applies the change set.
@@ -48,13 +54,32 @@ pub enum Action {
     Untold(String),
 }
 
-/// A property whose change needs another resource.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A property that is changed; where a resource is replaced, one whose change needs another resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cause {
     /// The property.
     pub property: String,
+    /// What changes it.
+    pub by: By,
     /// The parameter or resource whose change changes it, where it isn't the template's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
+}
+
+/// What changes a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The template's text.
+    Template,
+    /// The value of a parameter.
+    Parameter,
+    /// Another resource of the stack, by its name or an attribute of it.
+    Resource,
+    /// CloudFormation itself, such as for a nested stack.
+    Automatic,
+    /// CloudFormation doesn't tell.
+    Untold,
 }
 
 /// What becomes of a resource that a stack gives up: its `DeletionPolicy` or `UpdateReplacePolicy`.
@@ -120,7 +145,7 @@ pub const NESTED_STACK: &str = "AWS::CloudFormation::Stack";
 /// What is lost by a change, in words.
 fn lost(change: &Change) -> Option<&'static str> {
     match change.action {
-        Action::Add | Action::Keep => None,
+        Action::Add | Action::Modify { .. } | Action::Import => None,
         Action::Replace { .. } | Action::Remove | Action::Untold(_) => template::holds(&change.r#type),
     }
 }
@@ -141,7 +166,7 @@ fn told(change: &Change, lost: &str) -> String {
             (what, "then the new one begins empty, and ")
         }
         Action::Untold(why) => (format!("may be replaced or removed: {why}"), "then "),
-        Action::Add | Action::Keep => ("stays".to_owned(), ""),
+        Action::Add | Action::Modify { .. } | Action::Import => ("stays".to_owned(), ""),
     };
     let old = match old {
         Old::Deleted => format!("the old one is deleted, and with it {lost}"),
@@ -156,7 +181,7 @@ fn listed(causes: &[Cause]) -> String {
     if causes.is_empty() {
         return "a change that CloudFormation does not name".to_owned();
     }
-    let each = causes.iter().map(|Cause { property, entity }| match entity {
+    let each = causes.iter().map(|Cause { property, entity, .. }| match entity {
         Some(entity) => format!("`{property}` (by `{entity}`)"),
         None => format!("`{property}`"),
     });

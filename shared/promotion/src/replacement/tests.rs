@@ -17,6 +17,7 @@ fn change(id: &str, r#type: &str, action: Action, old: Old) -> Change {
 fn replace(certainly: bool, causes: &[(&str, Option<&str>)]) -> Action {
     let cause = |(property, entity): &(&str, Option<&str>)| Cause {
         property: (*property).to_owned(),
+        by: if entity.is_some() { By::Parameter } else { By::Template },
         entity: entity.map(str::to_owned),
     };
     Action::Replace { certainly, causes: causes.iter().map(cause).collect() }
@@ -41,7 +42,7 @@ fn each_loss_is_told_with_its_cause_and_what_becomes_of_the_old_one() {
         change("Provider", "Custom::Something", Action::Remove, Old::Deleted),
         change("Emptied", "Custom::S3AutoDeleteObjects", Action::Remove, Old::Deleted),
         change("New", TABLE, Action::Add, Old::Untold),
-        change("Same", TABLE, Action::Keep, Old::Untold),
+        change("Same", TABLE, Action::Modify { causes: Vec::new() }, Old::Untold),
     ];
     let told: Vec<_> = refused(&changes, &[]).iter().map(|it| format!("{}: {}", it.subject, it.message)).collect();
     insta::assert_snapshot!(told.join("\n"));
@@ -66,7 +67,7 @@ fn the_way_back_takes_away_what_the_way_forward_has_made_and_nothing_else() {
         change("Orders", TABLE, Action::Add, Old::Untold),
         change("Inner", NESTED_STACK, Action::Add, Old::Untold),
         change("Topic", TOPIC, Action::Add, Old::Untold),
-        change("Files", "AWS::S3::Bucket", Action::Keep, Old::Untold),
+        change("Files", "AWS::S3::Bucket", Action::Modify { causes: Vec::new() }, Old::Untold),
     ];
     let made = made(&forward);
     assert_eq!(made, BTreeSet::from([vec!["Orders".to_owned()], vec!["Inner".to_owned()]]));
@@ -79,7 +80,7 @@ fn the_way_back_takes_away_what_the_way_forward_has_made_and_nothing_else() {
 fn an_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         Just(Action::Add),
-        Just(Action::Keep),
+        Just(Action::Modify { causes: Vec::new() }),
         any::<bool>().prop_map(|certainly| replace(certainly, &[("Name", None)])),
         Just(Action::Remove),
         Just(Action::Untold("it is not told".to_owned())),
@@ -103,7 +104,7 @@ proptest! {
         let accepted: BTreeSet<_> = names.iter().map(|it| ResourcePath::of(&stack(), &it.ids)).collect();
         let judgement = judge(&stack(), &changes, &accepted, &BTreeSet::new());
         let takes = |it: &&Change| {
-            !matches!(it.action, Action::Add | Action::Keep) && ![TOPIC, "Custom::Thing"].contains(&it.r#type.as_str())
+            !matches!(it.action, Action::Add | Action::Modify { .. } | Action::Import) && ![TOPIC, "Custom::Thing"].contains(&it.r#type.as_str())
         };
         let taken: BTreeSet<_> = changes.iter().filter(takes).map(|it| ResourcePath::of(&stack(), &it.ids)).collect();
         let refused: BTreeSet<ResourcePath> = judgement.refused.iter().map(|it| it.subject.parse().unwrap()).collect();

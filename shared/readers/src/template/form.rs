@@ -184,7 +184,28 @@ impl Form {
     }
 }
 
+/// A substitution in words: what it replaces by what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The place, as a JSON pointer (RFC 6901).
+    pub place: String,
+    /// The text of the stored template.
+    pub from: String,
+    /// The text of the stage, in which what only the stage's account tells stands as `Fn::Sub` spells it.
+    pub to: String,
+}
+
 impl Mapping {
+    /// Every substitution, under the parameters that the stage has values for.
+    pub fn replaced(&self, values: &BTreeMap<String, String>) -> impl Iterator<Item = Replaced> {
+        let dev = values_of(&self.synthesised_for);
+        self.substitutions.iter().map(move |it| Replaced {
+            place: it.place.clone(),
+            from: it.text.resolve_known(&dev).as_sub(),
+            to: it.text.resolve_known(values).as_sub(),
+        })
+    }
+
     /// Proves that `form` with the values that the template was synthesised for is `template`, as parsed JSON.
     ///
     /// # Errors

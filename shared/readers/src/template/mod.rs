@@ -9,6 +9,7 @@ mod account_id;
 mod accounts;
 mod assets;
 mod code;
+mod declared;
 mod exports;
 mod fetch;
 mod findings;
@@ -38,6 +39,7 @@ pub use self::schema::types;
 pub use self::{
     assets::Use,
     code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},
+    declared::{Declared, DeclaredExport, DeclaredResource, GivenName, Told, declared},
     exports::{ExportName, Handed},
     findings::{Doubt, Unless},
     nested::is_nested,

@@ -117,6 +117,22 @@ impl Text {
             .collect()
     }
 
+    /// The text with those of its parameters resolved that have a value.
+    #[must_use]
+    pub fn resolve_known(&self, values: &BTreeMap<String, String>) -> Self {
+        let mut text = Self::default();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => text.push_literal(literal),
+                Piece::Ref(name) => match values.get(name) {
+                    Some(value) => text.push_literal(value),
+                    None => text.0.push(piece.clone()),
+                },
+            }
+        }
+        text
+    }
+
     /// Reads a template's expression.
     ///
     /// # Errors

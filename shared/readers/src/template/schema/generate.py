@@ -15,6 +15,9 @@ infra/local/requirements.txt. types.txt holds one line for each type and for eac
     AWS::Lambda.Code ImageUri S3Bucket …                  `AWS::Lambda.Code`; `Property>Other` has another one
     AWS::Glue.X *>Y                                       any key at all; `*` alone: any key, with anything in it
 
+Beside it names.txt has the types whose resources go by a name that the template may give: the property that is the
+schema's whole primary identifier and that AWS does not choose.
+
 Lines are sorted by their bytes, because the gate finds them by halving. What a property is judged to be stands in rules.txt, which the gate
 reads, and in harmless.txt, which only this program reads. Which types hold data stands in stateful.txt.
 """
@@ -30,6 +33,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLE, RULES, HARMLESS = HERE / "types.txt", HERE / "rules.txt", HERE / "harmless.txt"
 STATEFUL = HERE / "stateful.txt"
+NAMES = HERE / "names.txt"
 
 # A property whose name has one of these words may carry or locate code, images, scripts or templates.
 SUSPECT = re.compile(
@@ -252,6 +256,15 @@ def installed(path):
     return Path(importlib.metadata.distribution("cfn-lint").locate_file("cfnlint/data")) / path
 
 
+def names(documents):
+    """The types whose resources go by a name of the template's, each with the property that holds it."""
+    for document in sorted(documents, key=lambda it: it["typeName"]):
+        match document.get("primaryIdentifier") or []:
+            case [place] if place not in (document.get("readOnlyProperties") or []) and place.count("/") == 2:
+                if not document["typeName"].startswith("AWS::Serverless::"):
+                    yield f"{document['typeName']} {place.rpartition('/')[2]}\n"
+
+
 def unjudged_state(documents, likely):
     """What is wrong with stateful.txt: `likely` are the types that cfn-lint takes for stateful."""
     words = list(entries(STATEFUL))
@@ -289,10 +302,11 @@ def main():
     wrong = [f"nobody has judged {it}: say in rules.txt or harmless.txt what it is" for it in unjudged(text, read_only, judged)]
     likely = installed("AdditionalSpecs/StatefulResources.json").read_text()
     wrong += unjudged_state(documents, json.loads(likely)["ResourceTypes"])
-    if asked.check and not asked.schemas and text != TABLE.read_text():
-        wrong.append("types.txt is not what the schemas say: run `make template-table`")
-    elif not asked.check:
-        TABLE.write_text(text)
+    for file, content in ((TABLE, text), (NAMES, "".join(names(documents)))):
+        if asked.check and not asked.schemas and (not file.exists() or content != file.read_text()):
+            wrong.append(f"{file.name} is not what the schemas say: run `make template-table`")
+        elif not asked.check:
+            file.write_text(content)
     for message in wrong:
         print(message, file=sys.stderr)
     sys.exit(1 if wrong else 0)

@@ -5,12 +5,14 @@
 
 mod rules;
 
+use std::collections::BTreeMap;
+
 use gatekeeper_model::finding::Code;
 
 use self::rules::Rule;
 pub(super) use self::rules::{is_pinned_image, untold_image};
 use super::{
-    Evaluate, Findings,
+    Evaluate, Findings, Text,
     findings::Unless,
     json::{Json, Object, Place, each_case},
 };
@@ -24,6 +26,22 @@ const RULES: &str = include_str!("rules.txt");
 
 /// The types that hold what no template brings back; the file says how it is made.
 const STATEFUL: &str = include_str!("stateful.txt");
+
+/// The types whose resources go by a name that a template may give; generate.py makes it.
+const NAMES: &str = include_str!("names.txt");
+
+/// The types whose physical id is not the name itself: the property that holds the name, and what stands before it. A
+/// rule of another bus than the default one has the bus before it, and is not looked for.
+const NAMED_OTHERWISE: [(&str, &str, &str); 4] = [
+    ("AWS::Events::Rule", "Name", ""),
+    ("AWS::SNS::Topic", "TopicName", "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:"),
+    ("AWS::SQS::Queue", "QueueName", "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/"),
+    (
+        "AWS::StepFunctions::StateMachine",
+        "StateMachineName",
+        "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:",
+    ),
+];
 
 /// How deep properties may nest: no schema's do as deep, only those that hold themselves.
 const MAX_DEPTH: usize = 40;
@@ -194,6 +212,27 @@ pub fn holds(r#type: &str) -> Option<&'static str> {
     let has_provider = r#type.starts_with("Custom::") || r#type == "AWS::CloudFormation::CustomResource";
     let known = has_provider || find(r#type).is_some() || rules::of(r#type).any(|rule| rule.path == "-");
     (!known).then_some("whatever it holds: its type is one that this gatekeeper does not know")
+}
+
+/// How the resources of a type go by a name of the template's.
+pub(super) struct Named {
+    /// The property that holds the name.
+    pub(super) property: &'static str,
+    /// What stands before it in the physical id.
+    pub(super) before: Text,
+}
+
+/// How the resources of a type go by a name of the template's; `None` where only AWS names them.
+pub(super) fn named(r#type: &str) -> Option<Named> {
+    let otherwise = NAMED_OTHERWISE.iter().find(|(name, ..)| *name == r#type);
+    if let Some((_, property, before)) = otherwise {
+        let before = Json::String((*before).into());
+        let before = Json::Object(Object::from_iter([("Fn::Sub", before)]));
+        return Some(Named { property, before: Text::read(&before, &BTreeMap::new()).ok()? });
+    }
+    let mut lines = NAMES.lines().filter_map(|line| line.split_once(' '));
+    let (_, property) = lines.find(|(name, _)| *name == r#type)?;
+    Some(Named { property, before: Text::default() })
 }
 
 /// The names of every type of the table, and of every property of its first level.

@@ -62,6 +62,18 @@ class Lines(unittest.TestCase):
         self.assertEqual(text, "")
 
 
+class Names(unittest.TestCase):
+    def test_a_name_is_the_whole_primary_identifier_that_aws_does_not_choose(self):
+        one, two, chosen, deep, sam = (
+            schema("AWS::S3::Bucket", {}, primaryIdentifier=["/properties/BucketName"], readOnlyProperties=["/properties/Arn"]),
+            schema("AWS::ApiGateway::Stage", {}, primaryIdentifier=["/properties/RestApiId", "/properties/StageName"]),
+            schema("AWS::SNS::Topic", {}, primaryIdentifier=["/properties/TopicArn"], readOnlyProperties=["/properties/TopicArn"]),
+            schema("AWS::New::Thing", {}, primaryIdentifier=["/properties/Ref/Name"]),
+            schema("AWS::Serverless::SimpleTable", {}, primaryIdentifier=["/properties/TableName"]),
+        )
+        self.assertEqual("".join(generate.names([two, one, chosen, deep, sam])), "AWS::S3::Bucket BucketName\n")
+
+
 class Suspects(unittest.TestCase):
     def unjudged(self, document):
         text, judged = table(document)
