@@ -652,7 +652,7 @@ fn texts(reasons: &[Reason]) -> Vec<String> {
 }
 
 fn at(at: Option<&aws_sdk_cloudformation::primitives::DateTime>) -> Timestamp {
-    at.and_then(|at| Timestamp::new(at.secs(), 0).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    at.and_then(gatekeeper_aws::timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// A validation or hook that failed; `None` where it is something else, or only warns.
