@@ -49,6 +49,9 @@ const MAKING: Duration = Duration::from_secs(75);
 /// What must be left of an invocation for what was made to be deleted.
 const CLEANING: Duration = Duration::from_secs(20);
 
+/// The longest pause between two looks at a change set that is being made.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// How many stacks are asked about at once: CloudFormation's control plane takes a few calls a second.
 const AT_ONCE: usize = 4;
 
@@ -249,19 +252,25 @@ impl StackWork<'_> {
         report: &Report<StackFacts>,
         until: Timestamp,
     ) -> Result<ChangeSet, Stop> {
+        let mut pause = self.look_again;
         loop {
-            let look = self.look(stack, report).await?;
-            match look.seen.change_set {
+            let look = match self.look(stack, report).await {
+                Ok(look) => look.seen.change_set,
+                // Asked too often: the next look comes later.
+                Err(Stop::Later(_)) => None,
+                Err(stop) => return Err(stop),
+            };
+            match look {
                 Some(it) if matches!(it.status, ChangeSetStatus::CreateComplete | ChangeSetStatus::Failed) => {
                     return Ok(it);
                 }
                 _ if wall_clock() >= until => {
-                    return Err(Stop::Failed(
-                        "cloudformation has not made the change set in time: ask again".to_owned(),
-                    ));
+                    let why = "cloudformation has not made the change set in time: ask again";
+                    return Err(Stop::Failed(why.to_owned()));
                 }
-                _ => tokio::time::sleep(self.look_again).await,
+                _ => tokio::time::sleep(pause).await,
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
