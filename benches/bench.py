@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from collect import Collecting
 from deploying import Deploying
 from evidence import Evidence
 from function import Function
@@ -56,6 +57,7 @@ MAX_RECOUNT_MS = 1000
 MAX_RECOUNT_BYTES = 64 * MB
 MAX_PUBLISH_OF_CP = 1 / 3  # of the time that `aws s3 cp` takes
 MAX_PUBLISH_BYTES = 128 * MB
+MAX_COLLECT_OF_CDK_ASSETS = 1  # of the time that `cdk-assets publish` takes
 MAX_EVIDENCE_SECONDS = 2
 MAX_EVIDENCE_ROUND_TRIPS = 10
 MAX_PAGE_BYTES = 0.3 * MB
@@ -188,6 +190,15 @@ class Bench:
             self.requires("the time of `gatekeeper publish` of 400 MB, of `aws s3 cp`'s", round(MAX_PUBLISH_OF_CP, 3),
                           alone["publish"]["median_s"] / alone["aws_s3_cp"]["median_s"], "times")
         self.requires("memory of `gatekeeper publish`", MAX_PUBLISH_BYTES / MB, alone["publish"]["peak_bytes"] / MB, "MB")
+        return figures
+
+    # ---- collect
+
+    def collecting(self) -> dict[str, Any]:
+        """`gatekeeper collect` of 200 functions beside `cdk-assets publish`."""
+        figures = Collecting(self.release / "gatekeeper", self.folder, self.store.instance).figures()
+        self.requires("the time of `gatekeeper collect` of 400 MB, of `cdk-assets publish`'s", MAX_COLLECT_OF_CDK_ASSETS,
+                      figures["of_cdk_assets"], "times")
         return figures
 
     # ---- evidence
@@ -352,6 +363,12 @@ def show(figures: dict[str, Any]) -> None:
     rows.append(["times as fast", *(str(publishing[it].get("times_as_fast", "")) for it in ("clients_alone", "local_aws")), ""])
     table(f"{publishing['artefacts']} artefacts, {publishing['bytes'] / MB:.0f} MB, uploaded",
           ("", "to an endpoint that keeps nothing", "to the local AWS", "memory"), rows)
+    collecting = figures["collecting"]
+    table(f"{collecting['functions']} functions of an assembly, {collecting['bytes'] / MB:.0f} MB, zipped to "
+          f"{collecting['zipped_bytes'] / MB:.0f} MB", ("", "median"), [
+        ["`gatekeeper collect`, into the folder of a commit", f"{collecting['median_s']['collect']:.2f} s"],
+        ["`cdk-assets publish`, to the local AWS", f"{collecting['median_s']['cdk_assets_publish']:.2f} s"],
+    ])
     evidence = figures["evidence"]
     table(f"`gatekeeper evidence` for one function, of {evidence['commits']} commits and {evidence['promotions']} promotions",
           ("", "median", "least", "calls", "round trips", "page"),
@@ -387,7 +404,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
-                       "evidence": bench.evidence(), "deploying": bench.deploying(),
+                       "collecting": bench.collecting(), "evidence": bench.evidence(), "deploying": bench.deploying(),
                        "requirements": bench.requirements}
         finally:
             instance.stop()

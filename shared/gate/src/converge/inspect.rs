@@ -43,7 +43,7 @@ use super::GateError;
 use crate::judgement::{Evidence, StoredManifest};
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 10;
+const RULES: u32 = 11;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
@@ -156,7 +156,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let templates = self.run(templates.collect()).await?;
         let JudgedTemplates { mut findings, forms, parsed } = judge_templates(evidence, manifest, &templates);
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
-        findings.extend(template::order::check(manifest, &handed));
+        findings.extend(template::check_handed(manifest, &handed));
 
         let spec_of = |path: &ArtefactPath| {
             let ArtefactPath::Function(_, name) = path else { return None };
