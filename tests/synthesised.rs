@@ -86,6 +86,36 @@ async fn a_stage_gets_the_form_and_with_it_names_of_its_own() {
     assert!(there.live[0].is_promoted_code);
 }
 
+/// As `serverless package` writes it: the key of the code and the names are dev's.
+#[tokio::test]
+async fn what_serverless_packaged_runs_under_the_stages_names() {
+    let here = Promotions::get().await;
+    let mut commit = a_synthesised_commit(&here, "serverless");
+    let application = application(&commit);
+    let folder = |stage: &str| format!("serverless/{application}/{stage}/1796045812437-2026-11-30T13:36:52.437Z");
+    change_template(&mut commit, |template| {
+        template["Resources"]["AuthorisePaymentFn"]["Properties"]["Code"]["S3Key"] =
+            json!(format!("{}/pay.zip", folder("dev")));
+        template["Resources"]["Settlements"]["Properties"]["QueueName"] =
+            json!({"Fn::Join": ["-", [application, "dev", "settlements"]]});
+        template["Outputs"] = json!({"Settlements": {
+            "Value": {"Fn::GetAtt": ["Settlements", "Arn"]},
+            "Export": {"Name": format!("sls-{application}-dev-Settlements")},
+        }});
+    });
+    let commit = here.built(commit).await;
+    assert_eq!(here.aws.verdict(&commit).await.unwrap().warnings, []);
+    let record = here.promoted(&commit, STAGE).await;
+    let Live { code, .. } = here.live(record.live[0].function_name.as_ref().unwrap()).await;
+    assert_eq!(code, Sha256::of(&commit.objects[&the_zip()]));
+    assert!(applied(&here, &record).await.contains("1796045812437-2026-11-30T13:36:52.437Z/pay.zip"));
+    let stack = record.plan.stacks[0].stack_name.as_str();
+    let stacks = here.aws.root.cloudformation().describe_stacks().stack_name(stack).send().await.unwrap();
+    let output = stacks.stacks()[0].outputs()[0].clone();
+    assert_eq!(output.export_name(), Some(format!("sls-{application}-{STAGE}-Settlements").as_str()));
+    assert!(output.output_value().unwrap().ends_with(&format!(":{application}-{STAGE}-settlements")), "{output:?}");
+}
+
 #[tokio::test]
 async fn without_the_declaration_the_template_is_refused() {
     let here = Promotions::get().await;
