@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from burst import MAX_CALLS, MAX_INVOCATIONS, Burst
 from evidence import Evidence
 from function import Function
 from instance import Instance
@@ -188,6 +189,16 @@ class Bench:
         self.requires("memory of `gatekeeper publish`", MAX_PUBLISH_BYTES / MB, alone["publish"]["peak_bytes"] / MB, "MB")
         return figures
 
+    # ---- a burst of events
+
+    def burst(self) -> dict[str, Any]:
+        """What the events of a commit cost the gate: calls and invocations, which don't depend on the machine."""
+        figures = Burst(self.store, self.function).figures()
+        largest = figures[str(max(map(int, figures)))]
+        self.requires(f"calls of the gate an object, {largest['objects']} objects", MAX_CALLS, largest["calls_an_object"], "")
+        self.requires(f"invocations of it an object, {largest['objects']} objects", MAX_INVOCATIONS, largest["invocations_an_object"], "")
+        return figures
+
     # ---- evidence
 
     def evidence(self) -> dict[str, Any]:
@@ -337,6 +348,11 @@ def show(figures: dict[str, Any]) -> None:
     rows.append(["times as fast", *(str(publishing[it].get("times_as_fast", "")) for it in ("clients_alone", "local_aws")), ""])
     table(f"{publishing['artefacts']} artefacts, {publishing['bytes'] / MB:.0f} MB, uploaded",
           ("", "to an endpoint that keeps nothing", "to the local AWS", "memory"), rows)
+    rows = [[f"{size} functions", str(it["objects"]), *(str(it[phase]["calls"]) for phase in ("registered", "built")),
+             *(str(it[phase]["invocations"]) for phase in ("registered", "built")),
+             f"{it['calls_an_object']:.2f}", f"{it['invocations_an_object']:.3f}"] for size, it in figures["burst"].items()]
+    table("A commit's events, in batches as AWS makes them", ("", "objects", "calls: registered", "built", "invocations: registered", "built",
+                                                             "calls an object", "invocations an object"), rows)
     evidence = figures["evidence"]
     table(f"`gatekeeper evidence` for one function, of {evidence['commits']} commits and {evidence['promotions']} promotions",
           ("", "median", "least", "calls", "round trips", "page"),
@@ -367,6 +383,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
+                       "burst": bench.burst(),
                        "evidence": bench.evidence(),
                        "requirements": bench.requirements}
         finally:
