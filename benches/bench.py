@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from burst import MAX_CALLS, MAX_INVOCATIONS, Burst
+from deploying import Deploying
 from evidence import Evidence
 from function import Function
 from instance import Instance
@@ -59,6 +60,7 @@ MAX_PUBLISH_BYTES = 128 * MB
 MAX_EVIDENCE_SECONDS = 2
 MAX_EVIDENCE_ROUND_TRIPS = 10
 MAX_PAGE_BYTES = 0.3 * MB
+MAX_DEPLOYING_OF_QUOTA = 1.1
 
 # The least that another runtime must do: one HTTP request, without any SDK.
 NODE = "require('http').get('http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/next')"
@@ -207,6 +209,19 @@ class Bench:
         self.requires("`gatekeeper evidence` for one function", MAX_EVIDENCE_SECONDS, figures["median_s"], "s")
         self.requires("round trips of it", MAX_EVIDENCE_ROUND_TRIPS, figures["round_trips"], "")
         self.requires("its page", MAX_PAGE_BYTES / MB, figures["page_bytes"] / MB, "MB")
+        return figures
+
+    # ---- deploy-function
+
+    def deploying(self) -> dict[str, dict[str, Any]]:
+        """`deploy-function` on 40 and 500 functions under Lambda's quotas, beside a script."""
+        figures = Deploying(lambda environment: self.function("deploy-function", environment), self.environment).figures()
+        for label, it in figures.items():
+            ours = it["deploy-function"]
+            self.requires(f"answers of 429 to `deploy-function`, {label}", 0, ours["throttled"], "")
+        (large,) = (it for label, it in figures.items() if label.startswith("500"))
+        self.requires("time of it, 500 functions", MAX_DEPLOYING_OF_QUOTA, large["deploy-function"]["median_s"] / large["quota_allows_s"],
+                      "times what the quota allows")
         return figures
 
     # ---- promote, and a glance
@@ -358,6 +373,11 @@ def show(figures: dict[str, Any]) -> None:
           ("", "median", "least", "calls", "round trips", "page"),
           [["every signature and link verified", f"{evidence['median_s']:.2f} s", f"{evidence['least_s']:.2f} s",
             str(evidence["calls"]), str(evidence["round_trips"]), f"{evidence['page_bytes'] / 1000:.0f} kB"]])
+    table("Functions, deployed under Lambda's quotas (calls 30 ms long, updates a second)",
+          ("", "time", "calls", "of them throttled", "the quota allows"),
+          [[f"{label}: {way}", f"{it[way]['median_s']:.1f} s", str(sum(it[way]["calls"].values())), str(it[way]["throttled"]),
+            f"{it['quota_allows_s']:.1f} s"]
+           for label, it in figures["deploying"].items() for way in ("deploy-function", "boto3, 16 threads")])
     rows = [[label, str(it["calls"]), f"{it['median_without_delay_ms']:.0f} ms", f"{it['median_ms']:.0f} ms",
              f"{it['cpu_median_ms']:.0f} ms", str(it["round_trips"])]
             for label, it in (("dry run", promotion["dry_run"]), ("start", promotion["start"]))]
@@ -383,8 +403,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
-                       "burst": bench.burst(),
-                       "evidence": bench.evidence(),
+                       "burst": bench.burst(), "evidence": bench.evidence(), "deploying": bench.deploying(),
                        "requirements": bench.requirements}
         finally:
             instance.stop()

@@ -405,7 +405,7 @@ class Work(Case):
             "DeployFunctionRole", promotion=("s3:GetObject",), artefact=("s3:GetObjectVersion",), key=("kms:Decrypt",),
             stack=("cloudformation:DescribeStackResource", "cloudformation:ListStackResources"),
             function=tuple(f"lambda:{name}" for name in (
-                "GetFunction", "GetFunctionConfiguration", "UpdateFunctionCode", "PublishVersion", "ListVersionsByFunction")),
+                "GetFunction", "UpdateFunctionCode", "PublishVersion")),
         )
 
     def test_migrate_database_reads(self):

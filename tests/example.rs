@@ -34,7 +34,8 @@ async fn it_goes_live_with_every_bundle_that_was_tested() {
     let mut running = Vec::new();
     for function in &record.live {
         let live = here.live(function.function_name.as_ref().unwrap()).await;
-        assert_eq!(live.versions.last(), Some(&commit.id.to_string()));
+        let version = function.version.as_ref().unwrap().parse().unwrap();
+        assert_eq!(live.versions.last_key_value(), Some((&version, &live.code)));
         running.push(live.code);
     }
     zips.sort();

@@ -90,7 +90,8 @@ async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
     let zip = Sha256::of(&commit.objects[&the_zip()]);
     let Live { code, environment, versions } = here.live(function_name(&record)).await;
     assert_eq!(code, zip);
-    assert_eq!(versions, [commit.id.to_string()]);
+    assert_eq!(versions, [(1, zip)].into());
+    assert_eq!(record.live[0].version.as_deref(), Some("1"));
     for (name, value) in [("STAGE", STAGE), ("COMMIT_SHA", commit.id.sha.as_str()), ("LOG_LEVEL", "info")] {
         assert_eq!(environment[name], value);
     }
@@ -192,7 +193,8 @@ async fn the_next_commit_replaces_the_one_before() {
     assert_eq!(function_name(&after), function_name(&before));
     let live = here.live(function_name(&after)).await;
     assert_eq!(live.code, Sha256::of(&second.objects[&the_zip()]));
-    assert_eq!(live.versions, [first.id.to_string(), second.id.to_string()]);
+    let zip_of = |commit: &Commit| Sha256::of(&commit.objects[&the_zip()]);
+    assert_eq!(live.versions, [(1, zip_of(&first)), (2, zip_of(&second))].into());
     let way_back = after.way_back.unwrap();
     assert_eq!((way_back.commit_sha, way_back.promotion_id), (first.id.sha.clone(), before.promotion_id));
     assert_eq!(way_back.plan, before.plan);
@@ -383,7 +385,7 @@ async fn a_stage_in_another_account_gets_the_same_bytes_there() {
         assert_eq!(record.role_arn.as_ref(), Some(stage_role));
         let live = live(&there, function_name(&record)).await;
         assert_eq!(live.code, Sha256::of(&commit.objects[&the_zip()]));
-        assert_eq!(live.versions, [commit.id.to_string()]);
+        assert_eq!(live.versions, [(1, live.code)].into());
         assert!(record.live[0].is_promoted_code);
         let name = record.plan.stacks[0].stack_name.as_str();
         let is_in = async |who: &Caller| who.cloudformation().describe_stacks().stack_name(name).send().await.is_ok();

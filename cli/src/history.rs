@@ -116,8 +116,7 @@ fn failures(answer: &StepAnswer) -> String {
 impl Event {
     /// The event as Step Functions tells it; none without a time.
     pub(crate) fn read(event: &HistoryEvent) -> Option<Self> {
-        let at = event.timestamp();
-        let at = Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()?;
+        let at = gatekeeper_aws::timestamp(event.timestamp())?;
         let failed = |error: Option<&str>, cause: Option<&str>| What::Failed {
             why: [error, cause].into_iter().flatten().collect::<Vec<_>>().join(": "),
         };

@@ -107,8 +107,8 @@ pub struct Live {
     pub code: Sha256,
     /// Its environment.
     pub environment: BTreeMap<String, String>,
-    /// What each published version is described as, the oldest first.
-    pub versions: Vec<String>,
+    /// The code of each published version, by its number.
+    pub versions: BTreeMap<u64, Sha256>,
 }
 
 /// A repository of its own for a test.
@@ -453,12 +453,11 @@ pub async fn live(who: &Caller, function_name: &str) -> Live {
     let environment = configuration.environment().and_then(|it| it.variables()).cloned().unwrap_or_default();
     let versions = lambda.list_versions_by_function().function_name(function_name).send().await.unwrap();
     let versions = versions.versions().iter().filter_map(|it| Some((it.version()?.parse::<u64>().ok()?, it)));
-    let versions: BTreeMap<_, _> =
-        versions.map(|(number, it)| (number, it.description().unwrap().to_owned())).collect();
+    let versions = versions.map(|(number, it)| (number, Sha256::from_base64(it.code_sha256().unwrap()).unwrap()));
     Live {
         code: Sha256::from_base64(configuration.code_sha256().unwrap()).unwrap(),
         environment: environment.into_iter().collect(),
-        versions: versions.into_values().collect(),
+        versions: versions.collect(),
     }
 }
 

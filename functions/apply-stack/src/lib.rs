@@ -50,7 +50,7 @@ pub struct ApplyStack {
     pub settings: Settings,
     /// The gatekeeper's own account.
     pub config: SdkConfig,
-    /// How long CloudFormation gets before it is looked at again in the same invocation.
+    /// How long CloudFormation gets before it is looked at again in the same invocation, and twice as long each time after.
     pub look_again: Duration,
 }
 

@@ -9,7 +9,7 @@ use gatekeeper_aws::{Settings, config, lambda::run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let step = ApplyStack { settings: Settings::from_env()?, config: config(), look_again: Duration::from_millis(300) };
+    let step = ApplyStack { settings: Settings::from_env()?, config: config(), look_again: Duration::from_millis(100) };
     let step = &step;
     run(move |payload, invocation| step.handle(payload, invocation)).await
 }

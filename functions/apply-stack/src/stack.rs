@@ -46,7 +46,10 @@ use crate::{
 };
 
 /// The most things that one invocation does for one stack: a stack needs three.
-const MAX_ACTIONS: usize = 8;
+const MAX_ACTIONS: u32 = 8;
+
+/// The pause before a look doubles so often.
+const LONGEST_PAUSE: u32 = 4;
 
 /// The most pages of events (100 each) that are read for the reasons of a failure.
 const MAX_EVENT_PAGES: usize = 20;
@@ -80,7 +83,7 @@ pub struct StackWork<'a> {
     pub made: BTreeMap<String, BTreeSet<Vec<String>>>,
     /// What the change set of every stack is called.
     pub change_set_name: String,
-    /// How long CloudFormation gets before it is looked at again in the same invocation.
+    /// How long CloudFormation gets before it is looked at again in the same invocation, and twice as long each time after.
     pub look_again: Duration,
     /// Where it tells of its work.
     pub log: &'a Logger,
@@ -126,8 +129,8 @@ impl StackWork<'_> {
     /// [`Stop`]
     pub async fn advance(&self, stack: &PlannedStack, report: &mut Report<StackFacts>) -> Result<(), Stop> {
         for action in 0..MAX_ACTIONS {
-            if action > 0 {
-                tokio::time::sleep(self.look_again).await;
+            if let Some(before) = action.checked_sub(1) {
+                tokio::time::sleep(self.look_again * 2_u32.pow(before.min(LONGEST_PAUSE))).await;
             }
             let look = self.look(stack, report).await?;
             if let Some(stack_id) = &look.stack_id {
@@ -652,7 +655,7 @@ fn texts(reasons: &[Reason]) -> Vec<String> {
 }
 
 fn at(at: Option<&aws_sdk_cloudformation::primitives::DateTime>) -> Timestamp {
-    at.and_then(|at| Timestamp::new(at.secs(), 0).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    at.and_then(gatekeeper_aws::timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// A validation or hook that failed; `None` where it is something else, or only warns.

@@ -1,4 +1,4 @@
-//! Brings one function to its bundle: looks, updates, proves, publishes.
+//! Brings one function to its bundle: looks, updates, proves, and names the version that holds it.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -8,10 +8,12 @@ use std::{
 use aws_sdk_lambda::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::get_function::GetFunctionError,
     types::FunctionConfiguration,
 };
 use gatekeeper_aws::{
-    failure::{Failure, said, status},
+    failure::{Failure, retry_after, said, status},
+    live::settings_digest,
     pacer::Pacers,
 };
 use gatekeeper_model::{ids::Sha256, telemetry::Logger};
@@ -25,10 +27,8 @@ use tokio::time::sleep;
 
 use crate::next::{Health, Live, Next, Wanted, next};
 
-/// Between two looks: from the first to the last, doubling.
+/// Between two looks: from the first to the last, half as long again each time.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
-/// Nothing goes for so long after AWS has said that it is too much: its bucket has then filled up again.
-const THROTTLED: Duration = Duration::from_secs(1);
 
 /// Brings functions to their bundles.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +36,6 @@ pub(crate) struct Deployer<'a> {
     pub(crate) lambda: &'a Client,
     pub(crate) pacers: &'a Pacers,
     pub(crate) artefact_bucket: &'a str,
-    /// What the published versions are described as: `repo@commit`.
-    pub(crate) description: &'a str,
     /// Set where another function has failed: nothing more is begun.
     pub(crate) stopped: &'a AtomicBool,
     pub(crate) log: &'a Logger,
@@ -66,10 +64,13 @@ fn untold(call: &str, what: &str) -> Trouble {
     Trouble::Final(format!("{call} answered without {what}"))
 }
 
-/// A published version.
-struct Published {
-    version: String,
-    description: String,
+/// What is wanted of a function, and what has been done for it.
+struct Work<'a> {
+    wanted: Wanted,
+    /// The version that the update has published.
+    version: Option<String>,
+    /// The version that the promotion before left.
+    before: Option<&'a str>,
 }
 
 impl Deployer<'_> {
@@ -79,12 +80,14 @@ impl Deployer<'_> {
         &self,
         planned: &PlannedFunction,
         name: &str,
+        before: Option<&str>,
         report: &mut Report<FunctionFacts>,
     ) -> Ended {
-        let mut wanted = Wanted { code: planned.bundle.sha256, updated_from: None };
+        let wanted = Wanted { code: planned.bundle.sha256, updated_from: None };
+        let mut work = Work { wanted, version: None, before };
         let [mut pause, longest] = LOOK_AGAIN;
         loop {
-            let why = match self.turn(planned, name, &mut wanted, report).await {
+            let why = match self.turn(planned, name, &mut work, report).await {
                 Ok(Some(ended)) => return ended,
                 Ok(None) => {
                     pause = LOOK_AGAIN[0];
@@ -99,7 +102,7 @@ impl Deployer<'_> {
                 report.detail = why;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pause = (pause * 3 / 2).min(longest);
         }
     }
 
@@ -108,40 +111,69 @@ impl Deployer<'_> {
         &self,
         planned: &PlannedFunction,
         name: &str,
-        wanted: &mut Wanted,
+        work: &mut Work<'_>,
         report: &mut Report<FunctionFacts>,
     ) -> Result<Option<Ended>, Trouble> {
         let configuration = self.look(name).await?;
         let live = Live::of(&configuration);
         note_facts(report, name, &configuration, &live);
-        match next(&live, wanted) {
+        match next(&live, &work.wanted) {
             Next::Wait(why) => Err(Trouble::Wait(why.to_owned())),
             Next::Fail(reason) => Err(Trouble::Final(reason)),
             Next::Update if self.stopped.load(Ordering::Relaxed) => Ok(Some(Ended::NotBegun)),
             Next::Update => {
                 let revision = live.revision_id.clone();
                 let revision = revision.ok_or_else(|| untold("GetFunction", "a revision of the function"))?;
-                self.update(planned, name, &live).await?;
-                wanted.updated_from = Some(revision);
+                work.version = self.update(planned, name, &live).await?;
+                work.wanted.updated_from = Some(revision);
                 Ok(None)
             }
             Next::Publish => {
-                let published = self.publish(planned, name, &live).await?;
-                deployed(report, wanted.code, &published).map(Some)
+                let version = match (work.version.take(), work.before) {
+                    (Some(version), _) => version,
+                    (None, Some(before)) if self.is_of(name, before, &configuration).await? => before.to_owned(),
+                    (None, _) => self.publish(planned, name, &live).await?,
+                };
+                deployed(report, work.wanted.code, &version).map(Some)
             }
         }
     }
 
     async fn look(&self, name: &str) -> Result<FunctionConfiguration, Trouble> {
-        self.pacers.looks.turn().await;
-        let answer = self.lambda.get_function().function_name(name).send().await;
-        let answer = answer.map_err(|error| self.trouble("GetFunction", &error, None))?;
-        let nothing = || Trouble::Final("Lambda tells nothing of the function".to_owned());
-        answer.configuration.ok_or_else(nothing)
+        self.looked_at(name, None).await?.map_err(|error| self.trouble("GetFunction", &error, None))
     }
 
-    /// Updates the code from the pinned version, under the revision that was looked at.
-    async fn update(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<(), Trouble> {
+    /// A function, or one of its versions. The inner error is AWS's answer.
+    async fn looked_at(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Result<FunctionConfiguration, SdkError<GetFunctionError>>, Trouble> {
+        self.pacers.looks.turn().await;
+        let ask = self.lambda.get_function().function_name(name).set_qualifier(version.map(str::to_owned));
+        match ask.send().await {
+            Ok(answer) => match answer.configuration {
+                Some(configuration) => Ok(Ok(configuration)),
+                None => Err(Trouble::Final("Lambda tells nothing of the function".to_owned())),
+            },
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Whether a version is there and has the code and the settings that the function has: then no other is needed.
+    async fn is_of(&self, name: &str, version: &str, live: &FunctionConfiguration) -> Result<bool, Trouble> {
+        match self.looked_at(name, Some(version)).await? {
+            Ok(there) => {
+                Ok(there.code_sha256() == live.code_sha256() && settings_digest(&there) == settings_digest(live))
+            }
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(false),
+            Err(error) => Err(self.trouble("GetFunction", &error, None)),
+        }
+    }
+
+    /// Updates the code from the pinned version, under the revision that was looked at; gives the version that Lambda
+    /// publishes with it, where it tells one.
+    async fn update(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<Option<String>, Trouble> {
         let bundle = &planned.bundle;
         self.pacers.others.turn().await;
         let answer = self
@@ -151,33 +183,28 @@ impl Deployer<'_> {
             .s3_bucket(self.artefact_bucket)
             .s3_key(&bundle.key)
             .s3_object_version(bundle.version_id.as_str())
+            .publish(true)
             .set_revision_id(live.revision_id.clone())
             .send()
             .await
             .map_err(|error| self.trouble("UpdateFunctionCode", &error, Some(live)))?;
-        let fields = json!({"function_name": name, "key": bundle.key, "version_id": bundle.version_id});
+        let version = answer.version().filter(|it| *it != "$LATEST").map(str::to_owned);
+        let fields =
+            json!({"function_name": name, "key": bundle.key, "version_id": bundle.version_id, "version": version});
         self.log.info("function code updated", fields);
-        proven(answer.code_sha256(), bundle.sha256, "UpdateFunctionCode")
+        proven(answer.code_sha256(), bundle.sha256, "UpdateFunctionCode")?;
+        Ok(version)
     }
 
-    /// The newest version where it holds this code under this description, else a new one.
-    async fn publish(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<Published, Trouble> {
+    /// A version of what the function is: a new one, or the last one where nothing has changed since.
+    async fn publish(&self, planned: &PlannedFunction, name: &str, live: &Live) -> Result<String, Trouble> {
         let wanted = planned.bundle.sha256;
-        let newest = self.newest_version(name).await?;
-        if let Some(newest) = newest
-            && newest.code_sha256().and_then(Sha256::from_base64) == Some(wanted)
-            && newest.description() == Some(self.description)
-        {
-            let version = newest.version().ok_or_else(|| untold("ListVersionsByFunction", "the version"))?;
-            return Ok(Published { version: version.to_owned(), description: self.description.to_owned() });
-        }
         self.pacers.others.turn().await;
         let answer = self
             .lambda
             .publish_version()
             .function_name(name)
             .code_sha256(wanted.to_base64())
-            .description(self.description)
             .set_revision_id(live.revision_id.clone())
             .send()
             .await
@@ -186,35 +213,7 @@ impl Deployer<'_> {
         proven(answer.code_sha256(), wanted, "PublishVersion")?;
         let version = answer.version().ok_or_else(|| untold("PublishVersion", "the version"))?.to_owned();
         self.log.info("version published", json!({"function_name": name, "version": version}));
-        Ok(Published { version, description: answer.description().unwrap_or_default().to_owned() })
-    }
-
-    /// The version with the highest number. An older one with the same code may hold another configuration.
-    async fn newest_version(&self, name: &str) -> Result<Option<FunctionConfiguration>, Trouble> {
-        let mut newest: Option<(u64, FunctionConfiguration)> = None;
-        let mut marker = None;
-        loop {
-            self.pacers.others.turn().await;
-            let page = self
-                .lambda
-                .list_versions_by_function()
-                .function_name(name)
-                .set_marker(marker)
-                .send()
-                .await
-                .map_err(|error| self.trouble("ListVersionsByFunction", &error, None))?;
-            for version in page.versions.unwrap_or_default() {
-                // `$LATEST` is no number.
-                let Some(number) = version.version().and_then(|number| number.parse().ok()) else { continue };
-                if newest.as_ref().is_none_or(|(highest, _)| number > *highest) {
-                    newest = Some((number, version));
-                }
-            }
-            marker = page.next_marker.filter(|marker| !marker.is_empty());
-            if marker.is_none() {
-                return Ok(newest.map(|(_, version)| version));
-            }
-        }
+        Ok(version)
     }
 
     /// Whether it goes by waiting. Codes: Lambda API reference, "Errors" of each operation, and "Common errors".
@@ -234,15 +233,13 @@ impl Deployer<'_> {
             }
             ("ResourceConflictException" | "PreconditionFailedException", _) => Trouble::Wait(text),
             _ if status(error) >= Some(500) => Trouble::Wait(text),
-            _ if Failure::of(error) == Failure::Throttled => self.throttled(call),
+            _ if Failure::of(error) == Failure::Throttled => {
+                let pacer = if call == "GetFunction" { &self.pacers.looks } else { &self.pacers.others };
+                pacer.throttled(retry_after(error));
+                Trouble::Wait(format!("{call}: throttled"))
+            }
             _ => Trouble::Final(text),
         }
-    }
-
-    fn throttled(&self, call: &str) -> Trouble {
-        let pacer = if call == "GetFunction" { &self.pacers.looks } else { &self.pacers.others };
-        pacer.pause(THROTTLED);
-        Trouble::Wait(format!("{call}: throttled"))
     }
 }
 
@@ -265,13 +262,10 @@ fn proven(answered: Option<&str>, wanted: Sha256, call: &str) -> Result<(), Trou
     Err(Trouble::Final(format!("{call} answered with the code digest `{answered}`, the plan has `{wanted}`")))
 }
 
-fn deployed(report: &mut Report<FunctionFacts>, code: Sha256, published: &Published) -> Result<Ended, Trouble> {
-    let Published { version, description } = published;
+fn deployed(report: &mut Report<FunctionFacts>, code: Sha256, version: &str) -> Result<Ended, Trouble> {
     let facts = &mut report.facts;
     facts.code_sha256 = code.into();
-    facts.version = version.as_str().into();
-    // Lambda makes no new version where neither code nor configuration has changed since the last one.
-    facts.version_description = description.as_str().into();
+    facts.version = version.into();
     let previous = facts.previous_code_sha256.read().map_err(|why| {
         Trouble::Final(format!("its report tells a fact `previous_code_sha256` that can't be read: {why}"))
     })?;

@@ -1,5 +1,6 @@
 //! Puts a plan's bundles into the stage's functions: looks at what is live, updates what differs from the pinned
-//! version, waits, proves `CodeSha256` and publishes an immutable version that names the commit.
+//! version, waits, proves `CodeSha256` and names the immutable version that holds it: the one that the update publishes, the
+//! last promotion's where the function is still as that is, or else a new one.
 //!
 //! Killed anywhere and started again it ends the same: every turn starts with a look.
 
@@ -10,6 +11,7 @@ pub mod next;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -28,7 +30,8 @@ use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_promotion::{
     facts::FunctionFacts,
     plan::PlannedFunction,
-    step::{Report, ReportStatus, StepAnswer},
+    record::PromotionRecord,
+    step::{PromotionRef, Report, ReportStatus, StepAnswer},
 };
 use gatekeeper_store::ReadStore;
 use serde_json::{Value, json};
@@ -64,6 +67,8 @@ pub struct Step<S> {
 struct Task<'a> {
     planned: &'a PlannedFunction,
     name: String,
+    /// The version that the promotion before left.
+    before: Option<&'a str>,
     report: Report<FunctionFacts>,
 }
 
@@ -78,43 +83,46 @@ impl<S: ReadStore> Step<S> {
         event: Value,
         invocation: &Invocation,
     ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
-        let Begun { record, commit, plan, progress, log, .. } =
+        let Begun { record, plan, progress, log, .. } =
             Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
-        let before = |planned: &PlannedFunction| progress.iter().find(|it| it.subject == planned.function.as_str());
+        let reported = |planned: &PlannedFunction| progress.iter().find(|it| it.subject == planned.function.as_str());
         let through = |planned: &PlannedFunction| {
-            before(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
+            reported(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
         };
         let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
         let config = stage_config(&self.config, record.role_arn.as_deref()).await;
-        let names = stack_functions::find(&stack_functions::looking_client(&config), &missing).await;
+        let client = stack_functions::looking_client(&config);
+        let (names, before) =
+            tokio::join!(stack_functions::find(&client, &missing), self.versions_before(&record, &log));
         let mut names = names.map_err(|error| failed(&error))?;
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
         for planned in missing {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
             let report =
-                before(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
+                reported(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
             match names.remove(&planned.function) {
-                Some(Ok(name)) => tasks.push(Task { planned, name, report }),
+                Some(Ok(name)) => {
+                    let before = before.get(planned.function.as_str()).map(String::as_str);
+                    tasks.push(Task { planned, name, before, report });
+                }
                 Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason.to_string())),
                 None => reports.push(self.failed(&log, planned, report, "it was not looked for".to_owned())),
             }
         }
         // What can't be whole isn't begun.
         if reports.is_empty() {
-            let description = commit.to_string();
             let stopped = AtomicBool::new(false);
             let deployer = Deployer {
                 // A retry would go past the pacer, and would not look before it acts.
                 lambda: &aws_sdk_lambda::Client::new(&asking_once(&config, CALL_TIMEOUT)),
                 pacers: &self.pacers,
                 artefact_bucket: &self.artefact_bucket,
-                description: &description,
                 stopped: &stopped,
                 log: &log,
             };
@@ -123,24 +131,41 @@ impl<S: ReadStore> Step<S> {
                 stream::iter(work).buffer_unordered(FUNCTIONS_IN_FLIGHT).filter_map(async |it| it).collect().await;
         }
 
-        let reported = |planned: &PlannedFunction| {
+        let told = |planned: &PlannedFunction| {
             reports.iter().find(|it| it.subject == planned.function.as_str()).or_else(|| through(planned)).cloned()
         };
-        let progress = plan.functions.iter().filter_map(reported).collect();
+        let progress = plan.functions.iter().filter_map(told).collect();
         let answer = StepAnswer::of(progress, plan.functions.len(), WAIT_SECONDS);
         log.info("functions looked at", json!({"outcome": answer.status, "functions": plan.functions.len()}));
         Ok(answer)
     }
 
+    /// The versions of the stage's functions that the promotion before left, by the bundle's name. Where its record can't be
+    /// read there are none to be had: a version more is published then.
+    async fn versions_before(&self, record: &PromotionRecord, log: &Logger) -> BTreeMap<String, String> {
+        let Some(promotion_id) = &record.promotion_before else { return BTreeMap::new() };
+        let before = PromotionRef { promotion_id: promotion_id.clone(), ..record.reference() };
+        match PromotionRecord::load(&self.records, &before).await {
+            Ok(before) => {
+                before.record.live.into_iter().filter_map(|live| Some((live.function, live.version?))).collect()
+            }
+            Err(error) => {
+                let fields = json!({"promotion_before": promotion_id, "error": chain(&error)});
+                log.warn("the record of the promotion before can't be read", fields);
+                BTreeMap::new()
+            }
+        }
+    }
+
     /// Brings one function to its bundle, unless another one has failed before it begins.
     async fn deploy(&self, deployer: Deployer<'_>, task: Task<'_>, stop: Instant) -> Option<Report<FunctionFacts>> {
-        let Task { planned, name, mut report } = task;
+        let Task { planned, name, before, mut report } = task;
         if deployer.stopped.load(Ordering::Relaxed) {
             return None;
         }
         let log = deployer.log.with("module", planned.module.as_str()).with("function", planned.function.as_str());
         let deployer = Deployer { log: &log, ..deployer };
-        match timeout_at(stop, deployer.deploy(planned, &name, &mut report)).await {
+        match timeout_at(stop, deployer.deploy(planned, &name, before, &mut report)).await {
             Err(_) => Some(report),
             Ok(Ended::NotBegun) => None,
             Ok(Ended::Deployed(status, detail)) => {

@@ -103,6 +103,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         allow_private: false,
         shared_account: false,
         plan: plan(),
+        promotion_before: None,
         way_back: way_back.then(|| WayBack {
             commit_sha: sha("a"),
             promotion_id: "01J00000000000000000000000".parse().unwrap(),

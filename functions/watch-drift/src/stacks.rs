@@ -8,7 +8,10 @@ use aws_sdk_cloudformation::{
     types::{Stack, StackDriftStatus, StackResourceDrift, StackResourceDriftStatus, TemplateStage},
 };
 use futures_util::{StreamExt as _, stream};
-use gatekeeper_aws::failure::{Failure, message, said};
+use gatekeeper_aws::{
+    failure::{Failure, message, said},
+    timestamp,
+};
 use gatekeeper_model::ids::{Sha256, StackName};
 use gatekeeper_promotion::{
     drift::{StackDrift, StackLook},
@@ -84,7 +87,7 @@ impl Stacks {
         let information = stack.drift_information();
         let status = information.and_then(|it| it.stack_drift_status()).cloned();
         let checked = information.and_then(|it| it.last_check_timestamp());
-        let checked = checked.and_then(|at| Timestamp::new(at.secs(), 0).ok()).filter(|at| *at >= since);
+        let checked = checked.and_then(timestamp).filter(|at| *at >= since);
         if self.is_due(status.as_ref(), checked)
             && let Err(error) = self.client.detect_stack_drift().stack_name(name.as_str()).send().await
             && !is_busy(&error)

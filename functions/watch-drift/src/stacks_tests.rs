@@ -91,6 +91,15 @@ async fn cloudformation_is_asked_to_look_where_its_last_look_is_old_or_of_before
 }
 
 #[tokio::test]
+async fn a_look_within_the_second_in_which_the_promotion_ended_counts_from_its_end() {
+    let ended = at(0) + SignedDuration::from_millis(400);
+    for (millis, told) in [(399, StackDrift::NotChecked), (401, StackDrift::InSync)] {
+        let checked = ("IN_SYNC", Some(at(0) + SignedDuration::from_millis(millis)));
+        assert_eq!(drift_since(Some(ended), checked, begun(), true).await.0, told, "{millis}");
+    }
+}
+
+#[tokio::test]
 async fn of_a_promotion_without_an_end_no_drift_is_told() {
     let unknown = StackDrift::Unknown("the record does not tell when the promotion ended".to_owned());
     for checked in [("IN_SYNC", Some(at(0))), ("DRIFTED", Some(at(23 * 60)))] {

@@ -1,5 +1,7 @@
 //! What an error of AWS means, for whoever asked: the one place that knows the services' codes for it.
 
+use std::time::Duration;
+
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use gatekeeper_model::telemetry::chain;
@@ -96,6 +98,12 @@ pub fn message<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &s
 /// The status of the answer, where there is one.
 pub fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// When a service wants to be asked again, where it says so in seconds (RFC 9110, 10.2.3, `Retry-After`).
+pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let header = error.raw_response()?.headers().get("retry-after")?;
+    header.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What a service said in its own words, without what differs from call to call; or why nothing was heard of it.

@@ -35,6 +35,8 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
+use jiff::Timestamp;
+
 use crate::s3::S3Store;
 
 /// Amazon Trust Services' five roots, under which every AWS endpoint lies
@@ -43,6 +45,13 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 /// How long a connection may take, as the SDK's own default is (aws-config, `default_provider::timeout_config`).
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+
+/// A time that AWS tells, to the last digit that it tells: what is cut off lies before what happened in the same second.
+/// `None` where no calendar has it.
+#[must_use]
+pub fn timestamp(at: &aws_sdk_s3::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(at.as_nanos()).ok()
+}
 
 /// What the template tells a function by its environment.
 #[derive(Debug, Clone)]

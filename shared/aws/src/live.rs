@@ -74,6 +74,14 @@ async fn live(lambda: &Client, function: &PlannedFunction, name: &str, pacer: &P
     }
 }
 
+/// The digests of what an operator can set of a function or of a version beside its code: two that have the same are set up
+/// the same. The reserved concurrency is the function's alone, so it is left out.
+#[must_use]
+pub fn settings_digest(configuration: &types::FunctionConfiguration) -> (Option<Sha256>, BTreeMap<u32, Sha256>) {
+    let answer = GetFunctionOutput::builder().configuration(configuration.clone()).build();
+    (configuration_digest(&answer), later_digests(&answer))
+}
+
 /// The SHA-256 of what an operator can set of a function beside its code, as the first gatekeepers knew it: it stays as
 /// it is, because records hold it. What became known since is in [`later_digests`].
 ///

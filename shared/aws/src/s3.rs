@@ -8,10 +8,12 @@ use aws_sdk_s3::{
     types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
 };
 use gatekeeper_model::ids::{Sha256, VersionId};
-use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use crate::failure::{Failure, code, is_conflict, said};
+use crate::{
+    failure::{Failure, code, is_conflict, said},
+    timestamp,
+};
 use gatekeeper_store::{
     Body, Head, Listed, Precondition, ReadStore, Retention, StoreError, TagStore, Tags, TooLarge, WriteStore, Written,
 };
@@ -132,7 +134,7 @@ impl ReadStore for S3Store {
             tag_count: counted(head.tag_count()),
             retention: Retention {
                 mode: head.object_lock_mode().map(|mode| mode.as_str().to_owned()),
-                until: head.object_lock_retain_until_date().and_then(|at| Timestamp::new(at.secs(), 0).ok()),
+                until: head.object_lock_retain_until_date().and_then(timestamp),
                 legal_hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
                 expiration: head.expiration().map(str::to_owned),
             },

@@ -389,6 +389,7 @@ impl World {
             allow_private: false,
             shared_account: false,
             plan: verified.plan,
+            promotion_before: None,
             way_back: None,
             steps: Vec::new(),
             live: Vec::new(),

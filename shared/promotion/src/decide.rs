@@ -114,6 +114,7 @@ impl<'a> Known<'a> {
         };
         Ok(Ok(Box::new(Verified {
             history_before,
+            promotion_before: before.as_ref().map(|before| before.promotion_id.clone()),
             way_back: before.and_then(|before| way_back(request, &commit, before)),
             commit,
             plan,

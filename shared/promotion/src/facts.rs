@@ -77,9 +77,6 @@ pub struct FunctionFacts {
     /// The version that holds the code.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub version: Told<String>,
-    /// That version's description.
-    #[serde(skip_serializing_if = "Told::is_nothing")]
-    pub version_description: Told<String>,
     /// What is told beside.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -436,13 +433,12 @@ mod tests {
             function_name: "uat-fn".into(),
             previous_code_sha256: Some(digest).into(),
             version: "7".into(),
-            version_description: "".into(),
             other: Map::new(),
         };
         assert_eq!(
             json!(function),
             json!({"code_sha256": digest.to_string(), "function_arn": null, "function_name": "uat-fn",
-                   "previous_code_sha256": digest.to_string(), "version": "7", "version_description": ""})
+                   "previous_code_sha256": digest.to_string(), "version": "7"})
         );
         let ran = RanMigration {
             description: "d".into(),

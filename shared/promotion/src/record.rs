@@ -144,6 +144,10 @@ pub struct PromotionRecord {
     pub break_glass: Option<BreakGlass>,
     /// What is applied.
     pub plan: Plan,
+    /// The promotion that brought what the stage ran before, whichever commit that is; `None` where it ran nothing, and in
+    /// records of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_before: Option<PromotionId>,
     /// What is applied instead where that fails: the commit that the stage ran before.
     pub way_back: Option<WayBack>,
     /// What the steps did.

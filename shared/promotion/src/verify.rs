@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
-    ids::{Commit, DatabaseName, Sha256, VersionId},
+    ids::{Commit, DatabaseName, PromotionId, Sha256, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_proof::{PublicKeys, SigningError};
@@ -40,6 +40,8 @@ pub struct Verified {
     pub commit: Commit,
     /// What will be applied.
     pub plan: Plan,
+    /// The promotion that brought what the stage runs now.
+    pub promotion_before: Option<PromotionId>,
     /// What will be applied instead where that fails.
     pub way_back: Option<WayBack>,
     /// The stage as it is configured.

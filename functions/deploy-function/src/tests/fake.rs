@@ -14,9 +14,6 @@ use gatekeeper_model::ids::Sha256;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// What this commit's versions are described as.
-pub(crate) const DESCRIPTION: &str = "bank-payments@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
 #[derive(Clone)]
 pub(crate) struct Fake(Arc<Mutex<Lambda>>);
 
@@ -35,6 +32,8 @@ pub(crate) struct Lambda {
     pub(crate) change_after_looks: u32,
     /// Publishes this code, whatever is asked for.
     pub(crate) publishes: Option<Sha256>,
+    /// An update answers without the version that it publishes.
+    pub(crate) tells_no_version: bool,
     /// Throttles as AWS does: 15 a second and a bucket of 15, `GetFunction` 100.
     pub(crate) enforces_quota: bool,
     /// The codes of the errors that were answered.
@@ -45,6 +44,7 @@ pub(crate) struct Lambda {
 
 pub(crate) struct Function {
     pub(crate) code: Sha256,
+    pub(crate) memory: i32,
     /// What lies in the artefact bucket.
     pub(crate) stored: Sha256,
     pub(crate) versions: Vec<Version>,
@@ -58,15 +58,20 @@ pub(crate) struct Function {
     looks: u32,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Version {
-    code: Sha256,
-    pub(crate) description: String,
+    pub(crate) code: Sha256,
+    pub(crate) memory: i32,
 }
 
 impl Function {
-    pub(crate) fn publish(&mut self, code: Sha256, description: &str) {
-        self.versions.push(Version { code, description: description.to_owned() });
+    /// The number of the version that holds what the function is: nothing is published where nothing has changed.
+    pub(crate) fn publish(&mut self) -> String {
+        let now = Version { code: self.code, memory: self.memory };
+        if self.versions.last() != Some(&now) {
+            self.versions.push(now);
+        }
+        self.versions.len().to_string()
     }
 
     fn configuration(&self, name: &str) -> Value {
@@ -81,6 +86,7 @@ impl Function {
             "FunctionName": format!("uat-{name}"), "CodeSha256": self.code.to_base64(), "State": "Active",
             "FunctionArn": format!("arn:aws:lambda:eu-west-1:111122223333:function:uat-{name}"),
             "LastUpdateStatus": status, "LastUpdateStatusReason": self.failed, "RevisionId": self.revision.to_string(),
+            "MemorySize": self.memory,
         })
     }
 }
@@ -122,6 +128,7 @@ impl Lambda {
     pub(crate) fn add(&mut self, name: &str, code: Sha256, stored: Sha256) {
         let function = Function {
             code,
+            memory: 128,
             stored,
             versions: Vec::new(),
             resource: Some("AWS::Lambda::Function"),
@@ -164,10 +171,17 @@ impl Lambda {
             return Err((*status, code));
         }
         let (change_after, publishes) = (self.change_after_looks, self.publishes);
+        let tells_no_version = self.tells_no_version;
         let function = self.functions.get_mut(name).unwrap();
         let revision = request.json("RevisionId").and_then(|id| id.as_str()?.parse().ok());
         let stale = revision.is_some_and(|revision: u32| revision != function.revision);
         let answer = match call {
+            "GetFunction" if request.path.contains("Qualifier=") => {
+                let number: usize = request.path.rsplit('=').next().unwrap().parse().unwrap();
+                let version = number.checked_sub(1).and_then(|at| function.versions.get(at));
+                let Version { code, memory } = version.ok_or((404, "ResourceNotFoundException"))?;
+                json!({"Configuration": {"CodeSha256": code.to_base64(), "MemorySize": memory}})
+            }
             "GetFunction" => {
                 let answer = json!({"Configuration": function.configuration(name)});
                 function.looks += 1;
@@ -178,16 +192,6 @@ impl Lambda {
                 }
                 function.revision += u32::from(change_after > 0 && function.looks == change_after);
                 answer
-            }
-            "ListVersionsByFunction" => {
-                // Pages of two, `$LATEST` first.
-                let numbered = function.versions.iter().enumerate().map(|(index, version)| {
-                    json!({"Version": (index + 1).to_string(), "CodeSha256": version.code.to_base64(), "Description": version.description})
-                });
-                let all: Vec<_> = std::iter::once(json!({"Version": "$LATEST"})).chain(numbered).collect();
-                let from = request.path.split_once("Marker=").map_or(0, |(_, at)| at.parse().unwrap());
-                let next = (from + 2 < all.len()).then(|| (from + 2).to_string());
-                json!({"Versions": all.iter().skip(from).take(2).collect::<Vec<_>>(), "NextMarker": next})
             }
             _ if function.busy_for_looks > 0 => return Err((409, "ResourceConflictException")),
             _ if stale => return Err((412, "PreconditionFailedException")),
@@ -203,22 +207,20 @@ impl Lambda {
                 }
                 function.busy_for_looks = 3;
                 function.revision += 1;
+                assert_eq!(request.json("Publish"), Some(true.into()));
                 let mut answer = function.configuration(name);
                 answer["CodeSha256"] = function.stored.to_base64().into();
+                if function.failed.is_none() && !tells_no_version {
+                    answer["Version"] = function.publish().into();
+                }
                 answer
             }
             "PublishVersion" => {
                 if request.json("CodeSha256") != Some(function.code.to_base64().into()) {
                     return Err((400, "InvalidParameterValueException"));
                 }
-                // Nothing is published where nothing has changed.
-                if function.versions.last().is_none_or(|version| version.code != function.code) {
-                    let description = request.json("Description").unwrap();
-                    function.publish(function.code, description.as_str().unwrap());
-                }
-                let version = function.versions.last().unwrap();
-                json!({"Version": function.versions.len().to_string(), "Description": version.description,
-                    "CodeSha256": publishes.unwrap_or(version.code).to_base64()})
+                let (version, code) = (function.publish(), publishes.unwrap_or(function.code));
+                json!({"Version": version, "CodeSha256": code.to_base64()})
             }
             _ => unreachable!("{request:?}"),
         };
@@ -274,7 +276,6 @@ fn identify(request: &Request) -> (&'static str, &str) {
         ("GET", None) => ("GetFunction", path),
         ("PUT", Some((name, "code"))) => ("UpdateFunctionCode", name),
         ("POST", Some((name, "versions"))) => ("PublishVersion", name),
-        ("GET", Some((name, "versions"))) => ("ListVersionsByFunction", name),
         _ => panic!("{request:?}"),
     }
 }
