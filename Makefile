@@ -31,7 +31,7 @@ down: tools ## stops what `make up` started
 	@$(LOCAL) down
 
 .PHONY: bench
-bench: tools ## the benchmarks: prints a table and writes target/bench.json
+bench: tools outsiders ## the benchmarks: prints a table and writes target/bench.json
 	@benches/run.sh
 
 .PHONY: faults

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from burst import MAX_CALLS, MAX_INVOCATIONS, Burst
+from collect import Collecting
 from deploying import Deploying
 from evidence import Evidence
 from function import Function
@@ -57,6 +58,7 @@ MAX_RECOUNT_MS = 1000
 MAX_RECOUNT_BYTES = 64 * MB
 MAX_PUBLISH_OF_CP = 1 / 3  # of the time that `aws s3 cp` takes
 MAX_PUBLISH_BYTES = 128 * MB
+MAX_COLLECT_OF_CDK_ASSETS = 1  # of the time that `cdk-assets publish` takes
 MAX_EVIDENCE_SECONDS = 2
 MAX_EVIDENCE_ROUND_TRIPS = 10
 MAX_PAGE_BYTES = 0.3 * MB
@@ -199,6 +201,15 @@ class Bench:
         largest = figures[str(max(map(int, figures)))]
         self.requires(f"calls of the gate an object, {largest['objects']} objects", MAX_CALLS, largest["calls_an_object"], "")
         self.requires(f"invocations of it an object, {largest['objects']} objects", MAX_INVOCATIONS, largest["invocations_an_object"], "")
+        return figures
+
+    # ---- collect
+
+    def collecting(self) -> dict[str, Any]:
+        """`gatekeeper collect` of 200 functions beside `cdk-assets publish`."""
+        figures = Collecting(self.release / "gatekeeper", self.folder, self.store.instance).figures()
+        self.requires("the time of `gatekeeper collect` of 400 MB, of `cdk-assets publish`'s", MAX_COLLECT_OF_CDK_ASSETS,
+                      figures["of_cdk_assets"], "times")
         return figures
 
     # ---- evidence
@@ -368,6 +379,12 @@ def show(figures: dict[str, Any]) -> None:
              f"{it['calls_an_object']:.2f}", f"{it['invocations_an_object']:.3f}"] for size, it in figures["burst"].items()]
     table("A commit's events, in batches as AWS makes them", ("", "objects", "calls: registered", "built", "invocations: registered", "built",
                                                              "calls an object", "invocations an object"), rows)
+    collecting = figures["collecting"]
+    table(f"{collecting['functions']} functions of an assembly, {collecting['bytes'] / MB:.0f} MB, zipped to "
+          f"{collecting['zipped_bytes'] / MB:.0f} MB", ("", "median"), [
+        ["`gatekeeper collect`, into the folder of a commit", f"{collecting['median_s']['collect']:.2f} s"],
+        ["`cdk-assets publish`, to the local AWS", f"{collecting['median_s']['cdk_assets_publish']:.2f} s"],
+    ])
     evidence = figures["evidence"]
     table(f"`gatekeeper evidence` for one function, of {evidence['commits']} commits and {evidence['promotions']} promotions",
           ("", "median", "least", "calls", "round trips", "page"),
@@ -403,7 +420,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
-                       "burst": bench.burst(), "evidence": bench.evidence(), "deploying": bench.deploying(),
+                       "collecting": bench.collecting(), "burst": bench.burst(), "evidence": bench.evidence(), "deploying": bench.deploying(),
                        "requirements": bench.requirements}
         finally:
             instance.stop()

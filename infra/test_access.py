@@ -349,6 +349,7 @@ class Work(Case):
             "verdict": f"{RECORDS}/{COMMIT}/verdict.json", "promotion": f"{RECORDS}/promotions/uat/bank-payments/01JX.json",
             "stages": f"{RECORDS}/config/stages.json", "asset": f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip",
             "stack": f"{STACK}bank-payments-uat-payments-api/1", "function": f"{FUNCTION}bank-payments-uat-authorise",
+            "layer": f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:layer:uat-shared:7",
             "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
             "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
             "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"), "events": DEFAULT.attribute("EventQueue", "Arn"),
@@ -406,6 +407,7 @@ class Work(Case):
             stack=("cloudformation:DescribeStackResource", "cloudformation:ListStackResources"),
             function=tuple(f"lambda:{name}" for name in (
                 "GetFunction", "UpdateFunctionCode", "PublishVersion")),
+            layer=("lambda:GetLayerVersion",),
         )
 
     def test_migrate_database_reads(self):

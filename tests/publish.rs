@@ -398,3 +398,49 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     assert_eq!((run.code, &run.report["status"]), (1, &json!("refused")), "{run:#?}");
     assert_eq!(run.report["verdict"]["reasons"][0]["code"], Code::TestedBytesMismatch.as_str());
 }
+
+#[tokio::test]
+async fn the_layers_that_dev_has_are_observed_by_their_content() {
+    let aws = Instance::get().await;
+    let deployer = Shell::of_root(&aws);
+    let repo = format!("e2e-layers-{}", ulid::Ulid::generate().to_string().to_lowercase());
+    let bytes = zips::node("shared");
+    let region = aws_sdk_s3::types::BucketLocationConstraint::from(aws.outputs.region.as_str());
+    let region = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
+    let s3 = &aws.root.s3;
+    s3.create_bucket().bucket(&repo).create_bucket_configuration(region).send().await.unwrap();
+    s3.put_object().bucket(&repo).key("layer.zip").body(bytes.clone().into()).send().await.unwrap();
+    let template = json!({"Resources": {"Shared": {
+        "Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": {"S3Bucket": repo, "S3Key": "layer.zip"}},
+    }}});
+    let client = aws_sdk_cloudformation::Client::new(&aws.root.config);
+    let name = format!("{repo}-dev-{STACK}");
+    client.create_stack().stack_name(&name).template_body(template.to_string()).send().await.unwrap();
+    let status = async || {
+        let stack = client.describe_stacks().stack_name(&name).send().await.unwrap();
+        stack.stacks()[0].stack_status().unwrap().as_str().to_owned()
+    };
+    eventually("the stack is there", Duration::from_mins(1), status, |status| status == "CREATE_COMPLETE").await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [manifest, observed] = ["manifest.json", "observed.json"].map(|file| folder.path().join(file));
+    let observe = async |sha256: Sha256, stack: &str| {
+        let asset = json!({"sha256": sha256, "size": bytes.len(), "kind": "layer", "stack": stack, "key": "layer.zip"});
+        let document = json!({"modules": [{"id": MODULE, "assets": [asset]}]});
+        fs::write(&manifest, document.to_string()).unwrap();
+        let (manifest, observed) = (manifest.to_str().unwrap(), observed.to_str().unwrap());
+        let run = ["observe", "--manifest", manifest, "--stage", "dev", "--repo", &repo, "--write", observed];
+        deployer.run(&run).await
+    };
+    let told = || serde_json::from_str::<Value>(&fs::read_to_string(&observed).unwrap()).unwrap();
+    let layer = Sha256::of(&bytes);
+    let live = json!({"deployed": [], "templates": [], "layers": [{"stack": STACK, "code_sha256": layer}]});
+
+    let run = observe(layer, STACK).await;
+    assert_eq!((run.code, told()), (0, live.clone()), "{run:#?}");
+    let run = observe(Sha256::of(b"another"), STACK).await;
+    assert_eq!((run.code, told()), (1, live), "{run:#?}");
+    assert_eq!(run.report["layers"][0]["problem"], format!("the layers of stack `{name}` are `{layer}`"));
+    let run = observe(layer, "elsewhere").await;
+    assert_eq!((run.code, told()), (1, json!({"deployed": [], "templates": []})), "{run:#?}");
+}

@@ -216,6 +216,20 @@ def each_parameter_needs_permission() -> None:
     replace(iam_evaluator, "enforce", "access_key_id iam_action service region resource_arn service_context", wrap)
 
 
+def a_layer_version_is_read_by_its_own_permission() -> None:
+    """Reading one layer version asks `lambda:GetLayerVersion`; MiniStack asks `lambda:ListLayers` for all that is read of layers.
+
+    Source: Service Authorization Reference, "Actions, resources, and condition keys for AWS Lambda".
+    """
+    def wrap(original: Callable) -> Callable:
+        def action(method: str, path: str) -> str | None:
+            is_one = re.fullmatch(r"/[\d-]+/layers/[^/]+/versions/\d+", path)
+            return "GetLayerVersion" if is_one and method == "GET" else original(method, path)
+        return action
+
+    replace(iam_actions, "_lambda_action", "method path", wrap)
+
+
 def role_boundaries_are_applied() -> None:
     """A template's `PermissionsBoundary` reaches the role; MiniStack's CloudFormation drops a role's, and applies a user's.
 

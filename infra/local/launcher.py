@@ -40,6 +40,7 @@ CLOSERS = (
     gaps_iam.loopback_counts_as_tls,
     gaps_iam.principal_arn_of_a_session_is_the_role,
     gaps_iam.each_parameter_needs_permission,
+    gaps_iam.a_layer_version_is_read_by_its_own_permission,
     gaps_iam.role_boundaries_are_applied,
     gaps_compute.runtime_api_without_nagle,
     gaps_compute.asynchronous_events_wait_their_turn,

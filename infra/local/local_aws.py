@@ -134,11 +134,11 @@ class LocalAwsTest(unittest.TestCase):
             self.iam.put_role_policy(RoleName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": statements}))
         return arn
 
-    def as_role(self, *statements: dict, path: str = "/", session: str = "session") -> Any:
-        """An S3 client with a session of a new role that has these statements."""
+    def as_role(self, *statements: dict, path: str = "/", session: str = "session", service: str = "s3") -> Any:
+        """A client with a session of a new role that has these statements."""
         keys = self.sts.assume_role(RoleArn=self.role(*statements, path=path), RoleSessionName=session)["Credentials"]
         return boto3.client(
-            "s3", endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
+            service, endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
             aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
 
     def function(self, *statements: dict, **options: Any) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
+import io
 import json
 import unittest
+import zipfile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,15 +139,26 @@ class Parameters(LocalAwsTest):
         mine, other = (f"/sst/app-{next(names)}/secret" for _ in range(2))
         for name in (mine, other):
             parameters.put_parameter(Name=name, Value="x", Type="SecureString")
-        role = self.role({**allow("ssm:GetParameters"), "Resource": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{mine}"})
-        keys = self.sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
-        function = boto3.client(
-            "ssm", endpoint_url=self.instance.endpoint, region_name=REGION, aws_access_key_id=keys["AccessKeyId"],
-            aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
+        below = {**allow("ssm:GetParameters"), "Resource": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{mine}"}
+        function = self.as_role(below, service="ssm")
         read = function.get_parameters(Names=[mine], WithDecryption=True)["Parameters"]
         self.assertEqual([it["Value"] for it in read], ["x"])
         for refused in ([other], [mine, other]):
             self.assertRefused("AccessDeniedException", function.get_parameters, Names=refused)
+
+
+class Layers(LocalAwsTest):
+    def test_one_layer_version_is_read_by_the_permission_for_it(self) -> None:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("nodejs/shared.js", "")
+        layer = self.functions.publish_layer_version(LayerName="shared", Content={"ZipFile": content.getvalue()})
+        arn = layer["LayerArn"]
+        reader = self.as_role(allow("lambda:GetLayerVersion"), service="lambda")
+        read = reader.get_layer_version(LayerName=arn, VersionNumber=1)
+        self.assertEqual(read["Content"]["CodeSha256"], base64.b64encode(hashlib.sha256(content.getvalue()).digest()).decode())
+        other = self.as_role(allow("lambda:ListLayers"), service="lambda")
+        self.assertRefused("AccessDeniedException", other.get_layer_version, LayerName=arn, VersionNumber=1)
 
 
 class NamedPeople(LocalAwsTest):

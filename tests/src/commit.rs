@@ -187,11 +187,14 @@ impl Commit {
         }
         let migrations = module["migrations"].as_array_mut().unwrap();
         migrations.sort_by_key(|it| (it["database"].to_string(), place(it["file"].as_str().unwrap())));
+        let layers = module["assets"].as_array().unwrap().iter().filter(|it| it["kind"] == "layer");
+        let layers: Vec<_> = layers.map(|it| json!({"stack": it["stack"], "code_sha256": it["sha256"]})).collect();
         self.manifest["modules"] = json!([module]);
         self.manifest["flyway"] = self.validated();
         self.manifest["reports"] = json!(reports);
         if let Some(integration) = self.manifest["tests"].get_mut("integration") {
             integration["deployed"] = json!(deployed);
+            integration["layers"] = json!(layers);
         }
     }
 

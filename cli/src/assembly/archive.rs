@@ -8,44 +8,84 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Map, json};
 
-use super::Source;
+use super::{Packaging, Source};
 use crate::exit::Misuse;
 
 /// The script that runs cdk-assets, whose usage it tells itself.
 const SCRIPT: &str = include_str!("archive.cjs");
 
 /// Permissions of what a ZIP is made of: Lambda reads a bundle as another user.
-#[cfg(unix)]
-mod mode {
-    pub(super) const FILE: u32 = 0o644;
-    pub(super) const PROGRAM: u32 = 0o755;
+pub(super) mod mode {
+    pub(in crate::assembly) const FILE: u32 = 0o644;
+    pub(in crate::assembly) const PROGRAM: u32 = 0o755;
 }
 
 /// The archives of assets.
 #[derive(Debug)]
 pub(crate) struct Archives {
-    /// The package that wrote them, with its version.
-    pub(crate) written_by: String,
+    /// The package that wrote ZIPs, with its version; none where none was to be written.
+    pub(crate) written_by: Option<String>,
     /// The archive of each source, in the same order.
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Writes the archive of each source into `work`. `from` is where cdk-assets is looked for, upwards.
+/// Writes the archive of each source into `work`; a file that is taken as it is stays where it lies. `from` is where
+/// cdk-assets is looked for, upwards.
 ///
 /// # Errors
 /// Where a source can't be copied, Node or cdk-assets is missing, or it fails.
 pub(crate) fn archive(sources: &[Source], schema_version: &str, from: &Path, work: &Path) -> anyhow::Result<Archives> {
-    let (assets, out, script) = (work.join("assets"), work.join("archives"), work.join("archive.cjs"));
+    let script = work.join("archive.cjs");
+    fs::write(&script, SCRIPT).context("the script that runs cdk-assets can't be written")?;
+    let zipped: Vec<(usize, &Source)> =
+        sources.iter().enumerate().filter(|(_, it)| it.packaging == Packaging::Zip).collect();
+    // cdk-assets zips one after the other, so as many of it run as there are processors.
+    let runs = thread::available_parallelism().map_or(1, usize::from).min(zipped.len());
+    let shares: Vec<Vec<_>> = (0..runs).map(|run| zipped.iter().skip(run).step_by(runs).copied().collect()).collect();
+    let written: anyhow::Result<Vec<(String, Vec<_>)>> = thread::scope(|scope| {
+        let running: Vec<_> = shares
+            .iter()
+            .enumerate()
+            .map(|(run, share)| {
+                let (script, work) = (&script, work.join(run.to_string()));
+                scope.spawn(move || zip(share, schema_version, script, from, &work))
+            })
+            .collect();
+        running.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(anyhow!("zipping failed")))).collect()
+    });
+    let mut files: Vec<PathBuf> = sources.iter().map(|it| it.path.clone()).collect();
+    let mut written_by = None;
+    for (by, archives) in written? {
+        written_by = Some(by);
+        for (index, archive) in archives {
+            if let Some(file) = files.get_mut(index) {
+                *file = archive;
+            }
+        }
+    }
+    Ok(Archives { written_by, files })
+}
+
+/// Has cdk-assets zip these sources in a folder; gives what it says of itself, and where each archive is.
+fn zip(
+    sources: &[(usize, &Source)],
+    schema_version: &str,
+    script: &Path,
+    from: &Path,
+    work: &Path,
+) -> anyhow::Result<(String, Vec<(usize, PathBuf)>)> {
+    let (assets, out) = (work.join("assets"), work.join("archives"));
     let mut listed = Map::new();
     for folder in [&assets, &out] {
-        fs::create_dir(folder).with_context(|| format!("`{}` can't be made", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("`{}` can't be made", folder.display()))?;
     }
-    for (index, Source { path, packaging, .. }) in sources.iter().enumerate() {
+    for (index, Source { path, packaging, .. }) in sources {
         let name = index.to_string();
         let copied = copy(path, &assets.join(&name), &mut Vec::new()).map_err(Misuse)?;
         if copied == 0 {
@@ -57,18 +97,19 @@ pub(crate) fn archive(sources: &[Source], schema_version: &str, from: &Path, wor
     }
     let manifest = json!({"version": schema_version, "files": listed, "dockerImages": {}});
     fs::write(assets.join("assets.json"), manifest.to_string()).context("the assets can't be listed")?;
-    fs::write(&script, SCRIPT).context("the script that runs cdk-assets can't be written")?;
-    let written_by = run(&script, &[from, &assets, &out])?;
-    let files: Vec<_> = (0..sources.len()).map(|index| out.join(index.to_string())).collect();
-    for (file, source) in files.iter().zip(sources) {
+    let written_by = run(script, &[from, &assets, &out])?;
+    let mut files = Vec::new();
+    for (index, source) in sources {
+        let file = out.join(index.to_string());
         let is_there = file.is_file();
         anyhow::ensure!(
             is_there,
             "{written_by} wrote no archive of `{}`: run `cdk-assets publish`",
             source.path.display()
         );
+        files.push((*index, file));
     }
-    Ok(Archives { written_by, files })
+    Ok((written_by, files))
 }
 
 /// Runs the script; gives what it says of itself.
@@ -117,10 +158,21 @@ fn copy(from: &Path, to: &Path, within: &mut Vec<PathBuf>) -> Result<u64, String
 /// Gives the copy of a file the permissions that it always has.
 #[cfg(unix)]
 fn pin(original: &fs::Metadata, copy: &Path) -> io::Result<()> {
+    set(copy, if is_program(original) { mode::PROGRAM } else { mode::FILE })
+}
+
+/// Whether its owner may execute a file.
+#[cfg(unix)]
+pub(super) fn is_program(file: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     const OWNER_MAY_EXECUTE: u32 = 0o100;
-    let is_program = original.permissions().mode() & OWNER_MAY_EXECUTE != 0;
-    set(copy, if is_program { mode::PROGRAM } else { mode::FILE })
+    file.permissions().mode() & OWNER_MAY_EXECUTE != 0
+}
+
+/// Where there are no such permissions, no file is known to be a program.
+#[cfg(not(unix))]
+pub(super) fn is_program(_file: &fs::Metadata) -> bool {
+    false
 }
 
 #[cfg(unix)]

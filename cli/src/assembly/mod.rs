@@ -1,12 +1,16 @@
-//! A CDK cloud assembly, as `cdk synth` and `sst build` write it, and what of it makes a commit.
+//! What a build tool wrote, and what of it makes a commit: a CDK cloud assembly of `cdk synth` and `sst build`, `.serverless`
+//! of the Serverless Framework 3, `.aws-sam/build` of SAM.
 //!
-//! The assembly is taken as it is: its templates byte for byte, and of its assets those that are functions' code or that a
+//! An assembly is taken as it is: its templates byte for byte, and of its assets those that are functions' code or that a
 //! template takes from the asset bucket. What a promotion could not give to a stage is refused, all of it at once.
 
 pub(crate) mod archive;
 mod assets;
 mod names;
 mod order;
+mod sam;
+mod serverless;
+mod zip;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,9 +95,19 @@ pub(crate) struct Collected {
     pub(crate) sources: Vec<Source>,
     /// None where the templates fit any account and region.
     pub(crate) synthesised_for: Option<SynthesisedFor>,
-    /// The version of the assembly's own schema.
-    pub(crate) schema_version: String,
+    pub(crate) zipper: Zipper,
+    /// What wrote the template of the one that was built, with its version; none where it is that one.
+    pub(crate) translated_by: Option<String>,
     pub(crate) warnings: Vec<String>,
+}
+
+/// What makes the archives of sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Zipper {
+    /// cdk-assets, which is told the version of the assembly's own schema.
+    CdkAssets { schema_version: String },
+    /// Nothing: every source is a file already.
+    Own,
 }
 
 /// What is said of an assembly beside what it tells itself.
@@ -101,6 +115,10 @@ pub(crate) struct Collected {
 pub(crate) struct Said<'a> {
     pub(crate) stage: Option<&'a StageName>,
     pub(crate) application: Option<&'a ApplicationName>,
+    /// What the stack of a template is called.
+    pub(crate) stack: Option<&'a StackName>,
+    /// The Python that translates templates.
+    pub(crate) python: Option<&'a Path>,
 }
 
 /// `manifest.json`, as far as it matters here (`@aws-cdk/cloud-assembly-schema`).
@@ -163,30 +181,45 @@ fn resources(template: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     })
 }
 
-/// Reads an assembly and says what of it makes a commit.
+/// Reads what a build tool wrote and says what of it makes a commit. Which tool it was, the folder tells. `work` is an empty
+/// folder for what has to be made on the way.
 ///
 /// # Errors
-/// Every reason why it can't be taken.
-pub(crate) fn collect(root: &Path, said: &Said<'_>) -> Result<Collected, Misuse> {
-    let path = root.join("manifest.json");
-    let manifest: AssemblyManifest = read(&path).map_err(|why| {
-        Misuse(format!(
-            "`{}` is no cloud assembly: {why}; name the folder that `sst build` or `cdk synth` wrote, such as `.sst/dist` \
-             or `cdk.out`",
-            root.display()
-        ))
-    })?;
+/// Every reason why it can't be taken; or that a program which is needed is missing.
+pub(crate) fn collect(root: &Path, said: &Said<'_>, work: &Path) -> anyhow::Result<Collected> {
     let mut reasons = Vec::new();
-    let collected = take(root, &manifest, said, &mut reasons);
+    let assembly = root.join("manifest.json");
+    let (what, collected) = if root.join(serverless::STATE).exists() {
+        refuse_unused(said.stack.is_some(), "--stack", "the package tells it", &mut reasons);
+        ("the package", serverless::take(root, said, &mut reasons))
+    } else if let Some(file) = sam::template_of(root).filter(|_| !assembly.exists()) {
+        ("the build", sam::take(root, &file, said, work, &mut reasons)?)
+    } else {
+        let manifest: AssemblyManifest = read(&assembly).map_err(|why| {
+            Misuse(format!(
+                "`{}` is no cloud assembly: {why}; name the folder that `sst build` or `cdk synth` wrote, such as \
+                 `.sst/dist` or `cdk.out`, or `.serverless` of `serverless package`, or `.aws-sam/build` of `sam build`",
+                root.display()
+            ))
+        })?;
+        refuse_unused(said.stack.is_some(), "--stack", "the assembly tells it", &mut reasons);
+        ("the assembly", take(root, &manifest, said, &mut reasons))
+    };
     if let Some(collected) = collected.filter(|_| reasons.is_empty()) {
         return Ok(collected);
     }
     reasons.sort();
     reasons.dedup();
-    Err(Misuse(format!("the assembly `{}` can't be taken\n  {}", root.display(), reasons.join("\n  "))))
+    Err(Misuse(format!("{what} `{}` can't be taken\n  {}", root.display(), reasons.join("\n  "))).into())
 }
 
-/// The same, with the reasons against it; none where it has no stack that can be read.
+fn refuse_unused(is_said: bool, option: &str, why: &str, reasons: &mut Vec<String>) {
+    if is_said {
+        reasons.push(format!("`{option}` says what the stack is called, and {why}: leave it out"));
+    }
+}
+
+/// What of an assembly makes a commit, with the reasons against it; none where it has no stack that can be read.
 fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut Vec<String>) -> Option<Collected> {
     if !manifest.missing.is_empty() {
         let count = manifest.missing.len();
@@ -248,7 +281,8 @@ fn take(root: &Path, manifest: &AssemblyManifest, said: &Said<'_>, reasons: &mut
         assets,
         sources,
         synthesised_for: made_for.synthesised_for,
-        schema_version: manifest.version.clone(),
+        zipper: Zipper::CdkAssets { schema_version: manifest.version.clone() },
+        translated_by: None,
         warnings,
     })
 }

@@ -1,7 +1,7 @@
-//! `gatekeeper collect`: an unmodified CDK cloud assembly becomes the folder that `gatekeeper publish` takes.
+//! `gatekeeper collect`: what a build tool wrote, unmodified, becomes the folder that `gatekeeper publish` takes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{self, File},
     io,
@@ -18,25 +18,34 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    assembly::{self, Collected, Said, archive},
+    assembly::{
+        self, Collected, Said, Zipper,
+        archive::{self, Archives},
+    },
     build_folder,
     exit::{Answer, Misuse},
     output::{Output, faint, good},
 };
 
 const NOTES: &str = "\
-ASSEMBLY is the folder that `sst build` (.sst/dist) or `cdk synth` (cdk.out) wrote, as it is. Into DIR are written
-  modules/MOD-NNN/cloudformation/STACK.json     each stack's template, byte for byte
-  modules/MOD-NNN/functions/NAME.zip            the code of each function, as cdk-assets uploads it
+ASSEMBLY is the folder that `sst build` (.sst/dist), `cdk synth` (cdk.out), `serverless package` of the Serverless
+Framework 3 (.serverless) or `sam build` (.aws-sam/build) wrote, as it is. Into DIR are written
+  modules/MOD-NNN/cloudformation/STACK.json     each stack's template, byte for byte; of SAM the translated one
+  modules/MOD-NNN/functions/NAME.zip            the code of each function, as cdk-assets or Serverless uploads it
   modules/MOD-NNN/assets/SHA256.EXT             what else templates take from the asset bucket: layers, nested stacks,
                                                 files of a site, definitions, source maps
   build-manifest.json                           which function is of which stack, the stacks in the order in which they
                                                 are applied, and what the templates were synthesised for
-A stack is called as CloudFormation calls it, without SST's `STAGE-APPLICATION-`; a function STACK-LOGICALID.
+A stack is called as CloudFormation calls it, without SST's `STAGE-APPLICATION-` and Serverless' `-STAGE`; a function
+STACK-LOGICALID.
 
-The ZIPs are written by the repository's own cdk-assets, which is looked for from ASSEMBLY upwards and run by Node.js.
-Files get the permissions 0644, or 0755 where their owner may execute them, so the same files make the same ZIP whatever
-the umask; a ZIP of an earlier run in the assembly is not taken. Nothing is asked of AWS.
+The ZIPs of an assembly are written by the repository's own cdk-assets, which is looked for from ASSEMBLY upwards and run
+by Node.js; those of Serverless are taken as they are; of SAM's folders they are written here. Files get the permissions
+0644, or 0755 where their owner may execute them, so the same files make the same ZIP whatever the umask; a ZIP of an
+earlier run in an assembly is not taken. Nothing is asked of AWS.
+
+A template with SAM's transform is translated by the repository's own aws-sam-translator, so that nothing is left for
+CloudFormation to write at deploy time. The translated template has its code in the bucket of `cdk bootstrap`.
 
 What a promotion can't give to a stage is refused before anything is written, all of it at once: container images, nested
 assemblies (`Stage` of CDK), and assets that a template names without their bucket.
@@ -44,18 +53,20 @@ assemblies (`Stage` of CDK), and assets that a template names without their buck
 Exit codes:
   0  DIR is written
   2  wrong use, or an assembly that can't be taken
-  3  Node.js or cdk-assets is missing, or failed
+  3  Node.js, cdk-assets, Python or aws-sam-translator is missing, or failed
 
 Examples:
   gatekeeper collect .sst/dist --module MOD-012
   gatekeeper collect cdk.out --module MOD-012 --out build/commit
-  gatekeeper collect cdk.out --module MOD-012 --stage dev --application payments --cdk-assets tools --output json";
+  gatekeeper collect cdk.out --module MOD-012 --stage dev --application payments --cdk-assets tools --output json
+  gatekeeper collect .serverless --module MOD-012
+  gatekeeper collect .aws-sam/build --module MOD-012 --stack payments --python .venv/bin/python";
 
-/// Makes the folder of a commit from what SST or CDK synthesised
+/// Makes the folder of a commit from what SST, CDK, Serverless or SAM built
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Args {
-    /// The folder of the cloud assembly
+    /// The folder that the build tool wrote
     #[arg(value_name = "ASSEMBLY")]
     assembly: PathBuf,
     /// The module that the stacks belong to
@@ -74,6 +85,12 @@ pub(crate) struct Args {
     /// upwards
     #[arg(long, value_name = "DIR")]
     cdk_assets: Option<PathBuf>,
+    /// What the stack is called; of SAM, whose template does not tell it
+    #[arg(long, value_name = "STACK")]
+    stack: Option<StackName>,
+    /// The Python that SAM's aws-sam-translator is installed for; without it, `python3` of the PATH
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
 }
 
 /// What was written, as JSON.
@@ -87,6 +104,9 @@ struct Report {
     synthesised_for: Option<SynthesisedFor>,
     /// The package that zipped functions' code and other assets, with its version; none where there are none.
     zipped_by: Option<String>,
+    /// The package that wrote the template out of the one that was built, with its version; none where it is that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translated_by: Option<String>,
 }
 
 /// A stack that was written.
@@ -104,23 +124,34 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         .canonicalize()
         .map_err(|error| Misuse(format!("`{}` can't be read: {error}", args.assembly.display())))?;
     check_out(&args.out)?;
-    let said = Said { stage: args.stage.as_ref(), application: args.application.as_ref() };
-    let collected = assembly::collect(&assembly, &said)?;
+    let said = Said {
+        stage: args.stage.as_ref(),
+        application: args.application.as_ref(),
+        stack: args.stack.as_ref(),
+        python: args.python.as_deref(),
+    };
+    // Beside what is written, so that an archive is moved there and not copied.
+    let beside = args.out.ancestors().skip(1).find(|it| it.is_dir()).unwrap_or(Path::new("."));
+    let work = tempfile::Builder::new().prefix(".gatekeeper-collect-").tempdir_in(beside);
+    let work = work.with_context(|| format!("`{}` can't be written", args.out.display()))?;
+    let collected = assembly::collect(&assembly, &said, work.path())?;
     for warning in &collected.warnings {
         output.warning(warning);
     }
     let cdk_assets = args.cdk_assets.as_ref().map(|it| it.canonicalize());
     let cdk_assets =
         cdk_assets.transpose().map_err(|error| Misuse(format!("`--cdk-assets` can't be read: {error}")))?;
-    let work = tempfile::tempdir().context("a temporary folder can't be made")?;
     let from = cdk_assets.as_deref().unwrap_or(&assembly);
-    let archives = if collected.sources.is_empty() {
-        None
-    } else {
-        Some(archive::archive(&collected.sources, &collected.schema_version, from, work.path())?)
+    let archives = match &collected.zipper {
+        Zipper::CdkAssets { schema_version } => {
+            archive::archive(&collected.sources, schema_version, from, work.path())?
+        }
+        Zipper::Own => {
+            let files = collected.sources.iter().map(|it| it.path.clone()).collect();
+            Archives { written_by: None, files }
+        }
     };
-    let files = archives.as_ref().map(|it| it.files.as_slice()).unwrap_or_default();
-    let Commit { stacks, functions, assets } = write(args, &collected, files)?;
+    let Commit { stacks, functions, assets } = write(args, &collected, &archives.files, work.path())?;
     let report = Report {
         out: args.out.clone(),
         module: args.module.clone(),
@@ -128,7 +159,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         functions,
         assets,
         synthesised_for: collected.synthesised_for,
-        zipped_by: archives.map(|it| it.written_by),
+        zipped_by: archives.written_by,
+        translated_by: collected.translated_by,
     };
     output.result(&report, &text(&report))?;
     Ok(Answer::Yes)
@@ -147,6 +179,37 @@ fn check_out(out: &Path) -> Result<(), Misuse> {
     }
 }
 
+/// The archives of sources, of which several places may take one.
+struct Archived<'a> {
+    files: &'a [PathBuf],
+    /// Where each that was hashed is now, with its digest and size.
+    hashed: BTreeMap<usize, (PathBuf, Sha256, u64)>,
+}
+
+impl Archived<'_> {
+    fn hash(&mut self, source: usize) -> io::Result<(Sha256, u64)> {
+        if let Some((_, sha256, size)) = self.hashed.get(&source) {
+            return Ok((*sha256, *size));
+        }
+        let file = self.files.get(source).ok_or(io::ErrorKind::NotFound)?;
+        let (sha256, size) = build_folder::hash(File::open(file)?, |_| {})?;
+        self.hashed.insert(source, (file.clone(), sha256, size));
+        Ok((sha256, size))
+    }
+
+    /// Puts it where the commit has it: what was made in `work` is moved, and what others may need is copied.
+    fn put(&mut self, source: usize, to: &Path, work: &Path) -> io::Result<()> {
+        let (file, ..) = self.hashed.get_mut(&source).ok_or(io::ErrorKind::NotFound)?;
+        if file.starts_with(work) && !file.starts_with(work.join("commit")) {
+            fs::rename(&*file, to)?;
+            to.clone_into(file);
+            return Ok(());
+        }
+        // The same asset under the same digest is there already.
+        if *file == to { Ok(()) } else { fs::copy(&*file, to).map(drop) }
+    }
+}
+
 /// What a commit holds, as it was written.
 struct Commit {
     stacks: Vec<Written>,
@@ -155,13 +218,11 @@ struct Commit {
 }
 
 /// Writes the folder, whole or not at all.
-fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Result<Commit> {
+fn write(args: &Args, collected: &Collected, archives: &[PathBuf], work: &Path) -> anyhow::Result<Commit> {
     let (out, module) = (&args.out, &args.module);
     let failed = || format!("`{}` can't be written", out.display());
-    let parent = out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).with_context(failed)?;
-    let beside = tempfile::Builder::new().prefix(".gatekeeper-collect-").tempdir_in(parent).with_context(failed)?;
-    let folder = beside.path().join("commit");
+    let folder = work.join("commit");
+    let mut archived = Archived { files: archives, hashed: BTreeMap::new() };
     let place = |path: &ArtefactPath| {
         let file = folder.join(path.to_string());
         file.parent().map_or(Ok(()), fs::create_dir_all).map(|()| file)
@@ -183,22 +244,18 @@ fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Re
     }
     let mut functions = Vec::new();
     for it in &collected.functions {
-        let archive = archives.get(it.source).context("a function's code was not zipped")?;
         let file = place(&ArtefactPath::Function(module.clone(), it.name.clone())).with_context(failed)?;
-        fs::copy(archive, &file).with_context(failed)?;
-        let (sha256, size) =
-            File::open(&file).and_then(|file| build_folder::hash(file, |_| {})).with_context(failed)?;
+        let (sha256, size) = archived.hash(it.source).with_context(failed)?;
+        archived.put(it.source, &file, work).with_context(failed)?;
         let (name, stack, logical_id) = (it.name.clone(), it.stack.clone(), it.logical_id.clone());
         functions.push(Function { name, sha256, size, stack, logical_id });
     }
     let mut assets = Vec::new();
     for it in &collected.assets {
-        let archive = archives.get(it.source).context("an asset was not written")?;
-        let (sha256, size) =
-            File::open(archive).and_then(|file| build_folder::hash(file, |_| {})).with_context(failed)?;
+        let (sha256, size) = archived.hash(it.source).with_context(failed)?;
         let asset = Asset { sha256, size, kind: it.kind, stack: it.stack.clone(), key: it.key.clone() };
         let file = place(&ArtefactPath::Asset(module.clone(), asset.file())).with_context(failed)?;
-        fs::copy(archive, &file).with_context(failed)?;
+        archived.put(it.source, &file, work).with_context(failed)?;
         assets.push(asset);
     }
     let listed: Vec<_> = stacks.iter().map(|it| &it.stack).collect();
@@ -214,13 +271,14 @@ fn write(args: &Args, collected: &Collected, archives: &[PathBuf]) -> anyhow::Re
     bytes.push(b'\n');
     let file = place(&ArtefactPath::Manifest).with_context(failed)?;
     fs::write(file, bytes).with_context(failed)?;
+    out.parent().map_or(Ok(()), fs::create_dir_all).with_context(failed)?;
     // In place of an empty folder, if there is one.
     fs::rename(&folder, out).with_context(failed)?;
     Ok(Commit { stacks, functions, assets })
 }
 
 fn text(report: &Report) -> String {
-    let Report { out, module, stacks, functions, assets, synthesised_for, zipped_by } = report;
+    let Report { out, module, stacks, functions, assets, synthesised_for, zipped_by, translated_by } = report;
     let mut text = format!("{}  {} of module {module}\n", good("collected"), out.display());
     if let Some(SynthesisedFor { account, region, stage, application, .. }) = synthesised_for {
         let _ = writeln!(text, "synthesised for account {account}, {region}, stage {stage}, application {application}");
@@ -240,8 +298,9 @@ fn text(report: &Report) -> String {
         let kind = kind.as_str();
         let _ = writeln!(text, "{kind:8}  {stack:width$}  {sha256}  {size} bytes, {}", faint(key.as_str()));
     }
-    if let Some(package) = zipped_by {
-        let _ = writeln!(text, "\nzipped by {package}");
+    let by = [("zipped", zipped_by), ("translated", translated_by)];
+    for (index, (done, package)) in by.iter().filter_map(|(done, by)| Some((done, by.as_ref()?))).enumerate() {
+        let _ = writeln!(text, "{}{done} by {package}", if index == 0 { "\n" } else { "" });
     }
     text
 }

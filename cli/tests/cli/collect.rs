@@ -1,4 +1,4 @@
-//! `gatekeeper collect`: an assembly that is written by hand, and a stand-in for cdk-assets.
+//! `gatekeeper collect`: an assembly that is written by hand, with a stand-in for cdk-assets, and what real tools wrote.
 
 #![expect(clippy::indexing_slicing, reason = "the documents are written here")]
 
@@ -552,7 +552,7 @@ fn what_is_no_assembly_is_wrong_use() {
     exit 2
     --- stdout
     --- stderr
-    error: `DIR` is no cloud assembly: `DIR/manifest.json` is not there; name the folder that `sst build` or `cdk synth` wrote, such as `.sst/dist` or `cdk.out`
+    error: `DIR` is no cloud assembly: `DIR/manifest.json` is not there; name the folder that `sst build` or `cdk synth` wrote, such as `.sst/dist` or `cdk.out`, or `.serverless` of `serverless package`, or `.aws-sam/build` of `sam build`
     "#);
 }
 
@@ -574,4 +574,101 @@ fn what_is_collected_is_staged_where_aws_can_be_reached() {
     let run = gatekeeper_with(&line, &variables);
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.contains("`modules/MOD-012/functions/Api-PayFn.zip` is listed"), "{}", run.stderr);
+}
+
+/// A folder that a build tool wrote, of the fixtures, as a copy that a test may change.
+fn built(fixture: &str) -> tempfile::TempDir {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/collect").join(fixture);
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+/// Collects such a folder into the folder `out` of it, without Node and Python.
+fn collect_built(folder: &Path, arguments: &[&str]) -> Run {
+    let (root, out) = (folder.canonicalize().unwrap(), folder.join("out"));
+    let line = ["collect", root.to_str().unwrap(), "--module", "MOD-012", "--out", out.to_str().unwrap()];
+    let mut run = gatekeeper_with(&[line.as_slice(), arguments].concat(), &[("PATH", "/nonexistent")]);
+    for text in [&mut run.stdout, &mut run.stderr] {
+        *text = text.replace(root.to_str().unwrap(), "ROOT");
+    }
+    run
+}
+
+/// The packages are of `tests/oracles/make_serverless_packages.sh`.
+#[test]
+fn what_serverless_packages_goes_through_the_gate() {
+    let folder = built("serverless");
+    let run = collect_built(folder.path(), &[]);
+    insta::assert_snapshot!(run.shown());
+    let out = folder.path().join("out");
+    let manifest: Value = serde_json::from_slice(&fs::read(out.join("build-manifest.json")).unwrap()).unwrap();
+    insta::assert_json_snapshot!([&manifest["synthesised_for"], &manifest["modules"][0]["stacks"][0]["tags"]]);
+    let stored = |path: &str| fs::read(out.join("modules/MOD-012").join(path)).unwrap();
+    let packaged = |file: &str| fs::read(folder.path().join(file)).unwrap();
+    assert_eq!(
+        stored("cloudformation/bank-payments.json"),
+        packaged("cloudformation-template-update-stack.json"),
+        "byte for byte"
+    );
+    assert_eq!(stored("functions/bank-payments-PayLambdaFunction.zip"), packaged("pay.zip"));
+    let line = ["publish", out.to_str().unwrap(), "--repo", "bank", "--sha", SHA, "--branch", "main", "--dry-run"];
+    let run = gatekeeper_with(&[line.as_slice(), &["--output", "json"]].concat(), &[]);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    // Not even a warning: the form has no place left that names dev.
+    assert_eq!(report["verdict"]["outcome"], "registered", "{}", run.shown());
+    assert_eq!(report["verdict"]["reasons"], json!([]), "{}", run.shown());
+    assert!(!run.stdout.contains("template-names-stage"), "{}", run.stdout);
+}
+
+#[test]
+fn a_serverless_stack_that_makes_its_own_bucket_is_refused() {
+    let folder = built("serverless-own-bucket");
+    insta::assert_snapshot!(collect_built(folder.path(), &[]).shown());
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn what_a_package_of_serverless_lacks_is_told_all_of_it_at_once() {
+    let folder = built("serverless");
+    fs::remove_file(folder.path().join("sweep.zip")).unwrap();
+    let file = folder.path().join("cloudformation-template-update-stack.json");
+    let mut template: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    template["Resources"]["PayLambdaFunction"]["Properties"]["Code"]["S3Bucket"] = json!("bank-deploy");
+    template["Resources"]["CommonLambdaLayer"] = json!({"Type": "AWS::Lambda::LayerVersion", "Properties": {
+        "Content": {"S3Bucket": "cdk-hnb659fds-assets-111122223333-ap-southeast-2", "S3Key": "serverless/bank-payments/dev/1/common.zip"}}});
+    template["Resources"]["ImageLambdaFunction"] =
+        json!({"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ImageUri": "x"}}});
+    template["Resources"]["FarLambdaFunction"] = json!({"Type": "AWS::Lambda::Function", "Properties": {
+        "Code": {"S3Bucket": "cdk-hnb659fds-assets-111122223333-ap-southeast-2", "S3Key": "elsewhere/far.zip"}}});
+    fs::write(&file, template.to_string()).unwrap();
+    insta::assert_snapshot!(collect_built(folder.path(), &["--stage", "uat", "--stack", "x"]).shown());
+    fs::remove_file(file).unwrap();
+    let run = collect_built(folder.path(), &[]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("`cloudformation-template-update-stack.json` is not there"), "{}", run.stderr);
+}
+
+/// Real translations are tried by `infra/local/test_sam.py`.
+#[test]
+fn what_sam_built_needs_the_stacks_name_and_python() {
+    let folder = built("sam/aws-sam/build/PayFunction");
+    fs::write(folder.path().join("template.yaml"), "Resources: {}\n").unwrap();
+    insta::assert_snapshot!(collect_built(folder.path(), &[]).shown(), @r#"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the build `ROOT` can't be taken
+      its template does not say what the stack is called: pass `--stack`
+    "#);
+    insta::assert_snapshot!(collect_built(folder.path(), &["--stack", "payments"]).shown(), @r#"
+    exit 3
+    --- stdout
+    --- stderr
+    error: `python3` can't be run: pass `--python` with the Python that aws-sam-translator is installed for: No such file or directory (os error 2)
+    "#);
+    assert!(!folder.path().join("out").exists());
 }

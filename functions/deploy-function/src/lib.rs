@@ -5,6 +5,7 @@
 //! Killed anywhere and started again it ends the same: every turn starts with a look.
 
 mod function;
+mod layers;
 pub mod next;
 
 #[cfg(test)]
@@ -100,12 +101,24 @@ impl<S: ReadStore> Step<S> {
         let (names, before) =
             tokio::join!(stack_functions::find(&client, &missing), self.versions_before(&record, &log));
         let mut names = names.map_err(|error| failed(&error))?;
+        let lambda = aws_sdk_lambda::Client::new(&config);
+        let wrong_layers = if missing.is_empty() {
+            BTreeMap::new()
+        } else {
+            layers::wrong(&client, &lambda, &self.pacers, &plan)
+                .await
+                .map_err(|why| FunctionError::new("StepError", why))?
+        };
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
         for planned in missing {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
             let report =
                 reported(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
+            if let Some(reason) = wrong_layers.get(&planned.stack_name) {
+                reports.push(self.failed(&log, planned, report, reason.clone()));
+                continue;
+            }
             match names.remove(&planned.function) {
                 Some(Ok(name)) => {
                     let before = before.get(planned.function.as_str()).map(String::as_str);

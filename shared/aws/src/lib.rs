@@ -6,6 +6,8 @@ pub mod kms;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(feature = "live")]
+pub mod layer;
+#[cfg(feature = "live")]
 pub mod live;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]

@@ -25,6 +25,46 @@ pub fn looking_client(config: &aws_config::SdkConfig) -> Client {
 /// A resource of a stack: its type and its physical id.
 type Resource = (String, String);
 
+/// The most levels of stacks in stacks that are listed.
+const MAX_NESTING: usize = 8;
+
+/// A resource of a stack or of one that is nested in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The logical ids that lead to it, with slashes between.
+    pub logical_id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its physical id.
+    pub physical_id: String,
+}
+
+/// Every resource of a stack and of those that are nested in it.
+///
+/// # Errors
+/// Where one of them could not be listed, or isn't there.
+pub async fn resources_of(
+    client: &Client,
+    stack: &StackName,
+) -> Result<Vec<Listed>, SdkError<ListStackResourcesError>> {
+    let mut found = Vec::new();
+    let mut to_list = vec![(String::new(), stack.to_string())];
+    for _ in 0..MAX_NESTING {
+        let mut inner = Vec::new();
+        for (prefix, stack) in to_list {
+            for (id, (kind, physical_id)) in list(client, &stack).await? {
+                let logical_id = format!("{prefix}{id}");
+                if kind == "AWS::CloudFormation::Stack" {
+                    inner.push((format!("{logical_id}/"), physical_id.clone()));
+                }
+                found.push(Listed { logical_id, kind, physical_id });
+            }
+        }
+        to_list = inner;
+    }
+    Ok(found)
+}
+
 /// Why a bundle's function has no name in the stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoFunction {
@@ -126,19 +166,23 @@ async fn whole(
 
 /// A stack's resources, or why it hasn't any or they are not ours to see.
 async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<ListStackResourcesError>> {
+    match list(client, stack).await {
+        Ok(resources) => Ok(Ok(resources)),
+        Err(error) if Failure::of(&error) == Failure::Absent => {
+            Ok(Err(NoFunction::Absent(format!("there is no stack `{stack}`: {}", said(&error)))))
+        }
+        Err(error) if is_final_of_stack(&error) => {
+            Ok(Err(NoFunction::Unread(format!("stack `{stack}` can't be looked at: {}", said(&error)))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A stack's resources by their logical ids.
+async fn list(client: &Client, stack: &str) -> Result<BTreeMap<String, Resource>, SdkError<ListStackResourcesError>> {
     let mut pages = client.list_stack_resources().stack_name(stack).into_paginator().items().send();
     let mut resources = BTreeMap::new();
-    while let Some(resource) = pages.next().await {
-        let resource = match resource {
-            Ok(resource) => resource,
-            Err(error) if Failure::of(&error) == Failure::Absent => {
-                return Ok(Err(NoFunction::Absent(format!("there is no stack `{stack}`: {}", said(&error)))));
-            }
-            Err(error) if is_final_of_stack(&error) => {
-                return Ok(Err(NoFunction::Unread(format!("stack `{stack}` can't be looked at: {}", said(&error)))));
-            }
-            Err(error) => return Err(error),
-        };
+    while let Some(resource) = pages.next().await.transpose()? {
         if resource.resource_status() == Some(&ResourceStatus::DeleteComplete) {
             continue;
         }
@@ -148,5 +192,5 @@ async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<L
             resources.insert(logical.to_owned(), (kind.to_owned(), physical.to_owned()));
         }
     }
-    Ok(Ok(resources))
+    Ok(resources)
 }

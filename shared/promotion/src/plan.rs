@@ -356,7 +356,7 @@ impl Plan {
             }
         }
         let handed = templates.iter().map(|(stack, template)| (stack, &template.handed)).collect();
-        wrong.extend(template::order::check(manifest, &handed));
+        wrong.extend(template::check_handed(manifest, &handed));
         plan.databases = databases(subject, &pin, &mut wrong);
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
         if plan.stacks.is_empty() {

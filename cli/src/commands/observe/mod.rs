@@ -1,6 +1,7 @@
-//! `gatekeeper observe`: which code do a stage's functions run, and which templates do its stacks have, between deploy and
-//! integration tests?
+//! `gatekeeper observe`: which code do a stage's functions and layers hold, and which templates do its stacks have, between
+//! deploy and integration tests?
 
+mod layers;
 mod templates;
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -10,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{failure::Failure, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
-    manifest::{DeployedFunction, DeployedTemplate, Function, Module},
+    manifest::{DeployedFunction, DeployedLayer, DeployedTemplate, Function, Module},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::{
@@ -42,11 +43,11 @@ Run it after the deploy to dev and before the integration tests; the gate then h
 against the stored ones. A template is the same where it is the same JSON, however that is spelt. A stack's name in the
 stage is made as config/stages.json of the records bucket says, or as --stack-name does, which needs no access to that
 bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate` and
-`lambda:GetFunctionConfiguration` in the stage's account.
+`lambda:GetFunctionConfiguration` in the stage's account, and `lambda:GetLayerVersion` where the build has layers.
 
 Exit codes:
-  0  every function runs the code of its bundle, and every stack has the template of the build
-  1  a function or a stack is missing, or has something else
+  0  every function runs the code of its bundle, and every stack has the template and the layers of the build
+  1  a function, a layer or a stack is missing, or has something else
   2  wrong use
   3  AWS could not be reached, or refused
 
@@ -55,7 +56,7 @@ Examples:
   gatekeeper observe --manifest build/commit/build-manifest.json --stage dev --repo bank-payments \\
       --stack-name '{repo}-{stage}-{stack}' --output json";
 
-/// Reads which code a stage's functions run and which templates its stacks have, and holds both against a build
+/// Reads which code a stage's functions run, which templates and layers its stacks have, and holds them against a build
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Args {
@@ -92,10 +93,11 @@ struct Modules {
 struct Report {
     repo: Repo,
     stage: StageName,
-    /// Whether every function runs its bundle's code, and every stack has its template.
+    /// Whether every function runs its bundle's code, and every stack has its template and layers.
     equal: bool,
     functions: Vec<Observed>,
     stacks: Vec<templates::Observed>,
+    layers: Vec<layers::Observed>,
 }
 
 /// What `--write` keeps, named as the fields of the manifest's `tests.integration` that it becomes.
@@ -103,6 +105,8 @@ struct Report {
 struct Written {
     deployed: Vec<DeployedFunction>,
     templates: Vec<DeployedTemplate>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<DeployedLayer>,
 }
 
 /// A function of the stage.
@@ -146,19 +150,21 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let functions: Vec<_> = stream::iter(looks).buffered(LOOKS_IN_FLIGHT).try_collect().await?;
 
     let stacks = templates::observe(&client, &modules, args.folder.as_deref(), named).await?;
+    let (layers, deployed_layers) = layers::observe(&client, &lambda, &modules, named).await?;
 
     if let Some(path) = &args.write {
         let deployed = functions
             .iter()
             .filter_map(|it| Some(DeployedFunction { function: it.function.clone(), code_sha256: it.live? }))
             .collect();
-        let written = Written { deployed, templates: templates::told(&stacks) };
+        let written = Written { deployed, templates: templates::told(&stacks), layers: deployed_layers };
         let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
         whole_file::write(path, text.as_bytes())?;
     }
-    let equal = functions.iter().all(|it| it.equal) && stacks.iter().all(|it| it.equal);
-    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions, stacks };
+    let equal =
+        functions.iter().all(|it| it.equal) && stacks.iter().all(|it| it.equal) && layers.iter().all(|it| it.equal);
+    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions, stacks, layers };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }
@@ -281,6 +287,12 @@ fn text(report: &Report) -> String {
                 let problem = problem.as_deref().unwrap_or("it was not looked at");
                 writeln!(text, "{}  {stack_name}  {problem}", bad("missing"))
             }
+        };
+    }
+    for layers::Observed { stack_name, key, stored, problem, .. } in &report.layers {
+        let _ = match problem {
+            None => writeln!(text, "{}  {stack_name}  {stored}  its layer {key}", good("equal  ")),
+            Some(why) => writeln!(text, "{}  {stack_name}  layer {key}: {why}, stored is {stored}", bad("differs")),
         };
     }
     let equal = functions.iter().filter(|it| it.equal).count();

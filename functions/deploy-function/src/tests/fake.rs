@@ -22,6 +22,8 @@ pub(crate) struct Fake(Arc<Mutex<Lambda>>);
 pub(crate) struct Lambda {
     /// By the bundle's name.
     pub(crate) functions: BTreeMap<String, Function>,
+    /// The content of the stack's layer, where it has one.
+    pub(crate) layer: Option<Sha256>,
     /// A call that is refused so often, with a status and a code.
     pub(crate) refuse: Option<(&'static str, u32, u16, &'static str)>,
     /// From this call on nothing is answered; the call itself has its effect or not.
@@ -161,6 +163,10 @@ impl Lambda {
         if call == "ListStackResources" {
             return Ok(self.resources(request));
         }
+        if call == "GetLayerVersion" {
+            let content = self.layer.map(|content| json!({"CodeSha256": content.to_base64()}));
+            return Ok(Answer::json(&json!({"Content": content})));
+        }
         if self.enforces_quota && !self.admits(call == "GetFunction") {
             return Err((429, "TooManyRequestsException"));
         }
@@ -258,9 +264,14 @@ impl Lambda {
                 ))
             })
             .collect();
+        let layer = self.layer.filter(|_| second).map_or("", |_| {
+            "<member><LogicalResourceId>Layer</LogicalResourceId><PhysicalResourceId>arn:layer:1</PhysicalResourceId>\
+             <ResourceType>AWS::Lambda::LayerVersion</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+             <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>"
+        });
         let next = if second { "" } else { "<NextToken>second</NextToken>" };
         Answer::xml(format!(
-            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}\
+            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}{layer}\
              </StackResourceSummaries>{next}</ListStackResourcesResult></ListStackResourcesResponse>"
         ))
     }
@@ -270,6 +281,9 @@ impl Lambda {
 fn identify(request: &Request) -> (&'static str, &str) {
     if request.body.starts_with("Action=ListStackResources") {
         return ("ListStackResources", "");
+    }
+    if request.path.starts_with("/2018-10-31/layers/arn%3Alayer/versions/1") {
+        return ("GetLayerVersion", "");
     }
     let path = request.path.split('?').next().unwrap().strip_prefix("/2015-03-31/functions/uat-").unwrap();
     match (request.method.as_str(), path.split_once('/')) {

@@ -44,7 +44,15 @@ fn step(fake: &Fake) -> Step<Memory> {
 fn records(fake: &Fake, before: Option<&[(&str, &str)]>) -> Memory {
     let names: Vec<String> = fake.lock().functions.keys().cloned().collect();
     let functions: Vec<Value> = names.iter().map(|name| planned(name)).collect();
-    let plan = json!({"stacks": [], "functions": functions, "migrations": [], "smoke": []});
+    let layer = json!({
+        "module": "MOD-012", "resource": "Layer", "kind": "layer", "bucket": [{"literal": "assets"}], "asset_key": "layer.zip",
+        "key": "stored.zip", "version_id": "v7", "sha256": bundle_of("layer"), "size": 100,
+    });
+    let stack = json!({
+        "module": "MOD-012", "stack": "payments-api", "stack_name": "bank-payments-uat-payments-api", "key": "t.json",
+        "version_id": "v7", "sha256": bundle_of("template"), "size": 100, "parameters": {}, "assets": [layer],
+    });
+    let plan = json!({"stacks": [stack], "functions": functions, "migrations": [], "smoke": []});
     let (this, earlier) = ("01JZ0000000000000000000000", "01JY0000000000000000000000");
     let live = before.into_iter().flatten().map(|(function, version)| {
         json!({"function": function, "function_name": format!("uat-{function}"), "code_sha256": null,
@@ -117,7 +125,7 @@ async fn what_differs_is_updated_and_published_by_one_call_and_what_does_not_is_
     assert_whole(&fake, &answer);
     assert_eq!(fake.count("UpdateFunctionCode"), 2);
     assert_eq!(fake.count("PublishVersion"), 1);
-    assert_eq!(fake.count("ListStackResources"), 2, "one stack of two pages");
+    assert_eq!(fake.count("ListStackResources"), 2 * 2, "one stack of two pages, for functions and layers");
     let subjects: Vec<_> = answer.progress.iter().map(|report| report.subject.as_str()).collect();
     assert_eq!(subjects, ["authorise", "ledger", "status"], "in the plan's order");
     let updated = report(&answer, "authorise");
@@ -273,6 +281,21 @@ async fn a_missing_function_fails_by_name_before_anything_is_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layer_of_other_content_fails_the_functions_of_its_stack_before_anything_is_touched() {
+    let fake = fake();
+    fake.lock().layer = Some(Sha256::of(b"another"));
+    let answer = deploy(&fake).await;
+    assert_eq!((answer.status, fake.writes()), (StepStatus::Failed, 0));
+    let detail = &report(&answer, "authorise").detail;
+    assert!(
+        detail.starts_with("layer `Layer` of stack `bank-payments-uat-payments-api` holds the content `"),
+        "{detail}"
+    );
+    fake.lock().layer = Some(bundle_of("layer"));
+    assert_whole(&fake, &deploy(&fake).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_bytes_than_the_planned_ones_fail() {
     let fake = fake();
     fake.lock().functions.get_mut("status").unwrap().stored = Sha256::of(b"forged");
@@ -319,7 +342,7 @@ async fn where_nothing_has_changed_the_version_of_the_promotion_before_is_looked
     assert_whole(&fake, &answer);
     assert!(answer.progress.iter().all(|report| report.status == ReportStatus::Unchanged));
     assert_eq!(fake.writes(), writes);
-    assert_eq!(fake.calls() - calls, 2 + 3 * 2, "a stack's two pages, and of each function itself and its version");
+    assert_eq!(fake.calls() - calls, 2 * 2 + 3 * 2, "a stack's two pages, and of each function itself and its version");
 }
 
 #[tokio::test(start_paused = true)]

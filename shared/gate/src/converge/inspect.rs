@@ -362,7 +362,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         enter(&templates, &mut unread, objects);
         let JudgedTemplates { mut findings, forms, parsed } = judge_templates(rules, manifest, &templates);
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
-        findings.extend(template::order::check(manifest, &handed));
+        findings.extend(template::check_handed(manifest, &handed));
 
         let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
         let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };

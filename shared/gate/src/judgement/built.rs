@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     finding::{Code, Finding},
-    manifest::{IntegrationTests, Manifest},
+    manifest::{AssetKind, IntegrationTests, Manifest},
     outcome::{Counts, Outcome},
     policy::{Condition, Rules},
     suite::Suite,
@@ -277,6 +277,25 @@ impl Conditions<'_> {
             for tested in deployed.filter(|it| it.code_sha256 != function.sha256) {
                 let message = format!("tested was `{}`, stored is `{}`", tested.code_sha256, function.sha256);
                 self.say(Code::TestedBytesMismatch, function.name.as_str(), message);
+            }
+        }
+        self.tested_layers(manifest, tests);
+    }
+
+    /// The same of the layers: a template names a layer's content by a key, which doesn't bind its bytes.
+    fn tested_layers(&mut self, manifest: &Manifest, tests: &IntegrationTests) {
+        let assets = manifest.modules.iter().flat_map(|module| &module.assets);
+        for layer in assets.filter(|asset| asset.kind == AssetKind::Layer) {
+            let subject = format!("layer {} of {}", layer.key, layer.stack);
+            let deployed: BTreeSet<_> =
+                tests.layers.iter().filter(|it| it.stack == layer.stack).map(|it| it.code_sha256).collect();
+            if deployed.is_empty() {
+                let message = "`tests.integration.layers` does not tell which layers its stack had while it was tested";
+                self.missing(Condition::TestedBytes, Code::TestedBytesMissing, subject, message);
+            } else if !deployed.contains(&layer.sha256) {
+                let deployed: Vec<_> = deployed.iter().map(|it| format!("`{it}`")).collect();
+                let message = format!("tested were {}, stored is `{}`", deployed.join(" and "), layer.sha256);
+                self.say(Code::TestedBytesMismatch, subject, message);
             }
         }
     }

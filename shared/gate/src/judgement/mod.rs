@@ -373,6 +373,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_stored_layer_is_among_those_that_its_stack_had_while_it_was_tested() {
+        #[track_caller]
+        fn tested(layers: &[(&str, &[u8])], outcome: Outcome, codes: &[Code]) {
+            let mut manifest = example();
+            let stack = "payments-api";
+            manifest["modules"][0]["assets"] = json!([
+                {"sha256": Sha256::of(b"layer"), "size": 5, "kind": "layer", "stack": stack, "key": "layer.zip"},
+                {"sha256": Sha256::of(b"file"), "size": 4, "kind": "file", "stack": stack, "key": "file.json"},
+            ]);
+            let told = layers.iter().map(|(stack, bytes)| json!({"stack": stack, "code_sha256": Sha256::of(bytes)}));
+            manifest["tests"]["integration"]["layers"] = told.collect();
+            check(&evidence(&manifest), outcome, codes);
+        }
+        tested(&[("payments-api", b"layer")], Outcome::Built, &[]);
+        tested(&[("payments-api", b"another"), ("payments-api", b"layer")], Outcome::Built, &[]);
+        tested(&[("payments-api", b"another")], Outcome::Rejected, &[Code::TestedBytesMismatch]);
+        tested(&[("payments-web", b"layer")], Outcome::Rejected, &[Code::TestedBytesMissing]);
+        tested(&[], Outcome::Rejected, &[Code::TestedBytesMissing]);
+    }
+
+    #[test]
     fn each_of_adr_053s_conditions_refuses_with_its_own_code() {
         #[track_caller]
         fn broken(change: impl FnOnce(&mut Value), codes: &[Code]) {

@@ -432,6 +432,9 @@ pub struct IntegrationTests {
     /// Which templates the stacks had that the tests ran against, read from CloudFormation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<DeployedTemplate>,
+    /// Which layers of their own these stacks had, read from Lambda.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DeployedLayer>,
     /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
     /// gate calls them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -511,6 +514,16 @@ pub struct DeployedTemplate {
     pub stack: StackName,
     /// The SHA-256 of the stored template where the stack's is the same JSON, else that of what the stack has.
     pub sha256: Sha256,
+}
+
+/// A layer that a dev stack had while its functions were tested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedLayer {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The live layer version's `CodeSha256`, in hex.
+    pub code_sha256: Sha256,
 }
 
 /// A raw test report.

@@ -666,7 +666,14 @@ impl Writer {
                 _ => (Neighbour::Unknown, Neighbour::Unknown),
             })
             .collect();
+        let stages = self.anchors.joined_stages(between, items, around);
         for (index, item) in items.iter_mut().enumerate() {
+            if stages.contains(&index) {
+                let text = Text::reference(STAGE_PARAMETER);
+                *item = expression(&text);
+                at.within(&index.to_string(), |at| self.keep(at, text));
+                continue;
+            }
             let before = match (index.checked_sub(1).and_then(|it| edges.get(it)), between.chars().next_back()) {
                 (None, _) => around.before,
                 (Some(_), Some(c)) => Neighbour::Char(c),
@@ -741,6 +748,7 @@ struct Anchor {
 struct Anchors {
     list: Vec<Anchor>,
     stage: String,
+    application: String,
     /// Whether what is called a stage here is one of an API.
     has_stages_of_its_own: bool,
 }
@@ -748,7 +756,8 @@ struct Anchors {
 impl Anchors {
     fn of(made_for: &SynthesisedFor) -> Self {
         let SynthesisedFor { account, region, stage, application, bootstrap_bucket } = made_for;
-        let (stage, name) = (stage.as_str(), || Text::reference(STAGE_PARAMETER));
+        let (stage, application) = (stage.as_str(), application.as_str());
+        let name = || Text::reference(STAGE_PARAMETER);
         let anchor = |needle: String, text: Text, before: Edge, after: Edge| Anchor { needle, text, before, after };
         let list = vec![
             // `dev-bank-payments-table`, as SST calls what it makes.
@@ -757,6 +766,13 @@ impl Anchors {
             anchor(
                 format!("{application}-{stage}"),
                 Text::literal(format!("{application}-")).followed_by(&name()),
+                Edge::Name,
+                Edge::Word,
+            ),
+            // `sls-bank-payments-dev-HttpApiId`, as it calls what it exports.
+            anchor(
+                format!("sls-{application}-{stage}"),
+                Text::literal(format!("sls-{application}-")).followed_by(&name()),
                 Edge::Name,
                 Edge::Word,
             ),
@@ -782,7 +798,37 @@ impl Anchors {
             .as_ref()
             .map(|bucket| anchor(bucket.to_string(), Text::reference(BOOTSTRAP_PARAMETER), Edge::Name, Edge::Name));
         let list = list.into_iter().chain(bucket).collect();
-        Self { list, stage: stage.to_owned(), has_stages_of_its_own: false }
+        let (stage, application) = (stage.to_owned(), application.to_owned());
+        Self { list, stage, application, has_stages_of_its_own: false }
+    }
+
+    /// Which items of a `Fn::Join` are the stage beside the application, as Serverless joins the names of its roles.
+    fn joined_stages(&self, between: &str, items: &[Json<'_>], around: Around<'_>) -> BTreeSet<usize> {
+        let (delimiter, edge) = match between {
+            "-" => ('-', Edge::Word),
+            "/" => ('/', Edge::Name),
+            _ => return BTreeSet::new(),
+        };
+        let delimiter = Neighbour::Char(delimiter);
+        let item = |index: usize| items.get(index).and_then(Json::as_str);
+        let beside = |inside: Option<char>, is_last: bool, outside: Neighbour| {
+            inside.map_or(if is_last { outside } else { delimiter }, Neighbour::Char)
+        };
+        let follows = |index: usize| {
+            let earlier = index.checked_sub(1);
+            let Some(rest) = earlier.and_then(item).and_then(|it| it.strip_suffix(&self.application)) else {
+                return false;
+            };
+            let before = beside(rest.chars().next_back(), index == 1, around.before);
+            Edge::Name.fits(before) && edge.fits(beside(None, index + 1 == items.len(), around.after))
+        };
+        let precedes = |index: usize| {
+            let Some(rest) = item(index + 1).and_then(|it| it.strip_prefix(&self.application)) else { return false };
+            let after = beside(rest.chars().next(), index + 2 == items.len(), around.after);
+            Edge::Name.fits(beside(None, index == 0, around.before)) && edge.fits(after)
+        };
+        let stages = (0..items.len()).filter(|index| item(*index) == Some(&self.stage));
+        stages.filter(|index| follows(*index) || precedes(*index)).collect()
     }
 
     /// What a string becomes; none where it names nothing.
@@ -821,16 +867,19 @@ impl Anchor {
     fn stands(&self, string: &str, at: usize, around: Around<'_>) -> bool {
         let before = string.get(..at).and_then(|it| it.chars().next_back());
         let after = string.get(at + self.needle.len()..).and_then(|it| it.chars().next());
-        let fits = |edge: Edge, inside: Option<char>, outside: Neighbour| {
-            let neighbour = inside.map_or(outside, Neighbour::Char);
-            match (edge, neighbour) {
-                (Edge::Any, _) | (_, Neighbour::Nothing) => true,
-                (_, Neighbour::Unknown) => false,
-                (Edge::Word, Neighbour::Char(c)) => !c.is_alphanumeric(),
-                (Edge::Name, Neighbour::Char(c)) => !c.is_alphanumeric() && !matches!(c, '-' | '_' | '.'),
-            }
-        };
-        fits(self.before, before, around.before) && fits(self.after, after, around.after)
+        let beside = |inside: Option<char>, outside: Neighbour| inside.map_or(outside, Neighbour::Char);
+        self.before.fits(beside(before, around.before)) && self.after.fits(beside(after, around.after))
+    }
+}
+
+impl Edge {
+    fn fits(self, neighbour: Neighbour) -> bool {
+        match (self, neighbour) {
+            (Self::Any, _) | (_, Neighbour::Nothing) => true,
+            (_, Neighbour::Unknown) => false,
+            (Self::Word, Neighbour::Char(c)) => !c.is_alphanumeric(),
+            (Self::Name, Neighbour::Char(c)) => !c.is_alphanumeric() && !matches!(c, '-' | '_' | '.'),
+        }
     }
 }
 

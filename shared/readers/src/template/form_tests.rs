@@ -105,6 +105,42 @@ fn the_stage_is_replaced_beside_the_application_only() {
 }
 
 #[test]
+fn what_serverless_exports_and_joins_is_the_stages() {
+    assert_eq!(becomes("sls-bank-payments-dev-HttpApiId"), "sls-bank-payments-${Stage}-HttpApiId");
+    assert_eq!(becomes("my-sls-bank-payments-dev"), "my-sls-bank-payments-dev");
+    let stage = json!({"Ref": "Stage"});
+    for (joined, at) in [
+        (json!(["-", ["bank-payments", "dev", {"Ref": "AWS::Region"}, "lambdaRole"]]), 1),
+        (json!(["-", ["bank-payments", "dev"]]), 1),
+        (json!(["-", ["dev", "bank-payments", "x"]]), 0),
+        (json!(["-", ["dev", "bank-payments-x"]]), 0),
+        (json!(["/", [{"Ref": "Prefix"}, "bank-payments", "dev", "url"]]), 2),
+        (json!(["/", ["", "sst/bank-payments", "dev"]]), 2),
+        (json!(["/", ["", "dev", "bank-payments", "url"]]), 1),
+    ] {
+        let (form, document) = form_of(&json!({"It": {"Fn::Join": joined}}));
+        assert_eq!(document["It"]["Fn::Join"][1][at], stage, "{joined}");
+        assert_eq!(form.mapping.substitutions.len(), 1, "{joined}");
+    }
+    for left in [
+        json!(["-", ["my", "bank-payments", "dev"]]),
+        json!(["-", ["my-bank-payments", "dev"]]),
+        json!(["-", ["x", "dev", "bank-payments"]]),
+        json!(["-", ["dev", "bank-payments2"]]),
+        json!(["-", ["bank-payments", {"Ref": "X"}, "dev"]]),
+        json!(["", ["bank-payments", "dev"]]),
+        json!([":", ["bank-payments", "dev"]]),
+    ] {
+        let (_, document) = form_of(&json!({"It": {"Fn::Join": left}}));
+        assert_eq!(document["It"]["Fn::Join"], left);
+    }
+    // What touches another text that only the stage tells.
+    let within = json!({"Fn::Join": ["", [{"Ref": "X"}, {"Fn::Join": ["-", ["bank-payments", "dev"]]}]]});
+    let (_, document) = form_of(&json!({"It": within}));
+    assert_eq!(document["It"], within);
+}
+
+#[test]
 fn a_value_that_is_called_a_stage_is_replaced() {
     let (form, document) = form_of(&json!({
         "Environment": {"Variables": {"SST_STAGE": "dev", "STAGE": "dev", "BANK_ENV": "dev", "MODE": "dev", "STAGES": "dev"}},

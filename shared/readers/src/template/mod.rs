@@ -276,6 +276,15 @@ pub fn read(bytes: &[u8]) -> Option<Template> {
     read_root(&parse(bytes, &mut findings)?, &mut findings)
 }
 
+/// Holds what the templates of a commit hand to each other against the manifest: the order of the stacks, and the layers
+/// that one takes of another.
+#[must_use]
+pub fn check_handed(manifest: &Manifest, handed: &BTreeMap<&StackName, &Handed>) -> Vec<Finding> {
+    let mut findings = order::check(manifest, handed);
+    findings.extend(exports::check_layers(manifest, handed));
+    findings
+}
+
 /// The document as JSON.
 fn parse<'a>(bytes: &'a [u8], findings: &mut Findings<'_>) -> Option<Json<'a>> {
     if bytes.len() > MAX_BYTES {

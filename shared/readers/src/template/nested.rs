@@ -42,6 +42,9 @@ impl Template {
             let within = |id: &str| format!("{path}{WITHIN}{id}");
             whole.functions.extend(template.functions.iter().map(|(id, it)| (within(id), it.clone())));
             whole.principals.extend(template.principals.iter().map(|(id, it)| (within(id), it.clone())));
+            whole.handed.imports.extend(template.handed.imports.iter().cloned());
+            let layers = template.handed.imported_layers.iter();
+            whole.handed.imported_layers.extend(layers.map(|(place, name)| (within(place), name.clone())));
             whole.nested.extend(template.nested.iter().map(|(id, it)| (within(id), it.clone())));
             whole.assets.extend(template.assets.iter().map(|it| Use { resource: within(&it.resource), ..it.clone() }));
             open.extend(template.below(&path, depth + 1));

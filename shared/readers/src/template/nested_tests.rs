@@ -69,6 +69,17 @@ fn what_is_nested_goes_by_the_ids_that_lead_to_it() {
 }
 
 #[test]
+fn what_is_nested_imports_for_the_stack_that_it_is_in() {
+    let mut function = function(&json!({"Fn::Sub": CDK}));
+    function["Properties"]["Layers"] = json!([{"Fn::ImportValue": "layer"}]);
+    let inner = template(&json!({"Fn": function}));
+    let root = template(&json!({"Inner": nested("inner.json")}));
+    let read = whole(&root, &manifest(&["inner.json"], &["Inner/Fn"]), &[("inner.json", &inner)]).unwrap();
+    assert_eq!(read.handed.imports, inner.handed.imports);
+    assert_eq!(read.handed.imported_layers.keys().collect::<Vec<_>>(), ["Inner/Resources.Fn.Properties.Layers[0]"]);
+}
+
+#[test]
 fn a_function_in_a_nested_stack_has_its_bundle_in_the_manifest() {
     let inner =
         template(&json!({"Fn": function(&json!({"Fn::Sub": CDK})), "Other": function(&json!({"Ref": "Bucket"})),

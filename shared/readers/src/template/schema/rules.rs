@@ -6,7 +6,7 @@ use gatekeeper_model::finding::Code;
 
 use super::{RULES, Resource};
 use crate::template::{
-    Findings,
+    ExportName, Findings,
     accounts::is_vendor,
     assets::is_asset,
     code::is_inline,
@@ -183,8 +183,10 @@ fn layers(resource: &Resource<'_>, value: &Json<'_>, place: &Place<'_>, findings
                 None => Text::read(layer, resource.template.parameters).into_iter().collect::<Vec<_>>(),
             };
             findings.settle(place);
-            // A layer that the template makes is judged itself.
-            if resource.template.refers_to(layer, "AWS::Lambda::LayerVersion") {
+            // A layer that the template makes is judged itself, and one that it imports beside its commit's other templates.
+            let import = layer.get("Fn::ImportValue");
+            let import = import.and_then(|name| ExportName::read(name, resource.template.parameters));
+            if import.is_some() || resource.template.refers_to(layer, "AWS::Lambda::LayerVersion") {
                 return;
             }
             if arns.is_empty() {

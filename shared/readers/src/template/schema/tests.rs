@@ -164,6 +164,8 @@ fn a_functions_layers_are_a_vendors() {
         json!(["arn:aws:lambda:eu-west-1:464622532012:layer:Datadog-Extension:80"]),
         json!([{"Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:094274105915:layer:AWSLambdaPowertoolsTypeScriptV2:44"}]),
         json!([{"Fn::FindInMap": ["Insights", {"Ref": "AWS::Region"}, "arm"]}, {"Ref": "AWS::NoValue"}]),
+        // Whether a stack of the commit makes it is seen beside the commit's other templates.
+        json!([{"Fn::ImportValue": "layer"}]),
     ] {
         assert_eq!(of(fine), [""; 0]);
     }
@@ -172,7 +174,7 @@ fn a_functions_layers_are_a_vendors() {
         "arn:aws:lambda:eu-west-1:111122223333:layer:shared:1",
         "arn:aws:lambda:eu-west-1:464622532012:layer:Datadog-Extension",
         {"Ref": "Layer"},
-        {"Fn::ImportValue": "layer"},
+        {"Fn::ImportValue": {"Fn::GetAtt": ["Table", "Arn"]}},
         {"Fn::If": ["A", {"Ref": "AWS::NoValue"}, {"Ref": "SomeLayer"}]},
         "{{resolve:ssm:/aws/service/powertools/typescript/generic/all/latest}}"
     ]);
