@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from burst import MAX_CALLS, MAX_INVOCATIONS, Burst
 from collect import Collecting
 from deploying import Deploying
 from evidence import Evidence
@@ -190,6 +191,16 @@ class Bench:
             self.requires("the time of `gatekeeper publish` of 400 MB, of `aws s3 cp`'s", round(MAX_PUBLISH_OF_CP, 3),
                           alone["publish"]["median_s"] / alone["aws_s3_cp"]["median_s"], "times")
         self.requires("memory of `gatekeeper publish`", MAX_PUBLISH_BYTES / MB, alone["publish"]["peak_bytes"] / MB, "MB")
+        return figures
+
+    # ---- a burst of events
+
+    def burst(self) -> dict[str, Any]:
+        """What the events of a commit cost the gate: calls and invocations, which don't depend on the machine."""
+        figures = Burst(self.store, self.function).figures()
+        largest = figures[str(max(map(int, figures)))]
+        self.requires(f"calls of the gate an object, {largest['objects']} objects", MAX_CALLS, largest["calls_an_object"], "")
+        self.requires(f"invocations of it an object, {largest['objects']} objects", MAX_INVOCATIONS, largest["invocations_an_object"], "")
         return figures
 
     # ---- collect
@@ -363,6 +374,11 @@ def show(figures: dict[str, Any]) -> None:
     rows.append(["times as fast", *(str(publishing[it].get("times_as_fast", "")) for it in ("clients_alone", "local_aws")), ""])
     table(f"{publishing['artefacts']} artefacts, {publishing['bytes'] / MB:.0f} MB, uploaded",
           ("", "to an endpoint that keeps nothing", "to the local AWS", "memory"), rows)
+    rows = [[f"{size} functions", str(it["objects"]), *(str(it[phase]["calls"]) for phase in ("registered", "built")),
+             *(str(it[phase]["invocations"]) for phase in ("registered", "built")),
+             f"{it['calls_an_object']:.2f}", f"{it['invocations_an_object']:.3f}"] for size, it in figures["burst"].items()]
+    table("A commit's events, in batches as AWS makes them", ("", "objects", "calls: registered", "built", "invocations: registered", "built",
+                                                             "calls an object", "invocations an object"), rows)
     collecting = figures["collecting"]
     table(f"{collecting['functions']} functions of an assembly, {collecting['bytes'] / MB:.0f} MB, zipped to "
           f"{collecting['zipped_bytes'] / MB:.0f} MB", ("", "median"), [
@@ -404,7 +420,7 @@ def main() -> None:
             bench = Bench(release, functions, Store(instance), Path(folder))
             figures = {"machine": machine(), "size": bench.sizes(), "start": bench.starts(), "promotion": bench.promotion(),
                        "memory": bench.memory(), "judged_files": bench.judged_files(), "publishing": bench.publishing(),
-                       "collecting": bench.collecting(), "evidence": bench.evidence(), "deploying": bench.deploying(),
+                       "collecting": bench.collecting(), "burst": bench.burst(), "evidence": bench.evidence(), "deploying": bench.deploying(),
                        "requirements": bench.requirements}
         finally:
             instance.stop()

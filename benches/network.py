@@ -15,7 +15,8 @@ READS = (b"GET ", b"HEAD ")
 
 
 class Network:
-    """A proxy on `port`, in a thread of its own. `arrivals` are the times at which requests came."""
+    """A proxy on `port`, in a thread of its own. `arrivals` are the times at which requests came, and `requests` what
+    they asked."""
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
@@ -23,6 +24,7 @@ class Network:
         self.replaying = False
         self.recorded: dict[bytes, bytes] = {}
         self.arrivals: list[float] = []
+        self.requests: list[bytes] = [] # their first lines
         self.reads: set[bytes] = set()  # what was asked for; KMS is asked by POST, and goes through each time
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -68,6 +70,7 @@ class _Caller(asyncio.Protocol):
             data, self.head = self.head, b""
             self.request = data.partition(b"\r\n")[0]
             self.network.arrivals.append(time.monotonic())
+            self.network.requests.append(self.request)
             if self.request.startswith(READS):
                 self.network.reads.add(self.request)
             if self.network.replaying and self.request in self.network.recorded:

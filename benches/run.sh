@@ -3,12 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-functions=(intake tag-guard promote approve apply-stack deploy-function migrate-database smoke-test record-promotion watch-drift portal)
+functions=(intake promote approve apply-stack deploy-function migrate-database smoke-test record-promotion watch-drift portal)
 
 command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
 # By name and not `--workspace`: the CLI's features of shared crates would get into the functions.
-packages=("${functions[@]/#tag-guard/intake}") # one package has both programs of the gate
-cargo build --locked --release "${packages[@]/#/--package=}"
+cargo build --locked --release "${functions[@]/#/--package=}"
 cargo build --locked --release --package=gatekeeper-readers --example=judge_files
 cargo build --locked --release --package=gatekeeper-cli --bin=gatekeeper
 PYTHONPATH=infra/local exec .local/venv/bin/python benches/bench.py "${CARGO_TARGET_DIR:-target}/release" "${functions[@]}"

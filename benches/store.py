@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -131,18 +132,20 @@ class Store:
             "STAGE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/bench/bench-stage-boundary", "SHARED_ACCOUNT": "accepted",
             "STACK_ROLE_ARN": self.role_arn, "ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAEXAMPLE",
             "ALARM_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
+            "GATE_ROLE_IDS": "AROAGATE", "EVENT_QUEUE_URL": f"http://127.0.0.1:{port}/{ACCOUNT}/events",
             "SIGNING_KEY_ARN": self.signing_key_arn, "PROMOTION_SIGNING_KEY_ARN": self.promotion_signing_key_arn,
         }
 
     def upload(self, commit: Commit) -> None:
         """Uploads a commit with checksums, its manifest last."""
-        def put(key: str, content: bytes) -> None:
-            checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-            self.s3.put_object(Bucket=ARTEFACTS, Key=key, Body=content, ChecksumSHA256=checksum)
-
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda item: put(f"{commit.prefix}/{item[0]}", item[1]), commit.objects.items()))
-        put(commit.manifest_key, commit.manifest)
+            list(pool.map(lambda item: self.put(f"{commit.prefix}/{item[0]}", item[1]), commit.objects.items()))
+        self.put(commit.manifest_key, commit.manifest)
+
+    def put(self, key: str, content: bytes) -> str:
+        """Uploads an object; gives its version."""
+        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        return self.s3.put_object(Bucket=ARTEFACTS, Key=key, Body=content, ChecksumSHA256=checksum)["VersionId"]
 
     def outcome(self, commit: Commit) -> str:
         """What the verdict on a commit says, with its reasons."""
@@ -155,11 +158,22 @@ class Store:
         self.s3.delete_object(Bucket=RECORDS, Key=f"locks/{STAGE}/{REPO}.json")
 
 
-def created(key: str) -> dict[str, Any]:
-    """What S3 sends when an object was created."""
+def notification(name: str, who: str, key: str, version: str | None = None) -> dict[str, Any]:
+    """What S3 tells of a change."""
     return {"Records": [{
-        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": "2026-05-02T03:05:06.789Z",
-        "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "AWS:AROAEXAMPLEID0000000C1:pipeline"},
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": "2026-05-02T03:04:05.000Z",
+        "eventName": name, "userIdentity": {"principalId": who},
         "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": ARTEFACTS, "arn": f"arn:aws:s3:::{ARTEFACTS}"},
-               "object": {"key": key}},
+               "object": {"key": key, **({"versionId": version} if version else {})}},
     }]}
+
+
+def message(event: dict[str, Any]) -> dict[str, Any]:
+    """The same as a message that comes from the queue for the first time, a second later."""
+    return {"messageId": str(uuid.uuid4()), "receiptHandle": "handle", "body": json.dumps(event), "eventSource": "aws:sqs",
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1777691046000"}}
+
+
+def created(key: str) -> dict[str, Any]:
+    """What the gate gets when an object was created."""
+    return {"Records": [message(notification("ObjectCreated:Put", "AWS:AROAEXAMPLEID0000000C1:pipeline", key))]}

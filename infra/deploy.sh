@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CARGO_LAMBDA_VERSION=1.9.2
-FUNCTIONS=(intake tag-guard promote approve apply-stack deploy-function smoke-test record-promotion watch-drift portal)
+FUNCTIONS=(intake promote approve apply-stack deploy-function smoke-test record-promotion watch-drift portal)
 
 usage() {
   cat <<'HELP'
@@ -127,10 +127,7 @@ if [ "$build" = yes ]; then
   need cargo 'install Rust, https://rustup.rs'
   cargo lambda --version >/dev/null 2>&1 ||
     fail "\`cargo-lambda\` $CARGO_LAMBDA_VERSION is missing: \`pip install cargo-lambda==$CARGO_LAMBDA_VERSION\`"
-  packages=()
-  # One package has both programs of the gate.
-  for function in "${FUNCTIONS[@]}"; do packages+=(--package "${function/#tag-guard/intake}"); done
-  cargo lambda build --release --locked "$target" --lambda-dir target/lambda "${packages[@]}"
+  cargo lambda build --release --locked "$target" --lambda-dir target/lambda "${FUNCTIONS[@]/#/--package=}"
 fi
 for function in "${FUNCTIONS[@]}"; do
   [ -x "target/lambda/$function/bootstrap" ] || fail "\`target/lambda/$function/bootstrap\` is missing: build without \`--skip-build\`"

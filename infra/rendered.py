@@ -146,6 +146,8 @@ class Rendered:
             return f"https://{name.lower()}.lambda-url.ap-southeast-2.on.aws/"
         if attribute == "RoleId":
             return f"AROA{name.upper()}"
+        if attribute == "EventSourceMappingArn":
+            return f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:event-source-mapping:{name.lower()}"
         assert attribute == "Arn", f"{name}.{attribute}"
         if "ManagedPolicyName" in resource["Properties"]:
             return ARNS["AWS::IAM::ManagedPolicy"].format(self.resolve(resource["Properties"]["ManagedPolicyName"]))

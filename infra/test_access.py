@@ -11,7 +11,7 @@ import unittest
 
 from rendered import ACCOUNT, HERE, Rendered
 
-GATE = ("IntakeRole", "TagGuardRole")
+GATE = ("IntakeRole",)
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
 FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "WatchDriftRole", "PortalRole")
 TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
@@ -165,7 +165,7 @@ class Records(Case):
             "ledger/uat/bank-payments/head.json": ("PromoteRole", "RecordPromotionRole", "WatchDriftRole"),
             "drift/uat/bank-payments.json": ("WatchDriftRole",),
             "promotions/uat/bank-payments/01JX/deployment.dsse.json": ("PromoteRole", "RecordPromotionRole"),
-            "inspections/3f1c.json": GATE,
+            "inspections/11/bank-payments/3f1c.json": GATE,
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
             "promotions/uat/bank-payments/revocation.json": (),
             "locks/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"),
@@ -352,7 +352,7 @@ class Work(Case):
             "layer": f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:layer:uat-shared:7",
             "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
             "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
-            "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"),
+            "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"), "events": DEFAULT.attribute("EventQueue", "Arn"),
             "logs": f"arn:aws:logs:ap-southeast-2:{ACCOUNT}:log-group:/aws/lambda/gatekeeper-promote:log-stream:one",
         }
         for thing, actions in work.items():
@@ -364,8 +364,14 @@ class Work(Case):
             self.check(
                 who, artefacts=("s3:ListBucket", "s3:ListBucketVersions"), records=("s3:ListBucket",), verdict=("s3:GetObject",),
                 artefact=("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"),
-                key=("kms:Decrypt", "kms:GenerateDataKey"), letters=("sqs:SendMessage",),
+                key=("kms:Decrypt", "kms:GenerateDataKey"), events=("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
             )
+
+    def test_only_the_gate_takes_events_and_none_of_ours_puts_any_there(self):
+        queue = DEFAULT.attribute("EventQueue", "Arn")
+        for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"):
+            self.only((*GATE, "administrator"), action, queue)
+        self.only(("administrator",), "sqs:SendMessage", queue)
 
     def test_promote_verifies_and_locks(self):
         self.check(
@@ -451,7 +457,7 @@ class ExactKeys(Case):
         "Revocation": ((*GATE, "PromoterRole", "GitHubPromoterRole"), f"{COMMIT}/revocation.json"),
         "BuiltHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md"),
         "DeployedHandoff": ((*GATE, "RecordPromotionRole"), f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md"),
-        "Inspection": (GATE, f"inspections/{D}.json"),
+        "Inspections": (GATE, f"inspections/11/bank-payments/{SHA}.json"),
         "StagesConfig": ((), "config/stages.json"),
         "PolicyConfig": ((), "config/policy.json"),
         "IdentitiesConfig": ((), "config/identities.json"),
@@ -537,7 +543,7 @@ class Takeover(Case):
         """What would take over the gate."""
         region = f"ap-southeast-2:{ACCOUNT}"
         ours = f"arn:aws:iam::{ACCOUNT}:"
-        found = [(action, f"{FUNCTION}gatekeeper-{name}") for name in ("intake", "tag-guard", "promote", "approve", "record-promotion", "portal")
+        found = [(action, f"{FUNCTION}gatekeeper-{name}") for name in ("intake", "promote", "approve", "record-promotion", "portal")
                  for action in ("lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:AddPermission", "lambda:InvokeFunction",
                                 "lambda:DeleteFunction", "lambda:PutFunctionConcurrency", "lambda:PutFunctionEventInvokeConfig")]
         found += [(action, stack.attribute(role, "Arn")) for role in stack.of_type("AWS::IAM::Role")
@@ -556,7 +562,9 @@ class Takeover(Case):
                   for action in ("DeleteLogGroup", "PutRetentionPolicy", "DeleteLogStream", "PutSubscriptionFilter") for behind in ("", ":*", ":log-stream:one")]
         found += [("events:DisableRule", f"arn:aws:events:{region}:rule/gatekeeper-WatchDriftFunctionSchedule-1"), ("events:PutTargets", f"arn:aws:events:{region}:rule/gatekeeper-x"),
                   ("sns:DeleteTopic", stack.outputs["AlarmTopicArn"]), ("sns:Publish", stack.outputs["AlarmTopicArn"]),
-                  ("sqs:PurgeQueue", stack.attribute("DeadLetterQueue", "Arn")), ("sqs:ReceiveMessage", stack.attribute("DeadLetterQueue", "Arn")),
+                  *((action, stack.attribute(queue, "Arn")) for queue in ("EventQueue", "DeadLetterQueue")
+                    for action in ("sqs:PurgeQueue", "sqs:ReceiveMessage", "sqs:SetQueueAttributes", "sqs:StartMessageMoveTask")),
+                  *((f"lambda:{action}EventSourceMapping", stack.attribute("IntakeEvents", "EventSourceMappingArn")) for action in ("Update", "Delete")),
                   ("states:StartExecution", stack.outputs["PromotionStateMachine"]), ("states:UpdateStateMachine", stack.outputs["PromotionStateMachine"]),
                   ("states:StopExecution", f"arn:aws:states:{region}:execution:gatekeeper-promotion:01JX"),
                   ("cloudformation:UpdateStack", f"{STACK}gatekeeper/1"), ("cloudformation:DeleteStack", f"{STACK}gatekeeper/1"),

@@ -13,7 +13,7 @@ from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
 PEOPLE = {f"{who}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/jane" for who in ("Ci", "Promoter", "Approver", "Auditor")}
 STACK = Rendered(MigrateDatabaseImageUri=IMAGE, **PEOPLE)
-PACKAGES = ("intake", "tag-guard", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
+PACKAGES = ("intake", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
 
 
 class Lint(unittest.TestCase):
@@ -58,20 +58,25 @@ class Buckets(unittest.TestCase):
         self.assertTrue(re.fullmatch(parameter, "a" * 24) and not re.fullmatch(parameter, "a" * 25))
         self.assertLessEqual(len(f"{'a' * 24}-artefacts-{ACCOUNT}-ap-southeast-2"), 63)
 
-    def test_every_event_of_the_contract_wakes_its_function(self):
-        found = STACK.properties("ArtefactBucket")["NotificationConfiguration"]["LambdaConfigurations"]
-        intake, tag_guard = STACK.attribute("IntakeFunction", "Arn"), STACK.attribute("TagGuardFunction", "Arn")
-        self.assertEqual({one["Event"]: one["Function"] for one in found}, {
-            "s3:ObjectCreated:*": intake, "s3:ObjectRemoved:*": intake, "s3:ObjectTagging:*": tag_guard,
-        })
+    def test_every_event_of_the_contract_goes_to_the_gates_queue_and_from_there_to_the_gate(self):
+        found = STACK.properties("ArtefactBucket")["NotificationConfiguration"]
+        queue = STACK.attribute("EventQueue", "Arn")
+        self.assertEqual({one["Event"]: one["Queue"] for one in found.pop("QueueConfigurations")},
+                         {f"s3:{event}:*": queue for event in ("ObjectCreated", "ObjectRemoved", "ObjectTagging")})
+        self.assertEqual(found, {})
+        mapping, = Rendered(GateConcurrency="9").of_type("AWS::Lambda::EventSourceMapping").values()
+        self.assertEqual((mapping["EventSourceArn"], mapping["FunctionName"]), (queue, "gatekeeper-intake"))
+        self.assertEqual((mapping["FunctionResponseTypes"], mapping["ScalingConfig"]), (["ReportBatchItemFailures"], {"MaximumConcurrency": "9"}))
 
-    def test_only_our_bucket_of_our_account_may_wake_them(self):
-        permissions = {name: one for name, one in STACK.of_type("AWS::Lambda::Permission").items() if one["Principal"] == "s3.amazonaws.com"}
-        self.assertEqual({one["FunctionName"] for one in permissions.values()}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
-        for one in permissions.values():
-            self.assertEqual((one["Principal"], one["SourceAccount"], one["SourceArn"]),
-                             ("s3.amazonaws.com", ACCOUNT, STACK.attribute("ArtefactBucket", "Arn")))
-        self.assertEqual(set(STACK.resources["ArtefactBucket"]["DependsOn"]), set(permissions))
+    def test_only_our_bucket_of_our_account_may_tell(self):
+        statements = {one["Sid"]: one for one in STACK.properties("EventQueuePolicy")["PolicyDocument"]["Statement"]}
+        self.assertEqual({one["Effect"] for sid, one in statements.items() if sid != "OnlyTheArtefactBucketTells"}, {"Deny"})
+        tells = statements["OnlyTheArtefactBucketTells"]
+        self.assertEqual((tells["Principal"], tells["Action"]), ({"Service": "s3.amazonaws.com"}, "sqs:SendMessage"))
+        self.assertEqual(tells["Condition"], {"StringEquals": {"aws:SourceAccount": ACCOUNT},
+                                              "ArnEquals": {"aws:SourceArn": STACK.attribute("ArtefactBucket", "Arn")}})
+        self.assertEqual(STACK.resources["ArtefactBucket"]["DependsOn"], "EventQueuePolicy")
+        self.assertEqual([one for one in STACK.of_type("AWS::Lambda::Permission").values() if one["Principal"] == "s3.amazonaws.com"], [])
 
 
 class Keys(unittest.TestCase):
@@ -138,9 +143,9 @@ class Functions(unittest.TestCase):
         promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
                                        "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
                                        "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
-        gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE,AROATAGGUARDROLE"}
+        gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"]}
         watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
-        more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "TagGuardFunction": gate, "PromoteFunction": promote,
+        more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,
                 "ApproveFunction": {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"}, "PortalFunction": built | promotion,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
@@ -162,12 +167,11 @@ class Functions(unittest.TestCase):
             self.assertEqual(actions, [["xray:PutTraceSegments", "xray:PutTelemetryRecords"]], name)
 
     def test_what_the_gate_cannot_judge_is_kept_for_14_days(self):
-        configurations = [one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] != "gatekeeper-watch-drift"]
-        self.assertEqual({one["FunctionName"] for one in configurations}, {"gatekeeper-intake", "gatekeeper-tag-guard"})
-        for one in configurations:
-            self.assertEqual(one["MaximumRetryAttempts"], 2)
-            self.assertEqual(one["DestinationConfig"], {"OnFailure": {"Destination": STACK.attribute("DeadLetterQueue", "Arn")}})
+        events = STACK.properties("EventQueue")
+        self.assertEqual(events["RedrivePolicy"], {"deadLetterTargetArn": STACK.attribute("DeadLetterQueue", "Arn"), "maxReceiveCount": 5})
+        self.assertGreaterEqual(events["VisibilityTimeout"], 6 * STACK.properties("IntakeFunction")["Timeout"])
         queue = STACK.properties("DeadLetterQueue")
+        self.assertGreater(queue["MessageRetentionPeriod"], events["MessageRetentionPeriod"], "a letter is as old as its event")
         self.assertEqual((queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]), (14 * 24 * 3600, True))
 
 
@@ -214,13 +218,14 @@ class Watching(unittest.TestCase):
         alarms = STACK.of_type("AWS::CloudWatch::Alarm").values()
         watched = {(one["MetricName"], *(dimension["Value"] for dimension in one.get("Dimensions", []))) for one in alarms}
         self.assertEqual(watched, {
-            ("ApproximateNumberOfMessagesVisible", "DeadLetterQueue"), ("Errors", "gatekeeper-intake"), ("Errors", "gatekeeper-tag-guard"),
+            ("ApproximateNumberOfMessagesVisible", "DeadLetterQueue"), ("Errors", "gatekeeper-intake"), ("ApproximateAgeOfOldestMessage", "EventQueue"),
             ("TagsReverted",), ("Promotions", "failed"), ("ExecutionsFailed", STACK.outputs["PromotionStateMachine"]),
             ("BreakGlass",), ("DriftFindings",), ("Errors", "gatekeeper-watch-drift"),
         })
         for one in alarms:
+            threshold = 300 if one["MetricName"] == "ApproximateAgeOfOldestMessage" else 0
             self.assertEqual((one["AlarmActions"], one["Threshold"], one["ComparisonOperator"], one["TreatMissingData"]),
-                             ([STACK.outputs["AlarmTopicArn"]], 0, "GreaterThanThreshold", "notBreaching"))
+                             ([STACK.outputs["AlarmTopicArn"]], threshold, "GreaterThanThreshold", "notBreaching"))
 
     def test_alarms_are_mailed_to_whom_is_named(self):
         self.assertEqual(STACK.of_type("AWS::SNS::Subscription"), {})

@@ -147,6 +147,7 @@ impl ReadStore for Folder {
                 etag: "".into(),
                 size,
                 sha256: Some(Sha256::of(manifest)),
+                tag_count: 0,
                 retention: Retention::default(),
             }));
         }
@@ -158,6 +159,7 @@ impl ReadStore for Folder {
             etag: "".into(),
             size,
             sha256: self.digests.get(key).copied(),
+            tag_count: 0,
             retention: Retention::default(),
         }))
     }
@@ -183,10 +185,10 @@ impl ReadStore for Folder {
         key: &str,
         version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let failed = |error| self.failed("reading", key, error);
         let file = self.file(key).map_err(failed)?.filter(|_| is_local(Some(version_id)));
-        let Some(file) = file else { return Ok(false) };
+        let Some(file) = file else { return Ok(None) };
         let mut file = File::open(file).map_err(failed)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -195,7 +197,7 @@ impl ReadStore for Folder {
                 read => read.map_err(failed)?,
             };
             match piece.get(..read) {
-                None | Some([]) => return Ok(true),
+                None | Some([]) => return Ok(Some(0)),
                 Some(bytes) => sink(bytes).map_err(failed)?,
             }
         }
@@ -265,7 +267,7 @@ mod tests {
             largest = largest.max(piece.len());
             Ok(())
         };
-        assert!(folder.stream(&key("reports/large.xml"), &"local".into(), &mut sink).await.unwrap());
+        assert!(folder.stream(&key("reports/large.xml"), &"local".into(), &mut sink).await.unwrap().is_some());
         assert_eq!((total, largest), (bytes.len(), PIECE_BYTES));
     }
 

@@ -12,7 +12,7 @@ from typing import Any, Callable
 import ministack.app
 import samtranslator.translator.transform as sam
 from ministack.core import responses
-from ministack.services import lambda_svc
+from ministack.services import lambda_svc, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners
 
 from patching import GapChanged, replace
@@ -64,6 +64,33 @@ def asynchronous_events_wait_their_turn() -> None:
 
     replace(lambda_svc, "invoke_async_with_retry", "func event", mark)
     replace(lambda_svc, "_execute_function", "func event", wait)
+
+
+def batches_are_as_large_as_asked_for() -> None:
+    """A queue's batch holds as many messages as the event source mapping's `BatchSize` says; MiniStack's at most ten.
+
+    So what waits is taken at once. The batching window stays 0 here. Source: Lambda developer guide, "Using Lambda with
+    Amazon SQS", "Batching behavior".
+    """
+    def wrap(original: Callable) -> Callable:
+        def receive(queue_url: str, max_number: int) -> list:
+            batch: list = []
+            while len(batch) < max_number and (more := original(queue_url, max_number - len(batch))):
+                batch += more
+            return batch
+        return receive
+
+    replace(sqs, "_receive_messages_for_esm", "queue_url max_number", wrap)
+
+
+def limits_of_mappings_are_numbers() -> None:
+    """`MaximumConcurrency` may come by a template's parameter, as text; MiniStack's poller then compares text with numbers."""
+    def wrap(original: Callable) -> Callable:
+        def concurrency(*args: Any) -> int:
+            return int(original(*args))
+        return concurrency
+
+    replace(lambda_svc, "_sqs_esm_concurrency", "esm func_rec config queue", wrap)
 
 
 def function_urls_can_be_reached() -> None:

@@ -56,6 +56,22 @@ def tagging_notifications() -> None:
             notifying("s3:ObjectTagging:Delete"))
 
 
+def heads_count_tags() -> None:
+    """HeadObject answers with `x-amz-tagging-count` as GetObject does; MiniStack's doesn't.
+
+    Source: S3 API reference, `HeadObject`, "Response Elements".
+    """
+    def wrap(original: Callable) -> Callable:
+        def head(bucket_name: str, key: str, *args: Any, **kwargs: Any) -> tuple:
+            status, headers, body = original(bucket_name, key, *args, **kwargs)
+            if status == 200:
+                headers.update(s3._object_tagging_count_header(bucket_name, key, headers.get("x-amz-version-id")))
+            return status, headers, body
+        return head
+
+    replace(s3, "_head_object", "bucket_name key headers query_params", wrap)
+
+
 def tagging_behind_a_delete_marker() -> None:
     """Tagging calls that name a version reach it under a delete marker too; MiniStack says `NoSuchKey`.
 

@@ -22,6 +22,7 @@ from patching import GapChanged
 # Where one name is replaced twice, the later one runs first and sees the earlier one's work.
 CLOSERS = (
     gaps_s3.tagging_behind_a_delete_marker,
+    gaps_s3.heads_count_tags,
     gaps_s3.listed_versions_are_encoded,
     gaps_s3.tagging_notifications,
     gaps_s3.notifications_name_the_caller,
@@ -43,6 +44,8 @@ CLOSERS = (
     gaps_iam.role_boundaries_are_applied,
     gaps_compute.runtime_api_without_nagle,
     gaps_compute.asynchronous_events_wait_their_turn,
+    gaps_compute.batches_are_as_large_as_asked_for,
+    gaps_compute.limits_of_mappings_are_numbers,
     gaps_compute.function_urls_can_be_reached,
     gaps_compute.function_urls_own_every_path,
     gaps_compute.sam_knows_parameter_values,

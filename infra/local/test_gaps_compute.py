@@ -76,6 +76,25 @@ class Functions(LocalAwsTest):
             self.functions.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"sleep": 0.2}')
         self.assertLessEqual(len(set(self.processes_of(function, 30))), gaps_compute.ASYNC_CONCURRENCY)
 
+    def test_what_waits_in_a_queue_is_one_batch_whatever_limits_the_mapping(self) -> None:
+        url, arn = self.queue()
+        function = self.function(allow("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"))
+        for number in range(25):
+            self.sqs.send_message(QueueUrl=url, MessageBody=str(number))
+        self.stack("create", {"Parameters": {"Limit": {"Type": "Number"}}, "Resources": {"Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping", "Properties": {
+                "EventSourceArn": arn, "FunctionName": function, "BatchSize": 100, "MaximumBatchingWindowInSeconds": 1,
+                "ScalingConfig": {"MaximumConcurrency": {"Ref": "Limit"}}}}}}, Limit="2")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            events = self.logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+            if [event for event in events if event["message"].startswith("REPORT")]:
+                break
+            time.sleep(0.05)
+        self.assertEqual(len([event for event in events if event["message"].startswith("START")]), 1)
+        waiting = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+        self.assertEqual(waiting["ApproximateNumberOfMessages"], "0")
+
     def test_a_missing_execution_is_named_as_such(self) -> None:
         machine = self.stepfunctions.create_state_machine(
             name=f"machine-{next(names)}", roleArn=self.role(),

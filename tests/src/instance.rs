@@ -21,7 +21,7 @@ pub struct Outputs {
     pub promote_function: String,
     pub approve_function: String,
     pub intake_function: String,
-    pub tag_guard_function: String,
+    pub event_queue_url: String,
     pub promotion_state_machine: String,
     pub ci_role_arn: String,
     pub promoter_role_arn: String,

@@ -137,15 +137,13 @@ impl Instance {
     pub async fn log_lines(&self, text: &str) -> Vec<Value> {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.root.config);
         let mut lines = Vec::new();
-        for function in [&self.outputs.intake_function, &self.outputs.tag_guard_function] {
-            let group = format!("/aws/lambda/{function}");
-            let pages = logs.filter_log_events().log_group_name(group).filter_pattern(format!("\"{text}\""));
-            let mut pages = pages.into_paginator().send();
-            while let Some(page) = pages.next().await {
-                let page = page.unwrap();
-                let messages = page.events().iter().filter_map(|event| event.message());
-                lines.extend(messages.filter_map(|message| serde_json::from_str(message).ok()));
-            }
+        let group = format!("/aws/lambda/{}", self.outputs.intake_function);
+        let pages = logs.filter_log_events().log_group_name(group).filter_pattern(format!("\"{text}\""));
+        let mut pages = pages.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.unwrap();
+            let messages = page.events().iter().filter_map(|event| event.message());
+            lines.extend(messages.filter_map(|message| serde_json::from_str(message).ok()));
         }
         lines
     }
@@ -162,9 +160,9 @@ impl Instance {
     pub async fn quiet(&self, commit: &Commit) -> (u64, u64) {
         let look = async || {
             let lines = self.log_lines(commit.id.repo.as_str()).await;
-            let settled = lines.iter().filter(|line| line["message"] == "event settled");
-            let writes = settled.clone().map(|line| line["tag_writes"].as_u64().unwrap()).sum::<u64>();
-            (settled.count() as u64, writes, commit.events_caused())
+            let settled = lines.iter().filter(|line| line["message"] == "events settled");
+            let sum = |field: &str| settled.clone().map(|line| line[field].as_u64().unwrap()).sum::<u64>();
+            (sum("events"), sum("tag_writes"), commit.events_caused())
         };
         let all = |(settled, writes, caused): &(u64, u64, u64)| *settled >= caused + writes;
         let what = "every event settled: (settled, tag writes, caused by others)";
@@ -178,6 +176,12 @@ impl Instance {
         let receive = sqs.receive_message().queue_url(&self.outputs.dead_letter_queue_url);
         let answer = receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
         answer.messages().iter().filter(|it| it.body().is_some_and(|body| body.contains(text))).cloned().collect()
+    }
+
+    /// Puts an event into the gate's queue, as S3 does.
+    pub async fn send_event(&self, body: &str) {
+        let sqs = aws_sdk_sqs::Client::new(&self.root.config);
+        sqs.send_message().queue_url(&self.outputs.event_queue_url).message_body(body).send().await.unwrap();
     }
 
     /// Takes a dead letter out of the queue.

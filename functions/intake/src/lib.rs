@@ -1,7 +1,8 @@
-//! What `intake` and `tag-guard` have in common, which is all: an event only says where to look, so both do the same
-//! with it. They are two functions because they are scaled, alarmed and retried apart.
+//! The gate as a Lambda function behind a queue: events in, the messages that must come again out.
 
 #![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+mod pause;
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use gatekeeper_aws::{
 use gatekeeper_gate::converge::Gate;
 use gatekeeper_model::telemetry;
 
+use self::pause::Queue;
+
 /// Takes events until Lambda ends the process.
 ///
 /// # Errors
@@ -23,19 +26,23 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let config = gatekeeper_aws::config();
     let buckets = Arc::new(Buckets::new(&config, &settings));
     let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
+    let queue = Arc::new(Queue::new(&config, settings.event_queue_url()?));
     run_lambda(move |payload, Invocation { log, .. }| {
         let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
+        let queue = Arc::clone(&queue);
         async move {
             let gate = Gate {
                 artefacts: &buckets.artefacts,
                 records: &buckets.records,
-                log,
+                log: log.clone(),
                 clock: telemetry::wall_clock,
                 scratch: std::env::temp_dir(),
                 signer: &*signer,
             };
             let answer = gate.settle_batch(&payload, &gate_role_ids).await;
-            answer.map_err(|error| FunctionError::new("GateError", error))
+            let answer = answer.map_err(|error| FunctionError::new("GateError", error))?;
+            queue.pause(&payload, &answer, &log).await;
+            Ok(answer)
         }
     })
     .await

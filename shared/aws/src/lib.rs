@@ -72,6 +72,8 @@ pub struct Settings {
     pub stack_role_arn: Option<String>,
     /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
     pub gate_role_ids: Vec<String>,
+    /// The queue that the gate's events come from.
+    pub event_queue_url: Option<String>,
     /// The key that the gate signs with.
     pub signing_key_arn: Option<String>,
     /// The key that promotion signs with.
@@ -113,6 +115,7 @@ impl Settings {
             alarm_topic_arn: setting("ALARM_TOPIC_ARN"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
+            event_queue_url: setting("EVENT_QUEUE_URL"),
             signing_key_arn: setting("SIGNING_KEY_ARN"),
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
             account_id: setting("ACCOUNT_ID"),
@@ -121,6 +124,14 @@ impl Settings {
             is_shared_account: setting("SHARED_ACCOUNT").as_deref() == Some("accepted"),
             s3_endpoint: setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL")),
         })
+    }
+
+    /// The queue that the gate's events come from, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn event_queue_url(&self) -> Result<&str, MissingSetting> {
+        self.event_queue_url.as_deref().ok_or(MissingSetting("EVENT_QUEUE_URL"))
     }
 
     /// The key that the gate signs with, for a function that needs it.

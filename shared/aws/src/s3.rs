@@ -61,6 +61,11 @@ impl S3Store {
     }
 }
 
+/// `x-amz-tagging-count`, which is not sent where there are no tags.
+fn counted(tags: Option<i32>) -> usize {
+    tags.and_then(|count| count.try_into().ok()).unwrap_or_default()
+}
+
 impl ReadStore for S3Store {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
@@ -126,6 +131,7 @@ impl ReadStore for S3Store {
             etag: etag.into(),
             size: size.ok_or_else(|| self.failed("HeadObject", key, "it answered without the object's size"))?,
             sha256,
+            tag_count: counted(head.tag_count()),
             retention: Retention {
                 mode: head.object_lock_mode().map(|mode| mode.as_str().to_owned()),
                 until: head.object_lock_retain_until_date().and_then(timestamp),
@@ -185,19 +191,20 @@ impl ReadStore for S3Store {
         key: &str,
         version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let answer =
             self.client.get_object().bucket(&self.bucket).key(key).version_id(version_id.as_str()).send().await;
         let mut object = match answer {
             Ok(object) => object,
-            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(false),
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(None),
             Err(error) => return Err(self.failed("GetObject", key, said(&error))),
         };
+        let tag_count = counted(object.tag_count());
         while let Some(piece) = object.body.next().await {
             let piece = piece.map_err(|error| self.failed("GetObject", key, error))?;
             sink(&piece).map_err(|error| self.failed("GetObject", key, error))?;
         }
-        Ok(true)
+        Ok(Some(tag_count))
     }
 
     async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {

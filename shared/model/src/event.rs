@@ -4,6 +4,7 @@
 //! An event is only a hint to look at a commit (CONTRACT §4). Shapes: the S3 user guide's "Event message structure"
 //! and "EventBridge event message structure", Lambda's "Using Lambda with Amazon SQS" and "destinations".
 
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub struct Event {
     pub version_id: Option<VersionId>,
     /// Who did it, as AWS names them, where the event tells.
     pub principal: Option<String>,
+    /// When it happened, where the event tells.
+    pub at: Option<Timestamp>,
 }
 
 /// Everything that one invocation brings.
@@ -52,12 +55,18 @@ pub struct Record {
     pub message_id: String,
     /// What it tells: nothing for S3's test event.
     pub events: Result<Vec<Event>, InvalidEvent>,
+    /// Whether it may have been taken before by one who did not come to an end with it.
+    pub comes_again: bool,
 }
 
 /// An event that no known source sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an event of S3, EventBridge or SQS: {0}")]
 pub struct InvalidEvent(String);
+
+/// What is sent later than this after it happened has been in the dead-letter queue: S3 tells within seconds, and a redrive sends
+/// a letter anew.
+const REDRIVEN_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// The deepest nesting of envelopes: a queue's message around a destination's record around an S3 event.
 const MAX_ENVELOPES: u32 = 3;
@@ -73,7 +82,11 @@ impl Batch {
         match messages {
             Some(messages) => Self { records: messages.iter().map(queue_message).collect(), from_queue: true },
             None => Self {
-                records: vec![Record { message_id: String::new(), events: notification(payload, 0) }],
+                records: vec![Record {
+                    message_id: String::new(),
+                    events: notification(payload, 0),
+                    comes_again: true, // nobody tells
+                }],
                 from_queue: false,
             },
         }
@@ -87,7 +100,15 @@ fn queue_message(message: &Value) -> Record {
         Some(Err(error)) => Err(InvalidEvent(format!("the message's body is not JSON: {error}"))),
         None => Err(InvalidEvent("the message has no `body`".to_owned())),
     };
-    Record { message_id: text("messageId").unwrap_or_default().to_owned(), events }
+    let attribute = |name| message.get("attributes")?.get(name)?.as_str()?.parse::<i64>().ok();
+    let sent = attribute("SentTimestamp").and_then(|at| Timestamp::from_millisecond(at).ok());
+    let is_redriven = |event: &Event| match (event.at, sent) {
+        (Some(happened), Some(sent)) => sent.duration_since(happened) > REDRIVEN_AFTER,
+        _ => true,
+    };
+    let comes_again = attribute("ApproximateReceiveCount") != Some(1)
+        || events.as_ref().is_ok_and(|events| events.iter().any(is_redriven));
+    Record { message_id: text("messageId").unwrap_or_default().to_owned(), events, comes_again }
 }
 
 fn notification(payload: &Value, depth: u32) -> Result<Vec<Event>, InvalidEvent> {
@@ -114,6 +135,7 @@ fn notification(payload: &Value, depth: u32) -> Result<Vec<Event>, InvalidEvent>
 #[serde(rename_all = "camelCase")]
 struct S3Record {
     event_name: String,
+    event_time: Option<Timestamp>,
     user_identity: Option<UserIdentity>,
     s3: S3Entity,
 }
@@ -163,6 +185,7 @@ fn s3_record(record: &Value) -> Result<Event, InvalidEvent> {
         key,
         version_id: record.s3.object.version_id.filter(|id| !id.as_str().is_empty()),
         principal: record.user_identity.and_then(|identity| identity.principal_id),
+        at: record.event_time,
     })
 }
 
@@ -170,6 +193,7 @@ fn s3_record(record: &Value) -> Result<Event, InvalidEvent> {
 struct EventBridgeEvent {
     #[serde(rename = "detail-type")]
     detail_type: String,
+    time: Option<Timestamp>,
     detail: Detail,
 }
 
@@ -202,6 +226,7 @@ fn event_bridge(payload: &Value) -> Result<Event, InvalidEvent> {
         key: event.detail.object.key,
         version_id: event.detail.object.version_id.filter(|id| !id.as_str().is_empty()),
         principal: event.detail.requester,
+        at: event.time,
     })
 }
 
@@ -226,6 +251,7 @@ mod tests {
             key: key.to_owned(),
             version_id: Some("v1".into()),
             principal: Some("AWS:AROAEXAMPLE:ci".to_owned()),
+            at: None,
         }
     }
 
@@ -259,6 +285,24 @@ mod tests {
         assert!(batch.from_queue);
         let ids: Vec<_> = batch.records.iter().map(|it| (it.message_id.as_str(), it.events.is_ok())).collect();
         assert_eq!(ids, [("1", true), ("2", false), ("3", true)]);
+    }
+
+    #[test]
+    fn what_may_have_been_taken_before_is_known_by_its_count_and_by_its_age() {
+        let message = |happened: &str, attributes: Value| {
+            let mut body = s3("ObjectCreated:Put", "k");
+            body["Records"][0]["eventTime"] = json!(happened);
+            let message =
+                json!({"eventSource": "aws:sqs", "messageId": "1", "body": body.to_string(), "attributes": attributes});
+            Batch::parse(&json!({"Records": [message]})).records[0].comes_again
+        };
+        let sent = "1777691045000"; // 2026-05-02T03:04:05Z
+        let attributes = |count: &str| json!({"ApproximateReceiveCount": count, "SentTimestamp": sent});
+        assert!(!message("2026-05-02T03:04:03.000Z", attributes("1")));
+        assert!(message("2026-05-02T03:04:03.000Z", attributes("2")));
+        assert!(message("2026-05-02T02:04:03.000Z", attributes("1")), "out of the dead-letter queue");
+        assert!(message("2026-05-02T03:04:03.000Z", json!({})), "nobody tells");
+        assert!(Batch::parse(&s3("ObjectCreated:Put", "k")).records[0].comes_again);
     }
 
     #[test]

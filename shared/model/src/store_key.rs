@@ -216,8 +216,8 @@ pub enum RecordKey {
     BuiltHandoff(Commit, ModuleId),
     /// The handoff document that a module is Deployed (CONTRACT §7).
     DeployedHandoff(Commit, ModuleId),
-    /// What the inspection of some bytes found, by their digest and by what was expected of them.
-    Inspection(Sha256),
+    /// What the inspections of a commit's objects found, by the version of their rules: one record for all of them.
+    Inspections(u32, Commit),
     /// The stages' configuration (CONTRACT §6).
     StagesConfig,
     /// Which conditions bind which repository.
@@ -389,7 +389,7 @@ impl fmt::Display for RecordKey {
             Self::DeployedHandoff(commit, module) => {
                 write!(f, "{}docs/handoffs/{module}-ci-deployed-{}.handoff.md", commit.prefix(), commit.sha)
             }
-            Self::Inspection(digest) => write!(f, "inspections/{digest}.json"),
+            Self::Inspections(rules, commit) => write!(f, "inspections/{rules}/{}/{}.json", commit.repo, commit.sha),
             Self::StagesConfig => f.write_str("config/stages.json"),
             Self::PolicyConfig => f.write_str("config/policy.json"),
             Self::IdentitiesConfig => f.write_str("config/identities.json"),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
-use gatekeeper_gate::converge::inspected_template;
+use gatekeeper_gate::converge::inspected_templates;
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
@@ -218,9 +218,10 @@ async fn templates<S: ReadStore>(
     });
     let paths: BTreeSet<_> = paths.collect();
     let judged = paths.iter().filter_map(|(stack, path)| Some((*stack, verdict.artefact(path)?)));
+    let inspected = &inspected_templates(records, &verdict.commit(), synthesis).await?;
     let read: Vec<_> = stream::iter(judged)
         .map(|(stack, artefact)| async move {
-            let mut template = inspected_template(records, artefact.sha256, synthesis).await?;
+            let mut template = inspected.get(&artefact.sha256).cloned();
             if template.is_none() {
                 let body = artefacts.get(&artefact.key, Some(&artefact.version_id), template::MAX_BYTES as u64).await?;
                 let body = body.filter(|body| Sha256::of(&body.bytes) == artefact.sha256);

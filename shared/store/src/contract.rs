@@ -53,7 +53,7 @@ pub async fn keeps_the_contract(store: &(impl TagStore + WriteStore), prefix: &s
             streamed.extend_from_slice(piece);
             Ok(())
         };
-        assert!(store.stream(&key, version, &mut sink).await.unwrap());
+        assert_eq!(store.stream(&key, version, &mut sink).await.unwrap(), Some(0));
         assert_eq!(streamed, bytes);
     }
     assert_eq!(store.head(&key, None).await.unwrap().unwrap().version_id, second);
@@ -67,6 +67,8 @@ pub async fn keeps_the_contract(store: &(impl TagStore + WriteStore), prefix: &s
     assert!(store.put_tags(&key, &second, &both).await.unwrap());
     assert_eq!(store.tags(&key, &second).await.unwrap(), Some(both));
     assert_eq!(store.tags(&key, &first).await.unwrap(), Some(Tags::new()));
+    assert_eq!(store.head(&key, Some(&second)).await.unwrap().unwrap().tag_count, 2);
+    assert_eq!(store.stream(&key, &second, &mut |_| Ok(())).await.unwrap(), Some(2));
     let one = tags(&[("integration-passed", "true")]);
     assert!(store.put_tags(&key, &second, &one).await.unwrap());
     assert_eq!(store.tags(&key, &second).await.unwrap(), Some(one));

@@ -47,6 +47,8 @@ pub struct Head {
     pub size: u64,
     /// The SHA-256 that the store itself computed over the whole object; `None` where it was uploaded in parts.
     pub sha256: Option<Sha256>,
+    /// How many tags it has, for whoever may read them: others see none.
+    pub tag_count: usize,
     /// How long it is kept. Who may not see retention sees none: [`ReadStore::may_see_retention`] tells which it is.
     pub retention: Retention,
 }
@@ -167,13 +169,14 @@ pub trait ReadStore: Sync {
         max_bytes: u64,
     ) -> impl Future<Output = Result<Option<Body>, StoreError>> + Send;
 
-    /// Reads one version piece by piece, memory bounded by a piece; `false` where there is no such version.
+    /// Reads one version piece by piece, memory bounded by a piece, and tells how many tags it has, for whoever may read them;
+    /// `None` where there is no such version.
     fn stream(
         &self,
         key: &str,
         version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<usize>, StoreError>> + Send;
 
     /// The object as a file of this machine, where it is one whose bytes were hashed to `sha256` already: it need not be
     /// copied to be read. A bucket has none.

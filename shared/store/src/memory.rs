@@ -245,6 +245,7 @@ impl State {
             key: key.to_owned(),
             version_id: Some(version_id.clone()),
             principal: Some(principal.to_owned()),
+            at: None,
         });
     }
 }
@@ -286,6 +287,7 @@ impl ReadStore for Memory {
                 etag: etag(&version.id),
                 size: bytes.len() as u64,
                 sha256: (!version.in_parts).then(|| Sha256::of(bytes)),
+                tag_count: version.tags.len(),
                 retention: version.retention.clone(),
             })
         }))
@@ -312,14 +314,15 @@ impl ReadStore for Memory {
         key: &str,
         version_id: &VersionId,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         self.turn("GetObject", key).await?;
-        let bytes = {
+        let found = {
             let mut state = self.lock();
             state.bodies_read += 1;
-            state.version(key, Some(version_id)).and_then(|version| version.bytes.clone())
+            let version = state.version(key, Some(version_id));
+            version.and_then(|version| Some((version.bytes.clone()?, version.tags.len())))
         };
-        let Some(bytes) = bytes else { return Ok(false) };
+        let Some((bytes, tag_count)) = found else { return Ok(None) };
         for piece in bytes.chunks(64 * 1024) {
             sink(piece).map_err(|source| StoreError {
                 operation: "GetObject",
@@ -328,7 +331,7 @@ impl ReadStore for Memory {
                 source: source.into(),
             })?;
         }
-        Ok(true)
+        Ok(Some(tag_count))
     }
 
     async fn tags(&self, key: &str, version_id: &VersionId) -> Result<Option<Tags>, StoreError> {

@@ -69,6 +69,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             stack_role_arn: Some("arn:aws:iam::111122223333:role/stacks".to_owned()),
             gate_role_ids: Vec::new(),
             s3_endpoint: Some(ENDPOINT.to_owned()),
+            event_queue_url: None,
             signing_key_arn: None,
             promotion_signing_key_arn: None,
             alarm_topic_arn: None,

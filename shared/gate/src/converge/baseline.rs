@@ -24,7 +24,7 @@ use serde_json::json;
 
 use super::{
     GateError, MAX_ROUNDS,
-    inspect::{Inspector, Job, Validator},
+    inspect::{Inspector, Job, Known, Validator},
     look::{Looker, View},
     write::Writer,
 };
@@ -71,6 +71,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         &self,
         predecessor: &Predecessor,
         evidence: &Evidence,
+        known: &mut Known,
     ) -> Result<Option<Earlier>, GateError> {
         let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(None) };
         let Some(baseline) = predecessor.baseline.clone().filter(|_| manifest.tests.integration.is_some()) else {
@@ -86,16 +87,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
 
         let mut before = Vec::<(Format, Option<PassedTests>)>::new();
         for (job, format) in &jobs {
-            let inspection = match self.remembered(job).await? {
-                Some(inspection) => inspection,
-                None if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_some() => {
-                    self.read_and_remember(job).await?
-                }
-                None => {
-                    let fields = json!({"key": job.key, "version_id": job.version_id});
-                    self.log.warn("report of the last Built commit is gone: its tests can't be compared", fields);
-                    return Ok(None);
-                }
+            let Some(inspection) = self.recount(job.clone(), known).await? else {
+                let fields = json!({"key": job.key, "version_id": job.version_id});
+                self.log.warn("report of the last Built commit is gone: its tests can't be compared", fields);
+                return Ok(None);
             };
             let Some(Recounted::Tests(recount)) = inspection.report else {
                 let fields = json!({"key": job.key, "version_id": job.version_id});
@@ -118,11 +113,9 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 if !ids.is_empty() {
                     for (job, format) in &jobs {
                         // Where the report is gone or can't be read by now, its tests are told by their ids.
-                        if self.artefacts.head(&job.key, Some(&job.version_id)).await?.is_none() {
-                            continue;
-                        }
-                        let (spool, format, wanted) = (self.spool(job).await?, *format, ids.clone());
-                        let read = move || report::names(format, BufReader::new(spool), &wanted);
+                        let Some(spooled) = self.spool(job).await? else { continue };
+                        let (format, wanted) = (*format, ids.clone());
+                        let read = move || report::names(format, BufReader::new(spooled.file), &wanted);
                         let found = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)??;
                         names.extend(found.into_iter().flatten());
                     }
@@ -216,8 +209,9 @@ fn job(commit: &Commit, report: &BaselineReport) -> Option<(Job, Format)> {
         path,
         version_id: report.version_id.clone(),
         sha256: report.sha256,
+        is_proved: true,
         size: report.size,
-        validator: Validator::Report(format),
+        validators: vec![Validator::Report(format)],
     };
     Some((job, format))
 }

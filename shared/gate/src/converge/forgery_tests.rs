@@ -67,7 +67,7 @@ async fn a_forged_verdict_lends_the_gate_neither_its_policy_nor_its_digests() {
         Verdict { outcome: Outcome::Built, reasons: Vec::new(), policy_version_id: None, ..rejected.clone() };
     for artefact in &mut forged.artefacts {
         if artefact.key.ends_with("unit.xml") {
-            artefact.sha256 = Sha256::of(b"unit.xml");
+            artefact.sha256 = Sha256::of(content("unit.xml").as_bytes());
         }
     }
     world.write(&RecordKey::Verdict(commit()), &forged);

@@ -1,5 +1,5 @@
-//! Runs the validators over the artefacts and reports of a commit, and remembers by digest what they found: the same bytes are
-//! never read twice, not for another event and not for another commit.
+//! Runs the validators over the artefacts and reports of a commit, and remembers by digest what they found, in one record for
+//! each commit: the same bytes are not read twice, neither for another event nor for the next commit of the branch.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,13 +10,14 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{DatabaseName, FileName, Sha256, StackName, VersionId},
+    ids::{Commit, CommitSha, DatabaseName, ETag, Repo, Sha256, StackName, VersionId},
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
-    policy::StageLiterals,
+    policy::{Rules, StageLiterals},
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
     telemetry::Logger,
-    verdict::{NamedTests, TemplateForm},
+    verdict,
+    verdict::{Baseline, NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
     dbt_manifest, flyway,
@@ -35,12 +36,17 @@ use gatekeeper_readers::{
     report::Recounted,
     schema_snapshot, template,
 };
-use gatekeeper_store::{CALLS_IN_FLIGHT, Precondition, ReadStore, StoreError, WriteStore, record, record::RecordError};
+use gatekeeper_store::{
+    CALLS_IN_FLIGHT, MAX_TAGS, Precondition, ReadStore, StoreError, WriteStore, Written, record, record::RecordError,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
-use super::GateError;
-use crate::judgement::{Evidence, StoredManifest};
+use super::{GateError, look::Unread};
+use crate::judgement::{Evidence, Object, StoredManifest};
+
+type Objects = BTreeMap<ArtefactPath, Object>;
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
 const RULES: u32 = 11;
@@ -48,8 +54,14 @@ const RULES: u32 = 11;
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
 
+/// However many commits are judged at once, they share the disk.
+static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
+
 /// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
 const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Bytes of large objects after whose inspection it is written down: whoever is killed over a huge commit goes on from there.
+const BYTES_BETWEEN_RECORDS: u64 = 2 * 1024 * 1024 * 1024;
 
 /// What is no larger is inspected with as many others as there may be calls: a database has hundreds of migrations.
 const SMALL_BYTES: u64 = 256 * 1024;
@@ -92,6 +104,58 @@ pub(super) struct Inspected {
     pub(super) policy_tests: Option<BTreeMap<String, NamedTests>>,
     /// The portable forms of its templates, by the stack's name.
     pub(super) forms: BTreeMap<StackName, TemplateForm>,
+    /// Whether an object that was read has so many tags that it matters which they are.
+    pub(super) tags_asked_for: bool,
+}
+
+/// What was found in some bytes, by their digest and then by what was asked of them.
+type Inspections = BTreeMap<Sha256, BTreeMap<Sha256, Inspection>>;
+
+/// What the inspections of a commit's objects found: `inspections/{rules}/{repo}/{sha}.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct InspectionRecord {
+    schema_version: u32,
+    repo: Repo,
+    commit_sha: CommitSha,
+    inspections: Inspections,
+}
+
+/// What is known of a commit's bytes before they are read: from its own record and from that of the commit before.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    commit: Option<Commit>,
+    /// The etag of the commit's own record, and the digest of what it says.
+    stored: Option<(ETag, Sha256)>,
+    all: Inspections,
+    /// What the present state of the commit needs of it, with what was found anew.
+    used: Inspections,
+}
+
+impl Known {
+    /// The objects that are read without asking for their digest before: those of whose claimed bytes nothing is known. With
+    /// their claimed sizes.
+    pub(super) fn to_read(&self, manifest: &StoredManifest) -> BTreeMap<ArtefactPath, u64> {
+        let StoredManifest::Read { manifest, .. } = manifest else { return BTreeMap::new() };
+        let wanted = Wanted::by(manifest);
+        let claims = manifest.claims().into_iter().filter(|claim| !self.all.contains_key(&claim.sha256));
+        let to_read = claims.filter(|claim| {
+            let validators = wanted.of(&claim.path, &BTreeMap::new());
+            !validators.is_empty() && validators.iter().all(|it| claim.size <= it.max_bytes())
+        });
+        to_read.map(|claim| (claim.path, claim.size)).collect()
+    }
+
+    /// What an earlier inspection of the same bytes found.
+    fn take(&mut self, sha256: Sha256, validator: &Validator) -> Option<Inspection> {
+        let id = inspection_id(sha256, validator);
+        let found = self.all.get(&sha256)?.get(&id)?.clone();
+        self.add(sha256, validator, found.clone());
+        Some(found)
+    }
+
+    fn add(&mut self, sha256: Sha256, validator: &Validator, found: Inspection) {
+        self.used.entry(sha256).or_default().insert(inspection_id(sha256, validator), found);
+    }
 }
 
 /// A validator and what its object must fit.
@@ -110,14 +174,91 @@ pub(super) enum Validator {
     PolicyRows(report::Format, BTreeSet<String>),
 }
 
-/// An object that waits for its validator.
+/// Which validators a manifest's claims are for.
+struct Wanted<'a> {
+    manifest: &'a Manifest,
+    synthesis: template::Synthesis,
+    kinds: BTreeSet<(ArtefactPath, AssetKind)>,
+    words: Vec<String>,
+    rows: BTreeSet<String>,
+}
+
+impl<'a> Wanted<'a> {
+    fn by(manifest: &'a Manifest) -> Self {
+        let synthesis = template::Synthesis::of(manifest);
+        let policy = manifest.tests.policy.iter();
+        let rows = policy.flat_map(|it| &it.policies_satisfied).cloned().collect();
+        Self { manifest, kinds: kinds_of(manifest), words: synthesis.foreign_words(), synthesis, rows }
+    }
+
+    fn is_template(&self, path: &ArtefactPath) -> bool {
+        matches!(path, ArtefactPath::Template(..)) || self.kinds.contains(&(path.clone(), AssetKind::Template))
+    }
+
+    /// The validators of an object, of a bundle with what the templates say of its function.
+    fn of(&self, path: &ArtefactPath, parsed: &BTreeMap<StackName, template::Template>) -> Vec<Validator> {
+        let only = |validator| vec![validator];
+        match path {
+            _ if self.is_template(path) => only(Validator::Template(self.synthesis.clone())),
+            ArtefactPath::Function(_, name) => {
+                let spec = || {
+                    let function = self.manifest.functions().find(|function| function.name == *name)?;
+                    let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
+                    (!templated.has_layers).then(|| templated.spec.clone())
+                };
+                only(Validator::LambdaZip(spec(), self.words.clone()))
+            }
+            // A layer's content is unpacked as a bundle is; what else an asset is, its digest and size are all of it.
+            ArtefactPath::Asset(..) if self.kinds.contains(&(path.clone(), AssetKind::Layer)) => {
+                only(Validator::LambdaZip(None, self.words.clone()))
+            }
+            ArtefactPath::DbtManifest(_) => only(Validator::DbtManifest),
+            ArtefactPath::Migration(..) => only(Validator::Migration),
+            ArtefactPath::Schema(..) => only(Validator::SchemaSnapshot),
+            ArtefactPath::FlywayConfiguration(..) => only(Validator::FlywayConfiguration),
+            ArtefactPath::ScriptConfiguration(..) => only(Validator::ScriptConfiguration),
+            ArtefactPath::Report(file) => {
+                let report = self.manifest.reports.iter().find(|report| report.file == *file);
+                let known = report.and_then(|it| Some((Suite::of(&it.suite)?, report::Format::of(&it.format)?)));
+                // Of an unknown suite or format it is evidence for people, and checked by digest and size.
+                let Some((suite, format)) = known else { return Vec::new() };
+                let is_asked = !self.rows.is_empty() && suite == Suite::Policy && format.is_of_tests();
+                let named = is_asked.then(|| Validator::PolicyRows(format, self.rows.clone()));
+                [Validator::Report(format)].into_iter().chain(named).collect()
+            }
+            ArtefactPath::Template(..) | ArtefactPath::Asset(..) | ArtefactPath::Manifest => Vec::new(),
+        }
+    }
+}
+
+/// An object that waits for its validators.
+#[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) path: ArtefactPath,
     pub(super) key: String,
     pub(super) version_id: VersionId,
+    /// What its bytes are, or as long as that is not proved: what the manifest says they are.
     pub(super) sha256: Sha256,
+    pub(super) is_proved: bool,
     pub(super) size: u64,
-    pub(super) validator: Validator,
+    pub(super) validators: Vec<Validator>,
+}
+
+/// What came of a job.
+struct Ran {
+    path: ArtefactPath,
+    key: String,
+    sha256: Sha256,
+    tag_count: usize,
+    /// Of each validator; of none where the bytes are not the claimed ones.
+    found: Vec<(Validator, Inspection)>,
+}
+
+/// An object as a file of this machine.
+pub(super) struct Spooled {
+    pub(super) file: std::fs::File,
+    sha256: Sha256,
+    tag_count: usize,
 }
 
 /// Reads what is in a commit's objects, and keeps by digest what it found.
@@ -130,100 +271,132 @@ pub(super) struct Inspector<'a, S, R> {
 }
 
 impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
-    /// What is in the objects whose bytes are the claimed ones; others are refused by their digest already.
-    pub(super) async fn inspect(&self, evidence: &Evidence) -> Result<Inspected, GateError> {
-        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(Inspected::default()) };
-        let claims = manifest.claims();
-        let job = |claim: &Claim, validator| {
-            let object = evidence.objects.get(&claim.path).filter(|object| object.sha256 == claim.sha256)?;
-            Some(Job {
+    /// What is known of a commit's bytes, from its own record and from that of the commit that it is compared with.
+    pub(super) async fn known(&self, commit: &Commit, baseline: Option<&Baseline>) -> Result<Known, GateError> {
+        let read = async |sha: &CommitSha| {
+            let commit = Commit { repo: commit.repo.clone(), sha: sha.clone() };
+            record::read::<InspectionRecord>(self.records, &RecordKey::Inspections(RULES, commit)).await
+        };
+        let before = async {
+            match baseline.map(|it| &it.commit_sha).filter(|sha| **sha != commit.sha) {
+                Some(sha) => read(sha).await,
+                None => Ok(None),
+            }
+        };
+        let (own, before) = futures_util::future::try_join(read(&commit.sha), before).await?;
+        let stored = own.as_ref().map(|stored| (stored.etag.clone(), stored.sha256));
+        let mut all = Inspections::new();
+        for (sha256, found) in before.into_iter().chain(own).flat_map(|stored| stored.record.inspections) {
+            all.entry(sha256).or_default().extend(found);
+        }
+        Ok(Known { commit: Some(commit.clone()), stored, all, used: Inspections::new() })
+    }
+
+    /// Writes down what was found, where that is not what is written down already; `false` where another judge does so at the
+    /// same time.
+    pub(super) async fn remember(&self, known: &mut Known) -> Result<bool, GateError> {
+        let (Some(commit), false) = (&known.commit, known.used.is_empty()) else { return Ok(true) };
+        let key = RecordKey::Inspections(RULES, commit.clone());
+        let record = InspectionRecord {
+            schema_version: verdict::SCHEMA_VERSION,
+            repo: commit.repo.clone(),
+            commit_sha: commit.sha.clone(),
+            inspections: known.used.clone(),
+        };
+        let sha256 = record::digest(&record).map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
+        if known.stored.as_ref().is_some_and(|(_, stored)| *stored == sha256) {
+            return Ok(true);
+        }
+        let unchanged = |(etag, _): &(ETag, Sha256)| Precondition::Unchanged(etag.clone());
+        let precondition = known.stored.as_ref().map_or(Precondition::Absent, unchanged);
+        match record::write(self.records, &key, &record, &precondition).await? {
+            Written::Done { etag, .. } => {
+                known.stored = Some((etag, sha256));
+                Ok(true)
+            }
+            Written::Conflict => Ok(false),
+        }
+    }
+
+    /// What is in the objects whose bytes are the claimed ones; others are refused by their digest already. What was not read
+    /// yet gets into the evidence on the way; none where an object vanished meanwhile, or another judge is at work.
+    pub(super) async fn inspect(
+        &self,
+        evidence: &mut Evidence,
+        mut unread: BTreeMap<ArtefactPath, Unread>,
+        known: &mut Known,
+    ) -> Result<Option<Inspected>, GateError> {
+        let Evidence { manifest: StoredManifest::Read { manifest, .. }, objects, rules, commit, .. } = evidence else {
+            return Ok(Some(Inspected::default()));
+        };
+        let (wanted, claims) = (Wanted::by(manifest), manifest.claims());
+        let job = |claim: &Claim, unread: &BTreeMap<ArtefactPath, Unread>, objects: &Objects, parsed: &_| {
+            let (version_id, size, is_proved) = match (unread.get(&claim.path), objects.get(&claim.path)) {
+                (Some(it), _) => (it.version_id.clone(), it.size, false),
+                (None, Some(it)) if it.sha256 == claim.sha256 => (it.version_id.clone(), it.size, true),
+                _ => return None,
+            };
+            let validators = wanted.of(&claim.path, parsed);
+            (!validators.is_empty()).then(|| Job {
                 path: claim.path.clone(),
-                key: claim.path.of(&evidence.commit),
-                version_id: object.version_id.clone(),
-                sha256: object.sha256,
-                size: object.size,
-                validator,
+                key: claim.path.of(commit),
+                version_id,
+                sha256: claim.sha256,
+                is_proved,
+                size,
+                validators,
             })
         };
+        let mut tags_asked_for = false;
+        let mut enter = |ran: &[Ran], unread: &mut BTreeMap<ArtefactPath, Unread>, objects: &mut Objects| {
+            for it in ran {
+                let Some(Unread { version_id, size, tags }) = unread.remove(&it.path) else { continue };
+                tags_asked_for |= tags.is_none() && it.tag_count >= MAX_TAGS;
+                objects.insert(it.path.clone(), Object { version_id, size, sha256: it.sha256, tags });
+            }
+        };
 
-        let synthesis = template::Synthesis::of(manifest);
-        let kinds = kinds_of(manifest);
-        let is_for = |path: &ArtefactPath, kind: AssetKind| kinds.contains(&(path.clone(), kind));
-        let is_template =
-            |path: &ArtefactPath| matches!(path, ArtefactPath::Template(..)) || is_for(path, AssetKind::Template);
-        let templates = claims.iter().filter(|claim| is_template(&claim.path));
-        let templates = templates.filter_map(|claim| job(claim, Validator::Template(synthesis.clone())));
-        let templates = self.run(templates.collect()).await?;
-        let JudgedTemplates { mut findings, forms, parsed } = judge_templates(evidence, manifest, &templates);
+        let (templates, others): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| wanted.is_template(&claim.path));
+        let jobs = templates.into_iter().filter_map(|claim| job(claim, &unread, objects, &BTreeMap::new()));
+        let Some(templates) = self.run(jobs.collect(), known).await? else { return Ok(None) };
+        enter(&templates, &mut unread, objects);
+        let JudgedTemplates { mut findings, forms, parsed } = judge_templates(rules, manifest, &templates);
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
 
-        let spec_of = |path: &ArtefactPath| {
-            let ArtefactPath::Function(_, name) = path else { return None };
-            let function = manifest.functions().find(|function| function.name == *name)?;
-            let templated = parsed.get(&function.stack)?.functions.get(&function.logical_id)?;
-            (!templated.has_layers).then(|| templated.spec.clone())
-        };
-        let words = synthesis.foreign_words();
-        let report_of = |file: &FileName| {
-            let report = manifest.reports.iter().find(|report| report.file == *file)?;
-            Some((Suite::of(&report.suite)?, report::Format::of(&report.format)?))
-        };
-        let others = claims.iter().filter_map(|claim| match claim.path {
-            ArtefactPath::Function(..) => job(claim, Validator::LambdaZip(spec_of(&claim.path), words.clone())),
-            // A layer's content is unpacked as a bundle is; what else an asset is, its digest and size are all of it.
-            ArtefactPath::Asset(..) if is_for(&claim.path, AssetKind::Layer) => {
-                job(claim, Validator::LambdaZip(None, words.clone()))
-            }
-            ArtefactPath::DbtManifest(_) => job(claim, Validator::DbtManifest),
-            ArtefactPath::Migration(..) => job(claim, Validator::Migration),
-            ArtefactPath::Schema(..) => job(claim, Validator::SchemaSnapshot),
-            ArtefactPath::FlywayConfiguration(..) => job(claim, Validator::FlywayConfiguration),
-            ArtefactPath::ScriptConfiguration(..) => job(claim, Validator::ScriptConfiguration),
-            // Of an unknown suite or format it is evidence for people, and checked by digest and size.
-            ArtefactPath::Report(ref file) => {
-                let (_, format) = report_of(file)?;
-                job(claim, Validator::Report(format))
-            }
-            // Templates are done.
-            ArtefactPath::Template(..) | ArtefactPath::Asset(..) | ArtefactPath::Manifest => None,
-        });
-        let policy = manifest.tests.policy.as_ref();
-        let rows: BTreeSet<String> = policy.into_iter().flat_map(|it| &it.policies_satisfied).cloned().collect();
-        let named = claims.iter().filter(|_| !rows.is_empty()).filter_map(|claim| {
-            let ArtefactPath::Report(file) = &claim.path else { return None };
-            let (suite, format) = report_of(file)?;
-            let is_asked = suite == Suite::Policy && format.is_of_tests();
-            is_asked.then(|| job(claim, Validator::PolicyRows(format, rows.clone())))?
-        });
-        let others = others.chain(named);
+        let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
+        let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };
+        enter(&others, &mut unread, objects);
         let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
         let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
-        for (job, inspection) in self.run(others.collect()).await? {
+        let others = others.into_iter().flat_map(|Ran { path, found, .. }| {
+            found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
+        });
+        for (path, validator, inspection) in others {
             let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
                 inspection;
-            if evidence.rules.stage_literals == StageLiterals::Refuse {
+            if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
             }
             findings.extend(found);
-            if matches!(job.validator, Validator::PolicyRows(..)) {
+            if matches!(validator, Validator::PolicyRows(..)) {
                 let all = policy_tests.get_or_insert_default();
                 for (row, tests) in named {
                     all.entry(row).or_default().extend(tests);
                 }
             }
             if let Some(report) = report {
-                reports.insert(job.path, report);
+                reports.insert(path, report);
             } else if let Some(migration) = migration {
-                scanned.insert(job.path, migration);
+                scanned.insert(path, migration);
             } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
-                (&job.path, inspection.settings)
+                (&path, inspection.settings)
             {
                 stored.settings.insert(database.clone(), settings);
-            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (job.path, schema) {
+            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
                 schemas.entry(database).or_default().insert(schema);
             }
@@ -234,76 +407,101 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
-        Ok(Inspected { findings, reports, policy_tests, forms })
+        Ok(Some(Inspected { findings, reports, policy_tests, forms, tags_asked_for }))
     }
 
-    /// Runs every job that isn't remembered: looks them all up at once, then reads the few that are new.
-    async fn run(&self, jobs: Vec<Job>) -> Result<Vec<(Job, Inspection)>, GateError> {
-        let looked_up: Vec<_> = stream::iter(jobs)
-            .map(|job| async move {
-                let known = self.remembered(&job).await?;
-                Ok::<_, GateError>((job, known))
-            })
-            .buffer_unordered(CALLS_IN_FLIGHT)
-            .try_collect()
-            .await?;
-        let (small, large): (Vec<_>, Vec<_>) = looked_up.into_iter().partition(|(job, _)| job.size <= SMALL_BYTES);
-        let mut done = Vec::new();
-        for (jobs, in_flight) in [(small, CALLS_IN_FLIGHT), (large, INSPECTIONS_IN_FLIGHT)] {
-            let inspected: Vec<_> = stream::iter(jobs)
-                .map(|(job, known)| async move {
-                    let inspection = match known {
-                        Some(inspection) => inspection,
-                        None => self.read_and_remember(&job).await?,
-                    };
-                    let inspection = inspection.at(&job.key);
-                    Ok::<_, GateError>((job, inspection))
-                })
-                .buffer_unordered(in_flight)
-                .try_collect()
-                .await?;
-            done.extend(inspected);
+    /// Runs every job of which the outcome isn't known: none where an object vanished, or another judge is at work.
+    async fn run(&self, jobs: Vec<Job>, known: &mut Known) -> Result<Option<Vec<Ran>>, GateError> {
+        let (mut done, mut small, mut large, mut group) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for job in jobs {
+            let found = |validator: &Validator| {
+                // Its size alone refuses it: it is not read.
+                let too_large = (job.size > validator.max_bytes())
+                    .then(|| Inspection { findings: vec![validator.too_large(job.size)], ..Inspection::default() });
+                let found = too_large.or_else(|| known.take(job.sha256, validator))?;
+                Some((validator.clone(), found.at(&job.key)))
+            };
+            let found = if job.is_proved { job.validators.iter().map(found).collect() } else { None };
+            match found {
+                Some(found) => {
+                    done.push(Ran { path: job.path, key: job.key, sha256: job.sha256, tag_count: 0, found });
+                }
+                None if job.size <= SMALL_BYTES => small.push(job),
+                None => {
+                    bytes += job.size;
+                    if bytes > BYTES_BETWEEN_RECORDS {
+                        bytes = job.size;
+                        large.push(std::mem::take(&mut group));
+                    }
+                    group.push(job);
+                }
+            }
         }
-        done.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
-        Ok(done)
+        large.push(group);
+        let groups = large.len();
+        let large = large.into_iter().map(|jobs| (jobs, INSPECTIONS_IN_FLIGHT));
+        for (number, (jobs, in_flight)) in [(small, CALLS_IN_FLIGHT)].into_iter().chain(large).enumerate() {
+            let read: Vec<_> =
+                stream::iter(jobs).map(|job| self.read(job)).buffer_unordered(in_flight).try_collect().await?;
+            for ran in read {
+                let Some(mut ran) = ran else { return Ok(None) };
+                for (validator, inspection) in &mut ran.found {
+                    known.add(ran.sha256, validator, inspection.clone());
+                    *inspection = std::mem::take(inspection).at(&ran.key);
+                }
+                done.push(ran);
+            }
+            if (1..groups).contains(&number) && !self.remember(known).await? {
+                return Ok(None);
+            }
+        }
+        done.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(Some(done))
     }
 
-    /// What an earlier inspection of the same bytes found.
-    pub(super) async fn remembered(&self, job: &Job) -> Result<Option<Inspection>, GateError> {
-        let known = record::read::<Inspection>(self.records, &RecordKey::Inspection(job.id())).await?;
-        Ok(known.map(|stored| stored.record))
+    /// What the validators find in an object; none where it is gone.
+    async fn read(&self, job: Job) -> Result<Option<Ran>, GateError> {
+        // Nobody closes it.
+        let _turn = if job.size > SMALL_BYTES { SPOOLS.acquire().await.ok() } else { None };
+        let Some(Spooled { file, sha256, tag_count }) = self.spool(&job).await? else { return Ok(None) };
+        let mut found = Vec::new();
+        if sha256 == job.sha256 {
+            for validator in job.validators {
+                let mut file = file.try_clone()?;
+                let inspected = tokio::task::spawn_blocking(move || {
+                    file.rewind()?;
+                    Ok::<_, std::io::Error>((validate(&validator, file)?, validator))
+                });
+                let (inspection, validator) = inspected.await.map_err(std::io::Error::other)??;
+                found.push((validator, inspection));
+            }
+            let findings: usize = found.iter().map(|(_, it)| it.findings.len()).sum();
+            self.log.info(
+                "artefact inspected",
+                json!({
+                    "key": job.key, "version_id": job.version_id, "sha256": sha256, "size_bytes": job.size,
+                    "findings": findings,
+                }),
+            );
+        }
+        Ok(Some(Ran { path: job.path, key: job.key, sha256, tag_count, found }))
     }
 
-    pub(super) async fn read_and_remember(&self, job: &Job) -> Result<Inspection, GateError> {
-        let inspection = if job.is_too_large() {
-            // Its size alone refuses it: don't read it.
-            Inspection { findings: vec![job.too_large()], ..Inspection::default() }
-        } else {
-            self.read(job).await?
-        };
-        record::write(self.records, &RecordKey::Inspection(job.id()), &inspection, &Precondition::Absent).await?;
-        self.log.info(
-            "artefact inspected",
-            json!({
-                "key": job.key, "version_id": job.version_id, "sha256": job.sha256, "size_bytes": job.size,
-                "findings": inspection.findings.len(),
-            }),
-        );
-        Ok(inspection)
+    /// What is in a report of an earlier commit, as its own inspection found it or from its bytes; none where it is gone.
+    pub(super) async fn recount(&self, job: Job, known: &mut Known) -> Result<Option<Inspection>, GateError> {
+        let ran = self.run(vec![job], known).await?.and_then(|ran| ran.into_iter().next());
+        Ok(ran.and_then(|ran| ran.found.into_iter().next()).map(|(_, inspection)| inspection))
     }
 
-    async fn read(&self, job: &Job) -> Result<Inspection, GateError> {
-        let spool = self.spool(job).await?;
-        let validator = job.validator.clone();
-        let inspected = tokio::task::spawn_blocking(move || validate(&validator, spool)).await;
-        Ok(inspected.map_err(std::io::Error::other)??)
-    }
-
-    /// The object as a file: spooled to disk, hashing on the way, so that memory doesn't grow with it; or as it lies there.
-    pub(super) async fn spool(&self, job: &Job) -> Result<std::fs::File, GateError> {
+    /// The object as a file: spooled to disk, hashing on the way, so that memory doesn't grow with it; or as it lies there. None
+    /// where it is gone.
+    pub(super) async fn spool(&self, job: &Job) -> Result<Option<Spooled>, GateError> {
         use sha2::Digest as _;
-        if let Some(file) = self.artefacts.hashed_file(&job.key, job.sha256)? {
-            return Ok(file);
+        if job.is_proved
+            && let Some(file) = self.artefacts.hashed_file(&job.key, job.sha256)?
+        {
+            return Ok(Some(Spooled { file, sha256: job.sha256, tag_count: 0 }));
         }
         let mut spool = tempfile::tempfile_in(self.scratch)?;
         let mut hasher = sha2::Sha256::new();
@@ -311,37 +509,43 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             hasher.update(piece);
             spool.write_all(piece)
         };
-        let there = self.artefacts.stream(&job.key, &job.version_id, &mut sink).await?;
-        let failed = |why: &str| StoreError {
-            operation: "GetObject",
-            bucket: "artefacts".to_owned(),
-            key: job.key.clone(),
-            source: why.into(),
+        let Some(tag_count) = self.artefacts.stream(&job.key, &job.version_id, &mut sink).await? else {
+            return Ok(None);
         };
-        if !there {
-            return Err(failed("the version is gone").into());
-        }
+        let sha256 = Sha256::from_bytes(hasher.finalize().into());
         // What is inspected is what was judged, whatever the store says of itself.
-        if Sha256::from_bytes(hasher.finalize().into()) != job.sha256 {
-            return Err(failed("the bytes are not those of the stored checksum").into());
+        if job.is_proved && sha256 != job.sha256 {
+            let error = StoreError {
+                operation: "GetObject",
+                bucket: "artefacts".to_owned(),
+                key: job.key.clone(),
+                source: "the bytes are not those of the stored checksum".into(),
+            };
+            return Err(error.into());
         }
         spool.rewind()?;
-        Ok(spool)
+        Ok(Some(Spooled { file: spool, sha256, tag_count }))
     }
 }
 
-/// What the template with these bytes says, as far as it was inspected under the present rules for what its manifest says
-/// of its synthesis.
+/// What a commit's templates say by the digests of their bytes, as far as they were inspected under the present rules for what
+/// the manifest says of its synthesis.
 ///
 /// # Errors
 /// [`RecordError`] where the record can't be read.
-pub async fn inspected_template(
+pub async fn inspected_templates(
     records: &impl ReadStore,
-    sha256: Sha256,
+    commit: &Commit,
     synthesis: &template::Synthesis,
-) -> Result<Option<template::Template>, RecordError> {
-    let key = RecordKey::Inspection(inspection_id(sha256, &Validator::Template(synthesis.clone())));
-    Ok(record::read::<Inspection>(records, &key).await?.and_then(|stored| stored.record.template))
+) -> Result<BTreeMap<Sha256, template::Template>, RecordError> {
+    let key = RecordKey::Inspections(RULES, commit.clone());
+    let inspections = record::read::<InspectionRecord>(records, &key).await?.map(|stored| stored.record.inspections);
+    let validator = Validator::Template(synthesis.clone());
+    let templates = inspections
+        .into_iter()
+        .flatten()
+        .filter_map(|(sha256, mut found)| Some((sha256, found.remove(&inspection_id(sha256, &validator))?.template?)));
+    Ok(templates.collect())
 }
 
 /// What is remembered is found by the bytes, by what they must fit, and by the rules.
@@ -435,39 +639,31 @@ fn check_migrations(
     databases.into_iter().flat_map(check).collect()
 }
 
-impl Job {
-    fn id(&self) -> Sha256 {
-        inspection_id(self.sha256, &self.validator)
-    }
-
+impl Validator {
     fn max_bytes(&self) -> u64 {
-        match self.validator {
-            Validator::Template(_) => template::MAX_BYTES as u64,
-            Validator::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
-            Validator::DbtManifest => MAX_DBT_MANIFEST_BYTES,
-            Validator::Migration => flyway::MAX_BYTES,
-            Validator::SchemaSnapshot => schema_snapshot::MAX_BYTES,
-            Validator::FlywayConfiguration => settings::MAX_BYTES,
-            Validator::ScriptConfiguration => settings::SCRIPT_MAX_BYTES,
-            Validator::Report(_) | Validator::PolicyRows(..) => report::MAX_BYTES,
+        match self {
+            Self::Template(_) => template::MAX_BYTES as u64,
+            Self::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
+            Self::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Self::Migration => flyway::MAX_BYTES,
+            Self::SchemaSnapshot => schema_snapshot::MAX_BYTES,
+            Self::FlywayConfiguration => settings::MAX_BYTES,
+            Self::ScriptConfiguration => settings::SCRIPT_MAX_BYTES,
+            Self::Report(_) | Self::PolicyRows(..) => report::MAX_BYTES,
         }
     }
 
-    fn is_too_large(&self) -> bool {
-        self.size > self.max_bytes()
-    }
-
-    fn too_large(&self) -> Finding {
-        let code = match self.validator {
-            Validator::Template(_) => Code::TemplateTooLarge,
-            Validator::LambdaZip(..) => Code::ZipTooLarge,
-            Validator::DbtManifest => Code::DbtManifestInvalid,
-            Validator::Migration => Code::FlywayFileTooLarge,
-            Validator::SchemaSnapshot => Code::SchemaSnapshotInvalid,
-            Validator::FlywayConfiguration | Validator::ScriptConfiguration => Code::FlywaySettingUnsupported,
-            Validator::Report(_) | Validator::PolicyRows(..) => Code::ReportTooLarge,
+    fn too_large(&self, size: u64) -> Finding {
+        let code = match self {
+            Self::Template(_) => Code::TemplateTooLarge,
+            Self::LambdaZip(..) => Code::ZipTooLarge,
+            Self::DbtManifest => Code::DbtManifestInvalid,
+            Self::Migration => Code::FlywayFileTooLarge,
+            Self::SchemaSnapshot => Code::SchemaSnapshotInvalid,
+            Self::FlywayConfiguration | Self::ScriptConfiguration => Code::FlywaySettingUnsupported,
+            Self::Report(_) | Self::PolicyRows(..) => Code::ReportTooLarge,
         };
-        Finding::new(code, SUBJECT, format!("{} bytes are more than the {} allowed", self.size, self.max_bytes()))
+        Finding::new(code, SUBJECT, format!("{size} bytes are more than the {} allowed", self.max_bytes()))
     }
 }
 
@@ -500,35 +696,36 @@ struct JudgedTemplates {
 }
 
 /// Holds a commit's templates, those of nested stacks too, against its manifest and the policy.
-fn judge_templates(evidence: &Evidence, manifest: &Manifest, templates: &[(Job, Inspection)]) -> JudgedTemplates {
+fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> JudgedTemplates {
     let mut judged = JudgedTemplates::default();
-    let nested = templates.iter().filter(|(job, _)| matches!(job.path, ArtefactPath::Asset(..)));
+    let inspected = templates.iter().flat_map(|ran| ran.found.iter().map(move |(_, inspection)| (ran, inspection)));
+    let nested = inspected.clone().filter(|(ran, _)| matches!(ran.path, ArtefactPath::Asset(..)));
     let nested: BTreeMap<Sha256, &template::Template> =
-        nested.filter_map(|(job, inspection)| Some((job.sha256, inspection.template.as_ref()?))).collect();
-    for (job, inspection) in templates {
+        nested.filter_map(|(ran, inspection)| Some((ran.sha256, inspection.template.as_ref()?))).collect();
+    for (ran, inspection) in inspected {
         judged.findings.extend(inspection.findings.iter().cloned());
         let Some(template) = &inspection.template else { continue };
-        judged.findings.extend(template.check_policy(&job.key, &evidence.rules));
-        let ArtefactPath::Template(_, stack) = &job.path else {
-            judged.findings.extend(template.check_nested(&job.key));
+        judged.findings.extend(template.check_policy(&ran.key, rules));
+        let ArtefactPath::Template(_, stack) = &ran.path else {
+            judged.findings.extend(template.check_nested(&ran.key));
             continue;
         };
         judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
         match template.whole(stack, &manifest.modules, &nested) {
             Ok(whole) => {
-                judged.findings.extend(check_code(job, stack, &whole, manifest));
+                judged.findings.extend(check_code(&ran.key, stack, &whole, manifest));
                 judged.parsed.insert(stack.clone(), whole);
             }
-            Err(why) => judged.findings.push(Finding::new(Code::TemplateTooLarge, job.key.as_str(), why)),
+            Err(why) => judged.findings.push(Finding::new(Code::TemplateTooLarge, ran.key.as_str(), why)),
         }
     }
     judged
 }
 
-fn check_code(job: &Job, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
+fn check_code(key: &str, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
     // The template is a claim of the manifest's, so one of its modules has the stack.
     match manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack)) {
-        Some(module) => template.check_code(&job.key, stack, module, manifest),
+        Some(module) => template.check_code(key, stack, module, manifest),
         None => Vec::new(),
     }
 }

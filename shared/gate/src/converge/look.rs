@@ -14,10 +14,11 @@ use gatekeeper_model::{
 };
 use gatekeeper_proof::KeyHolder;
 use gatekeeper_store::{
-    Body, CALLS_IN_FLIGHT, Listed, ReadStore, Tags, record, record::Stored, revocation, revocation::StoredRevocation,
+    Body, CALLS_IN_FLIGHT, Listed, MAX_TAGS, ReadStore, Tags, record, record::Stored, revocation,
+    revocation::StoredRevocation,
 };
 
-use super::{GateError, attest::StoredAttestation, baseline::Pinned};
+use super::{Asked, Care, GateError, attest::StoredAttestation, baseline::Pinned, hints::Hints, inspect::Known};
 use crate::{
     judgement,
     judgement::{Evidence, Object, StoredManifest, TagWrite},
@@ -43,16 +44,22 @@ pub(super) enum Believing<'a> {
     Stored,
 }
 
-/// What one object needs, as far as a few calls can tell.
+/// What the named objects of a commit need, as far as a few calls can tell.
 pub(super) enum Glance {
-    /// Nothing: its tag agrees with the verdict that stands, or it is gone and nobody missed it.
+    /// Nothing: their tags agree with the verdict that stands, or they are gone and nobody missed them.
     Settled(Option<Outcome>),
-    /// Its tag must be written.
-    Retag(TagWrite),
+    /// These tags must be written.
+    Retag(Vec<TagWrite>),
     /// The commit has neither a manifest nor a verdict yet: it needs its first one.
     First,
-    /// The verdict doesn't account for it: the commit must be judged.
+    /// The verdict doesn't account for them: the commit must be judged.
     Judge,
+}
+
+/// What is there of a commit, and the verdict that stood before that was looked at.
+pub(super) struct Sketch {
+    pub(super) verdict: Option<Stored<Verdict>>,
+    listed: BTreeMap<ArtefactPath, Listed>,
 }
 
 /// A commit as one look saw it.
@@ -83,10 +90,23 @@ impl AppliedRules {
     }
 }
 
-/// The evidence of a view before anything was inspected, and the manifest's own object.
+/// The manifest of a view, and its object's tags.
+pub(super) struct FoundManifest {
+    pub(super) manifest: StoredManifest,
+    pub(super) tagged: Option<TaggedVersion>,
+}
+
+/// The evidence of a view before anything was inspected, and what is to be read for its digest.
 pub(super) struct Found {
     pub(super) evidence: Evidence,
-    pub(super) manifest: Option<TaggedVersion>,
+    pub(super) unread: BTreeMap<ArtefactPath, Unread>,
+}
+
+/// An object of which nothing is known yet but what the manifest claims: the digest comes of the same read that inspects it.
+pub(super) struct Unread {
+    pub(super) version_id: VersionId,
+    pub(super) size: u64,
+    pub(super) tags: Option<Tags>,
 }
 
 /// Everything that a verdict on a view rests on, and the manifest's own object.
@@ -101,16 +121,6 @@ pub(super) struct Gathered {
 pub(super) struct TaggedVersion {
     pub(super) version_id: VersionId,
     pub(super) tags: Tags,
-}
-
-impl View {
-    /// Whether nothing has changed since `before` but the verdict that was written, which has this etag.
-    pub(super) fn is_unchanged_since(&self, before: &Self, verdict_etag: &ETag) -> bool {
-        let standing = self.verdict.as_ref().map(|stored| &stored.etag);
-        self.listed == before.listed
-            && self.revocation.as_ref().map(|it| &it.etag) == before.revocation.as_ref().map(|it| &it.etag)
-            && standing == Some(verdict_etag)
-    }
 }
 
 impl Evidence {
@@ -128,113 +138,154 @@ fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<F
     verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
 }
 
+/// Whether a verdict tells that the tags of others leave no room on an object, where they don't.
+fn is_told_of(verdict: &Verdict, path: &ArtefactPath, key: &str, tags: &Tags) -> bool {
+    let told = verdict.reasons.iter().any(|reason| reason.code == Code::TagLimit && reason.subject == key);
+    judgement::tag_limit(path, key, tags).is_some() == told
+}
+
+/// Whether no tag of the commit says `true` as far as its judges know: so says the standing verdict, and whoever wrote it came
+/// to his end, as the manifest shows.
+fn is_withheld(view: &View, tagged: Option<&TaggedVersion>) -> bool {
+    let Some(verdict) = view.verdict.as_ref().map(|stored| &stored.record) else { return true };
+    let judged = verdict.manifest_version_id.as_ref();
+    let is_finished = |it: &TaggedVersion| {
+        judged == Some(&it.version_id)
+            && judgement::tags_with(&ArtefactPath::Manifest, &it.tags, verdict.outcome) == it.tags
+    };
+    !verdict.outcome.integration_passed() && (judged.is_none() || tagged.is_some_and(is_finished))
+}
+
 impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
-    /// Looks at one object only: enough for the gate's own tag writes that come back as events, and for artefacts
-    /// that arrive before their manifest. A burst of 200 objects stays 200 glances. Where it is no echo of the gate's own write
-    /// it may be an event that comes again, and the manifest tells whether the first try came to its end.
-    pub(super) async fn glance(
-        &self,
-        commit: &Commit,
-        path: &ArtefactPath,
-        is_echo: bool,
-    ) -> Result<Glance, GateError> {
-        let (key, manifest_key) = (path.of(commit), ArtefactPath::Manifest.of(commit));
-        let (object, manifest, verdict, revocation, attestation) = future::try_join5(
-            async { Ok::<_, GateError>(self.artefacts.head(&key, None).await?) },
-            async { Ok(self.artefacts.head(&manifest_key, None).await?) },
-            self.verdict(commit),
-            self.revocation(commit),
-            async {
-                match path {
-                    ArtefactPath::Manifest => self.attestation(commit).await,
-                    // The others ask only before they write a `true`.
-                    _ => Ok(StoredAttestation::default()),
-                }
-            },
-        )
-        .await?;
-        let stored_verdict = &verdict;
-        let verdict = verdict.as_ref().map(|stored| &stored.record);
-        let outcome = verdict.as_ref().map(|verdict| verdict.outcome);
-        let judged_manifest = verdict.as_ref().and_then(|verdict| verdict.manifest_version_id.as_ref());
-        let present_manifest = manifest.as_ref().map(|head| &head.version_id);
+    /// The verdict first: whoever judges what is listed after it writes another one, and that is noticed.
+    pub(super) async fn sketch(&self, commit: &Commit) -> Result<Sketch, GateError> {
+        let verdict = self.verdict(commit).await?;
+        Ok(Sketch { verdict, listed: self.listed(commit).await? })
+    }
 
-        let Some(object) = object else {
-            let missed = match path {
-                // Artefacts that came and went meanwhile may have left the first verdict to it.
-                ArtefactPath::Manifest => verdict.is_none() || judged_manifest.is_some(),
-                _ => verdict.as_ref().is_some_and(|verdict| verdict.artefact(path).is_some()),
-            };
-            return Ok(if missed { Glance::Judge } else { Glance::Settled(outcome) });
+    /// Whether the verdict is still the one of the sketch.
+    pub(super) async fn still_stands(&self, commit: &Commit, sketch: &Sketch) -> Result<bool, GateError> {
+        let now = self.verdict(commit).await?;
+        Ok(now.map(|stored| stored.etag) == sketch.verdict.as_ref().map(|stored| stored.etag.clone()))
+    }
+
+    async fn listed(&self, commit: &Commit) -> Result<BTreeMap<ArtefactPath, Listed>, GateError> {
+        let listed = self.artefacts.list(&commit.prefix()).await?.into_iter();
+        Ok(listed.filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object))).collect())
+    }
+
+    /// Looks at the named objects only: enough for artefacts that arrive before their manifest, and for tags that somebody set.
+    pub(super) async fn glance(&self, commit: &Commit, sketch: &Sketch, hints: &Hints) -> Result<Glance, GateError> {
+        let Sketch { verdict: stored, listed } = sketch;
+        let verdict = stored.as_ref().map(|stored| &stored.record);
+        let outcome = verdict.map(|verdict| verdict.outcome);
+        let judged_manifest = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
+        let present_manifest = listed.get(&ArtefactPath::Manifest).map(|it| &it.version_id);
+
+        let is_missed = |path: &ArtefactPath| match path {
+            // Artefacts that came and went meanwhile may have left the first verdict to it.
+            ArtefactPath::Manifest => verdict.is_none() || judged_manifest.is_some(),
+            _ => verdict.is_some_and(|verdict| verdict.artefact(path).is_some()),
         };
-        let manifest_tags = async {
-            match present_manifest {
-                Some(version_id)
-                    if *path != ArtefactPath::Manifest && !is_echo && present_manifest == judged_manifest =>
-                {
-                    self.artefacts.tags(&manifest_key, version_id).await
-                }
-                _ => Ok(None),
-            }
-        };
-        let (tags, manifest_tags) =
-            future::try_join(self.artefacts.tags(&key, &object.version_id), manifest_tags).await?;
-        let Some(tags) = tags else { return Ok(Glance::Judge) };
-        let is_unfinished = verdict.zip(manifest_tags).is_some_and(|(verdict, tags)| {
-            judgement::tags_with(&ArtefactPath::Manifest, &tags, verdict.outcome) != tags
-        });
-
-        // Tags of others that take the gate's room, or give it back, are part of what is judged.
-        let is_told = verdict
-            .is_some_and(|it| it.reasons.iter().any(|reason| reason.code == Code::TagLimit && reason.subject == key));
-        let room_is_as_judged = judgement::tag_limit(path, &key, &tags).is_some() == is_told;
-
-        let wanted = match (&verdict, present_manifest) {
-            (None, None) => {
-                return Ok(Glance::First);
-            }
+        if hints.paths().any(|path| !listed.contains_key(path) && is_missed(path)) {
+            return Ok(Glance::Judge);
+        }
+        let named: Vec<_> = hints.paths().filter_map(|path| listed.get_key_value(path)).collect();
+        if named.is_empty() {
+            return Ok(Glance::Settled(outcome));
+        }
+        let judged = verdict.filter(|_| present_manifest.is_some() && judged_manifest == present_manifest);
+        let wanted = match (verdict, present_manifest) {
+            (None, None) => return Ok(Glance::First),
             (Some(verdict), None) if judged_manifest.is_none() => verdict.outcome,
-            (Some(verdict), Some(_)) if judged_manifest == present_manifest => match path {
-                ArtefactPath::Manifest => {
-                    // Its tags may be a request or a hand on the brake: only the whole look can tell.
-                    let agrees = room_is_as_judged && judgement::tags_with(path, &tags, verdict.outcome) == tags;
-                    // A revocation stands, whatever becomes of its record; of one that was mended the verdict must tell.
-                    let revoked = revocation.zip(judged_manifest).filter(|(it, judged)| it.taken_back.concerns(judged));
-                    let agrees = agrees && revoked.is_none_or(|(it, _)| verdict.is_of(&it.taken_back));
-                    let agrees = agrees
-                        && match stored_verdict {
-                            Some(stored) if verdict.outcome == Outcome::Built => {
-                                self.vouches(stored, &attestation).await?
-                            }
-                            _ => true,
-                        };
-                    return Ok(if agrees { Glance::Settled(outcome) } else { Glance::Judge });
+            (Some(verdict), Some(_)) if judged_manifest == present_manifest => {
+                let is_judged = |path: &ArtefactPath, listed: &Listed| {
+                    verdict.artefact(path).is_some_and(|it| it.version_id == listed.version_id)
+                };
+                if named.iter().any(|(path, listed)| **path != ArtefactPath::Manifest && !is_judged(path, listed)) {
+                    return Ok(Glance::Judge);
                 }
-                _ if verdict.artefact(path).is_some_and(|it| it.version_id == object.version_id) => {
-                    if is_unfinished || !room_is_as_judged {
-                        return Ok(Glance::Judge);
-                    }
-                    verdict.outcome
-                }
-                _ => return Ok(Glance::Judge),
-            },
+                verdict.outcome
+            }
             // The manifest's own event judges it, and looks again after that; until then nothing is passed.
-            (_, Some(_)) if *path != ArtefactPath::Manifest => Outcome::Incomplete,
+            (_, Some(_)) if !hints.names(&ArtefactPath::Manifest) => Outcome::Incomplete,
             _ => return Ok(Glance::Judge),
         };
-        let mut write = judgement::tag_write(path, &object.version_id, &tags, wanted);
+        if let Some(verdict) = judged
+            && !self.is_finished(commit, verdict, stored.as_ref(), listed, hints).await?
+        {
+            return Ok(Glance::Judge);
+        }
+        let artefacts = named.into_iter().filter(|(path, _)| **path != ArtefactPath::Manifest);
+        let tags: Vec<_> = stream::iter(artefacts)
+            .map(async |(path, listed)| {
+                let tags = self.artefacts.tags(&listed.key, &listed.version_id).await?;
+                Ok::<_, GateError>((path, listed, tags))
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let mut present = Vec::new();
+        for (path, listed, tags) in tags {
+            let Some(tags) = tags else { return Ok(Glance::Judge) };
+            // Tags of others that take the gate's room, or give it back, are part of what is judged.
+            if judged.is_some_and(|verdict| !is_told_of(verdict, path, &listed.key, &tags)) {
+                return Ok(Glance::Judge);
+            }
+            present.push((path, listed, tags));
+        }
+        let writes_for = |outcome| {
+            let write = |(path, listed, tags): &(&ArtefactPath, &Listed, Tags)| {
+                judgement::tag_write(path, &listed.version_id, tags, outcome)
+            };
+            present.iter().filter_map(write).collect::<Vec<_>>()
+        };
+        let mut writes = writes_for(wanted);
         if wanted.integration_passed()
-            && write.is_some()
-            && let Some(stored) = stored_verdict
+            && !writes.is_empty()
+            && let Some(stored) = stored
             && !self.vouches(stored, &self.attestation(commit).await?).await?
         {
             // The manifest's own event attests it, and writes the `true`s after that.
-            write = judgement::tag_write(path, &object.version_id, &tags, Outcome::Incomplete);
+            writes = writes_for(Outcome::Incomplete);
         }
-        Ok(match write {
-            Some(write) => Glance::Retag(write),
-            None => Glance::Settled(outcome),
+        Ok(if writes.is_empty() { Glance::Settled(outcome) } else { Glance::Retag(writes) })
+    }
+
+    /// Whether the manifest says the verdict on it, so that whoever wrote that came to his end; and where the manifest is named,
+    /// whether nothing about it is a request or a hand on the brake, which only the whole look can tell.
+    async fn is_finished(
+        &self,
+        commit: &Commit,
+        verdict: &Verdict,
+        stored: Option<&Stored<Verdict>>,
+        listed: &BTreeMap<ArtefactPath, Listed>,
+        hints: &Hints,
+    ) -> Result<bool, GateError> {
+        let Some(manifest) = listed.get(&ArtefactPath::Manifest) else { return Ok(true) };
+        let path = &ArtefactPath::Manifest;
+        let Some(tags) = self.artefacts.tags(&manifest.key, &manifest.version_id).await? else { return Ok(false) };
+        if judgement::tags_with(path, &tags, verdict.outcome) != tags {
+            return Ok(false);
+        }
+        if !hints.names(path) {
+            return Ok(true);
+        }
+        let (revocation, attestation) = future::try_join(self.revocation(commit), async {
+            match verdict.outcome {
+                Outcome::Built => self.attestation(commit).await,
+                _ => Ok(StoredAttestation::default()),
+            }
         })
+        .await?;
+        // A revocation stands, whatever becomes of its record; of one that was mended the verdict must tell.
+        let revoked = revocation.filter(|it| it.taken_back.concerns(&manifest.version_id));
+        Ok(is_told_of(verdict, path, &manifest.key, &tags)
+            && revoked.is_none_or(|it| verdict.is_of(&it.taken_back))
+            && match stored {
+                Some(stored) if verdict.outcome == Outcome::Built => self.vouches(stored, &attestation).await?,
+                _ => true,
+            })
     }
 
     async fn verdict(&self, commit: &Commit) -> Result<Option<Stored<Verdict>>, GateError> {
@@ -247,18 +298,15 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
 
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
     pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
-        let prefix = commit.prefix();
         let policy_key = RecordKey::PolicyConfig.to_string();
         let (listed, verdict, revocation, policy, attestation) = future::try_join5(
-            async { Ok::<_, GateError>(self.artefacts.list(&prefix).await?) },
+            self.listed(commit),
             self.verdict(commit),
             self.revocation(commit),
             async { Ok(self.records.get(&policy_key, None, MAX_POLICY_BYTES).await?) },
             self.attestation(commit),
         )
         .await?;
-        let listed = listed.into_iter().filter_map(|object| Some((ArtefactKey::parse(&object.key).ok()?.path, object)));
-        let listed: BTreeMap<_, _> = listed.collect();
         let manifest = listed.get(&ArtefactPath::Manifest).map(|it| &it.version_id);
         let is_believed = match &verdict {
             Some(stored) => self.vouches(stored, &attestation).await?,
@@ -300,26 +348,76 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         }))
     }
 
-    /// Finds the manifest, and the digest and tags of every object of a view; none where one vanished meanwhile.
-    pub(super) async fn find(&self, view: &View) -> Result<Option<Found>, GateError> {
+    /// Whether nothing has changed since but the verdict that was written, which has this etag.
+    pub(super) async fn is_unchanged_since(&self, before: &View, verdict_etag: &ETag) -> Result<bool, GateError> {
+        let commit = &before.commit;
+        let (listed, verdict, revocation) =
+            future::try_join3(self.listed(commit), self.verdict(commit), self.revocation(commit)).await?;
+        Ok(listed == before.listed
+            && revocation.map(|it| it.etag) == before.revocation.as_ref().map(|it| it.etag.clone())
+            && verdict.map(|stored| stored.etag).as_ref() == Some(verdict_etag))
+    }
+
+    /// The manifest of a view and its tags; none where it vanished meanwhile.
+    pub(super) async fn find_manifest(&self, view: &View) -> Result<Option<FoundManifest>, GateError> {
+        let (manifest, tagged) = future::try_join(self.manifest(view), self.manifest_tags(view)).await?;
+        Ok(manifest.zip(tagged).map(|(manifest, tagged)| FoundManifest { manifest, tagged }))
+    }
+
+    /// Finds the digests and tags of the other objects of a view as far as they are needed, and what is yet to be read; none
+    /// where one vanished meanwhile.
+    pub(super) async fn find(
+        &self,
+        view: &View,
+        manifest: StoredManifest,
+        tagged: Option<&TaggedVersion>,
+        known: &Known,
+        asked: Asked<'_>,
+    ) -> Result<Option<Found>, GateError> {
         let judged = view.verdict.iter().filter(|_| view.is_believed).flat_map(|stored| &stored.record.artefacts);
         let judged: BTreeMap<_, _> = judged.map(|it| ((&it.key, &it.version_id), it.sha256)).collect();
-        let judged = &judged;
+        let to_read = match self.believing {
+            Believing::SignedBy(_) => known.to_read(&manifest),
+            Believing::Stored => BTreeMap::new(),
+        };
+        let all_tags = asked.care == Care::Full || !is_withheld(view, tagged);
+        let (judged, to_read) = (&judged, &to_read);
         let artefacts = view.listed.iter().filter(|(path, _)| **path != ArtefactPath::Manifest);
-        let objects = stream::iter(artefacts)
+        let found: Vec<_> = stream::iter(artefacts)
             .map(|(path, listed)| async move {
-                let known = judged.get(&(&listed.key, &listed.version_id)).copied();
-                Ok::<_, GateError>(self.object(listed, known).await?.map(|object| (path.clone(), object)))
+                let digest = judged.get(&(&listed.key, &listed.version_id)).copied();
+                let is_read = digest.is_none() && to_read.get(path) == Some(&listed.size);
+                let wants_tags = all_tags || asked.hints.names(path) || digest.is_some();
+                let found = if is_read {
+                    let tags = if wants_tags {
+                        Some(self.artefacts.tags(&listed.key, &listed.version_id).await?)
+                    } else {
+                        None
+                    };
+                    match tags {
+                        Some(None) => None,
+                        tags => Some(Err(Unread {
+                            version_id: listed.version_id.clone(),
+                            size: listed.size,
+                            tags: tags.flatten(),
+                        })),
+                    }
+                } else {
+                    self.object(listed, digest, wants_tags).await?.map(Ok)
+                };
+                Ok::<_, GateError>(found.map(|found| (path.clone(), found)))
             })
             .buffer_unordered(CALLS_IN_FLIGHT / 2)
-            .try_collect::<Vec<_>>();
-        let (manifest, manifest_tags, objects) =
-            future::try_join3(self.manifest(view), self.manifest_tags(view), objects).await?;
-        let (Some(manifest), Some(manifest_tags), Some(objects)) =
-            (manifest, manifest_tags, objects.into_iter().collect::<Option<BTreeMap<_, _>>>())
-        else {
-            return Ok(None);
-        };
+            .try_collect()
+            .await?;
+        let (mut objects, mut unread) = (BTreeMap::new(), BTreeMap::new());
+        for found in found {
+            let Some((path, found)) = found else { return Ok(None) };
+            match found {
+                Ok(object) => drop(objects.insert(path, object)),
+                Err(it) => drop(unread.insert(path, it)),
+            }
+        }
         // Without a policy no verdict comes of it, but tags and brake are looked after.
         let adr_053 = |_| AppliedRules::adr_053(&view.commit.repo);
         let AppliedRules { rules, policy_version_id, policy_sha256 } = view.rules.clone().unwrap_or_else(adr_053);
@@ -327,7 +425,7 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         let evidence = Evidence {
             standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
             manifest,
-            manifest_tags: manifest_tags.as_ref().map_or_else(Tags::new, |it| it.tags.clone()),
+            manifest_tags: tagged.map_or_else(Tags::new, |it| it.tags.clone()),
             objects,
             rules,
             policy_version_id,
@@ -335,31 +433,54 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
             revocation: view.revocation.as_ref().map(|stored| stored.taken_back.clone()),
             ..Evidence::of(view.commit.clone())
         };
-        Ok(Some(Found { evidence, manifest: manifest_tags }))
+        Ok(Some(Found { evidence, unread }))
     }
 
-    /// One object's digest and tags. The digest of a version never changes, so the standing verdict's is taken;
-    /// else the store's own; and only where that doesn't exist the bytes are read.
-    async fn object(&self, listed: &Listed, known: Option<Sha256>) -> Result<Option<Object>, GateError> {
+    /// Reads the tags that were not read yet; `false` where an object vanished meanwhile.
+    pub(super) async fn read_tags(&self, view: &View, evidence: &mut Evidence) -> Result<bool, GateError> {
+        let missing = evidence.objects.iter_mut().filter(|(_, object)| object.tags.is_none());
+        stream::iter(missing)
+            .map(|(path, object)| async move {
+                object.tags = self.artefacts.tags(&path.of(&view.commit), &object.version_id).await?;
+                Ok(object.tags.is_some())
+            })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_fold(true, |all, is_there| future::ready(Ok(all && is_there)))
+            .await
+    }
+
+    /// One object's digest and, where they are wanted or may be too many, its tags. The digest of a version never changes, so
+    /// the standing verdict's is taken; else the store's own; and only where that doesn't exist the bytes are read.
+    async fn object(
+        &self,
+        listed: &Listed,
+        known: Option<Sha256>,
+        wants_tags: bool,
+    ) -> Result<Option<Object>, GateError> {
         let (key, version_id) = (&listed.key, &listed.version_id);
         let digest = async {
-            if known.is_some() {
-                return Ok(known);
+            if let Some(known) = known {
+                return Ok(Some((known, 0)));
             }
-            match self.artefacts.head(key, Some(version_id)).await? {
-                None => Ok(None),
-                Some(head) if head.sha256.is_some() => Ok(head.sha256),
-                Some(_) => self.digest(key, version_id).await,
-            }
+            let Some(head) = self.artefacts.head(key, Some(version_id)).await? else { return Ok(None) };
+            let digest = match head.sha256 {
+                Some(digest) => Some(digest),
+                None => self.digest(key, version_id).await?,
+            };
+            Ok(digest.map(|digest| (digest, head.tag_count)))
         };
-        let tags = async { Ok(self.artefacts.tags(key, version_id).await?) };
-        let (sha256, tags) = future::try_join(digest, tags).await?;
-        Ok(sha256.zip(tags).map(|(sha256, tags)| Object {
-            version_id: version_id.clone(),
-            size: listed.size,
-            sha256,
-            tags,
-        }))
+        let tags = async {
+            if wants_tags { Ok::<_, GateError>(self.artefacts.tags(key, version_id).await?) } else { Ok(None) }
+        };
+        let (digest, mut tags) = future::try_join(digest, tags).await?;
+        let Some((sha256, tag_count)) = digest else { return Ok(None) };
+        if tags.is_none() && (wants_tags || tag_count >= MAX_TAGS) {
+            tags = self.artefacts.tags(key, version_id).await?;
+            if tags.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Object { version_id: version_id.clone(), size: listed.size, sha256, tags }))
     }
 
     /// Hashes an object that was uploaded in parts, piece by piece.
@@ -371,7 +492,7 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
             Ok(())
         };
         let there = self.artefacts.stream(key, version_id, &mut sink).await?;
-        Ok(there.then(|| Sha256::from_bytes(hasher.finalize().into())))
+        Ok(there.map(|_| Sha256::from_bytes(hasher.finalize().into())))
     }
 
     /// The present manifest's version and tags: `Some(None)` where there is no manifest.

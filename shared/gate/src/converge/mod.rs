@@ -4,12 +4,15 @@
 //! once, and ends in the same state (CONTRACT §4):
 //!
 //! * verdicts are written under a condition, so that of two judges one looks again;
-//! * tags can't be written under a condition, but each write comes back as an event, and whoever gets it compares
-//!   the object with the verdict that stands by then.
+//! * tags can't be written under a condition, so whoever has written one looks again whether the verdict by which he wrote it
+//!   still stands, and where it doesn't he reads all of the commit's tags and mends them by the one that does. Who is killed
+//!   before that has not answered for his events: they come again, and then all tags are read as well;
+//! * so the events of the gate's own tag writes tell it nothing that it has to do.
 
 mod attest;
 mod baseline;
 pub mod batch;
+mod hints;
 mod inspect;
 mod look;
 #[cfg(test)]
@@ -25,7 +28,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     ids::Commit,
     policy::InvalidPolicy,
-    store_key::{ArtefactKey, ArtefactPath, OutsideLayout, RecordKey},
+    store_key::{ArtefactKey, OutsideLayout, RecordKey},
     telemetry::{Clock, Logger},
     verdict,
     verdict::{JudgedArtefact, Outcome, Verdict},
@@ -35,12 +38,13 @@ use gatekeeper_store::{
     MAX_TAGS, Precondition, ReadStore, StoreError, TagStore, WriteStore,
     record::{RecordError, Stored},
 };
-pub use inspect::inspected_template;
+pub use inspect::inspected_templates;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use self::{
+    hints::Hints,
     inspect::Inspector,
     look::{Believing, Looker},
     write::Writer,
@@ -115,49 +119,57 @@ pub struct Gate<'a, S, R = S> {
     pub signer: &'a dyn Signer,
 }
 
-/// What an event says beyond "look there": which stranger changed the tags of which object.
-#[derive(Debug, Clone)]
-struct Hint {
-    path: ArtefactPath,
-    tagged_by: Option<String>,
-}
-
 impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     /// Looks where the event points and makes verdict and tags agree with what is stored.
     ///
     /// # Errors
     /// [`GateError`] where it could not look or write; the event must come again then.
     pub async fn settle(&self, event: &Event) -> Result<Settled, GateError> {
-        let key = match ArtefactKey::parse(&event.key) {
-            Ok(key) => key,
-            Err(outside) => return self.settle_stray(&outside, event.change).await,
-        };
-        let gate = Gate { log: self.log.for_commit(&key.commit), scratch: self.scratch.clone(), ..*self };
-        let tagged = event.change == Change::Tagged;
-        let hint = Hint { path: key.path, tagged_by: event.principal.clone().filter(|_| tagged) };
-        // The gate's own writes come back without a name, and while they do it is at work.
-        let is_echo = tagged && hint.tagged_by.is_none();
-        let mut settled = Settled::default();
+        match ArtefactKey::parse(&event.key) {
+            Ok(key) => {
+                let mut hints = Hints::default();
+                hints.add(key.path, event);
+                self.settle_commit(&key.commit, &hints).await
+            }
+            Err(outside) => self.settle_stray(&outside, event.change).await,
+        }
+    }
+
+    /// Looks at a commit, and mostly that is enough: an object's version is in the standing verdict and its tag agrees, or only
+    /// its tag must be written, or it is an artefact of a commit without a manifest. Everything else is judged.
+    async fn settle_commit(&self, commit: &Commit, hints: &Hints) -> Result<Settled, GateError> {
+        let gate = Gate { log: self.log.for_commit(commit), scratch: self.scratch.clone(), ..*self };
+        if hints.come_again {
+            return gate.converge(commit, hints, Care::Full).await;
+        }
+        let (looker, writer) = (gate.looker(), gate.writer());
+        let mut tag_writes = 0;
+        let mut care = Care::AsNeeded;
         for _ in 0..MAX_ROUNDS {
-            match gate.looker().glance(&key.commit, &hint.path, is_echo).await? {
-                look::Glance::Settled(outcome) => return Ok(Settled { outcome, ..settled }),
-                look::Glance::Retag(write) => {
-                    settled.tag_writes += 1;
-                    gate.writer().write_tag(&key.commit, &write, &hint).await?;
-                }
+            let sketch = looker.sketch(commit).await?;
+            match looker.glance(commit, &sketch, hints).await? {
+                look::Glance::Settled(outcome) => return Ok(Settled { outcome, tag_writes }),
                 look::Glance::First => {
                     // Written once, by the first artefact: what else is there matters only with a manifest.
-                    let evidence = Evidence::of(key.commit.clone());
+                    let evidence = Evidence::of(commit.clone());
                     let verdict = verdict_of(&evidence, judgement::judge(&evidence), (self.clock)());
-                    gate.writer().write_verdict(&verdict, &Precondition::Absent).await?;
+                    writer.write_verdict(&verdict, &Precondition::Absent).await?;
                 }
-                look::Glance::Judge => {
-                    let judged = gate.converge(&key.commit, &hint).await?;
-                    return Ok(Settled { tag_writes: settled.tag_writes + judged.tag_writes, ..judged });
+                look::Glance::Retag(writes) => {
+                    tag_writes += writes.len() as u64;
+                    writer.write_each(commit, writes, hints).await?;
+                    if looker.still_stands(commit, &sketch).await? {
+                        let outcome = sketch.verdict.map(|stored| stored.record.outcome);
+                        return Ok(Settled { outcome, tag_writes });
+                    }
+                    care = Care::Full;
+                    break;
                 }
+                look::Glance::Judge => break,
             }
         }
-        Err(GateError::Unsettled { commit: key.commit })
+        let judged = gate.converge(commit, hints, care).await?;
+        Ok(Settled { tag_writes: tag_writes + judged.tag_writes, ..judged })
     }
 
     fn looker(&self) -> Looker<'_, S, R> {
@@ -208,19 +220,21 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     }
 
     /// Judges the commit and makes its verdict, handoffs and tags agree, until a look finds nothing changed.
-    async fn converge(&self, commit: &Commit, hint: &Hint) -> Result<Settled, GateError> {
+    async fn converge(&self, commit: &Commit, hints: &Hints, care: Care) -> Result<Settled, GateError> {
         let mut tag_writes = 0;
-        for _ in 0..MAX_ROUNDS {
+        for round in 0..MAX_ROUNDS {
+            // After the first round there may be late tags of its own.
+            let care = if round == 0 { care } else { Care::Full };
             let (looker, inspector, writer) = (self.looker(), self.inspector(), self.writer());
             let view = looker.look(commit).await?;
-            let gathered = gather(&looker, &inspector, &view, (self.clock)()).await?;
+            let gathered = gather(&looker, &inspector, &view, Asked { hints, care }, (self.clock)()).await?;
             let Some(mut gathered) = gathered else { continue };
 
-            if writer.pull_brake(&view, &gathered, hint).await? {
+            if writer.pull_brake(&view, &gathered, hints).await? {
                 continue;
             }
             if let Err(invalid) = &view.rules {
-                return Err(self.hold(&view, &gathered, invalid, hint).await?);
+                return Err(self.hold(&view, gathered, invalid, hints).await?);
             }
             if let (Some(pinned), StoredManifest::Read { manifest, .. }) =
                 (&gathered.pinned, &gathered.evidence.manifest)
@@ -257,9 +271,13 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                     writer.remember_built(&gathered.evidence, &pinned.predecessor).await?;
                 }
             }
-            tag_writes += writer.write_tags(commit, &gathered, outcome, hint).await?;
+            // All of them: by this outcome none of them may stay as it is.
+            if outcome.integration_passed() && !looker.read_tags(&view, &mut gathered.evidence).await? {
+                continue;
+            }
+            tag_writes += writer.write_tags(commit, &gathered, outcome, hints).await?;
 
-            if looker.look(commit).await?.is_unchanged_since(&view, &etag) {
+            if looker.is_unchanged_since(&view, &etag).await? {
                 return Ok(Settled { outcome: Some(outcome), tag_writes });
             }
         }
@@ -271,15 +289,17 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     async fn hold(
         &self,
         view: &look::View,
-        gathered: &look::Gathered,
+        mut gathered: look::Gathered,
         invalid: &InvalidPolicy,
-        hint: &Hint,
+        hints: &Hints,
     ) -> Result<GateError, GateError> {
         let manifest = gathered.evidence.manifest.version_id();
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let standing = standing.filter(|it| it.manifest_version_id.as_ref() == manifest).map(|it| it.outcome);
         let outcome = standing.filter(|outcome| !outcome.integration_passed()).unwrap_or(Outcome::Incomplete);
-        self.writer().write_tags(&view.commit, gathered, outcome, hint).await?;
+        if self.looker().read_tags(view, &mut gathered.evidence).await? {
+            self.writer().write_tags(&view.commit, &gathered, outcome, hints).await?;
+        }
         Ok(not_a_policy(invalid))
     }
 }
@@ -303,7 +323,8 @@ pub async fn check(
         if let Err(invalid) = &view.rules {
             return Err(not_a_policy(invalid));
         }
-        if let Some(gathered) = gather(&looker, &inspector, &view, now).await? {
+        let asked = Asked { hints: &Hints::default(), care: Care::Full };
+        if let Some(gathered) = gather(&looker, &inspector, &view, asked, now).await? {
             let judgement = judgement::judge(&gathered.evidence);
             return Ok(verdict_of(&gathered.evidence, judgement, now));
         }
@@ -311,22 +332,54 @@ pub async fn check(
     Err(GateError::Unsettled { commit: commit.clone() })
 }
 
-/// Reads what the verdict on a view rests on; none where an object vanished meanwhile.
+/// How much of a commit is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// All tags.
+    Full,
+    /// The tags of the objects that the events name, and of all where the outcome or the standing verdict asks for it. The others
+    /// say `false` as the standing verdict does, or an event is on its way that names them.
+    AsNeeded,
+}
+
+/// What a look at a commit is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    hints: &'a Hints,
+    care: Care,
+}
+
+/// Reads what the verdict on a view rests on; none where an object vanished meanwhile, or another judge is at work.
 async fn gather<S: ReadStore, R: WriteStore>(
     looker: &Looker<'_, S, R>,
     inspector: &Inspector<'_, S, R>,
     view: &look::View,
+    asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Option<look::Gathered>, GateError> {
-    let Some(look::Found { mut evidence, manifest }) = looker.find(view).await? else { return Ok(None) };
-    let inspected = inspector.inspect(&evidence).await?;
+    let Some(look::FoundManifest { manifest, tagged }) = looker.find_manifest(view).await? else { return Ok(None) };
+    let pinned = looker.predecessor(view, &manifest, now).await?;
+    let baseline = pinned.as_ref().and_then(|it| it.predecessor.baseline.as_ref());
+    let mut known = match &manifest {
+        StoredManifest::Read { .. } => inspector.known(&view.commit, baseline).await?,
+        _ => inspect::Known::default(),
+    };
+    let found = looker.find(view, manifest, tagged.as_ref(), &known, asked).await?;
+    let Some(look::Found { mut evidence, unread }) = found else { return Ok(None) };
+    let Some(inspected) = inspector.inspect(&mut evidence, unread, &mut known).await? else { return Ok(None) };
     (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
     (evidence.forms, evidence.policy_tests) = (inspected.forms, inspected.policy_tests);
-    let pinned = looker.predecessor(view, &evidence.manifest, now).await?;
-    if let Some(pinned) = &pinned {
-        evidence.earlier = inspector.earlier(&pinned.predecessor, &evidence).await?;
+    // Of what was read the store only told how many tags there are.
+    if inspected.tags_asked_for && !looker.read_tags(view, &mut evidence).await? {
+        return Ok(None);
     }
-    Ok(Some(look::Gathered { evidence, manifest, pinned }))
+    if let Some(pinned) = &pinned {
+        evidence.earlier = inspector.earlier(&pinned.predecessor, &evidence, &mut known).await?;
+    }
+    if !inspector.remember(&mut known).await? {
+        return Ok(None);
+    }
+    Ok(Some(look::Gathered { evidence, manifest: tagged, pinned }))
 }
 
 fn not_a_policy(invalid: &InvalidPolicy) -> GateError {

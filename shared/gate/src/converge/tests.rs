@@ -7,6 +7,7 @@ use std::{
 
 use futures_util::future;
 use gatekeeper_model::{
+    event::{Batch, Change, Record},
     finding::Code,
     ids::{Sha256, VersionId},
     store_key::Form,
@@ -25,6 +26,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[path = "batch_tests.rs"]
+mod batches;
 #[path = "forgery_tests.rs"]
 mod forgery;
 
@@ -32,6 +35,13 @@ mod forgery;
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 const REPORTS: [&str; 3] = ["unit.xml", "policy.xml", "integration.xml"];
+
+/// A report that shows what the manifest says.
+fn content(report: &str) -> String {
+    let tests = if report == "unit.xml" { 2 } else { 3 };
+    let cases = (0..tests).map(|number| format!("<testcase classname='{number}' name='t'/>"));
+    format!("<testsuite name='{report}'>{}</testsuite>", cases.collect::<String>())
+}
 
 fn commit() -> Commit {
     Commit { repo: "bank-payments".parse().unwrap(), sha: SHA.parse().unwrap() }
@@ -45,8 +55,22 @@ fn key(path: &str) -> String {
 struct World {
     artefacts: Memory,
     records: Memory,
-    pending: VecDeque<Event>,
+    /// What is to be delivered, and whether it was before.
+    pending: VecDeque<(Event, bool)>,
 }
+
+/// How events are delivered.
+#[derive(Debug, Clone, Copy)]
+struct Delivery {
+    /// Invocations at once.
+    at_once: usize,
+    /// Events in the batch of each.
+    size: usize,
+    /// Of each event.
+    copies: usize,
+}
+
+const ONE_BY_ONE: Delivery = Delivery { at_once: 1, size: 1, copies: 1 };
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -66,7 +90,7 @@ impl World {
 
     fn upload_reports(&self) {
         for report in REPORTS {
-            self.artefacts.upload(&key(&format!("reports/{report}")), report.as_bytes(), &[]);
+            self.artefacts.upload(&key(&format!("reports/{report}")), content(report).as_bytes(), &[]);
         }
     }
 
@@ -76,32 +100,44 @@ impl World {
         self.artefacts.upload(&key("build-manifest.json"), manifest.to_string().as_bytes(), &[]);
     }
 
-    /// Delivers what is pending, `at_once` events at a time and each of them `copies` times, until nothing comes back.
-    ///
-    /// One that fails comes again, as Lambda's retry does.
-    async fn drain(&mut self, at_once: usize, copies: usize) {
+    fn take_events(&mut self) {
+        self.pending.extend(self.artefacts.take_events().into_iter().map(|event| (event, false)));
+    }
+
+    /// Delivers what is pending until nothing comes back.
+    async fn drain(&mut self, delivery: Delivery) {
         let mut last_error = None;
         for _ in 0..1_000 {
-            self.pending.extend(self.artefacts.take_events());
+            self.take_events();
             if self.pending.is_empty() {
                 return;
             }
-            let count = self.pending.len().min(at_once);
-            let events: Vec<_> = self.pending.drain(..count).flat_map(|event| vec![event; copies]).collect();
-            let gate = self.gate();
-            let settled = future::join_all(events.iter().map(|event| gate.settle(event))).await;
-            for (event, settled) in events.iter().zip(settled) {
-                if let Err(error) = settled {
-                    last_error = Some(error);
-                    self.pending.push_back(event.clone());
-                }
-            }
+            last_error = self.deliver(delivery.at_once * delivery.size, delivery).await.or(last_error);
         }
         panic!("the events never end: a loop; {last_error:?}");
     }
 
+    /// Delivers so many of the pending events in batches; gives an error. One that fails comes again, as from a queue.
+    async fn deliver(&mut self, count: usize, Delivery { at_once, size, copies }: Delivery) -> Option<String> {
+        let count = self.pending.len().min(count);
+        let events: Vec<_> = self.pending.drain(..count).flat_map(|event| vec![event; copies]).collect();
+        let mut first = None;
+        for events in events.chunks(at_once * size) {
+            let batches: Vec<_> = events.chunks(size).map(batch).collect();
+            let gate = self.gate();
+            let own = ["gate".to_owned()];
+            let settled = future::join_all(batches.iter().map(|batch| gate.settle_messages(batch, &own))).await;
+            for (events, (answer, error)) in events.chunks(size).zip(settled) {
+                first = first.or(error);
+                let failed = answer.failures.iter().map(|it| events[it.message_id.parse::<usize>().unwrap()].0.clone());
+                self.pending.extend(failed.map(|event| (event, true)));
+            }
+        }
+        first
+    }
+
     async fn settled(&mut self) -> Verdict {
-        self.drain(1, 1).await;
+        self.drain(ONE_BY_ONE).await;
         self.verdict()
     }
 
@@ -139,13 +175,32 @@ impl World {
     }
 }
 
+fn batch(events: &[(Event, bool)]) -> Batch {
+    let record = |(place, (event, comes_again)): (usize, &(Event, bool))| Record {
+        message_id: place.to_string(),
+        events: Ok(vec![event.clone()]),
+        comes_again: *comes_again,
+    };
+    Batch { records: events.iter().enumerate().map(record).collect(), from_queue: true }
+}
+
 fn event(change: Change, key: &str) -> Event {
-    Event { change, bucket: "memory".into(), key: key.into(), version_id: None, principal: Some("AWS:X:ci".into()) }
+    Event {
+        at: None,
+        change,
+        bucket: "memory".into(),
+        key: key.into(),
+        version_id: None,
+        principal: Some("AWS:X:ci".into()),
+    }
 }
 
 fn manifest() -> Value {
     let reports = REPORTS.map(|name| {
-        json!({"suite": "other", "format": "junit", "file": name, "sha256": Sha256::of(name.as_bytes()), "size": name.len()})
+        let (content, suite) = (content(name), if name == "policy.xml" { "other" } else { name.trim_end_matches(".xml") });
+        json!({
+            "suite": suite, "format": "junit", "file": name, "sha256": Sha256::of(content.as_bytes()), "size": content.len()
+        })
     });
     json!({
         "schema_version": 1, "repo": "bank-payments", "commit_sha": SHA, "branch": "main",
@@ -208,7 +263,7 @@ async fn an_artefact_overwritten_after_built_rejects_until_it_is_restored() {
     world.artefacts.upload(&key("reports/unit.xml"), b"other", &[("integration-passed", "true")]);
     assert_eq!(world.settled().await.outcome, Outcome::Rejected);
     world.assert_settled().await;
-    world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[]);
+    world.artefacts.upload(&key("reports/unit.xml"), content("unit.xml").as_bytes(), &[]);
     assert_eq!(world.settled().await.outcome, Outcome::Built);
     world.assert_settled().await;
 }
@@ -328,7 +383,7 @@ async fn a_revocation_of_another_commit_gets_into_no_other_chain_of_the_ledger()
 async fn an_object_uploaded_in_parts_is_hashed_once() {
     let mut world = World::new(7);
     for report in REPORTS {
-        world.artefacts.upload_in_parts(&key(&format!("reports/{report}")), report.as_bytes());
+        world.artefacts.upload_in_parts(&key(&format!("reports/{report}")), content(report).as_bytes());
     }
     world.upload_manifest(|_| {});
     assert_eq!(world.settled().await.outcome, Outcome::Built);
@@ -369,12 +424,14 @@ async fn killed_at_any_call_and_delivered_again_it_ends_the_same() {
         world.artefacts.fail_at_call(Some(at));
         world.records.fail_at_call(Some(at));
         let mut killed = false;
-        for event in &events {
-            killed |= world.gate().settle(event).await.is_err();
+        for event in events {
+            if world.gate().settle(&event).await.is_err() {
+                killed = true;
+                world.pending.push_back((event, true));
+            }
         }
         world.artefacts.fail_at_call(None);
         world.records.fail_at_call(None);
-        world.pending.extend(events);
         assert_eq!(world.settled().await.outcome, Outcome::Built, "killed at call {at}");
         world.assert_settled().await;
         if !killed {
@@ -389,7 +446,7 @@ async fn an_artefact_that_arrives_while_the_manifest_is_judged_is_seen() {
         let mut world = World::new(turns);
         world.upload_reports();
         world.artefacts.delete(&key("reports/unit.xml"));
-        world.drain(1, 1).await;
+        world.drain(ONE_BY_ONE).await;
         world.upload_manifest(|_| {});
         let manifest = world.artefacts.take_events();
         let gate = world.gate();
@@ -399,7 +456,11 @@ async fn an_artefact_that_arrives_while_the_manifest_is_judged_is_seen() {
                 tokio::task::yield_now().await;
             }
             // With its tag already `false` the gate has nothing to write, so nothing of its own comes back.
-            world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[("integration-passed", "false")]);
+            world.artefacts.upload(
+                &key("reports/unit.xml"),
+                content("unit.xml").as_bytes(),
+                &[("integration-passed", "false")],
+            );
             gate.settle(&event(Change::Created, &key("reports/unit.xml"))).await
         };
         future::try_join(judging, arriving).await.unwrap();
@@ -415,7 +476,7 @@ async fn a_glance_is_enough_for_the_gates_own_tag_writes() {
     world.settled().await;
     let (before, _, _) = world.artefacts.counts();
     world.gate().settle(&event(Change::Tagged, &key("reports/unit.xml"))).await.unwrap();
-    assert_eq!(world.artefacts.counts().0 - before, 4, "the object, its manifest, the tags of both");
+    assert_eq!(world.artefacts.counts().0 - before, 3, "what is there, and the tags of the object and of its manifest");
 }
 
 /// Something that a stranger does.
@@ -433,6 +494,8 @@ enum Deed {
     TagManifest(Option<bool>),
     /// How many of the pending events are delivered before the next deed.
     Deliver(usize),
+    /// The same, and who takes them is killed at a call.
+    Die(usize, u64),
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -445,12 +508,13 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::DeleteManifest),
         2 => (report, any::<Option<bool>>()).prop_map(|(report, tag)| Deed::Tag(report, tag)),
         2 => any::<Option<bool>>().prop_map(Deed::TagManifest),
-        3 => (0..6_usize).prop_map(Deed::Deliver),
+        3 => (0..12_usize).prop_map(Deed::Deliver),
+        1 => (1..12_usize, 1..40_u64).prop_map(|(count, at)| Deed::Die(count, at)),
     ]
 }
 
 impl World {
-    async fn does(&mut self, deed: &Deed, at_once: usize, copies: usize) {
+    async fn does(&mut self, deed: &Deed, delivery: Delivery) {
         let tag = |tag: &Option<bool>| match tag {
             None => vec![],
             Some(true) => vec![("integration-passed", "true")],
@@ -460,8 +524,9 @@ impl World {
             // ADR-053 step 6 uploads with the tag `false`: then the gate has nothing to write, and nothing comes back.
             Deed::UploadReport { report, good, tagged } => {
                 let name = REPORTS[*report];
-                let bytes: &[u8] = if *good { name.as_bytes() } else { b"bad" };
-                self.artefacts.upload(&key(&format!("reports/{name}")), bytes, &tag(&tagged.then_some(false)));
+                let bytes = if *good { content(name) } else { content(name).replace("'t'", "'u'") };
+                let tags = tag(&tagged.then_some(false));
+                self.artefacts.upload(&key(&format!("reports/{name}")), bytes.as_bytes(), &tags);
             }
             Deed::DeleteReport(report) => self.artefacts.delete(&key(&format!("reports/{}", REPORTS[*report]))),
             Deed::UploadManifest(kind) => self.upload_manifest(|manifest| match kind {
@@ -475,17 +540,16 @@ impl World {
             }
             Deed::TagManifest(value) => self.artefacts.tag(&key("build-manifest.json"), &tag(value), "mallory"),
             Deed::Deliver(count) => {
-                self.pending.extend(self.artefacts.take_events());
-                let count = (*count).min(self.pending.len());
-                let events: Vec<_> = self.pending.drain(..count).collect();
-                for events in events.chunks(at_once) {
-                    let copies = events.iter().flat_map(|event| vec![event.clone(); copies]).collect::<Vec<_>>();
-                    let gate = self.gate();
-                    // One that fails comes again, as Lambda's retry does.
-                    let settled = future::join_all(copies.iter().map(|event| gate.settle(event))).await;
-                    let failed = copies.into_iter().zip(settled).filter(|(_, it)| it.is_err()).map(|(event, _)| event);
-                    self.pending.extend(failed.collect::<Vec<_>>());
-                }
+                self.take_events();
+                self.deliver(*count, delivery).await;
+            }
+            Deed::Die(count, at) => {
+                self.take_events();
+                self.artefacts.fail_at_call(Some(*at));
+                self.records.fail_at_call(Some(*at));
+                self.deliver(*count, delivery).await;
+                self.artefacts.fail_at_call(None);
+                self.records.fail_at_call(None);
             }
         }
     }
@@ -509,7 +573,7 @@ const DEEDS: [(&str, Outcome); 5] = [
 fn do_deed(world: &World, deed: &str) {
     match deed {
         "an artefact is overwritten" => drop(world.artefacts.upload(&key("reports/unit.xml"), b"other", &[])),
-        "it is restored" => drop(world.artefacts.upload(&key("reports/unit.xml"), b"unit.xml", &[])),
+        "it is restored" => drop(world.artefacts.upload(&key("reports/unit.xml"), content("unit.xml").as_bytes(), &[])),
         "the manifest is uploaded without integration tests" => world.upload_manifest(registered),
         "the manifest is uploaded again" => world.upload_manifest(|_| {}),
         _ => world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "false")], "AWS:X:jane"),
@@ -565,7 +629,7 @@ async fn killed_at_any_call_of_any_change_and_told_again_it_ends_the_same() {
             world.artefacts.fail_at_call(None);
             world.records.fail_at_call(None);
             world.artefacts.take_events();
-            world.pending.push_back(event);
+            world.pending.push_back((event, killed));
             assert_eq!(world.settled().await.outcome, outcome, "{deed}, killed at call {at}");
             world.assert_settled().await;
             if !killed {
@@ -654,8 +718,8 @@ proptest! {
         deeds in prop::collection::vec(deed(), 1..24),
         seed in any::<u64>(),
         shuffle in any::<u64>(),
-        at_once in 1..5_usize,
-        copies in 1..3_usize,
+        delivery in (1..5_usize, 1..9_usize, 1..3_usize)
+            .prop_map(|(at_once, size, copies)| Delivery { at_once, size, copies }),
         lost in (lost(), lost()),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -664,15 +728,15 @@ proptest! {
             world.artefacts.lose_answers(lost.0);
             world.records.lose_answers(lost.1);
             for (index, deed) in deeds.iter().enumerate() {
-                world.does(deed, at_once, copies).await;
-                world.pending.extend(world.artefacts.take_events());
+                world.does(deed, delivery).await;
+                world.take_events();
                 let len = world.pending.len();
                 if len > 1 {
                     let by = usize::try_from(shuffle.rotate_left(u32::try_from(index).unwrap()) % len as u64).unwrap();
                     world.pending.rotate_left(by);
                 }
             }
-            world.drain(at_once, copies).await;
+            world.drain(delivery).await;
             if !world.artefacts.keys().is_empty() {
                 world.artefacts.lose_answers([]);
                 world.records.lose_answers([]);

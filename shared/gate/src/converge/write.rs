@@ -17,7 +17,8 @@ use gatekeeper_store::{
 use serde_json::json;
 
 use super::{
-    GateError, Hint,
+    GateError,
+    hints::Hints,
     look::{Gathered, View},
 };
 use crate::{
@@ -59,7 +60,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         commit: &Commit,
         gathered: &Gathered,
         outcome: Outcome,
-        hint: &Hint,
+        hints: &Hints,
     ) -> Result<u64, GateError> {
         let write = |path: &ArtefactPath, version_id: &VersionId, tags: &Tags| {
             judgement::tag_write(path, version_id, tags, outcome)
@@ -68,7 +69,8 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         let mut manifest: Vec<_> =
             manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
         let others = gathered.evidence.objects.iter();
-        let others: Vec<_> = others.filter_map(|(path, it)| write(path, &it.version_id, &it.tags)).collect();
+        let others = others.filter_map(|(path, it)| write(path, &it.version_id, it.tags.as_ref()?));
+        let others: Vec<_> = others.collect();
         let mut withdrawn = Vec::new();
         if !outcome.integration_passed() && !others.is_empty() {
             // Without room for the gate's second tag the manifest can't say that it is not finished, so it waits.
@@ -79,11 +81,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         }
         let count = withdrawn.len() + manifest.len() + others.len();
         for phase in [withdrawn, others, manifest] {
-            stream::iter(phase)
-                .map(|write| async move { self.write_tag(commit, &write, hint).await })
-                .buffer_unordered(CALLS_IN_FLIGHT)
-                .try_collect::<()>()
-                .await?;
+            self.write_each(commit, phase, hints).await?;
         }
         if count > 0 {
             self.log.count("TagWrites", None, count as u64);
@@ -91,14 +89,27 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         Ok(count as u64)
     }
 
-    pub(super) async fn write_tag(&self, commit: &Commit, write: &TagWrite, hint: &Hint) -> Result<(), GateError> {
+    /// Writes tag sets, as many at once as there may be calls.
+    pub(super) async fn write_each(
+        &self,
+        commit: &Commit,
+        writes: Vec<TagWrite>,
+        hints: &Hints,
+    ) -> Result<(), GateError> {
+        stream::iter(writes)
+            .map(|write| async move { self.write_tag(commit, &write, hints).await })
+            .buffer_unordered(CALLS_IN_FLIGHT)
+            .try_collect()
+            .await
+    }
+
+    async fn write_tag(&self, commit: &Commit, write: &TagWrite, hints: &Hints) -> Result<(), GateError> {
         let key = write.path.of(commit);
         self.artefacts.put_tags(&key, &write.version_id, &write.tags).await?;
         let after = write.tags.get(judgement::INTEGRATION_PASSED);
         // Only an event about a stranger's hand on this very object's tags is worth a warning: the gate takes back its
         // own `true` whenever a commit changes.
-        if let Hint { path, tagged_by: Some(stranger) } = hint
-            && *path == write.path
+        if let Some(stranger) = hints.tagged_by(&write.path)
             && write.before.as_ref() != after
         {
             self.log.warn(
@@ -162,7 +173,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
     }
 
     /// Records a stranger's hand on the brake; `true` where there was one.
-    pub(super) async fn pull_brake(&self, view: &View, gathered: &Gathered, hint: &Hint) -> Result<bool, GateError> {
+    pub(super) async fn pull_brake(&self, view: &View, gathered: &Gathered, hints: &Hints) -> Result<bool, GateError> {
         let (Some(Stored { record: standing, .. }), Some(manifest)) = (&view.verdict, &gathered.manifest) else {
             return Ok(false);
         };
@@ -172,7 +183,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         {
             return Ok(false);
         }
-        let who = hint.tagged_by.clone().filter(|_| hint.path == ArtefactPath::Manifest);
+        let who = hints.tagged_by(&ArtefactPath::Manifest);
         let revocation = Revocation {
             schema_version: verdict::SCHEMA_VERSION,
             repo: commit.repo.clone(),

@@ -31,8 +31,8 @@ pub struct Object {
     pub size: u64,
     /// The SHA-256 of its bytes, as the store computed it or as it was streamed.
     pub sha256: Sha256,
-    /// Its tags.
-    pub tags: Tags,
+    /// Its tags; `None` where they were not read because nothing depends on them but that they leave the gate room.
+    pub tags: Option<Tags>,
 }
 
 /// The commit's manifest as it is stored.
@@ -276,7 +276,8 @@ pub(crate) mod tests {
     pub(crate) fn evidence(manifest: &Value) -> Evidence {
         let parsed = Manifest::parse(manifest.to_string().as_bytes(), &commit()).unwrap();
         let objects = parsed.claims().into_iter().map(|claim| {
-            let object = Object { version_id: "v1".into(), size: claim.size, sha256: claim.sha256, tags: Tags::new() };
+            let object =
+                Object { version_id: "v1".into(), size: claim.size, sha256: claim.sha256, tags: Some(Tags::new()) };
             (claim.path, object)
         });
         Evidence {

@@ -100,7 +100,7 @@ pub fn brake_pulled(manifest: &Tags, verdict: Outcome) -> bool {
 
 /// Objects whose tags by others leave no room for the gate's.
 pub(super) fn no_room(evidence: &Evidence) -> Vec<Finding> {
-    let others = evidence.objects.iter().map(|(path, object)| (path, &object.tags));
+    let others = evidence.objects.iter().filter_map(|(path, object)| Some((path, object.tags.as_ref()?)));
     let all = others.chain([(&ArtefactPath::Manifest, &evidence.manifest_tags)]);
     all.filter_map(|(path, tags)| tag_limit(path, &path.of(&evidence.commit), tags)).collect()
 }
