@@ -462,8 +462,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
 
     /// What the validators find in an object; none where it is gone.
     async fn read(&self, job: Job) -> Result<Option<Ran>, GateError> {
-        // Nobody closes it.
-        let _turn = if job.size > SMALL_BYTES { SPOOLS.acquire().await.ok() } else { None };
+        let _turn =
+            if job.size > SMALL_BYTES { Some(SPOOLS.acquire().await.map_err(std::io::Error::other)?) } else { None };
         let Some(Spooled { file, sha256, tag_count }) = self.spool(&job).await? else { return Ok(None) };
         let mut found = Vec::new();
         if sha256 == job.sha256 {
