@@ -66,6 +66,9 @@ const BYTES_BETWEEN_RECORDS: u64 = 2 * 1024 * 1024 * 1024;
 /// What is no larger is inspected with as many others as there may be calls: a database has hundreds of migrations.
 const SMALL_BYTES: u64 = 256 * 1024;
 
+/// The most that is kept of what was found in a commit: more would be read whole for each look at it and the next commit.
+const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
+
 /// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
 const SUBJECT: &str = "{key}";
 
@@ -303,7 +306,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             commit_sha: commit.sha.clone(),
             inspections: known.used.clone(),
         };
-        let sha256 = record::digest(&record).map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
+        let bytes = record::to_bytes(&record);
+        let bytes = bytes.map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
+        if bytes.len() > MAX_KEPT_BYTES {
+            self.log.warn("too much was found to be kept: it is read anew", json!({"size_bytes": bytes.len()}));
+            return Ok(true);
+        }
+        let sha256 = Sha256::of(&bytes);
         if known.stored.as_ref().is_some_and(|(_, stored)| *stored == sha256) {
             return Ok(true);
         }

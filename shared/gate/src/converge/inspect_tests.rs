@@ -213,3 +213,25 @@ async fn without_replacement_the_checksum_of_a_repeatable_is_that_of_its_file() 
     build.configuration = Some("[flyway]\nplaceholderReplacement = false\n");
     build.rejected(&[(Code::FlywayChecksumMismatch, VIEW.0)]).await;
 }
+
+#[tokio::test]
+async fn what_was_found_is_kept_for_the_next_look_unless_it_is_too_much_to_be_read_each_time() {
+    let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: "a".repeat(40).parse().unwrap() };
+    let (artefacts, records) = (Memory::default(), Memory::default());
+    let inspector = Inspector {
+        artefacts: &artefacts,
+        records: &records,
+        log: &Logger::silent(),
+        scratch: std::path::Path::new("/nowhere"),
+    };
+    for (findings, is_kept) in [(1, true), (MAX_KEPT_BYTES / 1_000_000 + 1, false)] {
+        let finding = Finding::new(Code::ZipInvalid, SUBJECT, "x".repeat(1_000_000));
+        let found = Inspection { findings: vec![finding; findings], ..Inspection::default() };
+        let mut known = inspector.known(&commit, None).await.unwrap();
+        let sha256 = Sha256::of(&[u8::from(is_kept)]);
+        known.add(sha256, &Validator::Migration, found);
+        assert!(inspector.remember(&mut known).await.unwrap());
+        let kept = inspector.known(&commit, None).await.unwrap().take(sha256, &Validator::Migration);
+        assert_eq!(kept.is_some(), is_kept, "{findings} MB");
+    }
+}
