@@ -10,13 +10,10 @@ use gatekeeper_aws::{
     pacer::Pacers,
     stack_functions::resources_of,
 };
-use gatekeeper_model::{
-    ids::{Sha256, StackName},
-    manifest::AssetKind,
-};
+use gatekeeper_model::{ids::Sha256, manifest::AssetKind};
 use gatekeeper_promotion::plan::Plan;
 
-/// The stacks of the plan with a layer that holds something else, and what that is.
+/// The layers of the plan's stacks that hold something else, each in words.
 ///
 /// # Errors
 /// Why it could not be looked at; it may be asked again.
@@ -25,8 +22,8 @@ pub(crate) async fn wrong(
     lambda: &aws_sdk_lambda::Client,
     pacers: &Pacers,
     plan: &Plan,
-) -> Result<BTreeMap<StackName, String>, String> {
-    let mut wrong = BTreeMap::new();
+) -> Result<Vec<String>, String> {
+    let mut wrong = Vec::new();
     for stack in &plan.stacks {
         // One resource may take either of two contents, by a condition.
         let mut wanted: BTreeMap<&str, BTreeSet<Sha256>> = BTreeMap::new();
@@ -49,14 +46,13 @@ pub(crate) async fn wrong(
             let there = content_sha256(lambda, &layer.physical_id).await?;
             if !wanted.contains(&there) {
                 let wanted: Vec<_> = wanted.iter().map(|it| format!("`{it}`")).collect();
-                let why = format!(
+                wrong.push(format!(
                     "layer `{}` of stack `{}` holds the content `{there}`, the plan has {}: it was made from other bytes under \
                      the same key, and CloudFormation sees no change; change the layer, so that it gets another key",
                     layer.logical_id,
                     stack.stack_name,
                     wanted.join(" or "),
-                );
-                wrong.insert(stack.stack_name.clone(), why);
+                ));
             }
         }
     }

@@ -103,7 +103,7 @@ impl<S: ReadStore> Step<S> {
         let mut names = names.map_err(|error| failed(&error))?;
         let lambda = aws_sdk_lambda::Client::new(&config);
         let wrong_layers = if missing.is_empty() {
-            BTreeMap::new()
+            Vec::new()
         } else {
             layers::wrong(&client, &lambda, &self.pacers, &plan)
                 .await
@@ -115,8 +115,9 @@ impl<S: ReadStore> Step<S> {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
             let report =
                 reported(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
-            if let Some(reason) = wrong_layers.get(&planned.stack_name) {
-                reports.push(self.failed(&log, planned, report, reason.clone()));
+            // A function of another stack may have the layer too.
+            if !wrong_layers.is_empty() {
+                reports.push(self.failed(&log, planned, report, wrong_layers.join("; ")));
                 continue;
             }
             match names.remove(&planned.function) {

@@ -281,7 +281,7 @@ async fn a_missing_function_fails_by_name_before_anything_is_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_of_other_content_fails_the_functions_of_its_stack_before_anything_is_touched() {
+async fn a_layer_of_other_content_fails_the_functions_before_anything_is_touched() {
     let fake = fake();
     fake.lock().layer = Some(Sha256::of(b"another"));
     let answer = deploy(&fake).await;
