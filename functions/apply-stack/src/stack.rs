@@ -54,7 +54,7 @@ const LONGEST_PAUSE: u32 = 4;
 /// The most pages of events (100 each) that are read for the reasons of a failure.
 const MAX_EVENT_PAGES: usize = 20;
 
-const CLOUDFORMATION: &str = "CloudFormationFailed";
+pub(crate) const CLOUDFORMATION: &str = "CloudFormationFailed";
 
 /// Everything that applying a stack needs.
 #[derive(Debug)]
@@ -234,9 +234,7 @@ impl StackWork<'_> {
     pub(crate) async fn look(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<Look, Stop> {
         let name = stack.stack_name.as_str();
         let stacks = self.cloudformation.describe_stacks().stack_name(name).send();
-        let change_set =
-            self.cloudformation.describe_change_set().stack_name(name).change_set_name(&self.change_set_name).send();
-        let (stacks, change_set) = tokio::join!(stacks, change_set);
+        let (stacks, change_set) = tokio::join!(stacks, self.change_set(stack));
         let described = match stacks {
             Ok(stacks) => match stacks.stacks.into_iter().flatten().next() {
                 Some(stack) => Some(stack),
@@ -245,16 +243,7 @@ impl StackWork<'_> {
             Err(error) if Failure::of(&error) == Failure::Absent => None,
             Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeStacks", &error)),
         };
-        let change_set = match change_set {
-            Ok(it) => match (it.change_set_id, it.status, it.execution_status) {
-                (Some(id), Some(status), Some(execution)) => {
-                    Some(ChangeSet { id, status, execution, reason: it.status_reason.unwrap_or_default() })
-                }
-                _ => return Err(untold("DescribeChangeSet", "the change set's id and status")),
-            },
-            Err(error) if Failure::of(&error) == Failure::Absent => None,
-            Err(error) => return Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
-        };
+        let change_set = change_set?;
         let is_protected = described.as_ref().is_some_and(|it| it.enable_termination_protection == Some(true));
         let outputs = described.iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
         let exports = outputs.filter_map(|it| it.export_name().map(str::to_owned)).collect();
@@ -266,6 +255,21 @@ impl StackWork<'_> {
             is_protected,
             exports,
         })
+    }
+
+    /// Our change set of a stack; `None` where there is none.
+    pub(crate) async fn change_set(&self, stack: &PlannedStack) -> Result<Option<ChangeSet>, Stop> {
+        let ask = self.cloudformation.describe_change_set().stack_name(stack.stack_name.as_str());
+        match ask.change_set_name(&self.change_set_name).send().await {
+            Ok(it) => match (it.change_set_id, it.status, it.execution_status) {
+                (Some(id), Some(status), Some(execution)) => {
+                    Ok(Some(ChangeSet { id, status, execution, reason: it.status_reason.unwrap_or_default() }))
+                }
+                _ => Err(untold("DescribeChangeSet", "the change set's id and status")),
+            },
+            Err(error) if Failure::of(&error) == Failure::Absent => Ok(None),
+            Err(error) => Err(Stop::of(CLOUDFORMATION, "DescribeChangeSet", &error)),
+        }
     }
 
     /// Protects a stack that stands from being deleted, where it was synthesised so. It is never unprotected: a stage

@@ -39,7 +39,7 @@ use crate::{
     changes,
     decide::{ChangeSet, Next, Seen, has_no_changes, next},
     events,
-    stack::{EventsOf, Look, Provides, StackWork},
+    stack::{CLOUDFORMATION, EventsOf, Look, Provides, StackWork},
     stop::Stop,
 };
 
@@ -57,8 +57,6 @@ const AT_ONCE: usize = 4;
 
 /// The most names whose holder CloudFormation is asked for.
 const MAX_NAMES: usize = 100;
-
-const CLOUDFORMATION: &str = "CloudFormationFailed";
 
 /// What was found of one stack.
 struct Found {
@@ -228,7 +226,7 @@ impl StackWork<'_> {
     ) -> Result<(StackChanges, Vec<Finding>), Stop> {
         let mut report = Report::begun(stack.stack_name.as_str(), wall_clock());
         self.create_change_set(stack, ChangeSetType::Update, &mut report).await?;
-        let change_set = self.made(stack, &report, until).await?;
+        let change_set = self.made(stack, until).await?;
         if change_set.status != ChangeSetStatus::CreateComplete {
             if has_no_changes(&change_set.reason) {
                 return Ok((StackChanges::of(stack, StackState::Unchanged), Vec::new()));
@@ -246,16 +244,11 @@ impl StackWork<'_> {
     }
 
     /// Waits until CloudFormation has made the change set, or could not.
-    async fn made(
-        &self,
-        stack: &PlannedStack,
-        report: &Report<StackFacts>,
-        until: Timestamp,
-    ) -> Result<ChangeSet, Stop> {
+    async fn made(&self, stack: &PlannedStack, until: Timestamp) -> Result<ChangeSet, Stop> {
         let mut pause = self.look_again;
         loop {
-            let look = match self.look(stack, report).await {
-                Ok(look) => look.seen.change_set,
+            let look = match self.change_set(stack).await {
+                Ok(change_set) => change_set,
                 // Asked too often: the next look comes later.
                 Err(Stop::Later(_)) => None,
                 Err(stop) => return Err(stop),

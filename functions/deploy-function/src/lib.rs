@@ -101,11 +101,10 @@ impl<S: ReadStore> Step<S> {
         let (names, before) =
             tokio::join!(stack_functions::find(&client, &missing), self.versions_before(&record, &log));
         let mut names = names.map_err(|error| failed(&error))?;
-        let lambda = aws_sdk_lambda::Client::new(&config);
         let wrong_layers = if missing.is_empty() {
             Vec::new()
         } else {
-            layers::wrong(&client, &lambda, &self.pacers, &plan)
+            layers::wrong(&client, &aws_sdk_lambda::Client::new(&config), &self.pacers, &plan)
                 .await
                 .map_err(|why| FunctionError::new("StepError", why))?
         };
