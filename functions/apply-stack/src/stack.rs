@@ -98,6 +98,8 @@ pub enum Provides {
     All,
     /// Only what CloudFormation itself reads to make the change set: templates, under names that are their digests.
     Templates,
+    /// Nothing: whoever asks has made it lie there.
+    Nothing,
 }
 
 /// The template that the stage gets.
@@ -385,6 +387,7 @@ impl StackWork<'_> {
         let has_assets = match self.provides {
             Provides::All => assets::has_assets(&read, stack),
             Provides::Templates => stack.assets.iter().any(|it| it.kind == AssetKind::Template),
+            Provides::Nothing => false,
         };
         if !has_assets && fits {
             return Ok(form.map_or_else(stored, Document::Form));

@@ -63,6 +63,28 @@ async fn what_a_request_accepted_to_lose_is_shown() {
 }
 
 #[tokio::test]
+async fn parameters_that_had_other_values_in_the_tests_are_shown_and_secrets_are_not() {
+    let parameter = |name: &str, value: &str| json!({"stack": "payments-api", "name": name, "value": value});
+    let told = json!([
+        parameter("ArtefactBucket", "dev-artefacts"),
+        parameter("LogLevel", "debug"),
+        {"stack": "payments-api", "name": "Retries", "value": "3", "is_default": true},
+        {"stack": "payments-api", "name": "Password"},
+        {"stack": "elsewhere", "name": "LogLevel", "value": "trace"},
+    ]);
+    let tell = |manifest: &mut Value| manifest["tests"]["integration"]["parameters"] = told;
+    let world = World::judged_by(&json!({"schema_version": 1}), tell, |_| {}).await;
+    let evidence = shown(&world.exhibits(question()).await);
+    assert_eq!(troubles(&evidence), Vec::<String>::new());
+    let differing = json!(evidence.runs.as_ref().unwrap().stacks[0].differing);
+    assert_eq!(differing, json!([{"name": "LogLevel", "tested": "debug", "stage": null}]));
+    let text = text::render(&evidence, |_, word| word.to_owned());
+    let page = html::page("What uat runs", &[evidence]).unwrap();
+    assert!(text.contains("LogLevel = the template's default; tested was debug"), "{text}");
+    assert!(page.contains("LogLevel is the template’s default, tested was <code>debug</code>"), "{page}");
+}
+
+#[tokio::test]
 async fn a_function_updated_by_hand_is_named_with_what_it_runs() {
     let world = World::promoted().await;
     let other = Sha256::of(b"other");

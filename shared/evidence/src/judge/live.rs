@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use gatekeeper_model::{finding::Code, ids::Sha256, policy::Condition};
-use gatekeeper_promotion::{drift::Drift, record::LiveFunction};
+use gatekeeper_promotion::{boundary::BOUNDARY_PARAMETER, drift::Drift, plan::PlannedStack, record::LiveFunction};
 
 use super::{Case, Checks, counted};
 use crate::{
     exhibits::{Live, Unread},
-    model::{DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
+    model::{DifferingParameter, DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
     paper,
 };
 
@@ -61,7 +61,11 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         stacks: record
             .into_iter()
             .flat_map(|record| &record.plan.stacks)
-            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.applied_sha256() })
+            .map(|it| Stack {
+                stack_name: it.stack_name.to_string(),
+                template_sha256: it.applied_sha256(),
+                differing: differing(case, it),
+            })
             .collect(),
     }
 }
@@ -153,6 +157,24 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         }
     });
     function.collect()
+}
+
+/// The parameters that no two stages or commits have alike: the gatekeeper gives them (CONTRACT §6).
+const GIVEN: [&str; 5] = ["ArtefactBucket", "ArtefactPrefix", "CommitSha", "Stage", BOUNDARY_PARAMETER];
+
+/// The parameters of a stack that the integration tests ran with other values of. Where dev had the template's default and
+/// the plan gives none, both have it; what CloudFormation keeps to itself is not told.
+fn differing(case: &Case<'_>, planned: &PlannedStack) -> Vec<DifferingParameter> {
+    let tests = case.manifest().and_then(|manifest| manifest.tests.integration.as_ref());
+    let told = tests.into_iter().flat_map(|tests| &tests.parameters);
+    let told = told.filter(|it| it.stack == planned.stack && !GIVEN.contains(&it.name.as_str()));
+    let differing = told.filter_map(|it| {
+        let (tested, stage) = (it.value.as_ref()?, planned.parameters.get(&it.name));
+        let is_equal = stage.map_or(it.is_default, |stage| stage == tested);
+        let differing = DifferingParameter { name: it.name.clone(), tested: tested.clone(), stage: stage.cloned() };
+        (!is_equal).then_some(differing)
+    });
+    differing.collect()
 }
 
 /// Holds the templates that dev had against the stored ones. Of a commit before they were told nothing is said, unless its

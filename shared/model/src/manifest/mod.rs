@@ -435,6 +435,9 @@ pub struct IntegrationTests {
     /// Which layers of their own these stacks had, read from Lambda.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DeployedLayer>,
+    /// Which values the parameters of these stacks had, read from CloudFormation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<DeployedParameter>,
     /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
     /// gate calls them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -524,6 +527,23 @@ pub struct DeployedLayer {
     pub stack: StackName,
     /// The live layer version's `CodeSha256`, in hex.
     pub code_sha256: Sha256,
+}
+
+/// A parameter of a dev stack while it was tested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedParameter {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The parameter's name in the template.
+    pub name: String,
+    /// Its value as the stack was given it: of one that names a parameter of Systems Manager that name. None where
+    /// CloudFormation keeps it to itself (`NoEcho`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Whether this is the template's own default.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub is_default: bool,
 }
 
 /// A raw test report.
