@@ -1,10 +1,11 @@
 //! One stack of a promotion: what CloudFormation says of it, and doing what comes next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
+use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
     error::SdkError,
@@ -17,6 +18,7 @@ use gatekeeper_aws::{
     failure::{Failure, code, message},
     lambda::FunctionError,
     s3::S3Store,
+    s3_client, stack_functions,
 };
 use gatekeeper_model::{
     ids::{Commit, Sha256},
@@ -26,7 +28,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     facts::{StackFacts, Told},
     plan,
-    plan::{Pinned, PlannedForm, PlannedFunction, PlannedStack},
+    plan::{Pinned, PlannedAsset, PlannedForm, PlannedFunction, PlannedStack},
     replacement,
     replacement::ResourcePath,
     step::{Report, ReportStatus},
@@ -47,6 +49,9 @@ use crate::{
 
 /// The most things that one invocation does for one stack: a stack needs three.
 const MAX_ACTIONS: u32 = 8;
+
+/// How long CloudFormation gets before it is looked at again for the first time.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The pause before a look doubles so often.
 const LONGEST_PAUSE: u32 = 4;
@@ -149,6 +154,40 @@ pub(crate) enum EventsOf<'a> {
     Stack(&'a str),
     /// A change set's, by its ARN: CloudFormation doesn't take its name.
     ChangeSet(&'a str),
+}
+
+/// What nobody gave up.
+static NOTHING: BTreeSet<ResourcePath> = BTreeSet::new();
+
+impl<'a> StackWork<'a> {
+    /// The work on the stacks of a commit without bundles in the account of `stage`: all that it takes is provided, and
+    /// nothing that holds data may be lost. `log` is where it tells of its work.
+    #[must_use]
+    pub fn new(
+        stage: &SdkConfig,
+        artefacts: &'a S3Store,
+        commit: &'a Commit,
+        change_set_name: String,
+        log: &'a Logger,
+    ) -> Self {
+        Self {
+            cloudformation: Client::new(stage),
+            s3: s3_client(stage),
+            sts: aws_sdk_sts::Client::new(stage),
+            region: stage.region().map(ToString::to_string).unwrap_or_default(),
+            s3_endpoint: None,
+            artefacts,
+            stack_role_arn: None,
+            commit,
+            functions: &[],
+            accept_replacement: &NOTHING,
+            made: BTreeMap::new(),
+            change_set_name,
+            provides: Provides::All,
+            look_again: LOOK_AGAIN,
+            log,
+        }
+    }
 }
 
 impl StackWork<'_> {
@@ -529,11 +568,13 @@ impl StackWork<'_> {
 
     /// Proves that the nested stacks have the pinned templates, which CloudFormation fetched by their URLs.
     async fn prove_nested(&self, stack: &PlannedStack) -> Result<(), Stop> {
-        for asset in stack.assets.iter().filter(|it| it.kind == AssetKind::Template) {
+        let nested = stack.assets.iter().filter(|it| it.kind == AssetKind::Template);
+        let nested: BTreeMap<&str, &PlannedAsset> = nested.map(|it| (it.resource.as_str(), it)).collect();
+        let ids = self.nested(stack, nested.keys().copied()).await?;
+        for (resource, asset) in nested {
             // Where a condition leaves a nested stack out, it has no template.
-            let Some(nested) = self.nested(stack, &asset.resource).await? else { continue };
-            let template =
-                self.cloudformation.get_template().stack_name(&nested).template_stage(TemplateStage::Original);
+            let Some(id) = ids.get(resource) else { continue };
+            let template = self.cloudformation.get_template().stack_name(id).template_stage(TemplateStage::Original);
             let template = template.send().await.map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
             let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
             let sha256 = Sha256::of(template.as_bytes());
@@ -548,26 +589,29 @@ impl StackWork<'_> {
         Ok(())
     }
 
-    /// The id of a nested stack, by the logical ids that lead to it.
-    async fn nested(&self, stack: &PlannedStack, resource: &str) -> Result<Option<String>, Stop> {
-        let mut id = stack.stack_name.to_string();
-        for logical_id in resource.split('/') {
-            let mut resources =
-                self.cloudformation.list_stack_resources().stack_name(&id).into_paginator().items().send();
-            let mut found = None;
-            while let Some(resource) = resources.next().await {
-                let resource = resource.map_err(|error| Stop::of(CLOUDFORMATION, "ListStackResources", &error))?;
-                let is_there = resource.resource_status() != Some(&ResourceStatus::DeleteComplete);
-                if is_there && resource.logical_resource_id() == Some(logical_id) {
-                    found = resource.physical_resource_id().map(str::to_owned);
+    /// The ids of nested stacks by the logical ids that lead to each; outer ones come first. Each stack is listed once.
+    async fn nested<'p>(
+        &self,
+        stack: &PlannedStack,
+        paths: impl Iterator<Item = &'p str>,
+    ) -> Result<BTreeMap<&'p str, String>, Stop> {
+        let mut ids = BTreeMap::from([("", stack.stack_name.to_string())]);
+        let mut listed = BTreeMap::new();
+        for path in paths {
+            let (outer, logical_id) = path.rsplit_once('/').unwrap_or(("", path));
+            let Some(id) = ids.get(outer) else { continue };
+            let resources = match listed.entry(outer) {
+                Entry::Occupied(resources) => resources.into_mut(),
+                Entry::Vacant(free) => {
+                    let resources = stack_functions::list(&self.cloudformation, id).await;
+                    free.insert(resources.map_err(|it| Stop::of(CLOUDFORMATION, "ListStackResources", &it))?)
                 }
-            }
-            match found {
-                Some(found) => id = found,
-                None => return Ok(None),
+            };
+            if let Some((_, id)) = resources.get(logical_id) {
+                ids.insert(path, id.clone());
             }
         }
-        Ok(Some(id))
+        Ok(ids)
     }
 
     pub(crate) async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {

@@ -23,7 +23,7 @@ pub fn looking_client(config: &aws_config::SdkConfig) -> Client {
 }
 
 /// A resource of a stack: its type and its physical id.
-type Resource = (String, String);
+pub type Resource = (String, String);
 
 /// The most levels of stacks in stacks that are listed.
 const MAX_NESTING: usize = 8;
@@ -179,7 +179,13 @@ async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<L
 }
 
 /// A stack's resources by their logical ids.
-async fn list(client: &Client, stack: &str) -> Result<BTreeMap<String, Resource>, SdkError<ListStackResourcesError>> {
+///
+/// # Errors
+/// Where it could not be listed, or isn't there.
+pub async fn list(
+    client: &Client,
+    stack: &str,
+) -> Result<BTreeMap<String, Resource>, SdkError<ListStackResourcesError>> {
     let mut pages = client.list_stack_resources().stack_name(stack).into_paginator().items().send();
     let mut resources = BTreeMap::new();
     while let Some(resource) = pages.next().await.transpose()? {

@@ -223,7 +223,7 @@ impl Cloud {
                              <ResourceType>AWS::CloudFormation::Stack</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
                              <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>";
                 match (self.resources.get(&asked["StackName"]), &self.nested) {
-                    (None, Some(_)) => {
+                    (None, Some(_)) if asked["StackName"] != "stack-inner" => {
                         result(action, &format!("<StackResourceSummaries>{inner}</StackResourceSummaries>"))
                     }
                     (resources, _) => result(action, &page(resources, "StackResourceSummaries", asked)),
