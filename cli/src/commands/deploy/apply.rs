@@ -52,7 +52,6 @@ const FUNCTIONS_AT_ONCE: Duration = Duration::from_secs(5);
 pub(super) struct Deployment<'a> {
     pub(super) config: &'a aws_config::SdkConfig,
     pub(super) account: &'a str,
-    pub(super) region: &'a str,
     pub(super) artefacts: &'a S3Store,
     pub(super) commit: &'a Commit,
     pub(super) stack_role_arn: Option<&'a str>,
@@ -97,7 +96,7 @@ pub(super) struct Applied {
 impl<'a> Deployment<'a> {
     pub(super) fn new(
         config: &'a aws_config::SdkConfig,
-        (account, region): (&'a str, &'a str),
+        account: &'a str,
         artefacts: &'a S3Store,
         commit: &'a Commit,
         stack_role_arn: Option<&'a str>,
@@ -105,7 +104,7 @@ impl<'a> Deployment<'a> {
     ) -> Self {
         let told = Told::default();
         let log = told.logger();
-        Self { config, account, region, artefacts, commit, stack_role_arn, accept_replacement, told, log }
+        Self { config, account, artefacts, commit, stack_role_arn, accept_replacement, told, log }
     }
 
     /// The stacks of a plan that are there, by their names.
@@ -168,23 +167,15 @@ impl<'a> Deployment<'a> {
         before: &[Report<StackFacts>],
         output: &mut Output,
     ) -> anyhow::Result<Report<StackFacts>> {
+        let change_set_name = change_set_name(self.commit, wall_clock().as_millisecond());
         let work = StackWork {
-            cloudformation: aws_sdk_cloudformation::Client::new(self.config),
-            s3: s3_client(self.config),
-            sts: aws_sdk_sts::Client::new(self.config),
-            region: self.region.to_owned(),
             s3_endpoint: self.config.endpoint_url(),
-            artefacts: self.artefacts,
             stack_role_arn: self.stack_role_arn,
-            commit: self.commit,
             functions: &plan.functions,
             accept_replacement: self.accept_replacement,
-            made: BTreeMap::new(),
             // They lie there: what the stored template says of its places needs what it was synthesised for.
             provides: Provides::Nothing,
-            change_set_name: change_set_name(self.commit, wall_clock().as_millisecond()),
-            look_again: Duration::from_millis(100),
-            log: &self.log,
+            ..StackWork::new(self.config, self.artefacts, self.commit, change_set_name, &self.log)
         };
         let mut report = Report::begun(stack.stack_name.as_str(), wall_clock());
         let mut failed_looks = 0;

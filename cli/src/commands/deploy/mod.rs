@@ -57,8 +57,8 @@ Run twice, it changes nothing. Broken off, it goes on where CloudFormation is by
 
 Exit codes:
   0  dev has the stored commit
-  1  the commit is not there as the manifest lists it, the gate has rejected it or taken it back, or a stack or a function
-     failed, with CloudFormation's own reasons
+  1  the commit is not there as the manifest lists it, the gate has rejected it or taken it back, other bytes lie where a
+     template looks, or a stack or a function failed, with CloudFormation's own reasons
   2  wrong use: another stage, another account, parameters that don't fit
   3  AWS could not be reached, or refused
 
@@ -141,6 +141,9 @@ struct Told {
     region: Option<RegionName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<Reason>,
+    /// Why not everything could be put where the templates look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Plan>,
     /// How many bundles and assets were copied to where the templates look for them.
@@ -196,7 +199,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let accept_replacement: BTreeSet<_> = args.accept_replacement.iter().cloned().collect();
     let deployment = Deployment::new(
         &aws.config,
-        (caller.account.as_str(), caller.region.as_str()),
+        caller.account.as_str(),
         &artefacts,
         &commit,
         args.stack_role_arn.as_deref(),
@@ -226,17 +229,26 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         // A signal that can't be waited for must not end what is under way.
         Ok(()) = tokio::signal::ctrl_c() => None,
     };
-    let Some((copied, applied)) = applied else {
+    let Some(applied) = applied else {
         output.clear_passing();
         let why = "interrupted: what CloudFormation has begun goes on without this command; run it again to follow it to its end";
         output.warning(why);
         return Ok(Answer::Ended(INTERRUPTED));
     };
-    let Applied { stacks, functions } = applied;
+    let (provided, Applied { stacks, functions }) = match applied {
+        Ok(applied) => applied,
+        Err(problem) => {
+            told.status = Status::Failed;
+            let text = format!("{}  {}, no stack was touched\n  {problem}", bad("failed"), target(args));
+            told.problem = Some(problem);
+            output.result(&told, &text)?;
+            return Ok(Answer::No);
+        }
+    };
     let failed = |status: ReportStatus| status == ReportStatus::Failed;
     let is_whole = !stacks.iter().any(|it| failed(it.status)) && !functions.iter().any(|it| failed(it.status));
     told.status = if is_whole { Status::Deployed } else { Status::Failed };
-    told.copied = copied.copied;
+    told.copied = provided.copied;
     let mut live = deployment.live(&plan).await?;
     told.stacks = stacks
         .into_iter()
@@ -252,14 +264,14 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     Ok(Answer::yes_if(is_whole))
 }
 
-/// Copies what the templates look for, and applies the plan.
+/// Copies what the templates look for, and applies the plan; in words why something can't lie where it should.
 async fn apply(
     deployment: &Deployment<'_>,
     stored: &Stored,
     plan: &Plan,
     dev: &Dev<'_>,
     output: &mut Output,
-) -> anyhow::Result<(Provided, Applied)> {
+) -> anyhow::Result<Result<(Provided, Applied), String>> {
     let mut assets = Vec::new();
     for stack in &plan.stacks {
         assets.extend(plan::assets(stored, plan, stack, dev).map_err(Misuse)?);
@@ -267,7 +279,10 @@ async fn apply(
     // Stacks share assets.
     let mut seen = BTreeSet::new();
     assets.retain(|it| seen.insert((it.bucket.clone(), it.key.clone())));
-    let provided = deployment.provide(&assets).await?.map_err(|why| anyhow::anyhow!("{why}"))?;
+    let provided = match deployment.provide(&assets).await? {
+        Ok(provided) => provided,
+        Err(why) => return Ok(Err(why)),
+    };
     if !assets.is_empty() {
         let Provided { copied, already_there } = provided;
         output.progress(&format!(
@@ -275,7 +290,7 @@ async fn apply(
         ));
     }
     let stacks: Vec<_> = plan.stacks.iter().map(|stack| plan::applied(stored, stack)).collect();
-    Ok((provided, deployment.apply(plan, &stacks, output).await?))
+    Ok(Ok((provided, deployment.apply(plan, &stacks, output).await?)))
 }
 
 /// That commits get to a stage by promotions only.
@@ -300,6 +315,7 @@ fn told(args: &Args, status: Status) -> Told {
         account: None,
         region: None,
         reasons: Vec::new(),
+        problem: None,
         plan: None,
         copied: 0,
         stacks: Vec::new(),
