@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, look::Unread};
+use super::{GateError, look::Unread, parameters};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -372,6 +372,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let JudgedTemplates { mut findings, forms, parsed } = judge_templates(rules, manifest, &templates);
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
+        findings.extend(parameters::check(manifest, &parsed));
 
         let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
         let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };
