@@ -240,6 +240,14 @@ async fn only_dev_gets_a_commit_before_it_is_built() {
     assert_eq!(run.code, Some(3), "{run:#?}");
     assert!(run.stderr.contains("pass `--stack-name`"), "{}", run.stderr);
 
+    // CI's own role, whose credentials are assumed to leak, deploys nowhere.
+    let mut command = dev.here.aws.command(&dev.here.aws.ci().await).await;
+    command.args(deploy(&commit)).args(["--stage", "dev", "--stack-name", STACK_NAME]);
+    let output = output_of(command).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("cloudformation:DescribeStacks") && stderr.contains("not authorized"), "{stderr}");
+
     // A stack that a promotion brought where it is, under whatever name it is reached.
     dev.here.promoted(&commit, OTHER_ACCOUNT).await;
     let name = format!("{{repo}}-{OTHER_ACCOUNT}-{{stack}}");
