@@ -89,7 +89,8 @@ impl Told {
 /// What became of a plan.
 #[derive(Debug)]
 pub(super) struct Applied {
-    pub(super) stacks: Vec<Report<StackFacts>>,
+    /// Those that were begun, in order.
+    pub(super) stacks: Vec<(PlannedStack, Report<StackFacts>)>,
     pub(super) functions: Vec<Report<FunctionFacts>>,
 }
 
@@ -141,21 +142,22 @@ impl<'a> Deployment<'a> {
         stacks: &[PlannedStack],
         output: &mut Output,
     ) -> anyhow::Result<Applied> {
-        let mut applied = Applied { stacks: Vec::new(), functions: Vec::new() };
+        let mut reports = Vec::new();
         let mut step = Step::begun("ApplyStack", wall_clock());
         for stack in stacks {
-            let report = Box::pin(self.stack(plan, stack, &mut step, &applied.stacks, output)).await?;
+            let report = Box::pin(self.stack(plan, stack, &mut step, &reports, output)).await?;
             let failed = report.status == ReportStatus::Failed;
-            applied.stacks.push(report);
+            reports.push(report);
             if failed {
                 break;
             }
         }
-        step.reports = stored(&applied.stacks)?;
+        step.reports = stored(&reports)?;
+        let mut functions = Vec::new();
         if self.end(step, output) && !plan.functions.is_empty() {
-            applied.functions = self.functions(plan, output).await?;
+            functions = self.functions(plan, output).await?;
         }
-        Ok(applied)
+        Ok(Applied { stacks: stacks.iter().cloned().zip(reports).collect(), functions })
     }
 
     /// Takes one stack to its end.

@@ -11,14 +11,15 @@ use std::{
     fmt::Write as _,
 };
 
-use apply_stack::assets::Provided;
+use apply_stack::assets::{Asset, Provided};
+use aws_sdk_cloudformation::types::Stack;
 use gatekeeper_model::{
     finding::Finding,
     ids::{AccountId, CommitSha, RegionName, Repo, StackName, StageName, VersionId},
 };
 use gatekeeper_promotion::{
     facts::{FunctionFacts, StackFacts},
-    plan::Plan,
+    plan::{Plan, PlannedStack},
     replacement::ResourcePath,
     step::{Report, ReportStatus},
 };
@@ -27,7 +28,6 @@ use serde::Serialize;
 use self::{
     apply::{Applied, Deployment},
     plan::Dev,
-    stored::Stored,
 };
 use super::{observe, promote, stage_assets::place::Caller};
 use crate::{
@@ -223,18 +223,54 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         output.result(&told, &text)?;
         return Ok(Answer::Yes);
     }
-    let work = apply(&deployment, &stored, &plan, &dev, output);
+    let assets = plan::all_assets(&stored, &plan, &dev).map_err(Misuse)?;
+    let stacks: Vec<_> = plan.stacks.iter().map(|stack| plan::applied(&stored, stack)).collect();
     let applied = tokio::select! {
-        applied = work => Some(applied?),
+        applied = apply(&deployment, &plan, &stacks, &assets, output) => Some(applied?),
         // A signal that can't be waited for must not end what is under way.
         Ok(()) = tokio::signal::ctrl_c() => None,
     };
-    let Some(applied) = applied else {
-        output.clear_passing();
-        let why = "interrupted: what CloudFormation has begun goes on without this command; run it again to follow it to its end";
-        output.warning(why);
-        return Ok(Answer::Ended(INTERRUPTED));
+    match applied {
+        Some(applied) => tell(args, told, applied, deployment.live(&plan).await?, output),
+        None => {
+            output.clear_passing();
+            let why = "interrupted: what CloudFormation has begun goes on without this command; run it again to follow it to \
+                       its end";
+            output.warning(why);
+            Ok(Answer::Ended(INTERRUPTED))
+        }
+    }
+}
+
+/// Copies what the templates look for, and applies the plan; in words why something can't lie where it should.
+async fn apply(
+    deployment: &Deployment<'_>,
+    plan: &Plan,
+    stacks: &[PlannedStack],
+    assets: &[Asset<'_>],
+    output: &mut Output,
+) -> anyhow::Result<Result<(Provided, Applied), String>> {
+    let provided = match deployment.provide(assets).await? {
+        Ok(provided) => provided,
+        Err(why) => return Ok(Err(why)),
     };
+    if !assets.is_empty() {
+        let Provided { copied, already_there } = provided;
+        output.progress(&format!(
+            "{copied} files copied to where the templates look for them, {already_there} were there"
+        ));
+    }
+    Ok(Ok((provided, deployment.apply(plan, stacks, output).await?)))
+}
+
+/// Tells what came of it.
+fn tell(
+    args: &Args,
+    mut told: Told,
+    applied: Result<(Provided, Applied), String>,
+    mut live: BTreeMap<StackName, Stack>,
+    output: &mut Output,
+) -> anyhow::Result<Answer> {
     let (provided, Applied { stacks, functions }) = match applied {
         Ok(applied) => applied,
         Err(problem) => {
@@ -245,52 +281,21 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             return Ok(Answer::No);
         }
     };
-    let failed = |status: ReportStatus| status == ReportStatus::Failed;
-    let is_whole = !stacks.iter().any(|it| failed(it.status)) && !functions.iter().any(|it| failed(it.status));
+    let statuses = stacks.iter().map(|(_, it)| it.status).chain(functions.iter().map(|it| it.status));
+    let is_whole = !statuses.into_iter().any(|status| status == ReportStatus::Failed);
     told.status = if is_whole { Status::Deployed } else { Status::Failed };
     told.copied = provided.copied;
-    let mut live = deployment.live(&plan).await?;
     told.stacks = stacks
         .into_iter()
-        .zip(&plan.stacks)
-        .map(|(report, planned)| {
+        .map(|(planned, report)| {
             let outputs = live.remove(&planned.stack_name).and_then(|stack| stack.outputs).unwrap_or_default();
             let outputs = outputs.into_iter().filter_map(|it| it.output_key.zip(it.output_value)).collect();
-            ToldStack { stack: planned.stack.clone(), report, outputs }
+            ToldStack { stack: planned.stack, report, outputs }
         })
         .collect();
     told.functions = functions;
     output.result(&told, &text(args, &told))?;
     Ok(Answer::yes_if(is_whole))
-}
-
-/// Copies what the templates look for, and applies the plan; in words why something can't lie where it should.
-async fn apply(
-    deployment: &Deployment<'_>,
-    stored: &Stored,
-    plan: &Plan,
-    dev: &Dev<'_>,
-    output: &mut Output,
-) -> anyhow::Result<Result<(Provided, Applied), String>> {
-    let mut assets = Vec::new();
-    for stack in &plan.stacks {
-        assets.extend(plan::assets(stored, plan, stack, dev).map_err(Misuse)?);
-    }
-    // Stacks share assets.
-    let mut seen = BTreeSet::new();
-    assets.retain(|it| seen.insert((it.bucket.clone(), it.key.clone())));
-    let provided = match deployment.provide(&assets).await? {
-        Ok(provided) => provided,
-        Err(why) => return Ok(Err(why)),
-    };
-    if !assets.is_empty() {
-        let Provided { copied, already_there } = provided;
-        output.progress(&format!(
-            "{copied} files copied to where the templates look for them, {already_there} were there"
-        ));
-    }
-    let stacks: Vec<_> = plan.stacks.iter().map(|stack| plan::applied(stored, stack)).collect();
-    Ok(Ok((provided, deployment.apply(plan, &stacks, output).await?)))
 }
 
 /// That commits get to a stage by promotions only.

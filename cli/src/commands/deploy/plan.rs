@@ -1,6 +1,6 @@
 //! What is applied to dev, from the stored commit: pure, and with every reason at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use apply_stack::assets::{self, Asset};
 use aws_sdk_cloudformation::types::Stack;
@@ -162,17 +162,26 @@ fn stage(dev: &Dev<'_>) -> Stage {
     }
 }
 
-/// Where everything of a stack has to lie before CloudFormation looks for it. Whatever lies there is left.
-pub(super) fn assets<'a>(
-    stored: &Stored,
-    plan: &'a Plan,
-    stack: &'a PlannedStack,
-    dev: &Dev<'_>,
-) -> Result<Vec<Asset<'a>>, String> {
-    let Some(template) = stored.templates.get(&stack.stack) else { return Ok(Vec::new()) };
-    let placed = assets::assets(template, stack, &plan.functions, dev.account.as_str(), dev.region.as_str())
-        .map_err(|why| format!("stack `{}`: {why}", stack.stack_name))?;
-    Ok(placed.into_iter().map(|it| Asset { is_kept: true, ..it }).collect())
+/// Where everything has to lie before CloudFormation looks for it, each place once. Whatever lies there is left.
+pub(super) fn all_assets<'a>(stored: &Stored, plan: &'a Plan, dev: &Dev<'_>) -> Result<Vec<Asset<'a>>, String> {
+    let mut all: BTreeMap<(String, String), Asset<'_>> = BTreeMap::new();
+    for stack in &plan.stacks {
+        let Some(template) = stored.templates.get(&stack.stack) else { continue };
+        let placed = assets::assets(template, stack, &plan.functions, dev.account.as_str(), dev.region.as_str())
+            .map_err(|why| format!("stack `{}`: {why}", stack.stack_name))?;
+        for it in placed {
+            let place = format!("{}/{}", it.bucket, it.key);
+            // Stacks share assets.
+            match all.entry((it.bucket.clone(), it.key.clone())) {
+                Entry::Occupied(other) if other.get().bundle.sha256 != it.bundle.sha256 => {
+                    return Err(format!("two stacks take other bytes from the one place `{place}`: build them again"));
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => drop(free.insert(Asset { is_kept: true, ..it })),
+            }
+        }
+    }
+    Ok(all.into_values().collect())
 }
 
 /// A stack with the parameters that its stored template declares: a portable form declares more.

@@ -7,7 +7,7 @@ use gatekeeper_model::ids::{Commit, Sha256};
 use gatekeeper_store::memory::Memory;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{stored::Stored, *};
 
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 const ACCOUNT: &str = "111122223333";
@@ -101,7 +101,7 @@ fn planned(
         parameters: &parameters,
     };
     let plan = plan::plan(stored, &dev).unwrap();
-    let assets = plan.stacks.iter().flat_map(|stack| plan::assets(stored, &plan, stack, &dev).unwrap());
+    let assets = plan::all_assets(stored, &plan, &dev).unwrap().into_iter();
     let assets = assets.map(|it| format!("{}/{} {} {}", it.bucket, it.key, it.bundle.key, it.is_kept)).collect();
     let stacks = plan.stacks.iter().map(|stack| plan::applied(stored, stack)).collect();
     (plan, assets, stacks)
