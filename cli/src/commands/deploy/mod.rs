@@ -206,7 +206,10 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         &accept_replacement,
     );
     let live = deployment.live(&plan).await?;
-    let others: Vec<_> = live.values().filter_map(|stack| plan::is_promoted(stack, &args.stage)).collect();
+    let others = plan.stacks.iter().filter_map(|it| Some((it, live.get(&it.stack_name)?)));
+    let others: Vec<_> = others
+        .filter_map(|(planned, stack)| plan::is_promoted(stack, &args.stage, stored.templates.get(&planned.stack)))
+        .collect();
     if !others.is_empty() {
         return Err(Misuse(format!(
             "{}: only promotions change what they have applied; see that `--stack-name` and the account are dev's",

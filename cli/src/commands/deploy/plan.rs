@@ -15,7 +15,7 @@ use gatekeeper_promotion::{
     plan::{Plan, PlannedStack, Subject},
     stage::Stage,
 };
-use gatekeeper_readers::template::form::STAGE_PARAMETER;
+use gatekeeper_readers::template::{Template, form::STAGE_PARAMETER};
 use jiff::Timestamp;
 
 use super::stored::Stored;
@@ -80,11 +80,14 @@ pub(super) fn check_parameters(stored: &Stored, parameters: &BTreeMap<String, St
     if wrong.is_empty() { Ok(()) } else { Err(Misuse(format!("the parameters don't fit:\n  {}", wrong.join("\n  ")))) }
 }
 
-/// Why a stack that is there is not dev's to change: a promotion has brought it where it is.
-pub(super) fn is_promoted(stack: &Stack, stage: &StageName) -> Option<String> {
+/// Why a stack that is there is not dev's to change: a promotion has brought it where it is, or it is another stage's.
+pub(super) fn is_promoted(stack: &Stack, stage: &StageName, template: Option<&Template>) -> Option<String> {
     let name = stack.stack_name().unwrap_or_default();
     let of = stack.parameters().iter().find(|it| it.parameter_key() == Some(STAGE_PARAMETER));
-    if let Some(other) = of.and_then(|it| it.parameter_value()).filter(|value| *value != stage.as_str()) {
+    // Who deployed it so far may have left it to the template.
+    let default = template.and_then(|it| it.parameters.get(STAGE_PARAMETER)?.default.as_deref());
+    let of = of.and_then(|it| it.parameter_value());
+    if let Some(other) = of.filter(|value| *value != stage.as_str() && Some(*value) != default) {
         return Some(format!("the stack `{name}` is of the stage `{other}`"));
     }
     // `arn:…:changeSet/gatekeeper-{promotion}-forward/{uuid}`

@@ -202,15 +202,19 @@ async fn parameters_fit_the_templates() {
 
 #[test]
 fn a_stack_that_a_promotion_has_applied_is_known() {
+    let mut template = portable();
+    template["Parameters"]["Stage"]["Default"] = json!("none");
+    let template = gatekeeper_readers::template::read(template.to_string().as_bytes());
     let stack = |stage: Option<&str>, change_set: &str| {
         let parameter = stage.map(|stage| Parameter::builder().parameter_key("Stage").parameter_value(stage).build());
         let id = format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:changeSet/{change_set}/0f3c");
         let stack = Stack::builder().stack_name("bank-uat-api").set_parameters(parameter.map(|it| vec![it]));
-        plan::is_promoted(&stack.change_set_id(id).build(), &StageName::dev())
+        plan::is_promoted(&stack.change_set_id(id).build(), &StageName::dev(), template.as_ref())
     };
     for (stage, change_set) in [
         (None, "gatekeeper-deploy-3f1c9a0b5d7e-1796045812437"),
         (Some("dev"), "cdk-deploy-change-set"),
+        (Some("none"), "cdk-deploy-change-set"),
         (None, "gatekeeper-of-somebody"),
     ] {
         assert_eq!(stack(stage, change_set), None, "{change_set}");
