@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has infra/template.yaml judged by outsiders: cfn-lint with its informational rules, checkov, and AWS's cfn-guard with the
-# rules of Control Tower. What they find is in infra/template_lint/exceptions.toml with its reason, or fails.
+# rules of Control Tower. What they find is in infra/template_lint/exceptions.yaml with its reason, or fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

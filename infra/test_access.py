@@ -907,7 +907,7 @@ class Trust(Case):
                 self.assertEqual((statement["Action"], set(statement["Principal"])), ("sts:AssumeRole", {"AWS"}), role)
 
     def test_with_github_ci_comes_from_there_only(self):
-        subject = "repo:example-bank/bank-payments:environment:dev"
+        subject = "repo:example-bank/bank-payments:environment:gatekeeper"
         statement, = Rendered(GitHubSubjects=subject).properties("CiRole")["AssumeRolePolicyDocument"]["Statement"]
         self.assertEqual(statement["Action"], "sts:AssumeRoleWithWebIdentity")
         self.assertEqual(statement["Condition"]["StringLike"], {"token.actions.githubusercontent.com:sub": [subject]})

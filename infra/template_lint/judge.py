@@ -11,10 +11,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -23,7 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from rendered import ACCOUNT, TEMPLATE, Rendered  # noqa: E402
 
-EXCEPTIONS = HERE / "exceptions.toml"
+EXCEPTIONS = HERE / "exceptions.yaml"
 GUARD = LOCAL / "cfn-guard" / "node_modules" / "@cdklabs" / "cdk-validator-cfnguard"
 GUARD_PROGRAMS = {"linux": "ubuntu", "darwin": "macos"}
 GUARD_MACHINES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -122,7 +123,7 @@ def places(node: object) -> Iterator[str]:
 
 
 def main() -> int:
-    exceptions = tomllib.loads(EXCEPTIONS.read_text())["exception"]
+    exceptions = yaml.safe_load(EXCEPTIONS.read_text())
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "template.json"
         made = Rendered(**EVERYTHING)
