@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 mod handoffs;
+mod sam;
 
 use std::{
     collections::BTreeMap,
@@ -114,8 +115,8 @@ fn build_folder(commit: &Commit) -> tempfile::TempDir {
     folder
 }
 
-fn write(folder: &tempfile::TempDir, path: &ArtefactPath, bytes: &[u8]) {
-    let file = folder.path().join(path.to_string());
+fn write(folder: impl AsRef<Path>, path: &ArtefactPath, bytes: &[u8]) {
+    let file = folder.as_ref().join(path.to_string());
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, bytes).unwrap();
 }

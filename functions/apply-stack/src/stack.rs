@@ -21,19 +21,25 @@ use gatekeeper_aws::{
     s3_client, stack_functions,
 };
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{AssetKey, Commit, Sha256},
     manifest::AssetKind,
     telemetry::{Logger, chain, wall_clock},
 };
 use gatekeeper_promotion::{
     facts::{StackFacts, Told},
     plan,
-    plan::{Pinned, PlannedAsset, PlannedForm, PlannedFunction, PlannedStack},
+    plan::{Pinned, PlannedForm, PlannedFunction, PlannedStack},
     replacement,
     replacement::ResourcePath,
     step::{Report, ReportStatus},
 };
-use gatekeeper_readers::{template, template::form};
+use gatekeeper_readers::{
+    template,
+    template::{
+        form::Form,
+        forms::{self, Forms},
+    },
+};
 use gatekeeper_store::ReadStore as _;
 use jiff::Timestamp;
 use serde_json::json;
@@ -113,6 +119,8 @@ pub(crate) struct Applied {
     stored: Vec<u8>,
     /// Its portable form, where the stage gets that.
     form: Option<String>,
+    /// The portable forms of nested templates, by the keys of the stored ones.
+    nested: BTreeMap<AssetKey, Form>,
 }
 
 impl Applied {
@@ -395,7 +403,23 @@ impl StackWork<'_> {
 
     /// Reads the pinned template, and derives its form where the stage gets that.
     pub(crate) async fn applied(&self, stack: &PlannedStack) -> Result<Applied, Stop> {
-        let pinned = &stack.template;
+        let stored = self.stored(&stack.template).await?;
+        let Some(planned) = &stack.form else { return Ok(Applied { stored, form: None, nested: BTreeMap::new() }) };
+        let mut nested = BTreeMap::new();
+        for it in stack.assets.iter().filter(|it| it.kind == AssetKind::Template) {
+            if let Entry::Vacant(free) = nested.entry(it.asset_key.clone()) {
+                free.insert(self.stored(&it.file).await?);
+            }
+        }
+        let key = &stack.template.key;
+        let Forms { root, nested } = forms_of(planned, &stored, &nested, key)?;
+        let form = String::from_utf8(root.bytes)
+            .map_err(|_| Stop::Failed(format!("the portable form of `{key}` is not UTF-8")))?;
+        Ok(Applied { stored, form: Some(form), nested })
+    }
+
+    /// Reads a pinned template.
+    async fn stored(&self, pinned: &Pinned) -> Result<Vec<u8>, Stop> {
         let max_bytes = template::MAX_BYTES as u64;
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
         let body = body.map_err(|error| Stop::Error(FunctionError::new("StorageFailed", chain(&error))))?;
@@ -407,8 +431,7 @@ impl StackWork<'_> {
                 "the stored bytes of version `{version}` of `{key}` are not the pinned ones"
             )));
         }
-        let form = stack.form.as_ref().map(|planned| form_of(planned, &body.bytes, key)).transpose()?;
-        Ok(Applied { stored: body.bytes, form })
+        Ok(body.bytes)
     }
 
     /// Makes the bundles lie where the template names them, and gives CloudFormation what it makes the change set of.
@@ -417,7 +440,7 @@ impl StackWork<'_> {
         let key = &stack.template.key;
         let read = template::read(applied.bytes())
             .ok_or_else(|| Stop::Failed(format!("`{key}` is not a CloudFormation template")))?;
-        let form = applied.form;
+        let Applied { form, nested, .. } = applied;
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
         let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
         let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
@@ -437,7 +460,11 @@ impl StackWork<'_> {
             Copier { s3: self.s3.clone(), account: &account, artefact_bucket: self.artefacts.bucket(), log: self.log };
         let wanted = |it: &&assets::Asset<'_>| self.provides == Provides::All || is_template(it.bundle);
         let wanted: Vec<_> = assets.iter().filter(wanted).cloned().collect();
-        let provided = copier.provide(&wanted).await?;
+        let mut provided = copier.provide(&wanted).await?;
+        let placed = assets::placed_forms(&read, stack, &nested, &account, &self.region).map_err(Stop::Failed)?;
+        for it in &placed {
+            provided.add(copier.create(&it.bucket, &it.key, &it.form.bytes, it.form.mapping.form_sha256).await?);
+        }
         report.facts.code_copied = provided.copied.into();
         report.facts.code_already_there = provided.already_there.into();
         match form {
@@ -445,7 +472,8 @@ impl StackWork<'_> {
             Some(form) if fits => Ok(Document::Form(form)),
             Some(form) => {
                 // As CDK does with a template that is too large for the call.
-                let bucket = assets.first().map(|asset| asset.bucket.as_str()).ok_or_else(|| {
+                let of_forms = placed.first().map(|it| it.bucket.as_str());
+                let bucket = assets.first().map(|it| it.bucket.as_str()).or(of_forms).ok_or_else(|| {
                     Stop::Failed(format!(
                         "the form of `{key}` has {} bytes, a call takes {}, and it names no bucket of the stage",
                         form.len(),
@@ -453,7 +481,7 @@ impl StackWork<'_> {
                     ))
                 })?;
                 let object = format!("{}.json", stack.applied_sha256());
-                copier.put(bucket, &object, form.into_bytes(), stack.applied_sha256()).await?;
+                copier.create(bucket, &object, form.as_bytes(), stack.applied_sha256()).await?;
                 Ok(Document::At(object_url(address, bucket, &object)))
             }
         }
@@ -568,50 +596,24 @@ impl StackWork<'_> {
 
     /// Proves that the nested stacks have the pinned templates, which CloudFormation fetched by their URLs.
     async fn prove_nested(&self, stack: &PlannedStack) -> Result<(), Stop> {
-        let nested = stack.assets.iter().filter(|it| it.kind == AssetKind::Template);
-        let nested: BTreeMap<&str, &PlannedAsset> = nested.map(|it| (it.resource.as_str(), it)).collect();
-        let ids = self.nested(stack, nested.keys().copied()).await?;
-        for (resource, asset) in nested {
+        let nested = stack.nested_templates();
+        let ids = stack_functions::nested_ids(&self.cloudformation, &stack.stack_name, nested.keys().copied()).await;
+        let ids = ids.map_err(|error| Stop::of(CLOUDFORMATION, "ListStackResources", &error))?;
+        for (resource, planned) in nested {
             // Where a condition leaves a nested stack out, it has no template.
             let Some(id) = ids.get(resource) else { continue };
             let template = self.cloudformation.get_template().stack_name(id).template_stage(TemplateStage::Original);
             let template = template.send().await.map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
             let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
             let sha256 = Sha256::of(template.as_bytes());
-            if sha256 != asset.file.sha256 {
+            if sha256 != planned {
                 return Err(Stop::Failed(format!(
-                    "the nested stack `{}` has another template than the pinned one: its SHA-256 is `{sha256}`, the \
-                     plan's `{}`",
-                    asset.resource, asset.file.sha256
+                    "the nested stack `{resource}` has another template than the pinned one: its SHA-256 is `{sha256}`, \
+                     the plan's `{planned}`"
                 )));
             }
         }
         Ok(())
-    }
-
-    /// The ids of nested stacks by the logical ids that lead to each; outer ones come first. Each stack is listed once.
-    async fn nested<'p>(
-        &self,
-        stack: &PlannedStack,
-        paths: impl Iterator<Item = &'p str>,
-    ) -> Result<BTreeMap<&'p str, String>, Stop> {
-        let mut ids = BTreeMap::from([("", stack.stack_name.to_string())]);
-        let mut listed = BTreeMap::new();
-        for path in paths {
-            let (outer, logical_id) = path.rsplit_once('/').unwrap_or(("", path));
-            let Some(id) = ids.get(outer) else { continue };
-            let resources = match listed.entry(outer) {
-                Entry::Occupied(resources) => resources.into_mut(),
-                Entry::Vacant(free) => {
-                    let resources = stack_functions::list(&self.cloudformation, id).await;
-                    free.insert(resources.map_err(|it| Stop::of(CLOUDFORMATION, "ListStackResources", &it))?)
-                }
-            };
-            if let Some((_, id)) = resources.get(logical_id) {
-                ids.insert(path, id.clone());
-            }
-        }
-        Ok(ids)
     }
 
     pub(crate) async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {
@@ -676,19 +678,28 @@ impl StackWork<'_> {
     }
 }
 
-/// The form of a stored template, which must be the attested one.
-fn form_of(planned: &PlannedForm, template: &[u8], key: &str) -> Result<String, Stop> {
-    let form = form::derive(template, &planned.synthesised_for, key).map_err(|findings| {
+/// The forms of a stored template and of those that are nested in it, which must be the attested ones.
+fn forms_of(
+    planned: &PlannedForm,
+    template: &[u8],
+    nested: &BTreeMap<AssetKey, Vec<u8>>,
+    key: &str,
+) -> Result<Forms, Stop> {
+    let forms = forms::derive(template, nested, &planned.synthesised_for, key).map_err(|findings| {
         let why: Vec<_> = findings.iter().map(|it| it.message.as_str()).collect();
         Stop::Failed(format!("no portable form of `{key}` can be derived: {}", why.join("; ")))
     })?;
-    if form.told() != planned.told {
-        return Err(Stop::Failed(format!(
-            "the portable form of `{key}` is not the attested one: its SHA-256 is `{}`, not `{}`",
-            form.mapping.form_sha256, planned.told.sha256
-        )));
+    let told = forms.told();
+    if told == planned.told {
+        return Ok(forms);
     }
-    String::from_utf8(form.bytes).map_err(|_| Stop::Failed(format!("the portable form of `{key}` is not UTF-8")))
+    let is_another = |key: &&AssetKey| told.nested.get(key) != planned.told.nested.get(key);
+    let another = told.nested.keys().chain(planned.told.nested.keys()).find(is_another);
+    let of_nested = another.map(|key| format!(", nor that of its nested template `{key}`")).unwrap_or_default();
+    Err(Stop::Failed(format!(
+        "the portable form of `{key}` is not the attested one: its SHA-256 is `{}`, not `{}`{of_nested}",
+        told.sha256, planned.told.sha256
+    )))
 }
 
 /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the

@@ -1,6 +1,6 @@
 //! The functions behind a commit's bundles, by the resources of the stage's stacks (CONTRACT §6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudformation::{
@@ -176,6 +176,33 @@ async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<L
         }
         Err(error) => Err(error),
     }
+}
+
+/// The ids of nested stacks by the logical ids that lead to each, those of outer ones among `paths` before those in them.
+/// Each stack is listed once; one that a condition leaves out has none.
+///
+/// # Errors
+/// Where a stack could not be listed, or isn't there.
+pub async fn nested_ids<'p>(
+    client: &Client,
+    stack: &StackName,
+    paths: impl IntoIterator<Item = &'p str>,
+) -> Result<BTreeMap<&'p str, String>, SdkError<ListStackResourcesError>> {
+    let mut ids = BTreeMap::from([("", stack.to_string())]);
+    let mut listed = BTreeMap::new();
+    for path in paths {
+        let (outer, logical_id) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(id) = ids.get(outer) else { continue };
+        let resources = match listed.entry(outer) {
+            Entry::Occupied(resources) => resources.into_mut(),
+            Entry::Vacant(free) => free.insert(list(client, id).await?),
+        };
+        if let Some((_, id)) = resources.get(logical_id) {
+            ids.insert(path, id.clone());
+        }
+    }
+    ids.remove("");
+    Ok(ids)
 }
 
 /// A stack's resources by their logical ids.

@@ -363,6 +363,9 @@ impl Cloud {
             self.objects.insert(object.clone(), bytes);
             return response(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
         }
+        if action == "PutObject" && asked.contains_key("if-none-match") && self.objects.contains_key(object) {
+            return error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+        }
         if action == "PutObject" {
             self.objects.insert(object.clone(), asked["body"].clone().into_bytes());
             return response(200, "");

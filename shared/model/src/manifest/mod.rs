@@ -796,6 +796,23 @@ impl Manifest {
         self.modules.iter().flat_map(|module| &module.assets)
     }
 
+    /// The module that has a stack.
+    #[must_use]
+    pub fn module_of(&self, stack: &StackName) -> Option<&Module> {
+        self.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack))
+    }
+
+    /// The stored templates that are nested in a stack, by the keys that the templates around them name them by.
+    #[must_use]
+    pub fn nested_templates(&self, stack: &StackName) -> BTreeMap<AssetKey, ArtefactPath> {
+        let of_module = |module: &Module| {
+            let nested = module.assets.iter().filter(|it| it.stack == *stack && it.kind == AssetKind::Template);
+            let path = |it: &Asset| (it.key.clone(), ArtefactPath::Asset(module.id.clone(), it.file()));
+            nested.map(path).collect::<Vec<_>>()
+        };
+        self.modules.iter().flat_map(of_module).collect()
+    }
+
     /// Every database that the commit holds a schema or migrations for.
     #[must_use]
     pub fn databases(&self) -> BTreeSet<&DatabaseName> {
