@@ -9,6 +9,7 @@ pub mod assets;
 pub mod changes;
 pub mod decide;
 pub mod events;
+mod images;
 pub mod stack;
 pub mod stop;
 pub mod tell;
@@ -24,6 +25,7 @@ use gatekeeper_aws::{
     Buckets, Settings,
     lambda::{FunctionError, Invocation},
     promotion_step::Begun,
+    registry::Registry,
     s3_client,
     stage_account::stage_config,
 };
@@ -106,6 +108,7 @@ impl ApplyStack {
         let work = StackWork {
             cloudformation: aws_sdk_cloudformation::Client::new(&stage),
             s3: s3_client(&stage),
+            registry: Registry::new(&stage),
             sts: aws_sdk_sts::Client::new(&stage),
             region: stage.region().map(ToString::to_string).unwrap_or_default(),
             s3_endpoint: self.settings.s3_endpoint.as_deref(),

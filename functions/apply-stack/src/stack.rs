@@ -16,6 +16,7 @@ use aws_sdk_cloudformation::{
 use gatekeeper_aws::{
     failure::{Failure, code, message},
     lambda::FunctionError,
+    registry::Registry,
     s3::S3Store,
 };
 use gatekeeper_model::{
@@ -31,7 +32,10 @@ use gatekeeper_promotion::{
     replacement::ResourcePath,
     step::{Report, ReportStatus},
 };
-use gatekeeper_readers::{template, template::form};
+use gatekeeper_readers::{
+    template,
+    template::{Template, form},
+};
 use gatekeeper_store::ReadStore as _;
 use jiff::Timestamp;
 use serde_json::json;
@@ -41,6 +45,7 @@ use crate::{
     changes,
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
+    images,
     stop::Stop,
     template_url::{S3Address, object_url, template_url},
 };
@@ -63,6 +68,8 @@ pub struct StackWork<'a> {
     pub cloudformation: Client,
     /// S3 in the stage's account.
     pub s3: aws_sdk_s3::Client,
+    /// ECR in the stage's account.
+    pub registry: Registry,
     /// STS in the stage's account.
     pub sts: aws_sdk_sts::Client,
     /// The region of all of it.
@@ -383,7 +390,13 @@ impl StackWork<'_> {
         let is_template =
             |file: &Pinned| stack.assets.iter().any(|it| it.kind == AssetKind::Template && it.file.key == file.key);
         let has_assets = match self.provides {
-            Provides::All => assets::has_assets(&read, stack),
+            Provides::All => {
+                let wrong = self.wrong_images(stack, &read).await?;
+                if !wrong.is_empty() {
+                    return Err(Stop::Failed(format!("the stack was not changed: {}", wrong.join("; "))));
+                }
+                assets::has_assets(&read, stack)
+            }
             Provides::Templates => stack.assets.iter().any(|it| it.kind == AssetKind::Template),
         };
         if !has_assets && fits {
@@ -415,6 +428,16 @@ impl StackWork<'_> {
                 Ok(Document::At(object_url(address, bucket, &object)))
             }
         }
+    }
+
+    /// What is wrong with the images of a stack in the stage's registry, each in words.
+    pub(crate) async fn wrong_images(&self, stack: &PlannedStack, read: &Template) -> Result<Vec<String>, Stop> {
+        if stack.images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let account = assets::account_of(&self.sts).await?;
+        let values = assets::values(read, stack, &account, &self.region);
+        images::wrong(&self.registry, stack, &values, &self.region).await
     }
 
     /// Proves that the change set holds the pinned template.

@@ -13,10 +13,15 @@ use gatekeeper_aws::{
     Buckets,
     failure::Failure,
     lambda::{FunctionError, Invocation},
+    registry::Registry,
     s3_client,
     stage_account::stage_config,
 };
-use gatekeeper_model::{finding::Finding, ids::Commit, telemetry::wall_clock};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::Commit,
+    telemetry::wall_clock,
+};
 use gatekeeper_promotion::{
     changes::{
         Changes, ChangesQuestion, Holders, MAX_BYTES, Place, StackChanges, StackState, Wanted, awaits, judge_exports,
@@ -83,6 +88,7 @@ impl ApplyStack {
         let work = StackWork {
             cloudformation: Client::new(&stage),
             s3: s3_client(&stage),
+            registry: Registry::new(&stage),
             sts: aws_sdk_sts::Client::new(&stage),
             region: stage.region().map(ToString::to_string).unwrap_or_default(),
             s3_endpoint: self.settings.s3_endpoint.as_deref(),
@@ -149,7 +155,14 @@ impl StackWork<'_> {
             Err(Stop::Later(why) | Stop::Failed(why)) => return Ok(untold(why, Some(template), Vec::new())),
             Err(Stop::Error(error)) => return Err(error),
         };
-        let told = match self.asked(stack, &look, &template.0, until).await {
+        let asked = async {
+            let (told, mut reasons) = self.asked(stack, &look, &template.0, until).await?;
+            let wrong = self.wrong_images(stack, &template.1).await?;
+            let finding = |why| Finding::new(Code::ImageNotInStage, stack.stack_name.as_str(), why);
+            reasons.extend(wrong.into_iter().map(finding));
+            Ok((told, reasons))
+        };
+        let told = match asked.await {
             Ok((told, reasons)) => Found { told, reasons, template: Some(template), exports: look.exports },
             Err(Stop::Later(why) | Stop::Failed(why)) => untold(why, Some(template), look.exports),
             Err(Stop::Error(error)) => return Err(error),

@@ -12,6 +12,8 @@ pub mod live;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]
 pub mod promotion_step;
+#[cfg(any(feature = "live", feature = "promotion-step"))]
+pub mod registry;
 pub mod s3;
 #[cfg(any(test, feature = "test-support"))]
 pub mod scripted;

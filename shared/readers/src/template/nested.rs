@@ -8,7 +8,7 @@ use gatekeeper_model::{
     manifest::{AssetKind, Module},
 };
 
-use super::{Code, Template, Text, assets, assets::Use};
+use super::{Code, TaggedImage, Template, Text, assets, assets::Use};
 
 /// How deep stacks may be nested: CDK's own constructs nest one level.
 const MAX_DEPTH: usize = 4;
@@ -47,6 +47,8 @@ impl Template {
             whole.handed.imported_layers.extend(layers.map(|(place, name)| (within(place), name.clone())));
             whole.nested.extend(template.nested.iter().map(|(id, it)| (within(id), it.clone())));
             whole.assets.extend(template.assets.iter().map(|it| Use { resource: within(&it.resource), ..it.clone() }));
+            let images = template.images.iter();
+            whole.images.extend(images.map(|it| TaggedImage { resource: within(&it.resource), ..it.clone() }));
             open.extend(template.below(&path, depth + 1));
             if whole.assets.len() + whole.functions.len() + open.len() > assets::MAX_USES {
                 return Err(format!("its nested stacks take more than {} assets", assets::MAX_USES));
