@@ -4,6 +4,7 @@
 
 mod changes;
 mod example;
+mod images;
 mod one_at_a_time;
 mod promotion_databases;
 mod promotion_refusals;

@@ -18,9 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    assets::{NOT_IN_REGISTRY, is_in_registry},
     Collected, CollectedAsset, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper,
-    names::function_name, resources, told_of, zip,
+    assets::{NOT_IN_REGISTRY, is_in_registry},
+    names::function_name,
+    resources, told_of, zip,
 };
 use crate::{build_folder, exit::Misuse};
 

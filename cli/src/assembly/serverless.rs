@@ -18,8 +18,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    Collected, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper,
     assets::{NOT_IN_REGISTRY, is_in_registry},
-    Collected, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper, names::function_name,
+    names::function_name,
     read, resources, told_of,
 };
 

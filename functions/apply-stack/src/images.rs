@@ -84,5 +84,7 @@ async fn wrong_with(
 }
 
 fn not_allowed(of: &str, resolved: &str, call: &str, said: &str) -> String {
-    format!("{of}, `{resolved}`, was not looked at: the role that promotes to the stage may not `ecr:{call}` there ({said})")
+    format!(
+        "{of}, `{resolved}`, was not looked at: the role that promotes to the stage may not `ecr:{call}` there ({said})"
+    )
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Elastic Container Registry.
-const ECR: Service = Service {
+pub const ECR: Service = Service {
     id: "ECR",
     host: "api.ecr",
     signing_name: "ecr",
@@ -112,13 +112,16 @@ mod tests {
         let one = json!({"imageDigest": digest, "imageTags": ["v1"]});
         let found = tagged(Answer::json(&json!({"imageDetails": [one]}))).await;
         assert_eq!(found, Some(Tagged::Digest(digest.parse().unwrap())));
-        for odd in [json!({}), json!({"imageDetails": []}), json!({"imageDetails": [one, one]}), json!({"imageDetails": [{}]})] {
+        for odd in
+            [json!({}), json!({"imageDetails": []}), json!({"imageDetails": [one, one]}), json!({"imageDetails": [{}]})]
+        {
             assert_eq!(tagged(Answer::json(&odd)).await, None, "{odd}");
         }
         let absent = |code| Answer::error(400, code, "not there");
         assert_eq!(tagged(absent("ImageNotFoundException")).await, Some(Tagged::NoTag));
         assert_eq!(tagged(absent("RepositoryNotFoundException")).await, Some(Tagged::NoRepository));
-        let denied = Registry::new(&config(|_| Answer::error(400, "AccessDeniedException", "no"))).tagged(&image()).await;
+        let denied =
+            Registry::new(&config(|_| Answer::error(400, "AccessDeniedException", "no"))).tagged(&image()).await;
         assert!(denied.is_err());
     }
 

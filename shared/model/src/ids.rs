@@ -632,7 +632,10 @@ mod tests {
     fn an_image_digest_is_spelt_as_registries_do() {
         let digest = format!("sha256:{}", "0f".repeat(32));
         assert_eq!(digest.parse::<ImageDigest>().unwrap().to_string(), digest);
-        assert_eq!(ImageDigest::of_reference(&format!("x.dkr.ecr.eu-west-1.amazonaws.com/pay:1@{digest}")), digest.parse().ok());
+        assert_eq!(
+            ImageDigest::of_reference(&format!("x.dkr.ecr.eu-west-1.amazonaws.com/pay:1@{digest}")),
+            digest.parse().ok()
+        );
         assert_eq!(ImageDigest::of_reference("x.dkr.ecr.eu-west-1.amazonaws.com/pay:1"), None);
         for refused in [&digest[7..], &digest.to_uppercase(), &digest[..70], "sha512:0f"] {
             assert!(refused.parse::<ImageDigest>().is_err(), "{refused}");

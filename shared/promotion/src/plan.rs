@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{
-        AssetKey, Commit, DatabaseName, FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName,
-        StageName, VersionId,
+        AssetKey, Commit, DatabaseName, FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, Sha256,
+        StackName, StageName, VersionId,
     },
     manifest::{Asset, AssetKind, Manifest, SynthesisedFor},
     place::Place,
@@ -497,7 +497,8 @@ fn planned_images(subject: Subject<'_>, stack: &StackName, key: &str, wrong: &mu
                 is_function: it.is_function,
             }),
             None => {
-                let message = format!("nothing tells the digest of the image `{}` that `{}` runs", it.image, it.resource);
+                let message =
+                    format!("nothing tells the digest of the image `{}` that `{}` runs", it.image, it.resource);
                 wrong.push(Finding::new(Code::TestedBytesMissing, key, message));
             }
         }

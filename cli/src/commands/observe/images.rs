@@ -68,7 +68,8 @@ pub(super) async fn observe(clients: &Clients<'_>, stacks: &[templates::Observed
         for nested in resources.iter().filter(|it| it.kind == "AWS::CloudFormation::Stack") {
             let body = templates::get(clients.cloudformation, &nested.physical_id).await?;
             let inner = body.as_deref().and_then(read).map(|it| it.images).unwrap_or_default();
-            let within = |it: TaggedImage| TaggedImage { resource: format!("{}/{}", nested.logical_id, it.resource), ..it };
+            let within =
+                |it: TaggedImage| TaggedImage { resource: format!("{}/{}", nested.logical_id, it.resource), ..it };
             images.extend(inner.into_iter().map(within));
         }
         let mut values = None;
@@ -175,7 +176,9 @@ async fn values_of(
     let stack = answer.stacks().first().context("DescribeStacks answered without a stack")?;
     let parameters = stack.parameters().iter();
     let mut values: BTreeMap<String, String> = parameters
-        .filter_map(|it| Some((it.parameter_key()?.to_owned(), it.resolved_value().or(it.parameter_value())?.to_owned())))
+        .filter_map(|it| {
+            Some((it.parameter_key()?.to_owned(), it.resolved_value().or(it.parameter_value())?.to_owned()))
+        })
         .collect();
     let id = stack.stack_id().unwrap_or_default();
     let parts: Vec<_> = id.split(':').collect();

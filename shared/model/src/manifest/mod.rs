@@ -12,7 +12,8 @@ use crate::{
     finding::{Code, Finding, plain},
     ids::{
         AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
-        FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
+        FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName,
+        StageName,
     },
     outcome::Counts,
     store_key::ArtefactPath,

@@ -8,7 +8,7 @@ use gatekeeper_model::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::template::inspect;
+use crate::template::{Synthesis, inspect, inspect_synthesised};
 
 const REPOSITORY: &str = "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}";
 
@@ -28,7 +28,8 @@ fn sub(text: &str) -> Value {
 }
 
 fn read(resources: Value) -> (Vec<Finding>, Template) {
-    let mut template = json!({"Parameters": {"CommitSha": {"Type": "String"}, "Names": {"Type": "CommaDelimitedList"}}});
+    let mut template =
+        json!({"Parameters": {"CommitSha": {"Type": "String"}, "Names": {"Type": "CommaDelimitedList"}}});
     template["Resources"] = resources;
     let (findings, template) = inspect(template.to_string().as_bytes(), "it");
     (findings, template.unwrap())
@@ -129,11 +130,27 @@ fn a_nested_stacks_image_depends_on_nothing_but_the_account() {
 
 #[test]
 fn an_address_is_an_image_of_one_registry() {
-    let of = |image: &str| ImageAddress::parse(image).map(|it| [it.account, it.region, it.repository, it.tag].join(" "));
+    let of =
+        |image: &str| ImageAddress::parse(image).map(|it| [it.account, it.region, it.repository, it.tag].join(" "));
     let whole = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/bank/pay:v1.0_a-b";
     assert_eq!(of(whole).unwrap(), "111122223333 ap-southeast-2 bank/pay v1.0_a-b");
     assert!(of("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/pay:1").is_some());
     for no in ["pay:1", "111122223333.dkr.ecr.x.amazonaws.com/pay", "1.dkr.ecr.x.y/pay:a b", "1.dkr.ecr./pay:1", ""] {
         assert_eq!(of(no), None, "{no}");
     }
+}
+
+/// What a stage gets names its own registry, and the place stays the one that dev's template has.
+#[test]
+fn the_form_of_a_template_for_dev_names_the_stages_registry() {
+    let declared =
+        json!({"account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank"});
+    let synthesis = Synthesis { declared: Some(serde_json::from_value(declared).unwrap()), deployed: None };
+    let repository = "cdk-hnb659fds-container-assets-111122223333-ap-southeast-2";
+    let image = format!("111122223333.dkr.ecr.ap-southeast-2.${{AWS::URLSuffix}}/{repository}:0f");
+    let template = json!({"Resources": {"Pay": function(sub(&image))}}).to_string();
+    let (findings, read) = inspect_synthesised(template.as_bytes(), &synthesis, "it");
+    assert_eq!(findings, []);
+    let [told] = &read.unwrap().images[..] else { panic!() };
+    assert_eq!((told.property.as_str(), told.image.to_string()), ("Code.ImageUri", format!("{REPOSITORY}:0f")));
 }
