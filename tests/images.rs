@@ -103,6 +103,8 @@ async fn a_stage_gets_the_image_that_was_tested_and_stops_where_its_registry_has
     assert_eq!(report.status, ReportStatus::Unchanged);
     let facts: FunctionFacts = report.facts.read().unwrap();
     assert_eq!(facts.image_digest.read().unwrap(), Some(&tested));
+    let pay = record.live.iter().find(|it| it.function == format!("{STACK}/Pay")).unwrap();
+    assert_eq!((pay.code_sha256, pay.is_promoted_code), (Some(tested.sha256()), true), "{pay:?}");
     let live = runs(&here, &record).await;
     assert!(live.ends_with(&format!("/{repo}@{tested}")), "{live}");
 

@@ -26,7 +26,7 @@ pub(crate) struct Runs<'a> {
 impl Runs<'_> {
     /// What its report is about.
     pub(crate) fn subject(&self) -> String {
-        format!("{}/{}", self.stack.stack, self.image.resource)
+        self.image.function(&self.stack.stack)
     }
 
     /// Why it does not run the tested image.

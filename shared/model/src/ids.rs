@@ -481,6 +481,12 @@ impl ImageDigest {
     pub fn of_reference(reference: &str) -> Option<Self> {
         reference.rsplit_once('@')?.1.parse().ok()
     }
+
+    /// The SHA-256 itself, which is that of the image's manifest.
+    #[must_use]
+    pub fn sha256(self) -> Sha256 {
+        self.0
+    }
 }
 
 impl FromStr for ImageDigest {

@@ -56,6 +56,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The functions that run a container image by its tag, each with its stack.
+    pub fn image_functions(&self) -> impl Iterator<Item = (&PlannedStack, &PlannedImage)> {
+        let images = self.stacks.iter().flat_map(|stack| stack.images.iter().map(move |image| (stack, image)));
+        images.filter(|(_, image)| image.is_function)
+    }
+
     /// Every stored object that it applies.
     pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
         let Self { stacks, functions, migrations, databases, smoke: _ } = self;
@@ -139,6 +145,14 @@ pub struct PlannedImage {
     /// Whether a Lambda function runs it, which tells what it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_function: bool,
+}
+
+impl PlannedImage {
+    /// What reports and looks call the function of `stack` that runs it: no bundle has such a name.
+    #[must_use]
+    pub fn function(&self, stack: &StackName) -> String {
+        format!("{stack}/{}", self.resource)
+    }
 }
 
 /// The portable form of a template, which follows from the pinned template and from what the manifest declares.
