@@ -54,7 +54,8 @@ async fn failure(here: &Promotions, commit: &Commit, step: &str) -> String {
     assert_ne!(record.status, Status::Succeeded);
     let step = record.steps.iter().find(|it| it.step == step).unwrap();
     let failed = step.reports.iter().find(|it| it.status == ReportStatus::Failed);
-    failed.unwrap_or_else(|| panic!("{record:#?}")).detail.clone()
+    assert!(failed.is_some(), "{record:#?}");
+    failed.unwrap().detail.clone()
 }
 
 /// What the stage's function `Pay` runs.

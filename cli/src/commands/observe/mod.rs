@@ -3,6 +3,7 @@
 
 mod images;
 mod layers;
+mod parameters;
 mod templates;
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -12,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{failure::Failure, registry::Registry, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
-    manifest::{DeployedFunction, DeployedImage, DeployedLayer, DeployedTemplate, Function, Module},
+    manifest::{DeployedFunction, DeployedImage, DeployedLayer, DeployedParameter, DeployedTemplate, Function, Module},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::{
@@ -28,7 +29,7 @@ use crate::{
     aws::{Aws, AwsArgs, called},
     build_folder::{self, draft},
     exit::{Answer, Misuse},
-    output::{Output, bad, good},
+    output::{Output, bad, faint, good},
     repo::Named,
     whole_file,
 };
@@ -43,8 +44,9 @@ const NOTES: &str = "\
 Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes and templates
 against the stored ones. A template is the same where it is the same JSON, however that is spelt. A stack's name in the
 stage is made as config/stages.json of the records bucket says, or as --stack-name does, which needs no access to that
-bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate` and
+bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate`, `cloudformation:DescribeStacks` and
 `lambda:GetFunctionConfiguration` in the stage's account, and `lambda:GetLayerVersion` where the build has layers.
+The values of the stacks' parameters are written too, but for those that CloudFormation keeps to itself (`NoEcho`).
 
 Of an image that a template names by a tag it tells the digest that runs: of a function as Lambda has resolved it
 (`lambda:GetFunction`), of anything else as ECR has it under the tag (`ecr:DescribeImages`, `ecr:DescribeRepositories`,
@@ -81,7 +83,7 @@ pub(crate) struct Args {
     /// A stack's name in the stage; `{repo}`, `{stage}` and `{stack}` are replaced
     #[arg(long, value_name = "TEMPLATE")]
     stack_name: Option<String>,
-    /// Writes what the functions run and the stacks have to this JSON file, for `gatekeeper publish --observed`
+    /// Writes what the functions run and the stacks have, with their parameters' values, to this JSON file, for `gatekeeper publish --observed`
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     #[command(flatten)]
@@ -105,6 +107,8 @@ struct Report {
     stacks: Vec<templates::Observed>,
     layers: Vec<layers::Observed>,
     images: Vec<images::Observed>,
+    /// The values of the stacks' parameters, which nothing is held against.
+    parameters: Vec<DeployedParameter>,
 }
 
 /// What `--write` keeps, named as the fields of the manifest's `tests.integration` that it becomes.
@@ -116,6 +120,8 @@ struct Written {
     layers: Vec<DeployedLayer>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<DeployedImage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<DeployedParameter>,
 }
 
 /// A function of the stage.
@@ -162,6 +168,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let (layers, deployed_layers) = layers::observe(&client, &lambda, &modules, named).await?;
     let clients = images::Clients { cloudformation: &client, lambda: &lambda, registry: Registry::new(&aws.config) };
     let images = images::observe(&clients, &stacks).await?;
+    let parameters = parameters::observe(&client, &stacks, output).await?;
 
     if let Some(path) = &args.write {
         let deployed = functions
@@ -173,6 +180,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             templates: templates::told(&stacks),
             layers: deployed_layers,
             images: images.iter().filter_map(images::Observed::told).collect(),
+            parameters: parameters.clone(),
         };
         let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
@@ -182,8 +190,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         && stacks.iter().all(|it| it.equal)
         && layers.iter().all(|it| it.equal)
         && images.iter().all(|it| it.digest.is_some());
-    let report =
-        Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions, stacks, layers, images };
+    let (repo, stage) = ((*args.repo).clone(), args.stage.clone());
+    let report = Report { repo, stage, equal, functions, stacks, layers, images, parameters };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }
@@ -211,7 +219,7 @@ async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
 }
 
 /// A stage of which nothing but its stacks' names matters.
-fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
+pub(super) fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
     if !template.contains("{stack}") {
         return Err(Misuse(
             "`--stack-name` holds no `{stack}`, so every stack would have one name: put it in".to_owned(),
@@ -223,16 +231,21 @@ fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
 
 /// The stage as the gatekeeper's configuration has it; CONTRACT §6's defaults where it has none of this name.
 async fn configured(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<stage::Stage> {
+    match in_configuration(aws, name).await? {
+        Some(stage) => Ok(stage),
+        None => Ok(serde_json::from_value(serde_json::json!({}))?),
+    }
+}
+
+/// The stage as the gatekeeper's configuration has it, where it has one of this name.
+pub(super) async fn in_configuration(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<Option<stage::Stage>> {
     let key = RecordKey::StagesConfig.to_string();
     let body = aws.records().await?.get(&key, None, stage::MAX_BYTES).await;
     let body = body
         .with_context(|| format!("`{key}`, which names the stage's stacks, could not be read: pass `--stack-name`"))?;
     let config = body.map(|body| StagesConfig::parse(&body.bytes)).transpose();
     let config = config.map_err(|finding| anyhow::anyhow!("`{key}`: {}", finding.message))?;
-    match config.and_then(|mut config| config.stages.remove(name)) {
-        Some(stage) => Ok(stage),
-        None => Ok(serde_json::from_value(serde_json::json!({}))?),
-    }
+    Ok(config.and_then(|mut config| config.stages.remove(name)))
 }
 
 fn plan(module: &Module, function: &Function, stack_name: StackName) -> PlannedFunction {
@@ -322,6 +335,12 @@ fn text(report: &Report) -> String {
                 writeln!(text, "{}  {stack_name}  image {image} of {logical_id}: {why}", bad("untold "))
             }
         };
+    }
+    for DeployedParameter { stack, name, value, is_default } in &report.parameters {
+        if !is_default {
+            let value = value.as_deref().unwrap_or("not told by CloudFormation (NoEcho)");
+            let _ = writeln!(text, "{}  {stack}  {name} = {value}", faint("value  "));
+        }
     }
     let equal = functions.iter().filter(|it| it.equal).count();
     let same = report.stacks.iter().filter(|it| it.equal).count();

@@ -31,7 +31,7 @@ pub(super) struct Observed {
     pub(super) equal: bool,
     /// Why nothing is known of its template.
     pub(super) problem: Option<String>,
-    /// The template itself.
+    /// The live template itself.
     #[serde(skip)]
     pub(super) template: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(super) async fn observe(
     let looks = stacks.into_iter().map(|(stack, stack_name, sha256, stored)| async move {
         let template = get(client, stack_name.as_str()).await?;
         let problem = template.is_none().then(|| format!("the stage has no stack `{stack_name}`"));
-        let live = template.as_ref().map(|template| compared(template, sha256, stored.as_deref()));
+        let live = template.as_deref().map(|template| compared(template, sha256, stored.as_deref()));
         Ok::<_, anyhow::Error>(Observed {
             stack,
             stack_name,

@@ -12,7 +12,7 @@ use crate::template::{Synthesis, inspect, inspect_synthesised};
 
 const REPOSITORY: &str = "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}";
 
-fn function(image: Value) -> Value {
+fn function(image: &Value) -> Value {
     let mut it = json!({"Type": "AWS::Lambda::Function", "Properties": {"Role": "x", "PackageType": "Image"}});
     it["Properties"]["Code"] = json!({"ImageUri": image});
     it
@@ -27,16 +27,16 @@ fn sub(text: &str) -> Value {
     json!({"Fn::Sub": text})
 }
 
-fn read(resources: Value) -> (Vec<Finding>, Template) {
+fn read(resources: &Value) -> (Vec<Finding>, Template) {
     let mut template =
         json!({"Parameters": {"CommitSha": {"Type": "String"}, "Names": {"Type": "CommaDelimitedList"}}});
-    template["Resources"] = resources;
+    template["Resources"] = resources.clone();
     let (findings, template) = inspect(template.to_string().as_bytes(), "it");
     (findings, template.unwrap())
 }
 
-fn images(resource: Value) -> Vec<(String, String)> {
-    let (findings, template) = read(json!({"It": resource}));
+fn images(resource: &Value) -> Vec<(String, String)> {
+    let (findings, template) = read(&json!({"It": resource}));
     assert_eq!(findings, []);
     template.images.into_iter().map(|it| (it.property, it.image.to_string())).collect()
 }
@@ -63,16 +63,16 @@ fn told(logical_id: &str, property: &str, sign: &str) -> Value {
 fn an_image_of_ecr_is_told_with_the_property_that_names_it() {
     let cdk = sub(&format!("{REPOSITORY}:0f"));
     let of_function = [("Code.ImageUri".to_owned(), format!("{REPOSITORY}:0f"))];
-    assert_eq!(images(function(cdk.clone())), of_function);
+    assert_eq!(images(&function(&cdk)), of_function);
     let join = json!({"Fn::Join": ["", [
         {"Ref": "AWS::AccountId"}, ".dkr.ecr.", {"Ref": "AWS::Region"}, ".amazonaws.com/bank/pay:", {"Ref": "CommitSha"}
     ]]});
     let joined = "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/bank/pay:${CommitSha}";
-    assert_eq!(images(function(join.clone())), [("Code.ImageUri".to_owned(), joined.to_owned())]);
+    assert_eq!(images(&function(&join)), [("Code.ImageUri".to_owned(), joined.to_owned())]);
     // A task has several, and either of two by a condition; what is pinned by its digest needs no telling.
     let either = json!({"Fn::If": ["A", cdk, join]});
     let pinned = sub(&format!("{REPOSITORY}:1@sha256:{}", "0f".repeat(32)));
-    let of_task: Vec<_> = images(task(&[either, pinned])).into_iter().map(|(property, _)| property).collect();
+    let of_task: Vec<_> = images(&task(&[either, pinned])).into_iter().map(|(property, _)| property).collect();
     assert_eq!(of_task, ["ContainerDefinitions[0].Image.Fn::If[1]", "ContainerDefinitions[0].Image.Fn::If[2]"]);
 }
 
@@ -88,8 +88,8 @@ fn what_is_no_tag_of_ecr_is_refused_with_what_to_write() {
         json!("{{resolve:ssm:/image}}"),
         json!({"Fn::Join": ["", [{"Fn::GetAtt": ["Repo", "RepositoryUri"]}, ":1"]]}),
     ] {
-        for resource in [function(refused.clone()), task(std::slice::from_ref(&refused))] {
-            let (findings, template) = read(json!({"It": resource}));
+        for resource in [function(&refused), task(std::slice::from_ref(&refused))] {
+            let (findings, template) = read(&json!({"It": resource}));
             assert_eq!(findings.len(), 1, "{refused}");
             assert_eq!(findings[0].code, Reason::TemplateCodeOutsideStore, "{refused}");
             assert!(findings[0].message.contains("…@sha256:…"), "{findings:?}");
@@ -98,12 +98,12 @@ fn what_is_no_tag_of_ecr_is_refused_with_what_to_write() {
     }
     // Of a function only one of the two is live, so of the other nobody could tell.
     let either = json!({"Fn::If": ["A", sub(&format!("{REPOSITORY}:0f")), sub(&format!("{REPOSITORY}:1f"))]});
-    assert_eq!(read(json!({"It": function(either)})).0.len(), 1);
+    assert_eq!(read(&json!({"It": function(&either)})).0.len(), 1);
 }
 
 #[test]
 fn an_image_by_its_tag_needs_the_digest_that_dev_had_once_the_tests_ran() {
-    let (_, template) = read(json!({"Pay": function(sub(&format!("{REPOSITORY}:0f")))}));
+    let (_, template) = read(&json!({"Pay": function(&sub(&format!("{REPOSITORY}:0f")))}));
     let uri = "Code.ImageUri";
     assert_eq!(said(&template, None), [""; 0]);
     assert_eq!(said(&template, Some(json!([told("Pay", uri, "a")]))), [""; 0]);
@@ -121,7 +121,7 @@ fn an_image_by_its_tag_needs_the_digest_that_dev_had_once_the_tests_ran() {
 
 #[test]
 fn a_nested_stacks_image_depends_on_nothing_but_the_account() {
-    let (_, mut template) = read(json!({"Pay": function(sub(&format!("{REPOSITORY}:${{CommitSha}}")))}));
+    let (_, mut template) = read(&json!({"Pay": function(&sub(&format!("{REPOSITORY}:${{CommitSha}}")))}));
     assert_eq!(said(&template, None), [""; 0]);
     template.images[0].resource = "Inner/Pay".to_owned();
     let said = said(&template, None);
@@ -148,7 +148,7 @@ fn the_form_of_a_template_for_dev_names_the_stages_registry() {
     let synthesis = Synthesis { declared: Some(serde_json::from_value(declared).unwrap()), deployed: None };
     let repository = "cdk-hnb659fds-container-assets-111122223333-ap-southeast-2";
     let image = format!("111122223333.dkr.ecr.ap-southeast-2.${{AWS::URLSuffix}}/{repository}:0f");
-    let template = json!({"Resources": {"Pay": function(sub(&image))}}).to_string();
+    let template = json!({"Resources": {"Pay": function(&sub(&image))}}).to_string();
     let (findings, read) = inspect_synthesised(template.as_bytes(), &synthesis, "it");
     assert_eq!(findings, []);
     let [told] = &read.unwrap().images[..] else { panic!() };
