@@ -19,6 +19,8 @@ use crate::flyway::settings::TableName;
 const MANIFEST: &str = "modules/MOD-301/dbt/manifest.json";
 const RESULTS: &str = "modules/MOD-301/dbt/run_results.json";
 
+const V12: &str = "https://schemas.getdbt.com/dbt/manifest/v12.json";
+
 /// The versions of dbt whose files are here, with the oldest first.
 const VERSIONS: [&str; 5] = ["1.8", "1.9", "1.10", "1.11", "1.12"];
 
@@ -237,7 +239,6 @@ fn another_document_is_refused_with_the_place() {
     let of = |version: &str, nodes: &str| {
         format!(r#"{{"metadata": {{"dbt_schema_version": "{version}"}}, "nodes": {nodes}}}"#).into_bytes()
     };
-    const V12: &str = "https://schemas.getdbt.com/dbt/manifest/v12.json";
     let node = r#"{"model.a.b": {"resource_type": "model"}, "model.a.b": {"resource_type": "model"}}"#;
     insta::assert_debug_snapshot!([
         manifest(b""),
