@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 mod changes;
+mod deploy;
 mod example;
 mod one_at_a_time;
 mod promotion_databases;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 mod handoffs;
+mod sam;
 
 use std::{
     collections::BTreeMap,
@@ -114,8 +115,8 @@ fn build_folder(commit: &Commit) -> tempfile::TempDir {
     folder
 }
 
-fn write(folder: &tempfile::TempDir, path: &ArtefactPath, bytes: &[u8]) {
-    let file = folder.path().join(path.to_string());
+fn write(folder: impl AsRef<Path>, path: &ArtefactPath, bytes: &[u8]) {
+    let file = folder.as_ref().join(path.to_string());
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, bytes).unwrap();
 }
@@ -365,7 +366,12 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     assert_eq!((run.code, &run.report["equal"]), (0, &json!(true)), "{run:#?}");
     let tested = json!([{"function": "authorise-payment", "code_sha256": Sha256::of(&commit.objects[&the_zip()])}]);
     let templates = json!([{"stack": STACK, "sha256": Sha256::of(&commit.objects[&the_template()])}]);
-    assert_eq!(told(), json!({"deployed": tested, "templates": templates}));
+    let parameter = |name: &str, value: &str| json!({"stack": STACK, "name": name, "value": value});
+    let parameters = json!([
+        parameter("ArtefactBucket", &aws.outputs.artefact_bucket),
+        parameter("ArtefactPrefix", &commit.id.module_prefix(&MODULE.parse().unwrap())),
+    ]);
+    assert_eq!(told(), json!({"deployed": tested, "templates": templates, "parameters": parameters}));
 
     // The tests have run: the manifest says on which bytes.
     let mut after = commit.manifest.clone();
@@ -382,6 +388,14 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     fs::write(another.path(), rewritten.to_string()).unwrap();
     let run = ci.publish(&commit, folder.path(), &["--observed", another.path().to_str().unwrap()]).await;
     assert_eq!(run.report["verdict"]["reasons"][0]["code"], Code::TestedTemplatesMismatch.as_str(), "{run:#?}");
+
+    let mut renamed = told();
+    renamed["parameters"][0]["name"] = json!("Bucket");
+    fs::write(another.path(), renamed.to_string()).unwrap();
+    let run = ci.publish(&commit, folder.path(), &["--observed", another.path().to_str().unwrap()]).await;
+    let reasons = run.report["verdict"]["reasons"].as_array().unwrap();
+    let codes: Vec<_> = reasons.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, [Code::TestedTemplatesMismatch.as_str(); 2], "one too many, one missing: {reasons:#?}");
 
     // Somebody deploys something else by hand.
     let name = deployer.run(&observe).await.report["functions"][0]["live_name"].as_str().unwrap().to_owned();

@@ -30,7 +30,7 @@ use gatekeeper_aws::{
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_promotion::{
     facts::FunctionFacts,
-    plan::PlannedFunction,
+    plan::{Plan, PlannedFunction},
     record::PromotionRecord,
     step::{PromotionRef, Report, ReportStatus, StepAnswer},
 };
@@ -60,8 +60,25 @@ pub struct Step<S> {
     pub artefact_bucket: String,
     /// The pace of the calls; kept from one invocation to the next.
     pub pacers: Pacers,
+    /// Whether the code that is live gets a version of its own, which nothing changes any more.
+    pub publishes: bool,
     /// The present.
     pub clock: Clock,
+}
+
+/// What is deployed, and where to.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What was told before, where it is asked again.
+    pub progress: &'a [Report<FunctionFacts>],
+    /// The stage's account.
+    pub config: &'a SdkConfig,
+    /// When to answer with what there is.
+    pub stop: Instant,
+    /// Where it tells of its work.
+    pub log: &'a Logger,
 }
 
 /// A function of the plan, its name in the stage, and its report.
@@ -86,25 +103,38 @@ impl<S: ReadStore> Step<S> {
     ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
         let Begun { record, plan, progress, log, .. } =
             Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
-        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
+        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
+        let work = Work { plan: &plan, progress: &progress, config: &config, stop, log: &log };
+        self.put(work, self.versions_before(&record, &log)).await
+    }
+
+    /// Puts the bundles of a plan into its functions; `before` gives the versions that they were left at, by the bundle's name.
+    ///
+    /// # Errors
+    /// `StepError` where a stack could not be looked at, and it may be asked again.
+    pub async fn put(
+        &self,
+        work: Work<'_>,
+        before: impl Future<Output = BTreeMap<String, String>>,
+    ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
+        let Work { plan, progress, config, stop, log } = work;
+        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let reported = |planned: &PlannedFunction| progress.iter().find(|it| it.subject == planned.function.as_str());
         let through = |planned: &PlannedFunction| {
             reported(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
         };
         let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
-        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
-        let client = stack_functions::looking_client(&config);
-        let (names, before) =
-            tokio::join!(stack_functions::find(&client, &missing), self.versions_before(&record, &log));
+        let client = stack_functions::looking_client(config);
+        let (names, before) = tokio::join!(stack_functions::find(&client, &missing), before);
         let mut names = names.map_err(|error| failed(&error))?;
         let wrong_layers = if missing.is_empty() {
             Vec::new()
         } else {
-            layers::wrong(&client, &aws_sdk_lambda::Client::new(&config), &self.pacers, &plan)
+            layers::wrong(&client, &aws_sdk_lambda::Client::new(config), &self.pacers, plan)
                 .await
                 .map_err(|why| FunctionError::new("StepError", why))?
         };
@@ -116,7 +146,7 @@ impl<S: ReadStore> Step<S> {
                 reported(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
             // A function of another stack may have the layer too.
             if !wrong_layers.is_empty() {
-                reports.push(self.failed(&log, planned, report, wrong_layers.join("; ")));
+                reports.push(self.failed(log, planned, report, wrong_layers.join("; ")));
                 continue;
             }
             match names.remove(&planned.function) {
@@ -124,8 +154,8 @@ impl<S: ReadStore> Step<S> {
                     let before = before.get(planned.function.as_str()).map(String::as_str);
                     tasks.push(Task { planned, name, before, report });
                 }
-                Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason.to_string())),
-                None => reports.push(self.failed(&log, planned, report, "it was not looked for".to_owned())),
+                Some(Err(reason)) => reports.push(self.failed(log, planned, report, reason.to_string())),
+                None => reports.push(self.failed(log, planned, report, "it was not looked for".to_owned())),
             }
         }
         // What can't be whole isn't begun.
@@ -133,11 +163,12 @@ impl<S: ReadStore> Step<S> {
             let stopped = AtomicBool::new(false);
             let deployer = Deployer {
                 // A retry would go past the pacer, and would not look before it acts.
-                lambda: &aws_sdk_lambda::Client::new(&asking_once(&config, CALL_TIMEOUT)),
+                lambda: &aws_sdk_lambda::Client::new(&asking_once(config, CALL_TIMEOUT)),
                 pacers: &self.pacers,
                 artefact_bucket: &self.artefact_bucket,
                 stopped: &stopped,
-                log: &log,
+                publishes: self.publishes,
+                log,
             };
             let work = tasks.into_iter().map(|task| Box::pin(self.deploy(deployer, task, stop)));
             reports =

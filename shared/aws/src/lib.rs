@@ -17,7 +17,7 @@ pub mod s3;
 pub mod scripted;
 #[cfg(feature = "lambda")]
 pub mod sdk_log;
-#[cfg(feature = "live")]
+#[cfg(feature = "stacks")]
 pub mod stack_functions;
 pub mod stage_account;
 

@@ -137,6 +137,21 @@ impl PlannedStack {
     pub fn applied_sha256(&self) -> Sha256 {
         self.form.as_ref().map_or(self.template.sha256, |form| form.told.sha256)
     }
+
+    /// The SHA-256 of the template that each nested stack of the stage has, by the logical ids that lead to it.
+    #[must_use]
+    pub fn nested_templates(&self) -> BTreeMap<&str, Sha256> {
+        let nested = self.assets.iter().filter(|it| it.kind == AssetKind::Template);
+        let sha256 = |it: &PlannedAsset| self.nested_form(it).map_or(it.file.sha256, |form| form.sha256);
+        nested.map(|it| (it.resource.as_str(), sha256(it))).collect()
+    }
+
+    /// The portable form that the stage gets of a nested template; none where it gets the stored one.
+    #[must_use]
+    pub fn nested_form(&self, asset: &PlannedAsset) -> Option<&TemplateForm> {
+        let nested = &self.form.as_ref().filter(|_| asset.kind == AssetKind::Template)?.told.nested;
+        nested.get(&asset.asset_key)
+    }
 }
 
 /// A bundle and the function that it becomes the code of.

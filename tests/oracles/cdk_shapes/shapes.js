@@ -322,7 +322,6 @@ const MAY_BE_REFUSED = {
   'hosted rotation of a secret (a transform)': 'a macro fetches the code at deploy time: give a `rotationLambda`',
   'legacy synthesizer': 'use the `DefaultStackSynthesizer`',
   'mounted file system (EFS)': 'what is mounted may be code: where it is data, name the property in the policy\'s `known_types`',
-  'nested stacks': 'with `env` a nested stack names dev: leave `env` out, or make it a stack of its own',
   'references across regions': 'a commit is of one account and region: collect an assembly of each, and hand over by parameters',
 }
 /** Shapes that make their stacks themselves. */

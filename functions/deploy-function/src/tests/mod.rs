@@ -36,6 +36,7 @@ fn step(fake: &Fake) -> Step<Memory> {
         config: fake.config(),
         artefact_bucket: "artefacts".to_owned(),
         pacers: Pacers::of_lambda(),
+        publishes: true,
         clock: wall_clock,
     }
 }
@@ -116,6 +117,21 @@ fn assert_whole(fake: &Fake, answer: &StepAnswer<FunctionFacts>) {
         let of_this_bundle = function.versions.iter().filter(|version| **version == holds);
         assert_eq!(of_this_bundle.count(), 1, "{name}: {:?}", function.versions);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_published_the_code_is_proved_all_the_same() {
+    let fake = fake();
+    let step = Step { publishes: false, ..step(&fake) };
+    let answer = ask(&step, &[]).await;
+    assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
+    for (name, function) in &fake.lock().functions {
+        assert_eq!((function.code, function.versions.len()), (bundle_of(name), 0), "{name}");
+    }
+    assert_eq!((fake.count("UpdateFunctionCode"), fake.count("PublishVersion")), (2, 0));
+    let told = json!(report(&answer, "authorise").facts);
+    assert_eq!((&told["code_sha256"], &told["version"]), (&json!(bundle_of("authorise")), &Value::Null));
+    assert_eq!(report(&answer, "authorise").detail, "code updated");
 }
 
 #[tokio::test(start_paused = true)]

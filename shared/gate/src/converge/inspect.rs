@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, look::Unread};
+use super::{GateError, look::Unread, parameters};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -380,9 +380,15 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let jobs = templates.into_iter().filter_map(|claim| job(claim, &unread, objects, &BTreeMap::new()));
         let Some(templates) = self.run(jobs.collect(), known).await? else { return Ok(None) };
         enter(&templates, &mut unread, objects);
-        let JudgedTemplates { mut findings, forms, parsed } = judge_templates(rules, manifest, &templates);
+        let mut judged = judge_templates(rules, manifest, &templates);
+        if !self.nest_forms(commit, manifest, objects, &mut judged).await? {
+            return Ok(None);
+        }
+        judged.findings.extend(check_stored(manifest, &judged, commit));
+        let JudgedTemplates { mut findings, forms, parsed } = judged;
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
+        findings.extend(parameters::check(manifest, &parsed));
 
         let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
         let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };
@@ -442,6 +448,43 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
         Ok(Some(Inspected { findings, reports, policy_tests, forms, tags_asked_for }))
+    }
+
+    /// Makes the portable forms of stacks with nested ones lead to the forms of these; false where an object vanished. They
+    /// follow from several objects, so they are derived each time.
+    async fn nest_forms(
+        &self,
+        commit: &Commit,
+        manifest: &Manifest,
+        objects: &Objects,
+        judged: &mut JudgedTemplates,
+    ) -> Result<bool, GateError> {
+        let Some(made_for) = &manifest.synthesised_for else { return Ok(true) };
+        for (stack, template) in judged.parsed.iter_mut().filter(|(_, it)| it.form.is_some()) {
+            let nested = manifest.nested_templates(stack);
+            let Some(module) = manifest.module_of(stack).filter(|_| !nested.is_empty()) else { continue };
+            let root = ArtefactPath::Template(module.id.clone(), stack.clone());
+            let mut read = BTreeMap::new();
+            for path in nested.values().chain([&root]) {
+                let Some(object) = objects.get(path) else { continue };
+                let job = Job {
+                    path: path.clone(),
+                    key: path.of(commit),
+                    version_id: object.version_id.clone(),
+                    sha256: object.sha256,
+                    is_proved: true,
+                    size: object.size,
+                    validators: Vec::new(),
+                };
+                let Some(Spooled { mut file, .. }) = self.spool(&job).await? else { return Ok(false) };
+                read.insert(path.clone(), whole(&mut file)?);
+            }
+            let Some(root_bytes) = read.remove(&root) else { continue };
+            let nested = nested.into_iter().filter_map(|(key, path)| Some((key, read.get(&path)?.clone()))).collect();
+            judged.findings.extend(template.nest_forms(&root_bytes, &nested, made_for, &root.of(commit)));
+            judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
+        }
+        Ok(true)
     }
 
     /// Runs every job of which the outcome isn't known: none where an object vanished, or another judge is at work.
@@ -773,10 +816,7 @@ fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> Jud
         judged.findings.extend(inspection.findings.iter().cloned());
         let Some(template) = &inspection.template else { continue };
         judged.findings.extend(template.check_policy(&ran.key, rules));
-        let ArtefactPath::Template(_, stack) = &ran.path else {
-            judged.findings.extend(template.check_nested(&ran.key));
-            continue;
-        };
+        let ArtefactPath::Template(_, stack) = &ran.path else { continue };
         judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
         match template.whole(stack, &manifest.modules, &nested) {
             Ok(whole) => {
@@ -789,9 +829,28 @@ fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> Jud
     judged
 }
 
+/// That a nested stack takes from the artefact store a template that names dev: no form of it lies there.
+fn check_stored(manifest: &Manifest, judged: &JudgedTemplates, commit: &Commit) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (stack, template) in &judged.parsed {
+        let Some(module) = manifest.module_of(stack) else { continue };
+        for (id, nested) in &template.nested {
+            let Some(form) = judged.forms.get(nested).filter(|it| it.substitutions > 0) else { continue };
+            let message = format!(
+                "nested stack `{id}` takes from the artefact store the template of `{nested}`, which names what it was \
+                 synthesised for in {} places: let it be an asset, whose portable form a stage gets",
+                form.substitutions
+            );
+            let key = ArtefactPath::Template(module.id.clone(), stack.clone()).of(commit);
+            findings.push(Finding::new(Code::TemplateNotPortable, key, message));
+        }
+    }
+    findings
+}
+
 fn check_code(key: &str, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
     // The template is a claim of the manifest's, so one of its modules has the stack.
-    match manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack)) {
+    match manifest.module_of(stack) {
         Some(module) => template.check_code(key, stack, module, manifest),
         None => Vec::new(),
     }
@@ -804,3 +863,7 @@ mod tests;
 #[cfg(test)]
 #[path = "dbt_tests.rs"]
 mod dbt_tests;
+
+#[cfg(test)]
+#[path = "nested_tests.rs"]
+mod nested_tests;

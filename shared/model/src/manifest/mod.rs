@@ -448,6 +448,9 @@ pub struct IntegrationTests {
     /// Which layers of their own these stacks had, read from Lambda.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DeployedLayer>,
+    /// Which values the parameters of these stacks had, read from CloudFormation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<DeployedParameter>,
     /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
     /// gate calls them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -537,6 +540,23 @@ pub struct DeployedLayer {
     pub stack: StackName,
     /// The live layer version's `CodeSha256`, in hex.
     pub code_sha256: Sha256,
+}
+
+/// A parameter of a dev stack while it was tested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedParameter {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The parameter's name in the template.
+    pub name: String,
+    /// Its value as the stack was given it: of one that names a parameter of Systems Manager that name. None where
+    /// CloudFormation keeps it to itself (`NoEcho`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Whether this is the template's own default.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub is_default: bool,
 }
 
 /// A raw test report.
@@ -787,6 +807,23 @@ impl Manifest {
     /// Every file that a template takes from an asset bucket, once for each use.
     pub fn assets(&self) -> impl Iterator<Item = &Asset> {
         self.modules.iter().flat_map(|module| &module.assets)
+    }
+
+    /// The module that has a stack.
+    #[must_use]
+    pub fn module_of(&self, stack: &StackName) -> Option<&Module> {
+        self.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack))
+    }
+
+    /// The stored templates that are nested in a stack, by the keys that the templates around them name them by.
+    #[must_use]
+    pub fn nested_templates(&self, stack: &StackName) -> BTreeMap<AssetKey, ArtefactPath> {
+        let of_module = |module: &Module| {
+            let nested = module.assets.iter().filter(|it| it.stack == *stack && it.kind == AssetKind::Template);
+            let path = |it: &Asset| (it.key.clone(), ArtefactPath::Asset(module.id.clone(), it.file()));
+            nested.map(path).collect::<Vec<_>>()
+        };
+        self.modules.iter().flat_map(of_module).collect()
     }
 
     /// Every database that the commit holds a schema or migrations for.

@@ -80,6 +80,9 @@ pub enum StackLook {
     There {
         /// The SHA-256 of the template that it was last updated from.
         template_sha256: Sha256,
+        /// Those of the stacks that are nested in it, by the logical ids that lead to each. One that a condition leaves out
+        /// is not there.
+        nested: BTreeMap<String, Sha256>,
         /// What CloudFormation's own drift detection says.
         drift: StackDrift,
     },
@@ -239,7 +242,7 @@ impl Compared {
 
     fn stack(&mut self, planned: &PlannedStack, look: Option<&StackLook>) {
         let (name, promoted) = (planned.stack_name.as_str(), planned.applied_sha256());
-        let (template_sha256, drift) = match look {
+        let (template_sha256, nested, drift) = match look {
             Some(StackLook::Missing) => return self.find(Code::StackMissing, name, "the stack is not there"),
             None | Some(StackLook::Unread(_)) => {
                 let why = match look {
@@ -252,11 +255,19 @@ impl Compared {
                 }
                 return;
             }
-            Some(StackLook::There { template_sha256, drift }) => (template_sha256, drift),
+            Some(StackLook::There { template_sha256, nested, drift }) => (template_sha256, nested, drift),
         };
         if *template_sha256 != promoted {
             let message = format!("its template has the SHA-256 `{template_sha256}`, promoted was `{promoted}`");
             self.find(Code::TemplateChanged, name, message);
+        }
+        for (resource, promoted) in planned.nested_templates() {
+            if let Some(live) = nested.get(resource).filter(|live| **live != promoted) {
+                let message = format!(
+                    "the template of its nested stack `{resource}` has the SHA-256 `{live}`, promoted was `{promoted}`"
+                );
+                self.find(Code::TemplateChanged, name, message);
+            }
         }
         match drift {
             StackDrift::InSync => {}

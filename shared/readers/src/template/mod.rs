@@ -14,6 +14,7 @@ mod exports;
 mod fetch;
 mod findings;
 pub mod form;
+pub mod forms;
 mod json;
 mod nested;
 pub mod order;
