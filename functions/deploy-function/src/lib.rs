@@ -24,7 +24,7 @@ use gatekeeper_aws::{
     lambda::{FunctionError, Invocation},
     pacer::Pacers,
     promotion_step::Begun,
-    stack_functions,
+    stack_functions::{self, Stacks},
     stage_account::stage_config,
 };
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
@@ -98,16 +98,17 @@ impl<S: ReadStore> Step<S> {
         let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
         let config = stage_config(&self.config, record.role_arn.as_deref()).await;
         let client = stack_functions::looking_client(&config);
-        let (names, before) =
-            tokio::join!(stack_functions::find(&client, &missing), self.versions_before(&record, &log));
-        let mut names = names.map_err(|error| failed(&error))?;
-        let wrong_layers = if missing.is_empty() {
-            Vec::new()
-        } else {
-            layers::wrong(&client, &aws_sdk_lambda::Client::new(&config), &self.pacers, &plan)
-                .await
-                .map_err(|why| FunctionError::new("StepError", why))?
-        };
+        let layers = if missing.is_empty() { layers::Layers::new() } else { layers::of(&plan) };
+        let functions = missing.iter().map(|it| (&it.stack_name, it.logical_id.as_str()));
+        let (stacks, before) = tokio::join!(
+            Stacks::list(&client, functions.chain(layers.keys().copied())),
+            self.versions_before(&record, &log)
+        );
+        let stacks = stacks.map_err(|error| failed(&error))?;
+        let mut names = stacks.names(&missing);
+        let wrong_layers = layers::wrong(&stacks, &aws_sdk_lambda::Client::new(&config), &self.pacers, &layers)
+            .await
+            .map_err(|why| FunctionError::new("StepError", why))?;
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
         for planned in missing {
