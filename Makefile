@@ -130,6 +130,7 @@ lint: tools
 	cargo clippy --quiet --locked --workspace --all-targets --test real_database --all-features -- --deny warnings
 	@infra/check_licences.sh
 	@infra/check_workflows.sh
+	@infra/check_template.sh
 	$(PYTHON) $(TEMPLATE_TABLE)/generate.py --check
 
 .PHONY: test-rust

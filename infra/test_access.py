@@ -135,7 +135,8 @@ class Artefacts(Case):
                 self.assertEqual(DEFAULT.may(who, "s3:PutObject", f"{bucket}/{name}", **keys), allowed, f"{who} {keys}")
 
     def test_nobody_deletes_a_version(self):
-        self.only((), "s3:DeleteObjectVersion", f"{ARTEFACTS}/{ZIP}")
+        for action in ("s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObjectRetention", "s3:UpdateObjectEncryption"):
+            self.only((), action, f"{ARTEFACTS}/{ZIP}")
         self.only(("administrator",), "s3:DeleteObject", f"{ARTEFACTS}/{ZIP}")
 
     def test_nothing_goes_without_tls(self):
@@ -146,7 +147,8 @@ class Artefacts(Case):
     def test_only_deployers_change_the_buckets_settings(self):
         stack = named(DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/platform/*,arn:aws:iam::{ACCOUNT}:user/jane")
         for bucket in (ARTEFACTS, RECORDS):
-            for action in ("s3:PutBucketPolicy", "s3:PutBucketNotification", "s3:PutBucketVersioning"):
+            for action in ("s3:PutBucketPolicy", "s3:PutBucketNotification", "s3:PutBucketVersioning", "s3:PutBucketLogging",
+                           "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration", "s3:PutBucketObjectLockConfiguration"):
                 self.only((), action, bucket, stack)
 
 
@@ -187,7 +189,8 @@ class Records(Case):
         self.only((), "s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json".replace("verdict", "other"), deployers)
 
     def test_nothing_is_deleted_and_no_lock_is_lifted(self):
-        for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObjectRetention"):
+        for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObjectRetention",
+                       "s3:UpdateObjectEncryption"):
             self.only((), action, f"{RECORDS}/{COMMIT}/verdict.json")
 
     def test_ci_reads_what_became_of_a_commit_only(self):
@@ -350,6 +353,8 @@ class Work(Case):
             "stages": f"{RECORDS}/config/stages.json", "asset": f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip",
             "stack": f"{STACK}bank-payments-uat-payments-api/1", "function": f"{FUNCTION}bank-payments-uat-authorise",
             "layer": f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:layer:uat-shared:7",
+            "repository": f"arn:aws:ecr:ap-southeast-2:{ACCOUNT}:repository/cdk-hnb659fds-container-assets-{ACCOUNT}-ap-southeast-2",
+            "shared_repository": "arn:aws:ecr:ap-southeast-2:999999999999:repository/bank/pay",
             "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
             "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
             "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"), "events": DEFAULT.attribute("EventQueue", "Arn"),
@@ -384,7 +389,8 @@ class Work(Case):
         self.check(
             "ApplyStackRole", promotion=("s3:GetObject",), artefact=("s3:GetObject", "s3:GetObjectVersion"),
             asset=("s3:GetObject", "s3:PutObject"), key=("kms:Decrypt",), anything=("cloudformation:GetTemplateSummary",),
-            bootstrap=("ssm:GetParameters",),
+            bootstrap=("ssm:GetParameters",), repository=("ecr:DescribeImages", "ecr:DescribeRepositories"),
+            shared_repository=("ecr:DescribeImages", "ecr:DescribeRepositories"),
             stack=tuple(f"cloudformation:{name}" for name in (
                 "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DescribeStacks",
                 "DescribeStackEvents", "DescribeEvents", "GetTemplate", "ListStackResources",
@@ -396,6 +402,11 @@ class Work(Case):
             self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"arn:aws:s3:::{bucket}/3f1c.zip"), bucket)
         self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"{ARTEFACTS}/{COMMIT}/modules/MOD-012/assets/3f1c.zip"))
         self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:DeleteObject", f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip"))
+
+    def test_nobody_of_ours_pushes_an_image(self):
+        repository = f"arn:aws:ecr:ap-southeast-2:{ACCOUNT}:repository/bank/pay"
+        for action in ("ecr:PutImage", "ecr:BatchDeleteImage", "ecr:PutImageTagMutability", "ecr:InitiateLayerUpload"):
+            self.assertFalse(DEFAULT.may("ApplyStackRole", action, repository), action)
 
     def test_cloudformation_reads_code_for_a_stage(self):
         self.check("StackRole", artefact=("s3:GetObject", "s3:GetObjectVersion"), asset=("s3:GetObject",), key=("kms:Decrypt",),
@@ -752,15 +763,18 @@ class Signing(Case):
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
 
 
-class SigningKeys(Case):
-    """Who may change a key's policy may sign with it."""
-    KEYS = ("SigningKey", "PromotionSigningKey")
-    READS = ("kms:DescribeKey", "kms:Get*", "kms:List*", "kms:Verify")
+class Keys(Case):
+    """Who may change a signing key's policy may sign with it; without the encryption key nothing stored can be read."""
+    SIGNING = ("SigningKey", "PromotionSigningKey")
+    KEYS = ("EncryptionKey", *SIGNING)
+    USES = ("kms:DescribeKey", "kms:Get*", "kms:List*", "kms:Verify", "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*")
 
     def managing(self, stack: Rendered, key: str) -> set[str]:
-        """What the key's policy lets the account do beside reading."""
-        actions = {action for one in stack.properties(key)["KeyPolicy"]["Statement"] if one.get("Sid") == "AccountManagesAndVerifies" for action in one["Action"]}
-        return actions - set(self.READS)
+        """What the key's policy lets the account do beside using it."""
+        account = f"arn:aws:iam::{ACCOUNT}:root"
+        managed, = (one for one in stack.properties(key)["KeyPolicy"]["Statement"]
+                    if one["Effect"] == "Allow" and one["Principal"].get("AWS") == account)
+        return set(managed["Action"]) - set(self.USES)
 
     def test_only_deployers_change_them(self):
         administrator = f"arn:aws:iam::{ACCOUNT}:role/administrator"
@@ -771,6 +785,7 @@ class SigningKeys(Case):
             for action in self.managing(others, key):
                 self.only(("administrator",), action, ours.attribute(key, "Arn"), ours)
                 self.only((), action, others.attribute(key, "Arn"), others)
+        for key in self.SIGNING:
             self.only(("AuditorRole", "administrator"), "kms:Verify", others.attribute(key, "Arn"), others)
 
     def test_nobody_lends_them_and_who_signs_is_unchanged(self):
@@ -900,7 +915,7 @@ class Trust(Case):
                 self.assertEqual((statement["Action"], set(statement["Principal"])), ("sts:AssumeRole", {"AWS"}), role)
 
     def test_with_github_ci_comes_from_there_only(self):
-        subject = "repo:example-bank/bank-payments:environment:dev"
+        subject = "repo:example-bank/bank-payments:environment:gatekeeper"
         statement, = Rendered(GitHubSubjects=subject).properties("CiRole")["AssumeRolePolicyDocument"]["Statement"]
         self.assertEqual(statement["Action"], "sts:AssumeRoleWithWebIdentity")
         self.assertEqual(statement["Condition"]["StringLike"], {"token.actions.githubusercontent.com:sub": [subject]})
@@ -909,7 +924,7 @@ class Trust(Case):
     def test_no_own_policy_allows_more_than_it_names(self):
         """`*` as the resource only for actions that take none, or that only read."""
         unbounded = {
-            "PromotionRole": "logs:", "AuditorRole": ("cloudformation:", "cloudwatch:", "lambda:", "logs:", "states:List"),
+            "PromotionRole": ("logs:", "xray:"), "AuditorRole": ("cloudformation:", "cloudwatch:", "lambda:", "logs:", "states:List"),
             "ApplyStackRole": "cloudformation:GetTemplateSummary", "WatchDriftRole": "cloudformation:BatchDescribeTypeConfigurations",
         }
         for role in DEFAULT.of_type("AWS::IAM::Role"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import unittest
 from pathlib import Path
 from typing import Any, Iterator
@@ -20,6 +22,10 @@ OWN_ACTION = "./.gatekeeper/.github/actions/setup-gatekeeper"
 PIPELINES = {"reusable-lambda.yml": "bank-payments", "reusable-dbt.yml": "bank-risk-platform", "reusable-pulumi.yml": "bank-platform"}
 BY_HAND = ("promote-to-uat.yml", "rollback.yml")
 PROMOTION_STEPS = 8
+PUSHING_TOKEN = "${{ secrets.PUSH_TOKEN || github.token }}"
+CI_ROLE = "${{ vars.CI_ROLE_ARN }}"
+# Of what runs, everything else is code of the commit, or code that the commit decides on.
+OF_THE_GATEKEEPER = re.compile(r"gatekeeper (publish|handoffs|promote|rollback) |git |node -p 'Object\.entries\(JSON\.parse\(process\.env\.VARIABLES")
 
 WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
 ACTIONS = {path.parent.name: path for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))}
@@ -43,6 +49,11 @@ def steps() -> Iterator[tuple[str, Node]]:
         yield from ((name, step) for step in job["steps"])
     for name, path in ACTIONS.items():
         yield from ((name, step) for step in read(path)["runs"]["steps"])
+
+
+def roles_of(job: Node) -> set[str]:
+    """The roles in AWS that a job puts on."""
+    return {step["with"]["role-to-assume"] for step in job["steps"] if "role-to-assume" in step.get("with", {})}
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -74,18 +85,57 @@ class Workflows(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(read(path)["permissions"], {})
         for name, job in jobs():
-            with self.subTest(name):
+            with self.subTest(name, job=job["name"]):
                 pushes = any(step.get("run", "").startswith("git push") for step in job["steps"])
-                self.assertEqual(job["permissions"], {"contents": "write" if pushes else "read", "id-token": "write"})
+                role = {"id-token": "write"} if roles_of(job) else {}
+                self.assertEqual(job["permissions"], {"contents": "write" if pushes else "read", **role})
 
-    def test_a_job_is_bound_to_an_environment_is_alone_there_and_ends(self) -> None:
+    def test_code_of_the_commit_runs_without_the_gatekeepers_role_and_without_a_token_that_pushes(self) -> None:
+        """A job's rights are those of all its steps: whoever ran in it before may have changed what runs next."""
+        running = 0
         for name, job in jobs():
-            with self.subTest(name):
-                self.assertEqual(job["environment"], "dev" if name in PIPELINES else "${{ inputs.stage }}")
+            if any("run" in step and not OF_THE_GATEKEEPER.match(step["run"]) for step in job["steps"]):
+                running += 1
+                with self.subTest(name, job=job["name"]):
+                    self.assertEqual((job["environment"], job["permissions"]["contents"]), ("dev", "read"))
+                    self.assertNotIn(CI_ROLE, roles_of(job))
+                    self.assertNotIn("PUSH_TOKEN", json.dumps(job))
+        self.assertEqual(running, 3 * len(PIPELINES))
+
+    def test_a_job_is_bound_to_an_environment_and_ends(self) -> None:
+        for name, job in jobs():
+            with self.subTest(name, job=job["name"]):
+                of_a_pipeline = "gatekeeper" if CI_ROLE in roles_of(job) else "dev"
+                self.assertEqual(job["environment"], of_a_pipeline if name in PIPELINES else "${{ inputs.stage }}")
                 self.assertLessEqual(job["timeout-minutes"], 90)
-                concurrency = job.get("concurrency") or read(WORKFLOWS[name])["concurrency"]
+
+    def test_a_workflow_is_alone_in_its_stage(self) -> None:
+        for name, path in WORKFLOWS.items():
+            with self.subTest(name):
+                concurrency = read(path)["concurrency"]
                 self.assertIn("${{ github.repository }}", concurrency["group"])
                 self.assertIs(concurrency["cancel-in-progress"], False)
+
+    def test_one_job_follows_the_other(self) -> None:
+        for name, path in WORKFLOWS.items():
+            keys = list(read(path)["jobs"])
+            with self.subTest(name):
+                self.assertEqual([job.get("needs") for job in read(path)["jobs"].values()], [None, *keys[:-1]])
+
+    def test_what_a_job_takes_an_earlier_one_handed_over(self) -> None:
+        for name in PIPELINES:
+            handed_over: set[str] = set()
+            for job in read(WORKFLOWS[name])["jobs"].values():
+                for step in job["steps"]:
+                    of = step.get("uses", "").split("@")[0]
+                    with self.subTest(name, job=job["name"], step=step.get("name")):
+                        if of == "actions/download-artifact":
+                            self.assertIn(step["with"]["name"], handed_over)
+                            self.assertEqual(step["with"]["path"], "build")
+                        elif of == "actions/upload-artifact":
+                            self.assertEqual((step["with"]["path"], step["with"]["if-no-files-found"]), ("build", "error"))
+                            handed_over.add(step["with"]["name"])
+            self.assertEqual(handed_over, {"built", "tested", "smoke-tested"})
 
     def test_promotion_and_rollback_of_a_stage_wait_for_each_other(self) -> None:
         self.assertEqual(len({read(WORKFLOWS[name])["concurrency"]["group"] for name in BY_HAND}), 1)
@@ -105,27 +155,50 @@ class Workflows(unittest.TestCase):
                 with self.subTest(name, step=step["name"]):
                     self.assertRegex(step["with"]["role-to-assume"], r"^\$\{\{ vars\.\w+_ROLE_ARN \}\}$")
 
-    def test_the_gatekeepers_own_checkout_is_this_workflows_commit_and_leaves_no_token_behind(self) -> None:
+    def test_the_gatekeepers_own_checkout_is_this_workflows_commit(self) -> None:
         for name, job in jobs():
             (own,) = [step["with"] for step in job["steps"] if step.get("with", {}).get("path") == ".gatekeeper"]
-            with self.subTest(name):
+            with self.subTest(name, job=job["name"]):
                 self.assertEqual(own["repository"], "${{ job.workflow_repository }}")
                 self.assertEqual(own["ref"], "${{ job.workflow_sha }}")
-                self.assertIs(own["persist-credentials"], False)
+
+    def test_no_checkout_leaves_a_token_on_disk(self) -> None:
+        for name, step in steps():
+            if step.get("uses", "").startswith("actions/checkout@"):
+                with self.subTest(name, step=step["name"]):
+                    self.assertIs(step["with"]["persist-credentials"], False)
+
+    def test_the_token_that_pushes_is_known_to_what_pulls_and_pushes_alone(self) -> None:
+        for name, job in jobs():
+            for step in job["steps"]:
+                with self.subTest(name, step=step.get("name")):
+                    if re.match(r"git (pull|push) ", step.get("run", "")):
+                        self.assertEqual(step["env"], {"PUSH_TOKEN": PUSHING_TOKEN})
+                        self.assertEqual({key: job["env"][key] for key in ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0")},
+                                         {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper"})
+                    else:
+                        self.assertNotIn("PUSH_TOKEN", json.dumps(step))
+
+    def test_git_gets_the_token_from_the_environment_and_writes_it_nowhere(self) -> None:
+        helpers = {job["env"]["GIT_CONFIG_VALUE_0"] for _, job in jobs() if "GIT_CONFIG_VALUE_0" in job["env"]}
+        (helper,) = helpers
+        environment = {"PATH": os.environ["PATH"], "PUSH_TOKEN": "s3cret", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper",
+                       "GIT_CONFIG_VALUE_0": helper, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+        asked = subprocess.run(["git", "credential", "fill"], input="protocol=https\nhost=github.com\n\n", env=environment, capture_output=True,
+                               text=True, check=True)
+        self.assertIn("username=x-access-token\npassword=s3cret\n", asked.stdout)
 
     def test_what_pushes_can_be_given_a_token_that_a_protected_branch_lets_in(self) -> None:
         for name, path in WORKFLOWS.items():
-            (job,) = read(path)["jobs"].values()
-            if any(step.get("run", "").startswith("git push") for step in job["steps"]):
+            if any(step.get("run", "").startswith("git push") for job in read(path)["jobs"].values() for step in job["steps"]):
                 with self.subTest(name):
                     self.assertIs(read(path)["on"]["workflow_call"]["secrets"]["PUSH_TOKEN"]["required"], False)
-                    self.assertEqual(job["steps"][0]["with"]["token"], "${{ secrets.PUSH_TOKEN || github.token }}")
 
-    def test_a_pipeline_has_the_whole_history_in_which_the_authors_are(self) -> None:
-        for name in PIPELINES:
-            (job,) = read(WORKFLOWS[name])["jobs"].values()
-            with self.subTest(name):
-                self.assertEqual(job["steps"][0]["with"]["fetch-depth"], 0)
+    def test_what_publishes_has_the_whole_history_in_which_the_authors_are(self) -> None:
+        for name, job in jobs():
+            if any(step.get("run", "").startswith("gatekeeper publish ") for step in job["steps"]):
+                with self.subTest(name, job=job["name"]):
+                    self.assertEqual(job["steps"][0]["with"]["fetch-depth"], 0)
 
     def test_what_workflows_commit_is_nobodys(self) -> None:
         """`github-actions[bot]` is a name that shared/promotion/src/identities.rs knows."""
@@ -213,9 +286,9 @@ class Workflows(unittest.TestCase):
 
     def test_the_steps_bear_the_numbers_of_adr_053_in_its_order(self) -> None:
         for name in (*PIPELINES, "promote-to-uat.yml"):
-            (job,) = read(WORKFLOWS[name])["jobs"].values()
             numbers = [
                 number
+                for job in read(WORKFLOWS[name])["jobs"].values()
                 for step in job["steps"]
                 if (of := re.match(r"(\d+)\. (?:to (\d+)\. )?", step.get("name", "")))
                 for number in range(int(of[1]), int(of[2] or of[1]) + 1)
@@ -226,15 +299,6 @@ class Workflows(unittest.TestCase):
                     self.assertEqual(set(numbers), set(range(1, PROMOTION_STEPS + 1)))
                 else:  # 4, 8 and 10 are a database's
                     self.assertLessEqual({1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14}, set(numbers))
-
-    def test_after_the_built_handoffs_the_working_folder_is_the_commit_again(self) -> None:
-        """Others may have pushed meanwhile: the smoke test is the tested commit's own."""
-        for name in PIPELINES:
-            (job,) = read(WORKFLOWS[name])["jobs"].values()
-            runs = [step.get("run", "") for step in job["steps"]]
-            pushed = next(at for at, run in enumerate(runs) if run.startswith("git push"))
-            with self.subTest(name):
-                self.assertEqual(runs[pushed + 1], 'git checkout --quiet --detach "$GITHUB_SHA"')
 
 
 class Commands(unittest.TestCase):

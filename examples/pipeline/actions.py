@@ -23,11 +23,29 @@ def checkout(run: Run, given: Inputs) -> str:
     """The commit that was pushed, from its origin; the gatekeeper's own code is here already."""
     if given.get("path") == ".gatekeeper":
         return "the gatekeeper of this working folder"
-    if set(given) - {"fetch-depth", "ref", "token"}:
+    if set(given) - {"fetch-depth"} != {"persist-credentials"} or given["persist-credentials"] != "false":
         raise WorkflowError(f"actions/checkout with {sorted(given)} has no equivalent here")
-    depth = [] if given.get("fetch-depth") == "0" else ["--depth=1"]
-    branch = given.get("ref", "main")
-    return run.tool("git", "clone", "--quiet", *depth, f"--branch={branch}", f"file://{run.origin}", run.workspace, cwd=run.folder)
+    # The branch at the commit of the push, whatever was pushed since.
+    run.tool("git", "clone", "--quiet", "--no-checkout", f"file://{run.origin}", run.workspace, cwd=run.folder)
+    run.tool("git", "checkout", "--quiet", "-B", "main", run.sha, cwd=run.workspace)
+    if given.get("fetch-depth") != "0":
+        (run.workspace / ".git" / "shallow").write_text(f"{run.sha}\n")
+    return ""
+
+
+def upload(run: Run, given: Inputs) -> str:
+    """A folder, kept for the jobs behind; as there, nothing is left of its files' modes."""
+    source, target = run.workspace / given["path"], run.handed_over / given["name"]
+    if not source.is_dir():
+        raise WorkflowError(f"`{given['path']}`, which is to be handed over, is not there")
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    return ""
+
+
+def download(run: Run, given: Inputs) -> str:
+    """What an earlier job handed over."""
+    shutil.copytree(run.handed_over / given["name"], run.workspace / given["path"], copy_function=shutil.copyfile, dirs_exist_ok=True)
+    return ""
 
 
 def setup_gatekeeper(run: Run, given: Inputs) -> str:
@@ -91,6 +109,8 @@ def found(program: str) -> str:
 
 EQUIVALENTS: dict[str, Callable[[Run, Inputs], str]] = {
     "actions/checkout": checkout,
+    "actions/upload-artifact": upload,
+    "actions/download-artifact": download,
     "actions/setup-node": setup_node,
     "actions/setup-python": setup_python,
     "pnpm/action-setup": setup_pnpm,

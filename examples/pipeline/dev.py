@@ -1,4 +1,4 @@
-"""The environment `dev` of a repository: its variables, its secrets and its database, on the local AWS."""
+"""The environments of a repository, `dev` and `gatekeeper`: their variables, their secrets and dev's database, on the local AWS."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ POLICY = Path(__file__).parents[2] / "infra" / "policy.json"
 
 
 class Dev:
-    """What GitHub's settings of the environment `dev` hold, and what is behind it."""
+    """What GitHub's settings of the environments hold, and what is behind `dev`."""
 
     def __init__(self, processes: Processes, outputs: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self.outputs = outputs
+        self.gatekeeper = {"AWS_REGION": outputs["Region"], "CI_ROLE_ARN": outputs["CiRoleArn"]}
         self.vars = {
             "AWS_REGION": outputs["Region"],
-            "CI_ROLE_ARN": outputs["CiRoleArn"],
             # dev is an account of its own: its role may do what it likes there, and read the artefact store here
             "DEPLOY_ROLE_ARN": outputs["StageRoleArn"],
             "GATEKEEPER_ARTEFACT_BUCKET": outputs["ArtefactBucket"],
@@ -31,6 +31,10 @@ class Dev:
         # of its own for each run, so that several share one PostgreSQL
         self.database = Database(processes, f"dev_{secrets.token_hex(4)}", outputs, environment)
         self.secrets: dict[str, str] = {}
+
+    def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        """Variables and secrets of the environment that a job is bound to."""
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {})}.get(environment or "", ({}, {}))
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""

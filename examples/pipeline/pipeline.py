@@ -59,9 +59,9 @@ def main() -> int:
     term, folder, processes = Terminal(), Path(tempfile.mkdtemp(prefix="pipeline-")), Processes()
     example = EXAMPLES / given.repo
     try:
-        job = called_by(example)
+        called = called_by(example)
         with local_aws(term, folder) as outputs:
-            return follow(term, Run(folder, job, given.name or given.repo, processes, outputs), example, broken)
+            return follow(term, Run(folder, called, given.name or given.repo, processes, outputs), example, broken)
     except (WorkflowError, Unsupported, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -90,26 +90,23 @@ def local_aws(term: Terminal, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:
-    """The push and the job, step by step; the exit code."""
+    """The push and the jobs, step by step; the exit code."""
     began = time.monotonic()
     run.dev.configure_policy()
     run.dev.create_database()
     run.commit(example, broken and broken.commit)
-    term.say(f"\n{run.repo} {run.sha[:8]}: {run.job.workflow}")
+    term.say(f"\n{run.repo} {run.sha[:8]}: {run.pipeline.workflow}")
     if broken:
         term.say(f"breaks step {broken.step} on purpose: {broken.tells}")
         if broken.after_steps:
             with term.doing(f"the commit before goes through {broken.after_steps} steps"):
-                earlier = run.earlier()
-                for step in earlier.job.steps:
-                    if (step.number or 0) > broken.after_steps:
-                        break
-                    earlier.do(step)
+                go(run.earlier(), broken.after_steps)
         broken.before_all(run)
-    run.start()
-    for steps in run.groups():
+    for job in run.pipeline.jobs:
+        run.begin(job)
         try:
-            do(term, run, steps, broken)
+            for steps in run.groups():
+                do(term, run, steps, broken)
         except StepFailed as failed:
             lines = failed.printed.rstrip().splitlines()
             if len(lines) > SHOWN_LINES:
@@ -122,6 +119,16 @@ def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None)
         term.note(line)
     term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} went through its pipeline in {time.monotonic() - began:.0f} s")
     return 0
+
+
+def go(run: Run, last: int) -> None:
+    """A run as far as that step of ADR-053."""
+    for job in run.pipeline.jobs:
+        run.begin(job)
+        for step in job.steps:
+            if (step.number or 0) > last:
+                return
+            run.do(step)
 
 
 def do(term: Terminal, run: Run, steps: list[Step], broken: breaks.Break | None) -> None:

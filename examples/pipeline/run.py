@@ -1,4 +1,4 @@
-"""One run of a pipeline: a repository with an origin, a push, and the job's steps as GitHub's runner takes them."""
+"""One run of a pipeline: a repository with an origin, a push, and the jobs' steps as GitHub's runners take them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import actions
 from dev import Dev
 from expressions import fill, holds
 from processes import Processes
-from workflow import ROOT, Job, Step
+from workflow import ROOT, Job, Pipeline, Step
 
 OWNER = "example-bank"
 BRANCH = "main"
@@ -32,23 +32,28 @@ class StepFailed(Exception):
 
 
 class Run:
-    """A pushed commit on its way through a job."""
+    """A pushed commit on its way through the jobs of a pipeline. Each job has a machine of its own: a home, a workspace, an environment."""
 
-    def __init__(self, folder: Path, job: Job, repo: str, processes: Processes, outputs: Mapping[str, str]) -> None:
-        self.folder, self.job, self.repo, self.processes = folder, job, repo, processes
-        self.origin, self.workspace, self.source = folder / "origin.git", folder / "workspace", folder / "source"
-        for name in ("home", "tmp"):
-            (folder / name).mkdir()
-        self.env = {
-            **of_the_machine(os.environ), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "RUNNER_TEMP": str(folder / "tmp"), "NO_COLOR": "1",
-            "npm_config_userconfig": str(Path.home() / ".npmrc"), "GIT_CONFIG_NOSYSTEM": "1",
+    def __init__(self, folder: Path, pipeline: Pipeline, repo: str, processes: Processes, outputs: Mapping[str, str]) -> None:
+        self.folder, self.pipeline, self.repo, self.processes = folder, pipeline, repo, processes
+        self.origin, self.source, self.handed_over = folder / "origin.git", folder / "source", folder / "handed-over"
+        self.machine = {
+            **of_the_machine(os.environ), "NO_COLOR": "1", "npm_config_userconfig": str(Path.home() / ".npmrc"), "GIT_CONFIG_NOSYSTEM": "1",
             "AWS_ENDPOINT_URL": outputs["Endpoint"], "PGSSLROOTCERT": outputs["PostgresCaFile"],
             "JAVA_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "REDGATE_DISABLE_TELEMETRY": "true",
         }
-        self.dev = Dev(processes, outputs, self.env)
-        self.outputs: dict[str, dict[str, str]] = {}
         self.hidden: set[str] = set()
         self.sha = ""
+        self.on_a_machine("push")
+        self.dev = Dev(processes, outputs, self.env)
+
+    def on_a_machine(self, name: str) -> None:
+        """A machine as new, on which nothing of an earlier one is left."""
+        machine = self.folder / name
+        self.workspace, self.outputs = machine / "workspace", {}
+        for folder in ("home", "tmp"):
+            (machine / folder).mkdir(parents=True)
+        self.env = {**self.machine, "HOME": str(machine / "home"), "TMPDIR": str(machine / "tmp"), "RUNNER_TEMP": str(machine / "tmp")}
 
     # ---- the push
 
@@ -67,12 +72,11 @@ class Run:
         """A run before this one, of the commit before, in the same repository and dev."""
         folder = self.folder / "earlier"
         folder.mkdir()
-        run = Run(folder, self.job, self.repo, self.processes, self.dev.outputs)
+        run = Run(folder, self.pipeline, self.repo, self.processes, self.dev.outputs)
         run.dev = self.dev
         self.tool("git", "clone", "--quiet", "--bare", self.origin, run.origin, cwd=folder)
         run.sha = self.tool("git", "-C", run.origin, "rev-parse", f"{BRANCH}~1", cwd=folder).strip()
         self.tool("git", "-C", run.origin, "update-ref", f"refs/heads/{BRANCH}", run.sha, cwd=folder)
-        run.start()
         return run
 
     def push(self, message: str) -> None:
@@ -86,10 +90,12 @@ class Run:
         log = self.tool("git", "-C", self.origin, "log", "--reverse", "--format=%s", "--name-only", f"{self.sha}..{BRANCH}", cwd=self.folder)
         return [line for line in log.splitlines() if line]
 
-    # ---- the job
+    # ---- the jobs
 
-    def start(self) -> None:
-        """What the runner knows when the job starts."""
+    def begin(self, job: Job) -> None:
+        """What the runner knows when a job starts."""
+        self.job = job
+        self.on_a_machine(job.key)
         self.env.update({
             "CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_SHA": self.sha, "GITHUB_REPOSITORY": f"{OWNER}/{self.repo}", "GITHUB_REF_NAME": BRANCH,
             "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_ACTOR": "jane",
@@ -99,13 +105,13 @@ class Run:
             (self.folder / name).touch()
             self.env[name] = str(self.folder / name)
         self.hide(*self.dev.secrets.values())
-        self.env.update({name: fill(value, self.contexts()) for name, value in (self.job.given.get("env") or {}).items()})
+        self.env.update({name: fill(value, self.contexts()) for name, value in (job.given.get("env") or {}).items()})
 
     def contexts(self) -> dict[str, object]:
         """What expressions can ask for; the environment's settings only where the job is bound to it."""
-        bound = self.job.environment == "dev"
+        variables, secrets = self.dev.settings(self.job.environment)
         return {
-            "inputs": self.job.inputs, "vars": self.dev.vars if bound else {}, "secrets": self.dev.secrets if bound else {},
+            "inputs": self.pipeline.inputs, "vars": variables, "secrets": secrets,
             "steps": {name: {"outputs": of} for name, of in self.outputs.items()},
             "github": {"repository": f"{OWNER}/{self.repo}", "sha": self.sha, "ref_name": BRANCH, "actor": "jane", "token": "",
                        "event": {"repository": {"name": self.repo}}},
@@ -114,7 +120,7 @@ class Run:
         }
 
     def groups(self) -> Iterator[list[Step]]:
-        """The steps, those that are one step of ADR-053 together."""
+        """The job's steps, those that are one step of ADR-053 together."""
         for number, steps in groupby(self.job.steps, key=lambda step: step.number):
             if number is None:
                 yield from ([step] for step in steps)

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
@@ -16,8 +17,9 @@ sys.path[1:1] = [str(ROOT / "demo"), str(Path(__file__).parent)]
 import workflow  # noqa: E402
 from actions import EQUIVALENTS  # noqa: E402
 from breaks import BREAKS, find, listed  # noqa: E402
+from dev import Dev  # noqa: E402
 from expressions import Unsupported, evaluate, fill, holds  # noqa: E402
-from run import Run, assignments, of_the_machine  # noqa: E402
+from run import assignments, of_the_machine  # noqa: E402
 from workflow import WorkflowError, called_by, load  # noqa: E402
 
 LAMBDA = "reusable-lambda.yml"
@@ -37,8 +39,8 @@ CONTEXTS: dict[str, Any] = {
 
 class TheLambdaPipeline(unittest.TestCase):
     def setUp(self) -> None:
-        self.job = called_by(ROOT / "examples" / "bank-payments")
-        self.numbered = [step for step in self.job.steps if step.number]
+        self.pipeline = called_by(ROOT / "examples" / "bank-payments")
+        self.numbered = [step for step in self.pipeline.steps if step.number]
 
     def test_has_the_14_steps_of_adr_053_in_its_order_and_by_its_names(self) -> None:
         numbers = [step.number for step in self.numbered]
@@ -53,7 +55,7 @@ class TheLambdaPipeline(unittest.TestCase):
         self.assertEqual({condition for number, condition in conditions if number not in OF_A_DATABASE}, {None})
 
     def test_nothing_that_fails_is_passed_over(self) -> None:
-        for step in self.job.steps:
+        for step in self.pipeline.steps:
             self.assertFalse({"continue-on-error", "shell"} & set(step.given), step.name)
             self.assertNotIn("||", step.given.get("run", ""), step.name)
 
@@ -63,14 +65,17 @@ class TheLambdaPipeline(unittest.TestCase):
             first = next(step for step in self.numbered if step.number == number)
             self.assertTrue(first.given["run"].startswith(f"gatekeeper run {of} --dir build/commit "), first.given["run"])
 
-    def test_every_role_is_put_on_before_it_is_needed(self) -> None:
-        role, roles = "", {}
-        for step in self.job.steps:
-            role = (step.given.get("with") or {}).get("role-to-assume", role)
-            if step.number:
-                roles.setdefault(step.number, role)
-        self.assertEqual({number for number, of in roles.items() if of == "${{ vars.CI_ROLE_ARN }}"}, {6, 11, 12, 13, 14})
+    def test_every_role_is_put_on_before_it_is_needed_and_none_else(self) -> None:
+        roles: dict[int, str] = {}
+        for job in self.pipeline.jobs:
+            role = ""
+            for step in job.steps:
+                role = (step.given.get("with") or {}).get("role-to-assume", role)
+                if step.number:
+                    roles.setdefault(step.number, role)
+        self.assertEqual({number for number, of in roles.items() if of == "${{ vars.CI_ROLE_ARN }}"}, {6, 11, 12, 14})
         self.assertEqual({number for number, of in roles.items() if of == "${{ vars.DEPLOY_ROLE_ARN }}"}, {7, 8, 9, 10})
+        self.assertEqual({number for number, of in roles.items() if not of}, {1, 2, 3, 4, 5, 13})
 
 
 class Expressions(unittest.TestCase):
@@ -102,8 +107,8 @@ class Workflows(unittest.TestCase):
         self.repository = Path(folder.name)
         (self.repository / ".github" / "workflows").mkdir(parents=True)
 
-    def calling(self, **change: Any) -> workflow.Job:
-        """The job that a repository calls whose call of the Lambda pipeline is changed in something."""
+    def calling(self, **change: Any) -> workflow.Pipeline:
+        """The pipeline that a repository calls whose call of the Lambda pipeline is changed in something."""
         call = {"uses": f"example-bank/artefact-gatekeeper/.github/workflows/{LAMBDA}@{COMMIT}", "secrets": "inherit",
                 "permissions": {"contents": "write", "id-token": "write"}, **change}
         (self.repository / ".github" / "workflows" / "ci.yml").write_text(yaml.safe_dump({"on": {"push": None}, "jobs": {"pipeline": call}}))
@@ -132,15 +137,18 @@ class Workflows(unittest.TestCase):
             if "uses" in step.given:
                 self.assertIn(step.given["uses"].split("@")[0], EQUIVALENTS)
 
-    def test_settings_reach_only_a_job_that_is_bound_to_the_environment(self) -> None:
-        class Settings:
-            vars, secrets = {"RUN_INTEGRATION": "1"}, {"DATABASE_URL": "postgresql://"}
+    def test_jobs_that_do_not_follow_each_other_are_refused(self) -> None:
+        whole = workflow.read(workflow.WORKFLOWS / LAMBDA)
+        for key, needs in (("deploy", "build"), ("store", None)):
+            changed = {**whole, "jobs": {**whole["jobs"], key: {**whole["jobs"][key], "needs": needs}}}
+            with self.subTest(key), mock.patch.object(workflow, "read", return_value=changed), self.assertRaises(WorkflowError):
+                load(LAMBDA, {})
 
-        for environment, known in (("dev", True), (None, False)):
-            job = workflow.Job(LAMBDA, {}, {"environment": environment}, [])
-            run = Run.__new__(Run)
-            run.job, run.dev, run.outputs, run.repo, run.sha = job, Settings(), {}, "bank-payments", ""
-            self.assertEqual([bool(run.contexts()["vars"]), bool(run.contexts()["secrets"])], [known, known])
+    def test_settings_reach_only_a_job_that_is_bound_to_their_environment(self) -> None:
+        dev = Dev.__new__(Dev)
+        dev.vars, dev.secrets, dev.gatekeeper = {"RUN_INTEGRATION": "1"}, {"DATABASE_URL": "postgresql://"}, {"CI_ROLE_ARN": "arn"}
+        for environment, settings in (("dev", (dev.vars, dev.secrets)), ("gatekeeper", (dev.gatekeeper, {})), ("uat", ({}, {})), (None, ({}, {}))):
+            self.assertEqual(dev.settings(environment), settings)
 
     def test_of_the_machine_only_what_leads_out_of_it_gets_into_a_job(self) -> None:
         taken = dict.fromkeys(("PATH", "LANG", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "PIP_INDEX_URL", "PIP_CERT",

@@ -14,8 +14,9 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 CALL = re.compile(r"[\w.-]+/artefact-gatekeeper/\.github/workflows/([\w-]+\.yml)@[0-9a-f]{40}")  # a branch or tag can be moved
 NUMBERED = re.compile(r"(\d+)\. (.+)")
 # What is understood of a job and of a step; anything else would silently not happen here.
-OF_A_JOB = {"name", "runs-on", "environment", "concurrency", "timeout-minutes", "permissions", "env", "steps"}
+OF_A_JOB = {"name", "needs", "runs-on", "environment", "timeout-minutes", "permissions", "env", "steps"}
 OF_A_STEP = {"name", "id", "if", "uses", "with", "run", "env"}
+ACCESS = ["none", "read", "write"]
 TYPES = {"boolean": bool, "string": str, "number": int}
 
 
@@ -34,10 +35,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Job:
-    """The one job of a reusable workflow, called with `inputs`."""
+    """A job of a reusable workflow, by its key."""
 
-    workflow: str
-    inputs: dict[str, Any]
+    key: str
     given: dict[str, Any]
     steps: list[Step]
 
@@ -50,7 +50,20 @@ class Job:
         return self.given.get("environment")
 
 
-def called_by(repository: Path) -> Job:
+@dataclass(frozen=True)
+class Pipeline:
+    """A reusable workflow, called with `inputs`: its jobs in their order."""
+
+    workflow: str
+    inputs: dict[str, Any]
+    jobs: list[Job]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for job in self.jobs for step in job.steps]
+
+
+def called_by(repository: Path) -> Pipeline:
     """The pipeline that a repository's workflow calls when it is pushed to."""
     calls = []
     for path in sorted((repository / ".github" / "workflows").glob("*.yml")):
@@ -63,15 +76,17 @@ def called_by(repository: Path) -> Job:
     path, name, caller = calls[0]
     if caller.get("secrets") != "inherit":
         raise WorkflowError(f"`{path}`: the secrets of the environment reach `{name}` with `secrets: inherit` only")
-    job = load(name, caller.get("with") or {})
-    for permission, access in job.permissions.items():
-        if (caller.get("permissions") or {}).get(permission) != access:
-            raise WorkflowError(f"`{path}`: `{name}` asks for `{permission}: {access}`, which the caller doesn't give")
-    return job
+    pipeline = load(name, caller.get("with") or {})
+    given = caller.get("permissions") or {}
+    for job in pipeline.jobs:
+        for permission, access in job.permissions.items():
+            if ACCESS.index(given.get(permission, "none")) < ACCESS.index(access):
+                raise WorkflowError(f"`{path}`: `{job.key}` of `{name}` asks for `{permission}: {access}`, which the caller doesn't give")
+    return pipeline
 
 
-def load(name: str, given: dict[str, Any]) -> Job:
-    """A reusable workflow with one job, its inputs checked as GitHub does."""
+def load(name: str, given: dict[str, Any]) -> Pipeline:
+    """A reusable workflow whose jobs follow each other, its inputs checked as GitHub does."""
     document = read(WORKFLOWS / name)
     declared = (document["on"]["workflow_call"] or {}).get("inputs") or {}
     for key, value in given.items():
@@ -80,12 +95,15 @@ def load(name: str, given: dict[str, Any]) -> Job:
     if missing := [key for key, of in declared.items() if of.get("required") and key not in given]:
         raise WorkflowError(f"`{name}` needs the inputs {missing}")
     inputs = {key: given.get(key, of.get("default", "")) for key, of in declared.items()}
-    if len(document["jobs"]) != 1:
-        raise WorkflowError(f"`{name}` has {len(document['jobs'])} jobs, not one")
-    (job,) = document["jobs"].values()
-    if unknown := set(job) - OF_A_JOB:
-        raise WorkflowError(f"`{name}`: {sorted(unknown)} of a job is not understood here")
-    return Job(name, inputs, job, [step_of(name, step) for step in job["steps"]])
+    jobs: list[Job] = []
+    for key, job in document["jobs"].items():
+        if unknown := set(job) - OF_A_JOB:
+            raise WorkflowError(f"`{name}`: {sorted(unknown)} of the job `{key}` is not understood here")
+        before = jobs[-1].key if jobs else None
+        if job.get("needs") != before:
+            raise WorkflowError(f"`{name}`: the job `{key}` needs {job.get('needs')}, and the one before it is {before}: here one follows the other")
+        jobs.append(Job(key, job, [step_of(name, step) for step in job["steps"]]))
+    return Pipeline(name, inputs, jobs)
 
 
 def step_of(workflow: str, given: dict[str, Any]) -> Step:

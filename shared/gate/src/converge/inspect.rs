@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, DatabaseName, ETag, Repo, Sha256, StackName, VersionId},
+    ids::{Commit, CommitSha, DatabaseName, ETag, ModuleId, Repo, Sha256, StackName, VersionId},
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
     policy::{Rules, StageLiterals},
     store_key::{ArtefactPath, RecordKey},
@@ -20,7 +20,7 @@ use gatekeeper_model::{
     verdict::{Baseline, NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
-    dbt_manifest, flyway,
+    dbt, flyway,
     flyway::{
         checksum,
         checksum::Scanned,
@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, look::Unread};
+use super::{GateError, look::Unread, parameters};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -57,8 +57,8 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 /// However many commits are judged at once, they share the disk.
 static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
 
-/// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
-const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+/// The largest manifest of dbt, or its results, that are read: they are streamed, so this bounds time and disk.
+const MAX_DBT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Bytes of large objects after whose inspection it is written down: whoever is killed over a huge commit goes on from there.
 const BYTES_BETWEEN_RECORDS: u64 = 2 * 1024 * 1024 * 1024;
@@ -88,6 +88,15 @@ pub(super) struct Inspection {
     /// The tables of a schema snapshot that have the form of Flyway's history.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     histories: BTreeSet<TableName>,
+    /// What of a schema snapshot a query can read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    relations: BTreeSet<TableName>,
+    /// What a dbt manifest tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_manifest: Option<dbt::manifest::Facts>,
+    /// What dbt's results tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_results: Option<dbt::run_results::RunResults>,
     /// What a `flyway.toml` sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<Settings>,
@@ -169,6 +178,7 @@ pub(super) enum Validator {
     /// What it must fit, and the words that it should not hold.
     LambdaZip(Option<FunctionSpec>, Vec<String>),
     DbtManifest,
+    DbtRunResults,
     Migration,
     SchemaSnapshot,
     FlywayConfiguration,
@@ -216,6 +226,7 @@ impl<'a> Wanted<'a> {
                 only(Validator::LambdaZip(None, self.words.clone()))
             }
             ArtefactPath::DbtManifest(_) => only(Validator::DbtManifest),
+            ArtefactPath::DbtRunResults(_) => only(Validator::DbtRunResults),
             ArtefactPath::Migration(..) => only(Validator::Migration),
             ArtefactPath::Schema(..) => only(Validator::SchemaSnapshot),
             ArtefactPath::FlywayConfiguration(..) => only(Validator::FlywayConfiguration),
@@ -377,6 +388,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let JudgedTemplates { mut findings, forms, parsed } = judged;
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
+        findings.extend(parameters::check(manifest, &parsed));
 
         let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
         let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };
@@ -384,13 +396,21 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
-        let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
+        let (mut reports, mut stored, mut of_dbt) = (BTreeMap::new(), Stored::default(), OfDbt::default());
         let others = others.into_iter().flat_map(|Ran { path, found, .. }| {
             found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
         });
         for (path, validator, inspection) in others {
-            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
-                inspection;
+            let Inspection {
+                findings: found,
+                migration,
+                schema,
+                report,
+                policy_tests: named,
+                histories,
+                relations,
+                ..
+            } = inspection;
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
@@ -404,6 +424,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             }
             if let Some(report) = report {
                 reports.insert(path, report);
+            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, inspection.dbt_manifest) {
+                of_dbt.manifests.insert(module.clone(), facts);
+            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, inspection.dbt_results) {
+                of_dbt.results.insert(module.clone(), results);
             } else if let Some(migration) = migration {
                 scanned.insert(path, migration);
             } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
@@ -412,11 +436,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
+                of_dbt.tables.entry(database.clone()).or_default().extend(relations);
                 schemas.entry(database).or_default().insert(schema);
             }
         }
         findings.extend(check_migrations(manifest, &scanned, &stored.settings));
         findings.extend(commit::check(manifest, &stored));
+        findings.extend(of_dbt.check(commit, manifest, rules));
         for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
@@ -612,7 +638,12 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             inspection.findings = lambda_zip::inspect_for_words(spool, SUBJECT, spec.as_ref(), words, &limits)?;
         }
         Validator::DbtManifest => {
-            inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            (inspection.findings, inspection.dbt_manifest) =
+                dbt::manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+        }
+        Validator::DbtRunResults => {
+            (inspection.findings, inspection.dbt_results) =
+                dbt::run_results::inspect(std::io::BufReader::new(spool), SUBJECT)?;
         }
         Validator::Template(synthesis) => {
             (inspection.findings, inspection.template) =
@@ -647,6 +678,7 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
                 Ok(normal) => {
                     inspection.schema = Some(normal.sha256());
                     inspection.histories.clone_from(normal.histories());
+                    inspection.relations.clone_from(normal.relations());
                 }
                 Err(findings) => {
                     let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
@@ -662,6 +694,32 @@ fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(spool, &mut bytes)?;
     Ok(bytes)
+}
+
+/// What dbt's files tell, module by module, and what the schema snapshots hold.
+#[derive(Debug, Default)]
+struct OfDbt {
+    manifests: BTreeMap<ModuleId, dbt::manifest::Facts>,
+    results: BTreeMap<ModuleId, dbt::run_results::RunResults>,
+    tables: dbt::check::Tables,
+}
+
+impl OfDbt {
+    /// Holds each manifest against its build, and against what was deployed to and tested.
+    fn check(&self, commit: &Commit, manifest: &Manifest, rules: &Rules) -> Vec<Finding> {
+        let stage = manifest.deploy.as_ref().map(|it| &it.stage);
+        let mut findings = Vec::new();
+        for (module, facts) in &self.manifests {
+            let subject = ArtefactPath::DbtManifest(module.clone()).of(commit);
+            findings.extend(dbt::check::check_target(&subject, facts, &rules.dbt));
+            findings.extend(dbt::check::check_sources(&subject, facts, &self.tables));
+            if let Some(results) = self.results.get(module) {
+                let subject = ArtefactPath::DbtRunResults(module.clone()).of(commit);
+                findings.extend(dbt::check::check_build(&subject, facts, results, &rules.dbt, stage));
+            }
+        }
+        findings
+    }
 }
 
 /// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
@@ -695,7 +753,7 @@ impl Validator {
         match self {
             Self::Template(_) => template::MAX_BYTES as u64,
             Self::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
-            Self::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Self::DbtManifest | Self::DbtRunResults => MAX_DBT_BYTES,
             Self::Migration => flyway::MAX_BYTES,
             Self::SchemaSnapshot => schema_snapshot::MAX_BYTES,
             Self::FlywayConfiguration => settings::MAX_BYTES,
@@ -709,6 +767,7 @@ impl Validator {
             Self::Template(_) => Code::TemplateTooLarge,
             Self::LambdaZip(..) => Code::ZipTooLarge,
             Self::DbtManifest => Code::DbtManifestInvalid,
+            Self::DbtRunResults => Code::DbtRunResultsInvalid,
             Self::Migration => Code::FlywayFileTooLarge,
             Self::SchemaSnapshot => Code::SchemaSnapshotInvalid,
             Self::FlywayConfiguration | Self::ScriptConfiguration => Code::FlywaySettingUnsupported,
@@ -800,6 +859,10 @@ fn check_code(key: &str, stack: &StackName, template: &template::Template, manif
 #[cfg(test)]
 #[path = "inspect_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "dbt_tests.rs"]
+mod dbt_tests;
 
 #[cfg(test)]
 #[path = "nested_tests.rs"]
