@@ -5,6 +5,7 @@
 mod changes;
 mod deploy;
 mod example;
+mod images;
 mod one_at_a_time;
 mod promotion_databases;
 mod promotion_refusals;

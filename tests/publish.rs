@@ -18,6 +18,7 @@ use aws_sdk_s3::types::ChecksumMode;
 use e2e::{
     commit::{Commit, MODULE, STACK, path, the_template, the_zip},
     instance::Instance,
+    registry::Repository,
     watch::{PATIENCE, eventually, tags},
     zips,
 };
@@ -457,4 +458,63 @@ async fn the_layers_that_dev_has_are_observed_by_their_content() {
     assert_eq!(run.report["layers"][0]["problem"], format!("the layers of stack `{name}` are `{layer}`"));
     let run = observe(layer, "elsewhere").await;
     assert_eq!((run.code, told()), (1, json!({"deployed": [], "templates": []})), "{run:#?}");
+}
+
+#[tokio::test]
+async fn the_images_that_dev_runs_are_observed_by_their_digests() {
+    let aws = Instance::get().await;
+    let deployer = Shell::of_root(&aws);
+    let repo = format!("e2e-images-{}", ulid::Ulid::generate().to_string().to_lowercase());
+    let functions = Repository::create(&aws.root.config, &repo, false).await;
+    let tasks = Repository::create(&aws.root.config, &format!("{repo}/tasks"), true).await;
+    let moved = Repository::create(&aws.root.config, &format!("{repo}/moved"), false).await;
+    let (first, task) = (functions.put("v1", "first").await, tasks.put("v1", "task").await);
+    moved.put("v1", "moved").await;
+    let uri = |repository: &str| json!({"Fn::Sub": format!("${{AWS::AccountId}}.dkr.ecr.${{AWS::Region}}.${{AWS::URLSuffix}}/{repository}:v1")});
+    let trust = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]});
+    let containers =
+        ["tasks", "moved"].map(|it| json!({"Name": it, "Memory": 128, "Image": uri(&format!("{repo}/{it}"))}));
+    let template = json!({"Resources": {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+        "Pay": {"Type": "AWS::Lambda::Function", "Properties": {
+            "PackageType": "Image", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": {"ImageUri": uri(&repo)},
+        }},
+        "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": containers}},
+    }})
+    .to_string();
+    let client = aws_sdk_cloudformation::Client::new(&aws.root.config);
+    let name = format!("{repo}-dev-{STACK}");
+    client
+        .create_stack()
+        .stack_name(&name)
+        .template_body(&template)
+        .capabilities(Capability::CapabilityIam)
+        .send()
+        .await
+        .unwrap();
+    let status = async || {
+        let stack = client.describe_stacks().stack_name(&name).send().await.unwrap();
+        stack.stacks()[0].stack_status().unwrap().as_str().to_owned()
+    };
+    eventually("the stack is there", Duration::from_mins(1), status, |status| status == "CREATE_COMPLETE").await;
+    // The tag is moved after the deploy: the function runs what it was then.
+    functions.put("v1", "second").await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [manifest, observed] = ["manifest.json", "observed.json"].map(|file| folder.path().join(file));
+    let sha256 = Sha256::of(template.as_bytes());
+    let stack = json!({"name": STACK, "sha256": sha256, "size": template.len()});
+    fs::write(&manifest, json!({"modules": [{"id": MODULE, "stacks": [stack]}]}).to_string()).unwrap();
+    let (manifest, observed) = (manifest.to_str().unwrap(), observed.to_str().unwrap());
+    let run = ["observe", "--manifest", manifest, "--stage", "dev", "--repo", &repo, "--write", observed];
+    let run = deployer.run(&run).await;
+    let told: Value = serde_json::from_str(&fs::read_to_string(observed).unwrap()).unwrap();
+    let image = |logical_id: &str, property: &str, digest| json!({"stack": STACK, "logical_id": logical_id, "property": property, "digest": digest});
+    let images = json!([image("Pay", "Code.ImageUri", first), image("Task", "ContainerDefinitions[0].Image", task)]);
+    let templates = json!([{"stack": STACK, "sha256": sha256}]);
+    assert_eq!((run.code, told), (1, json!({"deployed": [], "templates": templates, "images": images})), "{run:#?}");
+    let problem = run.report["images"][2]["problem"].as_str().unwrap();
+    assert!(problem.starts_with(&format!("the tags of repository `{repo}/moved` may be moved")), "{problem}");
 }

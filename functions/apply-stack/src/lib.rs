@@ -9,6 +9,7 @@ pub mod assets;
 pub mod changes;
 pub mod decide;
 pub mod events;
+mod images;
 pub mod stack;
 pub mod stop;
 pub mod tell;

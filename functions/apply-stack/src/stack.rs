@@ -17,6 +17,7 @@ use aws_sdk_cloudformation::{
 use gatekeeper_aws::{
     failure::{Failure, code, message},
     lambda::FunctionError,
+    registry::Registry,
     s3::S3Store,
     s3_client, stack_functions,
 };
@@ -36,6 +37,7 @@ use gatekeeper_promotion::{
 use gatekeeper_readers::{
     template,
     template::{
+        Template,
         form::Form,
         forms::{self, Forms},
     },
@@ -49,6 +51,7 @@ use crate::{
     changes,
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
+    images,
     stop::Stop,
     template_url::{S3Address, object_url, template_url},
 };
@@ -74,6 +77,8 @@ pub struct StackWork<'a> {
     pub cloudformation: Client,
     /// S3 in the stage's account.
     pub s3: aws_sdk_s3::Client,
+    /// ECR in the stage's account.
+    pub registry: Registry,
     /// STS in the stage's account.
     pub sts: aws_sdk_sts::Client,
     /// The region of all of it.
@@ -181,6 +186,7 @@ impl<'a> StackWork<'a> {
         Self {
             cloudformation: Client::new(stage),
             s3: s3_client(stage),
+            registry: Registry::new(stage),
             sts: aws_sdk_sts::Client::new(stage),
             region: stage.region().map(ToString::to_string).unwrap_or_default(),
             s3_endpoint: None,
@@ -447,7 +453,13 @@ impl StackWork<'_> {
         let is_template =
             |file: &Pinned| stack.assets.iter().any(|it| it.kind == AssetKind::Template && it.file.key == file.key);
         let has_assets = match self.provides {
-            Provides::All => assets::has_assets(&read, stack),
+            Provides::All => {
+                let wrong = self.wrong_images(stack, &read).await?;
+                if !wrong.is_empty() {
+                    return Err(Stop::Failed(format!("the stack was not changed: {}", wrong.join("; "))));
+                }
+                assets::has_assets(&read, stack)
+            }
             Provides::Templates => stack.assets.iter().any(|it| it.kind == AssetKind::Template),
             Provides::Nothing => false,
         };
@@ -485,6 +497,16 @@ impl StackWork<'_> {
                 Ok(Document::At(object_url(address, bucket, &object)))
             }
         }
+    }
+
+    /// What is wrong with the images of a stack in the stage's registry, each in words.
+    pub(crate) async fn wrong_images(&self, stack: &PlannedStack, read: &Template) -> Result<Vec<String>, Stop> {
+        if stack.images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let account = assets::account_of(&self.sts).await?;
+        let values = assets::values(read, stack, &account, &self.region);
+        images::wrong(&self.registry, stack, &values, &self.region).await
     }
 
     /// Proves that the change set holds the pinned template.

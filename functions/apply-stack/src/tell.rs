@@ -13,7 +13,11 @@ use gatekeeper_aws::{
     stack_functions,
     stage_account::stage_config,
 };
-use gatekeeper_model::{finding::Finding, ids::Commit, telemetry::wall_clock};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::Commit,
+    telemetry::wall_clock,
+};
 use gatekeeper_promotion::{
     changes::{
         Changes, ChangesQuestion, Holders, MAX_BYTES, Place, StackChanges, StackState, Wanted, awaits, judge_exports,
@@ -138,7 +142,14 @@ impl StackWork<'_> {
             Err(Stop::Later(why) | Stop::Failed(why)) => return Ok(untold(why, Some(template), Vec::new())),
             Err(Stop::Error(error)) => return Err(error),
         };
-        let told = match self.asked(stack, &look, &template.0, until).await {
+        let asked = async {
+            let (told, mut reasons) = self.asked(stack, &look, &template.0, until).await?;
+            let wrong = self.wrong_images(stack, &template.1).await?;
+            let finding = |why| Finding::new(Code::ImageNotInStage, stack.stack_name.as_str(), why);
+            reasons.extend(wrong.into_iter().map(finding));
+            Ok((told, reasons))
+        };
+        let told = match asked.await {
             Ok((told, reasons)) => Found { told, reasons, template: Some(template), exports: look.exports },
             Err(Stop::Later(why) | Stop::Failed(why)) => untold(why, Some(template), look.exports),
             Err(Stop::Error(error)) => return Err(error),

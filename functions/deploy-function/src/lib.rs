@@ -5,6 +5,7 @@
 //! Killed anywhere and started again it ends the same: every turn starts with a look.
 
 mod function;
+mod images;
 mod layers;
 pub mod next;
 
@@ -140,6 +141,10 @@ impl<S: ReadStore> Step<S> {
         };
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
+        let images = images::look(&client, &aws_sdk_lambda::Client::new(config), &self.pacers, plan).await;
+        let images: Vec<_> = images.map_err(|why| FunctionError::new("StepError", why))?;
+        let images: Vec<_> = images.iter().map(|runs| self.of_image(log, runs)).collect();
+        let has_wrong_image = images.iter().any(|report| report.status == ReportStatus::Failed);
         for planned in missing {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
             let report =
@@ -159,7 +164,7 @@ impl<S: ReadStore> Step<S> {
             }
         }
         // What can't be whole isn't begun.
-        if reports.is_empty() {
+        if reports.is_empty() && !has_wrong_image {
             let stopped = AtomicBool::new(false);
             let deployer = Deployer {
                 // A retry would go past the pacer, and would not look before it acts.
@@ -178,8 +183,9 @@ impl<S: ReadStore> Step<S> {
         let told = |planned: &PlannedFunction| {
             reports.iter().find(|it| it.subject == planned.function.as_str()).or_else(|| through(planned)).cloned()
         };
-        let progress = plan.functions.iter().filter_map(told).collect();
-        let answer = StepAnswer::of(progress, plan.functions.len(), WAIT_SECONDS);
+        let expected = plan.functions.len() + images.len();
+        let progress = plan.functions.iter().filter_map(told).chain(images).collect();
+        let answer = StepAnswer::of(progress, expected, WAIT_SECONDS);
         log.info("functions looked at", json!({"outcome": answer.status, "functions": plan.functions.len()}));
         Ok(answer)
     }
@@ -220,6 +226,26 @@ impl<S: ReadStore> Step<S> {
             Ok(Ended::Failed(reason)) => {
                 deployer.stopped.store(true, Ordering::Relaxed);
                 Some(self.failed(&log, planned, report, reason))
+            }
+        }
+    }
+
+    /// The report on a function that runs an image: CloudFormation has made it what it is, and it is only looked at.
+    fn of_image(&self, log: &Logger, runs: &images::Runs<'_>) -> Report<FunctionFacts> {
+        let mut report = Report::<FunctionFacts>::begun(runs.subject(), (self.clock)());
+        report.facts.function_name = runs.name.as_str().into();
+        report.facts.function_arn = runs.arn.clone().into();
+        if let Some(digest) = runs.digest {
+            report.facts.image_digest = digest.into();
+        }
+        match runs.wrong() {
+            None => {
+                let detail = format!("it runs the tested image `{}`", runs.image.digest);
+                report.ended(ReportStatus::Unchanged, detail, (self.clock)())
+            }
+            Some(why) => {
+                log.error("function runs another image", json!({"function": runs.name, "reason": why}));
+                report.ended(ReportStatus::Failed, why, (self.clock)())
             }
         }
     }

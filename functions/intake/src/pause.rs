@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::Client;
 use futures_util::{StreamExt as _, future, stream};
+use gatekeeper_aws::{
+    failure::said,
+    json_operation::{JsonOperation, SQS},
+};
 use gatekeeper_gate::converge::batch::{BatchAnswer, BatchItemFailure};
-use gatekeeper_model::telemetry::{Logger, chain};
+use gatekeeper_model::telemetry::Logger;
 use gatekeeper_store::CALLS_IN_FLIGHT;
 use serde_json::{Value, json};
 
@@ -17,21 +20,22 @@ const FIRST_PAUSE_SECONDS: i32 = 5;
 /// The queue that the events come from.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    client: Client,
+    change_message_visibility: JsonOperation,
     url: String,
 }
 
 impl Queue {
     pub(crate) fn new(config: &SdkConfig, url: &str) -> Self {
-        Self { client: Client::new(config), url: url.to_owned() }
+        let change_message_visibility = JsonOperation::new(config, SQS, "ChangeMessageVisibility");
+        Self { change_message_visibility, url: url.to_owned() }
     }
 
     /// Lets the failed messages of a batch come again after a pause. Where that fails they come all the same, later.
     pub(crate) async fn pause(&self, payload: &Value, answer: &BatchAnswer, log: &Logger) {
         let errors: Vec<_> = stream::iter(pauses(payload, answer))
             .map(async |(handle, seconds)| {
-                let call = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(handle);
-                call.visibility_timeout(seconds).send().await.err().map(|error| chain(&error))
+                let input = json!({"QueueUrl": self.url, "ReceiptHandle": handle, "VisibilityTimeout": seconds});
+                self.change_message_visibility.call(&input).await.err().map(|error| said(&error))
             })
             .buffer_unordered(CALLS_IN_FLIGHT)
             .filter_map(future::ready)

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod failure;
+pub mod json_operation;
 pub mod kms;
 #[cfg(feature = "lambda")]
 pub mod lambda;
@@ -12,6 +13,8 @@ pub mod live;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]
 pub mod promotion_step;
+#[cfg(any(feature = "live", feature = "promotion-step"))]
+pub mod registry;
 pub mod s3;
 #[cfg(any(test, feature = "test-support"))]
 pub mod scripted;
@@ -36,7 +39,7 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use jiff::Timestamp;
 
 use crate::s3::S3Store;
@@ -177,7 +180,7 @@ pub enum TlsRoots {
 }
 
 /// The configuration of a function, from its environment alone: Lambda puts region and credentials there, and
-/// `AWS_ENDPOINT_URL` names another AWS. `TLS_ROOTS=native` takes the system's roots.
+/// `AWS_ENDPOINT_URL` names another AWS, and `AWS_ENDPOINT_URL_SQS` another SQS. `TLS_ROOTS=native` takes the system's roots.
 ///
 /// The SDK's chain of providers is left out on purpose: a function has no profile, no container and no instance whose
 /// credentials it could use, and what looks for them is half a megabyte and half a millisecond of each start.
@@ -197,8 +200,19 @@ pub fn config() -> SdkConfig {
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build());
     config.set_region(setting("AWS_REGION").map(Region::new));
     config.set_endpoint_url(setting("AWS_ENDPOINT_URL"));
+    config.set_service_config(Some(ServiceSettings));
     config.set_sleep_impl(default_async_sleep());
     config.build()
+}
+
+/// A service's own settings, such as `AWS_ENDPOINT_URL_SECRETS_MANAGER` (SDK reference guide, "Service-specific endpoints").
+#[derive(Debug)]
+struct ServiceSettings;
+
+impl LoadServiceConfig for ServiceSettings {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        setting(&format!("{}_{}", key.env(), key.service_id().to_uppercase().replace(' ', "_")))
+    }
 }
 
 /// The configuration of a program at a person's or a pipeline's hands, with the SDK's whole chain of providers.

@@ -20,8 +20,8 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry, Scope},
 };
 
-/// The field of the SDK's span around a call that no other span has.
-const CALL: &str = "rpc.method";
+/// The fields of the SDK's span around a call, which no other span has: the service and its operation.
+const CALL: [&str; 2] = ["rpc.service", "rpc.method"];
 
 /// The SDK's span around one attempt of a call.
 const ATTEMPT: &str = "try_attempt";
@@ -62,7 +62,7 @@ struct RequestId(Value);
 
 /// A call of the SDK that is under way.
 struct Call {
-    name: &'static str,
+    name: String,
     started: Instant,
     attempts: u32,
 }
@@ -81,7 +81,7 @@ impl SdkLines {
         for span in scope.into_iter().flatten() {
             let known = span.extensions();
             if let Some(call) = known.get::<Call>() {
-                fields.insert("call".to_owned(), call.name.into());
+                fields.insert("call".to_owned(), call.name.as_str().into());
             }
             if let Some(RequestId(id)) = known.get() {
                 fields.insert("request_id".to_owned(), id.clone());
@@ -101,9 +101,13 @@ fn is_invocation(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.name() == INVOCATION.0
 }
 
+fn is_call(metadata: &Metadata<'_>) -> bool {
+    CALL.iter().all(|field| metadata.fields().field(field).is_some())
+}
+
 fn is_of_a_call(metadata: &Metadata<'_>) -> bool {
     if metadata.is_span() {
-        metadata.name() == ATTEMPT || metadata.fields().field(CALL).is_some()
+        metadata.name() == ATTEMPT || is_call(metadata)
     } else {
         ATTEMPTS.contains(&metadata.target())
     }
@@ -125,8 +129,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SdkLines {
             attributes.record(&mut said);
             let id = said.fields.remove(INVOCATION.1).unwrap_or_default();
             span.extensions_mut().insert(RequestId(id));
-        } else if metadata.fields().field(CALL).is_some() {
-            span.extensions_mut().insert(Call { name: metadata.name(), started: Instant::now(), attempts: 0 });
+        } else if is_call(metadata) {
+            let mut said = Said::default();
+            attributes.record(&mut said);
+            let name = CALL.map(|field| said.fields.get(field).and_then(Value::as_str).unwrap_or_default()).join(".");
+            span.extensions_mut().insert(Call { name, started: Instant::now(), attempts: 0 });
         } else if metadata.name() == ATTEMPT {
             for around in span.scope().skip(1) {
                 if let Some(call) = around.extensions_mut().get_mut::<Call>() {

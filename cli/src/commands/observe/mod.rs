@@ -1,6 +1,7 @@
 //! `gatekeeper observe`: which code do a stage's functions and layers hold, and which templates do its stacks have, between
 //! deploy and integration tests?
 
+mod images;
 mod layers;
 mod parameters;
 mod templates;
@@ -9,10 +10,10 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::{failure::Failure, stack_functions, stack_functions::NoFunction};
+use gatekeeper_aws::{failure::Failure, registry::Registry, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
-    manifest::{DeployedFunction, DeployedLayer, DeployedParameter, DeployedTemplate, Function, Module},
+    manifest::{DeployedFunction, DeployedImage, DeployedLayer, DeployedParameter, DeployedTemplate, Function, Module},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::{
@@ -47,9 +48,14 @@ bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplat
 `lambda:GetFunctionConfiguration` in the stage's account, and `lambda:GetLayerVersion` where the build has layers.
 The values of the stacks' parameters are written too, but for those that CloudFormation keeps to itself (`NoEcho`).
 
+Of an image that a template names by a tag it tells the digest that runs: of a function as Lambda has resolved it
+(`lambda:GetFunction`), of anything else as ECR has it under the tag (`ecr:DescribeImages`, `ecr:DescribeRepositories`,
+`cloudformation:DescribeStacks`), where the repository's tags are immutable.
+
 Exit codes:
-  0  every function runs the code of its bundle, and every stack has the template and the layers of the build
-  1  a function, a layer or a stack is missing, or has something else
+  0  every function runs the code of its bundle, every stack has the template and the layers of the build, and of every
+     image by a tag the digest is told
+  1  a function, a layer or a stack is missing, or has something else, or an image's digest can't be told
   2  wrong use
   3  AWS could not be reached, or refused
 
@@ -95,11 +101,12 @@ struct Modules {
 struct Report {
     repo: Repo,
     stage: StageName,
-    /// Whether every function runs its bundle's code, and every stack has its template and layers.
+    /// Whether every function runs its bundle's code, every stack has its template and layers, and every image is told.
     equal: bool,
     functions: Vec<Observed>,
     stacks: Vec<templates::Observed>,
     layers: Vec<layers::Observed>,
+    images: Vec<images::Observed>,
     /// The values of the stacks' parameters, which nothing is held against.
     parameters: Vec<DeployedParameter>,
 }
@@ -111,6 +118,8 @@ struct Written {
     templates: Vec<DeployedTemplate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<DeployedLayer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<DeployedImage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parameters: Vec<DeployedParameter>,
 }
@@ -157,6 +166,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 
     let stacks = templates::observe(&client, &modules, args.folder.as_deref(), named).await?;
     let (layers, deployed_layers) = layers::observe(&client, &lambda, &modules, named).await?;
+    let clients = images::Clients { cloudformation: &client, lambda: &lambda, registry: Registry::new(&aws.config) };
+    let images = images::observe(&clients, &stacks).await?;
     let parameters = parameters::observe(&client, &stacks, output).await?;
 
     if let Some(path) = &args.write {
@@ -164,16 +175,23 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             .iter()
             .filter_map(|it| Some(DeployedFunction { function: it.function.clone(), code_sha256: it.live? }))
             .collect();
-        let templates = templates::told(&stacks);
-        let written = Written { deployed, templates, layers: deployed_layers, parameters: parameters.clone() };
+        let written = Written {
+            deployed,
+            templates: templates::told(&stacks),
+            layers: deployed_layers,
+            images: images.iter().filter_map(images::Observed::told).collect(),
+            parameters: parameters.clone(),
+        };
         let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
         whole_file::write(path, text.as_bytes())?;
     }
-    let equal =
-        functions.iter().all(|it| it.equal) && stacks.iter().all(|it| it.equal) && layers.iter().all(|it| it.equal);
+    let equal = functions.iter().all(|it| it.equal)
+        && stacks.iter().all(|it| it.equal)
+        && layers.iter().all(|it| it.equal)
+        && images.iter().all(|it| it.digest.is_some());
     let (repo, stage) = ((*args.repo).clone(), args.stage.clone());
-    let report = Report { repo, stage, equal, functions, stacks, layers, parameters };
+    let report = Report { repo, stage, equal, functions, stacks, layers, images, parameters };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }
@@ -307,6 +325,15 @@ fn text(report: &Report) -> String {
         let _ = match problem {
             None => writeln!(text, "{}  {stack_name}  {stored}  its layer {key}", good("equal  ")),
             Some(why) => writeln!(text, "{}  {stack_name}  layer {key}: {why}, stored is {stored}", bad("differs")),
+        };
+    }
+    for images::Observed { stack_name, logical_id, image, digest, problem, .. } in &report.images {
+        let _ = match digest {
+            Some(digest) => writeln!(text, "{}  {stack_name}  {digest}  the image of {logical_id}", good("runs   ")),
+            None => {
+                let why = problem.as_deref().unwrap_or("it was not looked at");
+                writeln!(text, "{}  {stack_name}  image {image} of {logical_id}: {why}", bad("untold "))
+            }
         };
     }
     for DeployedParameter { stack, name, value, is_default } in &report.parameters {

@@ -2,8 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::{finding::Code, ids::Sha256, manifest::DeployedParameter, policy::Condition};
-use gatekeeper_promotion::{boundary::BOUNDARY_PARAMETER, drift::Drift, plan::PlannedStack, record::LiveFunction};
+use gatekeeper_model::{
+    finding::Code,
+    ids::Sha256,
+    manifest::{DeployedImage, DeployedParameter},
+    policy::Condition,
+};
+use gatekeeper_promotion::{
+    boundary::BOUNDARY_PARAMETER,
+    drift::Drift,
+    plan::PlannedStack,
+    record::{LiveFunction, PromotionRecord},
+};
 
 use super::{Case, Checks, counted};
 use crate::{
@@ -126,14 +136,18 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         .flat_map(|tests| &tests.deployed)
         .map(|it| (it.function.as_str(), it.code_sha256))
         .collect();
-    let planned = case.record().into_iter().flat_map(|record| &record.plan.functions);
-    let bytes_of = &case.exhibits.observed.bytes_of;
-    let function = planned.map(|planned| {
+    let bundles = case.record().into_iter().flat_map(|record| &record.plan.functions);
+    let bundles = bundles.map(|planned| {
         let name = planned.function.as_str();
+        (name.to_owned(), planned.bundle.sha256, tested.get(name).copied())
+    });
+    let planned = bundles.chain(case.record().into_iter().flat_map(|record| images(case, record)));
+    let bytes_of = &case.exhibits.observed.bytes_of;
+    let function = planned.map(|(name, promoted, tested_sha256)| {
+        let name = name.as_str();
         let seen = live.iter().find(|it| it.function == name);
         let live_sha256 = seen.and_then(|it| it.code_sha256);
-        let promoted_sha256 = Some(planned.bundle.sha256);
-        let tested_sha256 = tested.get(name).copied();
+        let promoted_sha256 = Some(promoted);
         let unread = match &case.exhibits.observed.live {
             Live::Trouble(why) => Some(why.clone()),
             Live::Seen(_) | Live::AsRecorded => match seen {
@@ -159,6 +173,23 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         }
     });
     function.collect()
+}
+
+/// The functions that run a container image by its tag and were there when the promotion ended: the promoted digest, and the
+/// one that the manifest tells of dev.
+fn images(case: &Case<'_>, record: &PromotionRecord) -> Vec<(String, Sha256, Option<Sha256>)> {
+    let tests = case.manifest().and_then(|manifest| manifest.tests.integration.as_ref());
+    let told: Vec<_> = tests.into_iter().flat_map(|tests| &tests.images).collect();
+    let functions = record.plan.image_functions().filter_map(|(stack, image)| {
+        let name = image.function(&stack.stack);
+        record.live.iter().find(|it| it.function == name && it.function_name.is_some())?;
+        let is_it = |it: &&&DeployedImage| {
+            it.stack == stack.stack && it.logical_id == image.resource && it.property == image.property
+        };
+        let tested = told.iter().find(is_it).map(|it| it.digest.sha256());
+        Some((name, image.digest.sha256(), tested))
+    });
+    functions.collect()
 }
 
 /// The parameters that no two stages or commits have alike: the gatekeeper gives them (CONTRACT §6).

@@ -12,7 +12,8 @@ use crate::{
     finding::{Code, Finding, plain},
     ids::{
         AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
-        FunctionName, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
+        FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName,
+        StageName,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -448,6 +449,9 @@ pub struct IntegrationTests {
     /// Which layers of their own these stacks had, read from Lambda.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DeployedLayer>,
+    /// Which images they ran that their templates name by a tag, read from Lambda and from ECR.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<DeployedImage>,
     /// Which values the parameters of these stacks had, read from CloudFormation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<DeployedParameter>,
@@ -540,6 +544,21 @@ pub struct DeployedLayer {
     pub stack: StackName,
     /// The live layer version's `CodeSha256`, in hex.
     pub code_sha256: Sha256,
+}
+
+/// A container image that a dev stack ran while it was tested, where its template names the image by a tag: a tag may be
+/// another image tomorrow and in each registry, the digest is this one everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedImage {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The logical id of the resource that runs it; of one in a nested stack those that lead to it, such as `Inner/Handler`.
+    pub logical_id: String,
+    /// The property that names it, such as `Code.ImageUri`.
+    pub property: String,
+    /// The digest of what ran.
+    pub digest: ImageDigest,
 }
 
 /// A parameter of a dev stack while it was tested.

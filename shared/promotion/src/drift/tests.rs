@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatekeeper_model::{
-    ids::{Sha256, VersionId},
+    ids::{ImageDigest, Sha256, VersionId},
     verdict::{Outcome, Revocation, Verdict},
 };
 use serde_json::json;
@@ -196,6 +196,32 @@ fn other_code_is_found_with_where_it_comes_from() {
         origin("e", None),
     ];
     insta::assert_snapshot!(found(|look| run(look, Some(origins))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
+}
+
+#[test]
+fn a_function_of_an_image_is_compared_by_its_digest_where_the_promotion_left_one() {
+    let promoted: ImageDigest = format!("sha256:{}", digest("image")).parse().unwrap();
+    let runs = |code: Sha256| {
+        let named = Some("uat-pay".to_owned());
+        LiveFunction { code_sha256: Some(code), ..LiveFunction::missing("api/Pay", named) }
+    };
+    let image = json!({
+        "resource": "Pay", "property": "Code.ImageUri", "image": [{"literal": "pay:v1"}], "digest": promoted,
+        "is_function": true,
+    });
+    let mut record = record();
+    record.plan.stacks[0].images = vec![serde_json::from_value(image).unwrap()];
+    // A condition left it out.
+    assert_eq!(compared(&record, &look()), Compared::default());
+    record.live.push(runs(promoted.sha256()));
+    let mut now = look();
+    now.functions.push(runs(promoted.sha256()));
+    assert_eq!(compared(&record, &now), Compared::default());
+    now.functions[1] = runs(digest("by hand"));
+    let found = lines(&compared(&record, &now).findings);
+    let says =
+        format!("function-changed api/Pay: function `uat-pay` runs the code `{}`, promoted was", digest("by hand"));
+    assert!(found.starts_with(&says), "{found}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use gatekeeper_model::{
     manifest::{AssetKind, Module},
 };
 
-use super::{Code, Template, Text, assets, assets::Use, form::Left};
+use super::{Code, TaggedImage, Template, Text, assets, assets::Use, form::Left};
 
 /// How deep stacks may be nested: CDK's own constructs nest one level.
 pub(super) const MAX_DEPTH: usize = 4;
@@ -48,6 +48,8 @@ impl Template {
             let left = template.names_stage.iter();
             whole.names_stage.extend(left.map(|it| Left { place: format!("{path}{}", it.place), ..it.clone() }));
             whole.assets.extend(template.assets.iter().map(|it| Use { resource: within(&it.resource), ..it.clone() }));
+            let images = template.images.iter();
+            whole.images.extend(images.map(|it| TaggedImage { resource: within(&it.resource), ..it.clone() }));
             open.extend(template.below(&path, depth + 1));
             if whole.assets.len() + whole.functions.len() + open.len() > assets::MAX_USES {
                 return Err(format!("its nested stacks take more than {} assets", assets::MAX_USES));
