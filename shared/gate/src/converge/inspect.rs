@@ -401,16 +401,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
         });
         for (path, validator, inspection) in others {
-            let Inspection {
-                findings: found,
-                migration,
-                schema,
-                report,
-                policy_tests: named,
-                histories,
-                relations,
-                ..
-            } = inspection;
+            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
+                inspection;
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
@@ -436,7 +428,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
-                of_dbt.tables.entry(database.clone()).or_default().extend(relations);
+                of_dbt.tables.entry(database.clone()).or_default().extend(inspection.relations);
                 schemas.entry(database).or_default().insert(schema);
             }
         }
