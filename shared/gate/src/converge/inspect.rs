@@ -414,19 +414,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
         });
         for (path, validator, inspection) in others {
-            let Inspection {
-                findings: found,
-                migration,
-                schema,
-                report,
-                policy_tests: named,
-                histories,
-                relations,
-                settings,
-                dbt_manifest,
-                dbt_results,
-                ..
-            } = *inspection;
+            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
+                *inspection;
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
@@ -440,13 +429,15 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             }
             if let Some(report) = report {
                 reports.insert(path, report);
-            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, dbt_manifest) {
+            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, inspection.dbt_manifest) {
                 of_dbt.manifests.insert(module.clone(), facts);
-            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, dbt_results) {
+            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, inspection.dbt_results) {
                 of_dbt.results.insert(module.clone(), results);
             } else if let Some(migration) = migration {
                 scanned.insert(path, migration);
-            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) = (&path, settings) {
+            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
+                (&path, inspection.settings)
+            {
                 stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
