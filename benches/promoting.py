@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import time
@@ -26,11 +25,9 @@ FUNCTIONS = 40
 ROUNDS = 3
 
 
-def tool(name: str) -> Path | None:
-    """A command of benches/requirements.txt; else the system's; `None` where there is none."""
-    own = ROOT / ".local" / "bench" / "bin" / name
-    found = shutil.which(name)
-    return own if own.exists() else Path(found) if found else None
+def tool(name: str) -> Path:
+    """A command of benches/requirements.txt."""
+    return ROOT / ".local" / "bench" / "bin" / name
 
 
 class Promoting:
@@ -41,10 +38,8 @@ class Promoting:
 
     def figures(self) -> dict[str, Any]:
         """The seconds of each way: all functions changed, and then the same commit again."""
-        ways: dict[str, Callable[[Commit], None]] = {"promotion": self.promotion}
-        for name, command, way in (("aws cloudformation deploy", "aws", self.aws), ("sam deploy", "sam", self.sam)):
-            if tool(command):
-                ways[name] = way
+        ways: dict[str, Callable[[Commit], None]] = {
+            "promotion": self.promotion, "aws cloudformation deploy": self.aws, "sam deploy": self.sam}
         seconds: dict[str, dict[str, list[float]]] = {name: {"changed": [], "unchanged": []} for name in ways}
         for round_ in range(ROUNDS + 1):
             commit = Commit({f"promoted-{n:02}": small_bundle(f"promoted {round_} {n}") for n in range(FUNCTIONS)})
