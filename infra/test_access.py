@@ -353,6 +353,8 @@ class Work(Case):
             "stages": f"{RECORDS}/config/stages.json", "asset": f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip",
             "stack": f"{STACK}bank-payments-uat-payments-api/1", "function": f"{FUNCTION}bank-payments-uat-authorise",
             "layer": f"arn:aws:lambda:ap-southeast-2:{ACCOUNT}:layer:uat-shared:7",
+            "repository": f"arn:aws:ecr:ap-southeast-2:{ACCOUNT}:repository/cdk-hnb659fds-container-assets-{ACCOUNT}-ap-southeast-2",
+            "shared_repository": "arn:aws:ecr:ap-southeast-2:999999999999:repository/bank/pay",
             "execution": f"arn:aws:states:ap-southeast-2:{ACCOUNT}:execution:gatekeeper-promotion:01JX", "anything": "*",
             "bootstrap": f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version",
             "itself": f"{STACK}gatekeeper/1", "letters": DEFAULT.attribute("DeadLetterQueue", "Arn"), "events": DEFAULT.attribute("EventQueue", "Arn"),
@@ -387,7 +389,8 @@ class Work(Case):
         self.check(
             "ApplyStackRole", promotion=("s3:GetObject",), artefact=("s3:GetObject", "s3:GetObjectVersion"),
             asset=("s3:GetObject", "s3:PutObject"), key=("kms:Decrypt",), anything=("cloudformation:GetTemplateSummary",),
-            bootstrap=("ssm:GetParameters",),
+            bootstrap=("ssm:GetParameters",), repository=("ecr:DescribeImages", "ecr:DescribeRepositories"),
+            shared_repository=("ecr:DescribeImages", "ecr:DescribeRepositories"),
             stack=tuple(f"cloudformation:{name}" for name in (
                 "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DescribeStacks",
                 "DescribeStackEvents", "DescribeEvents", "GetTemplate", "ListStackResources",
@@ -399,6 +402,11 @@ class Work(Case):
             self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"arn:aws:s3:::{bucket}/3f1c.zip"), bucket)
         self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:PutObject", f"{ARTEFACTS}/{COMMIT}/modules/MOD-012/assets/3f1c.zip"))
         self.assertFalse(DEFAULT.may("ApplyStackRole", "s3:DeleteObject", f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-ap-southeast-2/3f1c.zip"))
+
+    def test_nobody_of_ours_pushes_an_image(self):
+        repository = f"arn:aws:ecr:ap-southeast-2:{ACCOUNT}:repository/bank/pay"
+        for action in ("ecr:PutImage", "ecr:BatchDeleteImage", "ecr:PutImageTagMutability", "ecr:InitiateLayerUpload"):
+            self.assertFalse(DEFAULT.may("ApplyStackRole", action, repository), action)
 
     def test_cloudformation_reads_code_for_a_stage(self):
         self.check("StackRole", artefact=("s3:GetObject", "s3:GetObjectVersion"), asset=("s3:GetObject",), key=("kms:Decrypt",),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 mod handoffs;
+mod sam;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use aws_sdk_s3::types::ChecksumMode;
 use e2e::{
     commit::{Commit, MODULE, STACK, path, the_template, the_zip},
     instance::Instance,
+    registry::Repository,
     watch::{PATIENCE, eventually, tags},
     zips,
 };
@@ -114,8 +116,8 @@ fn build_folder(commit: &Commit) -> tempfile::TempDir {
     folder
 }
 
-fn write(folder: &tempfile::TempDir, path: &ArtefactPath, bytes: &[u8]) {
-    let file = folder.path().join(path.to_string());
+fn write(folder: impl AsRef<Path>, path: &ArtefactPath, bytes: &[u8]) {
+    let file = folder.as_ref().join(path.to_string());
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, bytes).unwrap();
 }
@@ -365,7 +367,12 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     assert_eq!((run.code, &run.report["equal"]), (0, &json!(true)), "{run:#?}");
     let tested = json!([{"function": "authorise-payment", "code_sha256": Sha256::of(&commit.objects[&the_zip()])}]);
     let templates = json!([{"stack": STACK, "sha256": Sha256::of(&commit.objects[&the_template()])}]);
-    assert_eq!(told(), json!({"deployed": tested, "templates": templates}));
+    let parameter = |name: &str, value: &str| json!({"stack": STACK, "name": name, "value": value});
+    let parameters = json!([
+        parameter("ArtefactBucket", &aws.outputs.artefact_bucket),
+        parameter("ArtefactPrefix", &commit.id.module_prefix(&MODULE.parse().unwrap())),
+    ]);
+    assert_eq!(told(), json!({"deployed": tested, "templates": templates, "parameters": parameters}));
 
     // The tests have run: the manifest says on which bytes.
     let mut after = commit.manifest.clone();
@@ -382,6 +389,14 @@ async fn what_dev_runs_is_observed_and_published_as_what_was_tested() {
     fs::write(another.path(), rewritten.to_string()).unwrap();
     let run = ci.publish(&commit, folder.path(), &["--observed", another.path().to_str().unwrap()]).await;
     assert_eq!(run.report["verdict"]["reasons"][0]["code"], Code::TestedTemplatesMismatch.as_str(), "{run:#?}");
+
+    let mut renamed = told();
+    renamed["parameters"][0]["name"] = json!("Bucket");
+    fs::write(another.path(), renamed.to_string()).unwrap();
+    let run = ci.publish(&commit, folder.path(), &["--observed", another.path().to_str().unwrap()]).await;
+    let reasons = run.report["verdict"]["reasons"].as_array().unwrap();
+    let codes: Vec<_> = reasons.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, [Code::TestedTemplatesMismatch.as_str(); 2], "one too many, one missing: {reasons:#?}");
 
     // Somebody deploys something else by hand.
     let name = deployer.run(&observe).await.report["functions"][0]["live_name"].as_str().unwrap().to_owned();
@@ -443,4 +458,63 @@ async fn the_layers_that_dev_has_are_observed_by_their_content() {
     assert_eq!(run.report["layers"][0]["problem"], format!("the layers of stack `{name}` are `{layer}`"));
     let run = observe(layer, "elsewhere").await;
     assert_eq!((run.code, told()), (1, json!({"deployed": [], "templates": []})), "{run:#?}");
+}
+
+#[tokio::test]
+async fn the_images_that_dev_runs_are_observed_by_their_digests() {
+    let aws = Instance::get().await;
+    let deployer = Shell::of_root(&aws);
+    let repo = format!("e2e-images-{}", ulid::Ulid::generate().to_string().to_lowercase());
+    let functions = Repository::create(&aws.root.config, &repo, false).await;
+    let tasks = Repository::create(&aws.root.config, &format!("{repo}/tasks"), true).await;
+    let moved = Repository::create(&aws.root.config, &format!("{repo}/moved"), false).await;
+    let (first, task) = (functions.put("v1", "first").await, tasks.put("v1", "task").await);
+    moved.put("v1", "moved").await;
+    let uri = |repository: &str| json!({"Fn::Sub": format!("${{AWS::AccountId}}.dkr.ecr.${{AWS::Region}}.${{AWS::URLSuffix}}/{repository}:v1")});
+    let trust = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]});
+    let containers =
+        ["tasks", "moved"].map(|it| json!({"Name": it, "Memory": 128, "Image": uri(&format!("{repo}/{it}"))}));
+    let template = json!({"Resources": {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+        "Pay": {"Type": "AWS::Lambda::Function", "Properties": {
+            "PackageType": "Image", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": {"ImageUri": uri(&repo)},
+        }},
+        "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": containers}},
+    }})
+    .to_string();
+    let client = aws_sdk_cloudformation::Client::new(&aws.root.config);
+    let name = format!("{repo}-dev-{STACK}");
+    client
+        .create_stack()
+        .stack_name(&name)
+        .template_body(&template)
+        .capabilities(Capability::CapabilityIam)
+        .send()
+        .await
+        .unwrap();
+    let status = async || {
+        let stack = client.describe_stacks().stack_name(&name).send().await.unwrap();
+        stack.stacks()[0].stack_status().unwrap().as_str().to_owned()
+    };
+    eventually("the stack is there", Duration::from_mins(1), status, |status| status == "CREATE_COMPLETE").await;
+    // The tag is moved after the deploy: the function runs what it was then.
+    functions.put("v1", "second").await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [manifest, observed] = ["manifest.json", "observed.json"].map(|file| folder.path().join(file));
+    let sha256 = Sha256::of(template.as_bytes());
+    let stack = json!({"name": STACK, "sha256": sha256, "size": template.len()});
+    fs::write(&manifest, json!({"modules": [{"id": MODULE, "stacks": [stack]}]}).to_string()).unwrap();
+    let (manifest, observed) = (manifest.to_str().unwrap(), observed.to_str().unwrap());
+    let run = ["observe", "--manifest", manifest, "--stage", "dev", "--repo", &repo, "--write", observed];
+    let run = deployer.run(&run).await;
+    let told: Value = serde_json::from_str(&fs::read_to_string(observed).unwrap()).unwrap();
+    let image = |logical_id: &str, property: &str, digest| json!({"stack": STACK, "logical_id": logical_id, "property": property, "digest": digest});
+    let images = json!([image("Pay", "Code.ImageUri", first), image("Task", "ContainerDefinitions[0].Image", task)]);
+    let templates = json!([{"stack": STACK, "sha256": sha256}]);
+    assert_eq!((run.code, told), (1, json!({"deployed": [], "templates": templates, "images": images})), "{run:#?}");
+    let problem = run.report["images"][2]["problem"].as_str().unwrap();
+    assert!(problem.starts_with(&format!("the tags of repository `{repo}/moved` may be moved")), "{problem}");
 }

@@ -113,7 +113,7 @@ pub(crate) fn name(step: &Step) -> String {
 }
 
 /// A step that is over; a mark for those who watch, a word for a log.
-fn ended(step: &Step, is_live: bool) -> String {
+pub(crate) fn ended(step: &Step, is_live: bool) -> String {
     let (done, failed) = if is_live { ("✓", "✗") } else { ("done  ", "failed") };
     let seconds = seconds(step.ended_at.map_or(SignedDuration::ZERO, |end| end.duration_since(step.started_at)));
     let name = name(step);
@@ -123,7 +123,8 @@ fn ended(step: &Step, is_live: bool) -> String {
     }
 }
 
-fn running(step: &Step, now: Timestamp) -> String {
+/// A step that is under way.
+pub(crate) fn running(step: &Step, now: Timestamp) -> String {
     let seconds = seconds(now.duration_since(step.started_at).max(SignedDuration::ZERO));
     let says = match &step.failure {
         Some(_) => "failed, trying again".to_owned(),

@@ -44,6 +44,21 @@ pub(crate) struct Step {
     is_asked_again: bool,
 }
 
+impl Step {
+    /// A step that begins, on the way forward.
+    pub(crate) fn begun(name: &str, now: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            going_back: false,
+            started_at: now,
+            ended_at: None,
+            failure: None,
+            reports: Vec::new(),
+            is_asked_again: false,
+        }
+    }
+}
+
 /// The steps of an execution so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Steps {
@@ -70,19 +85,12 @@ impl Steps {
         match what {
             What::Entered { step, going_back } => match self.list.last_mut() {
                 Some(last) if last.name == step && last.going_back == going_back => {}
-                _ => self.list.push(Step {
-                    name: step,
-                    going_back,
-                    started_at: at,
-                    ended_at: None,
-                    failure: None,
-                    reports: Vec::new(),
-                    is_asked_again: false,
-                }),
+                _ => self.list.push(Step { going_back, ..Step::begun(&step, at) }),
             },
             What::Answered(answer) => {
                 let Some(last) = self.list.last_mut() else { return };
-                last.failure = answer.as_ref().filter(|it| it.status == StepStatus::Failed).map(failures);
+                last.failure =
+                    answer.as_ref().filter(|it| it.status == StepStatus::Failed).map(|it| failures(&it.progress));
                 last.is_asked_again = answer.as_ref().is_some_and(|it| it.status == StepStatus::InProgress);
                 last.reports = answer.map(|it| it.progress).unwrap_or_default();
             }
@@ -108,8 +116,9 @@ impl Steps {
     }
 }
 
-fn failures(answer: &StepAnswer) -> String {
-    let failed = answer.progress.iter().filter(|report| report.status == ReportStatus::Failed);
+/// Why things failed that a step works on.
+pub(crate) fn failures(reports: &[Report]) -> String {
+    let failed = reports.iter().filter(|report| report.status == ReportStatus::Failed);
     failed.map(|report| format!("`{}`: {}", report.subject, report.detail)).collect::<Vec<_>>().join("; ")
 }
 

@@ -28,7 +28,7 @@ SAYS = {
     "4:edited-migration": "was edited after it was applied",
     "5:build": 'Could not resolve "src/functions/refund-payment.ts"',
     "6:unsafe-zip": "zip-unsafe-path",
-    "7:deploy": "WrongPolicy (AWS::IAM::Policy): The role with name no-such-role cannot be found.",
+    "7:deploy": "`WrongPolicy` (AWS::IAM::Policy) CREATE_FAILED: The role with name no-such-role cannot be found.",
     "7:rebuilt": "3 of 4 functions",
     "8:migration": 'relation "ledger.no_such_table" does not exist',
     "9:integration-test": "no stack has the output `ReconcileLedgerFunction`",

@@ -1,6 +1,6 @@
 """Starts the local AWS: MiniStack, with the gaps closed that the gatekeeper would otherwise fall into.
 
-Each gap is closed by one small function (`gaps_s3.py`, `gaps_iam.py`, `gaps_compute.py`) that replaces a name inside of
+Each gap is closed by one small function (`gaps_s3.py`, `gaps_iam.py`, `gaps_compute.py`, `gaps_registry.py`) that replaces a name inside of
 MiniStack before its server starts. A name that has gone, or that takes other parameters than those we wrote against,
 ends the start with a message: a gap that silently came open again would make the tests prove nothing.
 
@@ -16,6 +16,7 @@ import ministack.app
 
 import gaps_compute
 import gaps_iam
+import gaps_registry
 import gaps_s3
 from patching import GapChanged
 
@@ -50,6 +51,9 @@ CLOSERS = (
     gaps_compute.function_urls_own_every_path,
     gaps_compute.sam_knows_parameter_values,
     gaps_compute.saved_queries_are_a_known_type,
+    gaps_registry.images_that_are_not_there_are_told,
+    gaps_registry.repositories_are_described_by_their_names,
+    gaps_registry.tags_of_images_are_resolved_once,
 )
 
 

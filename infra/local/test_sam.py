@@ -65,6 +65,23 @@ class Sam(unittest.TestCase):
         verdict = json.loads(subprocess.run(command, text=True, capture_output=True).stdout)["verdict"]
         self.assertEqual((verdict["outcome"], verdict["reasons"]), ("registered", []))
 
+    def test_an_image_of_ecr_goes_through_the_gate_and_one_of_this_machine_does_not(self) -> None:
+        image = "!Sub ${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/bank/worker:${CommitSha}"
+        # Not of SAM's own type: this template's `Globals` give each of those a runtime.
+        function = ("  Worker:\n    Type: AWS::Lambda::Function\n    Properties:\n      PackageType: Image\n"
+                    "      Role: !GetAtt PayFunctionRole.Arn\n      Code:\n        ImageUri: ")
+        parameter = "Parameters:\n  CommitSha:\n    Type: String\n"
+        template = self.build / "template.yaml"
+        text = template.read_text().replace("Parameters:\n", parameter)
+        template.write_text(text.replace("Resources:\n", f"Resources:\n{function}{image}\n"))
+        translated, _ = self.collected()
+        uri = json.loads(translated)["Resources"]["Worker"]["Properties"]["Code"]["ImageUri"]
+        self.assertEqual(uri, {"Fn::Sub": image.removeprefix("!Sub ")})
+        command = [GATEKEEPER, "publish", self.out, "--repo", "bank", "--sha", SHA, "--branch", "main", "--dry-run", "--output", "json"]
+        verdict = json.loads(subprocess.run(command, text=True, capture_output=True).stdout)["verdict"]
+        self.assertEqual((verdict["outcome"], verdict["reasons"]), ("registered", []))
+        self.assertIn("`Worker` runs a container image that is in no registry", self.refused(image, "worker:latest"))
+
     def test_the_same_build_makes_the_same_commit_wherever_it_is_collected(self) -> None:
         first = self.collected()
         for file in self.build.rglob("*.js"):

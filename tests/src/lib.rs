@@ -19,6 +19,7 @@ pub mod databases;
 pub mod instance;
 pub mod odd_migrations;
 pub mod promotion;
+pub mod registry;
 pub mod watch;
 pub mod zips;
 

@@ -15,8 +15,6 @@ use super::{Packaging, Source, read, resources, told_of};
 struct AssetManifest {
     #[serde(default)]
     files: BTreeMap<String, FileAsset>,
-    #[serde(default, rename = "dockerImages")]
-    docker_images: BTreeMap<String, ImageAsset>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,12 +39,6 @@ struct Destination {
     object_key: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ImageAsset {
-    display_name: Option<String>,
-}
-
 /// A file asset.
 #[derive(Debug)]
 struct Asset {
@@ -67,14 +59,7 @@ impl Assets {
             Ok(manifest) => manifest,
             Err(why) => return reasons.push(format!("the assets of `{id}`: {why}: synthesise again")),
         };
-        for (id, image) in manifest.docker_images {
-            let shown = image.display_name.unwrap_or(id);
-            reasons.push(format!(
-                "`{shown}` is a container image, and a commit stores none: package the function as a ZIP, or push the image \
-                 to a registry and name it by its digest"
-            ));
-        }
-        // Assets are found beside their manifest.
+        // Its container images are in registries and not in the store: the templates name them. Assets are found beside their manifest.
         let folder = path.parent().unwrap_or(root);
         for (id, FileAsset { display_name, source, destinations }) in manifest.files {
             let shown = display_name.unwrap_or_else(|| id.clone());
@@ -116,13 +101,12 @@ impl Assets {
         self.0.retain(|_, asset| !files.contains(&asset.source.path));
     }
 
-    /// The source of a function's code, none where that is in the template; or why it can't be taken, behind the function's
-    /// name.
+    /// The source of a function's code, none where that is in the template or in a registry; or why it can't be taken, behind
+    /// the function's name.
     pub(super) fn code_of(&self, properties: &Value) -> Result<Option<Source>, String> {
         let code = properties.get("Code").unwrap_or(&Value::Null);
-        let is_image = properties.get("PackageType").and_then(Value::as_str) == Some("Image");
-        if is_image || code.get("ImageUri").is_some() {
-            return Err("runs a container image, and a commit stores none: package it as a ZIP".to_owned());
+        if let Some(image) = code.get("ImageUri") {
+            return if is_in_registry(image) { Ok(None) } else { Err(NOT_IN_REGISTRY.to_owned()) };
         }
         if code.get("ZipFile").is_some() {
             return Ok(None);
@@ -183,6 +167,17 @@ impl Assets {
             warnings.push(format!("asset `{}` is left out: no resource of a template uses it", asset.shown));
         }
     }
+}
+
+/// What is said of a function whose image a stage could not get, behind the function's name.
+pub(super) const NOT_IN_REGISTRY: &str = "runs a container image that is in no registry: push it to ECR, and name it by its \
+                                          tag or digest there in `ImageUri`";
+
+/// Whether an image is named by where stages get it, a repository of ECR or a digest. The gate judges the rest.
+pub(super) fn is_in_registry(image: &Value) -> bool {
+    let mut texts = Vec::new();
+    texts_of(image, false, &mut texts);
+    texts.iter().any(|it| it.contains(".dkr.ecr.") || it.contains("@sha256:"))
 }
 
 /// A text that is plain, or that `Fn::Sub` composes: asset manifests spell it the same way.

@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 
 use super::{
     Collected, CollectedAsset, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper,
-    names::function_name, resources, told_of, zip,
+    assets::{NOT_IN_REGISTRY, is_in_registry},
+    names::function_name,
+    resources, told_of, zip,
 };
 use crate::{build_folder, exit::Misuse};
 
@@ -232,8 +234,11 @@ fn places(root: &Path, template: &Value, reasons: &mut Vec<String>) -> Vec<(Stri
             continue;
         }
         let is_image = properties.get("PackageType").and_then(Value::as_str) == Some("Image");
-        if is_image || properties.get("ImageUri").is_some() {
-            reasons.push(format!("function `{id}` runs a container image: build it as a ZIP (`PackageType: Zip`)"));
+        let image = properties.get("ImageUri").or_else(|| properties.get("Code")?.get("ImageUri"));
+        if is_image || image.is_some() {
+            if !image.is_some_and(is_in_registry) {
+                reasons.push(format!("function `{id}` {NOT_IN_REGISTRY}"));
+            }
             continue;
         }
         if kind == "AWS::Serverless::Application" {

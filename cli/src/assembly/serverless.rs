@@ -18,7 +18,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Collected, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper, names::function_name,
+    Collected, CollectedFunction, CollectedStack, Contents, Packaging, Said, Source, Zipper,
+    assets::{NOT_IN_REGISTRY, is_in_registry},
+    names::function_name,
     read, resources, told_of,
 };
 
@@ -142,8 +144,13 @@ fn functions(
         if code.get("ZipFile").is_some() {
             continue;
         }
-        if code.get("ImageUri").is_some() {
-            reasons.push(format!("function `{id}` runs a container image: package it as a ZIP"));
+        if let Some(image) = code.get("ImageUri") {
+            match image.as_str().and_then(|it| it.split_once(".dkr.ecr.")) {
+                // Its registry tells the account as well as a bucket does.
+                Some((account, _)) => drop(buckets.insert(account.to_owned())),
+                None if is_in_registry(image) => {}
+                None => reasons.push(format!("function `{id}` {NOT_IN_REGISTRY}")),
+            }
             continue;
         }
         let member = |name: &str| code.get(name).and_then(Value::as_str);

@@ -47,8 +47,10 @@ earlier run in an assembly is not taken. Nothing is asked of AWS.
 A template with SAM's transform is translated by the repository's own aws-sam-translator, so that nothing is left for
 CloudFormation to write at deploy time. The translated template has its code in the bucket of `cdk bootstrap`.
 
-What a promotion can't give to a stage is refused before anything is written, all of it at once: container images, nested
-assemblies (`Stage` of CDK), and assets that a template names without their bucket.
+A container image stays in its registry: the template names it, and `gatekeeper observe` tells the digest that dev ran.
+
+What a promotion can't give to a stage is refused before anything is written, all of it at once: images in no registry of
+ECR, nested assemblies (`Stage` of CDK), and assets that a template names without their bucket.
 
 Exit codes:
   0  DIR is written

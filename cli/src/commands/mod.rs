@@ -5,6 +5,7 @@ mod changes;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
+pub(crate) mod deploy;
 pub(crate) mod evidence;
 pub(crate) mod flyway;
 pub(crate) mod handoffs;

@@ -227,7 +227,8 @@ pub(super) fn not_counted(others: &[NotCounted]) -> String {
     text
 }
 
-fn planned(plan: &Plan) -> String {
+/// What a plan applies.
+pub(super) fn planned(plan: &Plan) -> String {
     let mut text = String::new();
     let mut part = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {

@@ -223,6 +223,36 @@ fn what_is_collected_can_be_published() {
     assert_eq!((run.stderr.as_str(), &report["verdict"]["outcome"]), ("", &json!("registered")), "{}", run.shown());
 }
 
+/// The image is in a registry, where the template names it: dev tells its digest once it runs.
+#[test]
+fn an_image_asset_is_left_to_the_registry() {
+    let mut repository = Repository::sst();
+    let registry = "111122223333.dkr.ecr.ap-southeast-2.${AWS::URLSuffix}";
+    let repository_name = "cdk-hnb659fds-container-assets-111122223333-ap-southeast-2";
+    let image = json!({"Fn::Sub": format!("{registry}/{repository_name}:{}", key("image"))});
+    let worker = json!({"Type": "AWS::Lambda::Function", "Properties": {
+        "PackageType": "Image", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": {"ImageUri": image}
+    }});
+    repository.stack("dev-bank-Worker", &json!({"Resources": {"WorkerFn": worker, "Role": role()}}));
+    let file = "dist/dev-bank-Worker.assets.json";
+    let assets = json!({"version": "48.0.0", "files": {}, "dockerImages": {key("image"): {
+        "displayName": "WorkerFn/Image", "source": {"directory": "asset.image"},
+        "destinations": {"here": {"repositoryName": repository_name, "imageTag": key("image")}}
+    }}});
+    repository.write(file, &assets.to_string());
+    repository.artifacts["dev-bank-Worker.assets"] =
+        json!({"type": "cdk:asset-manifest", "properties": {"file": "dev-bank-Worker.assets.json"}});
+    let run = repository.collect(&["--output", "json"]);
+    assert_eq!(run.code, 0, "{}", run.shown());
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["functions"].as_array().unwrap().len(), 2, "the image is no bundle");
+    let out = repository.out();
+    let line = ["publish", out.to_str().unwrap(), "--repo", "bank", "--sha", SHA, "--branch", "main", "--dry-run"];
+    let run = gatekeeper_with(&[&line as &[_], &["--output", "json"]].concat(), &[]);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["verdict"]["outcome"], json!("registered"), "{}", run.shown());
+}
+
 #[test]
 fn the_umask_and_a_zip_of_an_earlier_run_change_nothing() {
     let digests = |prepare: &dyn Fn(&Repository, &Path)| {
@@ -276,10 +306,6 @@ fn what_can_not_be_taken_is_told_all_of_it_before_anything_is_written() {
     repository.asset("dev-bank-Web", "layer");
     repository.listed("dev-bank-Web", "gone", &json!({"path": "asset.gone", "packaging": "zip"}), "zip");
     repository.listed("dev-bank-Web", "made", &json!({"executable": ["make"]}), "zip");
-    let images = repository.root.path().join("dist/dev-bank-Images.assets.json");
-    fs::write(images, json!({"dockerImages": {"1f": {"displayName": "Worker/Image"}}}).to_string()).unwrap();
-    repository.artifacts["dev-bank-Images.assets"] =
-        json!({"type": "cdk:asset-manifest", "properties": {"file": "dev-bank-Images.assets.json"}});
     repository.stack(
         "dev-bank-Old",
         &json!({"Parameters": {"AssetParameters1fS3Bucket": {"Type": "String"}}, "Resources": {}}),

@@ -9,7 +9,7 @@ fn common_mistakes_are_told_with_what_to_do() {
     let mut shown = String::new();
     for line in [
         "",
-        "deploy",
+        "deliver",
         "check",
         "check build --repository bank-payments",
         "promote --repo bank-payments --sha main --stage uat --reason release",

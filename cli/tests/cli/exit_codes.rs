@@ -135,7 +135,8 @@ fn every_command_ends_with_the_contracts_codes() {
                 "schema verdict",
                 "completions csh",
                 "man --into ROOT/ledger.sql/man1",
-                "deploy",
+                "deliver",
+                "deploy --repo bank-payments --sha SHA",
             ],
         ),
         (
@@ -144,6 +145,7 @@ fn every_command_ends_with_the_contracts_codes() {
                 "check s3://artefacts/bank-payments/SHA/ --outputs ROOT/outputs.json",
                 "publish BUILT --repo bank-payments --sha SHA --outputs ROOT/outputs.json",
                 "handoffs pull --repo bank-payments --sha SHA --into ROOT/handoffs --outputs ROOT/outputs.json",
+                "deploy --repo bank-payments --sha SHA --stage dev --outputs ROOT/outputs.json",
                 "observe BUILT --repo bank-payments --stage dev --outputs ROOT/outputs.json",
                 "promote --repo bank-payments --sha SHA --stage uat --reason release --outputs ROOT/outputs.json",
                 "rollback --repo bank-payments --stage uat --reason fault --outputs ROOT/outputs.json",

@@ -9,6 +9,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "publish",
     "check",
     "stage-assets",
+    "deploy",
     "observe",
     "run",
     "promote",
@@ -57,6 +58,7 @@ fn wrong_use_is_exit_code_2_and_leaves_standard_output_empty() {
         &["publish", "/no/such/folder", "--repo", "bank-payments", "--sha", SHA],
         &["collect", "/no/such/folder", "--module", "MOD-012"],
         &["stage-assets", "/no/such/folder"],
+        &["deploy", "--stage", "dev", "--repo", "bank-payments", "--sha", SHA, "--stack-name", "{repo}-{stage}"],
         &["observe", "/no/such/folder", "--stage", "dev", "--repo", "bank-payments"],
         &["observe", ".", "--stage", "dev", "--repo", "bank-payments", "--stack-name", "{repo}-{stage}"],
         &["flyway", "checksums", "/no/such/folder", "--database", "payments"],
@@ -107,6 +109,8 @@ fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
     for arguments in [
         &["publish", folder, "--repo", "bank-payments", "--sha", SHA] as &[_],
         &["observe", folder, "--repo", "bank-payments", "--stage", "dev"],
+        &["deploy", "--repo", "bank-payments", "--sha", SHA, "--stage", "dev"],
+        &["deploy", "--repo", "bank-payments", "--sha", SHA, "--stage", "dev", "--stack-name", "{stage}-{stack}"],
     ] {
         let run = gatekeeper(&[arguments, &["--outputs", outputs]].concat());
         assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {}", run.stderr);

@@ -12,9 +12,12 @@ use gatekeeper_aws::{
     failure::{Failure, code},
     lambda::FunctionError,
 };
-use gatekeeper_model::{ids::Sha256, telemetry::Logger};
+use gatekeeper_model::{
+    ids::{AssetKey, Sha256},
+    telemetry::Logger,
+};
 use gatekeeper_promotion::plan::{Pinned, PlannedAsset, PlannedFunction, PlannedStack};
-use gatekeeper_readers::template::{Code, Template};
+use gatekeeper_readers::template::{Code, Template, form::Form, forms};
 use serde_json::json;
 
 use crate::{
@@ -47,6 +50,17 @@ pub struct Provided {
     pub copied: usize,
     /// How many lay there already.
     pub already_there: usize,
+}
+
+impl Provided {
+    /// Counts one more, which had to be created or not.
+    pub fn add(&mut self, was_created: bool) {
+        if was_created {
+            self.copied += 1;
+        } else {
+            self.already_there += 1;
+        }
+    }
 }
 
 /// What lies under a key.
@@ -114,7 +128,9 @@ pub fn assets<'a>(
             _ => {}
         }
     }
-    for PlannedAsset { resource, bucket, asset_key, file, .. } in &stack.assets {
+    // What has a form is not copied.
+    let as_stored = stack.assets.iter().filter(|it| stack.nested_form(it).is_none());
+    for PlannedAsset { resource, bucket, asset_key, file, .. } in as_stored {
         let Some(name) = bucket.resolve(&values) else {
             return Err(format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"));
         };
@@ -129,6 +145,42 @@ pub fn assets<'a>(
     }
     let placed = |((bucket, key), (bundle, is_kept))| Asset { bucket, key, bundle, is_kept };
     Ok(assets.into_iter().map(placed).collect())
+}
+
+/// The portable form of a nested template and where the template around it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedForm<'a> {
+    /// The bucket of the stage's account.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The form.
+    pub form: &'a Form,
+}
+
+/// Where the forms of nested templates have to lie.
+///
+/// # Errors
+/// Where a bucket's name can't be told: the gate lets no such commit through.
+pub fn placed_forms<'a>(
+    template: &Template,
+    stack: &PlannedStack,
+    forms: &'a BTreeMap<AssetKey, Form>,
+    account: &str,
+    region: &str,
+) -> Result<Vec<PlacedForm<'a>>, String> {
+    let values = values(template, stack, account, region);
+    let mut placed = BTreeMap::new();
+    for PlannedAsset { resource, bucket, asset_key, .. } in
+        stack.assets.iter().filter(|it| stack.nested_form(it).is_some())
+    {
+        let Some(form) = forms.get(asset_key) else { continue };
+        let Some(bucket) = bucket.resolve(&values) else {
+            return Err(format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"));
+        };
+        placed.insert((bucket, forms::key_of(asset_key, form.mapping.form_sha256)), form);
+    }
+    Ok(placed.into_iter().map(|((bucket, key), form)| PlacedForm { bucket, key, form }).collect())
 }
 
 /// Copies with the rights of the stage's role.
@@ -158,11 +210,15 @@ impl Copier<'_> {
         Ok(Provided { copied, already_there: done.len() - copied })
     }
 
-    /// Puts a template where CloudFormation can read it: what a call takes is smaller.
+    /// Makes a template lie where CloudFormation can read it, under a key that its digest is part of. Whether it had to be
+    /// created.
     ///
     /// # Errors
     /// [`Stop`]
-    pub async fn put(&self, bucket: &str, key: &str, bytes: Vec<u8>, sha256: Sha256) -> Result<(), Stop> {
+    pub async fn create(&self, bucket: &str, key: &str, bytes: &[u8], sha256: Sha256) -> Result<bool, Stop> {
+        if self.is_kept_there(bucket, key, sha256).await? {
+            return Ok(false);
+        }
         let put = self
             .s3
             .put_object()
@@ -170,36 +226,57 @@ impl Copier<'_> {
             .key(key)
             .expected_bucket_owner(self.account)
             .checksum_sha256(sha256.to_base64())
-            .body(bytes.into());
-        match put.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Stop::of(STORAGE, &format!("PutObject of `{bucket}/{key}`"), &error)),
+            .if_none_match("*")
+            .body(bytes.to_vec().into());
+        let Err(error) = put.send().await else {
+            self.log.info(
+                "template put for cloudformation",
+                json!({"sha256": sha256, "asset_bucket": bucket, "asset_key": key}),
+            );
+            return Ok(true);
+        };
+        match code(&error) {
+            // Somebody has put it there meanwhile.
+            Some("PreconditionFailed" | "ConditionalRequestConflict") => {
+                match self.is_kept_there(bucket, key, sha256).await? {
+                    true => Ok(false),
+                    false => Err(Stop::Later(format!("`{bucket}/{key}` is being written by somebody else"))),
+                }
+            }
+            Some("NoSuchBucket") => Err(no_bucket(bucket)),
+            _ => Err(Stop::of(STORAGE, &format!("PutObject of `{bucket}/{key}`"), &error)),
         }
+    }
+
+    /// Whether these bytes lie there. Others that do are somebody's.
+    async fn is_kept_there(&self, bucket: &str, key: &str, sha256: Sha256) -> Result<bool, Stop> {
+        let There::Object(checksum) = self.checksum(bucket, key).await? else { return Ok(false) };
+        let found = match checksum {
+            Some(checksum) => checksum,
+            // `cdk-assets` uploads without this checksum.
+            None => self.hash(bucket, key).await?,
+        };
+        if found == sha256 {
+            return Ok(true);
+        }
+        Err(Stop::Failed(format!(
+            "at `{bucket}/{key}` lie other bytes than the asset's: their SHA-256 is `{found}`, not `{sha256}`. They are \
+             somebody's: find out whose, and delete the object"
+        )))
     }
 
     /// Whether it had to be copied.
     async fn provide_one(&self, asset: &Asset<'_>) -> Result<bool, Stop> {
-        let there = self.checksum(asset).await?;
-        if there == There::Object(Some(asset.bundle.sha256)) {
+        let is_there = if asset.is_kept {
+            self.is_kept_there(&asset.bucket, &asset.key, asset.bundle.sha256).await?
+        } else {
+            self.checksum(&asset.bucket, &asset.key).await? == There::Object(Some(asset.bundle.sha256))
+        };
+        if is_there {
             return Ok(false);
         }
-        if let (true, There::Object(checksum)) = (asset.is_kept, there) {
-            let found = match checksum {
-                Some(checksum) => checksum,
-                // `cdk-assets` uploads without this checksum.
-                None => self.hash(asset).await?,
-            };
-            if found == asset.bundle.sha256 {
-                return Ok(false);
-            }
-            return Err(Stop::Failed(format!(
-                "at `{}/{}` lie other bytes than the asset's: their SHA-256 is `{found}`, not `{}`. They are somebody's: \
-                 find out whose, and delete the object",
-                asset.bucket, asset.key, asset.bundle.sha256
-            )));
-        }
         self.copy(asset).await?;
-        let There::Object(checksum) = self.checksum(asset).await? else {
+        let There::Object(checksum) = self.checksum(&asset.bucket, &asset.key).await? else {
             return Err(Stop::Later(format!("the copy to `{}/{}` is not to be seen yet", asset.bucket, asset.key)));
         };
         if checksum != Some(asset.bundle.sha256) {
@@ -218,12 +295,12 @@ impl Copier<'_> {
     }
 
     /// What is there, by the SHA-256 that S3 computed over the whole object.
-    async fn checksum(&self, asset: &Asset<'_>) -> Result<There, Stop> {
+    async fn checksum(&self, bucket: &str, key: &str) -> Result<There, Stop> {
         let head = self
             .s3
             .head_object()
-            .bucket(&asset.bucket)
-            .key(&asset.key)
+            .bucket(bucket)
+            .key(key)
             .expected_bucket_owner(self.account)
             .checksum_mode(ChecksumMode::Enabled)
             .send()
@@ -233,18 +310,15 @@ impl Copier<'_> {
             Ok(head) => Ok(There::Object(head.checksum_sha256().and_then(Sha256::from_base64))),
             // No such bucket looks the same here; the copy tells.
             Err(error) if Failure::of(&error) == Failure::Absent => Ok(There::Nothing),
-            Err(error) => {
-                let call = format!("HeadObject of `{}/{}`", asset.bucket, asset.key);
-                Err(Stop::of(STORAGE, &call, &error))
-            }
+            Err(error) => Err(Stop::of(STORAGE, &format!("HeadObject of `{bucket}/{key}`"), &error)),
         }
     }
 
     /// The SHA-256 of the bytes that are there.
-    async fn hash(&self, asset: &Asset<'_>) -> Result<Sha256, Stop> {
+    async fn hash(&self, bucket: &str, key: &str) -> Result<Sha256, Stop> {
         use sha2::Digest as _;
-        let call = || format!("GetObject of `{}/{}`", asset.bucket, asset.key);
-        let get = self.s3.get_object().bucket(&asset.bucket).key(&asset.key).expected_bucket_owner(self.account);
+        let call = || format!("GetObject of `{bucket}/{key}`");
+        let get = self.s3.get_object().bucket(bucket).key(key).expected_bucket_owner(self.account);
         let object = get.send().await.map_err(|error| Stop::of(STORAGE, &call(), &error))?;
         let (mut body, mut hasher) = (object.body, sha2::Sha256::new());
         while let Some(piece) = body.next().await {
@@ -272,10 +346,7 @@ impl Copier<'_> {
         match (code(&error), Failure::of(&error)) {
             // Somebody has put it there meanwhile: the look behind tells what.
             (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) if asset.is_kept => Ok(()),
-            (Some("NoSuchBucket"), _) if !self.is_there(&asset.bucket).await? => Err(Stop::Failed(format!(
-                "the bucket `{}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account",
-                asset.bucket
-            ))),
+            (Some("NoSuchBucket"), _) if !self.is_there(&asset.bucket).await? => Err(no_bucket(&asset.bucket)),
             (_, Failure::Absent) => Err(Stop::Failed(format!(
                 "version `{}` of `{}` is gone from the store",
                 asset.bundle.version_id, asset.bundle.key
@@ -295,6 +366,12 @@ impl Copier<'_> {
             Err(error) => Err(Stop::of(STORAGE, &format!("HeadBucket of `{bucket}`"), &error)),
         }
     }
+}
+
+fn no_bucket(bucket: &str) -> Stop {
+    Stop::Failed(format!(
+        "the bucket `{bucket}`, which the template takes its code from, does not exist: run `cdk bootstrap` in the stage's account"
+    ))
 }
 
 /// The account that these credentials are of.

@@ -29,6 +29,7 @@ fn stack(parameters: &[(&str, &str)]) -> PlannedStack {
         stack_name: "bank-uat-api".parse().unwrap(),
         template: pinned("api.json"),
         assets: Vec::new(),
+        images: Vec::new(),
         form: None,
         tags: std::collections::BTreeMap::new(),
         termination_protection: false,

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod changes;
 pub mod decide;
 pub mod events;
+mod images;
 pub mod stack;
 pub mod stop;
 pub mod tell;
@@ -24,7 +25,6 @@ use gatekeeper_aws::{
     Buckets, Settings,
     lambda::{FunctionError, Invocation},
     promotion_step::Begun,
-    s3_client,
     stage_account::stage_config,
 };
 use gatekeeper_model::telemetry::{Logger, wall_clock};
@@ -37,10 +37,7 @@ use gatekeeper_promotion::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    stack::{Provides, StackWork},
-    stop::Stop,
-};
+use crate::{stack::StackWork, stop::Stop};
 
 /// When to ask again while CloudFormation works, in seconds.
 const WAIT_SECONDS: u64 = 2;
@@ -101,24 +98,15 @@ impl ApplyStack {
         let log = log.with("direction", direction_word(direction));
 
         let stage = Box::pin(stage_config(&self.config, record.role_arn.as_deref())).await;
-        // A role can be lent inside of its own account only.
-        let own_role = self.settings.stack_role_arn.as_deref().filter(|_| record.role_arn.is_none());
+        let change_set_name = change_set_name(record.promotion_id.as_str(), direction);
         let work = StackWork {
-            cloudformation: aws_sdk_cloudformation::Client::new(&stage),
-            s3: s3_client(&stage),
-            sts: aws_sdk_sts::Client::new(&stage),
-            region: stage.region().map(ToString::to_string).unwrap_or_default(),
             s3_endpoint: self.settings.s3_endpoint.as_deref(),
-            artefacts: &buckets.artefacts,
-            stack_role_arn: record.stack_role_arn.as_deref().or(own_role),
-            commit: &commit,
+            stack_role_arn: self.stack_role(record.stack_role_arn.as_deref(), record.role_arn.as_deref()),
             functions: &plan.functions,
             accept_replacement: &record.accept_replacement,
             made: made(&record, direction)?,
-            provides: Provides::All,
-            change_set_name: change_set_name(record.promotion_id.as_str(), direction),
             look_again: self.look_again,
-            log: &log,
+            ..StackWork::new(&stage, &buckets.artefacts, &commit, change_set_name, &log)
         };
         let (mut progress, mut wait_seconds) = (Vec::new(), WAIT_SECONDS);
         for stack in &plan.stacks {
@@ -146,6 +134,12 @@ impl ApplyStack {
             }
         }
         Ok(StepAnswer::of(progress, plan.stacks.len(), wait_seconds))
+    }
+
+    /// The role that CloudFormation takes: the stage's, else the gatekeeper's own, which can be lent inside of its own
+    /// account only.
+    fn stack_role<'a>(&'a self, of_stage: Option<&'a str>, role_arn: Option<&str>) -> Option<&'a str> {
+        of_stage.or_else(|| self.settings.stack_role_arn.as_deref().filter(|_| role_arn.is_none()))
     }
 }
 

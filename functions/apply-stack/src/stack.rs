@@ -1,10 +1,11 @@
 //! One stack of a promotion: what CloudFormation says of it, and doing what comes next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
+use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
     error::SdkError,
@@ -16,10 +17,12 @@ use aws_sdk_cloudformation::{
 use gatekeeper_aws::{
     failure::{Failure, code, message},
     lambda::FunctionError,
+    registry::Registry,
     s3::S3Store,
+    s3_client, stack_functions,
 };
 use gatekeeper_model::{
-    ids::{Commit, Sha256},
+    ids::{AssetKey, Commit, Sha256},
     manifest::AssetKind,
     telemetry::{Logger, chain, wall_clock},
 };
@@ -31,7 +34,14 @@ use gatekeeper_promotion::{
     replacement::ResourcePath,
     step::{Report, ReportStatus},
 };
-use gatekeeper_readers::{template, template::form};
+use gatekeeper_readers::{
+    template,
+    template::{
+        Template,
+        form::Form,
+        forms::{self, Forms},
+    },
+};
 use gatekeeper_store::ReadStore as _;
 use jiff::Timestamp;
 use serde_json::json;
@@ -41,12 +51,16 @@ use crate::{
     changes,
     decide::{ChangeSet, Next, Seen, next},
     events::{self, Event, Reason},
+    images,
     stop::Stop,
     template_url::{S3Address, object_url, template_url},
 };
 
 /// The most things that one invocation does for one stack: a stack needs three.
 const MAX_ACTIONS: u32 = 8;
+
+/// How long CloudFormation gets before it is looked at again for the first time.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The pause before a look doubles so often.
 const LONGEST_PAUSE: u32 = 4;
@@ -63,6 +77,8 @@ pub struct StackWork<'a> {
     pub cloudformation: Client,
     /// S3 in the stage's account.
     pub s3: aws_sdk_s3::Client,
+    /// ECR in the stage's account.
+    pub registry: Registry,
     /// STS in the stage's account.
     pub sts: aws_sdk_sts::Client,
     /// The region of all of it.
@@ -98,6 +114,8 @@ pub enum Provides {
     All,
     /// Only what CloudFormation itself reads to make the change set: templates, under names that are their digests.
     Templates,
+    /// Nothing: whoever asks has made it lie there.
+    Nothing,
 }
 
 /// The template that the stage gets.
@@ -106,6 +124,8 @@ pub(crate) struct Applied {
     stored: Vec<u8>,
     /// Its portable form, where the stage gets that.
     form: Option<String>,
+    /// The portable forms of nested templates, by the keys of the stored ones.
+    nested: BTreeMap<AssetKey, Form>,
 }
 
 impl Applied {
@@ -147,6 +167,41 @@ pub(crate) enum EventsOf<'a> {
     Stack(&'a str),
     /// A change set's, by its ARN: CloudFormation doesn't take its name.
     ChangeSet(&'a str),
+}
+
+/// What nobody gave up.
+static NOTHING: BTreeSet<ResourcePath> = BTreeSet::new();
+
+impl<'a> StackWork<'a> {
+    /// The work on the stacks of a commit without bundles in the account of `stage`: all that it takes is provided, and
+    /// nothing that holds data may be lost. `log` is where it tells of its work.
+    #[must_use]
+    pub fn new(
+        stage: &SdkConfig,
+        artefacts: &'a S3Store,
+        commit: &'a Commit,
+        change_set_name: String,
+        log: &'a Logger,
+    ) -> Self {
+        Self {
+            cloudformation: Client::new(stage),
+            s3: s3_client(stage),
+            registry: Registry::new(stage),
+            sts: aws_sdk_sts::Client::new(stage),
+            region: stage.region().map(ToString::to_string).unwrap_or_default(),
+            s3_endpoint: None,
+            artefacts,
+            stack_role_arn: None,
+            commit,
+            functions: &[],
+            accept_replacement: &NOTHING,
+            made: BTreeMap::new(),
+            change_set_name,
+            provides: Provides::All,
+            look_again: LOOK_AGAIN,
+            log,
+        }
+    }
 }
 
 impl StackWork<'_> {
@@ -354,7 +409,23 @@ impl StackWork<'_> {
 
     /// Reads the pinned template, and derives its form where the stage gets that.
     pub(crate) async fn applied(&self, stack: &PlannedStack) -> Result<Applied, Stop> {
-        let pinned = &stack.template;
+        let stored = self.stored(&stack.template).await?;
+        let Some(planned) = &stack.form else { return Ok(Applied { stored, form: None, nested: BTreeMap::new() }) };
+        let mut nested = BTreeMap::new();
+        for it in stack.assets.iter().filter(|it| it.kind == AssetKind::Template) {
+            if let Entry::Vacant(free) = nested.entry(it.asset_key.clone()) {
+                free.insert(self.stored(&it.file).await?);
+            }
+        }
+        let key = &stack.template.key;
+        let Forms { root, nested } = forms_of(planned, &stored, &nested, key)?;
+        let form = String::from_utf8(root.bytes)
+            .map_err(|_| Stop::Failed(format!("the portable form of `{key}` is not UTF-8")))?;
+        Ok(Applied { stored, form: Some(form), nested })
+    }
+
+    /// Reads a pinned template.
+    async fn stored(&self, pinned: &Pinned) -> Result<Vec<u8>, Stop> {
         let max_bytes = template::MAX_BYTES as u64;
         let body = self.artefacts.get(&pinned.key, Some(&pinned.version_id), max_bytes).await;
         let body = body.map_err(|error| Stop::Error(FunctionError::new("StorageFailed", chain(&error))))?;
@@ -366,8 +437,7 @@ impl StackWork<'_> {
                 "the stored bytes of version `{version}` of `{key}` are not the pinned ones"
             )));
         }
-        let form = stack.form.as_ref().map(|planned| form_of(planned, &body.bytes, key)).transpose()?;
-        Ok(Applied { stored: body.bytes, form })
+        Ok(body.bytes)
     }
 
     /// Makes the bundles lie where the template names them, and gives CloudFormation what it makes the change set of.
@@ -376,15 +446,22 @@ impl StackWork<'_> {
         let key = &stack.template.key;
         let read = template::read(applied.bytes())
             .ok_or_else(|| Stop::Failed(format!("`{key}` is not a CloudFormation template")))?;
-        let form = applied.form;
+        let Applied { form, nested, .. } = applied;
         let address = S3Address { endpoint: self.s3_endpoint, region: &self.region };
         let stored = || Document::At(template_url(address, self.artefacts.bucket(), &stack.template));
         let fits = form.as_ref().is_none_or(|form| form.len() <= plan::MAX_TEMPLATE_BODY);
         let is_template =
             |file: &Pinned| stack.assets.iter().any(|it| it.kind == AssetKind::Template && it.file.key == file.key);
         let has_assets = match self.provides {
-            Provides::All => assets::has_assets(&read, stack),
+            Provides::All => {
+                let wrong = self.wrong_images(stack, &read).await?;
+                if !wrong.is_empty() {
+                    return Err(Stop::Failed(format!("the stack was not changed: {}", wrong.join("; "))));
+                }
+                assets::has_assets(&read, stack)
+            }
             Provides::Templates => stack.assets.iter().any(|it| it.kind == AssetKind::Template),
+            Provides::Nothing => false,
         };
         if !has_assets && fits {
             return Ok(form.map_or_else(stored, Document::Form));
@@ -395,7 +472,11 @@ impl StackWork<'_> {
             Copier { s3: self.s3.clone(), account: &account, artefact_bucket: self.artefacts.bucket(), log: self.log };
         let wanted = |it: &&assets::Asset<'_>| self.provides == Provides::All || is_template(it.bundle);
         let wanted: Vec<_> = assets.iter().filter(wanted).cloned().collect();
-        let provided = copier.provide(&wanted).await?;
+        let mut provided = copier.provide(&wanted).await?;
+        let placed = assets::placed_forms(&read, stack, &nested, &account, &self.region).map_err(Stop::Failed)?;
+        for it in &placed {
+            provided.add(copier.create(&it.bucket, &it.key, &it.form.bytes, it.form.mapping.form_sha256).await?);
+        }
         report.facts.code_copied = provided.copied.into();
         report.facts.code_already_there = provided.already_there.into();
         match form {
@@ -403,7 +484,8 @@ impl StackWork<'_> {
             Some(form) if fits => Ok(Document::Form(form)),
             Some(form) => {
                 // As CDK does with a template that is too large for the call.
-                let bucket = assets.first().map(|asset| asset.bucket.as_str()).ok_or_else(|| {
+                let of_forms = placed.first().map(|it| it.bucket.as_str());
+                let bucket = assets.first().map(|it| it.bucket.as_str()).or(of_forms).ok_or_else(|| {
                     Stop::Failed(format!(
                         "the form of `{key}` has {} bytes, a call takes {}, and it names no bucket of the stage",
                         form.len(),
@@ -411,10 +493,20 @@ impl StackWork<'_> {
                     ))
                 })?;
                 let object = format!("{}.json", stack.applied_sha256());
-                copier.put(bucket, &object, form.into_bytes(), stack.applied_sha256()).await?;
+                copier.create(bucket, &object, form.as_bytes(), stack.applied_sha256()).await?;
                 Ok(Document::At(object_url(address, bucket, &object)))
             }
         }
+    }
+
+    /// What is wrong with the images of a stack in the stage's registry, each in words.
+    pub(crate) async fn wrong_images(&self, stack: &PlannedStack, read: &Template) -> Result<Vec<String>, Stop> {
+        if stack.images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let account = assets::account_of(&self.sts).await?;
+        let values = assets::values(read, stack, &account, &self.region);
+        images::wrong(&self.registry, stack, &values, &self.region).await
     }
 
     /// Proves that the change set holds the pinned template.
@@ -526,45 +618,24 @@ impl StackWork<'_> {
 
     /// Proves that the nested stacks have the pinned templates, which CloudFormation fetched by their URLs.
     async fn prove_nested(&self, stack: &PlannedStack) -> Result<(), Stop> {
-        for asset in stack.assets.iter().filter(|it| it.kind == AssetKind::Template) {
+        let nested = stack.nested_templates();
+        let ids = stack_functions::nested_ids(&self.cloudformation, &stack.stack_name, nested.keys().copied()).await;
+        let ids = ids.map_err(|error| Stop::of(CLOUDFORMATION, "ListStackResources", &error))?;
+        for (resource, planned) in nested {
             // Where a condition leaves a nested stack out, it has no template.
-            let Some(nested) = self.nested(stack, &asset.resource).await? else { continue };
-            let template =
-                self.cloudformation.get_template().stack_name(&nested).template_stage(TemplateStage::Original);
+            let Some(id) = ids.get(resource) else { continue };
+            let template = self.cloudformation.get_template().stack_name(id).template_stage(TemplateStage::Original);
             let template = template.send().await.map_err(|error| Stop::of(CLOUDFORMATION, "GetTemplate", &error))?;
             let template = template.template_body().ok_or_else(|| untold("GetTemplate", "a template"))?;
             let sha256 = Sha256::of(template.as_bytes());
-            if sha256 != asset.file.sha256 {
+            if sha256 != planned {
                 return Err(Stop::Failed(format!(
-                    "the nested stack `{}` has another template than the pinned one: its SHA-256 is `{sha256}`, the \
-                     plan's `{}`",
-                    asset.resource, asset.file.sha256
+                    "the nested stack `{resource}` has another template than the pinned one: its SHA-256 is `{sha256}`, \
+                     the plan's `{planned}`"
                 )));
             }
         }
         Ok(())
-    }
-
-    /// The id of a nested stack, by the logical ids that lead to it.
-    async fn nested(&self, stack: &PlannedStack, resource: &str) -> Result<Option<String>, Stop> {
-        let mut id = stack.stack_name.to_string();
-        for logical_id in resource.split('/') {
-            let mut resources =
-                self.cloudformation.list_stack_resources().stack_name(&id).into_paginator().items().send();
-            let mut found = None;
-            while let Some(resource) = resources.next().await {
-                let resource = resource.map_err(|error| Stop::of(CLOUDFORMATION, "ListStackResources", &error))?;
-                let is_there = resource.resource_status() != Some(&ResourceStatus::DeleteComplete);
-                if is_there && resource.logical_resource_id() == Some(logical_id) {
-                    found = resource.physical_resource_id().map(str::to_owned);
-                }
-            }
-            match found {
-                Some(found) => id = found,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(id))
     }
 
     pub(crate) async fn delete_change_set(&self, stack: &PlannedStack) -> Result<(), Stop> {
@@ -629,19 +700,28 @@ impl StackWork<'_> {
     }
 }
 
-/// The form of a stored template, which must be the attested one.
-fn form_of(planned: &PlannedForm, template: &[u8], key: &str) -> Result<String, Stop> {
-    let form = form::derive(template, &planned.synthesised_for, key).map_err(|findings| {
+/// The forms of a stored template and of those that are nested in it, which must be the attested ones.
+fn forms_of(
+    planned: &PlannedForm,
+    template: &[u8],
+    nested: &BTreeMap<AssetKey, Vec<u8>>,
+    key: &str,
+) -> Result<Forms, Stop> {
+    let forms = forms::derive(template, nested, &planned.synthesised_for, key).map_err(|findings| {
         let why: Vec<_> = findings.iter().map(|it| it.message.as_str()).collect();
         Stop::Failed(format!("no portable form of `{key}` can be derived: {}", why.join("; ")))
     })?;
-    if form.told() != planned.told {
-        return Err(Stop::Failed(format!(
-            "the portable form of `{key}` is not the attested one: its SHA-256 is `{}`, not `{}`",
-            form.mapping.form_sha256, planned.told.sha256
-        )));
+    let told = forms.told();
+    if told == planned.told {
+        return Ok(forms);
     }
-    String::from_utf8(form.bytes).map_err(|_| Stop::Failed(format!("the portable form of `{key}` is not UTF-8")))
+    let is_another = |key: &&AssetKey| told.nested.get(key) != planned.told.nested.get(key);
+    let another = told.nested.keys().chain(planned.told.nested.keys()).find(is_another);
+    let of_nested = another.map(|key| format!(", nor that of its nested template `{key}`")).unwrap_or_default();
+    Err(Stop::Failed(format!(
+        "the portable form of `{key}` is not the attested one: its SHA-256 is `{}`, not `{}`{of_nested}",
+        told.sha256, planned.told.sha256
+    )))
 }
 
 /// What a refused call means: CloudFormation's own word on the request is final, unless something is at work on the

@@ -4,19 +4,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use aws_sdk_cloudformation::{
-    Client,
-    types::{ChangeSetStatus, ChangeSetType, ResourceStatus, StackStatus},
-};
+use aws_sdk_cloudformation::types::{ChangeSetStatus, ChangeSetType, ResourceStatus, StackStatus};
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_aws::{
     Buckets,
     failure::Failure,
     lambda::{FunctionError, Invocation},
-    s3_client,
+    stack_functions,
     stage_account::stage_config,
 };
-use gatekeeper_model::{finding::Finding, ids::Commit, telemetry::wall_clock};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::Commit,
+    telemetry::wall_clock,
+};
 use gatekeeper_promotion::{
     changes::{
         Changes, ChangesQuestion, Holders, MAX_BYTES, Place, StackChanges, StackState, Wanted, awaits, judge_exports,
@@ -79,23 +80,15 @@ impl ApplyStack {
             invocation.log.for_commit(&commit).with("stage", asked.stage.as_str()).with("question", asked.id.as_str());
         let buckets = Buckets::new(&self.config, &self.settings);
         let stage = Box::pin(stage_config(&self.config, asked.role_arn.as_deref())).await;
-        let own_role = self.settings.stack_role_arn.as_deref().filter(|_| asked.role_arn.is_none());
+        let change_set_name = format!("gatekeeper-{}-changes", asked.id.as_str().to_lowercase());
         let work = StackWork {
-            cloudformation: Client::new(&stage),
-            s3: s3_client(&stage),
-            sts: aws_sdk_sts::Client::new(&stage),
-            region: stage.region().map(ToString::to_string).unwrap_or_default(),
             s3_endpoint: self.settings.s3_endpoint.as_deref(),
-            artefacts: &buckets.artefacts,
-            stack_role_arn: asked.stack_role_arn.as_deref().or(own_role),
-            commit: &commit,
+            stack_role_arn: self.stack_role(asked.stack_role_arn.as_deref(), asked.role_arn.as_deref()),
             functions: &asked.functions,
             accept_replacement: &asked.accept_replacement,
-            made: std::collections::BTreeMap::new(),
-            change_set_name: format!("gatekeeper-{}-changes", asked.id.as_str().to_lowercase()),
             provides: Provides::Templates,
             look_again: self.look_again,
-            log: &log,
+            ..StackWork::new(&stage, &buckets.artefacts, &commit, change_set_name, &log)
         };
         let until = (wall_clock() + MAKING).min(invocation.deadline - CLEANING);
         let each = asked.stacks.iter().map(|stack| Box::pin(work.found(stack, until)));
@@ -149,7 +142,14 @@ impl StackWork<'_> {
             Err(Stop::Later(why) | Stop::Failed(why)) => return Ok(untold(why, Some(template), Vec::new())),
             Err(Stop::Error(error)) => return Err(error),
         };
-        let told = match self.asked(stack, &look, &template.0, until).await {
+        let asked = async {
+            let (told, mut reasons) = self.asked(stack, &look, &template.0, until).await?;
+            let wrong = self.wrong_images(stack, &template.1).await?;
+            let finding = |why| Finding::new(Code::ImageNotInStage, stack.stack_name.as_str(), why);
+            reasons.extend(wrong.into_iter().map(finding));
+            Ok((told, reasons))
+        };
+        let told = match asked.await {
             Ok((told, reasons)) => Found { told, reasons, template: Some(template), exports: look.exports },
             Err(Stop::Later(why) | Stop::Failed(why)) => untold(why, Some(template), look.exports),
             Err(Stop::Error(error)) => return Err(error),
@@ -325,23 +325,14 @@ impl StackWork<'_> {
 
     /// Adds the resources of a stack of the plan.
     async fn resources_of(&self, stack: &str, holders: &mut Holders) -> Result<(), Stop> {
-        let mut resources =
-            self.cloudformation.list_stack_resources().stack_name(stack).into_paginator().items().send();
-        while let Some(resource) = resources.next().await {
-            let resource = match resource {
-                Ok(resource) => resource,
-                // It was deleted meanwhile, or what can't be told of it is that it is not there.
-                Err(error) if Failure::of(&error) == Failure::Absent => return Ok(()),
-                Err(error) => return Err(Stop::of(CLOUDFORMATION, "ListStackResources", &error)),
-            };
-            let is_there = resource.resource_status() != Some(&ResourceStatus::DeleteComplete);
-            if let (true, Some(r#type), Some(physical_id), Some(id)) =
-                (is_there, resource.resource_type(), resource.physical_resource_id(), resource.logical_resource_id())
-            {
-                let place = Place { stack: stack.to_owned(), id: id.to_owned() };
-                holders.resources.insert((r#type.to_owned(), physical_id.to_owned()), place);
-            }
-        }
+        let resources = match stack_functions::list(&self.cloudformation, stack).await {
+            Ok(resources) => resources,
+            // It was deleted meanwhile, or what can't be told of it is that it is not there.
+            Err(error) if Failure::of(&error) == Failure::Absent => return Ok(()),
+            Err(error) => return Err(Stop::of(CLOUDFORMATION, "ListStackResources", &error)),
+        };
+        let placed = |(id, resource)| (resource, Place { stack: stack.to_owned(), id });
+        holders.resources.extend(resources.into_iter().map(placed));
         Ok(())
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Deployer<'a> {
     pub(crate) lambda: &'a Client,
     pub(crate) pacers: &'a Pacers,
     pub(crate) artefact_bucket: &'a str,
+    /// Whether the code that is live gets a version of its own.
+    pub(crate) publishes: bool,
     /// Set where another function has failed: nothing more is begun.
     pub(crate) stopped: &'a AtomicBool,
     pub(crate) log: &'a Logger,
@@ -128,13 +130,14 @@ impl Deployer<'_> {
                 work.wanted.updated_from = Some(revision);
                 Ok(None)
             }
+            Next::Publish if !self.publishes => deployed(report, work.wanted.code, None).map(Some),
             Next::Publish => {
                 let version = match (work.version.take(), work.before) {
                     (Some(version), _) => version,
                     (None, Some(before)) if self.is_of(name, before, &configuration).await? => before.to_owned(),
                     (None, _) => self.publish(planned, name, &live).await?,
                 };
-                deployed(report, work.wanted.code, &version).map(Some)
+                deployed(report, work.wanted.code, Some(&version)).map(Some)
             }
         }
     }
@@ -183,7 +186,7 @@ impl Deployer<'_> {
             .s3_bucket(self.artefact_bucket)
             .s3_key(&bundle.key)
             .s3_object_version(bundle.version_id.as_str())
-            .publish(true)
+            .publish(self.publishes)
             .set_revision_id(live.revision_id.clone())
             .send()
             .await
@@ -262,16 +265,19 @@ fn proven(answered: Option<&str>, wanted: Sha256, call: &str) -> Result<(), Trou
     Err(Trouble::Final(format!("{call} answered with the code digest `{answered}`, the plan has `{wanted}`")))
 }
 
-fn deployed(report: &mut Report<FunctionFacts>, code: Sha256, version: &str) -> Result<Ended, Trouble> {
+fn deployed(report: &mut Report<FunctionFacts>, code: Sha256, version: Option<&str>) -> Result<Ended, Trouble> {
     let facts = &mut report.facts;
     facts.code_sha256 = code.into();
-    facts.version = version.into();
+    if let Some(version) = version {
+        facts.version = version.into();
+    }
+    let told = version.map(|version| format!(", version `{version}`")).unwrap_or_default();
     let previous = facts.previous_code_sha256.read().map_err(|why| {
         Trouble::Final(format!("its report tells a fact `previous_code_sha256` that can't be read: {why}"))
     })?;
     Ok(if previous == Some(&Some(code)) {
-        Ended::Deployed(ReportStatus::Unchanged, format!("ran this code already, version `{version}`"))
+        Ended::Deployed(ReportStatus::Unchanged, format!("ran this code already{told}"))
     } else {
-        Ended::Deployed(ReportStatus::Applied, format!("code updated, version `{version}`"))
+        Ended::Deployed(ReportStatus::Applied, format!("code updated{told}"))
     })
 }

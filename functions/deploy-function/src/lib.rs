@@ -5,6 +5,7 @@
 //! Killed anywhere and started again it ends the same: every turn starts with a look.
 
 mod function;
+mod images;
 mod layers;
 pub mod next;
 
@@ -30,7 +31,7 @@ use gatekeeper_aws::{
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_promotion::{
     facts::FunctionFacts,
-    plan::PlannedFunction,
+    plan::{Plan, PlannedFunction},
     record::PromotionRecord,
     step::{PromotionRef, Report, ReportStatus, StepAnswer},
 };
@@ -60,8 +61,25 @@ pub struct Step<S> {
     pub artefact_bucket: String,
     /// The pace of the calls; kept from one invocation to the next.
     pub pacers: Pacers,
+    /// Whether the code that is live gets a version of its own, which nothing changes any more.
+    pub publishes: bool,
     /// The present.
     pub clock: Clock,
+}
+
+/// What is deployed, and where to.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What was told before, where it is asked again.
+    pub progress: &'a [Report<FunctionFacts>],
+    /// The stage's account.
+    pub config: &'a SdkConfig,
+    /// When to answer with what there is.
+    pub stop: Instant,
+    /// Where it tells of its work.
+    pub log: &'a Logger,
 }
 
 /// A function of the plan, its name in the stage, and its report.
@@ -86,38 +104,53 @@ impl<S: ReadStore> Step<S> {
     ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
         let Begun { record, plan, progress, log, .. } =
             Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
-        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);
 
+        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
+        let work = Work { plan: &plan, progress: &progress, config: &config, stop, log: &log };
+        self.put(work, self.versions_before(&record, &log)).await
+    }
+
+    /// Puts the bundles of a plan into its functions; `before` gives the versions that they were left at, by the bundle's name.
+    ///
+    /// # Errors
+    /// `StepError` where a stack could not be looked at, and it may be asked again.
+    pub async fn put(
+        &self,
+        work: Work<'_>,
+        before: impl Future<Output = BTreeMap<String, String>>,
+    ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
+        let Work { plan, progress, config, stop, log } = work;
+        let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let reported = |planned: &PlannedFunction| progress.iter().find(|it| it.subject == planned.function.as_str());
         let through = |planned: &PlannedFunction| {
             reported(planned).filter(|report| report.ended_at.is_some() && report.status != ReportStatus::Failed)
         };
         let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
-        let config = stage_config(&self.config, record.role_arn.as_deref()).await;
-        let client = stack_functions::looking_client(&config);
-        let layers = if missing.is_empty() { layers::Layers::new() } else { layers::of(&plan) };
+        let client = stack_functions::looking_client(config);
+        let layers = if missing.is_empty() { layers::Layers::new() } else { layers::of(plan) };
         let functions = missing.iter().map(|it| (&it.stack_name, it.logical_id.as_str()));
-        let (stacks, before) = tokio::join!(
-            Stacks::list(&client, functions.chain(layers.keys().copied())),
-            self.versions_before(&record, &log)
-        );
+        let (stacks, before) = tokio::join!(Stacks::list(&client, functions.chain(layers.keys().copied())), before);
         let stacks = stacks.map_err(|error| failed(&error))?;
         let mut names = stacks.names(&missing);
-        let wrong_layers = layers::wrong(&stacks, &aws_sdk_lambda::Client::new(&config), &self.pacers, &layers)
+        let wrong_layers = layers::wrong(&stacks, &aws_sdk_lambda::Client::new(config), &self.pacers, &layers)
             .await
             .map_err(|why| FunctionError::new("StepError", why))?;
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
+        let images = images::look(&client, &aws_sdk_lambda::Client::new(config), &self.pacers, plan).await;
+        let images: Vec<_> = images.map_err(|why| FunctionError::new("StepError", why))?;
+        let images: Vec<_> = images.iter().map(|runs| self.of_image(log, runs)).collect();
+        let has_wrong_image = images.iter().any(|report| report.status == ReportStatus::Failed);
         for planned in missing {
             let begun = || Report::begun(planned.function.as_str(), (self.clock)());
             let report =
                 reported(planned).filter(|it| it.status == ReportStatus::InProgress).cloned().unwrap_or_else(begun);
             // A function of another stack may have the layer too.
             if !wrong_layers.is_empty() {
-                reports.push(self.failed(&log, planned, report, wrong_layers.join("; ")));
+                reports.push(self.failed(log, planned, report, wrong_layers.join("; ")));
                 continue;
             }
             match names.remove(&planned.function) {
@@ -125,20 +158,21 @@ impl<S: ReadStore> Step<S> {
                     let before = before.get(planned.function.as_str()).map(String::as_str);
                     tasks.push(Task { planned, name, before, report });
                 }
-                Some(Err(reason)) => reports.push(self.failed(&log, planned, report, reason.to_string())),
-                None => reports.push(self.failed(&log, planned, report, "it was not looked for".to_owned())),
+                Some(Err(reason)) => reports.push(self.failed(log, planned, report, reason.to_string())),
+                None => reports.push(self.failed(log, planned, report, "it was not looked for".to_owned())),
             }
         }
         // What can't be whole isn't begun.
-        if reports.is_empty() {
+        if reports.is_empty() && !has_wrong_image {
             let stopped = AtomicBool::new(false);
             let deployer = Deployer {
                 // A retry would go past the pacer, and would not look before it acts.
-                lambda: &aws_sdk_lambda::Client::new(&asking_once(&config, CALL_TIMEOUT)),
+                lambda: &aws_sdk_lambda::Client::new(&asking_once(config, CALL_TIMEOUT)),
                 pacers: &self.pacers,
                 artefact_bucket: &self.artefact_bucket,
                 stopped: &stopped,
-                log: &log,
+                publishes: self.publishes,
+                log,
             };
             let work = tasks.into_iter().map(|task| Box::pin(self.deploy(deployer, task, stop)));
             reports =
@@ -148,8 +182,9 @@ impl<S: ReadStore> Step<S> {
         let told = |planned: &PlannedFunction| {
             reports.iter().find(|it| it.subject == planned.function.as_str()).or_else(|| through(planned)).cloned()
         };
-        let progress = plan.functions.iter().filter_map(told).collect();
-        let answer = StepAnswer::of(progress, plan.functions.len(), WAIT_SECONDS);
+        let expected = plan.functions.len() + images.len();
+        let progress = plan.functions.iter().filter_map(told).chain(images).collect();
+        let answer = StepAnswer::of(progress, expected, WAIT_SECONDS);
         log.info("functions looked at", json!({"outcome": answer.status, "functions": plan.functions.len()}));
         Ok(answer)
     }
@@ -190,6 +225,26 @@ impl<S: ReadStore> Step<S> {
             Ok(Ended::Failed(reason)) => {
                 deployer.stopped.store(true, Ordering::Relaxed);
                 Some(self.failed(&log, planned, report, reason))
+            }
+        }
+    }
+
+    /// The report on a function that runs an image: CloudFormation has made it what it is, and it is only looked at.
+    fn of_image(&self, log: &Logger, runs: &images::Runs<'_>) -> Report<FunctionFacts> {
+        let mut report = Report::<FunctionFacts>::begun(runs.subject(), (self.clock)());
+        report.facts.function_name = runs.name.as_str().into();
+        report.facts.function_arn = runs.arn.clone().into();
+        if let Some(digest) = runs.digest {
+            report.facts.image_digest = digest.into();
+        }
+        match runs.wrong() {
+            None => {
+                let detail = format!("it runs the tested image `{}`", runs.image.digest);
+                report.ended(ReportStatus::Unchanged, detail, (self.clock)())
+            }
+            Some(why) => {
+                log.error("function runs another image", json!({"function": runs.name, "reason": why}));
+                report.ended(ReportStatus::Failed, why, (self.clock)())
             }
         }
     }

@@ -16,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         config,
         artefact_bucket: settings.artefact_bucket,
         pacers: Pacers::of_lambda(),
+        publishes: true,
         clock: telemetry::wall_clock,
     });
     lambda::run(move |event, invocation| {

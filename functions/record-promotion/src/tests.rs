@@ -47,6 +47,7 @@ fn plan() -> Plan {
     Plan {
         stacks: vec![PlannedStack {
             assets: Vec::new(),
+            images: Vec::new(),
             module,
             stack,
             stack_name: "bank-payments-uat-payments-api".parse().unwrap(),

@@ -10,6 +10,7 @@ use aws_sdk_cloudformation::{
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_aws::{
     failure::{Failure, message, said},
+    stack_functions::nested_ids,
     timestamp,
 };
 use gatekeeper_model::ids::{Sha256, StackName};
@@ -45,18 +46,18 @@ pub(crate) struct Stacks {
 impl Stacks {
     /// Every stack of a promotion, by its name in the stage.
     pub(crate) async fn look(&self, record: &PromotionRecord) -> BTreeMap<StackName, StackLook> {
-        stream::iter(record.plan.stacks.iter().map(|it| it.stack_name.clone()))
-            .map(|name| async move {
-                let look = self.look_at(&name, record.ended_at).await;
-                (name, look)
+        stream::iter(&record.plan.stacks)
+            .map(|planned| async move {
+                let nested: Vec<&str> = planned.nested_templates().into_keys().collect();
+                (planned.stack_name.clone(), self.look_at(&planned.stack_name, &nested, record.ended_at).await)
             })
             .buffer_unordered(STACKS_IN_FLIGHT)
             .collect()
             .await
     }
 
-    /// One stack, of which a promotion that ended at `since` left what is there.
-    async fn look_at(&self, name: &StackName, since: Option<Timestamp>) -> StackLook {
+    /// One stack, and those that are nested in it, of which a promotion that ended at `since` left what is there.
+    async fn look_at(&self, name: &StackName, nested: &[&str], since: Option<Timestamp>) -> StackLook {
         let described = self.client.describe_stacks().stack_name(name.as_str()).send();
         let template = self.client.get_template().stack_name(name.as_str()).template_stage(TemplateStage::Original);
         let (described, template) = tokio::join!(described, template.send());
@@ -74,12 +75,29 @@ impl Stacks {
             return StackLook::Unread("GetTemplate answered without a template".to_owned());
         };
         let template_sha256 = Sha256::of(template.as_bytes());
+        let nested = match self.nested(name, nested).await {
+            Ok(nested) => nested,
+            Err(why) => return StackLook::Unread(why),
+        };
         // A check of before the promotion's end says nothing about what it left.
         let drift = match since {
             Some(since) => self.drift(name, stack, since).await,
             None => StackDrift::Unknown("the record does not tell when the promotion ended".to_owned()),
         };
-        StackLook::There { template_sha256, drift }
+        StackLook::There { template_sha256, nested, drift }
+    }
+
+    /// The templates of nested stacks, or why one could not be looked at.
+    async fn nested(&self, name: &StackName, paths: &[&str]) -> Result<BTreeMap<String, Sha256>, String> {
+        let mut found = BTreeMap::new();
+        let ids = nested_ids(&self.client, name, paths.iter().copied()).await;
+        for (path, id) in ids.map_err(|error| format!("ListStackResources: {}", said(&error)))? {
+            let template = self.client.get_template().stack_name(id).template_stage(TemplateStage::Original).send();
+            let template = template.await.map_err(|error| format!("GetTemplate of `{path}`: {}", said(&error)))?;
+            let template = template.template_body().ok_or("GetTemplate answered without a template")?;
+            found.insert(path.to_owned(), Sha256::of(template.as_bytes()));
+        }
+        Ok(found)
     }
 
     /// What CloudFormation has found; and where that is old, it is asked to look again, for the next run.

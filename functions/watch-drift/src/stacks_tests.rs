@@ -66,8 +66,8 @@ async fn drift_since(
         }
     });
     let stacks = Stacks { client: Client::new(&config), is_thorough, now: at(24 * 60) };
-    let look = stacks.look_at(&"s".parse().unwrap(), since).await;
-    let StackLook::There { template_sha256, drift } = look else { panic!("{look:?}") };
+    let look = stacks.look_at(&"s".parse().unwrap(), &[], since).await;
+    let StackLook::There { template_sha256, drift, .. } = look else { panic!("{look:?}") };
     assert_eq!(template_sha256, Sha256::of(TEMPLATE.as_bytes()));
     let asked = *asked.lock().unwrap();
     (drift, asked)
@@ -133,7 +133,7 @@ async fn a_stack_that_is_not_there_is_missing_and_one_that_could_not_be_looked_a
     let look = async |code, message| {
         let config = config(move |_| Answer::xml_error(400, code, message));
         let stacks = Stacks { client: Client::new(&config), is_thorough: false, now: at(0) };
-        stacks.look_at(&"s".parse().unwrap(), Some(at(0))).await
+        stacks.look_at(&"s".parse().unwrap(), &[], Some(at(0))).await
     };
     assert_eq!(look("ValidationError", "Stack with id s does not exist").await, StackLook::Missing);
     for (code, message) in [
@@ -150,6 +150,40 @@ async fn a_stack_that_is_not_there_is_missing_and_one_that_could_not_be_looked_a
         Answer::xml(format!("<{action}Response><{action}Result></{action}Result></{action}Response>"))
     });
     let stacks = Stacks { client: Client::new(&empty), is_thorough: false, now: at(0) };
-    let look = stacks.look_at(&"s".parse().unwrap(), Some(at(0))).await;
+    let look = stacks.look_at(&"s".parse().unwrap(), &[], Some(at(0))).await;
     assert_eq!(look, StackLook::Unread("DescribeStacks answered without a stack".to_owned()));
+}
+
+#[tokio::test]
+async fn the_templates_of_nested_stacks_are_looked_at_each_stack_listed_once() {
+    let listed = Arc::new(Mutex::new(0));
+    let note = Arc::clone(&listed);
+    let config = config(move |Request { body, .. }| {
+        if body.contains("Action=ListStackResources") {
+            *note.lock().unwrap() += 1;
+            let stack = |id: &str| {
+                format!(
+                    "<member><LogicalResourceId>{id}</LogicalResourceId><PhysicalResourceId>arn-{id}</PhysicalResourceId>\
+                     <ResourceType>AWS::CloudFormation::Stack</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+                     <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>"
+                )
+            };
+            let stacks = if body.contains("arn-Inner") { stack("Deeper") } else { stack("Inner") + &stack("Other") };
+            return Answer::xml(format!(
+                "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{stacks}\
+                 </StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>"
+            ));
+        }
+        let name = body.split("arn-").nth(1).unwrap().split('&').next().unwrap();
+        Answer::xml(format!(
+            "<GetTemplateResponse><GetTemplateResult><TemplateBody>{name}</TemplateBody></GetTemplateResult>\
+             </GetTemplateResponse>"
+        ))
+    });
+    let stacks = Stacks { client: Client::new(&config), is_thorough: false, now: at(0) };
+    let paths = ["Gone", "Gone/Deeper", "Inner", "Inner/Deeper", "Other"];
+    let found = stacks.nested(&"s".parse().unwrap(), &paths).await.unwrap();
+    let of = |path: &str, template: &str| (path.to_owned(), Sha256::of(template.as_bytes()));
+    assert_eq!(found, BTreeMap::from([of("Inner", "Inner"), of("Inner/Deeper", "Deeper"), of("Other", "Other")]));
+    assert_eq!(*listed.lock().unwrap(), 2);
 }

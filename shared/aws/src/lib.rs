@@ -13,12 +13,14 @@ pub mod live;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]
 pub mod promotion_step;
+#[cfg(any(feature = "live", feature = "promotion-step"))]
+pub mod registry;
 pub mod s3;
 #[cfg(any(test, feature = "test-support"))]
 pub mod scripted;
 #[cfg(feature = "lambda")]
 pub mod sdk_log;
-#[cfg(feature = "live")]
+#[cfg(feature = "stacks")]
 pub mod stack_functions;
 pub mod stage_account;
 

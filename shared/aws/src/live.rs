@@ -6,24 +6,21 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::{Client, operation::get_function::GetFunctionOutput, types};
 use futures_util::{StreamExt as _, stream};
-use gatekeeper_model::ids::Sha256;
-use gatekeeper_promotion::{
-    plan::{Plan, PlannedFunction},
-    record::LiveFunction,
-};
+use gatekeeper_model::ids::{ImageDigest, Sha256};
+use gatekeeper_promotion::{plan::Plan, record::LiveFunction};
 use serde_json::json;
 
 use super::{
     failure::{Failure, said},
     pacer::{Pacer, Pacers},
-    stack_functions::{NoFunction, find_each, looking_client},
+    stack_functions::{NoFunction, find_each, looking_client, resources_of},
 };
 
 /// Functions that are looked at at once.
 const LOOKS_IN_FLIGHT: usize = 8;
 
-/// Every function that the plan names as it is live, in the plan's order. A function or stack that isn't there is missing;
-/// one that could not be looked at says why.
+/// Every function that the plan names as it is live, in the plan's order, and behind them those that run a container image.
+/// A function or stack that isn't there is missing; one that could not be looked at says why.
 pub async fn look(config: &SdkConfig, plan: &Plan) -> Vec<LiveFunction> {
     look_at_pace(config, plan, &Pacers::of_lambda().looks).await
 }
@@ -33,11 +30,16 @@ pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Vec
     let functions: Vec<_> = plan.functions.iter().collect();
     let names = find_each(&looking_client(config), &functions).await;
     let (lambda, names) = (&Client::new(config), &names);
-    stream::iter(functions)
+    let mut found: Vec<_> = stream::iter(functions)
         .map(|function| async move {
             let bundle = function.function.as_str();
             match names.get(&function.function) {
-                Some(Ok(name)) => live(lambda, function, name, pacer).await,
+                Some(Ok(name)) => {
+                    let code = |answer: &GetFunctionOutput| {
+                        Sha256::from_base64(answer.configuration().and_then(|it| it.code_sha256())?)
+                    };
+                    live(lambda, bundle, function.bundle.sha256, name, code, pacer).await
+                }
                 Some(Err(NoFunction::Absent(_))) => LiveFunction::missing(bundle, None),
                 Some(Err(NoFunction::Unread(why))) => LiveFunction::unread(bundle, None, why),
                 None => LiveFunction::unread(bundle, None, "it was not looked for"),
@@ -45,11 +47,52 @@ pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Vec
         })
         .buffered(LOOKS_IN_FLIGHT)
         .collect()
-        .await
+        .await;
+    found.extend(images(config, lambda, plan, pacer).await);
+    found
 }
 
-async fn live(lambda: &Client, function: &PlannedFunction, name: &str, pacer: &Pacer) -> LiveFunction {
-    let (bundle, named) = (function.function.as_str(), Some(name.to_owned()));
+/// The functions that run a container image by its tag, with the image's digest in the place of the code's.
+async fn images(config: &SdkConfig, lambda: &Client, plan: &Plan, pacer: &Pacer) -> Vec<LiveFunction> {
+    let client = looking_client(config);
+    let (mut stacks, mut found) = (BTreeMap::new(), Vec::new());
+    for (stack, image) in plan.image_functions() {
+        let name = image.function(&stack.stack);
+        if !stacks.contains_key(&stack.stack_name) {
+            stacks.insert(&stack.stack_name, resources_of(&client, &stack.stack_name).await);
+        }
+        let listed = match stacks.get(&stack.stack_name) {
+            Some(Ok(resources)) => {
+                resources.iter().find(|it| it.logical_id == image.resource && it.kind == "AWS::Lambda::Function")
+            }
+            Some(Err(error)) if Failure::of(error) != Failure::Absent => {
+                let why = format!("stack `{}` could not be looked at: {}", stack.stack_name, said(error));
+                found.push(LiveFunction::unread(&name, None, why));
+                continue;
+            }
+            _ => None,
+        };
+        let Some(listed) = listed else {
+            found.push(LiveFunction::missing(&name, None));
+            continue;
+        };
+        let digest = |answer: &GetFunctionOutput| {
+            ImageDigest::of_reference(answer.code().and_then(|it| it.resolved_image_uri())?).map(ImageDigest::sha256)
+        };
+        found.push(live(lambda, &name, image.digest.sha256(), &listed.physical_id, digest, pacer).await);
+    }
+    found
+}
+
+async fn live(
+    lambda: &Client,
+    bundle: &str,
+    promoted: Sha256,
+    name: &str,
+    code: impl Fn(&GetFunctionOutput) -> Option<Sha256>,
+    pacer: &Pacer,
+) -> LiveFunction {
+    let named = Some(name.to_owned());
     let unread = |why: String| LiveFunction::unread(bundle, named.clone(), format!("function `{name}`: {why}"));
     pacer.turn().await;
     let answer = match lambda.get_function().function_name(name).send().await {
@@ -58,15 +101,16 @@ async fn live(lambda: &Client, function: &PlannedFunction, name: &str, pacer: &P
         Err(error) => return unread(format!("it could not be looked at: {}", said(&error))),
     };
     let (configuration_sha256, later_settings_sha256) = (configuration_digest(&answer), later_digests(&answer));
+    let code_sha256 = code(&answer);
     let Some(configuration) = answer.configuration else { return unread("Lambda tells nothing of it".to_owned()) };
-    let Some(code_sha256) = configuration.code_sha256().and_then(Sha256::from_base64) else {
+    let Some(code_sha256) = code_sha256 else {
         return unread("Lambda tells no SHA-256 of its code".to_owned());
     };
     LiveFunction {
         configuration_sha256,
         later_settings_sha256,
         code_sha256: Some(code_sha256),
-        is_promoted_code: code_sha256 == function.bundle.sha256,
+        is_promoted_code: code_sha256 == promoted,
         function_arn: configuration.function_arn,
         revision_id: configuration.revision_id,
         last_modified: configuration.last_modified,

@@ -1,6 +1,6 @@
 //! The functions behind a commit's bundles, by the resources of the stage's stacks (CONTRACT §6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudformation::{
@@ -23,7 +23,7 @@ pub fn looking_client(config: &aws_config::SdkConfig) -> Client {
 }
 
 /// A resource of a stack: its type and its physical id.
-type Resource = (String, String);
+pub type Resource = (String, String);
 
 /// The most levels of stacks in stacks that are listed.
 const MAX_NESTING: usize = 8;
@@ -224,8 +224,41 @@ async fn resources(client: &Client, stack: &str) -> Result<Resources, SdkError<L
     }
 }
 
+/// The ids of nested stacks by the logical ids that lead to each, those of outer ones among `paths` before those in them.
+/// Each stack is listed once; one that a condition leaves out has none.
+///
+/// # Errors
+/// Where a stack could not be listed, or isn't there.
+pub async fn nested_ids<'p>(
+    client: &Client,
+    stack: &StackName,
+    paths: impl IntoIterator<Item = &'p str>,
+) -> Result<BTreeMap<&'p str, String>, SdkError<ListStackResourcesError>> {
+    let mut ids = BTreeMap::from([("", stack.to_string())]);
+    let mut listed = BTreeMap::new();
+    for path in paths {
+        let (outer, logical_id) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(id) = ids.get(outer) else { continue };
+        let resources = match listed.entry(outer) {
+            Entry::Occupied(resources) => resources.into_mut(),
+            Entry::Vacant(free) => free.insert(list(client, id).await?),
+        };
+        if let Some((_, id)) = resources.get(logical_id) {
+            ids.insert(path, id.clone());
+        }
+    }
+    ids.remove("");
+    Ok(ids)
+}
+
 /// A stack's resources by their logical ids.
-async fn list(client: &Client, stack: &str) -> Result<BTreeMap<String, Resource>, SdkError<ListStackResourcesError>> {
+///
+/// # Errors
+/// Where it could not be listed, or isn't there.
+pub async fn list(
+    client: &Client,
+    stack: &str,
+) -> Result<BTreeMap<String, Resource>, SdkError<ListStackResourcesError>> {
     let mut pages = client.list_stack_resources().stack_name(stack).into_paginator().items().send();
     let mut resources = BTreeMap::new();
     while let Some(resource) = pages.next().await.transpose()? {

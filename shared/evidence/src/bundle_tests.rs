@@ -265,7 +265,10 @@ async fn forms_are_derived_again_offline_by_us_and_by_stock_tools() {
     insta::assert_snapshot!(about_forms.join("\n"));
 
     let (form, mapping) = ("forms/payments-api.json", "forms/payments-api.mapping.json");
-    for name in [form, mapping, "templates/MOD-012-payments-api.json"] {
+    let is_nested = |name: &&str| name.starts_with("forms/payments-api/") || name.starts_with("templates/nested/");
+    let nested: Vec<_> = whole.keys().map(String::as_str).filter(is_nested).collect();
+    assert_eq!(nested.len(), 3, "{nested:?}");
+    for name in [form, mapping, "templates/MOD-012-payments-api.json"].into_iter().chain(nested) {
         for at in [1, whole[name].len() / 2, whole[name].len() - 2] {
             let changed = flipped(&whole, name, at, 0, true);
             assert!(is_found(&changed), "{name} at {at}");

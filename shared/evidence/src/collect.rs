@@ -1,6 +1,6 @@
 //! Reading the exhibits: a few rounds, everything of a round at once, and no listing of more than one digest's folder.
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
 use futures_util::{StreamExt as _, future, stream};
 use gatekeeper_model::{
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 use super::{
     exhibits::{Exhibits, Live, ObservedRetention, StoredObject, Subject},
+    forms,
     model::{AttestationKind, Question},
     paper,
 };
@@ -391,9 +392,11 @@ pub async fn attach(artefacts: &impl ReadStore, exhibits: &mut Exhibits, each: u
         let path = ArtefactPath::Template(module.id.clone(), stack.name.clone());
         (paper::template(&module.id, &stack.name), path)
     });
+    let nested = verdict.value.forms.keys().flat_map(|stack| manifest.nested_templates(stack).into_values());
+    let nested: BTreeMap<_, _> = nested.filter_map(|path| Some((forms::nested_paper(&path)?, path))).collect();
     let mut left = all;
     let mut wanted = Vec::new();
-    for (name, path) in templates.chain(snapshots).chain(reports) {
+    for (name, path) in templates.chain(nested).chain(snapshots).chain(reports) {
         let Some(judged) = verdict.value.artefact(&path) else { continue };
         if judged.size > each || judged.size > left {
             continue;

@@ -345,6 +345,20 @@ pub struct Stack {
     pub stack_name: String,
     /// The SHA-256 of the template that was promoted.
     pub template_sha256: Sha256,
+    /// The parameters whose value is another one than that which the integration tests ran with, as far as both are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<DifferingParameter>,
+}
+
+/// A parameter of a stack that has two values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferingParameter {
+    /// Its name.
+    pub name: String,
+    /// The value that the integration tests ran with.
+    pub tested: String,
+    /// The value in the stage; `None` for the template's default.
+    pub stage: Option<String>,
 }
 
 /// What the gate concluded.

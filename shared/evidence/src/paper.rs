@@ -1,7 +1,7 @@
 //! What each document of the evidence is called: its file's name in a bundle.
 
 use gatekeeper_model::{
-    ids::{DatabaseName, FileName, ModuleId, Sha256, StackName},
+    ids::{AssetFile, DatabaseName, FileName, ModuleId, Sha256, StackName},
     store_key::Form,
 };
 
@@ -90,6 +90,12 @@ pub fn template(module: &ModuleId, stack: &StackName) -> String {
     format!("templates/{module}-{stack}.json")
 }
 
+/// A stored template that is nested in a stack, of such a commit.
+#[must_use]
+pub fn nested_template(file: &AssetFile) -> String {
+    format!("templates/nested/{file}")
+}
+
 /// The portable form of a template, which follows from it.
 #[must_use]
 pub fn form(stack: &StackName) -> String {
@@ -100,6 +106,18 @@ pub fn form(stack: &StackName) -> String {
 #[must_use]
 pub fn mapping(stack: &StackName) -> String {
     format!("forms/{stack}.mapping.json")
+}
+
+/// The portable form of a template that is nested in a stack, by the digest of the stored one.
+#[must_use]
+pub fn nested_form(stack: &StackName, template: Sha256) -> String {
+    format!("forms/{stack}/{template}.json")
+}
+
+/// The mapping from a nested template to its form.
+#[must_use]
+pub fn nested_mapping(stack: &StackName, template: Sha256) -> String {
+    format!("forms/{stack}/{template}.mapping.json")
 }
 
 /// Whether a document is a raw report, a schema snapshot or a template, which are read only for who wants to read them too.

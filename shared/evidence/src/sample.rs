@@ -170,7 +170,7 @@ impl World {
         world
     }
 
-    /// The same, with a template that names what it was synthesised for.
+    /// The same, with a template that names what it was synthesised for, and so does one that is nested in it.
     pub async fn synthesised() -> Self {
         let world = Self::empty();
         world.configure(|_| {}).await;
@@ -179,9 +179,20 @@ impl World {
             "QueueName": "dev-bank-payments-settlements",
             "Tags": [{"Key": "sst:stage", "Value": "dev"}, {"Key": "owner/team~1", "Value": {"Fn::Sub": "${AWS::StackName}/111122223333"}}],
         }});
+        let inner = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "dev-bank-payments-inner"}}}});
+        let inner = inner.to_string();
+        let digest = Sha256::of(inner.as_bytes());
+        let bucket = "cdk-hnb659fds-assets-111122223333-eu-west-1";
+        document["Resources"]["Inner"] = json!({"Type": "AWS::CloudFormation::Stack", "Properties": {
+            "TemplateURL": {"Fn::Join": ["", ["https://s3.eu-west-1.", {"Ref": "AWS::URLSuffix"}, format!("/{bucket}/own/inner.json")]]},
+        }});
         let template = document.to_string();
         let path = format!("{MODULE}/cloudformation/payments-api.json");
+        world.put_artefact(&format!("{MODULE}/assets/{digest}.json"), inner.as_bytes());
         world.upload(1, |manifest| {
+            manifest["modules"][0]["assets"] = json!([{
+                "sha256": digest, "size": inner.len(), "kind": "template", "stack": "payments-api", "key": "own/inner.json",
+            }]);
             manifest["synthesised_for"] = json!({
                 "account": "111122223333", "region": "eu-west-1", "stage": "dev", "application": "bank-payments",
             });

@@ -63,6 +63,23 @@ async fn what_a_request_accepted_to_lose_is_shown() {
 }
 
 #[tokio::test]
+async fn parameters_that_had_other_values_in_the_tests_are_shown() {
+    let evidence = World::promoted().await.evidence().await;
+    let mut document = json!(evidence);
+    assert!(document["runs"]["stacks"][0].get("differing").is_none(), "none has");
+    document["runs"]["stacks"][0]["differing"] = json!([
+        {"name": "LogLevel", "tested": "debug", "stage": "info"}, {"name": "Retries", "tested": "3", "stage": null},
+    ]);
+    let evidence: Evidence = serde_json::from_value(document).unwrap();
+    let text = text::render(&evidence, |_, word| word.to_owned());
+    assert!(text.contains("LogLevel = info; tested was debug"), "{text}");
+    assert!(text.contains("Retries = the template's default; tested was 3"), "{text}");
+    let page = html::page("What uat runs", &[evidence]).unwrap();
+    assert!(page.contains("LogLevel is <code>info</code>, tested was <code>debug</code>"), "{page}");
+    assert!(page.contains("Retries is the template’s default, tested was <code>3</code>"), "{page}");
+}
+
+#[tokio::test]
 async fn a_function_updated_by_hand_is_named_with_what_it_runs() {
     let world = World::promoted().await;
     let other = Sha256::of(b"other");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::model::{Evidence, Function, Holds, Part, Promotion, Retention, Rules, Runs};
+use super::model::{DifferingParameter, Evidence, Function, Holds, Part, Promotion, Retention, Rules, Runs};
 
 /// Renders the evidence as text. `paint` may colour a word that says whether something holds; it gets the word already
 /// padded.
@@ -113,6 +113,15 @@ impl Page<'_> {
         self.title(&format!("Functions, {}", runs.looked_at.words()));
         for function in &runs.functions {
             self.function(function);
+        }
+        if runs.stacks.iter().any(|stack| !stack.differing.is_empty()) {
+            self.title("Parameters whose values were others in the integration tests");
+        }
+        for stack in &runs.stacks {
+            for DifferingParameter { name, tested, stage } in &stack.differing {
+                let stage = stage.as_deref().unwrap_or("the template's default");
+                self.line(&format!("  {}  {name} = {stage}; tested was {tested}", stack.stack_name));
+            }
         }
         if !evidence.timeline.is_empty() {
             self.title("Timeline");

@@ -49,6 +49,8 @@ macro_rules! codes {
                         | Self::BundleNamesStage
                         | Self::TestsUnexplained
                         | Self::ZipDanglingLink
+                        | Self::DbtBuildWarned
+                        | Self::DbtSourceUnchecked
                 )
             }
 
@@ -102,7 +104,7 @@ codes! {
     TemplateInvalid "template-invalid" "a template is not JSON of a template's shape, or repeats a key";
     TemplateTooLarge "template-too-large" "a template is larger than 1 MB or has more than 500 resources";
     TemplateNotSelfContained "template-not-self-contained" "a template fetches or generates something at deploy time, so its bytes are not what is deployed";
-    TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs, or content that it takes from an asset bucket, is not one of the commit's stored bundles and assets, nor an image by its digest, nor a vendor's layer";
+    TemplateCodeOutsideStore "template-code-outside-store" "code that a template runs, or content that it takes from an asset bucket, is not one of the commit's stored bundles and assets, nor an image by its digest or by a tag of ECR, nor a vendor's layer";
     TemplateTypeUnknown "template-type-unknown" "a template has a resource type or a property that nobody has judged, so it may carry code";
     TemplateNotPortable "template-not-portable" "a template names an account or an asset bucket literally, so it fits one stage only";
     TemplateFormInvalid "template-form-invalid" "no form of a template that fits any stage can be derived from what the manifest declares";
@@ -130,7 +132,17 @@ codes! {
     SchemaSnapshotsDiffer "schema-snapshots-differ" "two snapshots of one database are not of the same schema";
 
     // dbt.
-    DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that we know: schema v4 to v12, with nodes";
+    DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that the gate can read: schema v4 or newer, with nodes of kinds that it knows";
+    DbtNotCompiled "dbt-not-compiled" "a dbt manifest holds models, snapshots or tests without their compiled code, as after `dbt parse`, `dbt ls` or a build that failed";
+    DbtRunResultsInvalid "dbt-run-results-invalid" "a `run_results.json` is not one that the gate can read: schema v4 or newer, with the results of one run";
+    DbtRunResultsMissing "dbt-run-results-missing" "a dbt manifest has no `run_results.json` of the build behind it, and the policy asks for it";
+    DbtRunMismatch "dbt-run-mismatch" "a `run_results.json` is not of the run that wrote the dbt manifest beside it";
+    DbtBuildPartial "dbt-build-partial" "the run behind a dbt manifest was no whole `dbt build` of the commit: another command, a selection, or an option with which a stage's build would come to something else";
+    DbtBuildFailed "dbt-build-failed" "a node of dbt's build failed, was skipped, or came to an end that the gate does not know";
+    DbtBuildWarned "dbt-build-warned" "nodes of dbt's build ended with a warning";
+    DbtTargetMismatch "dbt-target-mismatch" "dbt built on another target, adapter or database than dev's";
+    DbtSourceMissing "dbt-source-missing" "a dbt model reads a table that the tested schema of the commit's database does not have";
+    DbtSourceUnchecked "dbt-source-unchecked" "nothing of the commit tells whether a table is there that dbt's models read";
 
     // Test and coverage reports.
     ReportInvalid "report-invalid" "a report can't be recounted: it is not of its format, or broken off";
@@ -160,7 +172,7 @@ codes! {
     IntegrationSkipped "integration-skipped" "integration tests were skipped, are still to do, or did not run";
     TestsUnexplained "tests-unexplained" "a header in a report of the unit or policy tests tells of tests that no case shows and nothing explains";
     OutcomeRefused "outcome-refused" "tests came to an end that the policy refuses, such as flaky ones or expected failures";
-    TestedBytesMissing "tested-bytes-missing" "nothing tells which code of a function the integration tests exercised";
+    TestedBytesMissing "tested-bytes-missing" "nothing tells which code of a function, which layers of a stack, or which image behind a tag the integration tests exercised";
     TestedBytesMismatch "tested-bytes-mismatch" "the integration tests exercised other bytes of a function than the stored ones";
     TestedTemplatesMissing "tested-templates-missing" "nothing tells which template a stack had that the integration tests ran against";
     TestedTemplatesMismatch "tested-templates-mismatch" "a stack that the integration tests ran against had another template than the stored one";
@@ -184,6 +196,7 @@ codes! {
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
     ReplacementNotAccepted "replacement-not-accepted" "a stack's change set would replace or remove a resource that holds data, and the request does not accept that by its name";
+    ImageNotInStage "image-not-in-stage" "the stage's registry does not have the image that was tested in dev under the tag that a template names";
     NameTaken "name-taken" "the name that a template gives a new resource, or an export, is held by another stack of the stage's account";
     PromotionInProgress "promotion-in-progress" "another promotion of this repository to this stage is running";
     NeverPromoted "never-promoted" "a rollback's commit was never promoted to this stage";

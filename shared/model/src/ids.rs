@@ -467,6 +467,61 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// The digest of a container image's manifest, `sha256:` and 64 lowercase hexadecimal digits: it names one image, whatever
+/// its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^sha256:[0-9a-f]{64}$")))]
+pub struct ImageDigest(Sha256);
+
+impl ImageDigest {
+    /// The digest of the image that a reference pins, `…@sha256:…`.
+    #[must_use]
+    pub fn of_reference(reference: &str) -> Option<Self> {
+        reference.rsplit_once('@')?.1.parse().ok()
+    }
+
+    /// The SHA-256 itself, which is that of the image's manifest.
+    #[must_use]
+    pub fn sha256(self) -> Sha256 {
+        self.0
+    }
+}
+
+impl FromStr for ImageDigest {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let digest = text.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
+        digest.map(Self).ok_or_else(|| InvalidId {
+            kind: "image digest",
+            value: text.chars().take(200).collect(),
+            expected: "`sha256:` and 64 lowercase hexadecimal digits",
+        })
+    }
+}
+
+impl TryFrom<String> for ImageDigest {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<ImageDigest> for String {
+    fn from(digest: ImageDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
 /// A commit of a repository: what the gate judges and what is promoted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Commit {
@@ -577,5 +632,19 @@ mod tests {
         assert_eq!(Sha256::from_base64("dG9vIHNob3J0"), None);
         check::<Sha256>(&hex.to_uppercase(), false);
         check::<Sha256>(&hex[1..], false);
+    }
+
+    #[test]
+    fn an_image_digest_is_spelt_as_registries_do() {
+        let digest = format!("sha256:{}", "0f".repeat(32));
+        assert_eq!(digest.parse::<ImageDigest>().unwrap().to_string(), digest);
+        assert_eq!(
+            ImageDigest::of_reference(&format!("x.dkr.ecr.eu-west-1.amazonaws.com/pay:1@{digest}")),
+            digest.parse().ok()
+        );
+        assert_eq!(ImageDigest::of_reference("x.dkr.ecr.eu-west-1.amazonaws.com/pay:1"), None);
+        for refused in [&digest[7..], &digest.to_uppercase(), &digest[..70], "sha512:0f"] {
+            assert!(refused.parse::<ImageDigest>().is_err(), "{refused}");
+        }
     }
 }

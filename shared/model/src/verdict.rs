@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, FileName, Repo, Sha256, StackName, VersionId},
+    ids::{AssetKey, Commit, CommitSha, FileName, Repo, Sha256, StackName, VersionId},
     outcome::Counts,
     revocation::TakenBack,
     store_key::ArtefactPath,
@@ -118,6 +118,9 @@ pub struct TemplateForm {
     pub mapping_sha256: Sha256,
     /// How many places differ.
     pub substitutions: u64,
+    /// The forms of the templates that are nested in it and that differ from the stored ones, by the keys of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nested: BTreeMap<AssetKey, TemplateForm>,
 }
 
 /// Tests that bear a name.

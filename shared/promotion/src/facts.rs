@@ -6,7 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use gatekeeper_model::{finding::Finding, ids::Sha256};
+use gatekeeper_model::{
+    finding::Finding,
+    ids::{ImageDigest, Sha256},
+};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 use serde_json::{Map, Number, Value};
@@ -71,6 +74,9 @@ pub struct FunctionFacts {
     /// Its name in the stage.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub function_name: Told<String>,
+    /// The digest of the container image that it runs, where it runs one.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub image_digest: Told<ImageDigest>,
     /// The SHA-256 of the code that it ran when the step first looked, as far as Lambda told it.
     #[serde(skip_serializing_if = "Told::is_nothing")]
     pub previous_code_sha256: Told<Option<Sha256>>,
@@ -431,6 +437,7 @@ mod tests {
             code_sha256: digest.into(),
             function_arn: None.into(),
             function_name: "uat-fn".into(),
+            image_digest: format!("sha256:{digest}").parse::<ImageDigest>().unwrap().into(),
             previous_code_sha256: Some(digest).into(),
             version: "7".into(),
             other: Map::new(),
@@ -438,7 +445,7 @@ mod tests {
         assert_eq!(
             json!(function),
             json!({"code_sha256": digest.to_string(), "function_arn": null, "function_name": "uat-fn",
-                   "previous_code_sha256": digest.to_string(), "version": "7"})
+                   "image_digest": format!("sha256:{digest}"), "previous_code_sha256": digest.to_string(), "version": "7"})
         );
         let ran = RanMigration {
             description: "d".into(),

@@ -9,7 +9,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     identity::CallerUnknown,
     ids::{Chain, Commit, Sha256, StackName, StageName, VersionId},
-    manifest::{self, AssetKind, Manifest},
+    manifest::{self, AssetKind, Manifest, SynthesisedFor},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::{Outcome, Verdict},
 };
@@ -240,7 +240,46 @@ async fn templates<S: ReadStore>(
         // What is too much was refused by the gate; a template that is not there was never inspected.
         Some((stack.clone(), template.whole(stack, &manifest.modules, &nested).ok()?))
     });
-    Ok(whole.collect())
+    let mut whole: BTreeMap<_, _> = whole.collect();
+    if let Some(made_for) = &manifest.synthesised_for {
+        for (stack, template) in &mut whole {
+            nest_forms(artefacts, manifest, verdict, made_for, stack, template).await?;
+        }
+    }
+    Ok(whole)
+}
+
+/// Makes the portable form of a stack's template lead to those of the templates nested in it. Where it can't, the form is
+/// not the attested one.
+async fn nest_forms(
+    artefacts: &impl ReadStore,
+    manifest: &Manifest,
+    verdict: &Verdict,
+    made_for: &SynthesisedFor,
+    stack: &StackName,
+    template: &mut Template,
+) -> Result<(), StoreError> {
+    let nested = manifest.nested_templates(stack);
+    let Some(module) = manifest.module_of(stack).filter(|_| !nested.is_empty()) else { return Ok(()) };
+    let root = ArtefactPath::Template(module.id.clone(), stack.clone());
+    let paths: BTreeSet<&ArtefactPath> = nested.values().chain([&root]).collect();
+    let judged = paths.into_iter().filter_map(|path| Some((path, verdict.artefact(path)?)));
+    let mut read: BTreeMap<_, _> = stream::iter(judged)
+        .map(|(path, it)| async move {
+            let body = artefacts.get(&it.key, Some(&it.version_id), template::MAX_BYTES as u64).await?;
+            let body = body.filter(|body| Sha256::of(&body.bytes) == it.sha256);
+            Ok::<_, StoreError>(body.map(|body| (path, body.bytes)))
+        })
+        .buffer_unordered(CALLS_IN_FLIGHT)
+        .try_filter_map(future::ok)
+        .try_collect()
+        .await?;
+    if let Some(root) = read.remove(&root) {
+        let nested = nested.iter().filter_map(|(key, path)| Some((key.clone(), read.get(path)?.clone()))).collect();
+        // Why there is none the gate has said of a commit that it built.
+        drop(template.nest_forms(&root, &nested, made_for, stack.as_str()));
+    }
+    Ok(())
 }
 
 /// The promotion that brought what the stage runs now. A rollback, which has no way back, goes on without its record.

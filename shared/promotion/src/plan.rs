@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{
-        AssetKey, Commit, DatabaseName, FunctionName, MigrationPath, ModuleId, PartitionedTable, Sha256, StackName,
-        StageName, VersionId,
+        AssetKey, Commit, DatabaseName, FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, Sha256,
+        StackName, StageName, VersionId,
     },
     manifest::{Asset, AssetKind, Manifest, SynthesisedFor},
     place::Place,
@@ -56,6 +56,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The functions that run a container image by its tag, each with its stack.
+    pub fn image_functions(&self) -> impl Iterator<Item = (&PlannedStack, &PlannedImage)> {
+        let images = self.stacks.iter().flat_map(|stack| stack.images.iter().map(move |image| (stack, image)));
+        images.filter(|(_, image)| image.is_function)
+    }
+
     /// Every stored object that it applies.
     pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
         let Self { stacks, functions, migrations, databases, smoke: _ } = self;
@@ -90,6 +96,10 @@ pub struct PlannedStack {
     /// functions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<PlannedAsset>,
+    /// The container images that its template names by a tag, each with the digest that dev tested: the stage's registry has
+    /// to have that one under the tag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PlannedImage>,
     /// What the stage gets in place of a template that names what it was synthesised for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PlannedForm>,
@@ -121,6 +131,30 @@ pub struct PlannedAsset {
     pub file: Pinned,
 }
 
+/// A container image that the template of a stack names by a tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedImage {
+    /// The resource that runs it, by the logical ids that lead to it.
+    pub resource: String,
+    /// The property that names it.
+    pub property: String,
+    /// How it is named, with the registry of the stage's account once that is known.
+    pub image: Text,
+    /// The digest that was tested.
+    pub digest: ImageDigest,
+    /// Whether a Lambda function runs it, which tells what it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_function: bool,
+}
+
+impl PlannedImage {
+    /// What reports and looks call the function of `stack` that runs it: no bundle has such a name.
+    #[must_use]
+    pub fn function(&self, stack: &StackName) -> String {
+        format!("{stack}/{}", self.resource)
+    }
+}
+
 /// The portable form of a template, which follows from the pinned template and from what the manifest declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedForm {
@@ -136,6 +170,21 @@ impl PlannedStack {
     #[must_use]
     pub fn applied_sha256(&self) -> Sha256 {
         self.form.as_ref().map_or(self.template.sha256, |form| form.told.sha256)
+    }
+
+    /// The SHA-256 of the template that each nested stack of the stage has, by the logical ids that lead to it.
+    #[must_use]
+    pub fn nested_templates(&self) -> BTreeMap<&str, Sha256> {
+        let nested = self.assets.iter().filter(|it| it.kind == AssetKind::Template);
+        let sha256 = |it: &PlannedAsset| self.nested_form(it).map_or(it.file.sha256, |form| form.sha256);
+        nested.map(|it| (it.resource.as_str(), sha256(it))).collect()
+    }
+
+    /// The portable form that the stage gets of a nested template; none where it gets the stored one.
+    #[must_use]
+    pub fn nested_form(&self, asset: &PlannedAsset) -> Option<&TemplateForm> {
+        let nested = &self.form.as_ref().filter(|_| asset.kind == AssetKind::Template)?.told.nested;
+        nested.get(&asset.asset_key)
     }
 }
 
@@ -309,6 +358,7 @@ impl Plan {
                 wrong.extend(names_dev(stage, home, manifest, templates.get(&stack.name), &path.of(&commit)));
                 let planned = planned_form(subject, &stack.name, &path.of(&commit));
                 let assets = planned_assets(subject, &stack.name, &path.of(&commit), &pin, &mut wrong);
+                let images = planned_images(subject, &stack.name, &path.of(&commit), &mut wrong);
                 let tags = planned_tags(subject, &stack.tags, &path.of(&commit), &mut wrong);
                 let pinned = pin(path).and_then(|template| Ok((template, planned?)));
                 match (pinned, name_of(&stack.name)) {
@@ -318,6 +368,7 @@ impl Plan {
                         stack_name,
                         template,
                         assets,
+                        images,
                         form,
                         parameters,
                         tags,
@@ -452,6 +503,33 @@ fn planned_assets(
                 wrong.push(Finding::new(Code::TemplateCodeOutsideStore, key, message));
             }
             (_, Err(finding)) => wrong.push(finding),
+        }
+    }
+    planned
+}
+
+/// The images that a stack's template names by a tag, with the digests that the manifest tells. The gate has refused a commit
+/// that does not tell one of them; before the integration tests there is nothing to tell.
+fn planned_images(subject: Subject<'_>, stack: &StackName, key: &str, wrong: &mut Vec<Finding>) -> Vec<PlannedImage> {
+    let Subject { manifest, templates, .. } = subject;
+    let Some(tests) = &manifest.tests.integration else { return Vec::new() };
+    let told: Vec<_> = tests.images.iter().filter(|it| it.stack == *stack).collect();
+    let mut planned = Vec::new();
+    for it in templates.get(stack).into_iter().flat_map(|template| &template.images) {
+        let digest = told.iter().find(|told| told.logical_id == it.resource && told.property == it.property);
+        match digest {
+            Some(told) => planned.push(PlannedImage {
+                resource: it.resource.clone(),
+                property: it.property.clone(),
+                image: it.image.clone(),
+                digest: told.digest,
+                is_function: it.is_function,
+            }),
+            None => {
+                let message =
+                    format!("nothing tells the digest of the image `{}` that `{}` runs", it.image, it.resource);
+                wrong.push(Finding::new(Code::TestedBytesMissing, key, message));
+            }
         }
     }
     planned

@@ -249,6 +249,8 @@ const shapes = {
     task.addContainer('Main', { image: ecs.ContainerImage.fromRegistry(`public.ecr.aws/bank/batch@${DIGEST}`), logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'x' }) })
     new ecs.FargateService(s, 'Service', { cluster: new ecs.Cluster(s, 'Cluster', { vpc: vpc(s) }), taskDefinition: task })
   },
+  'container task of an image asset': s => new ecs.FargateTaskDefinition(s, 'Task')
+    .addContainer('Main', { image: ecs.ContainerImage.fromAsset('src/image'), logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'x' }) }),
   'dashboards and alarms': s => {
     const f = fn(s)
     new cloudwatch.Alarm(s, 'Alarm', { metric: f.metricErrors(), threshold: 1, evaluationPeriods: 1 })
@@ -317,12 +319,10 @@ const ASSEMBLY = { 'a Stage, by the folder of its assembly': 'assembly-Dev', 'CD
 const MAY_BE_REFUSED = {
   'AwsCustomResource that fetches the newest SDK': 'what is fetched at deploy time was never tested: `installLatestAwsSdk: false`',
   'CfnInclude of a SAM template (a transform)': 'a macro writes the template at deploy time: [collect the SAM app](../guides/sam-serverless.md)',
-  'container image function': 'package it as a ZIP, or name the image by its digest',
   'fixed bucket of code': 'one account has that bucket: `Code.fromAsset`',
   'hosted rotation of a secret (a transform)': 'a macro fetches the code at deploy time: give a `rotationLambda`',
   'legacy synthesizer': 'use the `DefaultStackSynthesizer`',
   'mounted file system (EFS)': 'what is mounted may be code: where it is data, name the property in the policy\'s `known_types`',
-  'nested stacks': 'with `env` a nested stack names dev: leave `env` out, or make it a stack of its own',
   'references across regions': 'a commit is of one account and region: collect an assembly of each, and hand over by parameters',
 }
 /** Shapes that make their stacks themselves. */

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
     finding::plain,
-    ids::{Sha256, StackName},
+    ids::{AssetKey, Sha256, StackName},
 };
 use gatekeeper_promotion::{
     changes::{Changes, Does, ResourceChange, StackChanges, StackState},
-    plan::{Plan, PlannedForm, PlannedStack},
+    plan::{Pinned, Plan, PlannedForm, PlannedStack},
     replacement::{By, Cause},
 };
 use gatekeeper_readers::{
     template,
-    template::form::{self, Replaced},
+    template::{
+        form::{Form, Replaced},
+        forms,
+    },
 };
 use gatekeeper_store::ReadStore as _;
 use serde::Serialize;
@@ -39,6 +42,9 @@ type Head<'a> = (fn(&str) -> String, &'a str);
 pub(super) struct Substituted {
     /// The stack, as the repository calls it.
     stack: StackName,
+    /// The nested stack that it is of, by the logical ids that lead to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nested: Option<String>,
     /// Each place, with what stood there and what stands there in the stage.
     substitutions: Vec<Replaced>,
     /// Why they can't be told.
@@ -52,34 +58,62 @@ pub(super) async fn substitutions(plan: &Plan, artefacts: &S3Store) -> Vec<Subst
     let mut all = Vec::new();
     for stack in &plan.stacks {
         let Some(form) = &stack.form else { continue };
-        let (substitutions, untold) = match of_stack(stack, form, artefacts).await {
-            Ok(substitutions) => (substitutions, None),
-            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        let untold = |error: anyhow::Error| Substituted {
+            stack: stack.stack.clone(),
+            nested: None,
+            substitutions: Vec::new(),
+            untold: Some(format!("{error:#}")),
         };
-        all.push(Substituted { stack: stack.stack.clone(), substitutions, untold });
+        match of_stack(stack, form, artefacts).await {
+            Ok(substituted) => all.extend(substituted),
+            Err(error) => all.push(untold(error)),
+        }
     }
     all
 }
 
-async fn of_stack(stack: &PlannedStack, form: &PlannedForm, artefacts: &S3Store) -> anyhow::Result<Vec<Replaced>> {
-    let pinned = &stack.template;
-    let stored = artefacts.get(&pinned.key, Some(&pinned.version_id), template::MAX_BYTES as u64).await?;
-    let stored = stored.ok_or_else(|| anyhow::anyhow!("`{}` is gone from the store", pinned.key))?;
-    replaced(stack, form, &stored.bytes)
+async fn of_stack(stack: &PlannedStack, form: &PlannedForm, artefacts: &S3Store) -> anyhow::Result<Vec<Substituted>> {
+    let root = read(&stack.template, artefacts).await?;
+    let mut nested = BTreeMap::new();
+    for it in stack.assets.iter().filter(|it| stack.nested_form(it).is_some()) {
+        nested.insert(it.asset_key.clone(), read(&it.file, artefacts).await?);
+    }
+    replaced(stack, form, &root, &nested)
 }
 
-fn replaced(stack: &PlannedStack, planned: &PlannedForm, stored: &[u8]) -> anyhow::Result<Vec<Replaced>> {
-    let key = &stack.template.key;
+/// Reads a template that a plan pins.
+async fn read(pinned: &Pinned, artefacts: &S3Store) -> anyhow::Result<Vec<u8>> {
+    let stored = artefacts.get(&pinned.key, Some(&pinned.version_id), template::MAX_BYTES as u64).await?;
+    let stored = stored.ok_or_else(|| anyhow::anyhow!("`{}` is gone from the store", pinned.key))?;
     anyhow::ensure!(
-        Sha256::of(stored) == stack.template.sha256,
-        "the stored bytes of `{key}` are not the planned ones"
+        Sha256::of(&stored.bytes) == pinned.sha256,
+        "the stored bytes of `{}` are not the planned ones",
+        pinned.key
     );
-    let derived = form::derive(stored, &planned.synthesised_for, key).map_err(|findings| {
+    Ok(stored.bytes)
+}
+
+fn replaced(
+    stack: &PlannedStack,
+    planned: &PlannedForm,
+    root: &[u8],
+    nested: &BTreeMap<AssetKey, Vec<u8>>,
+) -> anyhow::Result<Vec<Substituted>> {
+    let key = &stack.template.key;
+    let forms = forms::derive(root, nested, &planned.synthesised_for, key).map_err(|findings| {
         let why: Vec<_> = findings.into_iter().map(|it| it.message).collect();
         anyhow::anyhow!("no portable form of `{key}` can be derived: {}", why.join("; "))
     })?;
-    anyhow::ensure!(derived.told() == planned.told, "the portable form of `{key}` is not the planned one");
-    Ok(derived.mapping.replaced(&stack.parameters).collect())
+    anyhow::ensure!(forms.told() == planned.told, "the portable form of `{key}` is not the planned one");
+    let told = |form: &Form, nested: Option<&String>| Substituted {
+        stack: stack.stack.clone(),
+        nested: nested.cloned(),
+        substitutions: form.mapping.replaced(&stack.parameters).collect(),
+        untold: None,
+    };
+    let of_nested =
+        stack.assets.iter().filter_map(|it| Some(told(forms.nested.get(&it.asset_key)?, Some(&it.resource))));
+    Ok([told(&forms.root, None)].into_iter().chain(of_nested).collect())
 }
 
 /// What would change, and what is told beside that.
@@ -190,7 +224,8 @@ pub(super) fn substituted(all: &[Substituted]) -> String {
         return text;
     }
     text.push_str("\n  substitutions of the portable forms\n");
-    for Substituted { stack, substitutions, untold } in all {
+    for Substituted { stack, nested, substitutions, untold } in all {
+        let nested = nested.as_ref().map(|it| format!("/{it}")).unwrap_or_default();
         if let Some(why) = untold {
             line(&mut text, 4, 6, Some((bad, "not told:")), &format!("{stack}: {why}"));
             continue;
@@ -201,7 +236,7 @@ pub(super) fn substituted(all: &[Substituted]) -> String {
         } else {
             String::new()
         };
-        line(&mut text, 4, 6, None, &format!("{stack}: {}{rest}", count(substitutions.len(), "substitution")));
+        line(&mut text, 4, 6, None, &format!("{stack}{nested}: {}{rest}", count(substitutions.len(), "substitution")));
         for Replaced { place, from, to } in substitutions.iter().take(MAX_SUBSTITUTIONS) {
             line(&mut text, 6, 8, None, place);
             line(&mut text, 8, 11, None, &format!("{from} -> {to}"));

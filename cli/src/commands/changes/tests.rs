@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use gatekeeper_model::manifest::SynthesisedFor;
 use serde_json::json;
 
@@ -93,29 +95,41 @@ fn every_substitution_is_derived_anew_and_proved_by_the_plans_digests() {
     let stored = json!({"Resources": {"Orders": {"Type": "AWS::DynamoDB::Table", "Properties": {
         "TableName": "dev-bank-orders", "Tags": [{"Key": "sst:stage", "Value": "dev"}],
         "KinesisStreamSpecification": {"StreamArn": "arn:aws:kinesis:ap-southeast-2:111122223333:stream/dev-bank-orders"},
+    }}, "Inner": {"Type": "AWS::CloudFormation::Stack", "Properties": {
+        "TemplateURL": "https://s3.amazonaws.com/cdk-hnb659fds-assets-111122223333-ap-southeast-2/inner.json",
     }}}}).to_string();
-    let form = form::derive(stored.as_bytes(), &made_for, "k").unwrap();
+    let inner = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "dev-bank-q"}}}});
+    let nested = BTreeMap::from([("inner.json".parse().unwrap(), inner.to_string().into_bytes())]);
+    let forms = forms::derive(stored.as_bytes(), &nested, &made_for, "k").unwrap();
     let mut planned = json!({
+        "assets": [{
+            "module": "MOD-012", "resource": "Inner", "kind": "template", "bucket": [{"literal": "b"}],
+            "asset_key": "inner.json", "key": "i", "version_id": "v1",
+            "sha256": Sha256::of(&nested[&"inner.json".parse().unwrap()]), "size": 1,
+        }],
         "module": "MOD-012", "stack": "data", "stack_name": "bank-uat-data", "parameters": {"Stage": "uat"},
         "key": "k", "version_id": "v1", "sha256": Sha256::of(stored.as_bytes()), "size": stored.len(),
         "form": {"synthesised_for": made_for},
     });
-    planned["form"].as_object_mut().unwrap().extend(json!(form.told()).as_object().unwrap().clone());
+    planned["form"].as_object_mut().unwrap().extend(json!(forms.told()).as_object().unwrap().clone());
     let planned: PlannedStack = serde_json::from_value(planned).unwrap();
     let of_plan = planned.form.as_ref().unwrap();
-    let substitutions = replaced(&planned, of_plan, stored.as_bytes()).unwrap();
-    assert_eq!(substitutions.len() as u64, of_plan.told.substitutions);
-    let all = [
-        Substituted { stack: planned.stack.clone(), substitutions, untold: None },
-        Substituted { stack: "api".parse().unwrap(), substitutions: Vec::new(), untold: Some("it is gone".to_owned()) },
-    ];
+    let mut all = replaced(&planned, of_plan, stored.as_bytes(), &nested).unwrap();
+    assert_eq!(all[0].substitutions.len() as u64, of_plan.told.substitutions);
+    assert_eq!((all.len(), all[1].substitutions.len()), (2, 1));
+    let untold = Some("it is gone".to_owned());
+    all.push(Substituted { stack: "api".parse().unwrap(), nested: None, substitutions: Vec::new(), untold });
     insta::assert_snapshot!(seen(&substituted(&all)));
     insta::assert_json_snapshot!(all);
 
-    let other = replaced(&planned, of_plan, b"{}").unwrap_err().to_string();
-    assert_eq!(other, "the stored bytes of `k` are not the planned ones");
+    let other = replaced(&planned, of_plan, b"{}", &nested).unwrap_err().to_string();
+    assert_eq!(other, "the portable form of `k` is not the planned one");
+    assert!(replaced(&planned, of_plan, stored.as_bytes(), &BTreeMap::new()).is_err());
     let mut lies = of_plan.clone();
     lies.told.substitutions += 1;
-    assert!(replaced(&planned, &lies, stored.as_bytes()).is_err());
+    assert!(replaced(&planned, &lies, stored.as_bytes(), &nested).is_err());
+    let mut lies = of_plan.clone();
+    lies.told.nested.clear();
+    assert!(replaced(&planned, &lies, stored.as_bytes(), &nested).is_err());
     assert_eq!(substituted(&[]), "");
 }

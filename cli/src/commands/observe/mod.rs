@@ -1,17 +1,19 @@
 //! `gatekeeper observe`: which code do a stage's functions and layers hold, and which templates do its stacks have, between
 //! deploy and integration tests?
 
+mod images;
 mod layers;
+mod parameters;
 mod templates;
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::{failure::Failure, stack_functions, stack_functions::NoFunction};
+use gatekeeper_aws::{failure::Failure, registry::Registry, stack_functions, stack_functions::NoFunction};
 use gatekeeper_model::{
     ids::{FunctionName, Repo, Sha256, StackName, StageName},
-    manifest::{DeployedFunction, DeployedLayer, DeployedTemplate, Function, Module},
+    manifest::{DeployedFunction, DeployedImage, DeployedLayer, DeployedParameter, DeployedTemplate, Function, Module},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::{
@@ -27,7 +29,7 @@ use crate::{
     aws::{Aws, AwsArgs, called},
     build_folder::{self, draft},
     exit::{Answer, Misuse},
-    output::{Output, bad, good},
+    output::{Output, bad, faint, good},
     repo::Named,
     whole_file,
 };
@@ -42,12 +44,18 @@ const NOTES: &str = "\
 Run it after the deploy to dev and before the integration tests; the gate then holds the tested bytes and templates
 against the stored ones. A template is the same where it is the same JSON, however that is spelt. A stack's name in the
 stage is made as config/stages.json of the records bucket says, or as --stack-name does, which needs no access to that
-bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate` and
+bucket. It needs `cloudformation:ListStackResources`, `cloudformation:GetTemplate`, `cloudformation:DescribeStacks` and
 `lambda:GetFunctionConfiguration` in the stage's account, and `lambda:GetLayerVersion` where the build has layers.
+The values of the stacks' parameters are written too, but for those that CloudFormation keeps to itself (`NoEcho`).
+
+Of an image that a template names by a tag it tells the digest that runs: of a function as Lambda has resolved it
+(`lambda:GetFunction`), of anything else as ECR has it under the tag (`ecr:DescribeImages`, `ecr:DescribeRepositories`,
+`cloudformation:DescribeStacks`), where the repository's tags are immutable.
 
 Exit codes:
-  0  every function runs the code of its bundle, and every stack has the template and the layers of the build
-  1  a function, a layer or a stack is missing, or has something else
+  0  every function runs the code of its bundle, every stack has the template and the layers of the build, and of every
+     image by a tag the digest is told
+  1  a function, a layer or a stack is missing, or has something else, or an image's digest can't be told
   2  wrong use
   3  AWS could not be reached, or refused
 
@@ -75,7 +83,7 @@ pub(crate) struct Args {
     /// A stack's name in the stage; `{repo}`, `{stage}` and `{stack}` are replaced
     #[arg(long, value_name = "TEMPLATE")]
     stack_name: Option<String>,
-    /// Writes what the functions run and the stacks have to this JSON file, for `gatekeeper publish --observed`
+    /// Writes what the functions run and the stacks have, with their parameters' values, to this JSON file, for `gatekeeper publish --observed`
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     #[command(flatten)]
@@ -93,11 +101,14 @@ struct Modules {
 struct Report {
     repo: Repo,
     stage: StageName,
-    /// Whether every function runs its bundle's code, and every stack has its template and layers.
+    /// Whether every function runs its bundle's code, every stack has its template and layers, and every image is told.
     equal: bool,
     functions: Vec<Observed>,
     stacks: Vec<templates::Observed>,
     layers: Vec<layers::Observed>,
+    images: Vec<images::Observed>,
+    /// The values of the stacks' parameters, which nothing is held against.
+    parameters: Vec<DeployedParameter>,
 }
 
 /// What `--write` keeps, named as the fields of the manifest's `tests.integration` that it becomes.
@@ -107,6 +118,10 @@ struct Written {
     templates: Vec<DeployedTemplate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<DeployedLayer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<DeployedImage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<DeployedParameter>,
 }
 
 /// A function of the stage.
@@ -151,20 +166,32 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 
     let stacks = templates::observe(&client, &modules, args.folder.as_deref(), named).await?;
     let (layers, deployed_layers) = layers::observe(&client, &lambda, &modules, named).await?;
+    let clients = images::Clients { cloudformation: &client, lambda: &lambda, registry: Registry::new(&aws.config) };
+    let images = images::observe(&clients, &stacks).await?;
+    let parameters = parameters::observe(&client, &stacks, output).await?;
 
     if let Some(path) = &args.write {
         let deployed = functions
             .iter()
             .filter_map(|it| Some(DeployedFunction { function: it.function.clone(), code_sha256: it.live? }))
             .collect();
-        let written = Written { deployed, templates: templates::told(&stacks), layers: deployed_layers };
+        let written = Written {
+            deployed,
+            templates: templates::told(&stacks),
+            layers: deployed_layers,
+            images: images.iter().filter_map(images::Observed::told).collect(),
+            parameters: parameters.clone(),
+        };
         let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
         whole_file::write(path, text.as_bytes())?;
     }
-    let equal =
-        functions.iter().all(|it| it.equal) && stacks.iter().all(|it| it.equal) && layers.iter().all(|it| it.equal);
-    let report = Report { repo: (*args.repo).clone(), stage: args.stage.clone(), equal, functions, stacks, layers };
+    let equal = functions.iter().all(|it| it.equal)
+        && stacks.iter().all(|it| it.equal)
+        && layers.iter().all(|it| it.equal)
+        && images.iter().all(|it| it.digest.is_some());
+    let (repo, stage) = ((*args.repo).clone(), args.stage.clone());
+    let report = Report { repo, stage, equal, functions, stacks, layers, images, parameters };
     output.result(&report, &text(&report))?;
     Ok(Answer::yes_if(equal))
 }
@@ -192,7 +219,7 @@ async fn modules(args: &Args) -> anyhow::Result<Vec<Module>> {
 }
 
 /// A stage of which nothing but its stacks' names matters.
-fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
+pub(super) fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
     if !template.contains("{stack}") {
         return Err(Misuse(
             "`--stack-name` holds no `{stack}`, so every stack would have one name: put it in".to_owned(),
@@ -204,16 +231,21 @@ fn stage_called(template: &str) -> anyhow::Result<stage::Stage> {
 
 /// The stage as the gatekeeper's configuration has it; CONTRACT §6's defaults where it has none of this name.
 async fn configured(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<stage::Stage> {
+    match in_configuration(aws, name).await? {
+        Some(stage) => Ok(stage),
+        None => Ok(serde_json::from_value(serde_json::json!({}))?),
+    }
+}
+
+/// The stage as the gatekeeper's configuration has it, where it has one of this name.
+pub(super) async fn in_configuration(aws: &Aws<'_>, name: &StageName) -> anyhow::Result<Option<stage::Stage>> {
     let key = RecordKey::StagesConfig.to_string();
     let body = aws.records().await?.get(&key, None, stage::MAX_BYTES).await;
     let body = body
         .with_context(|| format!("`{key}`, which names the stage's stacks, could not be read: pass `--stack-name`"))?;
     let config = body.map(|body| StagesConfig::parse(&body.bytes)).transpose();
     let config = config.map_err(|finding| anyhow::anyhow!("`{key}`: {}", finding.message))?;
-    match config.and_then(|mut config| config.stages.remove(name)) {
-        Some(stage) => Ok(stage),
-        None => Ok(serde_json::from_value(serde_json::json!({}))?),
-    }
+    Ok(config.and_then(|mut config| config.stages.remove(name)))
 }
 
 fn plan(module: &Module, function: &Function, stack_name: StackName) -> PlannedFunction {
@@ -294,6 +326,21 @@ fn text(report: &Report) -> String {
             None => writeln!(text, "{}  {stack_name}  {stored}  its layer {key}", good("equal  ")),
             Some(why) => writeln!(text, "{}  {stack_name}  layer {key}: {why}, stored is {stored}", bad("differs")),
         };
+    }
+    for images::Observed { stack_name, logical_id, image, digest, problem, .. } in &report.images {
+        let _ = match digest {
+            Some(digest) => writeln!(text, "{}  {stack_name}  {digest}  the image of {logical_id}", good("runs   ")),
+            None => {
+                let why = problem.as_deref().unwrap_or("it was not looked at");
+                writeln!(text, "{}  {stack_name}  image {image} of {logical_id}: {why}", bad("untold "))
+            }
+        };
+    }
+    for DeployedParameter { stack, name, value, is_default } in &report.parameters {
+        if !is_default {
+            let value = value.as_deref().unwrap_or("not told by CloudFormation (NoEcho)");
+            let _ = writeln!(text, "{}  {stack}  {name} = {value}", faint("value  "));
+        }
     }
     let equal = functions.iter().filter(|it| it.equal).count();
     let same = report.stacks.iter().filter(|it| it.equal).count();

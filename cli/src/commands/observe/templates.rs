@@ -31,6 +31,9 @@ pub(super) struct Observed {
     pub(super) equal: bool,
     /// Why nothing is known of its template.
     pub(super) problem: Option<String>,
+    /// The live template itself.
+    #[serde(skip)]
+    pub(super) template: Option<String>,
 }
 
 impl Observed {
@@ -56,9 +59,9 @@ pub(super) async fn observe(
         }
     }
     let looks = stacks.into_iter().map(|(stack, stack_name, sha256, stored)| async move {
-        let template = get(client, &stack_name).await?;
+        let template = get(client, stack_name.as_str()).await?;
         let problem = template.is_none().then(|| format!("the stage has no stack `{stack_name}`"));
-        let live = template.map(|template| compared(&template, sha256, stored.as_deref()));
+        let live = template.as_deref().map(|template| compared(template, sha256, stored.as_deref()));
         Ok::<_, anyhow::Error>(Observed {
             stack,
             stack_name,
@@ -66,6 +69,7 @@ pub(super) async fn observe(
             live,
             equal: live == Some(sha256),
             problem,
+            template,
         })
     });
     stream::iter(looks).buffered(LOOKS_IN_FLIGHT).try_collect().await
@@ -87,8 +91,8 @@ fn parsed(template: &[u8]) -> Option<Value> {
 }
 
 /// The template that a stack was last updated from; `None` where there is no such stack.
-async fn get(client: &Client, stack_name: &StackName) -> anyhow::Result<Option<String>> {
-    let get = client.get_template().stack_name(stack_name.as_str()).template_stage(TemplateStage::Original);
+pub(super) async fn get(client: &Client, stack_name: &str) -> anyhow::Result<Option<String>> {
+    let get = client.get_template().stack_name(stack_name).template_stage(TemplateStage::Original);
     match get.send().await {
         Err(error) if Failure::of(&error) == Failure::Absent => Ok(None),
         answer => {

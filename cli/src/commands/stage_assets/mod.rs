@@ -1,7 +1,7 @@
 //! `gatekeeper stage-assets`: dev's asset bucket gets the stored ZIPs and other assets, before the deploy looks whether they are there.
 
 mod bucket;
-mod place;
+pub(super) mod place;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use gatekeeper_model::{
     ids::{AccountId, FunctionName, RegionName, Sha256, StackName},
     manifest::{Module, SynthesisedFor},
@@ -24,7 +23,7 @@ use self::{
     place::Caller,
 };
 use crate::{
-    aws::{CallerArgs, called},
+    aws::CallerArgs,
     build_folder::{self, BuildFile, draft},
     exit::{Answer, Misuse},
     output::{Output, bad, faint, good, open},
@@ -132,10 +131,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let files = build_folder::measure(build_folder::walk(&args.folder)?, |_| {}).await?;
     let build = read(&args.folder, &files)?;
     let config = args.aws.config(None).await?;
-    let region = config.region().map(ToString::to_string).context("a region must be set")?;
-    let region: RegionName = region.parse().map_err(|error| Misuse(format!("the region: {error}")))?;
-    let answer = called("GetCallerIdentity", aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)?;
-    let caller = Caller::of(answer.account(), answer.arn(), region)?;
+    let caller = Caller::ask(&config).await?;
     let (assets, in_the_store) = place::assets(&build, &files, &caller)?;
     let bucket = AssetBucket::new(&config, caller.account.as_str());
     let assets = stage(&bucket, assets, args.dry_run).await?;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
+use anyhow::Context as _;
+use aws_config::SdkConfig;
 use gatekeeper_model::{
     ids::{AccountId, FunctionName, ModuleId, RegionName, StackName},
-    manifest::AssetKind,
+    manifest::{AssetKind, SynthesisedFor},
     store_key::ArtefactPath,
 };
 use gatekeeper_readers::template::{
@@ -14,27 +16,56 @@ use gatekeeper_readers::template::{
 
 use super::{Asset, Build};
 use crate::{
+    aws::called,
     build_folder::{self, BuildFile},
     exit::Misuse,
 };
 
 /// Who calls, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
-    pub(super) account: AccountId,
-    pub(super) region: RegionName,
+pub(in crate::commands) struct Caller {
+    pub(in crate::commands) account: AccountId,
+    pub(in crate::commands) region: RegionName,
+    /// Its ARN.
+    pub(in crate::commands) arn: String,
     partition: String,
 }
 
 impl Caller {
+    /// Asks STS.
+    pub(in crate::commands) async fn ask(config: &SdkConfig) -> anyhow::Result<Self> {
+        let region = config.region().map(ToString::to_string).context("a region must be set")?;
+        let region: RegionName = region.parse().map_err(|error| Misuse(format!("the region: {error}")))?;
+        let answer = called("GetCallerIdentity", aws_sdk_sts::Client::new(config).get_caller_identity().send().await)?;
+        Self::of(answer.account(), answer.arn(), region)
+    }
+
     /// As STS says.
     pub(super) fn of(account: Option<&str>, arn: Option<&str>, region: RegionName) -> anyhow::Result<Self> {
         let account = account.and_then(|it| it.parse().ok());
-        let partition = arn.and_then(|it| it.split(':').nth(1));
-        match (account, partition) {
-            (Some(account), Some(partition)) => Ok(Self { account, region, partition: partition.to_owned() }),
+        let partition = arn.and_then(|it| it.split(':').nth(1)).map(str::to_owned);
+        match (account, arn, partition) {
+            (Some(account), Some(arn), Some(partition)) => Ok(Self { account, region, arn: arn.to_owned(), partition }),
             _ => anyhow::bail!("AWS did not say which account calls"),
         }
+    }
+
+    /// That templates were synthesised for where this is.
+    pub(in crate::commands) fn check(&self, made_for: &SynthesisedFor) -> Result<(), Misuse> {
+        if made_for.account != self.account {
+            return Err(Misuse(format!(
+                "the templates are synthesised for account {}, and the credentials are of {}: pass `--profile` with one of \
+                 that account",
+                made_for.account, self.account
+            )));
+        }
+        if made_for.region != self.region {
+            return Err(Misuse(format!(
+                "the templates are synthesised for {}, not for {}: pass `--region {}`",
+                made_for.region, self.region, made_for.region
+            )));
+        }
+        Ok(())
     }
 
     fn pseudo_parameters(&self) -> [(&'static str, String); 4] {
@@ -55,19 +86,7 @@ pub(super) fn assets(
     caller: &Caller,
 ) -> Result<(Vec<Asset>, Vec<FunctionName>), Misuse> {
     if let Some(made_for) = &build.synthesised_for {
-        if made_for.account != caller.account {
-            return Err(Misuse(format!(
-                "the templates are synthesised for account {}, and the credentials are of {}: pass `--profile` with one of \
-                 that account",
-                made_for.account, caller.account
-            )));
-        }
-        if made_for.region != caller.region {
-            return Err(Misuse(format!(
-                "the templates are synthesised for {}, not for {}: pass `--region {}`",
-                made_for.region, caller.region, made_for.region
-            )));
-        }
+        caller.check(made_for)?;
     }
     let (templates, mut reasons) = templates(build, files);
     let mut assets: BTreeMap<(String, String), Asset> = BTreeMap::new();

@@ -223,7 +223,7 @@ impl Cloud {
                              <ResourceType>AWS::CloudFormation::Stack</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
                              <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>";
                 match (self.resources.get(&asked["StackName"]), &self.nested) {
-                    (None, Some(_)) => {
+                    (None, Some(_)) if asked["StackName"] != "stack-inner" => {
                         result(action, &format!("<StackResourceSummaries>{inner}</StackResourceSummaries>"))
                     }
                     (resources, _) => result(action, &page(resources, "StackResourceSummaries", asked)),
@@ -362,6 +362,9 @@ impl Cloud {
             };
             self.objects.insert(object.clone(), bytes);
             return response(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
+        }
+        if action == "PutObject" && asked.contains_key("if-none-match") && self.objects.contains_key(object) {
+            return error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
         }
         if action == "PutObject" {
             self.objects.insert(object.clone(), asked["body"].clone().into_bytes());

@@ -5,7 +5,7 @@ mod tell;
 use std::sync::{Arc, Mutex};
 
 use gatekeeper_promotion::step::StepStatus;
-use gatekeeper_readers::template::form;
+use gatekeeper_readers::template::{form, forms, forms::Forms};
 use jiff::Timestamp;
 
 use self::cloud::{Cloud, ENDPOINT, Fault};
@@ -558,4 +558,80 @@ async fn a_nested_stack_is_proved_to_have_the_pinned_template() {
     let mut without = cloud_with_asset("template");
     without.nested = None;
     check(without, ReportStatus::Applied).await;
+}
+
+/// A commit whose template names dev, and so does the template of its nested stack. Gives the plan's forms too.
+fn cloud_with_nested_form() -> (Cloud, Forms) {
+    let url =
+        "https://s3.ap-southeast-2.amazonaws.com/cdk-hnb659fds-assets-111122223333-ap-southeast-2/folder/inner.json";
+    let root = json!({"Resources": {
+        "Inner": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}},
+    }});
+    let inner = json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "dev-bank-q"}}}});
+    let (root, inner) = (root.to_string(), inner.to_string());
+    let made_for =
+        json!({"account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank"});
+    let declared = serde_json::from_value(made_for.clone()).unwrap();
+    let nested = std::collections::BTreeMap::from([("folder/inner.json".parse().unwrap(), inner.clone().into_bytes())]);
+    let forms = forms::derive(root.as_bytes(), &nested, &declared, "it").unwrap();
+    let mut cloud = cloud(&root);
+    change_plan(&mut cloud, |plan| {
+        let mut planned = serde_json::to_value(forms.told()).unwrap();
+        planned["synthesised_for"] = made_for;
+        plan["stacks"][0]["form"] = planned;
+        plan["stacks"][0]["assets"] = json!([{
+            "module": "MOD-012", "resource": "Inner", "kind": "template", "asset_key": "folder/inner.json",
+            "bucket": [{"literal": "cdk-hnb659fds-assets-"}, {"ref": "AWS::AccountId"}, {"literal": "-"}, {"ref": "AWS::Region"}],
+            "key": ASSET_KEY, "version_id": "v1", "sha256": gatekeeper_model::ids::Sha256::of(inner.as_bytes()),
+            "size": inner.len(),
+        }]);
+    });
+    cloud.objects.insert(format!("artefacts/{ASSET_KEY}"), inner.into_bytes());
+    cloud.nested = Some(String::from_utf8(forms.nested.values().next().unwrap().bytes.clone()).unwrap());
+    (cloud, forms)
+}
+
+#[tokio::test]
+async fn a_nested_template_that_names_dev_lies_as_its_form_where_the_parents_form_leads() {
+    let (cloud, forms) = cloud_with_nested_form();
+    let form = forms.nested.values().next().unwrap().clone();
+    let bucket = "cdk-hnb659fds-assets-111122223333-ap-southeast-2";
+    let placed = format!("{bucket}/folder/{}.json", form.mapping.form_sha256);
+    let applied = String::from_utf8(forms.root.bytes).unwrap();
+    assert!(applied.contains(&format!("/folder/{}.json", form.mapping.form_sha256)), "{applied}");
+    let (report, done) = check(cloud, ReportStatus::Applied).await;
+    assert_eq!(done.asked["CreateChangeSet"]["TemplateBody"], applied);
+    assert_eq!(done.objects[&placed], form.bytes);
+    assert_eq!(done.asked["PutObject"]["if-none-match"], "*");
+    assert!(!done.objects.contains_key(&format!("{bucket}/folder/inner.json")), "dev's own is not copied");
+    assert_eq!(report.facts.code_copied.read(), Ok(Some(&1)));
+    assert_eq!(done.asked["GetTemplate"]["StackName"], "stack-inner");
+
+    // What lies there already is taken; other bytes are somebody's.
+    let (mut again, _) = cloud_with_nested_form();
+    again.objects.insert(placed.clone(), form.bytes.clone());
+    let (report, done) = check(again, ReportStatus::Applied).await;
+    assert_eq!(report.facts.code_already_there.read(), Ok(Some(&1)));
+    assert!(!done.calls.contains(&"PutObject".to_owned()));
+    let (mut taken, _) = cloud_with_nested_form();
+    taken.objects.insert(placed.clone(), b"somebody's".to_vec());
+    let (report, done) = check(taken, ReportStatus::Failed).await;
+    assert!(report.detail.contains("They are somebody's"), "{}", report.detail);
+    assert_eq!((done.objects[&placed].as_slice(), &done.stack), (b"somebody's".as_slice(), &None));
+}
+
+#[tokio::test]
+async fn a_nested_form_that_is_not_the_attested_one_is_not_applied() {
+    let (mut lies, _) = cloud_with_nested_form();
+    change_plan(&mut lies, |plan| {
+        plan["stacks"][0]["form"]["nested"]["folder/inner.json"]["sha256"] = json!("0".repeat(64));
+    });
+    let (report, cloud) = check(lies, ReportStatus::Failed).await;
+    assert!(report.detail.contains("nor that of its nested template `folder/inner.json`"), "{}", report.detail);
+    assert!(cloud.stack.is_none(), "{:?}", cloud.stack);
+    // What the stack runs in the end is held against the form, not against dev's template.
+    let (mut other, _) = cloud_with_nested_form();
+    other.nested = Some(String::from_utf8(other.objects[&format!("artefacts/{ASSET_KEY}")].clone()).unwrap());
+    let (report, _) = check(other, ReportStatus::Failed).await;
+    assert!(report.detail.contains("the nested stack `Inner` has another template"), "{}", report.detail);
 }

@@ -24,6 +24,8 @@ pub(crate) struct Lambda {
     pub(crate) functions: BTreeMap<String, Function>,
     /// The content of the stack's layer, where it has one.
     pub(crate) layer: Option<Sha256>,
+    /// What the function `Pay` runs, where the stack has it: an image by its digest, or whatever Lambda tells.
+    pub(crate) image: Option<String>,
     /// A call that is refused so often, with a status and a code.
     pub(crate) refuse: Option<(&'static str, u32, u16, &'static str)>,
     /// From this call on nothing is answered; the call itself has its effect or not.
@@ -167,6 +169,13 @@ impl Lambda {
             let content = self.layer.map(|content| json!({"CodeSha256": content.to_base64()}));
             return Ok(Answer::json(&json!({"Content": content})));
         }
+        if let ("GetFunction", "pay", Some(image)) = (call, name, &self.image) {
+            let arn = "arn:aws:lambda:eu-west-1:111122223333:function:uat-pay";
+            return Ok(Answer::json(&json!({
+                "Configuration": {"FunctionArn": arn, "PackageType": "Image"},
+                "Code": {"RepositoryType": "ECR", "ImageUri": "pay:v1", "ResolvedImageUri": image},
+            })));
+        }
         if self.enforces_quota && !self.admits(call == "GetFunction") {
             return Err((429, "TooManyRequestsException"));
         }
@@ -213,10 +222,10 @@ impl Lambda {
                 }
                 function.busy_for_looks = 3;
                 function.revision += 1;
-                assert_eq!(request.json("Publish"), Some(true.into()));
+                let is_published = request.json("Publish") == Some(true.into());
                 let mut answer = function.configuration(name);
                 answer["CodeSha256"] = function.stored.to_base64().into();
-                if function.failed.is_none() && !tells_no_version {
+                if is_published && function.failed.is_none() && !tells_no_version {
                     answer["Version"] = function.publish().into();
                 }
                 answer
@@ -269,9 +278,14 @@ impl Lambda {
              <ResourceType>AWS::Lambda::LayerVersion</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
              <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>"
         });
+        let image = self.image.as_ref().filter(|_| second).map_or("", |_| {
+            "<member><LogicalResourceId>Pay</LogicalResourceId><PhysicalResourceId>uat-pay</PhysicalResourceId>\
+             <ResourceType>AWS::Lambda::Function</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+             <LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>"
+        });
         let next = if second { "" } else { "<NextToken>second</NextToken>" };
         Answer::xml(format!(
-            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}{layer}\
+            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}{layer}{image}\
              </StackResourceSummaries>{next}</ListStackResourcesResult></ListStackResourcesResponse>"
         ))
     }

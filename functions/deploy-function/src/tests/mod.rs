@@ -15,6 +15,9 @@ use super::*;
 /// The plan's functions: `authorise` and `status` run older code, `ledger` runs the plan's already.
 const FUNCTIONS: [&str; 3] = ["authorise", "status", "ledger"];
 
+/// What the function `Pay` was tested with.
+const TESTED_IMAGE: &str = "sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
+
 fn fake() -> Fake {
     let mut lambda = Lambda::default();
     for name in FUNCTIONS {
@@ -36,6 +39,7 @@ fn step(fake: &Fake) -> Step<Memory> {
         config: fake.config(),
         artefact_bucket: "artefacts".to_owned(),
         pacers: Pacers::of_lambda(),
+        publishes: true,
         clock: wall_clock,
     }
 }
@@ -48,9 +52,15 @@ fn records(fake: &Fake, before: Option<&[(&str, &str)]>) -> Memory {
         "module": "MOD-012", "resource": "Layer", "kind": "layer", "bucket": [{"literal": "assets"}], "asset_key": "layer.zip",
         "key": "stored.zip", "version_id": "v7", "sha256": bundle_of("layer"), "size": 100,
     });
+    let image = json!({
+        "resource": "Pay", "property": "Code.ImageUri", "image": [{"literal": "pay:v1"}], "digest": TESTED_IMAGE,
+        "is_function": true,
+    });
+    let images: Vec<_> = fake.lock().image.iter().map(|_| image.clone()).collect();
     let stack = json!({
         "module": "MOD-012", "stack": "payments-api", "stack_name": "bank-payments-uat-payments-api", "key": "t.json",
         "version_id": "v7", "sha256": bundle_of("template"), "size": 100, "parameters": {}, "assets": [layer],
+        "images": images,
     });
     let plan = json!({"stacks": [stack], "functions": functions, "migrations": [], "smoke": []});
     let (this, earlier) = ("01JZ0000000000000000000000", "01JY0000000000000000000000");
@@ -116,6 +126,21 @@ fn assert_whole(fake: &Fake, answer: &StepAnswer<FunctionFacts>) {
         let of_this_bundle = function.versions.iter().filter(|version| **version == holds);
         assert_eq!(of_this_bundle.count(), 1, "{name}: {:?}", function.versions);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_published_the_code_is_proved_all_the_same() {
+    let fake = fake();
+    let step = Step { publishes: false, ..step(&fake) };
+    let answer = ask(&step, &[]).await;
+    assert_eq!(answer.status, StepStatus::Done, "{answer:#?}");
+    for (name, function) in &fake.lock().functions {
+        assert_eq!((function.code, function.versions.len()), (bundle_of(name), 0), "{name}");
+    }
+    assert_eq!((fake.count("UpdateFunctionCode"), fake.count("PublishVersion")), (2, 0));
+    let told = json!(report(&answer, "authorise").facts);
+    assert_eq!((&told["code_sha256"], &told["version"]), (&json!(bundle_of("authorise")), &Value::Null));
+    assert_eq!(report(&answer, "authorise").detail, "code updated");
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +318,28 @@ async fn a_layer_of_other_content_fails_the_functions_before_anything_is_touched
     );
     fake.lock().layer = Some(bundle_of("layer"));
     assert_whole(&fake, &deploy(&fake).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_runs_another_image_than_the_tested_one_fails_the_step_before_anything_is_touched() {
+    let fake = fake();
+    let repository = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/pay";
+    for (there, words) in [
+        (format!("{repository}@sha256:{}", "1f".repeat(32)), "function `uat-pay` runs the image `sha256:1f"),
+        (format!("{repository}:v1"), "Lambda tells no digest of the image that function `uat-pay` runs"),
+    ] {
+        fake.lock().image = Some(there);
+        let answer = deploy(&fake).await;
+        assert_eq!((answer.status, fake.writes()), (StepStatus::Failed, 0));
+        let detail = &report(&answer, "payments-api/Pay").detail;
+        assert!(detail.starts_with(words), "{detail}");
+    }
+    fake.lock().image = Some(format!("{repository}@{TESTED_IMAGE}"));
+    let answer = deploy(&fake).await;
+    assert_eq!(answer.status, StepStatus::Done);
+    let runs = report(&answer, "payments-api/Pay");
+    assert_eq!(runs.status, ReportStatus::Unchanged);
+    assert_eq!(json!(runs.facts)["image_digest"], TESTED_IMAGE);
 }
 
 #[tokio::test(start_paused = true)]

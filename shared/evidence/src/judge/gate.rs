@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatekeeper_model::{
     ids::Sha256,
-    manifest::Manifest,
+    manifest::{AssetKind, Manifest},
     outcome::Counts,
     store_key::ArtefactPath,
     verdict::{NamedTests, Outcome, Revocation, Verdict},
@@ -125,7 +125,9 @@ fn attached(case: &Case<'_>, checks: &mut Checks) {
         .modules
         .iter()
         .flat_map(|module| module.stacks.iter().map(|stack| (paper::template(&module.id, &stack.name), stack.sha256)));
-    let listed: BTreeMap<_, _> = reports.chain(snapshots).chain(templates).collect();
+    let nested = manifest.assets().filter(|it| it.kind == AssetKind::Template);
+    let nested = nested.map(|it| (paper::nested_template(&it.file()), it.sha256));
+    let listed: BTreeMap<_, _> = reports.chain(snapshots).chain(templates).chain(nested).collect();
     let attached = case.exhibits.documents.iter().filter(|(name, _)| paper::is_attached(name));
     let (mut wrong, mut count) = (Vec::new(), 0);
     for (name, document) in attached {
@@ -144,20 +146,25 @@ fn attached(case: &Case<'_>, checks: &mut Checks) {
 /// Derives the portable form of each template that was read too, and holds it against the attested one.
 fn forms(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
     let derived = crate::forms::derived(case.exhibits);
-    let mut wrong = Vec::new();
-    for (stack, form) in &derived {
-        match (form, verdict.forms.get(stack)) {
-            (Ok(form), Some(judged)) if form.told() == *judged => {}
-            (Ok(form), Some(judged)) => wrong.push(format!(
-                "of `{stack}` follows `{}`, the verdict has `{}`",
-                form.mapping.form_sha256, judged.sha256
-            )),
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (stack, forms) in &derived {
+        count += forms.as_ref().map_or(1, |forms| 1 + forms.nested.len());
+        match (forms, verdict.forms.get(stack)) {
+            (Ok(forms), Some(judged)) if forms.told() == *judged => {}
+            (Ok(forms), Some(judged)) => {
+                let told = forms.told();
+                if told.nested == judged.nested {
+                    wrong.push(format!("of `{stack}` follows `{}`, the verdict has `{}`", told.sha256, judged.sha256));
+                } else {
+                    wrong.push(format!("of what is nested in `{stack}` follow other forms than the verdict has"));
+                }
+            }
             (Ok(_), None) => wrong.push(format!("the verdict has none of `{stack}`")),
             (Err(why), _) => wrong.push(format!("of `{stack}` none follows: {why}")),
         }
     }
     if !derived.is_empty() {
-        checks.none_wrong(Part::Gate, FORMS, &wrong, counted(derived.len(), "form"));
+        checks.none_wrong(Part::Gate, FORMS, &wrong, counted(count, "form"));
     }
 }
 

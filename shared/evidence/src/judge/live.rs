@@ -2,13 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::{finding::Code, ids::Sha256, policy::Condition};
-use gatekeeper_promotion::{drift::Drift, record::LiveFunction};
+use gatekeeper_model::{
+    finding::Code,
+    ids::Sha256,
+    manifest::{DeployedImage, DeployedParameter},
+    policy::Condition,
+};
+use gatekeeper_promotion::{
+    boundary::BOUNDARY_PARAMETER,
+    drift::Drift,
+    plan::PlannedStack,
+    record::{LiveFunction, PromotionRecord},
+};
 
 use super::{Case, Checks, counted};
 use crate::{
     exhibits::{Live, Unread},
-    model::{DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
+    model::{DifferingParameter, DriftSeen, Function, Holds, LookedAt, Part, Runs, Stack},
     paper,
 };
 
@@ -46,6 +56,8 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
     tested_templates(case, checks);
 
     let manifest = case.manifest();
+    let tests = manifest.and_then(|manifest| manifest.tests.integration.as_ref());
+    let told = tests.map(|tests| tests.parameters.as_slice()).unwrap_or_default();
     Runs {
         commit_sha: case.subject.commit_sha.clone(),
         branch: manifest.map(|manifest| manifest.branch.clone()),
@@ -61,7 +73,11 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         stacks: record
             .into_iter()
             .flat_map(|record| &record.plan.stacks)
-            .map(|it| Stack { stack_name: it.stack_name.to_string(), template_sha256: it.applied_sha256() })
+            .map(|it| Stack {
+                stack_name: it.stack_name.to_string(),
+                template_sha256: it.applied_sha256(),
+                differing: differing(told, it),
+            })
             .collect(),
     }
 }
@@ -120,14 +136,18 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         .flat_map(|tests| &tests.deployed)
         .map(|it| (it.function.as_str(), it.code_sha256))
         .collect();
-    let planned = case.record().into_iter().flat_map(|record| &record.plan.functions);
-    let bytes_of = &case.exhibits.observed.bytes_of;
-    let function = planned.map(|planned| {
+    let bundles = case.record().into_iter().flat_map(|record| &record.plan.functions);
+    let bundles = bundles.map(|planned| {
         let name = planned.function.as_str();
+        (name.to_owned(), planned.bundle.sha256, tested.get(name).copied())
+    });
+    let planned = bundles.chain(case.record().into_iter().flat_map(|record| images(case, record)));
+    let bytes_of = &case.exhibits.observed.bytes_of;
+    let function = planned.map(|(name, promoted, tested_sha256)| {
+        let name = name.as_str();
         let seen = live.iter().find(|it| it.function == name);
         let live_sha256 = seen.and_then(|it| it.code_sha256);
-        let promoted_sha256 = Some(planned.bundle.sha256);
-        let tested_sha256 = tested.get(name).copied();
+        let promoted_sha256 = Some(promoted);
         let unread = match &case.exhibits.observed.live {
             Live::Trouble(why) => Some(why.clone()),
             Live::Seen(_) | Live::AsRecorded => match seen {
@@ -153,6 +173,39 @@ fn functions(case: &Case<'_>, live: &[LiveFunction]) -> Vec<Function> {
         }
     });
     function.collect()
+}
+
+/// The functions that run a container image by its tag and were there when the promotion ended: the promoted digest, and the
+/// one that the manifest tells of dev.
+fn images(case: &Case<'_>, record: &PromotionRecord) -> Vec<(String, Sha256, Option<Sha256>)> {
+    let tests = case.manifest().and_then(|manifest| manifest.tests.integration.as_ref());
+    let told: Vec<_> = tests.into_iter().flat_map(|tests| &tests.images).collect();
+    let functions = record.plan.image_functions().filter_map(|(stack, image)| {
+        let name = image.function(&stack.stack);
+        record.live.iter().find(|it| it.function == name && it.function_name.is_some())?;
+        let is_it = |it: &&&DeployedImage| {
+            it.stack == stack.stack && it.logical_id == image.resource && it.property == image.property
+        };
+        let tested = told.iter().find(is_it).map(|it| it.digest.sha256());
+        Some((name, image.digest.sha256(), tested))
+    });
+    functions.collect()
+}
+
+/// The parameters that no two stages or commits have alike: the gatekeeper gives them (CONTRACT §6).
+const GIVEN: [&str; 5] = ["ArtefactBucket", "ArtefactPrefix", "CommitSha", "Stage", BOUNDARY_PARAMETER];
+
+/// The parameters of a stack that the integration tests ran with other values of. Where dev had the template's default and
+/// the plan gives none, both have it; what CloudFormation keeps to itself is not told.
+fn differing(told: &[DeployedParameter], planned: &PlannedStack) -> Vec<DifferingParameter> {
+    let told = told.iter().filter(|it| it.stack == planned.stack && !GIVEN.contains(&it.name.as_str()));
+    let differing = told.filter_map(|it| {
+        let (tested, stage) = (it.value.as_ref()?, planned.parameters.get(&it.name));
+        let is_equal = stage.map_or(it.is_default, |stage| stage == tested);
+        let differing = DifferingParameter { name: it.name.clone(), tested: tested.clone(), stage: stage.cloned() };
+        (!is_equal).then_some(differing)
+    });
+    differing.collect()
 }
 
 /// Holds the templates that dev had against the stored ones. Of a commit before they were told nothing is said, unless its
@@ -204,4 +257,38 @@ fn tested(case: &Case<'_>, functions: &[Function], checks: &mut Checks) {
         return checks.waived(Part::Live, TESTED, detail);
     }
     checks.none_wrong(Part::Live, TESTED, &wrong, format!("{what}: tested is promoted, by the manifest"));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parameters_differ_where_both_values_are_told_and_are_not_the_same() {
+        let planned = json!({
+            "module": "MOD-012", "stack": "api", "stack_name": "bank-uat-api", "key": "t", "version_id": "v",
+            "sha256": Sha256::of(b""), "size": 2,
+            "parameters": {"Stage": "uat", "Same": "1", "Given": "2", "OverADefault": "3", "Kept": "secret"},
+        });
+        let told = json!([
+            {"stack": "api", "name": "Stage", "value": "dev"},
+            {"stack": "api", "name": "Same", "value": "1"},
+            {"stack": "api", "name": "Given", "value": "1"},
+            {"stack": "api", "name": "OverADefault", "value": "1", "is_default": true},
+            {"stack": "api", "name": "BothDefault", "value": "1", "is_default": true},
+            {"stack": "api", "name": "OnlyDev", "value": "1"},
+            {"stack": "api", "name": "Kept"},
+            {"stack": "web", "name": "Same", "value": "4"},
+        ]);
+        let told: Vec<DeployedParameter> = serde_json::from_value(told).unwrap();
+        let differing = json!(differing(&told, &serde_json::from_value(planned).unwrap()));
+        let expected = json!([
+            {"name": "Given", "tested": "1", "stage": "2"},
+            {"name": "OverADefault", "tested": "1", "stage": "3"},
+            {"name": "OnlyDev", "tested": "1", "stage": null},
+        ]);
+        assert_eq!(differing, expected);
+    }
 }

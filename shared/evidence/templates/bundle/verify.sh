@@ -175,7 +175,14 @@ def steps($doc; $keys): reduce $keys[] as $key ([];
 def expression: map(if has("ref") then {Ref: .ref} else .literal end) | if length == 1 and (.[0] | type) == "object"
   then .[0] else {"Fn::Join": ["", .]} end;
 def sub_string: map(if has("ref") then "${" + .ref + "}" else .literal end) | add;
-$mapping[0] as $m | $form[0] as $f
+# What leads from a form to those that are nested in it, taken out again: exactly that, or nothing holds.
+def unlinked($m): reduce ($m.nested // [])[] as $it (.; .Resources[$it.resource].Properties |= (
+  (.TemplateURL |= reduce ($it.templates | to_entries[]) as $key (.;
+    walk(if type == "string" and endswith("/" + $key.value) or . == $key.value then rtrimstr($key.value) + $key.key else . end)))
+  | reduce ($it.passes // [])[] as $name (.; if ($name == "Stage" or $name == "SSTBootstrapBucket") and
+    .Parameters[$name] == {"Ref": $name} then del(.Parameters[$name]) else error("passes") end)
+  | if $it.adds_parameters then if .Parameters == {} then del(.Parameters) else error("parameters") end else . end));
+$mapping[0] as $m | ($form[0] | unlinked($m)) as $f
 | ({"AWS::AccountId": $m.synthesised_for.account, "AWS::Region": $m.synthesised_for.region, "Stage": $m.synthesised_for.stage}
   + ($m.synthesised_for.bootstrap_bucket // null | if . then {"SSTBootstrapBucket": .} else {} end)) as $dev
 | reduce $m.substitutions[] as $it ({doc: $f, ok: true};
@@ -191,23 +198,43 @@ $mapping[0] as $m | $form[0] as $f
   else . end
 | .ok and .doc == $template[0] and $m.template_sha256 == $template_sha and $m.form_sha256 == $form_sha
   and ([$m.substitutions[].place] | length == (unique | length))
+  and all(($m.nested // [])[].templates | to_entries[];
+    ((.key | sub("[^/]*$"; "")) + ($nested[0][.key].sha256 // "none")) as $digest
+    | .value | startswith($digest) and (ltrimstr($digest) | test("^(\\.[A-Za-z0-9]{1,16})?$")))
 JQ
-jq -r '(.predicate.artefactGatekeeper_forms // {}) | to_entries[]
-  | "\(.key) \(.value.template_sha256) \(.value.sha256) \(.value.mapping_sha256)"' "$work/built" 2> /dev/null > "$work/forms"
-while read -r stack template_sha form_sha mapping_sha; do
-  template=$(printf '%s\n' templates/*-"$stack".json | head -n 1)
+# Of each stack, and of each template that is nested in it: the stack, its key there, and the three digests.
+jq -r '(.predicate.artefactGatekeeper_forms // {}) | to_entries[] | .key as $stack
+  | (.value | {key: "-", value: .}), ((.value.nested // {}) | to_entries[])
+  | "\($stack) \(.key) \(.value.template_sha256) \(.value.sha256) \(.value.mapping_sha256)"' \
+  "$work/built" 2> /dev/null > "$work/forms"
+while read -r stack key template_sha form_sha mapping_sha; do
+  jq -c --arg stack "$stack" '.predicate.artefactGatekeeper_forms[$stack].nested // {}' "$work/built" > "$work/nested" 2> /dev/null
+  if [ "$key" = - ]; then
+    form=forms/$stack
+    template=$(printf '%s\n' templates/*-"$stack".json | head -n 1)
+  else
+    form=forms/$stack/$template_sha
+    template=$(printf '%s\n' templates/nested/"$template_sha"* | head -n 1)
+  fi
   if [ ! -f "$template" ]; then
-    open "forms/$stack.json follows from its template" "the template is not in here"
+    open "$form.json follows from its template" "the template is not in here"
     continue
   fi
   same "$template_sha" "$(digest "$template")" && grep -q "^$template_sha " "$work/judged"
   say $? "$template is the template that was judged"
-  same "$form_sha" "$(digest "forms/$stack.json")" && same "$mapping_sha" "$(digest "forms/$stack.mapping.json")"
-  say $? "forms/$stack.json and its mapping are the attested ones"
-  jq -ne --slurpfile mapping "forms/$stack.mapping.json" --slurpfile form "forms/$stack.json" \
+  same "$form_sha" "$(digest "$form.json")" && same "$mapping_sha" "$(digest "$form.mapping.json")"
+  say $? "$form.json and its mapping are the attested ones"
+  jq -ne --slurpfile mapping "$form.mapping.json" --slurpfile form "$form.json" --slurpfile nested "$work/nested" \
     --slurpfile template "$template" --arg template_sha "$template_sha" --arg form_sha "$form_sha" \
     -f "$work/form.jq" > /dev/null 2>&1
-  say $? "forms/$stack.json with dev's values is $template"
+  say $? "$form.json with dev's values is $template"
+  [ "$key" = - ] && continue
+  jq -e --arg stack "$stack" --arg key "$key" --arg sha "$template_sha" \
+    'any(.modules[].assets[]?; .kind == "template" and .stack == $stack and .key == $key and .sha256 == $sha)' \
+    manifest/build-manifest.json > /dev/null 2>&1 &&
+    jq -ne --arg key "$key" 'any(inputs | (.nested // [])[].templates; has($key))' \
+      "forms/$stack.mapping.json" forms/"$stack"/*.mapping.json > /dev/null 2>&1
+  say $? "$form.json is what a form of $stack leads to in place of the template that the manifest lists under $key"
 done < "$work/forms"
 same "$(field .built_attestation.sha256 records/promotion.json)" "$(digest attestations/built.dsse.json)"
 say $? "the promotion rests on this very attestation that the commit is Built"

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, DatabaseName, ETag, Repo, Sha256, StackName, VersionId},
+    ids::{Commit, CommitSha, DatabaseName, ETag, ModuleId, Repo, Sha256, StackName, VersionId},
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
     policy::{Rules, StageLiterals},
     store_key::{ArtefactPath, RecordKey},
@@ -20,7 +20,7 @@ use gatekeeper_model::{
     verdict::{Baseline, NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
-    dbt_manifest, flyway,
+    dbt, flyway,
     flyway::{
         checksum,
         checksum::Scanned,
@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, look::Unread};
+use super::{GateError, look::Unread, parameters};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -57,8 +57,8 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 /// However many commits are judged at once, they share the disk.
 static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
 
-/// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
-const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+/// The largest manifest of dbt, or its results, that are read: they are streamed, so this bounds time and disk.
+const MAX_DBT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Bytes of large objects after whose inspection it is written down: whoever is killed over a huge commit goes on from there.
 const BYTES_BETWEEN_RECORDS: u64 = 2 * 1024 * 1024 * 1024;
@@ -88,6 +88,15 @@ pub(super) struct Inspection {
     /// The tables of a schema snapshot that have the form of Flyway's history.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     histories: BTreeSet<TableName>,
+    /// What of a schema snapshot a query can read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    relations: BTreeSet<TableName>,
+    /// What a dbt manifest tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_manifest: Option<dbt::manifest::Facts>,
+    /// What dbt's results tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_results: Option<dbt::run_results::RunResults>,
     /// What a `flyway.toml` sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<Settings>,
@@ -170,6 +179,7 @@ pub(super) enum Validator {
     /// What it must fit, and the words that it should not hold.
     LambdaZip(Option<FunctionSpec>, Vec<String>),
     DbtManifest,
+    DbtRunResults,
     Migration,
     SchemaSnapshot,
     FlywayConfiguration,
@@ -217,6 +227,7 @@ impl<'a> Wanted<'a> {
                 only(Validator::LambdaZip(None, self.words.clone()))
             }
             ArtefactPath::DbtManifest(_) => only(Validator::DbtManifest),
+            ArtefactPath::DbtRunResults(_) => only(Validator::DbtRunResults),
             ArtefactPath::Migration(..) => only(Validator::Migration),
             ArtefactPath::Schema(..) => only(Validator::SchemaSnapshot),
             ArtefactPath::FlywayConfiguration(..) => only(Validator::FlywayConfiguration),
@@ -382,9 +393,15 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let jobs = templates.into_iter().filter_map(|claim| job(claim, &unread, objects, &BTreeMap::new()));
         let Some(templates) = self.run(jobs.collect(), known).await? else { return Ok(None) };
         enter(&templates, &mut unread, objects);
-        let JudgedTemplates { mut findings, forms, parsed } = judge_templates(rules, manifest, &templates);
+        let mut judged = judge_templates(rules, manifest, &templates);
+        if !self.nest_forms(commit, manifest, objects, &mut judged).await? {
+            return Ok(None);
+        }
+        judged.findings.extend(check_stored(manifest, &judged, commit));
+        let JudgedTemplates { mut findings, forms, parsed } = judged;
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
+        findings.extend(parameters::check(manifest, &parsed));
 
         let jobs = others.into_iter().filter_map(|claim| job(claim, &unread, objects, &parsed));
         let Some(others) = self.run(jobs.collect(), known).await? else { return Ok(None) };
@@ -392,14 +409,12 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
-        let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
+        let (mut reports, mut stored, mut of_dbt) = (BTreeMap::new(), Stored::default(), OfDbt::default());
         let others = others.into_iter().flat_map(|Ran { path, found, .. }| {
             found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
         });
         for (path, validator, inspection) in others {
-            let Inspection {
-                findings: found, migration, schema, report, policy_tests: named, histories, settings, ..
-            } = *inspection;
+            let Inspection { findings: found, migration, schema, report, histories, relations, .. } = *inspection;
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
@@ -407,28 +422,73 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             findings.extend(found);
             if matches!(validator, Validator::PolicyRows(..)) {
                 let all = policy_tests.get_or_insert_default();
-                for (row, tests) in named {
+                for (row, tests) in inspection.policy_tests {
                     all.entry(row).or_default().extend(tests);
                 }
             }
             if let Some(report) = report {
                 reports.insert(path, report);
+            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, inspection.dbt_manifest) {
+                of_dbt.manifests.insert(module.clone(), facts);
+            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, inspection.dbt_results) {
+                of_dbt.results.insert(module.clone(), results);
             } else if let Some(migration) = migration {
                 scanned.insert(path, migration);
-            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) = (&path, settings) {
+            } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
+                (&path, inspection.settings)
+            {
                 stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
+                of_dbt.tables.entry(database.clone()).or_default().extend(relations);
                 schemas.entry(database).or_default().insert(schema);
             }
         }
         findings.extend(check_migrations(manifest, &scanned, &stored.settings));
         findings.extend(commit::check(manifest, &stored));
+        findings.extend(of_dbt.check(commit, manifest, rules));
         for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
         }
         Ok(Some(Inspected { findings, reports, policy_tests, forms, tags_asked_for }))
+    }
+
+    /// Makes the portable forms of stacks with nested ones lead to the forms of these; false where an object vanished. They
+    /// follow from several objects, so they are derived each time.
+    async fn nest_forms(
+        &self,
+        commit: &Commit,
+        manifest: &Manifest,
+        objects: &Objects,
+        judged: &mut JudgedTemplates,
+    ) -> Result<bool, GateError> {
+        let Some(made_for) = &manifest.synthesised_for else { return Ok(true) };
+        for (stack, template) in judged.parsed.iter_mut().filter(|(_, it)| it.form.is_some()) {
+            let nested = manifest.nested_templates(stack);
+            let Some(module) = manifest.module_of(stack).filter(|_| !nested.is_empty()) else { continue };
+            let root = ArtefactPath::Template(module.id.clone(), stack.clone());
+            let mut read = BTreeMap::new();
+            for path in nested.values().chain([&root]) {
+                let Some(object) = objects.get(path) else { continue };
+                let job = Job {
+                    path: path.clone(),
+                    key: path.of(commit),
+                    version_id: object.version_id.clone(),
+                    sha256: object.sha256,
+                    is_proved: true,
+                    size: object.size,
+                    validators: Vec::new(),
+                };
+                let Some(Spooled { mut file, .. }) = self.spool(&job).await? else { return Ok(false) };
+                read.insert(path.clone(), whole(&mut file)?);
+            }
+            let Some(root_bytes) = read.remove(&root) else { continue };
+            let nested = nested.into_iter().filter_map(|(key, path)| Some((key, read.get(&path)?.clone()))).collect();
+            judged.findings.extend(template.nest_forms(&root_bytes, &nested, made_for, &root.of(commit)));
+            judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
+        }
+        Ok(true)
     }
 
     /// Runs every job of which the outcome isn't known: none where an object vanished, or another judge is at work.
@@ -584,7 +644,12 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             inspection.findings = lambda_zip::inspect_for_words(spool, SUBJECT, spec.as_ref(), words, &limits)?;
         }
         Validator::DbtManifest => {
-            inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            (inspection.findings, inspection.dbt_manifest) =
+                dbt::manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+        }
+        Validator::DbtRunResults => {
+            (inspection.findings, inspection.dbt_results) =
+                dbt::run_results::inspect(std::io::BufReader::new(spool), SUBJECT)?;
         }
         Validator::Template(synthesis) => {
             (inspection.findings, inspection.template) =
@@ -619,6 +684,7 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
                 Ok(normal) => {
                     inspection.schema = Some(normal.sha256());
                     inspection.histories.clone_from(normal.histories());
+                    inspection.relations.clone_from(normal.relations());
                 }
                 Err(findings) => {
                     let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
@@ -634,6 +700,32 @@ fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(spool, &mut bytes)?;
     Ok(bytes)
+}
+
+/// What dbt's files tell, module by module, and what the schema snapshots hold.
+#[derive(Debug, Default)]
+struct OfDbt {
+    manifests: BTreeMap<ModuleId, dbt::manifest::Facts>,
+    results: BTreeMap<ModuleId, dbt::run_results::RunResults>,
+    tables: dbt::check::Tables,
+}
+
+impl OfDbt {
+    /// Holds each manifest against its build, and against what was deployed to and tested.
+    fn check(&self, commit: &Commit, manifest: &Manifest, rules: &Rules) -> Vec<Finding> {
+        let stage = manifest.deploy.as_ref().map(|it| &it.stage);
+        let mut findings = Vec::new();
+        for (module, facts) in &self.manifests {
+            let subject = ArtefactPath::DbtManifest(module.clone()).of(commit);
+            findings.extend(dbt::check::check_target(&subject, facts, &rules.dbt));
+            findings.extend(dbt::check::check_sources(&subject, facts, &self.tables));
+            if let Some(results) = self.results.get(module) {
+                let subject = ArtefactPath::DbtRunResults(module.clone()).of(commit);
+                findings.extend(dbt::check::check_build(&subject, facts, results, &rules.dbt, stage));
+            }
+        }
+        findings
+    }
 }
 
 /// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
@@ -667,7 +759,7 @@ impl Validator {
         match self {
             Self::Template(_) => template::MAX_BYTES as u64,
             Self::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
-            Self::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Self::DbtManifest | Self::DbtRunResults => MAX_DBT_BYTES,
             Self::Migration => flyway::MAX_BYTES,
             Self::SchemaSnapshot => schema_snapshot::MAX_BYTES,
             Self::FlywayConfiguration => settings::MAX_BYTES,
@@ -681,6 +773,7 @@ impl Validator {
             Self::Template(_) => Code::TemplateTooLarge,
             Self::LambdaZip(..) => Code::ZipTooLarge,
             Self::DbtManifest => Code::DbtManifestInvalid,
+            Self::DbtRunResults => Code::DbtRunResultsInvalid,
             Self::Migration => Code::FlywayFileTooLarge,
             Self::SchemaSnapshot => Code::SchemaSnapshotInvalid,
             Self::FlywayConfiguration | Self::ScriptConfiguration => Code::FlywaySettingUnsupported,
@@ -729,10 +822,7 @@ fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> Jud
         judged.findings.extend(inspection.findings.iter().cloned());
         let Some(template) = &inspection.template else { continue };
         judged.findings.extend(template.check_policy(&ran.key, rules));
-        let ArtefactPath::Template(_, stack) = &ran.path else {
-            judged.findings.extend(template.check_nested(&ran.key));
-            continue;
-        };
+        let ArtefactPath::Template(_, stack) = &ran.path else { continue };
         judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
         match template.whole(stack, &manifest.modules, &nested) {
             Ok(whole) => {
@@ -745,9 +835,28 @@ fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> Jud
     judged
 }
 
+/// That a nested stack takes from the artefact store a template that names dev: no form of it lies there.
+fn check_stored(manifest: &Manifest, judged: &JudgedTemplates, commit: &Commit) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (stack, template) in &judged.parsed {
+        let Some(module) = manifest.module_of(stack) else { continue };
+        for (id, nested) in &template.nested {
+            let Some(form) = judged.forms.get(nested).filter(|it| it.substitutions > 0) else { continue };
+            let message = format!(
+                "nested stack `{id}` takes from the artefact store the template of `{nested}`, which names what it was \
+                 synthesised for in {} places: let it be an asset, whose portable form a stage gets",
+                form.substitutions
+            );
+            let key = ArtefactPath::Template(module.id.clone(), stack.clone()).of(commit);
+            findings.push(Finding::new(Code::TemplateNotPortable, key, message));
+        }
+    }
+    findings
+}
+
 fn check_code(key: &str, stack: &StackName, template: &template::Template, manifest: &Manifest) -> Vec<Finding> {
     // The template is a claim of the manifest's, so one of its modules has the stack.
-    match manifest.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack)) {
+    match manifest.module_of(stack) {
         Some(module) => template.check_code(key, stack, module, manifest),
         None => Vec::new(),
     }
@@ -756,3 +865,11 @@ fn check_code(key: &str, stack: &StackName, template: &template::Template, manif
 #[cfg(test)]
 #[path = "inspect_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "dbt_tests.rs"]
+mod dbt_tests;
+
+#[cfg(test)]
+#[path = "nested_tests.rs"]
+mod nested_tests;

@@ -15,6 +15,7 @@ pub mod batch;
 mod hints;
 mod inspect;
 mod look;
+mod parameters;
 #[cfg(test)]
 mod reports_tests;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use gatekeeper_model::{
 use gatekeeper_readers::report::{Gone, Recounted, TestId};
 use gatekeeper_store::Tags;
 pub(crate) use tags::tag_limit;
-pub use tags::{INTEGRATION_PASSED, TagWrite, brake_pulled, claim, is_claimed, tag_write, tags_with};
+pub use tags::{INTEGRATION_PASSED, TagWrite, brake_pulled, claim, concluded, is_claimed, tag_write, tags_with};
 
 /// One object of a commit as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,6 +78,14 @@ pub fn is_claimed(manifest: &Tags) -> bool {
     manifest.contains_key(OUTCOME)
 }
 
+/// What the gate has concluded on a manifest, by its own tag, which nobody else can change; `None` where it has not yet.
+#[must_use]
+pub fn concluded(manifest: &Tags) -> Option<Outcome> {
+    let outcomes = [Outcome::Incomplete, Outcome::Registered, Outcome::Built, Outcome::Rejected, Outcome::Revoked];
+    let own = manifest.get(OUTCOME)?;
+    outcomes.into_iter().find(|outcome| outcome.as_str() == own)
+}
+
 /// The tags with which the gate makes a manifest its own before the first verdict `built` on it, so that a `false`
 /// without the gate's tag is somebody else's from then on.
 #[must_use]
@@ -180,6 +188,11 @@ mod tests {
         for outcome in [Outcome::Incomplete, Outcome::Registered, Outcome::Rejected, Outcome::Revoked] {
             let wanted = tags_with(&ArtefactPath::Manifest, &Tags::new(), outcome);
             assert_eq!(wanted, tags(&[("gatekeeper-outcome", outcome.as_str()), ("integration-passed", "false")]));
+            assert_eq!(concluded(&wanted), Some(outcome));
+        }
+        assert_eq!(concluded(&tags_with(&ArtefactPath::Manifest, &Tags::new(), Outcome::Built)), Some(Outcome::Built));
+        for untold in [Tags::new(), claim(&Tags::new()), tags(&[("integration-passed", "true")])] {
+            assert_eq!(concluded(&untold), None);
         }
     }
 

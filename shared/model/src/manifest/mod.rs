@@ -12,7 +12,8 @@ use crate::{
     finding::{Code, Finding, plain},
     ids::{
         AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
-        FunctionName, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName, StageName,
+        FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName,
+        StageName,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -153,7 +154,7 @@ pub struct Module {
     /// The configurations of single migrations and callbacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub script_configurations: Vec<ScriptConfiguration>,
-    /// Its dbt manifest.
+    /// Its dbt manifest, and the results of the build behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbt: Option<Dbt>,
 }
@@ -298,6 +299,19 @@ pub struct Dbt {
     pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
+    /// What the `dbt build` came to that wrote the manifest. Absent until it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_results: Option<DbtRunResults>,
+}
+
+/// dbt's `run_results.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DbtRunResults {
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// The test results, each absent until its step ran.
@@ -435,6 +449,12 @@ pub struct IntegrationTests {
     /// Which layers of their own these stacks had, read from Lambda.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<DeployedLayer>,
+    /// Which images they ran that their templates name by a tag, read from Lambda and from ECR.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<DeployedImage>,
+    /// Which values the parameters of these stacks had, read from CloudFormation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<DeployedParameter>,
     /// Tests that the last Built commit of the branch passed and that were removed on purpose, by the names that the
     /// gate calls them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -524,6 +544,38 @@ pub struct DeployedLayer {
     pub stack: StackName,
     /// The live layer version's `CodeSha256`, in hex.
     pub code_sha256: Sha256,
+}
+
+/// A container image that a dev stack ran while it was tested, where its template names the image by a tag: a tag may be
+/// another image tomorrow and in each registry, the digest is this one everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedImage {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The logical id of the resource that runs it; of one in a nested stack those that lead to it, such as `Inner/Handler`.
+    pub logical_id: String,
+    /// The property that names it, such as `Code.ImageUri`.
+    pub property: String,
+    /// The digest of what ran.
+    pub digest: ImageDigest,
+}
+
+/// A parameter of a dev stack while it was tested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeployedParameter {
+    /// The stack, as the repository calls it.
+    pub stack: StackName,
+    /// The parameter's name in the template.
+    pub name: String,
+    /// Its value as the stack was given it: of one that names a parameter of Systems Manager that name. None where
+    /// CloudFormation keeps it to itself (`NoEcho`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Whether this is the template's own default.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub is_default: bool,
 }
 
 /// A raw test report.
@@ -776,6 +828,23 @@ impl Manifest {
         self.modules.iter().flat_map(|module| &module.assets)
     }
 
+    /// The module that has a stack.
+    #[must_use]
+    pub fn module_of(&self, stack: &StackName) -> Option<&Module> {
+        self.modules.iter().find(|module| module.stacks.iter().any(|it| it.name == *stack))
+    }
+
+    /// The stored templates that are nested in a stack, by the keys that the templates around them name them by.
+    #[must_use]
+    pub fn nested_templates(&self, stack: &StackName) -> BTreeMap<AssetKey, ArtefactPath> {
+        let of_module = |module: &Module| {
+            let nested = module.assets.iter().filter(|it| it.stack == *stack && it.kind == AssetKind::Template);
+            let path = |it: &Asset| (it.key.clone(), ArtefactPath::Asset(module.id.clone(), it.file()));
+            nested.map(path).collect::<Vec<_>>()
+        };
+        self.modules.iter().flat_map(of_module).collect()
+    }
+
     /// Every database that the commit holds a schema or migrations for.
     #[must_use]
     pub fn databases(&self) -> BTreeSet<&DatabaseName> {
@@ -834,6 +903,9 @@ impl Manifest {
             }
             if let Some(it) = &module.dbt {
                 claim(ArtefactPath::DbtManifest(module.id.clone()), it.sha256, it.size);
+                if let Some(it) = &it.run_results {
+                    claim(ArtefactPath::DbtRunResults(module.id.clone()), it.sha256, it.size);
+                }
             }
         }
         for (database, it) in self.flyway.iter().filter_map(|(name, it)| Some((name, it.configuration.as_ref()?))) {

@@ -80,6 +80,9 @@ pub enum StackLook {
     There {
         /// The SHA-256 of the template that it was last updated from.
         template_sha256: Sha256,
+        /// Those of the stacks that are nested in it, by the logical ids that lead to each. One that a condition leaves out
+        /// is not there.
+        nested: BTreeMap<String, Sha256>,
         /// What CloudFormation's own drift detection says.
         drift: StackDrift,
     },
@@ -122,6 +125,23 @@ pub struct ObjectLook {
     pub tags: Option<Tags>,
 }
 
+/// What a function should run.
+struct Runs<'a> {
+    /// The bundle's name, or what stands for it.
+    bundle: &'a str,
+    /// The digest of its code.
+    sha256: Sha256,
+    stack_name: &'a StackName,
+    logical_id: &'a str,
+}
+
+impl<'a> Runs<'a> {
+    fn of(planned: &'a PlannedFunction) -> Self {
+        let PlannedFunction { function, stack_name, logical_id, bundle, .. } = planned;
+        Self { bundle: function.as_str(), sha256: bundle.sha256, stack_name, logical_id }
+    }
+}
+
 /// Compares a stage with what was promoted to it.
 #[must_use]
 pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
@@ -137,7 +157,18 @@ pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
                 compared.notes.push(format!("the record of the promotion that touched the stage last: {why}"));
             }
             for planned in &record.plan.functions {
-                compared.function(planned, promoted.last, look);
+                let code = Runs::of(planned);
+                compared.function(&code, promoted.last, look);
+            }
+            for (stack, image) in record.plan.image_functions() {
+                let bundle = image.function(&stack.stack);
+                // One that a condition left out was not there either.
+                let was_there = |it: &LiveFunction| it.function == bundle && it.function_name.is_some();
+                if record.live.iter().any(was_there) {
+                    let (stack_name, logical_id) = (&stack.stack_name, image.resource.as_str());
+                    let code = Runs { bundle: &bundle, sha256: image.digest.sha256(), stack_name, logical_id };
+                    compared.function(&code, promoted.last, look);
+                }
             }
             for planned in &record.plan.stacks {
                 compared.stack(planned, look.stacks.get(&planned.stack_name));
@@ -193,8 +224,8 @@ impl Compared {
         self.unseen.insert((code, subject.into()));
     }
 
-    fn function(&mut self, planned: &PlannedFunction, last: Result<&PromotionRecord, &str>, look: &Look) {
-        let (bundle, promoted) = (planned.function.as_str(), planned.bundle.sha256);
+    fn function(&mut self, planned: &Runs<'_>, last: Result<&PromotionRecord, &str>, look: &Look) {
+        let Runs { bundle, sha256: promoted, stack_name: stack, logical_id: id } = *planned;
         let live = look.functions.iter().find(|it| it.function == bundle);
         if let Some(why) = live.and_then(|it| it.unread.as_ref()) {
             self.notes.push(format!("the function of bundle `{bundle}` could not be looked at: {why}"));
@@ -209,7 +240,6 @@ impl Compared {
                 return self.find(Code::FunctionMissing, bundle, format!("function `{name}` is not there"));
             }
             _ => {
-                let (stack, id) = (&planned.stack_name, &planned.logical_id);
                 return self.find(Code::FunctionMissing, bundle, format!("stack `{stack}` has no function `{id}`"));
             }
         };
@@ -239,7 +269,7 @@ impl Compared {
 
     fn stack(&mut self, planned: &PlannedStack, look: Option<&StackLook>) {
         let (name, promoted) = (planned.stack_name.as_str(), planned.applied_sha256());
-        let (template_sha256, drift) = match look {
+        let (template_sha256, nested, drift) = match look {
             Some(StackLook::Missing) => return self.find(Code::StackMissing, name, "the stack is not there"),
             None | Some(StackLook::Unread(_)) => {
                 let why = match look {
@@ -252,11 +282,19 @@ impl Compared {
                 }
                 return;
             }
-            Some(StackLook::There { template_sha256, drift }) => (template_sha256, drift),
+            Some(StackLook::There { template_sha256, nested, drift }) => (template_sha256, nested, drift),
         };
         if *template_sha256 != promoted {
             let message = format!("its template has the SHA-256 `{template_sha256}`, promoted was `{promoted}`");
             self.find(Code::TemplateChanged, name, message);
+        }
+        for (resource, promoted) in planned.nested_templates() {
+            if let Some(live) = nested.get(resource).filter(|live| **live != promoted) {
+                let message = format!(
+                    "the template of its nested stack `{resource}` has the SHA-256 `{live}`, promoted was `{promoted}`"
+                );
+                self.find(Code::TemplateChanged, name, message);
+            }
         }
         match drift {
             StackDrift::InSync => {}

@@ -1,7 +1,9 @@
 //! Every difference between a stage and its promotion is found, in words that an operator understands.
 
+use std::collections::BTreeMap;
+
 use gatekeeper_model::{
-    ids::{Sha256, VersionId},
+    ids::{ImageDigest, Sha256, VersionId},
     verdict::{Outcome, Revocation, Verdict},
 };
 use serde_json::json;
@@ -119,11 +121,11 @@ fn look() -> Look {
         policy_tests: None,
         compared_with: None,
         warnings: Vec::new(),
-        recounted: std::collections::BTreeMap::new(),
-        forms: std::collections::BTreeMap::new(),
+        recounted: BTreeMap::new(),
+        forms: BTreeMap::new(),
         evaluated_at: at(0),
     };
-    let stack = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift: StackDrift::InSync };
+    let stack = there(digest("cloudformation/api.json"), StackDrift::InSync);
     let schema = schema("as tested", None);
     Look {
         functions: vec![live],
@@ -155,6 +157,11 @@ fn found(change: impl FnOnce(&mut Look)) -> String {
 pub(super) fn lines(findings: &[Finding]) -> String {
     let lines = findings.iter().map(|it| format!("{} {}: {}", it.code, it.subject, it.message));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A stack in which none is nested.
+fn there(template_sha256: Sha256, drift: StackDrift) -> StackLook {
+    StackLook::There { template_sha256, nested: BTreeMap::new(), drift }
 }
 
 fn stack_of(look: &mut Look) -> &mut StackLook {
@@ -189,6 +196,32 @@ fn other_code_is_found_with_where_it_comes_from() {
         origin("e", None),
     ];
     insta::assert_snapshot!(found(|look| run(look, Some(origins))), @"function-changed authorise: function `uat-authorise` runs the code `c9616cb59d02c9ee41e1bd3f02c60ee7ca83b44ecf5719ced43f1a14e0391ed9`, promoted was `b65c6c1d7d831f691114e06095319261544aa3055062bffaffa4eb44be09b315`: it is of `bank-payments@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb`, which is `revoked`; `bank-payments@cccccccccccccccccccccccccccccccccccccccc`, which has no verdict; `bank-payments@dddddddddddddddddddddddddddddddddddddddd`, which is `built`; and 1 more");
+}
+
+#[test]
+fn a_function_of_an_image_is_compared_by_its_digest_where_the_promotion_left_one() {
+    let promoted: ImageDigest = format!("sha256:{}", digest("image")).parse().unwrap();
+    let runs = |code: Sha256| {
+        let named = Some("uat-pay".to_owned());
+        LiveFunction { code_sha256: Some(code), ..LiveFunction::missing("api/Pay", named) }
+    };
+    let image = json!({
+        "resource": "Pay", "property": "Code.ImageUri", "image": [{"literal": "pay:v1"}], "digest": promoted,
+        "is_function": true,
+    });
+    let mut record = record();
+    record.plan.stacks[0].images = vec![serde_json::from_value(image).unwrap()];
+    // A condition left it out.
+    assert_eq!(compared(&record, &look()), Compared::default());
+    record.live.push(runs(promoted.sha256()));
+    let mut now = look();
+    now.functions.push(runs(promoted.sha256()));
+    assert_eq!(compared(&record, &now), Compared::default());
+    now.functions[1] = runs(digest("by hand"));
+    let found = lines(&compared(&record, &now).findings);
+    let says =
+        format!("function-changed api/Pay: function `uat-pay` runs the code `{}`, promoted was", digest("by hand"));
+    assert!(found.starts_with(&says), "{found}");
 }
 
 #[test]
@@ -247,7 +280,7 @@ fn stacks_are_compared_by_their_templates_and_by_what_cloudformation_says() {
     insta::assert_snapshot!(found(|look| *stack_of(look) = StackLook::Missing), @"stack-missing bank-payments-uat-api: the stack is not there");
     insta::assert_snapshot!(found(|look| {
         let drift = StackDrift::Drifted(vec!["`Fn` (modified)".to_owned(), "`Role` (deleted)".to_owned()]);
-        *stack_of(look) = StackLook::There { template_sha256: digest("another template"), drift };
+        *stack_of(look) = there(digest("another template"), drift);
     }), @r#"
     template-changed bank-payments-uat-api: its template has the SHA-256 `69e265ecf99eeb4483c2357ba7307888e1eab3c4f51bd5f167e93f8cbe7b726b`, promoted was `b56481b6346a4f3d5fdb349a154e372f17719a3c771cc3f1d370d1b931c50d10`
     stack-drifted bank-payments-uat-api: CloudFormation says that these resources were changed outside it: `Fn` (modified), `Role` (deleted)
@@ -255,10 +288,41 @@ fn stacks_are_compared_by_their_templates_and_by_what_cloudformation_says() {
 }
 
 #[test]
+fn the_template_of_a_nested_stack_is_the_promoted_one_or_its_form() {
+    let mut record = record();
+    record.plan.stacks[0].assets = serde_json::from_value(json!([{
+        "module": "MOD-012", "resource": "Inner", "kind": "template", "bucket": [{"literal": "b"}],
+        "asset_key": "inner.json", "key": "k", "version_id": "v1", "sha256": digest("inner"), "size": 1,
+    }]))
+    .unwrap();
+    let mut look = look();
+    let mut nested = |live: Sha256, record: &PromotionRecord| {
+        let drift = StackDrift::InSync;
+        let nested = BTreeMap::from([("Inner".to_owned(), live)]);
+        *stack_of(&mut look) =
+            StackLook::There { template_sha256: record.plan.stacks[0].applied_sha256(), nested, drift };
+        lines(&compared(record, &look).findings)
+    };
+    assert_eq!(nested(digest("inner"), &record), "");
+    insta::assert_snapshot!(nested(digest("other"), &record), @"template-changed bank-payments-uat-api: the template of its nested stack `Inner` has the SHA-256 `d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa`, promoted was `33bf6fbd7cd8379785a21e233d8e09f824e7bab459168a96312c1c882c1d7e1f`");
+    let told = |name: &str, of: &str| {
+        json!({"template_sha256": digest(of), "sha256": digest(name), "size": 1, "mapping_sha256": digest("m"),
+            "substitutions": 1})
+    };
+    let mut form = told("root", "cloudformation/api.json");
+    form["nested"] = json!({"inner.json": told("form", "inner")});
+    form["synthesised_for"] =
+        json!({"account": "111122223333", "region": "ap-southeast-2", "stage": "dev", "application": "bank"});
+    record.plan.stacks[0].form = Some(serde_json::from_value(form).unwrap());
+    assert_eq!(nested(digest("form"), &record), "");
+    assert!(nested(digest("inner"), &record).contains("nested stack `Inner`"));
+}
+
+#[test]
 fn what_cannot_be_told_is_no_finding_but_is_said() {
     let mut look = look();
     let drift = StackDrift::Unknown("not authorized".to_owned());
-    *stack_of(&mut look) = StackLook::There { template_sha256: digest("cloudformation/api.json"), drift };
+    *stack_of(&mut look) = there(digest("cloudformation/api.json"), drift);
     look.databases.insert("ledger".parse().unwrap(), DatabaseLook::Unknown("it can't be reached".to_owned()));
     insta::assert_debug_snapshot!(compared(&record(), &look), @r#"
     Compared {

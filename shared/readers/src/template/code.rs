@@ -6,7 +6,7 @@ use gatekeeper_model::finding::Code as Reason;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Findings, Parameter,
+    Findings, Parameter, TaggedImage,
     json::{Json, Object, Place, each_case, walk},
     schema::{self, Resource},
     text::{Piece, Text},
@@ -39,7 +39,7 @@ pub enum Code {
         /// The object's key.
         key: Text,
     },
-    /// In a container image that is named by its digest.
+    /// In a container image that is named by its digest, or by a tag of which the manifest tells the digest.
     Image,
     /// Somewhere that a promotion can't serve; inspecting the template said why.
     Refused,
@@ -86,7 +86,13 @@ fn read_code(
         if schema::is_pinned_image(image, &resource) {
             return Code::Image;
         }
-        return outside(format!("function `{id}` {}", schema::untold_image(image, &resource, &place.key("ImageUri"))));
+        return match TaggedImage::read(image, &resource, &place.key("ImageUri")) {
+            Ok(tagged) => {
+                findings.image(tagged);
+                Code::Image
+            }
+            Err(why) => outside(format!("function `{id}` {why}")),
+        };
     }
     if properties.get("PackageType").and_then(Json::as_str) == Some("Image") {
         return outside(format!(

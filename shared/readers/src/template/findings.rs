@@ -8,7 +8,10 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::json::Place;
+use super::{
+    images::{self, TaggedImage},
+    json::Place,
+};
 
 /// The most findings that one template gets: enough to mend it by, and few enough to be stored.
 pub(super) const MAX_FINDINGS: usize = 100;
@@ -59,11 +62,13 @@ pub(super) struct Findings<'a> {
     doubts: Vec<Doubt>,
     /// Places about whose accounts everything is said.
     settled: Vec<String>,
+    /// The images that are named by a tag, which the manifest has to answer for.
+    images: Vec<TaggedImage>,
 }
 
 impl<'a> Findings<'a> {
     pub(super) fn new(subject: &'a str) -> Self {
-        Self { subject, list: Vec::new(), doubts: Vec::new(), settled: Vec::new() }
+        Self { subject, list: Vec::new(), doubts: Vec::new(), settled: Vec::new(), images: Vec::new() }
     }
 
     pub(super) fn say(&mut self, code: Code, message: impl Into<String>) {
@@ -97,6 +102,20 @@ impl<'a> Findings<'a> {
 
     pub(super) fn is_full(&self) -> bool {
         self.len() >= MAX_FINDINGS
+    }
+
+    /// Notes that a resource runs an image by its tag. Both who reads functions and who judges properties come by one.
+    pub(super) fn image(&mut self, image: TaggedImage) {
+        if self.images.len() >= images::MAX_IMAGES {
+            let message = format!("it names more than {} images by their tags: divide the stack", images::MAX_IMAGES);
+            self.say(Code::TemplateTooLarge, message);
+        } else if !self.images.contains(&image) {
+            self.images.push(image);
+        }
+    }
+
+    pub(super) fn take_images(&mut self) -> Vec<TaggedImage> {
+        std::mem::take(&mut self.images)
     }
 
     pub(super) fn into_parts(self) -> (Vec<Finding>, Vec<Doubt>) {

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::shown::shown;
 
 use super::{
+    forms::{self, Link, NestedStack},
     json,
     json::{Json, Object},
     text::{Piece, Text},
@@ -77,6 +78,9 @@ pub struct Mapping {
     /// What it declares beside that in the template's `Parameters`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub also: BTreeSet<String>,
+    /// Where it leads to the forms of nested templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nested: Vec<NestedStack>,
     /// The places, in the document's order.
     pub substitutions: Vec<Substitution>,
 }
@@ -116,6 +120,16 @@ pub struct Left {
 /// # Errors
 /// Why there is none: the template is no JSON object, declares `Stage` as something else, or would not come back.
 pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<Form, Vec<Finding>> {
+    derive_linked(bytes, made_for, &[], subject)
+}
+
+/// The same of a template that leads to the forms of nested ones.
+pub(super) fn derive_linked(
+    bytes: &[u8],
+    made_for: &SynthesisedFor,
+    links: &[Link],
+    subject: &str,
+) -> Result<Form, Vec<Finding>> {
     let refuse = |message: String| vec![Finding::new(Code::TemplateFormInvalid, subject, message)];
     let (mut root, _) = json::read(bytes).map_err(|error| vec![Finding::new(Code::TemplateInvalid, subject, error)])?;
     if root.get("Resources").is_some_and(|it| it.has(STAGE_PARAMETER)) {
@@ -129,9 +143,10 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
         return Err(refuse(format!("its form has more than {MAX_SUBSTITUTIONS} substitutions, or too long places")));
     }
     let substitutions = writer.substitutions;
-    let refers_to = |parameter: &str| substitutions.iter().any(|it| it.text.references().any(|it| it == parameter));
-    let takes_bucket = refers_to(BOOTSTRAP_PARAMETER);
-    let declares = if takes_bucket || refers_to(STAGE_PARAMETER) {
+    let nested = forms::link(&mut root, links).map_err(refuse)?;
+    let refers = |parameter: &str| refers_to(&substitutions, &nested, parameter);
+    let takes_bucket = refers(BOOTSTRAP_PARAMETER);
+    let declares = if takes_bucket || refers(STAGE_PARAMETER) {
         declare_stage(&mut root).map_err(refuse)?
     } else {
         Declares::Nothing
@@ -154,6 +169,7 @@ pub fn derive(bytes: &[u8], made_for: &SynthesisedFor, subject: &str) -> Result<
         form_sha256: Sha256::of(&form),
         declares,
         also,
+        nested,
         substitutions,
     };
     mapping.prove(bytes, &form).map_err(refuse)?;
@@ -180,6 +196,7 @@ impl Form {
             size: self.bytes.len() as u64,
             mapping_sha256: Sha256::of(&self.mapping_bytes),
             substitutions: self.mapping.substitutions.len() as u64,
+            nested: BTreeMap::new(),
         }
     }
 }
@@ -195,7 +212,31 @@ pub struct Replaced {
     pub to: String,
 }
 
+/// Whether a form refers to one of its parameters, or hands it on.
+fn refers_to(substitutions: &[Substitution], nested: &[NestedStack], parameter: &str) -> bool {
+    substitutions.iter().any(|it| it.text.references().any(|it| it == parameter))
+        || nested.iter().any(|it| it.passes.contains(parameter))
+}
+
+/// Whether a parameter is one that forms declare.
+pub(super) fn is_parameter(name: &str) -> bool {
+    [STAGE_PARAMETER, BOOTSTRAP_PARAMETER].contains(&name)
+}
+
 impl Mapping {
+    /// The parameters that the form has to be given, and whether the template declares them itself.
+    pub(super) fn needs(&self) -> BTreeMap<&'static str, bool> {
+        let is_own = |name: &str| match name {
+            STAGE_PARAMETER => self.declares == Declares::Nothing,
+            _ => !self.also.contains(name),
+        };
+        [STAGE_PARAMETER, BOOTSTRAP_PARAMETER]
+            .into_iter()
+            .map(|name| (name, is_own(name)))
+            .filter(|(name, is_own)| !is_own || refers_to(&self.substitutions, &self.nested, name))
+            .collect()
+    }
+
     /// Every substitution, under the parameters that the stage has values for.
     pub fn replaced(&self, values: &BTreeMap<String, String>) -> impl Iterator<Item = Replaced> {
         let dev = values_of(&self.synthesised_for);
@@ -218,6 +259,7 @@ impl Mapping {
         if !repeated.is_empty() {
             return Err(format!("the form has the key `{}` twice", repeated.join("`, `")));
         }
+        forms::unlink(&mut resolved, &self.nested)?;
         let mut resolver = Resolver { values: values_of(&self.synthesised_for), left: &self.substitutions };
         resolver.resolve(&mut resolved, &mut Pointer(String::new()))?;
         if let Some(Substitution { place, text }) = resolver.left.first() {

@@ -14,6 +14,8 @@ mod exports;
 mod fetch;
 mod findings;
 pub mod form;
+pub mod forms;
+mod images;
 mod json;
 mod nested;
 pub mod order;
@@ -42,6 +44,7 @@ pub use self::{
     declared::{Declared, DeclaredExport, DeclaredResource, GivenName, Told, declared},
     exports::{ExportName, Handed},
     findings::{Doubt, Unless},
+    images::{ImageAddress, TaggedImage},
     nested::is_nested,
     portable::bootstrap_bucket,
     principals::Boundary,
@@ -95,6 +98,9 @@ pub struct Template {
     /// What its resources take from asset buckets beside functions' code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<Use>,
+    /// The container images that its resources run by a tag, which the manifest has to tell the digests of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<TaggedImage>,
     /// What is wrong with it unless the policy says otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
@@ -180,9 +186,13 @@ pub fn inspect(bytes: &[u8], subject: &str) -> (Vec<Finding>, Option<Template>) 
         template = read_root(&root, &mut findings);
         judge(&root, template.as_ref(), &mut findings);
     }
+    let images = findings.take_images();
     let (mut found, doubts) = findings.into_parts();
     match &mut template {
-        Some(template) => template.doubts = doubts,
+        Some(template) => {
+            template.doubts = doubts;
+            template.images = images;
+        }
         None => found.extend(doubts.iter().map(|it| it.finding(subject))),
     }
     (found, template)
@@ -355,6 +365,7 @@ fn read_root(root: &Json<'_>, findings: &mut Findings<'_>) -> Option<Template> {
         outputs: outputs.keys().map(str::to_owned).collect(),
         nested: BTreeMap::new(),
         assets: Vec::new(),
+        images: Vec::new(),
         doubts: Vec::new(),
         principals: BTreeMap::new(),
         handed: Handed::default(),
@@ -565,6 +576,7 @@ impl Template {
             }
         }
         assets::check(self, stack, manifest, &mut findings);
+        images::check(self, stack, manifest, &mut findings);
         findings.into_parts().0
     }
 }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use gatekeeper_model::{
-    finding::{Code as Reason, Finding},
     ids::{Sha256, StackName},
     manifest::{AssetKind, Module},
 };
 
-use super::{Code, Template, Text, assets, assets::Use};
+use super::{Code, TaggedImage, Template, Text, assets, assets::Use, form::Left};
 
 /// How deep stacks may be nested: CDK's own constructs nest one level.
-const MAX_DEPTH: usize = 4;
+pub(super) const MAX_DEPTH: usize = 4;
 
 /// What stands between the logical ids of a nested stack and of what is in it.
 const WITHIN: char = '/';
@@ -46,7 +45,11 @@ impl Template {
             let layers = template.handed.imported_layers.iter();
             whole.handed.imported_layers.extend(layers.map(|(place, name)| (within(place), name.clone())));
             whole.nested.extend(template.nested.iter().map(|(id, it)| (within(id), it.clone())));
+            let left = template.names_stage.iter();
+            whole.names_stage.extend(left.map(|it| Left { place: format!("{path}{}", it.place), ..it.clone() }));
             whole.assets.extend(template.assets.iter().map(|it| Use { resource: within(&it.resource), ..it.clone() }));
+            let images = template.images.iter();
+            whole.images.extend(images.map(|it| TaggedImage { resource: within(&it.resource), ..it.clone() }));
             open.extend(template.below(&path, depth + 1));
             if whole.assets.len() + whole.functions.len() + open.len() > assets::MAX_USES {
                 return Err(format!("its nested stacks take more than {} assets", assets::MAX_USES));
@@ -63,18 +66,6 @@ impl Template {
             (path, it.key.to_string(), depth)
         };
         nested.map(of).collect()
-    }
-
-    /// What keeps it from being the template of a nested stack. `subject` is what the finding is about.
-    #[must_use]
-    pub fn check_nested(&self, subject: &str) -> Option<Finding> {
-        // A form has other bytes than what lies under the key that the parent names.
-        let substitutions = self.form.as_ref().map(|form| form.substitutions).filter(|count| *count > 0)?;
-        let message = format!(
-            "the template of a nested stack names what it was synthesised for in {substitutions} places, and a nested stack \
-             has no portable form: leave account and region out of the stack's `env`, or make it a stack of its own"
-        );
-        Some(Finding::new(Reason::TemplateNotPortable, subject, message))
     }
 }
 

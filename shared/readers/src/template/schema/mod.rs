@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use gatekeeper_model::finding::Code;
 
 use self::rules::Rule;
-pub(super) use self::rules::{is_pinned_image, untold_image};
+pub(super) use self::rules::is_pinned_image;
 use super::{
     Evaluate, Findings, Text,
     findings::Unless,

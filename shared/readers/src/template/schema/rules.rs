@@ -6,7 +6,7 @@ use gatekeeper_model::finding::Code;
 
 use super::{RULES, Resource};
 use crate::template::{
-    ExportName, Findings,
+    ExportName, Findings, TaggedImage,
     accounts::is_vendor,
     assets::is_asset,
     code::is_inline,
@@ -90,21 +90,11 @@ impl Rule {
         if !images.is_empty() && images.iter().all(|image| is_fine(image)) {
             return;
         }
-        let id = resource.id;
-        findings
-            .say(Code::TemplateCodeOutsideStore, format!("resource `{id}` {}", untold_image(value, resource, place)));
+        match TaggedImage::read(value, resource, place) {
+            Ok(tagged) => findings.image(tagged),
+            Err(why) => findings.say(Code::TemplateCodeOutsideStore, format!("resource `{}` {why}", resource.id)),
+        }
     }
-}
-
-/// Says that an image is not named by its digest, in words that follow what runs it.
-pub(in crate::template) fn untold_image(value: &Json<'_>, resource: &Resource<'_>, place: &Place<'_>) -> String {
-    let named = match Text::read(value, resource.template.parameters) {
-        Ok(image) => format!("the image `{image}`"),
-        Err(_) => "an image".to_owned(),
-    };
-    format!(
-        "runs {named} that is not named by its digest (`{place}`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev"
-    )
 }
 
 /// Whether a value is an image by its digest, however it is put together.

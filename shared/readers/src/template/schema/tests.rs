@@ -98,7 +98,7 @@ fn images_are_named_by_their_digest() {
         json!("nginx:latest"),
         json!("nginx"),
         json!(format!("nginx{}", digest.to_uppercase())),
-        json!({"Fn::Sub": format!("{repository}:1")}),
+        json!({"Fn::Sub": format!("{repository}:")}),
         json!({"Ref": "ArtefactPrefix"}),
         json!({"Fn::Join": ["", ["nginx@sha256:", {"Ref": "ArtefactPrefix"}]]}),
         json!({"Fn::GetAtt": ["Repo", "RepositoryUri"]}),

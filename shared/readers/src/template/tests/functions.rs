@@ -28,7 +28,7 @@ fn code_is_inline_in_the_store_or_in_an_asset_bucket_of_the_stage() {
 fn code_that_a_promotion_cannot_serve_is_refused() {
     let refuse = |code: Value| check_resource(function(code));
     insta::assert_debug_snapshot!([
-        refuse(json!({"ImageUri": {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1"}})),
+        refuse(json!({"ImageUri": {"Fn::Sub": "${AWS::AccountId}.registry.bank.example/x:1"}})),
         refuse(json!({"S3Bucket": "dev-assets-123456789012", "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "assets-${AWS::Region}"}, "S3Key": "x.zip"})),
         refuse(json!({"S3Bucket": {"Fn::Sub": "a-${AWS::AccountId}"}, "S3Key": "x.zip", "S3ObjectVersion": "v1"})),
@@ -45,7 +45,7 @@ fn code_that_a_promotion_cannot_serve_is_refused() {
         refuse(json!("x.zip")),
     ].concat(), @r#"
     [
-        "template-code-outside-store: function `It` runs the image `${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/x:1` that is not named by its digest (`Resources.It.Properties.Code.ImageUri`), so it may be another one than dev tested: write `…@sha256:…`, since a manifest tells no digest that a tag had in dev",
+        "template-code-outside-store: function `It` runs the image `${AWS::AccountId}.registry.bank.example/x:1` that is not named by its digest (`Resources.It.Properties.Code.ImageUri`) and is no tag of a repository of ECR either, so it may be another one than dev tested: write `…@sha256:…`, or `${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/REPOSITORY:TAG`, of which `gatekeeper observe` tells the digest",
         "template-not-portable: the code of function `It` is in the one bucket `dev-assets-123456789012` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is in the one bucket `assets-${AWS::Region}` (`Resources.It.Properties.Code.S3Bucket`): name it by `${AWS::AccountId}` or by a parameter",
         "template-not-portable: the code of function `It` is pinned by `Resources.It.Properties.Code.S3ObjectVersion`, and a version id exists in one bucket only",
@@ -131,7 +131,7 @@ fn what_cannot_be_told_of_a_bundle_is_a_finding() {
 }
 
 #[test]
-fn an_image_is_taken_by_its_digest_only() {
+fn an_image_is_taken_by_its_digest_or_by_a_tag_of_ecr() {
     let digest = format!("@sha256:{}", "0f".repeat(32));
     let of = |image: &str| {
         let code = json!({"ImageUri": {"Fn::Sub": format!("${{AWS::AccountId}}.dkr.ecr.${{AWS::Region}}.amazonaws.com/{image}")}});
@@ -140,7 +140,8 @@ fn an_image_is_taken_by_its_digest_only() {
         it
     };
     assert_eq!(read_one(&template(json!({"It": of(&format!("pay{digest}"))}))).code, Code::Image);
-    for refused in ["pay", "pay:1", "pay:latest", &digest[..40]] {
+    assert_eq!(read_one(&template(json!({"It": of("pay:1")}))).code, Code::Image);
+    for refused in ["pay", "pay:", ":1", &digest[..40], "pay:1@sha256:0f"] {
         assert_eq!(check_resource(of(refused)).len(), 1, "{refused}");
     }
     let none =
