@@ -2,6 +2,7 @@
 
 The function is the deployed program, its calls are counted on their way to the local AWS. Time is simulated, so the figures
 don't depend on the machine: an event waits for its batch as the template's window says, and the gate's own tag writes come back.
+What AWS would charge for it follows from what was counted; only the time of Lambda's is measured, with each call held back.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import cost
 from function import Function
 from network import Network
-from store import ARTEFACTS, Commit, Store, message, notification, small_bundle
+from store import ARTEFACTS, REPO, Commit, Store, message, notification, small_bundle
 
-SIZES = (40, 200)
+SIZES = (40, 200, 1000)
+AT_ONCE = 8 # repositories that build at the same time, of 40 functions each
+PRICED = 200
+PRICED_DELAY_SECONDS = 0.03
 WINDOW_SECONDS = 1.0 # `MaximumBatchingWindowInSeconds` of infra/template.yaml
 BATCH_SIZE = 1000
 POLLERS = 4 # `GateConcurrency`; as if each gathered batches of its own, which is the worst that Lambda may do
@@ -26,40 +31,72 @@ UPLOADS_A_SECOND = 100
 TELLING_SECONDS = 0.2 # from a change to its message in the queue
 MAX_CALLS = 8
 MAX_INVOCATIONS = 0.3
+MAX_PRICE_OF_BEFORE = 0.2
+
+
+# At b04cf69, before events went through a queue: the same two phases of 200 functions as the local AWS brought them, counted
+# from outside on 2026-11-29. Each event was an invocation then, and each tag that was written one more.
+BEFORE = {"objects": 202, "calls": 4180 + 3292, "invocations": 4 * 202}
+
+
+class Arriving:
+    """A commit whose pipeline uploads all artefacts and a manifest without integration tests, and then the final one."""
+
+    def __init__(self, name: str, size: int, repo: str = REPO) -> None:
+        self.commit = Commit({f"{name}-{n:03}": small_bundle(f"{name} {n}") for n in range(size)}, repo)
+        manifest = json.loads(self.commit.manifest)
+        del manifest["tests"]["integration"]
+        artefacts = [(f"{self.commit.prefix}/{key}", content) for key, content in self.commit.objects.items()]
+        self.phases = {"registered": [*artefacts, (self.commit.manifest_key, json.dumps(manifest).encode())],
+                       "built": [(self.commit.manifest_key, self.commit.manifest)]}
+        self.objects = len(self.commit.objects) + 1
 
 
 class Burst:
-    """A commit that arrives: all artefacts and a manifest without integration tests, then the final one."""
+    """The gate while commits arrive."""
 
     def __init__(self, store: Store, function: Callable[..., Function]) -> None:
         self.store, self.function = store, function
 
     def figures(self) -> dict[str, Any]:
-        """For each size what both phases cost."""
-        return {str(size): self.burst(size) for size in SIZES}
+        """For commits of each size, and for several at once, what both phases cost."""
+        figures = {f"{size} functions": self.burst([Arriving(f"burst-{size}", size)]) for size in SIZES}
+        several = [Arriving(f"of-{at}", 40, f"bank-team-{at}") for at in range(AT_ONCE)]
+        figures[f"{AT_ONCE} repositories of 40 functions at once"] = self.burst(several)
+        return figures
 
-    def burst(self, size: int) -> dict[str, Any]:
-        commit = Commit({f"burst-{size}-{n:03}": small_bundle(f"burst {size} {n}") for n in range(size)})
-        manifest = json.loads(commit.manifest)
-        del manifest["tests"]["integration"]
-        before = json.dumps(manifest).encode()
-        phases = {"registered": [*((f"{commit.prefix}/{key}", content) for key, content in commit.objects.items()),
-                                 (commit.manifest_key, before)],
-                  "built": [(commit.manifest_key, commit.manifest)]}
-        objects = len(commit.objects) + 1
+    def priced(self) -> dict[str, Any]:
+        """What AWS would charge for a commit, beside what it would have charged before."""
+        figures = self.burst([Arriving("priced", PRICED)], PRICED_DELAY_SECONDS)
+        phases = [figures["registered"], figures["built"]]
+        operations = sum((Counter(it["operations"]) for it in phases), Counter[str]())
+        now = cost.of(operations, invocations=sum(it["invocations"] for it in phases), seconds=sum(it["seconds"] for it in phases),
+                      events=sum(it["events"] for it in phases))
+        # Which operations they were isn't known any more: at today's mix, one after another in each invocation.
+        scale = BEFORE["calls"] / operations.total()
+        before = cost.of({name: count * scale for name, count in operations.items()}, invocations=BEFORE["invocations"],
+                         seconds=BEFORE["calls"] * PRICED_DELAY_SECONDS, events=0)
+        return {"objects": figures["objects"], "now": now, "before": before, "of_before": now["total"] / before["total"]}
+
+    def burst(self, arriving: list[Arriving], delay: float = 0) -> dict[str, Any]:
+        """Both phases of commits that arrive at once, each call `delay` seconds long."""
+        objects = sum(it.objects for it in arriving)
         figures: dict[str, Any] = {"objects": objects}
         with Network(self.store.port) as network, self.function("intake", self.store.environment(network.port)) as intake:
-            for outcome, uploads in phases.items():
-                figures[outcome] = self.phase(network, intake, uploads)
-                if (found := self.store.outcome(commit)) != outcome:
-                    raise RuntimeError(f"the verdict is `{found}`, not `{outcome}`")
-        both = [figures[outcome] for outcome in phases]
+            network.delay = delay
+            for outcome in ("registered", "built"):
+                figures[outcome] = self.phase(network, intake, [it.phases[outcome] for it in arriving])
+                for it in arriving:
+                    if (found := self.store.outcome(it.commit)) != outcome:
+                        raise RuntimeError(f"the verdict is `{found}`, not `{outcome}`")
+            figures["peak_bytes"] = intake.peak_bytes()
+        both = [figures["registered"], figures["built"]]
         figures["calls_an_object"] = sum(it["calls"] for it in both) / objects
         figures["invocations_an_object"] = sum(it["invocations"] for it in both) / objects
         return figures
 
-    def phase(self, network: Network, intake: Function, uploads: list[tuple[str, bytes]]) -> dict[str, Any]:
-        """Uploads objects one after the other in simulated time, and delivers events until none is left."""
+    def phase(self, network: Network, intake: Function, pipelines: list[list[tuple[str, bytes]]]) -> dict[str, Any]:
+        """Each pipeline uploads objects one after the other in simulated time; delivers events until none is left."""
         network.requests.clear()
         number = itertools.count()
         events: list[tuple[float, int, dict[str, Any]]] = []
@@ -67,9 +104,10 @@ class Burst:
         def tell(at: float, name: str, who: str, key: str, version: str) -> None:
             heapq.heappush(events, (at + TELLING_SECONDS, next(number), notification(name, who, key, version)))
 
-        for place, (key, content) in enumerate(uploads):
-            version = self.store.put(key, content)
-            tell(place / UPLOADS_A_SECOND, "ObjectCreated:Put", "AWS:AROACI:pipeline", key, version)
+        for uploads in pipelines:
+            for place, (key, content) in enumerate(uploads):
+                version = self.store.put(key, content)
+                tell(place / UPLOADS_A_SECOND, "ObjectCreated:Put", "AWS:AROACI:pipeline", key, version)
         invocations, calls, seconds = 0, Counter[str](), 0.0
         seen = len(network.requests)
         gathering: list[list[dict[str, Any]]] = [[] for _ in range(POLLERS)]
@@ -96,7 +134,7 @@ class Burst:
                 if operation == "PutObjectTagging":
                     tell(at, "ObjectTagging:Put", "AWS:AROAGATE:gatekeeper-intake", key, version)
             seen = len(network.requests)
-        return {"calls": sum(calls.values()), "invocations": invocations, "seconds": round(seconds, 3), "operations": dict(calls)}
+        return {"calls": calls.total(), "invocations": invocations, "events": next(number), "seconds": round(seconds, 3), "operations": dict(calls)}
 
 
 def operation_of(request: bytes) -> tuple[str, str, str]:

@@ -29,6 +29,7 @@ from function import Function
 LOOKS_A_SECOND, OTHERS_A_SECOND = 100, 15
 DELAY_SECONDS = 0.03
 UPDATE_SECONDS = 1.0
+RESOURCES_A_PAGE = 100
 RUNS = 3
 
 PROMOTION, BEFORE = "01JZ0000000000000000000000", "01JY0000000000000000000000"
@@ -80,7 +81,8 @@ class Quota:
 class Account:
     """Lambda, CloudFormation and the records bucket, as far as a promotion's functions need them."""
 
-    def __init__(self, count: int, *, changed: bool) -> None:
+    def __init__(self, count: int, stacks: int = 1, *, changed: bool) -> None:
+        self.stacks = [f"api-{at}" for at in range(stacks)]
         self.names = [f"function-{number:03}" for number in range(count)]
         self.live = {name: digest(f"old {name}" if changed else name) for name in self.names}
         self.busy_until = dict.fromkeys(self.names, 0.0)
@@ -92,10 +94,15 @@ class Account:
         self.throttled = 0
         self.lock = threading.Lock()
 
+    def stack_of(self, name: str) -> str:
+        """The stack that has a function."""
+        return self.stacks[self.names.index(name) % len(self.stacks)]
+
     def record(self, promotion: str) -> dict[str, Any]:
         """A promotion's record; that of the one before names the versions that it left."""
         functions = [{
-            "module": "MOD-012", "function": name, "stack": "api", "stack_name": "uat-api", "logical_id": name.replace("-", ""),
+            "module": "MOD-012", "function": name, "stack": self.stack_of(name), "stack_name": f"uat-{self.stack_of(name)}",
+            "logical_id": name.replace("-", ""),
             "key": f"{name}.zip", "version_id": "v1", "sha256": hashlib.sha256(name.encode()).hexdigest(), "size": 100,
         } for name in self.names]
         plan = {"stacks": [], "functions": functions, "migrations": [], "smoke": []}
@@ -116,7 +123,7 @@ class Account:
         if record := re.fullmatch(r"/records/promotions/uat/bank-payments/(\w+)\.json", path):
             return 200, {"x-amz-version-id": "v1", "ETag": '"e"'}, json.dumps(self.record(record[1])).encode()
         if body.startswith(b"Action=ListStackResources"):
-            return 200, {"Content-Type": "text/xml"}, self.resources()
+            return 200, {"Content-Type": "text/xml"}, self.resources(parse_qs(body.decode()))
         called = re.fullmatch(r"/2015-03-31/functions/uat-([\w-]+)(/code|/versions)?", path)
         if called is None:
             raise ValueError(f"{method} {url}")
@@ -155,13 +162,18 @@ class Account:
                 {"Version": str(at + 1), "CodeSha256": code, "Description": ""} for at, code in enumerate(self.versions[name])]}).encode()
         return 200, {}, json.dumps(told).encode()
 
-    def resources(self) -> bytes:
+    def resources(self, asked: dict[str, list[str]]) -> bytes:
+        """A page of a stack's resources, as many as CloudFormation puts on one."""
+        (stack,), (start,) = asked["StackName"], asked.get("NextToken", ["0"])
+        names = [name for name in self.names if f"uat-{self.stack_of(name)}" == stack]
+        end = int(start) + RESOURCES_A_PAGE
         members = "".join(
             f"<member><LogicalResourceId>{name.replace('-', '')}</LogicalResourceId><PhysicalResourceId>uat-{name}</PhysicalResourceId>"
             "<ResourceType>AWS::Lambda::Function</ResourceType><ResourceStatus>UPDATE_COMPLETE</ResourceStatus>"
-            "<LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>" for name in self.names)
+            "<LastUpdatedTimestamp>2026-05-02T03:04:05Z</LastUpdatedTimestamp></member>" for name in names[int(start):end])
+        following = f"<NextToken>{end}</NextToken>" if end < len(names) else ""
         return (f"<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}</StackResourceSummaries>"
-                "</ListStackResourcesResult></ListStackResourcesResponse>").encode()
+                f"{following}</ListStackResourcesResult></ListStackResourcesResponse>").encode()
 
 
 class Stub:
@@ -231,14 +243,16 @@ class Deploying:
     def figures(self) -> dict[str, dict[str, Any]]:
         """Each way for each commit, in turn."""
         figures: dict[str, dict[str, Any]] = {}
-        for label, count, changed, runs in (("40 functions, all changed", 40, True, RUNS), ("40 functions, none changed", 40, False, RUNS),
-                                            ("500 functions, all changed", 500, True, 1)):
+        for label, count, stacks, changed, runs in (
+            ("40 functions, all changed", 40, 1, True, RUNS), ("40 functions, none changed", 40, 1, False, RUNS),
+            ("500 functions of four stacks, all changed", 500, 4, True, 1),
+        ):
             ways: dict[str, Callable[[Account], float]] = {"deploy-function": self.step, "boto3, 16 threads": self.script}
             seconds: dict[str, list[float]] = {way: [] for way in ways}
             accounts: dict[str, Account] = {}
             for _ in range(runs):
                 for way, deploy in ways.items():
-                    accounts[way] = Account(count, changed=changed)
+                    accounts[way] = Account(count, stacks, changed=changed)
                     seconds[way].append(deploy(accounts[way]))
                     if wrong := [name for name, code in accounts[way].live.items() if code != digest(name)]:
                         raise RuntimeError(f"{way} left {wrong}")

@@ -19,6 +19,7 @@ from instance import ACCOUNT, REGION, Instance
 
 ARTEFACTS, RECORDS = "bench-artefacts", "bench-records"
 REPO, MODULE, STACK, STAGE = "bank-payments", "MOD-012", "payments-api", "uat"
+FUNCTIONS_A_STACK = 400
 STATE_MACHINE = {"StartAt": "Nothing", "States": {"Nothing": {"Type": "Pass", "End": True}}}
 
 
@@ -53,13 +54,18 @@ def large_bundle(size: int) -> bytes:
 class Commit:
     """A commit that ought to be Built: functions, their template, and the manifest that tells of them."""
 
-    def __init__(self, bundles: dict[str, bytes]) -> None:
+    def __init__(self, bundles: dict[str, bytes], repo: str = REPO) -> None:
+        self.repo = repo
         self.sha = hashlib.sha1(b"".join(hashlib.sha256(it).digest() for it in bundles.values())).hexdigest()
-        self.prefix = f"{REPO}/{self.sha}"
-        template = json.dumps(self.template(list(bundles))).encode()
+        self.prefix = f"{repo}/{self.sha}"
+        names = list(bundles)
+        # As many stacks as it takes: a template holds 500 resources at most.
+        self.stack_of = {name: STACK if at < FUNCTIONS_A_STACK else f"{STACK}-{at // FUNCTIONS_A_STACK}" for at, name in enumerate(names)}
+        templates = {stack: json.dumps(self.template([name for name in names if self.stack_of[name] == stack])).encode()
+                     for stack in dict.fromkeys(self.stack_of.values())}
         self.objects = {f"modules/{MODULE}/functions/{name}.zip": content for name, content in bundles.items()}
-        self.objects[f"modules/{MODULE}/cloudformation/{STACK}.json"] = template
-        self.manifest = json.dumps(self.manifest_of(bundles, template)).encode()
+        self.objects |= {f"modules/{MODULE}/cloudformation/{stack}.json": template for stack, template in templates.items()}
+        self.manifest = json.dumps(self.manifest_of(bundles, templates)).encode()
         self.manifest_key = f"{self.prefix}/build-manifest.json"
 
     @staticmethod
@@ -75,17 +81,17 @@ class Commit:
         parameters = {name: {"Type": "String"} for name in ("ArtefactBucket", "ArtefactPrefix", "RoleArn")}
         return {"Parameters": parameters, "Resources": resources}
 
-    def manifest_of(self, bundles: dict[str, bytes], template: bytes) -> dict[str, Any]:
+    def manifest_of(self, bundles: dict[str, bytes], templates: dict[str, bytes]) -> dict[str, Any]:
         passed = {"passed": 31, "failed": 0, "skipped": 0}
         digests = {name: sha256_of(content) for name, content in bundles.items()}
         return {
-            "schema_version": 1, "repo": REPO, "commit_sha": self.sha, "branch": "main", "timestamp": "2026-05-02T03:04:05Z",
+            "schema_version": 1, "repo": self.repo, "commit_sha": self.sha, "branch": "main", "timestamp": "2026-05-02T03:04:05Z",
             "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/1", "run_attempt": 1, "actor": "ci"},
             "modules": [{
                 "id": MODULE,
-                "functions": [{"name": name, "sha256": digests[name], "size": len(content), "stack": STACK,
+                "functions": [{"name": name, "sha256": digests[name], "size": len(content), "stack": self.stack_of[name],
                                "logical_id": self.logical_id(name)} for name, content in bundles.items()],
-                "stacks": [{"name": STACK, "sha256": sha256_of(template), "size": len(template)}],
+                "stacks": [{"name": stack, "sha256": sha256_of(template), "size": len(template)} for stack, template in templates.items()],
             }],
             "tests": {
                 "typecheck": {"errors": 0},

@@ -265,7 +265,7 @@ def documents() -> None:
                              "schemas": [{"database": "payments", "sha256": DIGEST, "size": 9, "partitions": ["public.events"]}],
                              "migrations": [{"database": "payments", "file": "2026/V1__x.sql", "sha256": DIGEST, "size": 10}],
                              "script_configurations": [{"database": "payments", "script": "2026/V1__x.sql", "sha256": DIGEST, "size": 3}],
-                             "dbt": {"sha256": DIGEST, "size": 11}}],
+                             "dbt": {"sha256": DIGEST, "size": 11, "run_results": {"sha256": DIGEST, "size": 14}}}],
                 "tests": {"typecheck": {"errors": 0}, "unit": {"passed": 2, "failed": 0, "skipped": 0, "line_coverage": 87.1, "function_coverage": 84.0},
                           "policy": {"passed": 1, "failed": 0, "skipped": 0, "policies_satisfied": ["POL-004"]},
                           "integration": {"passed": 3, "failed": 0, "skipped": 0, "run_integration": True, "exit_code": 0,
@@ -278,11 +278,25 @@ def documents() -> None:
     write("documents", "manifest-small.json", json.dumps({**small, "modules": [{"id": "MOD-012"}]}), "manifest")
     write("documents", "handoff.md", f'---\nmodule_id: MOD-012\nrepo: bank-payments\ncommit_sha: "{SHA}"\nbuild_status: Built\nstage: dev\n'
           f'timestamp: "2026-05-02T03:04:05Z"\nevidence: bank-payments/{SHA}/verdict.json\n---\n\n# MOD-012 is Built\n', "handoff")
+    metadata = {"dbt_version": "1.11.16", "invocation_id": "9eeb8aeb-d74a-4254-9b54-7ab84c7c1628"}
+    node = {"resource_type": "model", "database": "RISK_DEV", "compiled": True, "compiled_code": "select 1", "config": {"enabled": True},
+            "depends_on": {"nodes": ["source.risk.raw.exposures"]}}
+    of_dbt = {"metadata": {**metadata, "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "adapter_type": "snowflake"},
+              "nodes": {"model.risk.mart": node, "test.risk.id": {**node, "resource_type": "test"}, "seed.risk.rates": {"resource_type": "seed"},
+                        "model.risk.part": {**node, "config": {"materialized": "ephemeral"}}, "operation.risk.hook": {"resource_type": "operation"}},
+              "unit_tests": {"unit_test.risk.mart.sums": {"resource_type": "unit_test"}}, "exposures": {"exposure.risk.report": {}},
+              "sources": {"source.risk.raw.exposures": {"relation_name": "RISK_DEV.raw.\"Exposures\"", "schema": "raw", "identifier": "x"}}}
+    write("documents", "dbt-manifest.json", json.dumps(of_dbt), "dbt-manifest")
+    results = [{"unique_id": id, "status": status} for id, status in (
+        ("model.risk.mart", "success"), ("test.risk.id", "pass"), ("seed.risk.rates", "warn"), ("exposure.risk.report", "no-op"))]
+    of_run = {"metadata": {**metadata, "dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}, "results": results,
+              "args": {"which": "build", "target": "dev", "select": [], "vars": {}, "empty": False, "sample": None, "__other__": {"defer": True}}}
+    write("documents", "dbt-run-results.json", json.dumps(of_run), "dbt-run-results")
     keys = [f"bank-payments/{SHA}/{path}" for path in (
         "build-manifest.json", "reports/it.xml", "modules/MOD-012/functions/f.zip", "modules/MOD-012/cloudformation/api.json",
         "modules/MOD-012/schema/payments-schema.sql", "modules/MOD-012/schema/payments/migrations/2026/V1__x.sql",
         "modules/MOD-012/schema/payments/migrations/V1__x.sql.conf", "modules/MOD-012/schema/payments/flyway.toml",
-        "modules/MOD-012/dbt/manifest.json", "docs/handoffs/MOD-012-ci-built.md")]
+        "modules/MOD-012/dbt/manifest.json", "modules/MOD-012/dbt/run_results.json", "docs/handoffs/MOD-012-ci-built.md")]
     write("documents", "keys-artefacts", "\n".join(keys), "key")
     write("documents", "keys-records", "\n".join([
         "ledger/uat/bank-payments/head.json", "stages/uat/bank-payments.json", "locks/uat/bank-payments.json",

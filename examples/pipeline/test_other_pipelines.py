@@ -28,6 +28,7 @@ SAYS = {
     "6:dbt-manifest": "dbt-manifest-invalid",
     "7:dcm-deploy": "is not what has to change any more",
     "8:dbt-test": "Failure in test unique_stg_exposures_exposure_id",
+    "11:dbt-selected": "dbt-build-partial",
 }
 
 

@@ -178,7 +178,9 @@ impl Commit {
                 }
                 // They are told by what Flyway validated.
                 ArtefactPath::FlywayConfiguration(..) => continue,
-                ArtefactPath::DbtManifest(_) | ArtefactPath::Manifest => panic!("no commit here has a `{path}`"),
+                ArtefactPath::DbtManifest(_) | ArtefactPath::DbtRunResults(_) | ArtefactPath::Manifest => {
+                    panic!("no commit here has a `{path}`")
+                }
             };
             let mut entry = entry;
             entry["sha256"] = json!(sha256);

@@ -265,6 +265,9 @@ impl Lists<'_> {
         }
         if let Some(dbt) = module.get_mut("dbt").filter(|dbt| !dbt.is_null()) {
             self.complete(Some(format!("modules/{id}/dbt/manifest.json")), "dbt", dbt);
+            if let Some(results) = dbt.get_mut("run_results").filter(|results| !results.is_null()) {
+                self.complete(Some(format!("modules/{id}/dbt/run_results.json")), "dbt.run_results", results);
+            }
         }
     }
 
@@ -403,6 +406,8 @@ impl Lists<'_> {
                 (module, "script_configurations", json!({"database": database, "script": script}))
             }
             ArtefactPath::DbtManifest(module) => (module, "dbt", json!({})),
+            // The manifest's entry holds it, which is there by now: files come in the order of their names.
+            ArtefactPath::DbtRunResults(module) => (module, "run_results", json!({})),
         };
         let Value::Object(mut entry) = entry else { return };
         self.fill(&mut entry, file);
@@ -415,6 +420,16 @@ impl Lists<'_> {
         let Some(Value::Object(module)) = modules.get_mut(at) else { return };
         if list == "dbt" {
             module.insert(list.to_owned(), Value::Object(entry));
+            return;
+        }
+        if list == "run_results" {
+            match module.get_mut("dbt").and_then(Value::as_object_mut) {
+                Some(dbt) => drop(dbt.insert(list.to_owned(), Value::Object(entry))),
+                None => self.reasons.push(format!(
+                    "`{}` has no `manifest.json` beside it: store the one that the same `dbt build` wrote",
+                    file.path
+                )),
+            }
             return;
         }
         match module.entry(list).or_insert_with(|| json!([])) {
@@ -505,6 +520,7 @@ mod tests {
             API,
             "modules/MOD-012/schema/payments-schema.sql",
             "modules/MOD-013/dbt/manifest.json",
+            "modules/MOD-013/dbt/run_results.json",
             "reports/unit.xml",
         ];
         paths.extend(migrations.iter().map(String::as_str));
@@ -522,6 +538,25 @@ mod tests {
         let function = document["modules"][0]["functions"][0].take();
         assert_eq!((&function["stack"], &function["logical_id"]), (&json!("payments-api"), &json!("PayFn")));
         assert_eq!(document["reports"][0]["suite"], "unit");
+    }
+
+    #[test]
+    fn the_results_of_a_dbt_build_go_with_its_manifest() {
+        let results = "modules/MOD-013/dbt/run_results.json";
+        let both = ["modules/MOD-013/dbt/manifest.json", results];
+        let listed = json!({"modules": [{"id": "MOD-013", "dbt": {"note": "kept", "run_results": {"note": "kept"}}}]});
+        for base in [json!({}), json!({"modules": [{"id": "MOD-013", "dbt": {}}]}), listed.clone()] {
+            let made = draft(object(&base), &files(&both), &contents(), uncounted, facts()).unwrap();
+            let dbt = &made.document["modules"][0]["dbt"];
+            assert_eq!(dbt["run_results"]["sha256"], json!(Sha256::of(results.as_bytes())), "{base}");
+            assert_eq!(dbt["sha256"], json!(Sha256::of(both[0].as_bytes())), "{base}");
+            let is_kept = base == listed;
+            assert_eq!((!dbt["note"].is_null(), !dbt["run_results"]["note"].is_null()), (is_kept, is_kept));
+        }
+        let alone = refused(&json!({}), &[results]);
+        assert!(alone.contains("has no `manifest.json` beside it"), "{alone}");
+        let gone = refused(&listed, &both[..1]);
+        assert!(gone.contains("`modules/MOD-013/dbt/run_results.json` is listed in"), "{gone}");
     }
 
     #[test]

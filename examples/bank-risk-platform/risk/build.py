@@ -1,6 +1,7 @@
-"""Lays the build folder out as the artefact store wants it: dbt's compiled manifest, and what the build says of itself.
+"""Lays the build folder out as the artefact store wants it: dbt's compiled manifest, the results of the build that wrote it, and
+what the build says of itself.
 
-usage: python -m risk.build FOLDER
+usage: python -m risk.build FOLDER [--built]      --built: `dbt build` ran last, so its results are stored too
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 MODULE = Path("module.json")
 COMPILED = Path("target/manifest.json")
+RESULTS = Path("target/run_results.json")
 COVERAGE = "unit.lcov"
 
 
@@ -24,12 +26,18 @@ def describe(document: dict[str, Any], module: dict[str, Any], *, coverage: bool
     return described
 
 
-def build(folder: Path) -> Path:
-    """Copies the manifest that `dbt compile` wrote, and writes the document; where the manifest lies then."""
+def build(folder: Path, *, built: bool = False) -> Path:
+    """Copies the manifest, and of a build its results, and writes the document; where the manifest lies then."""
     module: dict[str, Any] = json.loads(MODULE.read_text())
     artefact = folder / "modules" / str(module["id"]) / "dbt" / "manifest.json"
     artefact.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(COMPILED, artefact)
+    results = artefact.with_name("run_results.json")
+    if built:
+        shutil.copyfile(RESULTS, results)
+    else:
+        # Those of an earlier build are of another manifest.
+        results.unlink(missing_ok=True)
     file = folder / "build-manifest.json"
     document = json.loads(file.read_text()) if file.exists() else {}
     described = describe(document, module, coverage=(folder / "reports" / COVERAGE).exists())
@@ -38,4 +46,4 @@ def build(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1])))
+    print(build(Path(sys.argv[1]), built="--built" in sys.argv[2:]))

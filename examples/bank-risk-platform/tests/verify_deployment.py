@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from risk import warehouse
+from risk.build import MODULE
 
 MARTS = ("counterparty_exposure", "capital_requirement", "large_exposures")
 
@@ -23,7 +24,9 @@ def problems() -> list[str]:
                 print(f"marts.{mart}: {rows} rows")
     except duckdb.Error as error:
         found.append(str(error))
-    models = {node["name"] for node in json.loads(Path("target/manifest.json").read_text())["nodes"].values()}
+    # The stored one: a job of its own has no `target`.
+    manifest = Path("build/commit/modules", json.loads(MODULE.read_text())["id"], "dbt", "manifest.json")
+    models = {node["name"] for node in json.loads(manifest.read_text())["nodes"].values()}
     return found + [f"`{mart}` is no model of this commit" for mart in MARTS if mart not in models]
 
 

@@ -2,13 +2,12 @@
 //! the function or its template names another one, and keeps the digest: a tag that was moved since changes nothing, and one that
 //! was moved between the look at the registry and then is seen here.
 
-use aws_sdk_cloudformation::Client;
 use gatekeeper_aws::{
     failure::{Failure, said},
     pacer::Pacers,
-    stack_functions::resources_of,
+    stack_functions::Stacks,
 };
-use gatekeeper_model::ids::ImageDigest;
+use gatekeeper_model::ids::{ImageDigest, StackName};
 use gatekeeper_promotion::plan::{Plan, PlannedImage, PlannedStack};
 
 /// A function of the plan that runs an image.
@@ -45,38 +44,40 @@ impl Runs<'_> {
     }
 }
 
+/// The functions of the plan that run an image by its tag.
+fn all(plan: &Plan) -> impl Iterator<Item = (&PlannedStack, &PlannedImage)> {
+    plan.stacks.iter().flat_map(|stack| stack.images.iter().filter(|it| it.is_function).map(move |it| (stack, it)))
+}
+
+/// Where they are: their stacks, and the logical ids that lead to them.
+pub(crate) fn places(plan: &Plan) -> impl Iterator<Item = (&StackName, &str)> {
+    all(plan).map(|(stack, image)| (&stack.stack_name, image.resource.as_str()))
+}
+
 /// Looks at every function of the plan that runs an image by its tag. One that a condition leaves out isn't there.
 ///
 /// # Errors
 /// Why it could not be looked at; it may be asked again.
 pub(crate) async fn look<'a>(
-    cloudformation: &Client,
+    stacks: &Stacks<'_>,
     lambda: &aws_sdk_lambda::Client,
     pacers: &Pacers,
     plan: &'a Plan,
 ) -> Result<Vec<Runs<'a>>, String> {
     let mut found = Vec::new();
-    for stack in plan.stacks.iter().filter(|stack| stack.images.iter().any(|it| it.is_function)) {
-        let resources = resources_of(cloudformation, &stack.stack_name).await;
-        let resources =
-            resources.map_err(|error| format!("ListStackResources of `{}`: {}", stack.stack_name, said(&error)))?;
-        for image in stack.images.iter().filter(|it| it.is_function) {
-            let is_it = |it: &&gatekeeper_aws::stack_functions::Listed| {
-                it.logical_id == image.resource && it.kind == "AWS::Lambda::Function"
-            };
-            let Some(listed) = resources.iter().find(is_it) else { continue };
-            let name = listed.physical_id.clone();
-            pacers.looks.turn().await;
-            let (arn, digest) = match lambda.get_function().function_name(&name).send().await {
-                Ok(answer) => (
-                    answer.configuration().and_then(|it| it.function_arn()).map(str::to_owned),
-                    answer.code().and_then(|it| it.resolved_image_uri()).and_then(ImageDigest::of_reference),
-                ),
-                Err(error) if Failure::of(&error) == Failure::Absent => (None, None),
-                Err(error) => return Err(format!("GetFunction of `{name}`: {}", said(&error))),
-            };
-            found.push(Runs { stack, image, name, arn, digest });
-        }
+    for (stack, image) in all(plan) {
+        let there = stacks.physical_id(&stack.stack_name, &image.resource, "AWS::Lambda::Function")?;
+        let Some(name) = there.map(str::to_owned) else { continue };
+        pacers.looks.turn().await;
+        let (arn, digest) = match lambda.get_function().function_name(&name).send().await {
+            Ok(answer) => (
+                answer.configuration().and_then(|it| it.function_arn()).map(str::to_owned),
+                answer.code().and_then(|it| it.resolved_image_uri()).and_then(ImageDigest::of_reference),
+            ),
+            Err(error) if Failure::of(&error) == Failure::Absent => (None, None),
+            Err(error) => return Err(format!("GetFunction of `{name}`: {}", said(&error))),
+        };
+        found.push(Runs { stack, image, name, arn, digest });
     }
     Ok(found)
 }

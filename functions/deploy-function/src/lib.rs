@@ -25,7 +25,7 @@ use gatekeeper_aws::{
     lambda::{FunctionError, Invocation},
     pacer::Pacers,
     promotion_step::Begun,
-    stack_functions,
+    stack_functions::{self, Stacks},
     stage_account::stage_config,
 };
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
@@ -130,18 +130,19 @@ impl<S: ReadStore> Step<S> {
         };
         let missing: Vec<_> = plan.functions.iter().filter(|planned| through(planned).is_none()).collect();
         let client = stack_functions::looking_client(config);
-        let (names, before) = tokio::join!(stack_functions::find(&client, &missing), before);
-        let mut names = names.map_err(|error| failed(&error))?;
-        let wrong_layers = if missing.is_empty() {
-            Vec::new()
-        } else {
-            layers::wrong(&client, &aws_sdk_lambda::Client::new(config), &self.pacers, plan)
-                .await
-                .map_err(|why| FunctionError::new("StepError", why))?
-        };
+        let lambda = aws_sdk_lambda::Client::new(config);
+        let layers = if missing.is_empty() { layers::Layers::new() } else { layers::of(plan) };
+        let functions = missing.iter().map(|it| (&it.stack_name, it.logical_id.as_str()));
+        let looked_for = functions.chain(layers.keys().copied()).chain(images::places(plan));
+        let (stacks, before) = tokio::join!(Stacks::list(&client, looked_for), before);
+        let stacks = stacks.map_err(|error| failed(&error))?;
+        let mut names = stacks.names(&missing);
+        let wrong_layers = layers::wrong(&stacks, &lambda, &self.pacers, &layers)
+            .await
+            .map_err(|why| FunctionError::new("StepError", why))?;
 
         let (mut tasks, mut reports) = (Vec::new(), Vec::new());
-        let images = images::look(&client, &aws_sdk_lambda::Client::new(config), &self.pacers, plan).await;
+        let images = images::look(&stacks, &lambda, &self.pacers, plan).await;
         let images: Vec<_> = images.map_err(|why| FunctionError::new("StepError", why))?;
         let images: Vec<_> = images.iter().map(|runs| self.of_image(log, runs)).collect();
         let has_wrong_image = images.iter().any(|report| report.status == ReportStatus::Failed);

@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    dbt,
     input::{choose, has_a_key_twice, kind, plain_json, told},
     keys,
     product::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// The laws of documents. The first line says which one follows: `manifest`, `policy`, `stages`, `identities`, `handoff`,
-/// `event`; or `key` or `id`, each line of which is one.
+/// `event`, `dbt-manifest`, `dbt-run-results`; or `key` or `id`, each line of which is one.
 pub fn documents(input: &[u8]) {
     let Some((kind, document)) = kind(input) else { return };
     match (kind, str::from_utf8(document)) {
@@ -27,6 +28,8 @@ pub fn documents(input: &[u8]) {
         ("stages", _) => stages(document),
         ("identities", _) => identities(document),
         ("event", _) => event(document),
+        ("dbt-manifest", _) => dbt::manifest(document),
+        ("dbt-run-results", _) => dbt::run_results(document),
         ("handoff", Ok(text)) => {
             if let Ok(front) = FrontMatter::of(text) {
                 reads_back(&front);

@@ -13,6 +13,7 @@
 )]
 
 mod attestation;
+mod dbt;
 mod documents;
 mod flyway;
 mod input;

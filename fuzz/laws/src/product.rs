@@ -4,7 +4,7 @@ pub(crate) use gatekeeper_evidence::{bundle, bundle_verify};
 pub(crate) use gatekeeper_gate::attestation::TestResult;
 pub(crate) use gatekeeper_model::{
     event::{Batch, Change},
-    finding::Finding,
+    finding::{Code, Finding},
     front_matter::FrontMatter,
     identity::Person,
     ids::{
@@ -13,7 +13,7 @@ pub(crate) use gatekeeper_model::{
     },
     manifest::{Manifest, SynthesisedFor},
     outcome::Outcome,
-    policy::{Policy, Rules},
+    policy::{DbtRules, Policy, Rules},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
 };
 pub(crate) use gatekeeper_promotion::{
@@ -25,6 +25,7 @@ pub(crate) use gatekeeper_proof::{
     self as attestation, Envelope, KeyHolder, Predicate, PublicKey, Signer, Signing, SigningError, Statement,
 };
 pub(crate) use gatekeeper_readers::{
+    dbt,
     flyway::{
         checksum,
         migration_name::{MigrationKind, MigrationName, Place, Version},

@@ -54,6 +54,9 @@ pub struct Service {
     pub json: &'static str,
 }
 
+/// Key Management Service.
+pub const KMS: Service = Service { id: "KMS", host: "kms", signing_name: "kms", target: "TrentService", json: "1.1" };
+
 /// Simple Queue Service.
 pub const SQS: Service = Service { id: "SQS", host: "sqs", signing_name: "sqs", target: "AmazonSQS", json: "1.0" };
 

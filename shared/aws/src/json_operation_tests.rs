@@ -23,8 +23,6 @@ use crate::{
     scripted::{Answer, Request},
 };
 
-const KMS: Service = Service { id: "KMS", host: "kms", signing_name: "kms", target: "TrentService", json: "1.1" };
-
 /// Calls SQS that answers so, in turn and the last for ever. Gives what came of it, and what SQS was asked.
 async fn asked(answers: &[Answer]) -> (Result<Value, JsonError>, Vec<Request>) {
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -1,21 +1,22 @@
 //! Keys of KMS that sign (`ECC_NIST_P256`, KMS API reference, `Sign`).
 
 use aws_config::SdkConfig;
-use aws_sdk_kms::{
-    Client,
-    primitives::Blob,
-    types::{MessageType, SigningAlgorithmSpec},
-};
+use aws_smithy_types::base64;
 use gatekeeper_model::ids::Sha256;
 use gatekeeper_proof::{KeyHolder, PublicKey, PublicKeys, Signer, Signing, SigningError};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::failure::said;
+use crate::{
+    failure::said,
+    json_operation::{JsonOperation, KMS},
+};
 
 /// A key of KMS.
 #[derive(Debug)]
 pub struct KmsSigner {
-    client: Client,
+    get_public_key: JsonOperation,
+    sign: JsonOperation,
     key_arn: String,
     public_key: OnceCell<PublicKey>,
 }
@@ -24,7 +25,13 @@ impl KmsSigner {
     /// The key of this ARN.
     #[must_use]
     pub fn new(config: &SdkConfig, key_arn: impl Into<String>) -> Self {
-        Self { client: Client::new(config), key_arn: key_arn.into(), public_key: OnceCell::new() }
+        let operation = |name| JsonOperation::new(config, KMS, name);
+        Self {
+            get_public_key: operation("GetPublicKey"),
+            sign: operation("Sign"),
+            key_arn: key_arn.into(),
+            public_key: OnceCell::new(),
+        }
     }
 
     fn error(
@@ -35,13 +42,24 @@ impl KmsSigner {
         SigningError::Key { key: self.key_arn.clone(), operation, source: source.into() }
     }
 
+    /// Calls an operation, and gives the bytes of one field of its answer.
+    async fn call(
+        &self,
+        name: &'static str,
+        operation: &JsonOperation,
+        input: &Value,
+        field: &str,
+    ) -> Result<Vec<u8>, SigningError> {
+        let answer = operation.call(input).await.map_err(|error| self.error(name, said(&error)))?;
+        let field = answer.get(field).and_then(Value::as_str);
+        let bytes = field.and_then(|text| base64::decode(text).ok()).filter(|bytes| !bytes.is_empty());
+        bytes.ok_or_else(|| self.error(name, "it answered without what it was asked for"))
+    }
+
     async fn fetch_public_key(&self) -> Result<PublicKey, SigningError> {
-        let operation = "kms:GetPublicKey";
-        let answer = self.client.get_public_key().key_id(&self.key_arn).send().await;
-        let answer = answer.map_err(|error| self.error(operation, said(&error)))?;
-        let der = answer.public_key().map(Blob::as_ref);
-        let der = der.ok_or_else(|| self.error(operation, "it answered without a key"))?;
-        PublicKey::from_der(der).map_err(|error| self.error(operation, error))
+        let name = "kms:GetPublicKey";
+        let der = self.call(name, &self.get_public_key, &json!({"KeyId": self.key_arn}), "PublicKey").await?;
+        PublicKey::from_der(&der).map_err(|error| self.error(name, error))
     }
 }
 
@@ -87,12 +105,75 @@ impl Signer for KmsSigner {
     /// One call. By the digest, because KMS takes no message above 4,096 bytes.
     fn sign(&self, digest: Sha256) -> Signing<'_, Vec<u8>> {
         Box::pin(async move {
-            let operation = "kms:Sign";
-            let call = self.client.sign().key_id(&self.key_arn).message(Blob::new(digest.as_bytes()));
-            let call = call.message_type(MessageType::Digest).signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
-            let answer = call.send().await.map_err(|error| self.error(operation, said(&error)))?;
-            let signature = answer.signature().map(|blob| blob.as_ref().to_vec());
-            signature.ok_or_else(|| self.error(operation, "it answered without a signature"))
+            let input = json!({
+                "KeyId": self.key_arn, "Message": digest.to_base64(), "MessageType": "DIGEST",
+                "SigningAlgorithm": "ECDSA_SHA_256",
+            });
+            self.call("kms:Sign", &self.sign, &input, "Signature").await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_sdk_kms::{
+        Client,
+        primitives::Blob,
+        types::{MessageType, SigningAlgorithmSpec},
+    };
+    use gatekeeper_proof::LocalSigner;
+
+    use super::*;
+    use crate::{
+        scripted,
+        scripted::{Answer, Request},
+    };
+
+    /// A key whose KMS answers so.
+    fn key(answer: Answer) -> KmsSigner {
+        KmsSigner::new(&scripted::config(move |_: Request| answer.clone()), "arn:key")
+    }
+
+    #[tokio::test]
+    async fn kms_is_asked_as_the_sdk_asks_it() {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let local = LocalSigner::from_seed(3).key();
+        let config = scripted::config({
+            let (sent, der) = (Arc::clone(&sent), base64::encode(local.to_der()));
+            move |request: Request| {
+                sent.lock().unwrap().push((request.headers["x-amz-target"].clone(), request.body));
+                Answer::json(&json!({"KeyId": "arn:key", "PublicKey": der, "Signature": "c2lnbmF0dXJl"}))
+            }
+        });
+        let (ours, sdk) = (KmsSigner::new(&config, "arn:key"), Client::new(&config));
+        let digest = Sha256::of(b"statement");
+        assert_eq!(ours.sign(digest).await.unwrap(), b"signature");
+        assert_eq!(ours.public_key().await.unwrap(), local);
+        assert_eq!(ours.public_key().await.unwrap(), local);
+        let call = sdk.sign().key_id("arn:key").message(Blob::new(digest.as_bytes())).message_type(MessageType::Digest);
+        call.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).send().await.unwrap();
+        sdk.get_public_key().key_id("arn:key").send().await.unwrap();
+        let sent = sent.lock().unwrap();
+        let asked: Vec<(&str, Value)> =
+            sent.iter().map(|(target, body)| (target.as_str(), serde_json::from_str(body).unwrap())).collect();
+        let (ours, sdk) = asked.split_at(2);
+        assert_eq!(ours, sdk, "and the key once only");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_kms_says_is_told_with_the_key_and_the_call() {
+        let denied = key(Answer::error(400, "AccessDeniedException", "you may not use it"));
+        let SigningError::Key { key: of, operation, source } = denied.sign(Sha256::of(b"")).await.unwrap_err() else {
+            panic!("another error")
+        };
+        assert_eq!((of.as_str(), operation), ("arn:key", "kms:Sign"));
+        assert_eq!(source.to_string(), "AccessDeniedException: you may not use it");
+        for nothing in [json!({}), json!({"Signature": ""}), json!({"Signature": "~"}), json!({"Signature": 3})] {
+            let error = key(Answer::json(&nothing)).sign(Sha256::of(b"")).await.unwrap_err();
+            assert!(error.to_string().contains("arn:key"), "{error}");
+        }
+        assert!(key(Answer::json(&json!({"PublicKey": "c2lnbmF0dXJl"}))).public_key().await.is_err(), "it is no key");
     }
 }

@@ -82,23 +82,62 @@ pub type Names = BTreeMap<FunctionName, Result<String, NoFunction>>;
 /// A stack's resources by their logical ids, or why it has none.
 type Resources = Result<BTreeMap<String, Resource>, NoFunction>;
 
+/// Stacks and those that are nested in them, as one look found them.
+#[derive(Debug)]
+pub struct Stacks<'a>(BTreeMap<&'a StackName, Resources>);
+
+impl<'a> Stacks<'a> {
+    /// Lists the stacks of some resources, each with the logical ids that lead to it and slashes between. Each stack is
+    /// listed once.
+    ///
+    /// # Errors
+    /// Where a stack could not be looked at and asking again may help.
+    pub async fn list(
+        client: &Client,
+        resources: impl IntoIterator<Item = (&'a StackName, &'a str)>,
+    ) -> Result<Self, SdkError<ListStackResourcesError>> {
+        stream::iter(listed(resources))
+            .map(|(stack, nested)| async move { whole(client, stack, &nested).await.map(|found| (stack, found)) })
+            .buffer_unordered(STACKS_IN_FLIGHT)
+            .try_collect()
+            .await
+            .map(Self)
+    }
+
+    /// The physical id of a resource of this type; `None` where the stack or such a resource isn't there.
+    ///
+    /// # Errors
+    /// In words, where the stack could not be looked at.
+    pub fn physical_id(&self, stack: &StackName, logical_id: &str, kind: &str) -> Result<Option<&str>, String> {
+        match self.0.get(stack) {
+            None => Err(format!("stack `{stack}` was not looked at")),
+            Some(Err(NoFunction::Absent(_))) => Ok(None),
+            Some(Err(NoFunction::Unread(why))) => Err(why.clone()),
+            Some(Ok(resources)) => {
+                Ok(resources.get(logical_id).filter(|(found, _)| found == kind).map(|(_, id)| id.as_str()))
+            }
+        }
+    }
+
+    /// The name in the stage of each bundle's function, or in words why there is none.
+    #[must_use]
+    pub fn names(&self, functions: &[&PlannedFunction]) -> Names {
+        names(functions, &self.0)
+    }
+}
+
 /// The name in the stage of each bundle's function, or in words why there is none. Each stack is listed once.
 ///
 /// # Errors
 /// Where a stack could not be looked at and asking again may help.
 pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Names, SdkError<ListStackResourcesError>> {
-    let stacks: BTreeMap<_, _> = stream::iter(listed(functions))
-        .map(|(stack, nested)| async move { whole(client, stack, &nested).await.map(|resources| (stack, resources)) })
-        .buffer_unordered(STACKS_IN_FLIGHT)
-        .try_collect()
-        .await?;
-    Ok(names(functions, &stacks))
+    Ok(Stacks::list(client, functions.iter().map(|it| place(it))).await?.names(functions))
 }
 
 /// The same for who tells of each function for itself: a stack that could not be looked at, for whatever reason, keeps no
 /// other from being looked at.
 pub async fn find_each(client: &Client, functions: &[&PlannedFunction]) -> Names {
-    let stacks: BTreeMap<_, _> = stream::iter(listed(functions))
+    let stacks: BTreeMap<_, _> = stream::iter(listed(functions.iter().map(|it| place(it))))
         .map(|(stack, nested)| async move {
             let resources = whole(client, stack, &nested).await.unwrap_or_else(|error| {
                 Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
@@ -133,10 +172,17 @@ fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources
     found.collect()
 }
 
-/// The stacks of some functions, each with the nested stacks that they are in, outer ones first.
-fn listed<'a>(functions: &[&'a PlannedFunction]) -> BTreeMap<&'a StackName, BTreeSet<&'a str>> {
+/// Where a function is: its stack, and the logical ids that lead to it.
+fn place(planned: &PlannedFunction) -> (&StackName, &str) {
+    (&planned.stack_name, &planned.logical_id)
+}
+
+/// The stacks of some resources, each with the nested stacks that they are in, outer ones first.
+fn listed<'a>(
+    resources: impl IntoIterator<Item = (&'a StackName, &'a str)>,
+) -> BTreeMap<&'a StackName, BTreeSet<&'a str>> {
     let mut stacks: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for PlannedFunction { stack_name, logical_id, .. } in functions {
+    for (stack_name, logical_id) in resources {
         let nested = stacks.entry(stack_name).or_default();
         nested.extend(logical_id.match_indices('/').filter_map(|(at, _)| logical_id.get(..at)));
     }

@@ -49,6 +49,8 @@ macro_rules! codes {
                         | Self::BundleNamesStage
                         | Self::TestsUnexplained
                         | Self::ZipDanglingLink
+                        | Self::DbtBuildWarned
+                        | Self::DbtSourceUnchecked
                 )
             }
 
@@ -130,7 +132,17 @@ codes! {
     SchemaSnapshotsDiffer "schema-snapshots-differ" "two snapshots of one database are not of the same schema";
 
     // dbt.
-    DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that we know: schema v4 to v12, with nodes";
+    DbtManifestInvalid "dbt-manifest-invalid" "a dbt manifest is not one that the gate can read: schema v4 or newer, with nodes of kinds that it knows";
+    DbtNotCompiled "dbt-not-compiled" "a dbt manifest holds models, snapshots or tests without their compiled code, as after `dbt parse`, `dbt ls` or a build that failed";
+    DbtRunResultsInvalid "dbt-run-results-invalid" "a `run_results.json` is not one that the gate can read: schema v4 or newer, with the results of one run";
+    DbtRunResultsMissing "dbt-run-results-missing" "a dbt manifest has no `run_results.json` of the build behind it, and the policy asks for it";
+    DbtRunMismatch "dbt-run-mismatch" "a `run_results.json` is not of the run that wrote the dbt manifest beside it";
+    DbtBuildPartial "dbt-build-partial" "the run behind a dbt manifest was no whole `dbt build` of the commit: another command, a selection, or an option with which a stage's build would come to something else";
+    DbtBuildFailed "dbt-build-failed" "a node of dbt's build failed, was skipped, or came to an end that the gate does not know";
+    DbtBuildWarned "dbt-build-warned" "nodes of dbt's build ended with a warning";
+    DbtTargetMismatch "dbt-target-mismatch" "dbt built on another target, adapter or database than dev's";
+    DbtSourceMissing "dbt-source-missing" "a dbt model reads a table that the tested schema of the commit's database does not have";
+    DbtSourceUnchecked "dbt-source-unchecked" "nothing of the commit tells whether a table is there that dbt's models read";
 
     // Test and coverage reports.
     ReportInvalid "report-invalid" "a report can't be recounted: it is not of its format, or broken off";

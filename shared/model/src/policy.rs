@@ -54,6 +54,8 @@ pub enum Condition {
     Dcm,
     /// `dbt build`'s result, and a stored dbt manifest (condition 8).
     Dbt,
+    /// The `run_results.json` of the `dbt build` behind each stored dbt manifest.
+    DbtRunResults,
     /// A raw report of the unit tests that can be recounted.
     UnitReport,
     /// A raw coverage report of the unit tests that can be recounted.
@@ -135,6 +137,62 @@ pub struct Change {
     /// digits, and take layers from them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shared_accounts: BTreeMap<String, String>,
+    /// What `dbt build` must be run on and with.
+    #[serde(default, skip_serializing_if = "DbtRules::is_empty")]
+    pub dbt: DbtRules,
+}
+
+/// What a commit's `dbt build` must be run on and with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DbtRules {
+    /// dbt's adapter, such as `snowflake`; any where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// dbt's target, where it is not called as the stage that was deployed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The databases of dev that models, seeds, snapshots and functions may lie in, such as `RISK_DEV`; any where none is
+    /// given.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub databases: BTreeSet<String>,
+    /// The most nodes that may end with a warning; any number where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_warnings: Option<u64>,
+    /// Options that `dbt build` may be run with although a stage's build would come to something else.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<DbtOption>,
+}
+
+/// An option of `dbt build` with which another build of the same commit comes to something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DbtOption {
+    /// `--full-refresh`: incremental models are built anew, and what adds to them does not run.
+    FullRefresh,
+    /// `--vars`: the models are compiled with other values than the project's.
+    Vars,
+}
+
+impl DbtRules {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These, changed by what comes after them.
+    fn changed_by(mut self, change: &Self) -> Self {
+        self.databases.extend(change.databases.iter().cloned());
+        self.allow.extend(&change.allow);
+        Self {
+            adapter: change.adapter.clone().or(self.adapter),
+            target: change.target.clone().or(self.target),
+            databases: self.databases,
+            max_warnings: change.max_warnings.or(self.max_warnings),
+            allow: self.allow,
+        }
+    }
 }
 
 /// What becomes of a template that names the stage that it was synthesised for.
@@ -168,6 +226,8 @@ pub struct Rules {
     pub known_types: BTreeSet<String>,
     /// Accounts that its templates may name, each 12 digits.
     pub shared_accounts: BTreeSet<String>,
+    /// What its `dbt build` must be run on and with.
+    pub dbt: DbtRules,
 }
 
 /// Why a document is no policy.
@@ -266,6 +326,7 @@ impl Rules {
             required,
             known_types: BTreeSet::new(),
             shared_accounts: BTreeSet::new(),
+            dbt: DbtRules::default(),
         }
     }
 
@@ -284,6 +345,7 @@ impl Rules {
             required: self.required,
             known_types: self.known_types,
             shared_accounts: self.shared_accounts,
+            dbt: self.dbt.changed_by(&change.dbt),
         }
     }
 
@@ -379,6 +441,22 @@ mod tests {
         assert_eq!((core.known_types.len(), core.shared_accounts.len()), (3, 2));
         assert_eq!((kyc.known_types.len(), kyc.shared_accounts.len()), (1, 1));
         assert!(core.known_types.contains("AWS::New::Thing") && core.shared_accounts.contains("111122223333"));
+    }
+
+    #[test]
+    fn what_dbt_builds_on_is_told_for_all_and_for_one() {
+        let policy = json!({
+            "schema_version": 1,
+            "all": {"dbt": {"adapter": "snowflake", "target": "ci", "max_warnings": 0, "allow": ["vars"]}},
+            "repos": {"bank-risk-platform": {"dbt": {"target": "dev", "databases": ["RISK_DEV"], "allow": ["full-refresh"]}}}
+        });
+        let risk = rules(&policy, "bank-risk-platform").dbt;
+        assert_eq!((risk.adapter.as_deref(), risk.target.as_deref()), (Some("snowflake"), Some("dev")));
+        assert_eq!((risk.databases, risk.max_warnings), (["RISK_DEV".to_owned()].into(), Some(0)));
+        assert_eq!(risk.allow, [DbtOption::FullRefresh, DbtOption::Vars].into());
+        assert_eq!(rules(&policy, "bank-kyc").dbt.target.as_deref(), Some("ci"));
+        refused(&json!({"schema_version": 1, "all": {"dbt": {"targets": ["dev"]}}}), "unknown field `targets`");
+        refused(&json!({"schema_version": 1, "all": {"dbt": {"allow": ["select"]}}}), "unknown variant `select`");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum ArtefactPath {
     FlywayConfiguration(ModuleId, DatabaseName),
     /// `modules/{MOD-NNN}/dbt/manifest.json`: dbt's compiled manifest.
     DbtManifest(ModuleId),
+    /// `modules/{MOD-NNN}/dbt/run_results.json`: what the `dbt build` behind that manifest came to.
+    DbtRunResults(ModuleId),
 }
 
 /// A key that the layout has no place for.
@@ -98,7 +100,8 @@ impl ArtefactPath {
             | Self::Migration(module, ..)
             | Self::FlywayConfiguration(module, _)
             | Self::ScriptConfiguration(module, ..)
-            | Self::DbtManifest(module) => Some(module),
+            | Self::DbtManifest(module)
+            | Self::DbtRunResults(module) => Some(module),
         }
     }
 
@@ -127,6 +130,7 @@ impl ArtefactPath {
                         }
                     }
                     ["dbt", "manifest.json"] => Some(Self::DbtManifest(module)),
+                    ["dbt", "run_results.json"] => Some(Self::DbtRunResults(module)),
                     _ => None,
                 }
             }
@@ -144,7 +148,7 @@ impl ArtefactPath {
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::Manifest | Self::Template(..) | Self::DbtManifest(_) => "application/json",
+            Self::Manifest | Self::Template(..) | Self::DbtManifest(_) | Self::DbtRunResults(_) => "application/json",
             Self::Function(..) => "application/zip",
             Self::Asset(_, file) if file.extension() == Some("zip") => "application/zip",
             Self::Asset(_, file) if matches!(file.extension(), Some("json" | "map")) => "application/json",
@@ -173,6 +177,7 @@ impl fmt::Display for ArtefactPath {
             }
             Self::FlywayConfiguration(module, name) => write!(f, "modules/{module}/schema/{name}/flyway.toml"),
             Self::DbtManifest(module) => write!(f, "modules/{module}/dbt/manifest.json"),
+            Self::DbtRunResults(module) => write!(f, "modules/{module}/dbt/run_results.json"),
         }
     }
 }
@@ -441,6 +446,7 @@ mod tests {
             "modules/MOD-012/schema/payments/migrations/2026/V2__größe.sql.conf",
             "modules/MOD-012/schema/payments/flyway.toml",
             "modules/MOD-012/dbt/manifest.json",
+            "modules/MOD-012/dbt/run_results.json",
             "reports/integration.xml",
         ] {
             let key = format!("bank-payments/{SHA}/{path}");
@@ -546,6 +552,8 @@ mod tests {
             (inside("modules/MOD-012/schema/p/migrations/.sql"), true),
             (inside("modules/MOD-012/schema/p/migrations/V1\\x.sql"), true),
             (inside("modules/MOD-012//functions/f.zip"), true),
+            (inside("modules/MOD-012/dbt/run-results.json"), true),
+            (inside("modules/MOD-012/dbt/catalog.json"), true),
             (inside("reports/a/b.xml"), true),
             (inside("reports/.."), true),
         ] {

@@ -7,7 +7,7 @@
 #![warn(missing_docs)] // others build on this crate
 
 mod bounded_json;
-pub mod dbt_manifest;
+pub mod dbt;
 pub mod flyway;
 pub mod function_spec;
 pub mod lambda_zip;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -32,6 +33,7 @@ struct State {
     calls: u64,
     writes: u64,
     bodies_read: u64,
+    noted: Option<Vec<(&'static str, String)>>,
     fail_at_call: Option<u64>,
     lost: BTreeMap<u64, Lost>,
     write_attempts: u64,
@@ -167,6 +169,11 @@ impl Memory {
         (state.calls, state.writes, state.bodies_read)
     }
 
+    /// Notes each call from now on: its operation, and the key or prefix that it names. Gives those that were noted before.
+    pub fn note_calls(&self) -> Vec<(&'static str, String)> {
+        self.lock().noted.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Makes the `n`th call from now on fail, and every later one: the process is dead.
     pub fn fail_at_call(&self, n: Option<u64>) {
         let mut state = self.lock();
@@ -198,6 +205,9 @@ impl Memory {
         let (turns, latency) = {
             let mut state = self.lock();
             state.calls += 1;
+            if let Some(noted) = &mut state.noted {
+                noted.push((operation, key.to_owned()));
+            }
             if state.fail_at_call.is_some_and(|at| state.calls >= at) {
                 return Err(broken(operation, key, "killed"));
             }
@@ -266,7 +276,9 @@ impl ReadStore for Memory {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.turn("ListObjectVersions", prefix).await?;
         let state = self.lock();
-        let newest = state.objects.keys().filter(|key| key.starts_with(prefix)).filter_map(|key| {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let under = state.objects.range::<str, _>(from).map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
+        let newest = under.filter_map(|key| {
             let version = state.newest(key)?;
             Some(Listed {
                 key: key.clone(),

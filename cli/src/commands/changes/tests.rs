@@ -115,7 +115,8 @@ fn every_substitution_is_derived_anew_and_proved_by_the_plans_digests() {
     let planned: PlannedStack = serde_json::from_value(planned).unwrap();
     let of_plan = planned.form.as_ref().unwrap();
     let mut all = replaced(&planned, of_plan, stored.as_bytes(), &nested).unwrap();
-    assert_eq!(all[0].substitutions.len() as u64, of_plan.told.substitutions);
+    // And the nested template's key, in whose place its form's stands.
+    assert_eq!(all[0].substitutions.len() as u64, of_plan.told.substitutions + 1);
     assert_eq!((all.len(), all[1].substitutions.len()), (2, 1));
     let untold = Some("it is gone".to_owned());
     all.push(Substituted { stack: "api".parse().unwrap(), nested: None, substitutions: Vec::new(), untold });

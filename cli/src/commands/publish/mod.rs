@@ -55,6 +55,7 @@ DIR is laid out as a commit's folder in the artefact store:
   modules/MOD-NNN/schema/DATABASE-schema.sql
   modules/MOD-NNN/schema/DATABASE/migrations/FILE.sql
   modules/MOD-NNN/dbt/manifest.json
+  modules/MOD-NNN/dbt/run_results.json                      of the `dbt build` that wrote the manifest
   reports/NAME
 Anything else in it is refused before anything is uploaded. Digests, sizes, the order of migrations, and that of stacks
 which import exports of each other are told by the files; the figures of tests by their reports (junit, vitest-json,

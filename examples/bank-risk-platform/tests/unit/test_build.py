@@ -21,6 +21,17 @@ def test_the_manifest_lies_where_the_store_wants_it(repository: Path) -> None:
     assert artefact.read_text() == '{"nodes": {}}'
 
 
+def test_the_results_of_a_build_lie_beside_its_manifest(repository: Path) -> None:
+    build.RESULTS.write_text('{"results": []}')
+    results = repository / "commit" / "modules" / "MOD-301" / "dbt" / "run_results.json"
+    build.build(repository / "commit")
+    assert not results.exists(), "they are of what ran before"
+    build.build(repository / "commit", built=True)
+    assert results.read_text() == '{"results": []}'
+    build.build(repository / "commit")
+    assert not results.exists(), "they are of another manifest"
+
+
 def test_what_the_steps_before_wrote_is_kept(repository: Path) -> None:
     reports = repository / "commit" / "reports"
     reports.mkdir(parents=True)

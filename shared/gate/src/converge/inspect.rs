@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, CommitSha, DatabaseName, ETag, Repo, Sha256, StackName, VersionId},
+    ids::{Commit, CommitSha, DatabaseName, ETag, ModuleId, Repo, Sha256, StackName, VersionId},
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
     policy::{Rules, StageLiterals},
     store_key::{ArtefactPath, RecordKey},
@@ -20,7 +20,7 @@ use gatekeeper_model::{
     verdict::{Baseline, NamedTests, TemplateForm},
 };
 use gatekeeper_readers::{
-    dbt_manifest, flyway,
+    dbt, flyway,
     flyway::{
         checksum,
         checksum::Scanned,
@@ -49,7 +49,7 @@ use crate::judgement::{Evidence, Object, StoredManifest};
 type Objects = BTreeMap<ArtefactPath, Object>;
 
 /// To be raised whenever a validator's rules change, so that old inspections are no longer taken.
-const RULES: u32 = 11;
+const RULES: u32 = 12;
 
 /// Bundles that are spooled and inspected at once: each may take 250 MB of disk, and both cores are busy with two.
 const INSPECTIONS_IN_FLIGHT: usize = 2;
@@ -57,8 +57,8 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 /// However many commits are judged at once, they share the disk.
 static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
 
-/// The largest dbt manifest that is read: it is streamed, so this bounds time and disk.
-const MAX_DBT_MANIFEST_BYTES: u64 = 512 * 1024 * 1024;
+/// The largest manifest of dbt, or its results, that are read: they are streamed, so this bounds time and disk.
+const MAX_DBT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Bytes of large objects after whose inspection it is written down: whoever is killed over a huge commit goes on from there.
 const BYTES_BETWEEN_RECORDS: u64 = 2 * 1024 * 1024 * 1024;
@@ -88,6 +88,15 @@ pub(super) struct Inspection {
     /// The tables of a schema snapshot that have the form of Flyway's history.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     histories: BTreeSet<TableName>,
+    /// What of a schema snapshot a query can read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    relations: BTreeSet<TableName>,
+    /// What a dbt manifest tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_manifest: Option<dbt::manifest::Facts>,
+    /// What dbt's results tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dbt_results: Option<dbt::run_results::RunResults>,
     /// What a `flyway.toml` sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<Settings>,
@@ -111,8 +120,9 @@ pub(super) struct Inspected {
     pub(super) tags_asked_for: bool,
 }
 
-/// What was found in some bytes, by their digest and then by what was asked of them.
-type Inspections = BTreeMap<Sha256, BTreeMap<Sha256, Inspection>>;
+/// What was found in some bytes, by their digest and then by what was asked of them. In boxes, because a map makes room for
+/// eleven where it has one: of 2,000 objects that is the most memory that the gate takes.
+type Inspections = BTreeMap<Sha256, BTreeMap<Sha256, Box<Inspection>>>;
 
 /// What the inspections of a commit's objects found: `inspections/{rules}/{repo}/{sha}.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -149,14 +159,14 @@ impl Known {
     }
 
     /// What an earlier inspection of the same bytes found.
-    fn take(&mut self, sha256: Sha256, validator: &Validator) -> Option<Inspection> {
+    fn take(&mut self, sha256: Sha256, validator: &Validator) -> Option<Box<Inspection>> {
         let id = inspection_id(sha256, validator);
         let found = self.all.get(&sha256)?.get(&id)?.clone();
         self.add(sha256, validator, found.clone());
         Some(found)
     }
 
-    fn add(&mut self, sha256: Sha256, validator: &Validator, found: Inspection) {
+    fn add(&mut self, sha256: Sha256, validator: &Validator, found: Box<Inspection>) {
         self.used.entry(sha256).or_default().insert(inspection_id(sha256, validator), found);
     }
 }
@@ -169,6 +179,7 @@ pub(super) enum Validator {
     /// What it must fit, and the words that it should not hold.
     LambdaZip(Option<FunctionSpec>, Vec<String>),
     DbtManifest,
+    DbtRunResults,
     Migration,
     SchemaSnapshot,
     FlywayConfiguration,
@@ -216,6 +227,7 @@ impl<'a> Wanted<'a> {
                 only(Validator::LambdaZip(None, self.words.clone()))
             }
             ArtefactPath::DbtManifest(_) => only(Validator::DbtManifest),
+            ArtefactPath::DbtRunResults(_) => only(Validator::DbtRunResults),
             ArtefactPath::Migration(..) => only(Validator::Migration),
             ArtefactPath::Schema(..) => only(Validator::SchemaSnapshot),
             ArtefactPath::FlywayConfiguration(..) => only(Validator::FlywayConfiguration),
@@ -254,7 +266,7 @@ struct Ran {
     sha256: Sha256,
     tag_count: usize,
     /// Of each validator; of none where the bytes are not the claimed ones.
-    found: Vec<(Validator, Inspection)>,
+    found: Vec<(Validator, Box<Inspection>)>,
 }
 
 /// An object as a file of this machine.
@@ -304,23 +316,35 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             schema_version: verdict::SCHEMA_VERSION,
             repo: commit.repo.clone(),
             commit_sha: commit.sha.clone(),
-            inspections: known.used.clone(),
+            // Lent, and not a second time in memory.
+            inspections: std::mem::take(&mut known.used),
         };
-        let bytes = record::to_bytes(&record);
+        let done = self.write_down(&record, &key, &mut known.stored).await;
+        known.used = record.inspections;
+        done
+    }
+
+    async fn write_down(
+        &self,
+        record: &InspectionRecord,
+        key: &RecordKey,
+        stored: &mut Option<(ETag, Sha256)>,
+    ) -> Result<bool, GateError> {
+        let bytes = record::to_bytes(record);
         let bytes = bytes.map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
         if bytes.len() > MAX_KEPT_BYTES {
             self.log.warn("too much was found to be kept: it is read anew", json!({"size_bytes": bytes.len()}));
             return Ok(true);
         }
         let sha256 = Sha256::of(&bytes);
-        if known.stored.as_ref().is_some_and(|(_, stored)| *stored == sha256) {
+        if stored.as_ref().is_some_and(|(_, before)| *before == sha256) {
             return Ok(true);
         }
         let unchanged = |(etag, _): &(ETag, Sha256)| Precondition::Unchanged(etag.clone());
-        let precondition = known.stored.as_ref().map_or(Precondition::Absent, unchanged);
-        match record::write(self.records, &key, &record, &precondition).await? {
+        let precondition = stored.as_ref().map_or(Precondition::Absent, unchanged);
+        match record::write(self.records, key, record, &precondition).await? {
             Written::Done { etag, .. } => {
-                known.stored = Some((etag, sha256));
+                *stored = Some((etag, sha256));
                 Ok(true)
             }
             Written::Conflict => Ok(false),
@@ -385,13 +409,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let mut policy_tests: Option<BTreeMap<String, NamedTests>> = None;
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
-        let (mut reports, mut stored) = (BTreeMap::new(), Stored::default());
+        let (mut reports, mut stored, mut of_dbt) = (BTreeMap::new(), Stored::default(), OfDbt::default());
         let others = others.into_iter().flat_map(|Ran { path, found, .. }| {
             found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
         });
         for (path, validator, inspection) in others {
             let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
-                inspection;
+                *inspection;
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
@@ -405,6 +429,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             }
             if let Some(report) = report {
                 reports.insert(path, report);
+            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, inspection.dbt_manifest) {
+                of_dbt.manifests.insert(module.clone(), facts);
+            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, inspection.dbt_results) {
+                of_dbt.results.insert(module.clone(), results);
             } else if let Some(migration) = migration {
                 scanned.insert(path, migration);
             } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
@@ -413,11 +441,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 stored.settings.insert(database.clone(), settings);
             } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
                 stored.histories.entry(database.clone()).or_default().extend(histories);
+                of_dbt.tables.entry(database.clone()).or_default().extend(inspection.relations);
                 schemas.entry(database).or_default().insert(schema);
             }
         }
         findings.extend(check_migrations(manifest, &scanned, &stored.settings));
         findings.extend(commit::check(manifest, &stored));
+        findings.extend(of_dbt.check(commit, manifest, rules));
         for (database, _) in schemas.iter().filter(|(_, schemas)| schemas.len() > 1) {
             let message = "its modules' snapshots are not of the same schema: take them of one state of the database";
             findings.push(Finding::new(Code::SchemaSnapshotsDiffer, database.as_str(), message));
@@ -469,10 +499,12 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         for job in jobs {
             let found = |validator: &Validator| {
                 // Its size alone refuses it: it is not read.
-                let too_large = (job.size > validator.max_bytes())
-                    .then(|| Inspection { findings: vec![validator.too_large(job.size)], ..Inspection::default() });
+                let too_large = (job.size > validator.max_bytes()).then(|| {
+                    let findings = vec![validator.too_large(job.size)];
+                    Box::new(Inspection { findings, ..Inspection::default() })
+                });
                 let found = too_large.or_else(|| known.take(job.sha256, validator))?;
-                Some((validator.clone(), found.at(&job.key)))
+                Some((validator.clone(), Box::new(found.at(&job.key))))
             };
             let found = if job.is_proved { job.validators.iter().map(found).collect() } else { None };
             match found {
@@ -500,7 +532,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 let Some(mut ran) = ran else { return Ok(None) };
                 for (validator, inspection) in &mut ran.found {
                     known.add(ran.sha256, validator, inspection.clone());
-                    *inspection = std::mem::take(inspection).at(&ran.key);
+                    **inspection = std::mem::take(&mut **inspection).at(&ran.key);
                 }
                 done.push(ran);
             }
@@ -526,7 +558,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                     Ok::<_, std::io::Error>((validate(&validator, file)?, validator))
                 });
                 let (inspection, validator) = inspected.await.map_err(std::io::Error::other)??;
-                found.push((validator, inspection));
+                found.push((validator, Box::new(inspection)));
             }
             let findings: usize = found.iter().map(|(_, it)| it.findings.len()).sum();
             self.log.info(
@@ -543,7 +575,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     /// What is in a report of an earlier commit, as its own inspection found it or from its bytes; none where it is gone.
     pub(super) async fn recount(&self, job: Job, known: &mut Known) -> Result<Option<Inspection>, GateError> {
         let ran = self.run(vec![job], known).await?.and_then(|ran| ran.into_iter().next());
-        Ok(ran.and_then(|ran| ran.found.into_iter().next()).map(|(_, inspection)| inspection))
+        Ok(ran.and_then(|ran| ran.found.into_iter().next()).map(|(_, inspection)| *inspection))
     }
 
     /// The object as a file: spooled to disk, hashing on the way, so that memory doesn't grow with it; or as it lies there. None
@@ -613,7 +645,12 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             inspection.findings = lambda_zip::inspect_for_words(spool, SUBJECT, spec.as_ref(), words, &limits)?;
         }
         Validator::DbtManifest => {
-            inspection.findings = dbt_manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            (inspection.findings, inspection.dbt_manifest) =
+                dbt::manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+        }
+        Validator::DbtRunResults => {
+            (inspection.findings, inspection.dbt_results) =
+                dbt::run_results::inspect(std::io::BufReader::new(spool), SUBJECT)?;
         }
         Validator::Template(synthesis) => {
             (inspection.findings, inspection.template) =
@@ -648,6 +685,7 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
                 Ok(normal) => {
                     inspection.schema = Some(normal.sha256());
                     inspection.histories.clone_from(normal.histories());
+                    inspection.relations.clone_from(normal.relations());
                 }
                 Err(findings) => {
                     let about = |finding| Finding { subject: SUBJECT.to_owned(), ..finding };
@@ -663,6 +701,32 @@ fn whole(spool: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(spool, &mut bytes)?;
     Ok(bytes)
+}
+
+/// What dbt's files tell, module by module, and what the schema snapshots hold.
+#[derive(Debug, Default)]
+struct OfDbt {
+    manifests: BTreeMap<ModuleId, dbt::manifest::Facts>,
+    results: BTreeMap<ModuleId, dbt::run_results::RunResults>,
+    tables: dbt::check::Tables,
+}
+
+impl OfDbt {
+    /// Holds each manifest against its build, and against what was deployed to and tested.
+    fn check(&self, commit: &Commit, manifest: &Manifest, rules: &Rules) -> Vec<Finding> {
+        let stage = manifest.deploy.as_ref().map(|it| &it.stage);
+        let mut findings = Vec::new();
+        for (module, facts) in &self.manifests {
+            let subject = ArtefactPath::DbtManifest(module.clone()).of(commit);
+            findings.extend(dbt::check::check_target(&subject, facts, &rules.dbt));
+            findings.extend(dbt::check::check_sources(&subject, facts, &self.tables));
+            if let Some(results) = self.results.get(module) {
+                let subject = ArtefactPath::DbtRunResults(module.clone()).of(commit);
+                findings.extend(dbt::check::check_build(&subject, facts, results, &rules.dbt, stage));
+            }
+        }
+        findings
+    }
 }
 
 /// Holds the stored migration files of each database against what Flyway said of them (ADR-053 problem 2).
@@ -696,7 +760,7 @@ impl Validator {
         match self {
             Self::Template(_) => template::MAX_BYTES as u64,
             Self::LambdaZip(..) => lambda_zip::Limits::default().max_archive_bytes,
-            Self::DbtManifest => MAX_DBT_MANIFEST_BYTES,
+            Self::DbtManifest | Self::DbtRunResults => MAX_DBT_BYTES,
             Self::Migration => flyway::MAX_BYTES,
             Self::SchemaSnapshot => schema_snapshot::MAX_BYTES,
             Self::FlywayConfiguration => settings::MAX_BYTES,
@@ -710,6 +774,7 @@ impl Validator {
             Self::Template(_) => Code::TemplateTooLarge,
             Self::LambdaZip(..) => Code::ZipTooLarge,
             Self::DbtManifest => Code::DbtManifestInvalid,
+            Self::DbtRunResults => Code::DbtRunResultsInvalid,
             Self::Migration => Code::FlywayFileTooLarge,
             Self::SchemaSnapshot => Code::SchemaSnapshotInvalid,
             Self::FlywayConfiguration | Self::ScriptConfiguration => Code::FlywaySettingUnsupported,
@@ -801,6 +866,10 @@ fn check_code(key: &str, stack: &StackName, template: &template::Template, manif
 #[cfg(test)]
 #[path = "inspect_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "dbt_tests.rs"]
+mod dbt_tests;
 
 #[cfg(test)]
 #[path = "nested_tests.rs"]

@@ -30,6 +30,8 @@ use super::*;
 mod batches;
 #[path = "forgery_tests.rs"]
 mod forgery;
+#[path = "many_commits_tests.rs"]
+mod many_commits;
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));

@@ -10,6 +10,7 @@ use gatekeeper_model::{
     manifest::{AssetKind, IntegrationTests, Manifest},
     outcome::{Counts, Outcome},
     policy::{Condition, Rules},
+    store_key::ArtefactPath,
     suite::Suite,
 };
 use gatekeeper_readers::report::{
@@ -346,6 +347,14 @@ impl Conditions<'_> {
         }
         if manifest.modules.iter().all(|module| module.dbt.is_none()) {
             self.missing(Condition::Dbt, Code::DbtBuildIncomplete, "modules", "no module has a dbt manifest");
+        }
+        for module in &manifest.modules {
+            if module.dbt.as_ref().is_some_and(|it| it.run_results.is_none()) {
+                let message = "the manifest lists no `run_results.json` beside the module's dbt manifest, and the policy \
+                               asks for it: store both as one `dbt build` left them";
+                let subject = ArtefactPath::DbtRunResults(module.id.clone()).to_string();
+                self.missing(Condition::DbtRunResults, Code::DbtRunResultsMissing, subject, message);
+            }
         }
     }
 }

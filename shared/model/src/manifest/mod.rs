@@ -154,7 +154,7 @@ pub struct Module {
     /// The configurations of single migrations and callbacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub script_configurations: Vec<ScriptConfiguration>,
-    /// Its dbt manifest.
+    /// Its dbt manifest, and the results of the build behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbt: Option<Dbt>,
 }
@@ -295,6 +295,19 @@ pub struct ScriptConfiguration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Dbt {
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What the `dbt build` came to that wrote the manifest. Absent until it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_results: Option<DbtRunResults>,
+}
+
+/// dbt's `run_results.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DbtRunResults {
     /// Its SHA-256.
     pub sha256: Sha256,
     /// Its size in bytes.
@@ -890,6 +903,9 @@ impl Manifest {
             }
             if let Some(it) = &module.dbt {
                 claim(ArtefactPath::DbtManifest(module.id.clone()), it.sha256, it.size);
+                if let Some(it) = &it.run_results {
+                    claim(ArtefactPath::DbtRunResults(module.id.clone()), it.sha256, it.size);
+                }
             }
         }
         for (database, it) in self.flyway.iter().filter_map(|(name, it)| Some((name, it.configuration.as_ref()?))) {

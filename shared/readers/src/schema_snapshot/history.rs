@@ -60,7 +60,7 @@ pub(super) fn created(statement: Statement<'_>) -> Option<TableName> {
 }
 
 /// A name as PostgreSQL holds it.
-fn identifier(token: &[u8]) -> String {
+pub(super) fn identifier(token: &[u8]) -> String {
     let text = String::from_utf8_lossy(token);
     match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(quoted) => quoted.replace("\"\"", "\""),

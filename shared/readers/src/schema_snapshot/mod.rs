@@ -16,6 +16,7 @@ mod not_null;
 mod object;
 mod order;
 mod partitions;
+mod relation;
 mod rewrite;
 mod routine;
 mod statement;

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use super::{
     history,
     inspect::{Visit, walk},
-    layout,
+    layout, relation,
     rewrite::Rewriter,
     statement::Statement,
     view::Replaced,
@@ -40,6 +40,7 @@ pub struct NormalForm {
     statements: Vec<Range<u32>>,
     server: Option<u16>,
     histories: BTreeSet<TableName>,
+    relations: BTreeSet<TableName>,
     /// The names of the partitions behind each statement that stands for several ([`Self::without_partitions`]).
     pub(super) partitions: BTreeMap<String, Vec<String>>,
 }
@@ -81,7 +82,8 @@ fn server(bytes: &[u8]) -> Option<u16> {
 impl NormalForm {
     fn empty(server: Option<u16>, capacity: usize) -> Self {
         let text = String::with_capacity(capacity);
-        Self { text, statements: Vec::new(), server, histories: BTreeSet::new(), partitions: BTreeMap::new() }
+        let (histories, relations) = (BTreeSet::new(), BTreeSet::new());
+        Self { text, statements: Vec::new(), server, histories, relations, partitions: BTreeMap::new() }
     }
 
     /// A normal form of these statements, laid out, of the same server's schema.
@@ -92,6 +94,7 @@ impl NormalForm {
         }
         form.sort();
         form.histories.clone_from(&self.histories);
+        form.relations.clone_from(&self.relations);
         form
     }
 
@@ -125,13 +128,21 @@ impl NormalForm {
         &self.histories
     }
 
+    /// The tables and views that a query can read.
+    #[must_use]
+    pub fn relations(&self) -> &BTreeSet<TableName> {
+        &self.relations
+    }
+
     /// The statements, sorted, each with its `;`.
     pub(super) fn statements(&self) -> impl ExactSizeIterator<Item = &str> {
         self.statements.iter().map(|range| statement(&self.text, range))
     }
 
     fn take(&mut self, rewriter: &mut Rewriter, visit: &mut Visit<'_, '_>) {
-        self.histories.extend(history::created(Statement { bytes: visit.bytes, tokens: visit.tokens }));
+        let statement = Statement { bytes: visit.bytes, tokens: visit.tokens };
+        self.histories.extend(history::created(statement));
+        self.relations.extend(relation::created(statement));
         let Some(around) = rewriter.rewrite(visit.bytes, visit.tokens, visit.standard_strings) else { return };
         let start = self.text.len();
         layout::write(&mut self.text, visit.bytes, visit.tokens, &around, rewriter.reading(visit.standard_strings));

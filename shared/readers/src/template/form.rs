@@ -237,14 +237,23 @@ impl Mapping {
             .collect()
     }
 
-    /// Every substitution, under the parameters that the stage has values for.
+    /// Every substitution, under the parameters that the stage has values for, and then the keys of nested templates, in
+    /// whose place those of their forms stand.
     pub fn replaced(&self, values: &BTreeMap<String, String>) -> impl Iterator<Item = Replaced> {
         let dev = values_of(&self.synthesised_for);
-        self.substitutions.iter().map(move |it| Replaced {
+        let substitutions = self.substitutions.iter().map(move |it| Replaced {
             place: it.place.clone(),
             from: it.text.resolve_known(&dev).as_sub(),
             to: it.text.resolve_known(values).as_sub(),
-        })
+        });
+        let keys = self.nested.iter().flat_map(|NestedStack { resource, templates, .. }| {
+            templates.iter().map(move |(key, form)| Replaced {
+                place: format!("/Resources/{resource}/Properties/TemplateURL"),
+                from: key.to_string(),
+                to: form.clone(),
+            })
+        });
+        substitutions.chain(keys)
     }
 
     /// Proves that `form` with the values that the template was synthesised for is `template`, as parsed JSON.

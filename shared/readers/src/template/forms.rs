@@ -141,7 +141,7 @@ struct Deriver<'a> {
     found: BTreeMap<&'a AssetKey, Option<Form>>,
 }
 
-impl<'a> Deriver<'a> {
+impl Deriver<'_> {
     fn form(&mut self, template: &[u8], depth: usize) -> Result<Form, Vec<Finding>> {
         if depth > MAX_DEPTH {
             let message = format!("its nested stacks are more than {MAX_DEPTH} levels deep");
@@ -185,8 +185,7 @@ pub(super) fn link(root: &mut Json<'_>, links: &[Link]) -> Result<Vec<NestedStac
     }
     let mut linked = Vec::new();
     for (resource, templates) in by_resource {
-        let of = |it: &Option<&Target>| it.map(|it| it.needs.clone()).unwrap_or_default();
-        let mut needs = templates.values().map(of);
+        let mut needs = templates.values().map(|it| it.map(|it| it.needs.clone()).unwrap_or_default());
         let first = needs.next().unwrap_or_default();
         if needs.any(|it| it != first) {
             return Err(format!(
@@ -298,18 +297,20 @@ fn properties_of<'r, 'j>(root: &'r mut Json<'j>, resource: &str) -> Option<&'r m
 
 /// Puts a key into the place of another wherever that ends a string; whether it did.
 fn rekey(value: &mut Json<'_>, from: &str, to: &str) -> bool {
+    let mut found = false;
     match value {
         Json::String(text) => {
-            let Some(before) = text.strip_suffix(from).filter(|it| it.is_empty() || it.ends_with('/')) else {
-                return false;
-            };
-            *text = format!("{before}{to}").into();
-            true
+            if let Some(before) = text.strip_suffix(from).filter(|it| it.is_empty() || it.ends_with('/')) {
+                *text = format!("{before}{to}").into();
+                found = true;
+            }
         }
-        Json::Array(items) => items.iter_mut().fold(false, |found, item| rekey(item, from, to) || found),
-        Json::Object(members) => members.iter_mut().fold(false, |found, (_, member)| rekey(member, from, to) || found),
-        _ => false,
+        // Each of them, so that either case of a condition leads to the form.
+        Json::Array(items) => items.iter_mut().for_each(|item| found |= rekey(item, from, to)),
+        Json::Object(members) => members.iter_mut().for_each(|(_, member)| found |= rekey(member, from, to)),
+        _ => {}
     }
+    found
 }
 
 fn reference(name: &str) -> Json<'static> {

@@ -1,0 +1,1 @@
+select max(cents) from {{ ref('mart') }}

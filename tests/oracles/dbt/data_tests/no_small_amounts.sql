@@ -1,0 +1,2 @@
+{{ config(severity='warn') }}
+select id from {{ ref('mart') }} where cents < {{ var('least') }}

@@ -1,0 +1,1 @@
+{% macro grant_select() %}{% do log("nothing to grant") %}{% endmacro %}

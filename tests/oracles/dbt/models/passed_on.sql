@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select id, cents / {{ var('divisor') }} as cents from {{ ref('staged') }}

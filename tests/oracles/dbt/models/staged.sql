@@ -1,0 +1,1 @@
+select id, cents, delivered_at from {{ source('core', 'deliveries') }}
