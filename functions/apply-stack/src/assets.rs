@@ -238,10 +238,10 @@ impl Copier<'_> {
         match code(&error) {
             // Somebody has put it there meanwhile.
             Some("PreconditionFailed" | "ConditionalRequestConflict") => {
-                match self.is_kept_there(bucket, key, sha256).await? {
-                    true => Ok(false),
-                    false => Err(Stop::Later(format!("`{bucket}/{key}` is being written by somebody else"))),
+                if self.is_kept_there(bucket, key, sha256).await? {
+                    return Ok(false);
                 }
+                Err(Stop::Later(format!("`{bucket}/{key}` is being written by somebody else")))
             }
             Some("NoSuchBucket") => Err(no_bucket(bucket)),
             _ => Err(Stop::of(STORAGE, &format!("PutObject of `{bucket}/{key}`"), &error)),

@@ -65,7 +65,14 @@ mod tests {
         });
         let stored = template::read(document.to_string().as_bytes()).unwrap();
         let sha256 = Sha256::of(b"form");
-        let form = TemplateForm { template_sha256: sha256, sha256, size: 1, mapping_sha256: sha256, substitutions: 1 };
+        let form = TemplateForm {
+            template_sha256: sha256,
+            sha256,
+            size: 1,
+            mapping_sha256: sha256,
+            substitutions: 1,
+            nested: BTreeMap::new(),
+        };
         let of_form = Template { form: Some(form), ..stored.clone() };
         let said = |template: &Template, parameters: &[&str]| {
             let templates = [("api".parse().unwrap(), template.clone())].into();
