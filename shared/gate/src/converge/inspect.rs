@@ -393,12 +393,9 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let jobs = templates.into_iter().filter_map(|claim| job(claim, &unread, objects, &BTreeMap::new()));
         let Some(templates) = self.run(jobs.collect(), known).await? else { return Ok(None) };
         enter(&templates, &mut unread, objects);
-        let mut judged = judge_templates(rules, manifest, &templates);
-        if !self.nest_forms(commit, manifest, objects, &mut judged).await? {
-            return Ok(None);
-        }
-        judged.findings.extend(check_stored(manifest, &judged, commit));
-        let JudgedTemplates { mut findings, forms, parsed } = judged;
+        let judged = judge_templates(rules, manifest, &templates);
+        let judged = self.nest_forms(commit, manifest, objects, judged).await?;
+        let Some(JudgedTemplates { mut findings, forms, parsed }) = judged else { return Ok(None) };
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         findings.extend(template::check_handed(manifest, &handed));
         findings.extend(parameters::check(manifest, &parsed));
@@ -455,16 +452,16 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         Ok(Some(Inspected { findings, reports, policy_tests, forms, tags_asked_for }))
     }
 
-    /// Makes the portable forms of stacks with nested ones lead to the forms of these; false where an object vanished. They
+    /// Makes the portable forms of stacks with nested ones lead to the forms of these; none where an object vanished. They
     /// follow from several objects, so they are derived each time.
     async fn nest_forms(
         &self,
         commit: &Commit,
         manifest: &Manifest,
         objects: &Objects,
-        judged: &mut JudgedTemplates,
-    ) -> Result<bool, GateError> {
-        let Some(made_for) = &manifest.synthesised_for else { return Ok(true) };
+        mut judged: JudgedTemplates,
+    ) -> Result<Option<JudgedTemplates>, GateError> {
+        let Some(made_for) = &manifest.synthesised_for else { return Ok(Some(judged)) };
         for (stack, template) in judged.parsed.iter_mut().filter(|(_, it)| it.form.is_some()) {
             let nested = manifest.nested_templates(stack);
             let Some(module) = manifest.module_of(stack).filter(|_| !nested.is_empty()) else { continue };
@@ -481,7 +478,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                     size: object.size,
                     validators: Vec::new(),
                 };
-                let Some(Spooled { mut file, .. }) = self.spool(&job).await? else { return Ok(false) };
+                let Some(Spooled { mut file, .. }) = self.spool(&job).await? else { return Ok(None) };
                 read.insert(path.clone(), whole(&mut file)?);
             }
             let Some(root_bytes) = read.remove(&root) else { continue };
@@ -489,7 +486,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             judged.findings.extend(template.nest_forms(&root_bytes, &nested, made_for, &root.of(commit)));
             judged.forms.extend(template.form.clone().map(|form| (stack.clone(), form)));
         }
-        Ok(true)
+        judged.findings.extend(check_stored(manifest, &judged, commit));
+        Ok(Some(judged))
     }
 
     /// Runs every job of which the outcome isn't known: none where an object vanished, or another judge is at work.
