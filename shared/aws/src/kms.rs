@@ -51,9 +51,10 @@ impl KmsSigner {
         field: &str,
     ) -> Result<Vec<u8>, SigningError> {
         let answer = operation.call(input).await.map_err(|error| self.error(name, said(&error)))?;
-        let field = answer.get(field).and_then(Value::as_str);
-        let bytes = field.and_then(|text| base64::decode(text).ok()).filter(|bytes| !bytes.is_empty());
-        bytes.ok_or_else(|| self.error(name, "it answered without what it was asked for"))
+        match answer.get(field).and_then(Value::as_str) {
+            Some(text) if !text.is_empty() => base64::decode(text).map_err(|error| self.error(name, error)),
+            _ => Err(self.error(name, format!("it answered without `{field}`"))),
+        }
     }
 
     async fn fetch_public_key(&self) -> Result<PublicKey, SigningError> {
