@@ -63,8 +63,15 @@ CONFIG = ["enabled", "materialized", "severity", "store_failures", "database", "
 RESULT = ["status", "unique_id", "message", "failures", "compiled", "compiled_code", "relation_name", "batch_results"]
 
 
+# What dbt writes behind a Python model is dbt's own code, and nobody's business here.
+PYTHON_OF_DBT = "\n\n\n# This part is user provided model code"
+
+
 def only(names, of):
-    return {name: of[name] for name in names if name in of}
+    kept = {name: of[name] for name in names if name in of}
+    if isinstance(kept.get("compiled_code"), str):
+        kept["compiled_code"] = kept["compiled_code"].split(PYTHON_OF_DBT)[0]
+    return kept
 
 
 def small(node):
