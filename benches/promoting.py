@@ -50,6 +50,7 @@ class Promoting:
                 raise RuntimeError(f"the verdict is `{outcome}`")
             for name, way in ways.items():
                 for what in ("changed", "unchanged"):
+                    wait_for_another_second()
                     began = time.perf_counter()
                     way(commit)
                     # The first round creates what the others update.
@@ -108,3 +109,10 @@ class Promoting:
             env=environment, text=True, capture_output=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"`{Path(command[0]).name} deploy` ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+
+
+def wait_for_another_second() -> None:
+    """The AWS CLI names a change set by the second in which it is made, so a stack takes one in each."""
+    now = int(time.time())
+    while int(time.time()) == now:
+        time.sleep(0.01)
