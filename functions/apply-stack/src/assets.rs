@@ -130,10 +130,9 @@ pub fn assets<'a>(
     }
     // What has a form is not copied.
     let as_stored = stack.assets.iter().filter(|it| stack.nested_form(it).is_none());
-    for PlannedAsset { resource, bucket, asset_key, file, .. } in as_stored {
-        let Some(name) = bucket.resolve(&values) else {
-            return Err(format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"));
-        };
+    for asset in as_stored {
+        let name = bucket_of(asset, &values)?;
+        let PlannedAsset { resource, asset_key, file, .. } = asset;
         let place = format!("{name}/{asset_key}");
         match assets.entry((name, asset_key.to_string())) {
             Entry::Occupied(other) if other.get().0.sha256 != file.sha256 => {
@@ -171,16 +170,19 @@ pub fn placed_forms<'a>(
 ) -> Result<Vec<PlacedForm<'a>>, String> {
     let values = values(template, stack, account, region);
     let mut placed = BTreeMap::new();
-    for PlannedAsset { resource, bucket, asset_key, .. } in
-        stack.assets.iter().filter(|it| stack.nested_form(it).is_some())
-    {
-        let Some(form) = forms.get(asset_key) else { continue };
-        let Some(bucket) = bucket.resolve(&values) else {
-            return Err(format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"));
-        };
-        placed.insert((bucket, forms::key_of(asset_key, form.mapping.form_sha256)), form);
+    for asset in stack.assets.iter().filter(|it| stack.nested_form(it).is_some()) {
+        let Some(form) = forms.get(&asset.asset_key) else { continue };
+        let key = forms::key_of(&asset.asset_key, form.mapping.form_sha256);
+        placed.insert((bucket_of(asset, &values)?, key), form);
     }
     Ok(placed.into_iter().map(|((bucket, key), form)| PlacedForm { bucket, key, form }).collect())
+}
+
+/// The bucket that a resource takes its asset from, or why that can't be told.
+fn bucket_of(asset: &PlannedAsset, values: &BTreeMap<String, String>) -> Result<String, String> {
+    let PlannedAsset { resource, bucket, asset_key, .. } = asset;
+    let name = bucket.resolve(values);
+    name.ok_or_else(|| format!("where `{resource}` takes `{asset_key}` from cannot be told: `{bucket}` has no value"))
 }
 
 /// Copies with the rights of the stage's role.

@@ -44,14 +44,9 @@ impl Runs<'_> {
     }
 }
 
-/// The functions of the plan that run an image by its tag.
-fn all(plan: &Plan) -> impl Iterator<Item = (&PlannedStack, &PlannedImage)> {
-    plan.stacks.iter().flat_map(|stack| stack.images.iter().filter(|it| it.is_function).map(move |it| (stack, it)))
-}
-
 /// Where they are: their stacks, and the logical ids that lead to them.
 pub(crate) fn places(plan: &Plan) -> impl Iterator<Item = (&StackName, &str)> {
-    all(plan).map(|(stack, image)| (&stack.stack_name, image.resource.as_str()))
+    plan.image_functions().map(|(stack, image)| (&stack.stack_name, image.resource.as_str()))
 }
 
 /// Looks at every function of the plan that runs an image by its tag. One that a condition leaves out isn't there.
@@ -65,7 +60,7 @@ pub(crate) async fn look<'a>(
     plan: &'a Plan,
 ) -> Result<Vec<Runs<'a>>, String> {
     let mut found = Vec::new();
-    for (stack, image) in all(plan) {
+    for (stack, image) in plan.image_functions() {
         let there = stacks.physical_id(&stack.stack_name, &image.resource, "AWS::Lambda::Function")?;
         let Some(name) = there.map(str::to_owned) else { continue };
         pacers.looks.turn().await;

@@ -132,7 +132,7 @@ impl<S: ReadStore> Step<S> {
         let client = stack_functions::looking_client(config);
         let lambda = aws_sdk_lambda::Client::new(config);
         let layers = if missing.is_empty() { layers::Layers::new() } else { layers::of(plan) };
-        let functions = missing.iter().map(|it| (&it.stack_name, it.logical_id.as_str()));
+        let functions = missing.iter().map(|it| stack_functions::place(it));
         let looked_for = functions.chain(layers.keys().copied()).chain(images::places(plan));
         let (stacks, before) = tokio::join!(Stacks::list(&client, looked_for), before);
         let stacks = stacks.map_err(|error| failed(&error))?;

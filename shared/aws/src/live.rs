@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     failure::{Failure, said},
     pacer::{Pacer, Pacers},
-    stack_functions::{NoFunction, find_each, looking_client, resources_of},
+    stack_functions::{NoFunction, Stacks, looking_client, place},
 };
 
 /// Functions that are looked at at once.
@@ -28,8 +28,10 @@ pub async fn look(config: &SdkConfig, plan: &Plan) -> Vec<LiveFunction> {
 /// The same for who looks at several plans at once: together they keep to the pace of `GetFunction`.
 pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Vec<LiveFunction> {
     let functions: Vec<_> = plan.functions.iter().collect();
-    let names = find_each(&looking_client(config), &functions).await;
-    let (lambda, names) = (&Client::new(config), &names);
+    let of_images = plan.image_functions().map(|(stack, image)| (&stack.stack_name, image.resource.as_str()));
+    let places = functions.iter().map(|it| place(it)).chain(of_images);
+    let stacks = Stacks::list_each(&looking_client(config), places).await;
+    let (lambda, names) = (&Client::new(config), &stacks.names(&functions));
     let mut found: Vec<_> = stream::iter(functions)
         .map(|function| async move {
             let bundle = function.function.as_str();
@@ -48,38 +50,30 @@ pub async fn look_at_pace(config: &SdkConfig, plan: &Plan, pacer: &Pacer) -> Vec
         .buffered(LOOKS_IN_FLIGHT)
         .collect()
         .await;
-    found.extend(images(config, lambda, plan, pacer).await);
+    found.extend(images(&stacks, lambda, plan, pacer).await);
     found
 }
 
 /// The functions that run a container image by its tag, with the image's digest in the place of the code's.
-async fn images(config: &SdkConfig, lambda: &Client, plan: &Plan, pacer: &Pacer) -> Vec<LiveFunction> {
-    let client = looking_client(config);
-    let (mut stacks, mut found) = (BTreeMap::new(), Vec::new());
+async fn images(stacks: &Stacks<'_>, lambda: &Client, plan: &Plan, pacer: &Pacer) -> Vec<LiveFunction> {
+    let mut found = Vec::new();
     for (stack, image) in plan.image_functions() {
         let name = image.function(&stack.stack);
-        if !stacks.contains_key(&stack.stack_name) {
-            stacks.insert(&stack.stack_name, resources_of(&client, &stack.stack_name).await);
-        }
-        let listed = match stacks.get(&stack.stack_name) {
-            Some(Ok(resources)) => {
-                resources.iter().find(|it| it.logical_id == image.resource && it.kind == "AWS::Lambda::Function")
+        let listed = match stacks.physical_id(&stack.stack_name, &image.resource, "AWS::Lambda::Function") {
+            Ok(Some(listed)) => listed,
+            Ok(None) => {
+                found.push(LiveFunction::missing(&name, None));
+                continue;
             }
-            Some(Err(error)) if Failure::of(error) != Failure::Absent => {
-                let why = format!("stack `{}` could not be looked at: {}", stack.stack_name, said(error));
+            Err(why) => {
                 found.push(LiveFunction::unread(&name, None, why));
                 continue;
             }
-            _ => None,
-        };
-        let Some(listed) = listed else {
-            found.push(LiveFunction::missing(&name, None));
-            continue;
         };
         let digest = |answer: &GetFunctionOutput| {
             ImageDigest::of_reference(answer.code().and_then(|it| it.resolved_image_uri())?).map(ImageDigest::sha256)
         };
-        found.push(live(lambda, &name, image.digest.sha256(), &listed.physical_id, digest, pacer).await);
+        found.push(live(lambda, &name, image.digest.sha256(), listed, digest, pacer).await);
     }
     found
 }

@@ -104,6 +104,18 @@ impl<'a> Stacks<'a> {
             .map(Self)
     }
 
+    /// The same for who tells of each resource for itself: a stack that could not be looked at, for whatever reason, keeps no
+    /// other from being looked at.
+    pub async fn list_each(client: &Client, resources: impl IntoIterator<Item = (&'a StackName, &'a str)>) -> Self {
+        let stacks = stream::iter(listed(resources)).map(|(stack, nested)| async move {
+            let resources = whole(client, stack, &nested).await.unwrap_or_else(|error| {
+                Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
+            });
+            (stack, resources)
+        });
+        Self(stacks.buffer_unordered(STACKS_IN_FLIGHT).collect().await)
+    }
+
     /// The physical id of a resource of this type; `None` where the stack or such a resource isn't there.
     ///
     /// # Errors
@@ -134,22 +146,6 @@ pub async fn find(client: &Client, functions: &[&PlannedFunction]) -> Result<Nam
     Ok(Stacks::list(client, functions.iter().map(|it| place(it))).await?.names(functions))
 }
 
-/// The same for who tells of each function for itself: a stack that could not be looked at, for whatever reason, keeps no
-/// other from being looked at.
-pub async fn find_each(client: &Client, functions: &[&PlannedFunction]) -> Names {
-    let stacks: BTreeMap<_, _> = stream::iter(listed(functions.iter().map(|it| place(it))))
-        .map(|(stack, nested)| async move {
-            let resources = whole(client, stack, &nested).await.unwrap_or_else(|error| {
-                Err(NoFunction::Unread(format!("stack `{stack}` could not be looked at: {}", said(&error))))
-            });
-            (stack, resources)
-        })
-        .buffer_unordered(STACKS_IN_FLIGHT)
-        .collect()
-        .await;
-    names(functions, &stacks)
-}
-
 fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources>) -> Names {
     let found = functions.iter().map(|planned| {
         let PlannedFunction { stack_name, logical_id, function, .. } = planned;
@@ -173,7 +169,8 @@ fn names(functions: &[&PlannedFunction], stacks: &BTreeMap<&StackName, Resources
 }
 
 /// Where a function is: its stack, and the logical ids that lead to it.
-fn place(planned: &PlannedFunction) -> (&StackName, &str) {
+#[must_use]
+pub fn place(planned: &PlannedFunction) -> (&StackName, &str) {
     (&planned.stack_name, &planned.logical_id)
 }
 

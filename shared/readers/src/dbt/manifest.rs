@@ -12,12 +12,9 @@ use super::{
     BOUNDS, MAX_NAMES,
     object::{Collect, Keyed, Listed, Object, Text},
     relation::Relation,
-    schema_number, some, told,
+    schema_problem, some, told,
 };
 use crate::{bounded_json, shown::shown};
-
-/// The oldest schema that is read, dbt 1.0's.
-const OLDEST: u32 = 4;
 
 /// What is kept of a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,14 +320,9 @@ impl Document {
         let mut problems = Vec::new();
         match &self.metadata {
             None => problems.push("`metadata` is missing".to_owned()),
-            Some(Object(metadata)) => match &metadata.dbt_schema_version {
-                None => problems.push("`metadata.dbt_schema_version` is missing or no string".to_owned()),
-                Some(version) if schema_number(version, "manifest").is_some_and(|it| it >= OLDEST) => {}
-                Some(version) => problems.push(format!(
-                    "`metadata.dbt_schema_version` is `{}`, this gate knows those of manifests from v{OLDEST} on",
-                    shown(version)
-                )),
-            },
+            Some(Object(it)) => {
+                problems.extend(schema_problem(it.dbt_schema_version.as_deref(), "manifest", "manifests"));
+            }
         }
         match &self.nodes {
             None => problems.push("`nodes` is missing".to_owned()),

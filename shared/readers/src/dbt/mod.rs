@@ -29,6 +29,23 @@ const BOUNDS: Bounds = Bounds { depth: 128, string: MAX_STRING, strings_down_to:
 /// How many nodes a message names.
 const NAMED: usize = 5;
 
+/// The oldest schemas that are read, dbt 1.0's.
+const OLDEST: u32 = 4;
+
+/// Why documents of `kind` with this schema version can't be judged; `of` is what a message calls them.
+fn schema_problem(version: Option<&str>, kind: &str, of: &str) -> Option<String> {
+    let Some(version) = version else {
+        return Some("`metadata.dbt_schema_version` is missing or no string".to_owned());
+    };
+    if schema_number(version, kind).is_some_and(|it| it >= OLDEST) {
+        return None;
+    }
+    Some(format!(
+        "`metadata.dbt_schema_version` is `{}`, this gate knows those of {of} from v{OLDEST} on",
+        shown(version)
+    ))
+}
+
 /// The number of a schema version of `kind`, such as 12 of `https://schemas.getdbt.com/dbt/manifest/v12.json`.
 fn schema_number(version: &str, kind: &str) -> Option<u32> {
     let rest = version.strip_prefix("https://schemas.getdbt.com/dbt/")?.strip_prefix(kind)?.strip_prefix("/v")?;

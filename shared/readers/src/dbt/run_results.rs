@@ -11,12 +11,9 @@ use serde::{Deserialize, Serialize, de};
 use super::{
     BOUNDS, MAX_NAMES,
     object::{Collect, IsGiven, Listed, Object},
-    schema_number, told,
+    schema_problem, told,
 };
 use crate::{bounded_json, shown::shown};
-
-/// The oldest schema that is read, dbt 1.0's.
-const OLDEST: u32 = 4;
 
 /// As dbt spells it.
 pub const FULL_REFRESH: &str = "full_refresh";
@@ -187,14 +184,9 @@ impl Document {
         let mut problems = Vec::new();
         match &self.metadata {
             None => problems.push("`metadata` is missing".to_owned()),
-            Some(Object(metadata)) => match &metadata.dbt_schema_version {
-                None => problems.push("`metadata.dbt_schema_version` is missing or no string".to_owned()),
-                Some(version) if schema_number(version, "run-results").is_some_and(|it| it >= OLDEST) => {}
-                Some(version) => problems.push(format!(
-                    "`metadata.dbt_schema_version` is `{}`, this gate knows those of run results from v{OLDEST} on",
-                    shown(version)
-                )),
-            },
+            Some(Object(it)) => {
+                problems.extend(schema_problem(it.dbt_schema_version.as_deref(), "run-results", "run results"));
+            }
         }
         for (name, is_missing) in [("args", self.args.is_none()), ("results", self.results.is_none())] {
             if is_missing {
