@@ -5,7 +5,7 @@
 
 pub mod check;
 pub mod manifest;
-mod object;
+pub(crate) mod object;
 pub mod relation;
 pub mod run_results;
 #[cfg(test)]
