@@ -372,6 +372,7 @@ fn new_record(
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
         plan: verified.plan,
+        lease: None,
         promotion_before: verified.promotion_before,
         way_back: verified.way_back,
         steps: Vec::new(),

@@ -104,6 +104,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         allow_private: false,
         shared_account: false,
         plan: plan(),
+        lease: None,
         promotion_before: None,
         way_back: way_back.then(|| WayBack {
             commit_sha: sha("a"),

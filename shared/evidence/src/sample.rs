@@ -400,6 +400,7 @@ impl World {
             allow_private: false,
             shared_account: false,
             plan: verified.plan,
+            lease: None,
             promotion_before: None,
             way_back: None,
             steps: Vec::new(),

@@ -2,6 +2,7 @@
 
 pub mod freeze;
 mod requirement;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::freeze::FreezeWindow;
-pub use self::requirement::Requirement;
+pub use self::{
+    requirement::Requirement,
+    runs::{DbtTarget, PulumiTarget},
+};
 
 /// The largest configuration that is read.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -85,6 +89,22 @@ pub struct Stage {
     /// account.
     #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_stage_literals: bool,
+    /// The Pulumi stack of each repository that has a Pulumi program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pulumi: BTreeMap<Repo, PulumiTarget>,
+    /// The dbt target of each repository that has dbt models.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dbt: BTreeMap<Repo, DbtTarget>,
+    /// How long a runner has for its part of a promotion, in minutes.
+    #[serde(default = "runs::default_lease_minutes", skip_serializing_if = "is_default_lease")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5, max = 180)))]
+    pub lease_minutes: u16,
+}
+
+/// Whether a lease is as long as where a stage doesn't tell.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_default_lease(minutes: &u16) -> bool {
+    *minutes == runs::default_lease_minutes()
 }
 
 /// A stage's database.
@@ -332,6 +352,7 @@ impl StagesConfig {
                 )));
             }
             stage.rules_hold_together(name).map_err(invalid)?;
+            stage.runs_are_possible(name).map_err(invalid)?;
             for (database, entry) in &stage.databases {
                 for table in &entry.other_histories {
                     table.parse::<TableName>().map_err(|error| {
@@ -363,6 +384,19 @@ impl Stage {
                 "`soak_minutes` of `{name}` needs `requires` to name the stage that the time is spent in, such as \
                  `deployed:uat`"
             ));
+        }
+        Ok(())
+    }
+
+    /// Whether what runners do there can be told apart and bounded.
+    fn runs_are_possible(&self, name: &StageName) -> Result<(), String> {
+        runs::lease_is_possible(self.lease_minutes, name)?;
+        let of = |kind: &str, repo: &Repo, wrong: String| format!("`{kind}` of `{repo}` in `{name}`: {wrong}");
+        for (repo, target) in &self.pulumi {
+            target.is_possible().map_err(|wrong| of("pulumi", repo, wrong))?;
+        }
+        for (repo, target) in &self.dbt {
+            target.is_possible().map_err(|wrong| of("dbt", repo, wrong))?;
         }
         Ok(())
     }
