@@ -7,6 +7,7 @@ machine's paths and who ran it.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,7 +83,7 @@ class Program:
 
     def keep(self, into, **more):
         into.mkdir(parents=True, exist_ok=True)
-        history = sorted((self.backend / ".pulumi/history/bank-platform" / STACK).glob("*"))
+        history = sorted(it for it in (self.backend / ".pulumi/history/bank-platform" / STACK).glob("*") if it.suffix != ".attrs")
         for kind in ("history", "checkpoint"):
             newest = [it for it in history if f".{kind}.json" in it.name]
             if newest:
@@ -90,7 +91,7 @@ class Program:
                 shutil.copy(newest[-1], into / f"{kind}.{end}")
                 print(f"      {newest[-1].name}")
         for state in (self.backend / ".pulumi/stacks/bank-platform").glob(f"{STACK}.json*"):
-            if not state.name.endswith(".bak"):
+            if state.suffix not in (".bak", ".attrs"):
                 shutil.copy(state, into / state.name.replace(STACK, "state"))
         (into / "listed.json").write_text(self.run("stack", "history", "--json", "--page-size", "1"))
         for name, text in more.items():
@@ -99,6 +100,7 @@ class Program:
             if kept.suffix != ".json":
                 continue
             text = kept.read_text().replace(str(self.folder), "/program").replace(str(Path(self.folder).parent), "/folder")
+            text = re.sub(r"project:///\.\./[^\"]*?/node_modules", "project:///node_modules", text)
             assert SECRET not in text, f"{kept} tells the secret"
             kept.write_text(text if text.endswith("\n") or kept.name in ("state.json", "checkpoint.json") else text + "\n")
 
@@ -137,7 +139,7 @@ def main():
         program.keep(into / "refreshed")
         print("   failed")
         program.shape("failing")
-        program.up("one that fails", 255)
+        program.up("one that fails", 1)
         program.keep(into / "failed")
         print("   dirty")
         program.shape("second")

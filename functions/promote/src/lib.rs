@@ -18,7 +18,7 @@ use gatekeeper_aws::{
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
-    ids::{Chain, Commit, PromotionId, Repo, StageName},
+    ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
@@ -64,6 +64,9 @@ pub struct Answer {
     pub reasons: Vec<Finding>,
     /// What is or would be applied; empty for a refusal.
     pub plan: Plan,
+    /// The digest of that, which an approval may name; none for a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_sha256: Option<Sha256>,
     /// What would change by that, where a dry run asks; with a refusal for what would change too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
@@ -165,6 +168,7 @@ impl Promoter {
                 execution_arn: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                plan_sha256: Some(verified.plan_sha256),
                 changes,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
@@ -234,7 +238,7 @@ impl Promoter {
         let log = log.with("promotion_id", promotion.promotion_id.as_str());
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
 
-        let lock = verified.lock.take();
+        let (lock, plan_sha256) = (verified.lock.take(), verified.plan_sha256);
         let record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
         match self.starter(now, &log).begin(&record, lock.as_ref()).await? {
             Begun::Started => {}
@@ -271,6 +275,7 @@ impl Promoter {
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            plan_sha256: Some(plan_sha256),
             changes: None,
             not_counted: record.not_counted,
             break_glass: record.break_glass,
@@ -301,6 +306,7 @@ impl Promoter {
             execution_arn: None,
             reasons,
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,
@@ -384,10 +390,16 @@ fn new_record(
 fn nowhere(request: &PromotionRequest, verified: &Verified) -> Vec<String> {
     let plans = std::iter::once(&verified.plan).chain(verified.way_back.iter().map(|back| &back.plan));
     let stacks: BTreeSet<_> = plans.flat_map(|plan| &plan.stacks).map(|stack| &stack.stack).collect();
-    let nowhere = request.accept_replacement.iter().filter(|path| !stacks.contains(path.stack()));
-    nowhere
-        .map(|path| format!("`accept_replacement` names `{path}`, and the commit has no stack `{}`", path.stack()))
-        .collect()
+    let nowhere = request.accept_replacement.iter().filter_map(|path| match (path.stack(), path.urn()) {
+        (Some(stack), _) if !stacks.contains(stack) => {
+            Some(format!("`accept_replacement` names `{path}`, and the commit has no stack `{stack}`"))
+        }
+        (None, Some(urn)) if !verified.plan.changes_urn(urn) => {
+            Some(format!("`accept_replacement` names `{path}`, and the preview does not change it"))
+        }
+        _ => None,
+    });
+    nowhere.collect()
 }
 
 fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {
@@ -442,6 +454,7 @@ mod tests {
             execution_arn: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,

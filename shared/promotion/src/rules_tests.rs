@@ -121,6 +121,7 @@ impl World {
             commit: &commit(),
             manifest: &serde_json::from_value(manifest).unwrap(),
             manifest_version_id: &"v1".into(),
+            plan_sha256: None,
             required: self.uat.as_ref(),
             approvals: &self.approvals,
             now: self.now,

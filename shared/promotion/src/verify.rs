@@ -40,6 +40,8 @@ pub struct Verified {
     pub commit: Commit,
     /// What will be applied.
     pub plan: Plan,
+    /// Its digest, which approvals name.
+    pub plan_sha256: Sha256,
     /// The promotion that brought what the stage runs now.
     pub promotion_before: Option<PromotionId>,
     /// What will be applied instead where that fails.

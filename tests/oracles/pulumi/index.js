@@ -7,7 +7,7 @@ const after = shape !== 'first';
 
 class Aws extends pulumi.CustomResource {
   constructor(type, name, properties, options) {
-    super(`aws:${type}`, name, properties, options);
+    super(`aws:${type}`, name, properties, { version: '7.48.0', ...options });
   }
 }
 

@@ -48,6 +48,9 @@ pub struct Update {
     /// Whether the working folder held changes: `git.dirty`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_dirty: Option<bool>,
+    /// Whether it was held to a plan, `pulumi up --plan`: `updatePlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_plan: Option<bool>,
     /// How many resources each kind of change was done to.
     pub changes: BTreeMap<String, u64>,
     /// The number of the update, where the backend counts them.
@@ -119,6 +122,8 @@ struct Environment {
     head: Option<String>,
     #[serde(rename = "git.dirty")]
     dirty: Option<String>,
+    #[serde(rename = "updatePlan")]
+    plan: Option<String>,
 }
 
 #[derive(Default)]
@@ -175,6 +180,7 @@ impl Entry {
             message: self.message.chars().take(MAX_MESSAGE).filter(|c| !c.is_control()).collect(),
             head: environment.head.as_deref().map(shown),
             is_dirty,
+            used_plan: environment.plan.map(|word| word == "true"),
             changes: self.resource_changes.map(|Keyed(Counts(counts))| counts).unwrap_or_default(),
             version: self.version.filter(|version| *version > 0),
         })

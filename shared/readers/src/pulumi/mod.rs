@@ -3,7 +3,9 @@
 //! All of it may hold secrets: inputs and outputs of resources, and the configuration. None of that is ever kept, and no
 //! message quotes it. Each document is read as a stream, and how much is kept of it has a bound.
 
+pub mod backend;
 pub mod history;
+mod holds;
 pub mod preview;
 pub mod state;
 #[cfg(test)]
@@ -14,7 +16,10 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-pub use self::urn::{InvalidUrn, Urn};
+pub use self::{
+    holds::holds,
+    urn::{InvalidUrn, Urn},
+};
 use crate::bounded_json::{Bounds, Failure, OutOfBounds};
 
 /// The longest string that is looked at, in bytes as written; those of inputs and outputs lie deeper mostly.

@@ -41,6 +41,8 @@ pub struct Preview {
     pub protected: BTreeSet<Urn>,
     /// The resources that stay in the cloud where they leave the stack, as far as the document tells.
     pub retained: BTreeSet<Urn>,
+    /// The resources that no provider makes, as far as the document tells.
+    pub components: BTreeSet<Urn>,
     /// Whether it is a plan that `pulumi up --plan` holds itself to.
     pub is_plan: bool,
     /// The resources that the document names, also those that stay as they are.
@@ -58,6 +60,12 @@ impl Changes {
             }
         }
         counts
+    }
+
+    /// Whether an operation of this name changes nothing in the cloud.
+    #[must_use]
+    pub fn is_still(operation: &str) -> bool {
+        STILL.contains(&operation)
     }
 
     /// What goes: for each resource that is deleted or replaced whether another comes in its place.
@@ -129,6 +137,8 @@ struct Step {
     urn: String,
     #[serde(default)]
     old_state: Option<Object<Kept>>,
+    #[serde(default)]
+    new_state: Option<Object<Kept>>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +157,8 @@ struct Kept {
     protect: Option<bool>,
     #[serde(default)]
     retain_on_delete: Option<bool>,
+    #[serde(default)]
+    custom: Option<bool>,
 }
 
 #[derive(Default)]
@@ -174,6 +186,11 @@ impl Gathered {
         let urn: Urn = urn.parse().map_err(|_| E::custom("a resource's `urn` is none"))?;
         self.preview.resources += 1;
         let is_set = |of: fn(&Kept) -> Option<bool>| kept.and_then(of) == Some(true);
+        let urn_type = urn.own_type();
+        // Nobody asked for these, and `pulumi preview --json` doesn't list them.
+        if urn_type.starts_with("pulumi:providers:") && (urn.name() == "default" || urn.name().starts_with("default_")) {
+            return Ok(());
+        }
         let operations: BTreeSet<_> = operations.into_iter().filter(|it| !STILL.contains(&it.as_str())).collect();
         if operations.is_empty() {
             return Ok(());
@@ -186,9 +203,17 @@ impl Gathered {
         if is_set(|it| it.protect) {
             self.preview.protected.insert(urn.clone());
         }
+        if kept.and_then(|it| it.custom) == Some(false) {
+            self.preview.components.insert(urn.clone());
+        }
         if is_set(|it| it.retain_on_delete) {
             self.preview.retained.insert(urn.clone());
         }
+        // A plan lists the two halves of a replacement beside it.
+        let operations = match kind(&operations) {
+            Some("replace") => BTreeSet::from(["replace".to_owned()]),
+            _ => operations,
+        };
         let changes = &mut self.preview.changes.0;
         changes.entry(urn).or_default().extend(operations);
         if changes.len() > MAX_RESOURCES || self.bytes > MAX_NAMES {
@@ -209,7 +234,9 @@ impl Collect for Gathered {
     type Item = Object<Step>;
 
     fn take<E: de::Error>(&mut self, _: String, Object(step): Self::Item) -> Result<(), E> {
-        self.add(&step.urn, vec![step.op], step.old_state.as_ref().map(|Object(kept)| kept))
+        // What stands decides what is lost.
+        let kept = step.old_state.or(step.new_state);
+        self.add(&step.urn, vec![step.op], kept.as_ref().map(|Object(kept)| kept))
     }
 }
 

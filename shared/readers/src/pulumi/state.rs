@@ -27,7 +27,7 @@ const OLDEST: u64 = 3;
 pub struct State {
     /// The number of the format.
     pub format: u64,
-    /// The stack, such as `organization/bank-platform/dev`.
+    /// The stack, such as `organization/bank-platform/dev`; empty of what `pulumi stack export` prints.
     pub stack: String,
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,11 @@ pub fn read(reader: impl Read) -> io::Result<Result<State, String>> {
 #[derive(Deserialize)]
 struct Document {
     version: u64,
-    checkpoint: Object<Checkpoint>,
+    #[serde(default)]
+    checkpoint: Option<Object<Checkpoint>>,
+    /// What `pulumi stack export` prints has it by itself.
+    #[serde(default)]
+    deployment: Option<Object<Deployment>>,
 }
 
 #[derive(Deserialize)]
@@ -124,12 +128,18 @@ impl Collect for Plugins {
     type Item = Object<Plugin>;
 
     fn take<E: de::Error>(&mut self, _: String, Object(plugin): Self::Item) -> Result<(), E> {
+        self.add(&plugin.name, plugin.version)
+    }
+}
+
+impl Plugins {
+    fn add<E: de::Error>(&mut self, name: &str, version: Option<String>) -> Result<(), E> {
         if self.0.len() == MAX_PLUGINS {
             return Err(E::custom(format_args!("it has more than {MAX_PLUGINS} plugins")));
         }
-        let version = plugin.version.map_or_else(|| "unknown".to_owned(), |version| shown(&version));
+        let version = version.map_or_else(|| "unknown".to_owned(), |version| shown(&version));
         // Two versions of one plugin may be used at once.
-        let standing = self.0.entry(shown(&plugin.name)).or_default();
+        let standing = self.0.entry(shown(name)).or_default();
         if !standing.split(", ").any(|it| it == version) {
             if !standing.is_empty() {
                 standing.push_str(", ");
@@ -152,12 +162,79 @@ struct ResourceState {
     protect: bool,
     #[serde(default)]
     retain_on_delete: bool,
+    /// Only of a provider anything of them is kept.
+    #[serde(default)]
+    inputs: Option<Object<Inputs>>,
+}
+
+#[derive(Deserialize)]
+struct Inputs {
+    #[serde(default)]
+    version: Option<Version>,
+}
+
+/// The version of a provider; of another resource a member of this name may be anything.
+struct Version(Option<String>);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// The longest version that is one.
+        const MAX: usize = 64;
+
+        struct VersionVisitor;
+
+        impl<'de> de::Visitor<'de> for VersionVisitor {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("any value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Version, E> {
+                Ok(Version((text.len() <= MAX).then(|| text.to_owned())))
+            }
+
+            fn visit_unit<E>(self) -> Result<Version, E> {
+                Ok(Version(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Version, E> {
+                Ok(Version(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Version, E> {
+                Ok(Version(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Version, E> {
+                Ok(Version(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Version, E> {
+                Ok(Version(None))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Version, A::Error> {
+                while items.next_element::<de::IgnoredAny>()?.is_some() {}
+                Ok(Version(None))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut members: A) -> Result<Version, A::Error> {
+                while members.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
+                Ok(Version(None))
+            }
+        }
+
+        deserializer.deserialize_any(VersionVisitor)
+    }
 }
 
 #[derive(Default)]
 struct Resources {
     bytes: usize,
     standing: BTreeMap<Urn, Resource>,
+    /// The providers, each with its version: newer engines don't list their plugins.
+    providers: Plugins,
     to_be_deleted: Vec<Urn>,
 }
 
@@ -175,6 +252,10 @@ impl Collect for Resources {
 
     fn take<E: de::Error>(&mut self, _: String, Object(state): Self::Item) -> Result<(), E> {
         let urn = urn::<E>(&state.urn, &mut self.bytes)?;
+        if let Some(provider) = urn.own_type().strip_prefix("pulumi:providers:") {
+            let version = state.inputs.and_then(|Object(inputs)| inputs.version).and_then(|Version(version)| version);
+            self.providers.add(provider, version)?;
+        }
         if state.delete {
             self.to_be_deleted.push(urn);
             return Ok(());
@@ -214,14 +295,30 @@ impl Collect for Pending {
     }
 }
 
+impl State {
+    /// The project and the stack of its resources, as the resource that stands for the stack tells them.
+    #[must_use]
+    pub fn place(&self) -> Option<(&str, &str)> {
+        let stack = self.resources.keys().find(|urn| urn.own_type() == "pulumi:pulumi:Stack")?;
+        Some((stack.project(), stack.stack()))
+    }
+}
+
 impl Document {
     fn state(self) -> Result<State, String> {
         if self.version < OLDEST {
             return Err(format!("its format is version {}, and those from {OLDEST} on are read", self.version));
         }
-        let Object(checkpoint) = self.checkpoint;
-        let mut state = State { format: self.version, stack: shown(&checkpoint.stack), ..State::default() };
-        let Some(Object(latest)) = checkpoint.latest else { return Ok(state) };
+        let mut state = State { format: self.version, ..State::default() };
+        let latest = match (self.checkpoint, self.deployment) {
+            (Some(Object(checkpoint)), None) => {
+                state.stack = shown(&checkpoint.stack);
+                checkpoint.latest
+            }
+            (None, Some(deployment)) => Some(deployment),
+            _ => return Err("it has neither `checkpoint` nor `deployment`, or both".to_owned()),
+        };
+        let Some(Object(latest)) = latest else { return Ok(state) };
         let Object(manifest) = latest.manifest;
         let time = manifest.time.map(|time| time.parse()).transpose();
         state.made_at = time.map_err(|_| "`manifest.time` is no time".to_owned())?;
@@ -229,6 +326,10 @@ impl Document {
         state.plugins = manifest.plugins.map(|Listed(Plugins(plugins))| plugins).unwrap_or_default();
         if let Some(Listed(resources)) = latest.resources {
             (state.resources, state.to_be_deleted) = (resources.standing, resources.to_be_deleted);
+            let Plugins(providers) = resources.providers;
+            for (name, version) in providers {
+                state.plugins.entry(name).or_insert(version);
+            }
         }
         state.pending = latest.pending_operations.map(|Listed(it)| it.operations).unwrap_or_default();
         Ok(state)
