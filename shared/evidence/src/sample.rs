@@ -429,6 +429,7 @@ fn request(rollback: bool) -> PromotionRequest {
         rollback,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
+        lease: false,
         break_glass: false,
         identity_proof: None,
     }
