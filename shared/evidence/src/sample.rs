@@ -429,7 +429,9 @@ fn request(rollback: bool) -> PromotionRequest {
         rollback,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
+        lease: false,
         break_glass: false,
+        preview: None,
         identity_proof: None,
     }
 }

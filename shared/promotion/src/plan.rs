@@ -435,7 +435,7 @@ impl Plan {
     pub fn modules(&self) -> BTreeSet<&ModuleId> {
         let stacks = self.stacks.iter().map(|it| &it.module);
         let functions = self.functions.iter().map(|it| &it.module);
-        let runs = self.runs.iter().filter_map(PlannedRun::module);
+        let runs = self.runs.iter().flat_map(PlannedRun::modules);
         stacks.chain(functions).chain(self.databases.iter().flat_map(|it| &it.modules)).chain(runs).collect()
     }
 

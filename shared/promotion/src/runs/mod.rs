@@ -8,6 +8,8 @@
 pub mod dbt;
 pub mod pulumi;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{CommitSha, ModuleId, PromotionId, RunName, Sha256, VersionId},
@@ -53,6 +55,9 @@ pub struct PlannedPulumi {
     pub project: String,
     /// The stack.
     pub stack: String,
+    /// The modules of the commit: the program is the repository's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub modules: BTreeSet<ModuleId>,
     /// The role that reads history and state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_role_arn: Option<String>,
@@ -105,6 +110,15 @@ impl PlannedRun {
         }
     }
 
+    /// Every module that something is done of by it.
+    pub fn modules(&self) -> impl Iterator<Item = &ModuleId> {
+        let (one, all) = match self {
+            Self::Pulumi(run) => (None, Some(&run.modules)),
+            Self::Dbt(run) => (Some(&run.module), None),
+        };
+        one.into_iter().chain(all.into_iter().flatten())
+    }
+
     /// The stored object that it is held against.
     #[must_use]
     pub fn pinned(&self) -> Option<&Pinned> {
@@ -149,6 +163,7 @@ pub(crate) fn plan(
                     backend: backend.clone(),
                     project: project.clone(),
                     stack: stack.clone(),
+                    modules: modules.iter().map(|module| module.id.clone()).collect(),
                     read_role_arn: read_role_arn.clone(),
                     plan_sha256: None,
                     is_plan: false,
@@ -173,6 +188,11 @@ pub(crate) fn plan(
         Some(DbtTarget { target, adapter, database, schema }) => {
             for module in with_models {
                 match pin(ArtefactPath::DbtManifest(module.id.clone())) {
+                    Ok(manifest) if manifest.size > dbt::MAX_DOCUMENT => {
+                        let (size, most) = (manifest.size, dbt::MAX_DOCUMENT);
+                        let message = format!("it has {size} bytes, and at most {most} are compared with a stage's");
+                        wrong.push(Finding::new(Code::NotSupportedYet, manifest.key, message));
+                    }
                     Ok(manifest) => planned.push(PlannedRun::Dbt(PlannedDbt {
                         module: module.id.clone(),
                         manifest,
@@ -196,6 +216,20 @@ pub struct Lease {
     pub token_sha256: Sha256,
     /// How long it lasts from when it is opened.
     pub minutes: u16,
+}
+
+impl Lease {
+    /// That of a token.
+    #[must_use]
+    pub fn of(token: &str, minutes: u16) -> Self {
+        Self { token_sha256: Sha256::of(token.as_bytes()), minutes }
+    }
+
+    /// Whether it is that of a token. Digests are compared, so that the time which it takes tells nothing of the token.
+    #[must_use]
+    pub fn is_of(&self, token: &str) -> bool {
+        self.token_sha256 == Sha256::of(token.as_bytes())
+    }
 }
 
 /// A lease that a runner may work under: `promotions/{stage}/{repo}/{promotion_id}/runs/lease.json`.
@@ -314,5 +348,56 @@ pub enum Judgement {
         warnings: Vec<Finding>,
         /// What shows it.
         proof: RunProof,
+    },
+}
+
+/// A run that is handed in: the event of `judge-run` from whoever holds a lease.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteEvent {
+    /// The run.
+    pub complete: Complete,
+}
+
+impl CompleteEvent {
+    /// The function error's `errorType` of a malformed event.
+    pub const ERROR_TYPE: &str = "InvalidCompletionEvent";
+}
+
+/// A run that is handed in. It holds a secret, so nothing writes it into a log.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complete {
+    /// The promotion.
+    pub promotion: PromotionRef,
+    /// The lease's token.
+    pub token: String,
+    /// The run.
+    pub run: RunName,
+    /// Who hands it in, in his own words.
+    pub completed_by: String,
+    /// The documents that the run left, each gzipped, as base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<RunFile, String>,
+}
+
+/// What becomes of a run that is handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum CompleteAnswer {
+    /// It is taken, and it did what the plan says.
+    Passed {
+        /// What it came to, as it is stored.
+        completion: Completion,
+    },
+    /// It is taken, and it did something else: the promotion fails.
+    Failed {
+        /// What it came to, as it is stored.
+        completion: Completion,
+    },
+    /// It is not taken, and nothing was written.
+    Refused {
+        /// Every reason.
+        reasons: Vec<Finding>,
     },
 }

@@ -187,6 +187,12 @@ pub struct PulumiProof {
     pub resource_changes: BTreeMap<String, u64>,
 }
 
+/// Since when the history is looked at: every entry that may have been made for the lease.
+#[must_use]
+pub fn looked_at_since(lease: &OpenLease) -> Timestamp {
+    lease.opened_at.saturating_sub(SKEW + WHOLE_SECOND).unwrap_or(Timestamp::MIN)
+}
+
 /// What the stage's backend says of the update that was made for a lease. What is refused was not made for it.
 #[must_use]
 pub fn judge(planned: &PlannedPulumi, lease: &OpenLease, look: &Look) -> Judgement {
@@ -202,7 +208,7 @@ pub fn judge(planned: &PlannedPulumi, lease: &OpenLease, look: &Look) -> Judgeme
     let entries: Vec<_> = look.entries.iter().filter_map(|it| Some((it, it.update.as_ref().ok()?))).collect();
     let is_ours = |update: &Update| {
         let mut words = update.message.split(|c: char| !c.is_ascii_alphanumeric());
-        words.any(|word| word == lease.promotion_id.as_str()) && update.started_at >= lease.opened_at - SKEW - WHOLE_SECOND
+        words.any(|word| word == lease.promotion_id.as_str()) && update.started_at >= looked_at_since(lease)
     };
     let ours: Vec<_> = entries.iter().filter(|(_, update)| is_ours(update)).collect();
     let Some((entry, update)) = ours.first() else {

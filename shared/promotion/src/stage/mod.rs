@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
         insta::assert_snapshot!(refuse("{"), @"not valid: EOF while parsing an object at line 1 column 1");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private`, `accept_stage_literals` at line 2 column 15");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private`, `accept_stage_literals`, `pulumi`, `dbt`, `lease_minutes` at line 2 column 15");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: `anything` is not a requirement: it is `built`, or `deployed:` and a stage at line 2 column 28");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"`schema_version` is 2, this gatekeeper knows 1");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"uat\"", "\"gate\"")), @"no stage can be called `gate`: the gate's own ledger is called so");
@@ -516,6 +516,31 @@ mod tests {
 
         let written = serde_json::to_vec(&config).unwrap();
         assert_eq!(StagesConfig::parse(&written).unwrap(), config);
+    }
+
+    #[test]
+    fn what_runners_do_is_told_for_each_repository() {
+        let text = r#""pulumi": {"bank-platform": {"backend": "s3://bank-pulumi/state", "project": "bank-platform", "stack": "uat"}},
+                      "dbt": {"bank-risk-platform": {"target": "uat", "adapter": "snowflake", "database": "RISK_UAT"}}"#;
+        let config = StagesConfig::parse(two_stages(text).as_bytes()).unwrap();
+        let prod = &config.stages[&"prod".parse().unwrap()];
+        assert_eq!(prod.lease_minutes, 60);
+        assert_eq!(prod.dbt[&"bank-risk-platform".parse().unwrap()].database, "RISK_UAT");
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(!written.contains("lease_minutes"));
+        assert_eq!(StagesConfig::parse(written.as_bytes()).unwrap(), config);
+
+        let refused = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            refuse(&two_stages(&text.replace(from, to)))
+        };
+        insta::assert_snapshot!(refused("s3://bank-pulumi/state", "https://api.pulumi.com"), @"`pulumi` of `bank-platform` in `prod`: `backend` is `https://api.pulumi.com`, and it is `s3://`, a bucket, and a folder of it or none: only such a backend can be read without Pulumi's word");
+        insta::assert_snapshot!(refused("s3://bank-pulumi/state", "s3://bank-pulumi?region=x"), @"`pulumi` of `bank-platform` in `prod`: `backend` is `s3://bank-pulumi?region=x`, and it is `s3://`, a bucket, and a folder of it or none: only such a backend can be read without Pulumi's word");
+        insta::assert_snapshot!(refused("\"target\": \"uat\"", "\"target\": \"uat; rm -rf\""), @"`dbt` of `bank-risk-platform` in `prod`: `target` is `uat; rm -rf`, and it is 1 to 128 of letters, digits, `.`, `_`, `$` and `-`, not starting with `-`");
+        for (minutes, taken) in [(4, false), (5, true), (180, true), (181, false)] {
+            let config = two_stages(&format!("\"lease_minutes\": {minutes}"));
+            assert_eq!(StagesConfig::parse(config.as_bytes()).is_ok(), taken, "{minutes}");
+        }
     }
 
     #[test]
