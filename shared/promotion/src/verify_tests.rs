@@ -531,6 +531,11 @@ async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
     let refused = [Code::RequiresNotMet, Code::ApprovalsMissing, Code::RequesterUnproven];
     World::assert_refused(world.verify(&to_prod).await, &refused);
 
+    // A look tells what would be applied once that is done, and its digest is that of the start.
+    let look = world.verify(&PromotionRequest { dry_run: true, ..to_prod.clone() }).await.unwrap();
+    let not_yet: Vec<_> = look.not_yet.iter().map(|it| it.code).collect();
+    assert_eq!((not_yet, look.plan.stacks.is_empty()), (refused.to_vec(), false));
+
     world.ran(SHA, false).await;
     world.approved("ada").await;
     world.approved("ben").await;
@@ -542,6 +547,7 @@ async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
     let verified = world.verify(&to_prod).await.unwrap();
     assert_eq!(started.elapsed().as_millis() / 30, 3, "what the earlier stage ran, and then who signed that");
     assert_eq!(verified.ruling.requester, Some(rita));
+    assert_eq!((verified.plan_sha256, &verified.not_yet), (look.plan_sha256, &vec![]));
     let [approval] = verified.ruling.approvals.as_slice() else { panic!("{:?}", verified.ruling) };
     let stored = world.records.get(&approval.record.key, None, 10_000).await.unwrap().unwrap();
     assert_eq!(approval.record.sha256, Sha256::of(&stored.bytes));
