@@ -269,7 +269,7 @@ fn unversioned(subject: &str, object: &StateObject) -> Vec<Finding> {
          update",
         object.key
     );
-    vec![Finding::new(Code::PulumiStateEdited, subject, message)]
+    vec![Finding::new(Code::PulumiStateUnversioned, subject, message)]
 }
 
 struct Found<'a> {
