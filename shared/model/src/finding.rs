@@ -236,6 +236,7 @@ codes! {
     RunOfAnotherPromotion "run-of-another-promotion" "the evidence is of no run that was made for this promotion";
     RunTargetMismatch "run-target-mismatch" "a run was made somewhere else than the stage says";
     PulumiPlanDiffers "pulumi-plan-differs" "`pulumi up` did not do to the stage what the promotion's plan says";
+    PulumiStateUnversioned "pulumi-state-unversioned" "the bucket of a Pulumi backend keeps no versions, so only the digest of a state remains: a warning";
     PulumiStateEdited "pulumi-state-edited" "a stack's state is not the one that the promotion's update left, or is not whole";
     DbtCodeDiffers "dbt-code-differs" "what dbt built in the stage is not the code that was tested in dev";
 
