@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -18,6 +18,7 @@ use crate::{
         self,
         step::{Outcome, Step, TypeErrors},
     },
+    child,
     exit::{Answer, Misuse},
     github::{self, GitHub},
     output::Output,
@@ -28,11 +29,8 @@ use crate::{
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
-/// How much of the command's output is in memory at a time.
-const PIECE_BYTES: usize = 64 * 1024;
-
 const NOTES: &str = "\
-The command's input and output are its own. What became of it is written into DIR/build-manifest.json, which is made
+The command's input and output are its own, and so are SIGTERM and SIGHUP. What became of it is written into DIR/build-manifest.json, which is made
 where there is none; everything else in it is kept:
   typecheck             tests.typecheck: exit code, and how many lines of the output hold `error TS`
   unit, policy          tests.unit, tests.policy: exit code
@@ -143,27 +141,15 @@ fn start(args: &Args, output: &mut Output) -> io::Result<(ExitStatus, u64)> {
         if output.is_json() {
             command.stdout(io::stderr());
         }
-        return Ok((command.status()?, 0));
+        return Ok((child::run(command, |_| ())?, 0));
     }
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    command.stdout(Stdio::piped());
     let mut errors = TypeErrors::default();
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            let read = match stdout.read(&mut piece) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            match piece.get(..read) {
-                None | Some([]) => break,
-                Some(bytes) => {
-                    errors.read(bytes);
-                    output.pass_on(bytes);
-                }
-            }
-        }
-    }
-    Ok((child.wait()?, errors.count()))
+    let status = child::run(command, |bytes| {
+        errors.read(bytes);
+        output.pass_on(bytes);
+    })?;
+    Ok((status, errors.count()))
 }
 
 #[cfg(unix)]
