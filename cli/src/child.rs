@@ -2,57 +2,47 @@
 
 use std::{
     io,
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
+};
 use tokio::{
-    io::AsyncReadExt as _,
-    process::Child,
     runtime::Handle,
     signal::unix::{Signal as Received, SignalKind, signal},
 };
 
-/// How much of the program's output is in memory at a time.
-const PIECE_BYTES: usize = 64 * 1024;
-
-/// Runs the command to its end; `read` sees what it writes where its standard output is piped. It has to be called on a
-/// runtime of several threads.
-pub(crate) fn run(command: Command, read: impl FnMut(&[u8])) -> io::Result<ExitStatus> {
-    tokio::task::block_in_place(|| Handle::current().block_on(ended(command, read)))
-}
-
-async fn ended(command: Command, mut read: impl FnMut(&[u8])) -> io::Result<ExitStatus> {
-    // Before it starts: none is missed in between.
-    let mut signals = Signals::listen()?;
-    let mut child = tokio::process::Command::from(command).spawn()?;
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            tokio::select! {
-                bytes = stdout.read(&mut piece) => match piece.get(..bytes?) {
-                    None | Some([]) => break,
-                    Some(bytes) => read(bytes),
-                },
-                signal = signals.next() => pass_on(&child, signal)?,
+/// Runs the command to its end, and `meanwhile` beside it. It has to be called on a runtime of several threads.
+pub(crate) fn run<T>(
+    command: &mut Command,
+    meanwhile: impl FnOnce(&mut Child) -> io::Result<T>,
+) -> io::Result<(ExitStatus, T)> {
+    tokio::task::block_in_place(|| {
+        // Before it starts: none is missed in between.
+        let mut signals = Signals::listen()?;
+        let mut child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        // Its number is another one's once we have waited for it.
+        let ended = Arc::new(Mutex::new(false));
+        let seen = Arc::clone(&ended);
+        let passing_on = Handle::current().spawn(async move {
+            loop {
+                let Some(signal) = signals.next().await else { continue };
+                let ended = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                // Who has ended meanwhile can't be told, and need not be.
+                let _ = if *ended { Ok(()) } else { kill_process(pid, signal) };
             }
-        }
-    }
-    loop {
-        tokio::select! {
-            status = child.wait() => return status,
-            signal = signals.next() => pass_on(&child, signal)?,
-        }
-    }
-}
-
-fn pass_on(child: &Child, signal: Option<Signal>) -> io::Result<()> {
-    // Without an id it has ended, and there is nobody to tell.
-    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    match (pid, signal) {
-        (Some(pid), Some(signal)) => Ok(kill_process(pid, signal)?),
-        _ => Ok(()),
-    }
+        });
+        let told = meanwhile(&mut child)?;
+        let end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(pid), end), Err(Errno::INTR)) {}
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        passing_on.abort();
+        Ok((child.wait()?, told))
+    })
 }
 
 struct Signals {
@@ -70,8 +60,8 @@ impl Signals {
         })
     }
 
-    /// The next signal to pass on; none for Ctrl-C, which a terminal sends to the program itself too: told twice, `pulumi` breaks off
-    /// without tidying up.
+    /// The next signal to pass on; none for Ctrl-C, which a terminal sends to the program itself too: told twice, `pulumi`
+    /// breaks off without tidying up.
     async fn next(&mut self) -> Option<Signal> {
         tokio::select! {
             _ = self.terminate.recv() => Some(Signal::TERM),

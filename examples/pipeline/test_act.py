@@ -156,7 +156,7 @@ class Workflows(unittest.TestCase):
         self.assertIn("Deployed to uat [skip ci]", run.pushed())
 
         run.tool("git", "pull", "--quiet", "origin", BRANCH, cwd=run.source)
-        replaced("src/health.ts", "?? 'unknown'", "?? 'nobody knows'")(run.source)
+        replaced("src/http.ts", "only POST is served", "POST it")(run.source)
         run.push("a change")
         second = run.sha = run.tool("git", "rev-parse", "HEAD", cwd=run.source).strip()
         self.pipeline_went(act, act.push())

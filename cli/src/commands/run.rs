@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -29,9 +29,12 @@ use crate::{
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
+/// How much of the command's output is in memory at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
 const NOTES: &str = "\
-The command's input and output are its own, and so are SIGTERM and SIGHUP. What became of it is written into DIR/build-manifest.json, which is made
-where there is none; everything else in it is kept:
+The command's input and output are its own, and it gets SIGTERM and SIGHUP. What became of it is written into
+DIR/build-manifest.json, which is made where there is none; everything else in it is kept:
   typecheck             tests.typecheck: exit code, and how many lines of the output hold `error TS`
   unit, policy          tests.unit, tests.policy: exit code
   deploy                deploy: the stage, and whether it succeeded
@@ -141,15 +144,27 @@ fn start(args: &Args, output: &mut Output) -> io::Result<(ExitStatus, u64)> {
         if output.is_json() {
             command.stdout(io::stderr());
         }
-        return Ok((child::run(command, |_| ())?, 0));
+        return child::run(&mut command, |_| Ok(0));
     }
-    command.stdout(Stdio::piped());
     let mut errors = TypeErrors::default();
-    let status = child::run(command, |bytes| {
-        errors.read(bytes);
-        output.pass_on(bytes);
-    })?;
-    Ok((status, errors.count()))
+    child::run(command.stdout(Stdio::piped()), |child| {
+        let Some(mut stdout) = child.stdout.take() else { return Ok(0) };
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = match stdout.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            match piece.get(..read) {
+                None | Some([]) => break,
+                Some(bytes) => {
+                    errors.read(bytes);
+                    output.pass_on(bytes);
+                }
+            }
+        }
+        Ok(errors.count())
+    })
 }
 
 #[cfg(unix)]

@@ -121,7 +121,8 @@ fn a_command_that_is_told_to_end_can_tidy_up_and_what_became_of_it_is_kept() {
     for (signal, name) in [("-TERM", "TERM"), ("-HUP", "HUP")] {
         for step in ["unit", "typecheck"] {
             let pipeline = Pipeline::new();
-            let tidies_up = format!("trap 'echo {name} > told; exit 7' {name}; touch started; while :; do sleep 0.05; done");
+            let tidies_up =
+                format!("trap 'echo {name} > told; exit 7' {name}; touch started; while :; do sleep 0.05; done");
             assert_eq!(signalled(&pipeline, step, signal, &tidies_up), Some(7), "{step} {signal}");
             assert_eq!(fs::read_to_string(pipeline.root.path().join("told")).unwrap().trim(), name);
             assert_eq!(pipeline.document()["tests"][step]["exit_code"], json!(7));
