@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from actions import EQUIVALENTS, GATEKEEPER, TOOLS
+from expressions import fill
 from git_server import GitServer
 from run import BRANCH, OWNER, Run
-from workflow import CALL, ROOT, WORKFLOWS, WorkflowError, load, read
+from workflow import CALL, ROOT, WORKFLOWS, WorkflowError, read
 
 ACT = TOOLS / "act" / "act"
 CALLED = f"{OWNER}/artefact-gatekeeper"
@@ -122,13 +123,15 @@ class Act:
         dev = run.dev
         written = {"folder": files, "origin": run.origin, "handed_over": files / "handed-over", "sha": run.sha, "workflow": uses[1],
                    "remote": f"{self.server.url}/{OWNER}/{run.repo}", "outputs": dict(dev.outputs), "dev": dev.vars, "gatekeeper": dev.gatekeeper,
-                   "uat": dev.uat, "inputs": {**load(uses[1], self.given(uses[1], inputs)).inputs}}
+                   "uat": dev.uat, "inputs": {"stage": "uat", **inputs}}
         (files / "pipeline.json").write_text(json.dumps(written, default=str))
         (files / "event.json").write_text(json.dumps({
             "repository": {"name": run.repo, "full_name": f"{OWNER}/{run.repo}", "default_branch": BRANCH}, "inputs": dict(inputs)}))
-        # act knows no environments: every job sees the variables and secrets of all.
-        (files / "vars").write_text(lines({**dev.gatekeeper, **dev.uat, **dev.vars}))
-        (files / "secrets").write_text(lines({**dev.secrets, "GITHUB_TOKEN": GITHUB_TOKEN, **({"PUSH_TOKEN": self.push_token} if self.push_token else {})}))
+        # act knows no environments: every job of a workflow sees the variables and secrets of all that its jobs are bound to.
+        bound = {fill(job["environment"], {"inputs": written["inputs"]}) for job in read(WORKFLOWS / uses[1])["jobs"].values()}
+        variables, secrets = zip(*(dev.settings(environment) for environment in sorted(bound)))
+        (files / "vars").write_text(lines(ChainMap(*variables)))
+        (files / "secrets").write_text(lines({**ChainMap(*secrets), "GITHUB_TOKEN": GITHUB_TOKEN, **({"PUSH_TOKEN": self.push_token} if self.push_token else {})}))
         for empty in ("env", "input"):
             (files / empty).touch()
         commit = call["uses"].rpartition("@")[2]
@@ -144,14 +147,6 @@ class Act:
         ]
         code, printed = run.processes.run(command, run.source, run.env, may_fail=True)
         return told(code, printed)
-
-    @staticmethod
-    def given(workflow: str, inputs: Mapping[str, str]) -> dict[str, Any]:
-        """The inputs of a workflow by hand, with their types."""
-        declared = (read(WORKFLOWS / workflow)["on"]["workflow_call"] or {}).get("inputs") or {}
-        required = {name: "" for name, of in declared.items() if of.get("required")}
-        typed = {name: value == "true" if declared[name]["type"] == "boolean" else value for name, value in inputs.items()}
-        return {**required, **typed}
 
     def close(self) -> None:
         """Nothing of it is left."""

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import actions  # noqa: E402
 from actions import GATEKEEPER, TOOLS, Inputs  # noqa: E402
 from dev import Dev  # noqa: E402
 from expressions import fill  # noqa: E402
-from workflow import WorkflowError, jobs_of  # noqa: E402
+from workflow import WORKFLOWS, Job, WorkflowError, read  # noqa: E402
 
 
 class OfAct:
@@ -32,8 +31,9 @@ class OfAct:
         self.folder, self.origin, self.handed_over = (Path(pipeline[name]) for name in ("folder", "origin", "handed_over"))
         self.sha, self.remote = pipeline["sha"], pipeline["remote"]
         self.workspace = Path(os.environ["GITHUB_WORKSPACE"])
-        job = next(job for job in jobs_of(pipeline["workflow"]) if job.key == os.environ["GITHUB_JOB"])
-        self.job = replace(job, given={**job.given, "environment": fill(job.environment, {"inputs": pipeline["inputs"]})})
+        key = os.environ["GITHUB_JOB"]
+        given = read(WORKFLOWS / pipeline["workflow"])["jobs"][key]
+        self.job = Job(key, {**given, "environment": fill(given["environment"], {"inputs": pipeline["inputs"]})}, [])
         self.dev = Dev.__new__(Dev)
         self.dev.outputs, self.dev.vars, self.dev.gatekeeper, self.dev.uat = (pipeline[name] for name in ("outputs", "dev", "gatekeeper", "uat"))
         self.dev.secrets = {}

@@ -95,20 +95,15 @@ def load(name: str, given: dict[str, Any]) -> Pipeline:
     if missing := [key for key, of in declared.items() if of.get("required") and key not in given]:
         raise WorkflowError(f"`{name}` needs the inputs {missing}")
     inputs = {key: given.get(key, of.get("default", "")) for key, of in declared.items()}
-    return Pipeline(name, inputs, jobs_of(name))
-
-
-def jobs_of(name: str) -> list[Job]:
-    """The jobs of a reusable workflow, one after the other."""
     jobs: list[Job] = []
-    for key, job in read(WORKFLOWS / name)["jobs"].items():
+    for key, job in document["jobs"].items():
         if unknown := set(job) - OF_A_JOB:
             raise WorkflowError(f"`{name}`: {sorted(unknown)} of the job `{key}` is not understood here")
         before = jobs[-1].key if jobs else None
         if job.get("needs") != before:
             raise WorkflowError(f"`{name}`: the job `{key}` needs {job.get('needs')}, and the one before it is {before}: here one follows the other")
         jobs.append(Job(key, job, [step_of(name, step) for step in job["steps"]]))
-    return jobs
+    return Pipeline(name, inputs, jobs)
 
 
 def step_of(workflow: str, given: dict[str, Any]) -> Step:
