@@ -39,7 +39,7 @@ PREPARED, DRY, DONE = ("Check out", "Set up", "Be the"), ("1. to 3.", "verify, a
 BROKEN = {
     (PAYMENTS, "2:unit-test"): ("2. pnpm test:unit", "Tests  1 failed"),
     (PAYMENTS, "7:deploy"): ("7. sst deploy --stage dev", "`WrongPolicy` (AWS::IAM::Policy) CREATE_FAILED"),
-    (PAYMENTS, "11:guard"): ("11. Tag S3 objects", "integration-guard-off"),
+    (PAYMENTS, "11:guard"): ("11. Tag S3 objects integration-passed=true", "integration-guard-off"),
     (PAYMENTS, "13:smoke-test"): ("13. node tests/verify-deployment.mjs", "answered 500"),
     (RISK, "8:dbt-test"): ("8. dbt build", "Failure in test unique_stg_exposures_exposure_id"),
 }
@@ -101,11 +101,10 @@ class Workflows(unittest.TestCase):
         return act, ran
 
     def went(self, ran: Ran, wanted: dict[str, list[str]], until: str | None = None) -> None:
-        """These steps ran in these jobs, in this order and well; or up to the step whose name begins with `until`, which failed, and after which
-        nothing ran."""
+        """These steps ran in these jobs, in this order and well; or up to the step `until`, which failed, and after which nothing ran."""
         jobs, steps = {}, {}
         for job, names in wanted.items():
-            last = next((at for at, name in enumerate(names) if until and name.startswith(until)), None)
+            last = next((at for at, name in enumerate(names) if name == until), None)
             steps[job] = [(name, "failure" if at == last else "success") for at, name in enumerate(names[:None if last is None else last + 1])]
             jobs[job] = "success" if last is None else "failure"
             if last is not None:
@@ -156,7 +155,7 @@ class Workflows(unittest.TestCase):
         self.handed_over(act, 4)
         first = run.sha
         self.assertEqual(self.verdict(act), "built")
-        by_hand(PROMOTE, until="1. to 3.", commit_sha="0" * 40)
+        by_hand(PROMOTE, until="1. to 3. verify objects and tag, pin templates and ZIPs", commit_sha="0" * 40)
         by_hand(PROMOTE, commit_sha=first, dry_run="true")
         self.assertIsNone(on_stage())
         by_hand(PROMOTE, commit_sha=first)
