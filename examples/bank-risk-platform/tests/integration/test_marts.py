@@ -4,7 +4,7 @@ from risk import warehouse
 
 
 def test_the_capital_of_a_foreign_unrated_and_of_a_re_rated_counterparty(marts: warehouse.Connection) -> None:
-    rows = marts.execute("SELECT counterparty_id, rating, exposure_cents, capital_cents FROM marts.capital_requirement ORDER BY ALL").fetchall()
+    rows = marts.execute("SELECT counterparty_id, rating, exposure_cents, capital_cents FROM marts.capital_requirement ORDER BY counterparty_id").fetchall()
     assert rows == [
         ("CP-001", "A", 129_500_050, 5_180_002),  # 50 %
         ("CP-002", "AA", 6_200_000_000, 99_200_000),  # 20 %
