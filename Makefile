@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database smoke-test record-promotion watch-drift portal
+FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
