@@ -80,14 +80,14 @@ def setup_pnpm(run: Run, _: Inputs) -> str:
     return ""
 
 
-def setup_pulumi(run: Run, given: Inputs) -> str:
+def setup_pulumi(run: Run, given: Inputs | None) -> str:
     """The Pulumi that infra/local/setup_pulumi.sh built, which must be the version that is asked for; a quick run has none."""
     if run.dev.stacks is None:
         return ""
     run.add_path(PULUMI, PLUGINS)
     run.env.update(ENVIRONMENT)
     version = run.tool("pulumi", "version", cwd=run.folder).strip()
-    if version != f"v{given['pulumi-version']}":
+    if given is not None and version != f"v{given['pulumi-version']}":
         raise WorkflowError(f"pulumi/actions is asked for {given['pulumi-version']}, and infra/local/setup_pulumi.sh built {version}")
     return version
 

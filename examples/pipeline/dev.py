@@ -72,6 +72,18 @@ class Dev:
         self.vars |= self.snowflake.variables
         self.secrets["SNOWFLAKE_PASSWORD"] = secrets.token_urlsafe(24)
 
+    def targets(self, stage: str) -> dict[str, dict[str, str | None]]:
+        """What a runner does of the repository in a stage, as `config/stages.json` has it."""
+        if self.stacks is not None:
+            return {"pulumi": self.stacks.target(stage)}
+        return {"dbt": {"target": stage, "adapter": "snowflake", "database": f"RISK_{stage.upper()}"}}
+
+    def warehouse(self, stage: str) -> dict[str, str]:
+        """The environment of who builds in a stage's database."""
+        assert self.snowflake is not None
+        return {**self.snowflake.variables, "RISK_TARGET": stage, "DBT_PROFILES_DIR": "snowflake",
+                "DBT_ENV_SECRET_SNOWFLAKE_PASSWORD": self.secrets["SNOWFLAKE_PASSWORD"]}
+
     def close(self) -> None:
         """Ends what was started."""
         if self.snowflake is not None:
