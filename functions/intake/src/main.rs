@@ -5,10 +5,7 @@
 
 #![recursion_limit = "256"] // the AWS clients' futures nest deeply
 
-/// Threads that inspect: few, because each has a heap of its own, which many small objects fill.
-const INSPECTING_THREADS: usize = 4;
-
-fn main() -> Result<(), lambda_runtime::Error> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().max_blocking_threads(INSPECTING_THREADS).build()?.block_on(intake::run())
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    intake::run().await
 }

@@ -58,6 +58,9 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 /// However many commits are judged at once, they share the disk.
 static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
 
+/// And they share the threads that inspect: each has a heap of its own, which nobody gets back.
+static INSPECTING: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
+
 /// The largest manifest of dbt, or its results, that are read: they are streamed, so this bounds time and disk.
 const MAX_DBT_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -339,7 +342,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         key: &RecordKey,
         stored: &mut Option<(ETag, Sha256)>,
     ) -> Result<bool, GateError> {
-        let bytes = record::to_bytes(record);
+        // Without the spaces that are for people: nobody reads thousands of these.
+        let bytes = serde_json::to_vec(record);
         let bytes = bytes.map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
         if bytes.len() > MAX_KEPT_BYTES {
             self.log.warn("too much was found to be kept: it is read anew", json!({"size_bytes": bytes.len()}));
@@ -556,6 +560,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         if sha256 == job.sha256 {
             for validator in job.validators {
                 let mut file = file.try_clone()?;
+                let _turn = INSPECTING.acquire().await.map_err(std::io::Error::other)?;
                 let inspected = tokio::task::spawn_blocking(move || {
                     file.rewind()?;
                     Ok::<_, std::io::Error>((validate(&validator, file)?, validator))
