@@ -14,6 +14,7 @@ mod baseline;
 pub mod batch;
 mod hints;
 mod inspect;
+mod inspections;
 mod look;
 mod parameters;
 #[cfg(test)]
@@ -157,8 +158,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                     writer.write_verdict(&verdict, &Precondition::Absent).await?;
                 }
                 look::Glance::Retag(writes) => {
-                    tag_writes += writes.len() as u64;
-                    writer.write_each(commit, writes, hints).await?;
+                    tag_writes += writer.write_each(commit, writes, hints).await?;
                     if looker.still_stands(commit, &sketch).await? {
                         let outcome = sketch.verdict.map(|stored| stored.record.outcome);
                         return Ok(Settled { outcome, tag_writes });
