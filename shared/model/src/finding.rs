@@ -193,6 +193,7 @@ codes! {
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
+    StageRecordAltered "stage-record-altered" "the document that tells what a stage runs is not the one that the stage's ledger was signed over";
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
