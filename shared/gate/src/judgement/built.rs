@@ -356,7 +356,7 @@ impl Conditions<'_> {
         match git_head {
             Some(head) if head == manifest.commit_sha.as_str() => {}
             Some(head) => {
-                wrong("git_head", format!("the update was made from `{}`, not from this commit", plain(head)))
+                wrong("git_head", format!("the update was made from `{}`, not from this commit", plain(head)));
             }
             None => wrong("git_head", "Pulumi does not tell which commit the update was made from".to_owned()),
         }

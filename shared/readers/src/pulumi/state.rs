@@ -152,6 +152,7 @@ impl Plugins {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document")]
 struct ResourceState {
     urn: String,
     #[serde(default)]
