@@ -6,6 +6,7 @@ mod assembly;
 mod authors;
 mod aws;
 mod build_folder;
+mod child;
 mod commands;
 mod database;
 mod exit;

@@ -1,4 +1,4 @@
-"""The environments of a repository, `dev` and `gatekeeper`: their variables, their secrets and dev's database, on the local AWS."""
+"""The environments of a repository, `dev`, `gatekeeper` and `uat`: their variables, their secrets and dev's database, on the local AWS."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Dev:
     def __init__(self, processes: Processes, outputs: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self.outputs = outputs
         self.gatekeeper = {"AWS_REGION": outputs["Region"], "CI_ROLE_ARN": outputs["CiRoleArn"]}
+        self.uat = {"AWS_REGION": outputs["Region"], "PROMOTER_ROLE_ARN": outputs["GitHubPromoterRoleArn"]}
         self.vars = {
             "AWS_REGION": outputs["Region"],
             # dev is an account of its own: its role may do what it likes there, and read the artefact store here
@@ -38,7 +39,7 @@ class Dev:
 
     def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
         """Variables and secrets of the environment that a job is bound to."""
-        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {})}.get(environment or "", ({}, {}))
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}.get(environment or "", ({}, {}))
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""

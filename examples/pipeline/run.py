@@ -163,6 +163,10 @@ class Run:
         """Runs a program that isn't part of the pipeline; what it printed. It must end with 0."""
         return self.processes.run(command, cwd, {**self.env, **(environment or {})})[1]
 
+    def set_env(self, variables: Mapping[str, str]) -> None:
+        """For the steps behind this one."""
+        self.env.update(variables)
+
     def add_path(self, *folders: Path) -> None:
         """Puts folders in front of the path."""
         self.env["PATH"] = os.pathsep.join([*map(str, folders), self.env["PATH"]])

@@ -21,6 +21,7 @@ use crate::{
         self,
         step::{Outcome, Step, TypeErrors},
     },
+    child,
     exit::{Answer, Misuse},
     github::{self, GitHub},
     output::Output,
@@ -38,8 +39,8 @@ const NOT_PROVED: u8 = 1;
 const PIECE_BYTES: usize = 64 * 1024;
 
 const NOTES: &str = "\
-The command's input and output are its own. What became of it is written into DIR/build-manifest.json, which is made
-where there is none; everything else in it is kept:
+The command's input and output are its own, and it gets SIGTERM and SIGHUP. What became of it is written into
+DIR/build-manifest.json, which is made where there is none; everything else in it is kept:
   typecheck             tests.typecheck: exit code, and how many lines of the output hold `error TS`
   unit, policy          tests.unit, tests.policy: exit code
   deploy                deploy: the stage, and whether it succeeded
@@ -180,11 +181,11 @@ fn start(args: &Args, output: &mut Output) -> io::Result<(ExitStatus, u64)> {
         if output.is_json() {
             command.stdout(io::stderr());
         }
-        return Ok((command.status()?, 0));
+        return child::run(&mut command, |_| Ok(0));
     }
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut errors = TypeErrors::default();
-    if let Some(mut stdout) = child.stdout.take() {
+    child::run(command.stdout(Stdio::piped()), |child| {
+        let Some(mut stdout) = child.stdout.take() else { return Ok(0) };
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let read = match stdout.read(&mut piece) {
@@ -199,8 +200,8 @@ fn start(args: &Args, output: &mut Output) -> io::Result<(ExitStatus, u64)> {
                 }
             }
         }
-    }
-    Ok((child.wait()?, errors.count()))
+        Ok(errors.count())
+    })
 }
 
 #[cfg(unix)]

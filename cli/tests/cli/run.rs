@@ -98,6 +98,49 @@ fn a_signal_is_told_as_a_shell_does() {
     assert_eq!(pipeline.document(), json!({"tests": {"smoke": {"exit_code": 137}}}));
 }
 
+/// A step whose command gets a signal by way of `gatekeeper run`, once it says by the file `started` that it is there.
+fn signalled(pipeline: &Pipeline, step: &str, signal: &str, line: &str) -> Option<i32> {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_gatekeeper"))
+        .args(["run", step, "--dir", pipeline.build().to_str().unwrap(), "--", "sh", "-c", line])
+        .current_dir(pipeline.root.path())
+        .env_clear()
+        .envs([PATH])
+        .spawn()
+        .unwrap();
+    while !pipeline.root.path().join("started").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "it ended before it was started");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
+    fs::write(pipeline.root.path().join("sent"), signal).unwrap();
+    run.wait().unwrap().code()
+}
+
+#[test]
+fn a_command_that_is_told_to_end_can_tidy_up_and_what_became_of_it_is_kept() {
+    for (signal, name) in [("-TERM", "TERM"), ("-HUP", "HUP")] {
+        for step in ["unit", "typecheck"] {
+            let pipeline = Pipeline::new();
+            let tidies_up =
+                format!("trap 'echo {name} > told; exit 7' {name}; touch started; while :; do sleep 0.05; done");
+            assert_eq!(signalled(&pipeline, step, signal, &tidies_up), Some(7), "{step} {signal}");
+            assert_eq!(fs::read_to_string(pipeline.root.path().join("told")).unwrap().trim(), name);
+            assert_eq!(pipeline.document()["tests"][step]["exit_code"], json!(7));
+        }
+    }
+    let pipeline = Pipeline::new();
+    assert_eq!(signalled(&pipeline, "unit", "-TERM", "touch started; exec sleep 60"), Some(143));
+    assert_eq!(pipeline.document(), json!({"tests": {"unit": {"exit_code": 143}}}));
+}
+
+#[test]
+fn an_interrupt_is_waited_for_and_not_passed_on() {
+    let pipeline = Pipeline::new();
+    let line = "trap 'exit 9' INT; touch started; while [ ! -e sent ]; do sleep 0.05; done";
+    assert_eq!(signalled(&pipeline, "unit", "-INT", line), Some(0));
+    assert_eq!(pipeline.document(), json!({"tests": {"unit": {"exit_code": 0}}}));
+}
+
 #[test]
 fn the_rest_of_the_document_is_kept_also_what_the_command_writes() {
     let pipeline = Pipeline::of(
