@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database smoke-test record-promotion watch-drift portal
+FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
@@ -13,7 +13,7 @@ TEMPLATE_TABLE := shared/readers/src/template/schema
 
 .PHONY: help
 help: ## lists the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
 
 .PHONY: demo
 demo: programs example ## the main job on the local AWS, from nothing, in a minute
@@ -47,10 +47,38 @@ fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how l
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)
 
+# Not a part of `make test`: Pulumi's engine is built from its modules, which takes minutes, and what npm gets for SST is 936 MB.
+.PHONY: pipeline-all
+pipeline-all: functions example ## the pipelines of all examples with the real tools: Pulumi's engine, dbt-snowflake, SST
+	@infra/local/setup_pulumi.sh
+	@infra/local/setup_npm.sh pulumi-aws
+	@infra/local/setup_snowflake.sh
+	@$(PYTHON) examples/pipeline/pipeline.py
+	infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_other_pipelines.py --quiet RealTools
+	@$(MAKE) --no-print-directory pipeline-sst
+
 # Not a part of `make test`: what npm gets for SST is 936 MB.
 .PHONY: pipeline-sst
 pipeline-sst: functions $(SST_EXAMPLE)/node_modules/.package-lock.json ## an SST app from `sst build` to two stages on a local AWS, and what is refused; ARGS="--break NAME" takes one break
 	@infra/local/with_instance.sh $(PYTHON) $(SST_EXAMPLE)/pipeline.py $(ARGS)
+
+# Not parts of `make test`: each takes minutes.
+.PHONY: workflows
+workflows: functions example ## every workflow run by act, which reads it as GitHub's runner does, on a local AWS
+	@infra/local/setup_go.sh act
+	@examples/bank-risk-platform/setup.sh .local/python
+	@infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_act.py
+
+.PHONY: arm64
+arm64: functions ## the functions built for arm64 as `make deploy` does, under qemu: they answer as this machine's do
+	@infra/local/setup_arm64.sh
+	@PATH="$(CURDIR)/.local/arm64/bin:$$PATH" infra/build_functions.sh arm64 target/arm64 $(FUNCTIONS)
+	@$(PYTHON) infra/local/arm64/test_arm64.py
+
+.PHONY: rie
+rie: functions ## functions under AWS's own Runtime Interface Emulator, beside a local AWS
+	@infra/local/setup_go.sh rie
+	@infra/local/with_instance.sh $(PYTHON) infra/local/rie/test_rie.py
 
 .PHONY: deploy
 deploy: ## deploys into the AWS account of your credentials; `infra/deploy.sh --help` tells how

@@ -3,8 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-CARGO_LAMBDA_VERSION=1.9.2
-FUNCTIONS=(intake promote approve apply-stack deploy-function smoke-test record-promotion watch-drift portal)
+FUNCTIONS=(intake promote approve apply-stack deploy-function judge-run smoke-test record-promotion watch-drift portal)
 
 usage() {
   cat <<'HELP'
@@ -88,8 +87,8 @@ while [ $# -gt 0 ]; do
 done
 
 case $architecture in
-  arm64) target=--arm64 platform=linux/arm64 ;;
-  x86_64) target=--x86-64 platform=linux/amd64 ;;
+  arm64) platform=linux/arm64 ;;
+  x86_64) platform=linux/amd64 ;;
   *) fail "the architecture is \`arm64\` or \`x86_64\`, not \`$architecture\`" 2 ;;
 esac
 for parameter in "${parameters[@]}"; do
@@ -124,10 +123,7 @@ need aws 'install the AWS CLI, https://docs.aws.amazon.com/cli/latest/userguide/
 export AWS_DEFAULT_REGION=$region AWS_REGION=$region AWS_PAGER=''
 
 if [ "$build" = yes ]; then
-  need cargo 'install Rust, https://rustup.rs'
-  cargo lambda --version >/dev/null 2>&1 ||
-    fail "\`cargo-lambda\` $CARGO_LAMBDA_VERSION is missing: \`pip install cargo-lambda==$CARGO_LAMBDA_VERSION\`"
-  cargo lambda build --release --locked "$target" --lambda-dir target/lambda "${FUNCTIONS[@]/#/--package=}"
+  infra/build_functions.sh "$architecture" target/lambda "${FUNCTIONS[@]}"
 fi
 for function in "${FUNCTIONS[@]}"; do
   [ -x "target/lambda/$function/bootstrap" ] || fail "\`target/lambda/$function/bootstrap\` is missing: build without \`--skip-build\`"

@@ -122,9 +122,9 @@ def unlisted(docs: Path = DOCS) -> Iterator[str]:
 
 def unknown_targets(page: Path) -> Iterator[str]:
     """`make` commands that the Makefile doesn't have."""
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for number, line in enumerate(page.read_text().splitlines(), 1):
-        for name in re.findall(r"(?:^ {4}|^|`)make ([a-z][a-z-]*)", line):
+        for name in re.findall(r"(?:^ {4}|^|`)make ([a-z][a-z0-9-]*)", line):
             if name not in targets:
                 yield f"{number}: `make {name}` is none of the Makefile's"
 

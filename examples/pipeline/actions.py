@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import boto3
 
-from workflow import ROOT, WorkflowError
-
-if TYPE_CHECKING:
-    from run import Run
+from dev import Dev
+from stacks import ENVIRONMENT, PLUGINS, PULUMI
+from workflow import ROOT, Job, WorkflowError
 
 TOOLS = ROOT / ".local"
 GATEKEEPER = ROOT / "target" / "debug"
 Inputs = dict[str, str]
+
+
+class Run(Protocol):
+    """What an action gets to do with: the interpreter's job (run.py), or one of act's (act_action.py)."""
+
+    folder: Path
+    origin: Path
+    sha: str
+    workspace: Path
+    handed_over: Path
+    job: Job
+    dev: Dev
+
+    def tool(self, *command: str | Path, cwd: Path) -> str: ...
+    def set_env(self, variables: Mapping[str, str]) -> None: ...
+    def add_path(self, *folders: Path) -> None: ...
+    def hide(self, *values: str) -> None: ...
 
 
 def checkout(run: Run, given: Inputs) -> str:
@@ -63,7 +79,10 @@ def setup_node(run: Run, _: Inputs) -> str:
 
 
 def setup_python(run: Run, _: Inputs) -> str:
-    """A Python with what the checkout's requirements.txt pins, made by the example's setup.sh."""
+    """A Python with what the checkout's requirements.txt pins, made by the example's setup.sh; with Snowflake the one of setup_snowflake.sh."""
+    if run.dev.snowflake is not None:
+        run.add_path(TOOLS / "snowflake" / "bin")
+        return ""
     run.tool("bash", run.workspace / "setup.sh", TOOLS / "python", cwd=run.workspace)
     run.add_path(TOOLS / "python" / "bin")
     return ""
@@ -72,15 +91,20 @@ def setup_python(run: Run, _: Inputs) -> str:
 def setup_pnpm(run: Run, _: Inputs) -> str:
     """The pnpm of infra/local/setup_npm.sh, which must be the one that the checkout asks for."""
     run.add_path(TOOLS / "pnpm" / "node_modules" / ".bin")
-    run.env["npm_config_store_dir"] = str(TOOLS / "pnpm-store")
+    run.set_env({"npm_config_store_dir": str(TOOLS / "pnpm-store")})
     return ""
 
 
-def setup_pulumi(run: Run, _: Inputs) -> str:
-    """The machine's Pulumi, where it has one: npm and PyPI have only its SDK, so nothing here installs its engine."""
-    if pulumi := shutil.which("pulumi"):
-        run.add_path(Path(pulumi).parent)
-    return ""
+def setup_pulumi(run: Run, given: Inputs | None) -> str:
+    """The Pulumi that infra/local/setup_pulumi.sh built, which must be the version that is asked for; a quick run has none."""
+    if run.dev.stacks is None:
+        return ""
+    run.add_path(PULUMI, PLUGINS)
+    run.set_env(ENVIRONMENT)
+    version = run.tool("pulumi", "version", cwd=run.folder).strip()
+    if given is not None and version != f"v{given['pulumi-version']}":
+        raise WorkflowError(f"pulumi/actions is asked for {given['pulumi-version']}, and infra/local/setup_pulumi.sh built {version}")
+    return version
 
 
 def credentials(run: Run, given: Inputs) -> str:
@@ -89,13 +113,15 @@ def credentials(run: Run, given: Inputs) -> str:
         raise WorkflowError("a role is assumed with an OIDC token: the job needs `id-token: write`")
     if set(given) - {"role-to-assume", "aws-region", "unset-current-credentials", "role-session-name"}:
         raise WorkflowError(f"aws-actions/configure-aws-credentials with {sorted(given)} has no equivalent here")
+    if given["role-to-assume"] not in run.dev.settings(run.job.environment)[0].values():
+        raise WorkflowError(f"AWS knows jobs by their environment, and `{run.job.environment}` does not name `{given['role-to-assume']}`")
     outputs = run.dev.outputs
     sts = boto3.client("sts", endpoint_url=outputs["Endpoint"], region_name=given["aws-region"],
                        aws_access_key_id=outputs["AccessKeyId"], aws_secret_access_key=outputs["SecretAccessKey"])
     got = sts.assume_role(RoleArn=given["role-to-assume"], RoleSessionName="GitHubActions")["Credentials"]
     run.hide(got["SecretAccessKey"], got["SessionToken"])
-    run.env.update({"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": got["SecretAccessKey"], "AWS_SESSION_TOKEN": got["SessionToken"],
-                    "AWS_REGION": given["aws-region"], "AWS_DEFAULT_REGION": given["aws-region"]})
+    run.set_env({"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": got["SecretAccessKey"], "AWS_SESSION_TOKEN": got["SessionToken"],
+                 "AWS_REGION": given["aws-region"], "AWS_DEFAULT_REGION": given["aws-region"]})
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The environments of a repository, `dev` and `gatekeeper`: their variables, their secrets and dev's database, on the local AWS."""
+"""The environments of a repository, `dev`, `gatekeeper` and `uat`: their variables, their secrets and dev's database, on the local AWS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from database import Database
 from processes import Processes
+from stacks import Stacks
+from warehouse import Snowflake
 
 POLICY = Path(__file__).parents[2] / "infra" / "policy.json"
 
@@ -21,6 +23,7 @@ class Dev:
     def __init__(self, processes: Processes, outputs: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self.outputs = outputs
         self.gatekeeper = {"AWS_REGION": outputs["Region"], "CI_ROLE_ARN": outputs["CiRoleArn"]}
+        self.uat = {"AWS_REGION": outputs["Region"], "PROMOTER_ROLE_ARN": outputs["GitHubPromoterRoleArn"]}
         self.vars = {
             "AWS_REGION": outputs["Region"],
             # dev is an account of its own: its role may do what it likes there, and read the artefact store here
@@ -31,10 +34,12 @@ class Dev:
         # of its own for each run, so that several share one PostgreSQL
         self.database = Database(processes, f"dev_{secrets.token_hex(4)}", outputs, environment)
         self.secrets: dict[str, str] = {}
+        self.stacks: Stacks | None = None
+        self.snowflake: Snowflake | None = None
 
     def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
         """Variables and secrets of the environment that a job is bound to."""
-        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {})}.get(environment or "", ({}, {}))
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}.get(environment or "", ({}, {}))
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""
@@ -50,12 +55,40 @@ class Dev:
     def create_database(self) -> None:
         """An empty database, and the secrets that lead to it."""
         self.database.create()
-        self.secrets = {
+        self.secrets |= {
             "DATABASE_URL": self.database.url,
             "FLYWAY_URL": f"jdbc:postgresql://{self.database.address}?sslmode=verify-full&sslrootcert={self.outputs['PostgresCaFile']}",
             "FLYWAY_USER": self.database.name,
             "FLYWAY_PASSWORD": self.database.password,
         }
+
+    def create_stacks(self, repo: str) -> None:
+        """What Pulumi's stacks need of their accounts."""
+        self.stacks = Stacks(self.outputs, repo)
+        self.vars |= {"DEPLOY_ROLE_ARN": self.stacks.roles["dev"], "PULUMI_BACKEND_URL": self.stacks.backend("dev")}
+
+    def start_snowflake(self, folder: Path) -> None:
+        """The warehouse, in DuckDB's place."""
+        self.snowflake = Snowflake(folder)
+        self.vars |= self.snowflake.variables
+        self.secrets["SNOWFLAKE_PASSWORD"] = secrets.token_urlsafe(24)
+
+    def targets(self, stage: str) -> dict[str, dict[str, str | None]]:
+        """What a runner does of the repository in a stage, as `config/stages.json` has it."""
+        if self.stacks is not None:
+            return {"pulumi": self.stacks.target(stage)}
+        return {"dbt": {"target": stage, "adapter": "snowflake", "database": f"RISK_{stage.upper()}"}}
+
+    def warehouse(self, stage: str) -> dict[str, str]:
+        """The environment of who builds in a stage's database."""
+        assert self.snowflake is not None
+        return {**self.snowflake.variables, "RISK_TARGET": stage, "DBT_PROFILES_DIR": "snowflake",
+                "DBT_ENV_SECRET_SNOWFLAKE_PASSWORD": self.secrets["SNOWFLAKE_PASSWORD"]}
+
+    def close(self) -> None:
+        """Ends what was started."""
+        if self.snowflake is not None:
+            self.snowflake.close()
 
     def ran(self, migrations: Path) -> None:
         """Dev as an earlier commit left it: its migrations ran."""

@@ -26,11 +26,17 @@ from terminal import RED, Terminal  # noqa: E402
 
 import breaks  # noqa: E402
 from expressions import Unsupported  # noqa: E402
+from promotion import Promotion  # noqa: E402
 from run import Run, StepFailed  # noqa: E402
 from workflow import Step, WorkflowError, called_by  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
 SHOWN_LINES = 60
+# What a repository's pipeline runs that is not a part of `make tools`.
+SET_UP = {
+    "bank-platform": ("Pulumi's engine, which the first time takes minutes", ("setup_pulumi.sh",), ("setup_npm.sh", "pulumi-aws")),
+    "bank-risk-platform": ("dbt-snowflake, which the first time takes a minute", ("setup_snowflake.sh",)),
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -40,6 +46,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repo", default="bank-payments", choices=repositories, help="default: bank-payments")
     parser.add_argument("--break", dest="broken", nargs="?", const="", metavar="STEP[:NAME]",
                         help="breaks a step on purpose, to show how it fails; without a step: lists what can be broken")
+    parser.add_argument("--quick", action="store_true", help="without the tools that take minutes to set up: bank-platform then stops where Pulumi's engine "
+                        "would deploy, and DuckDB is the warehouse of bank-risk-platform")
+    parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the gatekeeper's lease says: "
+                        "bank-platform and bank-risk-platform")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()
 
@@ -49,6 +59,9 @@ def main() -> int:
     if given.broken == "":
         print(breaks.listed(given.repo))
         return 0
+    if given.promote and (given.quick or given.broken or given.repo not in SET_UP):
+        print(f"error: `--promote` is for {' and '.join(SET_UP)}, whole and with their real tools", file=sys.stderr)
+        return 2
     try:
         broken = breaks.find(given.repo, given.broken) if given.broken else None
     except KeyError:
@@ -61,7 +74,16 @@ def main() -> int:
     try:
         called = called_by(example)
         with local_aws(term, folder) as outputs:
-            return follow(term, Run(folder, called, given.name or given.repo, processes, outputs), example, broken)
+            run = Run(folder, called, given.name or given.repo, processes, outputs)
+            with contextlib.closing(run.dev):
+                if not given.quick:
+                    real_tools(term, run, given.repo, processes)
+                code = follow(term, run, example, broken)
+                if code == 0 and given.promote:
+                    began = time.monotonic()
+                    Promotion(run).go(term)
+                    term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} is in UAT after {time.monotonic() - began:.0f} s")
+                return code
     except (WorkflowError, Unsupported, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -87,6 +109,22 @@ def local_aws(term: Terminal, folder: Path) -> Iterator[dict[str, str]]:
         yield json.loads((state / "outputs.json").read_text())
     finally:
         processes.run([*command, "down"], ROOT, environment)
+
+
+def real_tools(term: Terminal, run: Run, example: str, processes: Processes) -> None:
+    """Sets up what the example's pipeline needs besides: tools, and what is behind its environments."""
+    if example not in SET_UP:
+        return
+    name, *commands = SET_UP[example]
+    with term.doing(name):
+        for script, *rest in commands:
+            processes.run([ROOT / "infra" / "local" / script, *rest], ROOT)
+    if example == "bank-platform":
+        with term.doing("the accounts' buckets, keys and roles for Pulumi's stacks"):
+            run.dev.create_stacks(run.repo)
+    else:
+        with term.doing("starting a local Snowflake"):
+            run.dev.start_snowflake(run.folder)
 
 
 def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:

@@ -62,6 +62,8 @@ class Run:
         self.tool("git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", self.origin, cwd=self.folder)
         self.tool("git", "clone", "--quiet", self.origin, self.source, cwd=self.folder)
         copy_files(example, self.source)
+        if self.dev.stacks is not None:
+            self.dev.stacks.init(self, self.source)
         self.push(f"{self.repo} as it is")
         if change is not None:
             change(self.source)
@@ -160,6 +162,10 @@ class Run:
     def tool(self, *command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
         """Runs a program that isn't part of the pipeline; what it printed. It must end with 0."""
         return self.processes.run(command, cwd, {**self.env, **(environment or {})})[1]
+
+    def set_env(self, variables: Mapping[str, str]) -> None:
+        """For the steps behind this one."""
+        self.env.update(variables)
 
     def add_path(self, *folders: Path) -> None:
         """Puts folders in front of the path."""

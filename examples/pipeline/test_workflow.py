@@ -147,7 +147,9 @@ class Workflows(unittest.TestCase):
     def test_settings_reach_only_a_job_that_is_bound_to_their_environment(self) -> None:
         dev = Dev.__new__(Dev)
         dev.vars, dev.secrets, dev.gatekeeper = {"RUN_INTEGRATION": "1"}, {"DATABASE_URL": "postgresql://"}, {"CI_ROLE_ARN": "arn"}
-        for environment, settings in (("dev", (dev.vars, dev.secrets)), ("gatekeeper", (dev.gatekeeper, {})), ("uat", ({}, {})), (None, ({}, {}))):
+        dev.uat = {"PROMOTER_ROLE_ARN": "arn"}
+        for environment, settings in (("dev", (dev.vars, dev.secrets)), ("gatekeeper", (dev.gatekeeper, {})), ("uat", (dev.uat, {})),
+                                      ("sit", ({}, {})), (None, ({}, {}))):
             self.assertEqual(dev.settings(environment), settings)
 
     def test_of_the_machine_only_what_leads_out_of_it_gets_into_a_job(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import platform
 import time
 import zipfile
@@ -34,6 +35,8 @@ STAGE_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{STAGE_ROLE}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 # IAM users of the gatekeeper's account whom its roles name; nobody here has their keys, tests make some when they need them.
 PEOPLE = {"Promoter": "jane", "Approver": "john", "Auditor": "audit", "Ci": "pipeline"}
+# The workflow that may promote; nothing here speaks OIDC, so the administrator enters its role in its stead.
+GITHUB_PROMOTER = "repo:example-bank/bank-payments:environment:uat"
 DEPLOY_SECONDS = 120
 # What may be a folder or a file in a template, by resource type.
 LOCAL_CODE = {
@@ -41,6 +44,9 @@ LOCAL_CODE = {
     "AWS::Serverless::Function": "CodeUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
 }
+# Where the template looks for the functions, and where they are taken from: `GATEKEEPER_LOCAL_FUNCTIONS` names others, laid out alike.
+BUILT = TEMPLATE.parent.parent / "target" / "lambda"
+FUNCTIONS = Path(os.environ.get("GATEKEEPER_LOCAL_FUNCTIONS") or BUILT).resolve()
 # Images on AWS; here the same binaries, because nothing runs containers.
 INSTEAD_OF_IMAGES = {"MigrateDatabaseFunction": "../target/lambda/migrate-database/"}
 
@@ -61,6 +67,8 @@ def local_code(template: dict) -> dict[str, Path]:
         uri = resource.get("Properties", {}).get(LOCAL_CODE.get(resource["Type"], ""))
         if isinstance(uri, str) and not uri.startswith("s3://"):
             path = (TEMPLATE.parent / uri).resolve()
+            if path.is_relative_to(BUILT):
+                path = FUNCTIONS / path.relative_to(BUILT)
             if not path.exists() or (path.is_dir() and not any(path.iterdir())):
                 raise LocalError(f"`{logical_id}` needs `{path}`, which is missing or empty: build the functions first")
             found[logical_id] = path
@@ -133,6 +141,7 @@ def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]
         "SharedAccount": "accepted",  # nothing is at stake on this machine, and the examples' roles name no boundary
         "CodeBucket": DEPLOYMENT_BUCKET,
         **{f"{role}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/{name}" for role, name in PEOPLE.items()},
+        "GitHubPromoterSubjects": GITHUB_PROMOTER,
         "StageRoleArns": STAGE_ROLE_ARN,
         "MigrateDatabaseImageUri": f"no-image@sha256:{'0' * 64}",  # see INSTEAD_OF_IMAGES
         "DatabaseSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",  # whatever a test calls its secret
@@ -247,7 +256,7 @@ def let_root_be_somebody(instance: Instance, outputs: dict[str, str]) -> None:
     root = f"arn:aws:iam::{ACCOUNT}:root"
     administrator = {"Sid": "LocalAdministrator", "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": root},
                      "Condition": {"ArnEquals": {"aws:PrincipalArn": root}}}
-    for role in PEOPLE:
+    for role in (*PEOPLE, "GitHubPromoter"):
         output = f"{role}RoleArn"
         if output not in outputs:
             continue

@@ -7,7 +7,7 @@ mod start;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::{
     Buckets,
     caller::Callers,
@@ -18,7 +18,8 @@ use gatekeeper_aws::{
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
-    ids::{Chain, Commit, PromotionId, Repo, StageName},
+    ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
+    store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
@@ -32,6 +33,7 @@ use gatekeeper_promotion::{
     record::{PromotionRecord, Status},
     request::{InvalidPromotionEvent, PromotionRequest},
     rules::Requester,
+    runs::{Lease, PlannedRun},
     step::PromotionRef,
     verify::{Asked, Verified, verify},
 };
@@ -60,10 +62,16 @@ pub struct Answer {
     pub promotion_id: Option<PromotionId>,
     /// Its execution, where one was started.
     pub execution_arn: Option<String>,
+    /// What the runner needs for its part, where it has one. The token is told here and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<GivenLease>,
     /// Every reason for a refusal.
     pub reasons: Vec<Finding>,
-    /// What is or would be applied; empty for a refusal.
+    /// What is or would be applied; empty for a refusal, but of a dry run that only people or time stand against.
     pub plan: Plan,
+    /// The digest of that, which an approval may name; none where nothing is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_sha256: Option<Sha256>,
     /// What would change by that, where a dry run asks; with a refusal for what would change too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
@@ -76,6 +84,23 @@ pub struct Answer {
     /// What is worth knowing beside the answer, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// A lease as whoever asked gets it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct GivenLease {
+    /// The promotion.
+    pub promotion_id: PromotionId,
+    /// What entitles to hand in a run: a secret.
+    pub token: String,
+    /// How long the lease lasts from when it is opened.
+    pub expires_in_minutes: u16,
+}
+
+impl std::fmt::Debug for GivenLease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GivenLease").field("promotion_id", &self.promotion_id).finish_non_exhaustive()
+    }
 }
 
 /// What became of a request.
@@ -142,6 +167,11 @@ impl Promoter {
             Err(reasons) => return self.refuse(request, reasons, log).await,
         };
         notes.extend(nowhere(request, &verified));
+        if !verified.not_yet.is_empty() {
+            let refusal = self.refuse(request, std::mem::take(&mut verified.not_yet), log).await?;
+            let (plan, plan_sha256) = (verified.plan, Some(verified.plan_sha256));
+            return Ok(Answer { plan, plan_sha256, not_counted: verified.ruling.not_counted, notes, ..refusal });
+        }
         let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
             && !self.may_take(&lock.record, now, &log).await?
@@ -163,8 +193,10 @@ impl Promoter {
                 status: AnswerStatus::Planned,
                 promotion_id: None,
                 execution_arn: None,
+                lease: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                plan_sha256: Some(verified.plan_sha256),
                 changes,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
@@ -233,9 +265,12 @@ impl Promoter {
         };
         let log = log.with("promotion_id", promotion.promotion_id.as_str());
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
+        let lease_minutes = verified.stage.lease_minutes;
 
-        let lock = verified.lock.take();
-        let record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
+        let (lock, plan_sha256) = (verified.lock.take(), verified.plan_sha256);
+        let token = if verified.plan.runs.is_empty() { None } else { Some(new_token()?) };
+        let mut record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
+        record.lease = token.as_ref().map(|token| Lease::of(token, lease_minutes));
         match self.starter(now, &log).begin(&record, lock.as_ref()).await? {
             Begun::Started => {}
             Begun::Locked(lock) => {
@@ -262,15 +297,22 @@ impl Promoter {
                 "rollback": request.rollback, "stacks": record.plan.stacks.len(),
                 "functions": record.plan.functions.len(), "databases": record.plan.databases.len(),
                 "migrations_pending": record.plan.pending().count(),
+                "runs": record.plan.runs.iter().map(PlannedRun::name).collect::<Vec<_>>(),
                 "way_back": record.way_back.as_ref().map(|back| &back.commit_sha),
             }),
         );
         Ok(Answer {
             status: AnswerStatus::Started,
+            lease: token.map(|token| GivenLease {
+                promotion_id: promotion.promotion_id.clone(),
+                token,
+                expires_in_minutes: lease_minutes,
+            }),
             promotion_id: Some(promotion.promotion_id),
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            plan_sha256: Some(plan_sha256),
             changes: None,
             not_counted: record.not_counted,
             break_glass: record.break_glass,
@@ -290,7 +332,9 @@ impl Promoter {
         log.count("Promotions", Some(("Status", "refused")), 1);
         let is_configured = !reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
         // On top of a chain that is broken nothing is written: the reason says so already.
-        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken);
+        let chain = Chain { stage: request.stage.clone(), repo: request.repo.clone() };
+        let head = RecordKey::LedgerHead(chain).to_string();
+        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken && it.subject == head);
         if !request.dry_run && is_configured && is_whole {
             let event = entry::of_refusal(request, &reasons, &new_promotion_id()?);
             self.enter(&request.stage, &request.repo, &event, None).await?;
@@ -299,8 +343,10 @@ impl Promoter {
             status: AnswerStatus::Refused,
             promotion_id: None,
             execution_arn: None,
+            lease: None,
             reasons,
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,
@@ -321,6 +367,13 @@ impl Promoter {
         ledger::append(&self.buckets.records, signer, &chain, event, since, wall_clock()).await?;
         Ok(())
     }
+}
+
+/// What nobody can guess, in letters that a file and a shell take as they are.
+fn new_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gave no random bytes: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn new_promotion_id() -> anyhow::Result<PromotionId> {
@@ -372,6 +425,7 @@ fn new_record(
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
         plan: verified.plan,
+        lease: None,
         promotion_before: verified.promotion_before,
         way_back: verified.way_back,
         steps: Vec::new(),
@@ -383,10 +437,16 @@ fn new_record(
 fn nowhere(request: &PromotionRequest, verified: &Verified) -> Vec<String> {
     let plans = std::iter::once(&verified.plan).chain(verified.way_back.iter().map(|back| &back.plan));
     let stacks: BTreeSet<_> = plans.flat_map(|plan| &plan.stacks).map(|stack| &stack.stack).collect();
-    let nowhere = request.accept_replacement.iter().filter(|path| !stacks.contains(path.stack()));
-    nowhere
-        .map(|path| format!("`accept_replacement` names `{path}`, and the commit has no stack `{}`", path.stack()))
-        .collect()
+    let nowhere = request.accept_replacement.iter().filter_map(|path| match (path.stack(), path.urn()) {
+        (Some(stack), _) if !stacks.contains(stack) => {
+            Some(format!("`accept_replacement` names `{path}`, and the commit has no stack `{stack}`"))
+        }
+        (None, Some(urn)) if !verified.plan.changes_urn(urn) => {
+            Some(format!("`accept_replacement` names `{path}`, and the preview does not change it"))
+        }
+        _ => None,
+    });
+    nowhere.collect()
 }
 
 fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {
@@ -427,6 +487,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_told_once_and_stands_in_no_log() {
+        let (one, other) = (new_token().unwrap(), new_token().unwrap());
+        assert!(one != other && one.len() == 64 && one.bytes().all(|it| it.is_ascii_hexdigit()));
+        let lease = Lease::of(&one, 60);
+        assert!(lease.is_of(&one) && !lease.is_of(&other) && !lease.is_of(""));
+        let promotion_id = new_promotion_id().unwrap();
+        let given = GivenLease { promotion_id, token: one.clone(), expires_in_minutes: 60 };
+        assert!(!format!("{given:?}{lease:?}").contains(&one));
+    }
+
+    #[test]
     fn promotion_ids_differ_and_sort_by_time() {
         let (one, other) = (new_promotion_id().unwrap(), new_promotion_id().unwrap());
         assert_ne!(one, other);
@@ -439,8 +510,10 @@ mod tests {
             status: AnswerStatus::Refused,
             promotion_id: None,
             execution_arn: None,
+            lease: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,

@@ -177,6 +177,7 @@ codes! {
     TestedTemplatesMissing "tested-templates-missing" "nothing tells which template a stack had that the integration tests ran against";
     TestedTemplatesMismatch "tested-templates-mismatch" "a stack that the integration tests ran against had another template than the stored one";
     PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";
+    PulumiHistoryMismatch "pulumi-history-mismatch" "what Pulumi itself remembers of the update is not told, or is no whole update of the stage's stack from a clean checkout of this commit";
     DcmIncomplete "dcm-incomplete" "DCM plan and deploy did not both complete";
     DbtBuildIncomplete "dbt-build-incomplete" "`dbt build` did not complete, or its manifest is not stored";
     ExitCodeFailed "exit-code-failed" "a process that ran tests did not exit with 0, whatever its report says";
@@ -192,6 +193,7 @@ codes! {
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
+    StageRecordAltered "stage-record-altered" "the document that tells what a stage runs is not the one that the stage's ledger was signed over";
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
@@ -203,6 +205,8 @@ codes! {
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";
     ParameterMissing "parameter-missing" "a template's parameter has no default and the stage gives no value";
     NothingToPromote "nothing-to-promote" "the commit holds nothing that can be applied to a stage";
+    RunNotConfigured "run-not-configured" "the stage does not tell what a runner does there with the commit's Pulumi program or dbt models";
+    LeaseNotAsked "lease-not-asked" "a part of the promotion is a runner's, and the request asks for no lease for it";
     NotSupportedYet "not-supported-yet" "the commit needs something that this gatekeeper cannot apply";
     DatabaseNotConfigured "database-not-configured" "the stage does not tell where a database of the commit is";
     DatabaseSecretInvalid "database-secret-invalid" "a database's secret can't be read, or does not tell how to reach it safely";
@@ -220,6 +224,21 @@ codes! {
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";
     AuthorUnknown "author-unknown" "the manifest names no author, or one whom nobody can place, so that nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
+
+    ApprovalPlanDiffers "approval-plan-differs" "an approval is of another plan than the one that would be applied now";
+    PulumiPreviewMissing "pulumi-preview-missing" "nothing tells what `pulumi up` would do to the stage, because the request has no preview";
+    PulumiPreviewInvalid "pulumi-preview-invalid" "the preview is of another stack than the stage's, or of a commit without a Pulumi program";
+    // What a runner hands in of its part of a promotion.
+    LeaseInvalid "lease-invalid" "the token is not that of the promotion's lease, or the promotion has none";
+    LeaseNotOpen "lease-not-open" "the lease is not open yet, ran out, or its promotion has ended";
+    RunCompleted "run-completed" "the run was handed in before, and a run is handed in once";
+    RunEvidenceInvalid "run-evidence-invalid" "the evidence of a run is missing, can't be read, or is larger than what is taken";
+    RunOfAnotherPromotion "run-of-another-promotion" "the evidence is of no run that was made for this promotion";
+    RunTargetMismatch "run-target-mismatch" "a run was made somewhere else than the stage says";
+    PulumiPlanDiffers "pulumi-plan-differs" "`pulumi up` did not do to the stage what the promotion's plan says";
+    PulumiStateUnversioned "pulumi-state-unversioned" "the bucket of a Pulumi backend keeps no versions, so only the digest of a state remains: a warning";
+    PulumiStateEdited "pulumi-state-edited" "a stack's state is not the one that the promotion's update left, or is not whole";
+    DbtCodeDiffers "dbt-code-differs" "what dbt built in the stage is not the code that was tested in dev";
 
     // Drift: what a stage runs is no longer what its last promotion put there.
     FunctionChanged "function-changed" "a function runs other code than the promoted one";

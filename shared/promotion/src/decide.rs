@@ -10,12 +10,15 @@ use gatekeeper_model::{
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{Authority, PublicKeys, Statement, ledger};
+use gatekeeper_proof::{
+    Authority, PublicKeys, Statement, ledger,
+    ledger::{Standing, StandingError},
+};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use gatekeeper_store::{Body, Listed, record::Stored, revocation::StoredRevocation};
 
 use super::{
-    history::StageState,
+    history::{StageState, altered_record},
     look::{FirstLook, LookedAt, SecondLook},
     plan::{Plan, Subject},
     record::{PinnedRecord, PromotionRecord, UnreadFact, WayBack},
@@ -25,6 +28,7 @@ use super::{
 };
 use crate::{
     identities::Identities,
+    runs,
     stage::{SchemaParity, Stage, StagesConfig},
 };
 
@@ -46,8 +50,10 @@ impl<'a> Known<'a> {
     pub(super) fn of(asked: Asked<'a>, commit: Commit, mut first: FirstLook) -> Self {
         let PromotionRequest { stage, repo, .. } = asked.request;
         let mut reasons = Vec::from_iter(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
+        reasons.extend(altered_stage(stage, repo, &first));
         let configured = config_of(first.config.take(), stage, &mut reasons);
         let verdict = built_verdict(&commit, first.verdict.take(), first.revocation.as_ref(), &mut reasons);
+        signed_revocation(&commit, verdict.as_ref().map(|it| &it.record), &first.revocations, &mut reasons);
         if asked.request.rollback {
             let state = first.state.as_ref().map(|stored| &stored.record);
             reasons.extend(never_ran(stage, &commit, state, verdict.as_ref().map(|it| &it.record)));
@@ -78,23 +84,6 @@ impl<'a> Known<'a> {
         let Some(manifest_version_id) = verdict.record.manifest_version_id.clone() else {
             return Ok(Err(sorted(reasons)));
         };
-        let identities = Identities::of(first.identities.as_ref());
-        let required = required.map(|read| read.judged(&commit, first.attestation.as_ref(), &first.keys));
-        let mut ruling = Circumstances {
-            stage: &stage,
-            request,
-            requester: &first.requester,
-            commit: &commit,
-            manifest: &manifest,
-            manifest_version_id: &manifest_version_id,
-            required: required.as_ref(),
-            approvals: &approvals,
-            identities: identities.as_ref(),
-            now,
-        }
-        .rule();
-        reasons.append(&mut ruling.reasons);
-        let history_before = history_before(request, before.as_ref())?;
         let plan = Plan::of(Subject {
             verdict: &verdict.record,
             manifest: &manifest,
@@ -104,8 +93,30 @@ impl<'a> Known<'a> {
             stage: &stage,
             rollback_parity: rollback_parity(request),
         });
+        let plan = plan.and_then(|plan| runs::pulumi::with_preview(plan, request));
+        let plan_sha256 = plan.as_ref().ok().map(|plan| plan.digest(&commit, request));
+        let identities = Identities::of(first.identities.as_ref());
+        let required = required.map(|read| read.judged(&commit, first.attestation.as_ref(), &first.keys));
+        let mut ruling = Circumstances {
+            stage: &stage,
+            request,
+            requester: &first.requester,
+            commit: &commit,
+            manifest: &manifest,
+            manifest_version_id: &manifest_version_id,
+            plan_sha256,
+            required: required.as_ref(),
+            approvals: &approvals,
+            identities: identities.as_ref(),
+            now,
+        }
+        .rule();
+        reasons.append(&mut ruling.reasons);
+        let history_before = history_before(request, before.as_ref())?;
+        reasons.extend(plan.as_ref().ok().and_then(|plan| lease_not_asked(request, plan)));
         let plan = match plan {
             Ok(plan) if reasons.is_empty() => plan,
+            Ok(plan) if request.dry_run && reasons.iter().all(|it| may_change(it.code)) => plan,
             Ok(_) => return Ok(Err(sorted(reasons))),
             Err(more) => {
                 reasons.extend(more);
@@ -116,6 +127,8 @@ impl<'a> Known<'a> {
             history_before,
             promotion_before: before.as_ref().map(|before| before.promotion_id.clone()),
             way_back: before.and_then(|before| way_back(request, &commit, before)),
+            plan_sha256: plan.digest(&commit, request),
+            not_yet: sorted(reasons),
             commit,
             plan,
             stage,
@@ -129,6 +142,19 @@ impl<'a> Known<'a> {
             lock: first.lock,
         })))
     }
+}
+
+/// Whether a reason goes away without another plan: people or time take it away.
+fn may_change(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ApprovalsMissing
+            | Code::ApprovalPlanDiffers
+            | Code::RequesterUnproven
+            | Code::RequiresNotMet
+            | Code::SoakNotOver
+            | Code::StageFrozen
+    )
 }
 
 /// The rows of the databases' histories as the promotion before left them. Of a stage that ran nothing yet there are none,
@@ -173,6 +199,45 @@ fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &Pub
     let error = ledger::head_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
+}
+
+/// Where what the stage is said to run isn't what its ledger was signed over. A promotion that still holds the lock may not
+/// have come to its entry yet: it is completed, or waited for.
+fn altered_stage(stage: &StageName, repo: &Repo, first: &FirstLook) -> Option<Finding> {
+    let holder = first.lock.as_ref().map(|it| &it.record).filter(|it| it.released_at.is_none());
+    let holder = holder.map(|lock| &lock.promotion_id);
+    if first.state.as_ref().is_some_and(|state| holder == Some(&state.record.promotion_id)) {
+        return None;
+    }
+    let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+    let head = first.ledger_head.as_ref().map(|body| body.bytes.as_slice());
+    altered_record(&chain, first.state.as_ref().map(|it| it.sha256), head, &first.keys)
+}
+
+/// A revocation counts by its record or by the gate's signed entry, whichever is there: whoever may write records can put an
+/// older verdict back and have the record's newest version gone.
+fn signed_revocation(
+    commit: &Commit,
+    verdict: Option<&Verdict>,
+    revocations: &Result<Standing, StandingError>,
+    reasons: &mut Vec<Finding>,
+) {
+    match revocations {
+        Ok(standing) => {
+            let manifest = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
+            let is_told = reasons.iter().any(|it| it.code == Code::Revoked);
+            if !is_told && manifest.is_some_and(|manifest| standing.revokes(&commit.sha, manifest)) {
+                let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or \
+                               is another one";
+                reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
+            }
+        }
+        Err(error) => {
+            let key = RecordKey::LedgerHead(Chain::of_gate(commit.repo.clone())).to_string();
+            let message = format!("so nobody can tell what was revoked: {error}");
+            reasons.push(Finding::new(Code::LedgerBroken, key, message));
+        }
+    }
 }
 
 fn pinned(key: &RecordKey, body: Body) -> PinnedRecord {
@@ -330,6 +395,21 @@ fn unfit(object: &LookedAt) -> Vec<Finding> {
     };
     findings.push(finding(Code::TagNotTrue, says));
     findings
+}
+
+/// That a runner has a part in it, and nobody asks for its lease: nothing may be started that nobody could finish.
+fn lease_not_asked(request: &PromotionRequest, plan: &Plan) -> Option<Finding> {
+    if request.lease || request.dry_run || plan.runs.is_empty() {
+        return None;
+    }
+    let runs: Vec<_> = plan.runs.iter().map(|run| format!("`{}`", run.name())).collect();
+    let command = if request.rollback { "rollback" } else { "promote" };
+    let message = format!(
+        "{} of the commit is carried out by a runner, which needs a lease: `gatekeeper {command} … --lease FILE` writes it, \
+         and `gatekeeper promote --complete FILE` hands in what the runner did",
+        runs.join(", ")
+    );
+    Some(Finding::new(Code::LeaseNotAsked, request.stage.as_str(), message))
 }
 
 /// What a rollback makes of a schema that is not the tested one: databases are never rolled back, so it must be the

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Fields;
-use crate::replacement::ResourcePath;
+use crate::{replacement::ResourcePath, runs::pulumi::PulumiPreview};
 
 /// What the event may hold.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
     "repo",
     "commit_sha",
     "stage",
@@ -24,7 +24,9 @@ const FIELDS: [&str; 12] = [
     "rollback",
     "accept_schema_difference",
     "accept_replacement",
+    "lease",
     "break_glass",
+    "preview",
     "identity_proof",
 ];
 
@@ -59,9 +61,15 @@ pub struct PromotionRequest {
     /// The resources that hold data and that may be replaced or removed nevertheless.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accept_replacement: BTreeSet<ResourcePath>,
+    /// Give a lease for what a runner carries out: without one a commit that needs a runner is refused.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub lease: bool,
     /// Waive the stage's rules, as a second person has agreed.
     #[serde(default)]
     pub break_glass: bool,
+    /// What `pulumi up` would do, as a runner's preview tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PulumiPreview>,
     /// The proof of who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_proof: Option<IdentityProof>,
@@ -93,6 +101,7 @@ impl PromotionRequest {
         let changes = fields.flag("changes");
         let accept_schema_difference = fields.flag("accept_schema_difference");
         let accept_replacement = fields.ids("accept_replacement");
+        let lease = fields.flag("lease");
         let break_glass = fields.flag("break_glass");
         if rollback == Some(false) && accept_schema_difference == Some(true) {
             fields.add("`accept_schema_difference`: only a rollback may accept one");
@@ -111,6 +120,7 @@ impl PromotionRequest {
         };
         let requested_by = fields.text("requested_by");
         let reason = fields.reason(break_glass == Some(true));
+        let preview = fields.document("preview");
         let identity_proof = fields.proof("identity_proof");
         let read = || {
             Some(Self {
@@ -124,7 +134,9 @@ impl PromotionRequest {
                 rollback: rollback?,
                 accept_schema_difference: accept_schema_difference?,
                 accept_replacement: accept_replacement?,
+                lease: lease?,
                 break_glass: break_glass?,
+                preview: preview?,
                 identity_proof: identity_proof?,
             })
         };
@@ -139,6 +151,7 @@ impl PromotionRequest {
             (self.break_glass, "break_glass"),
             (self.changes, "changes"),
             (self.dry_run, "dry_run"),
+            (self.lease, "lease"),
         ];
         BoundRequest {
             manifest_version_id: None,
@@ -149,6 +162,7 @@ impl PromotionRequest {
             reason: self.reason.trim(),
             switches: switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
             accept_replacement: self.accept_replacement.iter().map(ToString::to_string).collect(),
+            plan_sha256: self.preview.as_ref().map(PulumiPreview::digest),
         }
     }
 }
@@ -249,6 +263,7 @@ mod tests {
             PromotionRequest { rollback: true, ..request.clone() },
             PromotionRequest { accept_schema_difference: true, ..request.clone() },
             PromotionRequest { break_glass: true, ..request.clone() },
+            PromotionRequest { lease: true, ..request.clone() },
             PromotionRequest { accept_replacement: ["data/Orders".parse().unwrap()].into(), ..request.clone() },
         ];
         for other in &others {

@@ -182,6 +182,8 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
                 sha256,
             }),
             break_glass: false,
+            manifest_version_id: Some(manifest.clone()),
+            stage_record: None,
         };
         let chain = Chain::of_gate(commit.repo.clone());
         // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.

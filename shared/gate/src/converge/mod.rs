@@ -89,7 +89,7 @@ pub enum GateError {
     /// The attestation could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// A revocation could not be entered into the ledger.
+    /// A revocation could not be entered into the ledger, or read from it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -247,6 +247,10 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             let judgement = judgement::judge(&gathered.evidence);
             let outcome = judgement.outcome;
             if outcome == Outcome::Built {
+                // Whether it was taken back can't be told then, which is not that it wasn't.
+                if let Err(error) = view.ledger {
+                    return Err(LedgerError::from(error).into());
+                }
                 tag_writes += writer.claim_manifest(commit, &mut gathered).await?;
             }
 

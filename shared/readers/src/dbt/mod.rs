@@ -4,8 +4,9 @@
 //! of them has a bound.
 
 pub mod check;
+pub mod code;
 pub mod manifest;
-mod object;
+pub(crate) mod object;
 pub mod relation;
 pub mod run_results;
 #[cfg(test)]
