@@ -82,7 +82,7 @@ impl Asked<'_> {
         match head {
             Some(head) if head == self.sha.as_str() => {}
             Some(head) => {
-                reasons.push(format!("the update was made from the commit `{head}`, not from `{}`", self.sha))
+                reasons.push(format!("the update was made from the commit `{head}`, not from `{}`", self.sha));
             }
             None => reasons.push("Pulumi does not tell which commit the update was made from".to_owned()),
         }

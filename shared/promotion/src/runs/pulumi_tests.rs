@@ -58,7 +58,7 @@ fn planned(case: &str, file: &str) -> PlannedPulumi {
         backend: "s3://bank-pulumi-state".to_owned(),
         project: "bank-platform".to_owned(),
         stack: "dev".to_owned(),
-        modules: Default::default(),
+        modules: BTreeSet::default(),
         read_role_arn: None,
         plan_sha256: Some(Sha256::of(b"the preview")),
         is_plan: false,
