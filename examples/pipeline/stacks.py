@@ -49,7 +49,7 @@ class Stacks:
 
     def target(self, stage: str) -> dict[str, str | None]:
         """What the gatekeeper is told of the stack: where its history and state are, and who may read them."""
-        return {"backend": self.backend(stage), "project": PROJECT, "stack": stage, "read_role_arn": self.outputs["StageRoleArn"]}
+        return {"backend": self.backend(stage), "project": PROJECT, "stack": stage, "read_role_arn": self.outputs["BackendReadRoleArn"]}
 
     def set_up(self, stage: str, role: str) -> str:
         """The account's bucket and key, and the role that deploys; its ARN."""

@@ -5,6 +5,7 @@ Only the local AWS is deployed to from here; boto3 does it, because the AWS CLI 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -32,6 +33,9 @@ CDK_BOOTSTRAP_VERSION = "30"
 STAGE_ACCOUNT = "444455556666"
 STAGE_ROLE = "gatekeeper-stage"
 STAGE_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{STAGE_ROLE}"
+# Who reads Pulumi's history and state there, in the buckets of examples/pipeline/stacks.py.
+BACKEND_ROLE = "gatekeeper-pulumi-backends"
+BACKEND_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{BACKEND_ROLE}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 # IAM users of the gatekeeper's account whom its roles name; nobody here has their keys, tests make some when they need them.
 PEOPLE = {"Promoter": "jane", "Approver": "john", "Auditor": "audit", "Ci": "pipeline"}
@@ -143,6 +147,7 @@ def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]
         **{f"{role}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/{name}" for role, name in PEOPLE.items()},
         "GitHubPromoterSubjects": GITHUB_PROMOTER,
         "StageRoleArns": STAGE_ROLE_ARN,
+        "BackendReadRoleArns": BACKEND_ROLE_ARN,
         "MigrateDatabaseImageUri": f"no-image@sha256:{'0' * 64}",  # see INSTEAD_OF_IMAGES
         "DatabaseSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",  # whatever a test calls its secret
         "DatabaseCaFile": str(instance.database.ca_file),
@@ -228,12 +233,12 @@ def stage_account(instance: Instance) -> None:
     steps = {"ArnLike": {"aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:role/{STACK}/*", f"arn:aws:iam::{ACCOUNT}:root"]}}
     trust = {"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole", "Condition": steps}]}
-    try:
-        iam.create_role(RoleName=STAGE_ROLE, AssumeRolePolicyDocument=json.dumps(trust))
-    except iam.exceptions.EntityAlreadyExistsException:
-        return
-    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_role_policy(RoleName=STAGE_ROLE, PolicyName="deploy", PolicyDocument=json.dumps(anything))
+    anything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    read = {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject", "s3:GetObjectVersion"], "Resource": "arn:aws:s3:::*-pulumi-*"}
+    for role, right in ((STAGE_ROLE, anything), (BACKEND_ROLE, read)):
+        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.put_role_policy(RoleName=role, PolicyName="rights", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}))
 
 
 def people(instance: Instance) -> None:
@@ -295,4 +300,4 @@ def deploy(instance: Instance) -> dict[str, str]:
         raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")
     let_root_be_somebody(instance, outputs)
     upload_stages(instance, outputs["RecordsBucket"])
-    return {**outputs, "StageRoleArn": STAGE_ROLE_ARN}
+    return {**outputs, "StageRoleArn": STAGE_ROLE_ARN, "BackendReadRoleArn": BACKEND_ROLE_ARN}

@@ -185,22 +185,8 @@ pub(super) async fn ask(
         return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
     };
     let preview = args.preview.as_deref().map(preview_of).transpose()?;
-    let request = |requested_by: String| PromotionRequest {
-        repo: repo.clone(),
-        commit_sha: sha.cloned(),
-        stage: stage.clone(),
-        requested_by,
-        reason: reason.clone(),
-        dry_run: args.dry_run,
-        changes: args.changes,
-        rollback: matches!(direction, Direction::Back { .. }),
-        accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
-        accept_replacement: args.accept_replacement.iter().cloned().collect(),
-        lease: args.lease.is_some(),
-        break_glass: matches!(direction, Direction::Forward { break_glass: true }),
-        preview: preview.clone(),
-        identity_proof: None,
-    };
+    let what = (repo, sha, stage.clone(), reason.as_str());
+    let request = |requested_by: String| request_of(what.clone(), requested_by, direction, args, preview.clone());
     // What is malformed is refused before anybody is asked; a caller's name never is.
     let named = args.requested_by.as_deref();
     let checked = serde_json::to_value(request(named.unwrap_or("caller").to_owned()))?;
@@ -216,41 +202,24 @@ pub(super) async fn ask(
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
     let mut document =
         aws.invoke(&aws.part(Part::PromoteFunction).await?, &request, InvalidPromotionEvent::ERROR_TYPE).await?;
-    let answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
+    let mut answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
         format!("the promote function gave an answer that this version of the command does not know: {document}")
     })?;
     let what = target(repo, sha, stage);
     for note in &answer.notes {
         output.progress(&format!("note: {note}"));
     }
-    match (answer.status.as_str(), answer.promotion_id, answer.execution_arn) {
+    let (promotion_id, execution) = (answer.promotion_id.take(), answer.execution_arn.take());
+    match (answer.status.as_str(), promotion_id, execution) {
         ("refused", ..) => {
             let commit = sha.map(|sha| gatekeeper_model::ids::Commit { repo: repo.clone(), sha: sha.clone() });
-            let reasons = reason::reasons(&answer.reasons, commit.as_ref());
-            let changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
-            let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
-            output.result(
-                &document,
-                &format!("{}  {what}, {}\n{reasons}{changes}{digest}", bad("refused"), nothing(args)),
-            )?;
+            output.result(&document, &told_refusal(&answer, commit.as_ref(), args, &what))?;
             Ok(Answer::No)
         }
         ("planned", ..) => {
-            let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
-            let others = not_counted(&answer.not_counted);
-            let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
-            let mut changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
-            if args.changes {
-                let substitutions = changes::substitutions(&answer.plan, &aws.artefacts().await?).await;
-                changes.push_str(&changes::substituted(&substitutions));
-                if let Some(document) = document.as_object_mut() {
-                    document.insert("substitutions".to_owned(), serde_json::to_value(substitutions)?);
-                }
-            }
-            output.result(
-                &document,
-                &format!("{}  {what}, {}\n{waived}{others}{plan}{changes}{digest}", good("planned"), nothing(args)),
-            )?;
+            told_plan(&aws, &answer, args, &what, &mut document)
+                .await
+                .and_then(|text| output.result(&document, &text))?;
             Ok(Answer::Yes)
         }
         ("started", Some(promotion_id), Some(execution)) if answer.lease.is_some() => {
@@ -322,6 +291,67 @@ async fn to_the_end(
     let Followed::Ended(record) = followed else { return Err(anyhow!("it was followed to its end")) };
     output.result(&*record, &recorded(&record))?;
     Ok(Answer::yes_if(record.status == Status::Succeeded))
+}
+
+/// The event.
+fn request_of(
+    (repo, sha, stage, reason): (&Repo, Option<&CommitSha>, StageName, &str),
+    requested_by: String,
+    direction: Direction,
+    args: &Common,
+    preview: Option<PulumiPreview>,
+) -> PromotionRequest {
+    PromotionRequest {
+        repo: repo.clone(),
+        commit_sha: sha.cloned(),
+        stage,
+        requested_by,
+        reason: reason.to_owned(),
+        dry_run: args.dry_run,
+        changes: args.changes,
+        rollback: matches!(direction, Direction::Back { .. }),
+        accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
+        accept_replacement: args.accept_replacement.iter().cloned().collect(),
+        lease: args.lease.is_some(),
+        break_glass: matches!(direction, Direction::Forward { break_glass: true }),
+        preview,
+        identity_proof: None,
+    }
+}
+
+/// What a refusal says, and which plan it is that people or time stand against.
+fn told_refusal(
+    answer: &PromoteAnswer,
+    commit: Option<&gatekeeper_model::ids::Commit>,
+    args: &Common,
+    what: &str,
+) -> String {
+    let reasons = reason::reasons(&answer.reasons, commit);
+    let changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+    let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
+    format!("{}  {what}, {}\n{reasons}{changes}{digest}", bad("refused"), nothing(args))
+}
+
+/// What a dry run that could be started says. What the forms change is added to its document.
+async fn told_plan(
+    aws: &Aws<'_>,
+    answer: &PromoteAnswer,
+    args: &Common,
+    what: &str,
+    document: &mut serde_json::Value,
+) -> anyhow::Result<String> {
+    let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
+    let others = not_counted(&answer.not_counted);
+    let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
+    let mut changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+    if args.changes {
+        let substitutions = changes::substitutions(&answer.plan, &aws.artefacts().await?).await;
+        changes.push_str(&changes::substituted(&substitutions));
+        if let Some(document) = document.as_object_mut() {
+            document.insert("substitutions".to_owned(), serde_json::to_value(substitutions)?);
+        }
+    }
+    Ok(format!("{}  {what}, {}\n{waived}{others}{plan}{changes}{digest}", good("planned"), nothing(args)))
 }
 
 /// What an approval names.

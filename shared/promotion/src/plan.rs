@@ -43,6 +43,18 @@ pub struct Pinned {
     pub size: u64,
 }
 
+impl Pinned {
+    /// The object at a place, as the verdict accounts for it.
+    fn of(verdict: &Verdict, path: &ArtefactPath) -> Result<Self, Finding> {
+        let artefact = verdict.artefact(path).ok_or_else(|| {
+            let message = "the verdict does not account for it";
+            Finding::new(Code::ArtefactMissing, path.of(&verdict.commit()), message)
+        })?;
+        let (key, version_id) = (artefact.key.clone(), artefact.version_id.clone());
+        Ok(Self { key, version_id, sha256: artefact.sha256, size: artefact.size })
+    }
+}
+
 /// Everything that a promotion applies, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -329,17 +341,7 @@ impl Plan {
         let Subject { verdict, manifest, templates, home, stage_name, stage, .. } = subject;
         let commit = verdict.commit();
         let (mut plan, mut wrong) = (Self::default(), Vec::new());
-        let pin = |path: ArtefactPath| {
-            let artefact = verdict.artefact(&path).ok_or_else(|| {
-                Finding::new(Code::ArtefactMissing, path.of(&commit), "the verdict does not account for it")
-            })?;
-            Ok(Pinned {
-                key: artefact.key.clone(),
-                version_id: artefact.version_id.clone(),
-                sha256: artefact.sha256,
-                size: artefact.size,
-            })
-        };
+        let pin = |path: ArtefactPath| Pinned::of(verdict, &path);
         let name_of = |stack: &StackName| stage.stack_name_of(&commit.repo, stage_name, stack);
 
         for module in &manifest.modules {
