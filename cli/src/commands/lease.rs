@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -83,6 +84,11 @@ impl Leased {
         let runs = plan.runs.iter().map(|run| LeasedRun::of(run, &promotion)).collect();
         let (opened_at, expires_at) = (None, None);
         Self { schema_version: 1, promotion, execution_arn, commit_sha, token, opened_at, expires_at, runs }
+    }
+
+    /// Which promotion it is of, and its execution.
+    pub(crate) fn followed(&self) -> (PromotionRef, String) {
+        (self.promotion.clone(), self.execution_arn.clone())
     }
 
     /// That the runner may work.
@@ -199,11 +205,11 @@ pub(crate) fn told(leased: &Leased, path: &Path, output: &mut Output) -> anyhow:
         None => format!("{}  promotion {}; the lease is not open yet\n", good("started"), promotion.promotion_id),
     };
     for run in runs {
-        let environment: String = run.environment.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
-        text.push_str(&format!("\n  {}\n    {environment}{}\n", run.name, shell(&run.command)));
+        let environment: Vec<_> = run.environment.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        let _ = writeln!(text, "\n  {}\n    {}{}", run.name, environment.concat(), shell(&run.command));
     }
     let file = path.display();
-    text.push_str(&format!("\nthen: gatekeeper promote --complete {file}{}\n", evidence_of(runs)));
+    let _ = writeln!(text, "\nthen: gatekeeper promote --complete {file}{}", evidence_of(runs));
     text.push_str(&faint(&format!("{file} holds the token by which runs are handed in")));
     output.result(&document, &text)?;
     Ok(Answer::Yes)
@@ -222,7 +228,7 @@ fn evidence_of(runs: &[LeasedRun]) -> String {
     match with_files.as_slice() {
         [] => String::new(),
         [_] => " --evidence target".to_owned(),
-        several => several.iter().map(|run| format!(" --evidence {}=FOLDER", run.name)).collect(),
+        several => several.iter().map(|run| format!(" --evidence {}=FOLDER", run.name)).collect::<Vec<_>>().concat(),
     }
 }
 
@@ -295,10 +301,10 @@ fn came_to(completion: &Completion, word: &str) -> String {
     let mut text = format!("{word}  {}", completion.run);
     if let RunProof::Dbt(proof) = &completion.proof {
         let nodes: Vec<_> = proof.nodes.iter().map(|(word, count)| format!("{count} {word}")).collect();
-        text.push_str(&format!(": {}", nodes.join(", ")));
+        let _ = write!(text, ": {}", nodes.join(", "));
     }
     for finding in completion.reasons.iter().chain(&completion.warnings) {
-        text.push_str(&format!("\n  {}: {}", finding.code, finding.message));
+        let _ = write!(text, "\n  {}: {}", finding.code, finding.message);
     }
     text
 }

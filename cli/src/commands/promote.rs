@@ -179,13 +179,7 @@ pub(super) async fn ask(
 ) -> anyhow::Result<Answer> {
     let aws = Aws::connect(&args.aws).await?;
     if let Some(file) = &args.completing.complete {
-        let by = args.requested_by.as_deref();
-        let completed = lease::complete(&aws, file, &args.completing.evidence, by, output).await?;
-        let Some((promotion, execution)) = completed else { return Ok(Answer::No) };
-        if args.no_follow {
-            return Ok(Answer::Yes);
-        }
-        return to_the_end(&aws, &promotion, &execution, output).await;
+        return complete(&aws, file, args, output).await;
     }
     let (Some(repo), Some(stage), Some(reason)) = (repo, &args.stage, &args.reason) else {
         return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
@@ -234,23 +228,13 @@ pub(super) async fn ask(
             let (Some(file), Some(given)) = (file, answer.lease) else {
                 return Err(anyhow!("the promote function gave a lease that nobody asked for"));
             };
-            let mut leased = Leased::of(promotion.clone(), execution.clone(), sha.cloned(), given.token, &answer.plan);
+            let leased = Leased::of(promotion, execution, sha.cloned(), given.token, &answer.plan);
             // Before anything else, because the token is told once.
             let path = file.write(&leased)?;
             if args.no_follow {
-                return lease::told(&leased, &path, output);
-            }
-            let client = aws_sdk_sfn::Client::new(&aws.config);
-            match follow(&client, &aws.records().await?, &promotion, &execution, Until::Leased, output).await? {
-                Followed::Leased(record, open) => {
-                    leased.open(&record, &open);
-                    leased.write_over(&path)?;
-                    lease::told(&leased, &path, output)
-                }
-                Followed::Ended(record) => {
-                    output.result(&*record, &recorded(&record))?;
-                    Ok(Answer::yes_if(record.status == Status::Succeeded))
-                }
+                lease::told(&leased, &path, output)
+            } else {
+                to_the_runner(&aws, leased, &path, output).await
             }
         }
         ("started", Some(promotion_id), _) if args.no_follow => {
@@ -264,6 +248,34 @@ pub(super) async fn ask(
             to_the_end(&aws, &promotion, &execution, output).await
         }
         (status, ..) => Err(anyhow!("the promote function answered `{status}` without what belongs to it: {document}")),
+    }
+}
+
+/// Hands in what a runner did, and follows the promotion to its end.
+async fn complete(aws: &Aws<'_>, file: &Path, args: &Common, output: &mut Output) -> anyhow::Result<Answer> {
+    let by = args.requested_by.as_deref();
+    let completed = lease::complete(aws, file, &args.completing.evidence, by, output).await?;
+    let Some((promotion, execution)) = completed else { return Ok(Answer::No) };
+    if args.no_follow {
+        return Ok(Answer::Yes);
+    }
+    to_the_end(aws, &promotion, &execution, output).await
+}
+
+/// Follows a promotion to where its runner may work, or to its end where it doesn't come to that.
+async fn to_the_runner(aws: &Aws<'_>, mut leased: Leased, path: &Path, output: &mut Output) -> anyhow::Result<Answer> {
+    let client = aws_sdk_sfn::Client::new(&aws.config);
+    let (promotion, execution) = leased.followed();
+    match follow(&client, &aws.records().await?, &promotion, &execution, Until::Leased, output).await? {
+        Followed::Leased(record, open) => {
+            leased.open(&record, &open);
+            leased.write_over(path)?;
+            lease::told(&leased, path, output)
+        }
+        Followed::Ended(record) => {
+            output.result(&*record, &recorded(&record))?;
+            Ok(Answer::yes_if(record.status == Status::Succeeded))
+        }
     }
 }
 

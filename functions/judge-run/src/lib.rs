@@ -50,7 +50,7 @@ pub struct Step<S> {
 #[serde(untagged)]
 pub enum Answer {
     /// What a run came to.
-    Completed(CompleteAnswer),
+    Completed(Box<CompleteAnswer>),
     /// As a step.
     Step(StepAnswer<RunFacts>),
 }
@@ -69,7 +69,9 @@ impl<S: WriteStore> Step<S> {
         let CompleteEvent { complete } =
             serde_json::from_value(event).map_err(|error| FunctionError::new(CompleteEvent::ERROR_TYPE, error))?;
         let answer = self.complete(&complete, &invocation.log).await;
-        answer.map(Answer::Completed).map_err(|error| FunctionError::new("StepError", format!("{error:#}")))
+        answer
+            .map(|it| Answer::Completed(Box::new(it)))
+            .map_err(|error| FunctionError::new("StepError", format!("{error:#}")))
     }
 
     async fn step(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer<RunFacts>, FunctionError> {

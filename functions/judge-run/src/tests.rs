@@ -115,7 +115,7 @@ impl World {
     async fn complete(&self, clock: Clock, complete: Complete) -> CompleteAnswer {
         let event = serde_json::to_value(CompleteEvent { complete }).unwrap();
         match self.asked(clock, event).await.unwrap() {
-            Answer::Completed(answer) => answer,
+            Answer::Completed(answer) => *answer,
             Answer::Step(answer) => panic!("{answer:?}"),
         }
     }

@@ -373,7 +373,7 @@ impl Promoter {
 fn new_token() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gave no random bytes: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(gatekeeper_model::ids::Sha256::of(&bytes).to_string())
 }
 
 fn new_promotion_id() -> anyhow::Result<PromotionId> {

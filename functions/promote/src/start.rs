@@ -215,7 +215,8 @@ impl<S: WriteStore> Starter<'_, S> {
 /// steps don't read it.
 fn input_of(input: &StepInput, record: &PromotionRecord) -> serde_json::Result<String> {
     let mut input = serde_json::to_value(input)?;
-    if let Some(promotion) = input["promotion"].as_object_mut().filter(|_| !record.plan.runs.is_empty()) {
+    let promotion = input.get_mut("promotion").and_then(serde_json::Value::as_object_mut);
+    if let Some(promotion) = promotion.filter(|_| !record.plan.runs.is_empty()) {
         promotion.insert("has_runs".to_owned(), true.into());
     }
     Ok(input.to_string())

@@ -421,12 +421,7 @@ impl Plan {
         plan.databases = databases(subject, &pin, &mut wrong);
         plan.runs = runs::plan(subject, &pin, &mut wrong);
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
-        let has_runs = manifest.pulumi.is_some() || manifest.modules.iter().any(|it| it.dbt.is_some());
-        if plan.stacks.is_empty() && !has_runs {
-            let message = "the commit has no CloudFormation template, no Pulumi program and no dbt models, so there is \
-                           nothing to apply to a stage";
-            wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
-        }
+        wrong.extend(nothing_to_promote(&plan, &commit, manifest));
         wrong.sort();
         wrong.dedup();
         if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
@@ -458,6 +453,15 @@ impl Plan {
         let runs = self.runs.iter().filter(|it| it.module() == Some(module)).filter_map(PlannedRun::pinned);
         stacks.chain(assets).chain(functions).chain(migrations).chain(runs).collect()
     }
+}
+
+/// That a commit has nothing which any step or runner could apply.
+fn nothing_to_promote(plan: &Plan, commit: &Commit, manifest: &Manifest) -> Option<Finding> {
+    let has_runs = manifest.pulumi.is_some() || manifest.modules.iter().any(|it| it.dbt.is_some());
+    let message = "the commit has no CloudFormation template, no Pulumi program and no dbt models, so there is nothing to \
+                   apply to a stage";
+    let has_nothing = plan.stacks.is_empty() && !has_runs;
+    has_nothing.then(|| Finding::new(Code::NothingToPromote, commit.to_string(), message))
 }
 
 /// What a stack's template takes from asset buckets, but for the bundles of its own functions.
