@@ -170,7 +170,6 @@ pub(super) enum Direction {
 }
 
 /// Asks for a promotion or a rollback, and follows it.
-#[expect(clippy::too_many_lines, reason = "each answer is an arm, and tells all that it means")]
 pub(super) async fn ask(
     repo: Option<&Repo>,
     sha: Option<&CommitSha>,
