@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database smoke-test record-promotion watch-drift portal
+FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
@@ -47,6 +47,16 @@ fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how l
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)
 
+# Not a part of `make test`: Pulumi's engine is built from its modules, which takes minutes, and what npm gets for SST is 936 MB.
+.PHONY: pipeline-all
+pipeline-all: functions example ## the pipelines of all examples with the real tools: Pulumi's engine, dbt-snowflake, SST
+	@infra/local/setup_pulumi.sh
+	@infra/local/setup_npm.sh pulumi-aws
+	@infra/local/setup_snowflake.sh
+	@$(PYTHON) examples/pipeline/pipeline.py
+	infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_other_pipelines.py --quiet RealTools
+	@$(MAKE) --no-print-directory pipeline-sst
+
 # Not a part of `make test`: what npm gets for SST is 936 MB.
 .PHONY: pipeline-sst
 pipeline-sst: functions $(SST_EXAMPLE)/node_modules/.package-lock.json ## an SST app from `sst build` to two stages on a local AWS, and what is refused; ARGS="--break NAME" takes one break
@@ -56,6 +66,9 @@ pipeline-sst: functions $(SST_EXAMPLE)/node_modules/.package-lock.json ## an SST
 .PHONY: workflows
 workflows: functions example ## every workflow run by act, which reads it as GitHub's runner does, on a local AWS
 	@infra/local/setup_go.sh act
+	@infra/local/setup_pulumi.sh
+	@infra/local/setup_npm.sh pulumi-aws
+	@infra/local/setup_snowflake.sh
 	@examples/bank-risk-platform/setup.sh .local/python
 	@infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_act.py
 

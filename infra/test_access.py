@@ -13,7 +13,7 @@ from rendered import ACCOUNT, HERE, Rendered
 
 GATE = ("IntakeRole",)
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
-FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "WatchDriftRole", "PortalRole")
+FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "JudgeRunRole", "WatchDriftRole", "PortalRole")
 TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 PEOPLE = ("CiRole", "PromoterRole", "ApproverRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administrator", "made")
@@ -23,6 +23,7 @@ COMMIT = f"bank-payments/{SHA}"
 MANIFEST = f"{COMMIT}/build-manifest.json"
 ZIP = f"{COMMIT}/modules/MOD-012/functions/authorise-payment.zip"
 BRANCH = "0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605"  # the SHA-256 of `main`
+PROMOTION = "01J0000000000000000000000A"
 TAGGING = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 
 # People: an IAM user, and a role that AWS IAM Identity Center lets people into.
@@ -170,6 +171,8 @@ class Records(Case):
             "inspections/11/bank-payments/3f1c.json": GATE,
             "promotions/uat/bank-payments/01JX.json": ("PromoteRole", "RecordPromotionRole"),
             "promotions/uat/bank-payments/revocation.json": (),
+            f"promotions/uat/bank-payments/{PROMOTION}/runs/lease.json": ("JudgeRunRole",),
+            f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301/manifest.json": ("JudgeRunRole",),
             "locks/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"),
             "stages/uat/bank-payments.json": ("PromoteRole", "RecordPromotionRole"), # promote: of one that died before
             "config/stages.json": (),
@@ -228,11 +231,13 @@ class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
         self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
         self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
+        self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-judge-run") # and hands in runs
         self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
 
     def test_a_workflow_promotes_like_the_promoter_and_opens_no_portal(self):
         both = ("PromoterRole", "GitHubPromoterRole")
-        self.only((*both, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote", GITHUB)
+        for name in ("promote", "judge-run"):
+            self.only((*both, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-{name}", GITHUB)
         self.only((*GATE, *both), "s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json", GITHUB)
         self.only((*GATE, "CiRole", *both, "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}", GITHUB,
                   **tags(integration_passed="false"))
@@ -424,6 +429,17 @@ class Work(Case):
     def test_migrate_database_reads(self):
         self.check("MigrateDatabaseRole", promotion=("s3:GetObject",), key=("kms:Decrypt",))
 
+    def test_judge_run_reads_what_it_judges_and_assumes_who_reads_backends(self):
+        self.check("JudgeRunRole", records=("s3:ListBucket",), promotion=("s3:GetObject",), key=("kms:Decrypt", "kms:GenerateDataKey"))
+        manifest = f"{ARTEFACTS}/{COMMIT}/modules/MOD-301/dbt/manifest.json"
+        for arn, allowed in ((manifest, True), (f"{ARTEFACTS}/{ZIP}", False), (f"{RECORDS}/config/policy.json", True),
+                             (f"{RECORDS}/{COMMIT}/revocation.json", True), (f"{RECORDS}/config/stages.json", False)):
+            self.assertEqual(DEFAULT.may("JudgeRunRole", "s3:GetObject", arn), allowed, arn)
+        self.assertTrue(DEFAULT.may("JudgeRunRole", "s3:GetObjectVersion", manifest))
+        reader = "arn:aws:iam::444455556666:role/pulumi-reader"
+        self.assertFalse(DEFAULT.may("JudgeRunRole", "sts:AssumeRole", reader))
+        self.only(("JudgeRunRole", "administrator"), "sts:AssumeRole", reader, named(BackendReadRoleArns=reader))
+
     def test_smoke_test_asks(self):
         self.check("SmokeTestRole", promotion=("s3:GetObject",), key=("kms:Decrypt",), stack=("cloudformation:DescribeStacks",),
                    function=("lambda:InvokeFunction", "lambda:InvokeFunctionUrl"))
@@ -481,6 +497,9 @@ class ExactKeys(Case):
         "Approval": (("ApproveRole",), f"approvals/uat/{COMMIT}/{D}.json"),
         "BuiltAttestation": (GATE, f"{COMMIT}/attestations/built.dsse.json"),
         "PromotionAttestation": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX/deployment.dsse.json"),
+        "OpenLease": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/lease.json"),
+        "RunCompletion": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301.json"),
+        "RunEvidence": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301/run_results.json"),
         "LedgerEntry": (("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "ledger/uat/bank-payments/0000000001.json"),
         "LedgerHead": (("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "ledger/uat/bank-payments/head.json"),
         "DigestIndex": (GATE, f"digests/{D}/{COMMIT}.json"),
@@ -489,7 +508,7 @@ class ExactKeys(Case):
     # Who writes anything at all into a folder at the top.
     OWNERS = {"approvals": {"ApproveRole"}, "built": set(GATE), "config": set(), "digests": set(GATE), "drift": {"WatchDriftRole"},
               "inspections": set(GATE), "ledger": {"PromoteRole", "RecordPromotionRole", "WatchDriftRole", *GATE},
-              "locks": {"PromoteRole", "RecordPromotionRole"}, "promotions": {"PromoteRole", "RecordPromotionRole"}, "stages": {"PromoteRole", "RecordPromotionRole"}}
+              "locks": {"PromoteRole", "RecordPromotionRole"}, "promotions": {"PromoteRole", "RecordPromotionRole", "JudgeRunRole"}, "stages": {"PromoteRole", "RecordPromotionRole"}}
 
     def writers(self, key: str) -> set[str]:
         present = (who for who in EVERYBODY if who in ("administrator", "made") or who in GITHUB.resources)

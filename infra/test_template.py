@@ -10,7 +10,7 @@ from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
 PEOPLE = {f"{who}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/jane" for who in ("Ci", "Promoter", "Approver", "Auditor")}
 STACK = Rendered(MigrateDatabaseImageUri=IMAGE, **PEOPLE)
-PACKAGES = ("intake", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "smoke-test", "record-promotion", "watch-drift", "portal")
+PACKAGES = ("intake", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "judge-run", "smoke-test", "record-promotion", "watch-drift", "portal")
 
 
 class Lint(unittest.TestCase):

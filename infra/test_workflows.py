@@ -24,8 +24,9 @@ BY_HAND = ("promote-to-uat.yml", "rollback.yml")
 PROMOTION_STEPS = 8
 PUSHING_TOKEN = "${{ secrets.PUSH_TOKEN || github.token }}"
 CI_ROLE = "${{ vars.CI_ROLE_ARN }}"
+DEPLOY_ROLE = "${{ vars.DEPLOY_ROLE_ARN }}"
 # Of what runs, everything else is code of the commit, or code that the commit decides on.
-OF_THE_GATEKEEPER = re.compile(r"gatekeeper (publish|handoffs|promote|rollback) |git |node -p 'Object\.entries\(JSON\.parse\(process\.env\.VARIABLES")
+OF_THE_GATEKEEPER = re.compile(r"gatekeeper (publish|handoffs|promote|rollback) |git |node -p 'const of = require\(process.env.LEASE\); |node -p 'Object\.entries\(JSON\.parse\(process\.env\.VARIABLES")
 
 WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
 ACTIONS = {path.parent.name: path for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))}
@@ -97,16 +98,19 @@ class Workflows(unittest.TestCase):
             if any("run" in step and not OF_THE_GATEKEEPER.match(step["run"]) for step in job["steps"]):
                 running += 1
                 with self.subTest(name, job=job["name"]):
-                    self.assertEqual((job["environment"], job["permissions"]["contents"]), ("dev", "read"))
-                    self.assertNotIn(CI_ROLE, roles_of(job))
+                    # By an environment AWS tells jobs apart: that of the runner is not the one by which a job is the promoter.
+                    environment = "dev" if name in PIPELINES else "${{ inputs.stage }}-runner"
+                    self.assertEqual((job["environment"], job["permissions"]["contents"]), (environment, "read"))
+                    self.assertLessEqual(roles_of(job), {DEPLOY_ROLE})
                     self.assertNotIn("PUSH_TOKEN", json.dumps(job))
-        self.assertEqual(running, 3 * len(PIPELINES))
+        self.assertEqual(running, 3 * len(PIPELINES) + len(BY_HAND))
 
     def test_a_job_is_bound_to_an_environment_and_ends(self) -> None:
         for name, job in jobs():
             with self.subTest(name, job=job["name"]):
                 of_a_pipeline = "gatekeeper" if CI_ROLE in roles_of(job) else "dev"
-                self.assertEqual(job["environment"], of_a_pipeline if name in PIPELINES else "${{ inputs.stage }}")
+                runner = "-runner" if DEPLOY_ROLE in roles_of(job) else ""
+                self.assertEqual(job["environment"], of_a_pipeline if name in PIPELINES else "${{ inputs.stage }}" + runner)
                 self.assertLessEqual(job["timeout-minutes"], 90)
 
     def test_a_workflow_is_alone_in_its_stage(self) -> None:
@@ -157,6 +161,8 @@ class Workflows(unittest.TestCase):
 
     def test_the_gatekeepers_own_checkout_is_this_workflows_commit(self) -> None:
         for name, job in jobs():
+            if not any(step.get("run", "").startswith("gatekeeper ") for step in job["steps"]):
+                continue
             (own,) = [step["with"] for step in job["steps"] if step.get("with", {}).get("path") == ".gatekeeper"]
             with self.subTest(name, job=job["name"]):
                 self.assertEqual(own["repository"], "${{ job.workflow_repository }}")
@@ -215,6 +221,8 @@ class Workflows(unittest.TestCase):
                 self.assertEqual(job["env"]["REPO"], "${{ inputs.repo || github.event.repository.name }}")
         for name, command in commands():
             if re.match(r"gatekeeper (publish|observe|handoffs|promote|rollback)\b", command):
+                if "--complete" in command:
+                    continue # the lease's file tells it
                 with self.subTest(name, command=command):
                     self.assertRegex(command, r'--repo "\$(REPO|\{REPO,,\})"' if name in PIPELINES else r'--repo "\$\{REPO,,\}"')
 
@@ -262,27 +270,48 @@ class Workflows(unittest.TestCase):
 
     def test_who_requested_it_is_who_started_this_very_run(self) -> None:
         """`github.actor` stays the first one's when somebody else runs it again."""
-        for name in BY_HAND:
-            (job,) = read(WORKFLOWS[name])["jobs"].values()
-            with self.subTest(name):
-                self.assertEqual(job["env"]["REQUESTED_BY"], "${{ github.triggering_actor }}")
+        for name, job in jobs():
+            if name in BY_HAND and DEPLOY_ROLE not in roles_of(job):
+                with self.subTest(name, job=job["name"]):
+                    self.assertEqual(job["env"]["REQUESTED_BY"], "${{ github.triggering_actor }}")
 
     def test_by_hand_both_are_asked_for_the_same(self) -> None:
         for name in BY_HAND:
             on = read(WORKFLOWS[name])["on"]
             with self.subTest(name):
                 self.assertEqual(on["workflow_dispatch"]["inputs"], on["workflow_call"]["inputs"])
-                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"accept_replacement", "commit_sha", "reason", "dry_run", "stage", "repo"})
+                self.assertEqual(set(on["workflow_dispatch"]["inputs"]), {"accept_replacement", "commit_sha", "reason", "dry_run", "kind", "stage", "repo"})
                 self.assertEqual(on["workflow_dispatch"]["inputs"]["commit_sha"]["required"], name == "promote-to-uat.yml")
 
     def test_a_dry_run_only_looks(self) -> None:
         for name in BY_HAND:
-            (job,) = read(WORKFLOWS[name])["jobs"].values()
-            acting = [step for step in job["steps"] if "run" in step and "--dry-run" not in step["run"]]
+            first, carry_out, complete = read(WORKFLOWS[name])["jobs"].values()
+            acting = [step for step in first["steps"] if "run" in step and "--dry-run" not in step["run"]]
             self.assertTrue(acting)
-            for step in acting:
+            for step in (*acting, carry_out):
+                with self.subTest(name, run=step.get("run")):
+                    self.assertTrue(step["if"].startswith("${{ !inputs.dry_run "), step["if"])
+            self.assertEqual(complete["if"], "${{ !cancelled() && needs.carry-out.result != 'skipped' }}")
+
+    def test_what_a_runner_does_is_somebodys_whatever_the_kind_is_called(self) -> None:
+        """A kind that is misspelt asks for no lease: where a runner has a part, promote refuses that."""
+        leased, alone = "(inputs.kind == 'pulumi' || inputs.kind == 'dbt')", "inputs.kind != 'pulumi' && inputs.kind != 'dbt'"
+        for name in BY_HAND:
+            first, carry_out, _ = read(WORKFLOWS[name])["jobs"].values()
+            for step in (step for step in first["steps"] if "run" in step and "--dry-run" not in step["run"]):
                 with self.subTest(name, run=step["run"]):
-                    self.assertEqual(step["if"], "${{ !inputs.dry_run }}")
+                    of_the_lease = "LEASE" in step["run"]
+                    self.assertEqual(step["if"], f"${{{{ !inputs.dry_run && {leased if of_the_lease else alone} }}}}")
+            self.assertEqual(carry_out["if"], f"${{{{ !inputs.dry_run && {leased} }}}}")
+
+    def test_the_token_goes_from_the_first_job_to_the_last_and_past_the_commits_code(self) -> None:
+        for name in BY_HAND:
+            first, carry_out, complete = read(WORKFLOWS[name])["jobs"].values()
+            self.assertEqual(set(first["outputs"]), {"promotion", "commit"})
+            self.assertNotIn("lease.json", json.dumps(carry_out))
+            self.assertFalse([step for step in carry_out["steps"] if "download-artifact" in step.get("uses", "")])
+            taken = [step["with"]["name"] for step in complete["steps"] if "download-artifact" in step.get("uses", "")]
+            self.assertEqual(taken, ["lease", "evidence"])
 
     def test_the_steps_bear_the_numbers_of_adr_053_in_its_order(self) -> None:
         for name in (*PIPELINES, "promote-to-uat.yml"):
@@ -313,7 +342,7 @@ class Commands(unittest.TestCase):
     def test_each_is_known(self) -> None:
         for name, command in commands():
             with self.subTest(name, command=command):
-                self.assertIn(command.split()[0], ("flyway", "gatekeeper", "git", "make", "node", "pnpm", "pulumi"))
+                self.assertIn(command.split()[0], ("dbt", "flyway", "gatekeeper", "git", "make", "node", "pnpm", "pulumi"))
 
     def test_the_gatekeepers_exist_with_their_options(self) -> None:
         for name, command in commands():
@@ -328,7 +357,8 @@ class Commands(unittest.TestCase):
 
     def test_the_repositorys_own_exist(self) -> None:
         for name, command in commands():
-            words, example = command.split(), EXAMPLES / PIPELINES.get(name, "")
+            of = PIPELINES.get(name) or ("bank-risk-platform" if command.startswith("make ") else "bank-platform")
+            words, example = command.split(), EXAMPLES / of
             with self.subTest(name, command=command):
                 if words[0] == "make":
                     self.assertRegex((example / "Makefile").read_text(), rf"(?m)^{words[1]}:")

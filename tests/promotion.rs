@@ -11,5 +11,6 @@ mod promotion_databases;
 mod promotion_refusals;
 mod promotion_steps;
 mod replacement;
+mod runs;
 mod synthesised;
 mod way_back;

@@ -101,6 +101,7 @@ pub(crate) struct PlaceArgs {
 pub(crate) enum Part {
     PromoteFunction,
     ApproveFunction,
+    JudgeRunFunction,
     ArtefactBucket,
     RecordsBucket,
     PortalUrl,
@@ -113,6 +114,7 @@ impl Part {
         match self {
             Self::PromoteFunction => "PromoteFunction",
             Self::ApproveFunction => "ApproveFunction",
+            Self::JudgeRunFunction => "JudgeRunFunction",
             Self::ArtefactBucket => "ArtefactBucket",
             Self::RecordsBucket => "RecordsBucket",
             Self::PortalUrl => "PortalUrl",
@@ -128,7 +130,7 @@ impl Part {
             Self::RecordsBucket => "--records-bucket",
             Self::PortalUrl => "--url",
             // They have no flag: an outputs file, or another stack, names them.
-            Self::SigningKey | Self::PromotionSigningKey => "--gatekeeper-stack",
+            Self::JudgeRunFunction | Self::SigningKey | Self::PromotionSigningKey => "--gatekeeper-stack",
         }
     }
 }
@@ -184,6 +186,7 @@ impl PlaceArgs {
             // The promote function's flag is of those who ask it, the others' of the one command that needs them.
             Part::PromoteFunction
             | Part::ApproveFunction
+            | Part::JudgeRunFunction
             | Part::PortalUrl
             | Part::SigningKey
             | Part::PromotionSigningKey => None,

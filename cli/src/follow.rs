@@ -7,8 +7,10 @@ use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::telemetry;
 use gatekeeper_promotion::{
     record::{PromotionRecord, Status},
+    runs::OpenLease,
     step::{PromotionRef, Report, ReportStatus},
 };
+use gatekeeper_store::record;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -46,20 +48,46 @@ pub(crate) async fn look(client: &aws_sdk_sfn::Client, execution: &str, steps: &
     Ok(())
 }
 
-/// Follows a promotion to its end, and gives its record.
+/// How far a promotion is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// To its end.
+    Ended,
+    /// To where a runner may carry out its part, or to its end where it doesn't come to that.
+    Leased,
+}
+
+/// How far a promotion came.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    /// To its end, as its record says.
+    Ended(Box<PromotionRecord>),
+    /// To where a runner may carry out its part.
+    Leased(Box<PromotionRecord>, OpenLease),
+}
+
+/// Follows a promotion.
 pub(crate) async fn follow(
     client: &aws_sdk_sfn::Client,
     records: &S3Store,
     promotion: &PromotionRef,
     execution: &str,
+    until: Until,
     output: &mut Output,
-) -> anyhow::Result<PromotionRecord> {
+) -> anyhow::Result<Followed> {
     let (mut steps, mut told, mut wait) = (Steps::default(), 0, FIRST_WAIT);
     let (mut failed_looks, mut looks_after_the_end) = (0, 0);
     loop {
         let record = match look(client, execution, &mut steps).await {
             Ok(()) => PromotionRecord::load(records, promotion).await.map_err(anyhow::Error::new),
             Err(error) => Err(error),
+        };
+        let record = match record {
+            Ok(stored) if until == Until::Leased && stored.record.status == Status::Running => {
+                let open = record::read::<OpenLease>(records, &OpenLease::key(promotion)).await;
+                open.map(|open| (stored, open)).map_err(anyhow::Error::new)
+            }
+            other => other.map(|stored| (stored, None)),
         };
         output.clear_passing();
         for step in steps.list.iter().skip(told).take_while(|step| step.ended_at.is_some()) {
@@ -68,11 +96,12 @@ pub(crate) async fn follow(
             told += 1;
         }
         match record {
-            Ok(stored) if !matches!(stored.record.status, Status::Running | Status::GoingBack) => {
+            Ok((stored, Some(open))) => return Ok(Followed::Leased(Box::new(stored.record), open.record)),
+            Ok((stored, None)) if !matches!(stored.record.status, Status::Running | Status::GoingBack) => {
                 // Stage, handoffs and lock follow from the record: who looks at them next shall find them.
                 looks_after_the_end += 1;
                 if steps.is_over || looks_after_the_end > LOOKS_AFTER_THE_END {
-                    return Ok(stored.record);
+                    return Ok(Followed::Ended(Box::new(stored.record)));
                 }
                 wait = FIRST_WAIT;
             }

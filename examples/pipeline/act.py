@@ -122,8 +122,9 @@ class Act:
         files = run.workspace.parent
         dev = run.dev
         written = {"folder": files, "origin": run.origin, "handed_over": files / "handed-over", "sha": run.sha, "workflow": uses[1],
-                   "remote": f"{self.server.url}/{OWNER}/{run.repo}", "outputs": dict(dev.outputs), "dev": dev.vars, "gatekeeper": dev.gatekeeper,
-                   "uat": dev.uat, "inputs": {"stage": "uat", **inputs}}
+                   "remote": f"{self.server.url}/{OWNER}/{run.repo}", "outputs": dict(dev.outputs), "inputs": {"stage": "uat", **inputs},
+                   "variables": {name: variables for name, (variables, _) in dev.environments().items()},
+                   "stacks": True if dev.stacks else None, "snowflake": True if dev.snowflake else None}
         (files / "pipeline.json").write_text(json.dumps(written, default=str))
         (files / "event.json").write_text(json.dumps({
             "repository": {"name": run.repo, "full_name": f"{OWNER}/{run.repo}", "default_branch": BRANCH}, "inputs": dict(inputs)}))
@@ -151,6 +152,7 @@ class Act:
     def close(self) -> None:
         """Nothing of it is left."""
         self.server.close()
+        self.run.dev.close()
         self.run.processes.end_all()
         shutil.rmtree(self.run.folder, ignore_errors=True)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import boto3
 
 from dev import Dev
+from stacks import ENVIRONMENT, PLUGINS, PULUMI
 from workflow import ROOT, Job, WorkflowError
 
 TOOLS = ROOT / ".local"
@@ -78,7 +79,10 @@ def setup_node(run: Run, _: Inputs) -> str:
 
 
 def setup_python(run: Run, _: Inputs) -> str:
-    """A Python with what the checkout's requirements.txt pins, made by the example's setup.sh."""
+    """A Python with what the checkout's requirements.txt pins, made by the example's setup.sh; with Snowflake the one of setup_snowflake.sh."""
+    if run.dev.snowflake is not None:
+        run.add_path(TOOLS / "snowflake" / "bin")
+        return ""
     run.tool("bash", run.workspace / "setup.sh", TOOLS / "python", cwd=run.workspace)
     run.add_path(TOOLS / "python" / "bin")
     return ""
@@ -91,11 +95,16 @@ def setup_pnpm(run: Run, _: Inputs) -> str:
     return ""
 
 
-def setup_pulumi(run: Run, _: Inputs) -> str:
-    """The machine's Pulumi, where it has one: npm and PyPI have only its SDK, so nothing here installs its engine."""
-    if pulumi := shutil.which("pulumi"):
-        run.add_path(Path(pulumi).parent)
-    return ""
+def setup_pulumi(run: Run, given: Inputs) -> str:
+    """The Pulumi that infra/local/setup_pulumi.sh built, which must be the version that is asked for; a quick run has none."""
+    if run.dev.stacks is None:
+        return ""
+    run.add_path(PULUMI, PLUGINS)
+    run.set_env(ENVIRONMENT)
+    version = run.tool("pulumi", "version", cwd=run.folder).strip()
+    if version != f"v{given['pulumi-version']}":
+        raise WorkflowError(f"pulumi/actions is asked for {given['pulumi-version']}, and infra/local/setup_pulumi.sh built {version}")
+    return version
 
 
 def credentials(run: Run, given: Inputs) -> str:

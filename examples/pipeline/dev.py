@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from database import Database
 from processes import Processes
+from stacks import Stacks
+from warehouse import Snowflake
 
 POLICY = Path(__file__).parents[2] / "infra" / "policy.json"
 
@@ -32,10 +34,16 @@ class Dev:
         # of its own for each run, so that several share one PostgreSQL
         self.database = Database(processes, f"dev_{secrets.token_hex(4)}", outputs, environment)
         self.secrets: dict[str, str] = {}
+        self.stacks: Stacks | None = None
+        self.snowflake: Snowflake | None = None
 
     def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
         """Variables and secrets of the environment that a job is bound to."""
-        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}.get(environment or "", ({}, {}))
+        return self.environments().get(environment or "", ({}, {}))
+
+    def environments(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+        """Those of all."""
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""
@@ -51,12 +59,28 @@ class Dev:
     def create_database(self) -> None:
         """An empty database, and the secrets that lead to it."""
         self.database.create()
-        self.secrets = {
+        self.secrets |= {
             "DATABASE_URL": self.database.url,
             "FLYWAY_URL": f"jdbc:postgresql://{self.database.address}?sslmode=verify-full&sslrootcert={self.outputs['PostgresCaFile']}",
             "FLYWAY_USER": self.database.name,
             "FLYWAY_PASSWORD": self.database.password,
         }
+
+    def create_stacks(self, repo: str) -> None:
+        """What Pulumi's stacks need of their accounts."""
+        self.stacks = Stacks(self.outputs, repo)
+        self.vars |= {"DEPLOY_ROLE_ARN": self.stacks.roles["dev"], "PULUMI_BACKEND_URL": self.stacks.backend("dev")}
+
+    def start_snowflake(self, folder: Path) -> None:
+        """The warehouse, in DuckDB's place."""
+        self.snowflake = Snowflake(folder)
+        self.vars |= self.snowflake.variables
+        self.secrets["SNOWFLAKE_PASSWORD"] = secrets.token_urlsafe(24)
+
+    def close(self) -> None:
+        """Ends what was started."""
+        if self.snowflake is not None:
+            self.snowflake.close()
 
     def ran(self, migrations: Path) -> None:
         """Dev as an earlier commit left it: its migrations ran."""

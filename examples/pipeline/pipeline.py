@@ -31,6 +31,11 @@ from workflow import Step, WorkflowError, called_by  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
 SHOWN_LINES = 60
+# What a repository's pipeline runs that is not a part of `make tools`.
+SET_UP = {
+    "bank-platform": ("Pulumi's engine, which the first time takes minutes", ("setup_pulumi.sh",), ("setup_npm.sh", "pulumi-aws")),
+    "bank-risk-platform": ("dbt-snowflake, which the first time takes a minute", ("setup_snowflake.sh",)),
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -40,6 +45,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repo", default="bank-payments", choices=repositories, help="default: bank-payments")
     parser.add_argument("--break", dest="broken", nargs="?", const="", metavar="STEP[:NAME]",
                         help="breaks a step on purpose, to show how it fails; without a step: lists what can be broken")
+    parser.add_argument("--quick", action="store_true", help="without the tools that take minutes to set up: bank-platform then stops where Pulumi's engine "
+                        "would deploy, and DuckDB is the warehouse of bank-risk-platform")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()
 
@@ -61,7 +68,11 @@ def main() -> int:
     try:
         called = called_by(example)
         with local_aws(term, folder) as outputs:
-            return follow(term, Run(folder, called, given.name or given.repo, processes, outputs), example, broken)
+            run = Run(folder, called, given.name or given.repo, processes, outputs)
+            with contextlib.closing(run.dev):
+                if not given.quick:
+                    real_tools(term, run, given.repo, processes)
+                return follow(term, run, example, broken)
     except (WorkflowError, Unsupported, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -87,6 +98,22 @@ def local_aws(term: Terminal, folder: Path) -> Iterator[dict[str, str]]:
         yield json.loads((state / "outputs.json").read_text())
     finally:
         processes.run([*command, "down"], ROOT, environment)
+
+
+def real_tools(term: Terminal, run: Run, example: str, processes: Processes) -> None:
+    """Sets up what the example's pipeline needs besides: tools, and what is behind its environments."""
+    if example not in SET_UP:
+        return
+    name, *commands = SET_UP[example]
+    with term.doing(name):
+        for script, *rest in commands:
+            processes.run([ROOT / "infra" / "local" / script, *rest], ROOT)
+    if example == "bank-platform":
+        with term.doing("the accounts' buckets, keys and roles for Pulumi's stacks"):
+            run.dev.create_stacks(run.repo)
+    else:
+        with term.doing("starting a local Snowflake"):
+            run.dev.start_snowflake(run.folder)
 
 
 def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:

@@ -62,6 +62,8 @@ class Run:
         self.tool("git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", self.origin, cwd=self.folder)
         self.tool("git", "clone", "--quiet", self.origin, self.source, cwd=self.folder)
         copy_files(example, self.source)
+        if self.dev.stacks is not None:
+            self.dev.stacks.init(self, self.source)
         self.push(f"{self.repo} as it is")
         if change is not None:
             change(self.source)

@@ -40,6 +40,7 @@ CASES = {
     "selected": [[*BUILD, "--select", "+staged"]],
     "excluded": [[*BUILD, "--exclude", "in_python"]],
     "uat": [["build", "--target", "uat"]],
+    "promoted": [["build", "--target", "uat"]],
     "untold": [["build"]],
     "empty": [[*BUILD, "--empty"]],
     "full_refresh": [[*BUILD, "--full-refresh"]],
@@ -52,6 +53,8 @@ CASES = {
     "sampled": [[*BUILD, "--sample", "3 days"]],
     "stored": [[*BUILD, "--store-failures", "--vars", "least: 150"]],
 }
+# What a runner sets for its part of a promotion, as the lease file tells it.
+ENVIRONMENT = {"promoted": {"DBT_ENV_CUSTOM_ENV_GATEKEEPER_PROMOTION": "01J0000000000000000000000A"}}
 # What an older version's readers need to be shown; the others differ by their arguments alone.
 OLD = ["parse", "compile", "build", "ls", "failed"]
 NODE = [
@@ -120,7 +123,7 @@ def case(dbt, commands, into):
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         shutil.copytree(HERE / "dbt", project)
-        environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1", "DBT_PROFILES_DIR": str(project)}
+        environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1", "DBT_PROFILES_DIR": str(project), **ENVIRONMENT.get(into.stem, {})}
         for number, command in enumerate(commands):
             done = subprocess.run([dbt, *command], cwd=project, env=environment, capture_output=True, text=True)
             if number + 1 < len(commands):

@@ -20,6 +20,7 @@ pub struct Outputs {
     pub records_bucket: String,
     pub promote_function: String,
     pub approve_function: String,
+    pub judge_run_function: String,
     pub intake_function: String,
     pub event_queue_url: String,
     pub promotion_state_machine: String,

@@ -45,6 +45,11 @@ pub const REPORTING_STAGE: &str = "e2e-databases-reporting";
 pub const APPROVED_STAGE: &str = "e2e-approved";
 /// Takes what [`STAGE`] has run for an hour, and is frozen.
 pub const FROZEN_STAGE: &str = "e2e-frozen";
+/// Has a target for the dbt models of [`RUN_REPOS`].
+pub const RUNS_STAGE: &str = "e2e-runs";
+/// The repositories whose models a runner builds there: a stage's configuration names each.
+pub const RUN_REPOS: [&str; 6] =
+    ["e2e-runs-good", "e2e-runs-bad", "e2e-runs-late", "e2e-runs-revoked", "e2e-runs-mixed", "e2e-runs-back"];
 /// In an account of its own.
 pub const OTHER_ACCOUNT: &str = "e2e-other-account";
 
@@ -75,6 +80,10 @@ fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
         config["stages"][stage] = json!({"parameters": parameters, "databases": databases, "smoke": asks(1)});
     }
     config["stages"]["uat"]["databases"]["payments"] = json!({"secret_arn": secrets["payments"]});
+    let dbt =
+        |repo: &&str| (*repo, json!({"target": "uat", "adapter": "duckdb", "database": "risk_uat", "schema": "main"}));
+    let dbt: BTreeMap<_, _> = RUN_REPOS.iter().map(dbt).collect();
+    config["stages"][RUNS_STAGE] = json!({"parameters": parameters, "smoke": asks(1), "dbt": dbt});
     config["stages"][OTHER_ACCOUNT] = json!({"role_arn": stage_role_arn, "parameters": parameters, "smoke": asks(1)});
     config
 }

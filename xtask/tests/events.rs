@@ -10,7 +10,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     approval::ApprovalRequest, database_check::DatabaseCheckEvent, database_check::ParityEvent, drift::WatchRequest,
-    request::PromotionRequest,
+    request::PromotionRequest, runs::CompleteEvent,
 };
 use serde_json::Value;
 
@@ -42,6 +42,9 @@ const PROMOTE: [(&str, bool, bool); 5] = [
 
 /// The sample for `approve`.
 const APPROVE: &str = "approval.json";
+
+/// The sample for `judge-run` from whoever hands in a run.
+const COMPLETION: &str = "completion.json";
 
 /// The sample for `migrate-database` when `promote` asks it to look.
 const DATABASE_CHECK: &str = "database-check.json";
@@ -110,6 +113,12 @@ fn an_approval_is_read_with_its_proof() {
 }
 
 #[test]
+fn a_run_that_is_handed_in_is_read() {
+    let CompleteEvent { complete } = serde_json::from_value(sample(COMPLETION)).unwrap();
+    assert_eq!((complete.run.as_str(), complete.evidence.len()), ("dbt-MOD-301", 2));
+}
+
+#[test]
 fn the_question_of_parity_is_read() {
     let ParityEvent { parity } = serde_json::from_value(sample(DATABASE_PARITY)).unwrap();
     assert_eq!(Commit { repo: parity.repo, sha: parity.commit_sha }, commit());
@@ -132,7 +141,7 @@ fn no_sample_goes_untested() {
     let files = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let samples: BTreeSet<_> = files.filter(|name| name.ends_with(".json")).collect();
     let promote = PROMOTE.iter().map(|(name, ..)| *name);
-    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([APPROVE, DATABASE_CHECK, DATABASE_PARITY]);
+    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([APPROVE, COMPLETION, DATABASE_CHECK, DATABASE_PARITY]);
     let tested = tested.chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

@@ -51,6 +51,7 @@ fn place(state: &str) -> Option<Place> {
     let others = [
         ("Begin", Place::Begins(Direction::Forward)),
         ("GoBack", Place::Begins(Direction::Back)),
+        ("Runs?", Place::Forks),
         ("RecordOutcome", Place::Records),
         ("Succeeded", Place::Ended(End::Succeeded)),
         ("RolledBack", Place::Ended(End::RolledBack)),
@@ -87,15 +88,24 @@ fn chosen(choice: &Value, variable: &str, words: &[String]) -> Vec<Place> {
 fn of_the_machine() -> Vec<Transition> {
     let states = states();
     let mut found = Vec::new();
-    for (name, state) in &states {
-        let Some(from) = place(name) else {
-            assert_eq!(state["Type"], "Choice", "{name}");
+    for (of, state) in &states {
+        let Some(from) = place(of) else {
+            assert_eq!(state["Type"], "Choice", "{of}");
             continue;
         };
         let next = || state["Next"].as_str().unwrap();
         let then = || place(next()).unwrap();
         match (from, state["Type"].as_str().unwrap()) {
             (Place::Begins(_), "Pass") => found.push((from, Happening::Begun, then())),
+            (Place::Forks, "Choice") => {
+                // `promote` tells it with the promotion, and nothing at all where no part is a runner's.
+                let judges = name(Step::JudgeRun);
+                let rule = json!({"Variable": "$.promotion.has_runs", "IsPresent": true, "Next": judges});
+                assert_eq!(state["Choices"], json!([rule]));
+                found.push((from, Happening::HasRuns(true), Place::Asks(Step::JudgeRun)));
+                let without = place(state["Default"].as_str().unwrap()).unwrap();
+                found.push((from, Happening::HasRuns(false), without));
+            }
             (Place::Waits(_), "Wait") => found.push((from, Happening::Waited, then())),
             (Place::Asks(step), "Task") => {
                 let leads = chosen(&states[next()], &format!("{}.status", step.field()), &STEP_STATUSES.map(word));
@@ -204,8 +214,8 @@ fn what_a_direction_begins_with_is_what_is_read_where_no_step_was_asked() {
         begun.insert("promotion".to_owned(), promotion);
         let read: Handover = serde_json::from_value(json!(begun)).unwrap();
         assert_eq!(json!(read), json!(begun), "{state}");
-        assert_eq!((read.direction, read.is_done(), read.error.as_ref()), (direction, false, None));
-        assert_eq!(read.step_records().unwrap(), [], "no step was asked");
+        assert_eq!((read.direction, read.is_done(true), read.error.as_ref()), (direction, false, None));
+        assert_eq!(read.step_records(true).unwrap(), [], "no step was asked");
         for step in Step::ALL {
             let asked_never = json!({"status": StepStatus::InProgress, "wait_seconds": 0, "progress": []});
             assert_eq!(begun[step.field()], asked_never, "{state} {step}");

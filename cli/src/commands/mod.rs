@@ -9,6 +9,7 @@ pub(crate) mod deploy;
 pub(crate) mod evidence;
 pub(crate) mod flyway;
 pub(crate) mod handoffs;
+pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod observe;

@@ -1,6 +1,6 @@
 //! `gatekeeper promote`: the manual event (CONTRACT §5), and what becomes of it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName};
@@ -12,19 +12,22 @@ use gatekeeper_promotion::{
     record::{PromotionRecord, Status},
     replacement::ResourcePath,
     request::{InvalidPromotionEvent, PromotionRequest},
+    runs::PlannedRun,
     stage::SmokeTarget,
     step::{PromotionRef, ReportStatus},
 };
 use serde::Deserialize;
 
-use super::changes;
+use super::{
+    changes, lease,
+    lease::{LeaseFile, Leased},
+};
 use crate::{
     aws::{Aws, AwsArgs, Part},
     exit::{Answer, Misuse},
-    follow::follow,
+    follow::{Followed, Until, follow},
     output::{Output, bad, faint, good},
     reason::{self, Reason},
-    repo::CommitArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -32,14 +35,23 @@ Examples:
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
       --reason 'release 2026-05' --dry-run --changes
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
-      --reason 'release 2026-05' --requested-by jane@bank.example";
+      --reason 'release 2026-05' --requested-by jane@bank.example
+
+A commit with a Pulumi program or dbt models is promoted in two halves, with the runner's work in between:
+  gatekeeper promote --repo bank-risk-platform --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
+      --reason 'release 2026-05' --lease lease.json
+  gatekeeper promote --complete lease.json --evidence target";
 
 /// Promotes a Built commit to a stage, and follows the steps
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    commit: CommitArgs,
+    /// The repository
+    #[arg(long, value_name = "REPO", required_unless_present = "complete")]
+    repo: Option<Repo>,
+    /// The commit, in full
+    #[arg(long, alias = "commit-sha", value_name = "SHA", required_unless_present = "complete")]
+    sha: Option<CommitSha>,
     /// Waive the stage's rules; a second person must have agreed by `gatekeeper approve --break-glass`
     #[arg(long)]
     break_glass: bool,
@@ -51,11 +63,11 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// The stage
-    #[arg(long, value_name = "STAGE")]
-    stage: StageName,
+    #[arg(long, value_name = "STAGE", required_unless_present = "complete")]
+    stage: Option<StageName>,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "complete")]
+    reason: Option<String>,
     /// Who asks, for the record; without it who the AWS credentials say
     #[arg(long, value_name = "WHO")]
     requested_by: Option<String>,
@@ -73,8 +85,42 @@ pub(crate) struct Common {
     /// Don't wait for the end
     #[arg(long)]
     no_follow: bool,
+    /// Wait until a runner may carry out its part of the promotion, `pulumi up` or `dbt build`, and write here what it needs
+    /// for that. The file must not be there yet; it holds a secret, by which runs are handed in
+    #[arg(long, value_name = "FILE")]
+    lease: Option<PathBuf>,
+    #[command(flatten)]
+    completing: Completing,
     #[command(flatten)]
     aws: AwsArgs,
+}
+
+/// The second half of a promotion that a runner carries out a part of.
+#[derive(Debug, clap::Args)]
+pub(super) struct Completing {
+    /// Hand in what the runner did, by the file of `--lease`, and follow the promotion to its end
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["repo", "sha", "stage", "reason", "lease", "dry_run", "changes", "accept_replacement"]
+    )]
+    pub(super) complete: Option<PathBuf>,
+    /// With --complete: the folder with `manifest.json` and `run_results.json`, dbt's `target`; of several runs NAME=FOLDER
+    /// for each, with the name that the file of `--lease` gives it
+    #[arg(long, value_name = "[NAME=]FOLDER", requires = "complete")]
+    pub(super) evidence: Vec<String>,
+}
+
+/// The token by which a runner's part is handed in.
+#[derive(Deserialize)]
+struct GivenLease {
+    token: String,
+}
+
+impl std::fmt::Debug for GivenLease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GivenLease")
+    }
 }
 
 /// What the promote function answers (CONTRACT §5); the raw document is what `--output json` prints.
@@ -83,6 +129,7 @@ struct PromoteAnswer {
     status: String,
     promotion_id: Option<PromotionId>,
     execution_arn: Option<String>,
+    lease: Option<GivenLease>,
     #[serde(default)]
     reasons: Vec<Reason>,
     #[serde(default)]
@@ -97,7 +144,7 @@ struct PromoteAnswer {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Forward { break_glass: args.break_glass };
-    ask(&args.commit.repo, Some(&args.commit.sha), direction, &args.common, output).await
+    ask(args.repo.as_ref(), args.sha.as_ref(), direction, &args.common, output).await
 }
 
 /// Whether it is a promotion or a rollback.
@@ -109,24 +156,37 @@ pub(super) enum Direction {
 
 /// Asks for a promotion or a rollback, and follows it.
 pub(super) async fn ask(
-    repo: &Repo,
+    repo: Option<&Repo>,
     sha: Option<&CommitSha>,
     direction: Direction,
     args: &Common,
     output: &mut Output,
 ) -> anyhow::Result<Answer> {
     let aws = Aws::connect(&args.aws).await?;
+    if let Some(file) = &args.completing.complete {
+        let by = args.requested_by.as_deref();
+        let completed = lease::complete(&aws, file, &args.completing.evidence, by, output).await?;
+        let Some((promotion, execution)) = completed else { return Ok(Answer::No) };
+        if args.no_follow {
+            return Ok(Answer::Yes);
+        }
+        return to_the_end(&aws, &promotion, &execution, output).await;
+    }
+    let (Some(repo), Some(stage), Some(reason)) = (repo, &args.stage, &args.reason) else {
+        return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
+    };
     let request = |requested_by: String| PromotionRequest {
         repo: repo.clone(),
         commit_sha: sha.cloned(),
-        stage: args.stage.clone(),
+        stage: stage.clone(),
         requested_by,
-        reason: args.reason.clone(),
+        reason: reason.clone(),
         dry_run: args.dry_run,
         changes: args.changes,
         rollback: matches!(direction, Direction::Back { .. }),
         accept_schema_difference: matches!(direction, Direction::Back { accept_schema_difference: true }),
         accept_replacement: args.accept_replacement.iter().cloned().collect(),
+        lease: args.lease.is_some(),
         break_glass: matches!(direction, Direction::Forward { break_glass: true }),
         identity_proof: None,
     };
@@ -139,6 +199,8 @@ pub(super) async fn ask(
         None => aws.caller().await?,
     };
 
+    // A token that can't be kept must not be given: whether the file can be written is seen before anything starts.
+    let file = args.lease.as_ref().filter(|_| !args.dry_run).map(|path| LeaseFile::reserve(path)).transpose()?;
     let mut request = request(requested_by);
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
     let mut document =
@@ -146,7 +208,7 @@ pub(super) async fn ask(
     let answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
         format!("the promote function gave an answer that this version of the command does not know: {document}")
     })?;
-    let what = target(repo, sha, &args.stage);
+    let what = target(repo, sha, stage);
     for note in &answer.notes {
         output.progress(&format!("note: {note}"));
     }
@@ -175,6 +237,31 @@ pub(super) async fn ask(
             )?;
             Ok(Answer::Yes)
         }
+        ("started", Some(promotion_id), Some(execution)) if answer.lease.is_some() => {
+            output.progress(&format!("started {what}, promotion {promotion_id}"));
+            let promotion = PromotionRef { stage: stage.clone(), repo: repo.clone(), promotion_id };
+            let (Some(file), Some(given)) = (file, answer.lease) else {
+                return Err(anyhow!("the promote function gave a lease that nobody asked for"));
+            };
+            let mut leased = Leased::of(promotion.clone(), execution.clone(), sha.cloned(), given.token, &answer.plan);
+            // Before anything else, because the token is told once.
+            let path = file.write(&leased)?;
+            if args.no_follow {
+                return lease::told(&leased, &path, output);
+            }
+            let client = aws_sdk_sfn::Client::new(&aws.config);
+            match follow(&client, &aws.records().await?, &promotion, &execution, Until::Leased, output).await? {
+                Followed::Leased(record, open) => {
+                    leased.open(&record, &open);
+                    leased.write_over(&path)?;
+                    lease::told(&leased, &path, output)
+                }
+                Followed::Ended(record) => {
+                    output.result(&*record, &recorded(&record))?;
+                    Ok(Answer::yes_if(record.status == Status::Succeeded))
+                }
+            }
+        }
         ("started", Some(promotion_id), _) if args.no_follow => {
             let told = waived(answer.break_glass.as_ref()) + &not_counted(&answer.not_counted);
             output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{told}", good("started")))?;
@@ -182,14 +269,25 @@ pub(super) async fn ask(
         }
         ("started", Some(promotion_id), Some(execution)) => {
             output.progress(&format!("started {what}, promotion {promotion_id}"));
-            let promotion = PromotionRef { stage: args.stage.clone(), repo: repo.clone(), promotion_id };
-            let client = aws_sdk_sfn::Client::new(&aws.config);
-            let record = follow(&client, &aws.records().await?, &promotion, &execution, output).await?;
-            output.result(&record, &recorded(&record))?;
-            Ok(Answer::yes_if(record.status == Status::Succeeded))
+            let promotion = PromotionRef { stage: stage.clone(), repo: repo.clone(), promotion_id };
+            to_the_end(&aws, &promotion, &execution, output).await
         }
         (status, ..) => Err(anyhow!("the promote function answered `{status}` without what belongs to it: {document}")),
     }
+}
+
+/// Follows a promotion to its end, and tells it.
+async fn to_the_end(
+    aws: &Aws<'_>,
+    promotion: &PromotionRef,
+    execution: &str,
+    output: &mut Output,
+) -> anyhow::Result<Answer> {
+    let client = aws_sdk_sfn::Client::new(&aws.config);
+    let followed = follow(&client, &aws.records().await?, promotion, execution, Until::Ended, output).await?;
+    let Followed::Ended(record) = followed else { return Err(anyhow!("it was followed to its end")) };
+    output.result(&*record, &recorded(&record))?;
+    Ok(Answer::yes_if(record.status == Status::Succeeded))
 }
 
 /// What became of the stage. To tell what would change, change sets were made and deleted.
@@ -264,6 +362,24 @@ pub(super) fn planned(plan: &Plan) -> String {
             })
             .collect(),
     );
+    let runs = plan.runs.iter().map(|run| match run {
+        PlannedRun::Pulumi(it) => {
+            let change =
+                |(urn, operations): (&String, &Vec<String>)| format!("      {} {urn}\n", operations.join(", "));
+            let changes: String = it.changes.iter().map(change).collect();
+            format!("    pulumi up --stack {} of {} in {}\n{changes}", it.stack, it.project, it.backend)
+        }
+        PlannedRun::Dbt(it) => {
+            format!(
+                "    dbt build --target {} of {} into {}\n      {}\n",
+                it.target,
+                it.module,
+                it.database,
+                pinned(&it.manifest)
+            )
+        }
+    });
+    part("carried out by a runner", runs.collect());
     let smoke = plan.smoke.iter().map(|check| match &check.target {
         SmokeTarget::Http { stack, output, path, expect_status } => {
             format!("    {output} of {stack}, {path}: {expect_status}\n")

@@ -8,15 +8,17 @@ use crate::{exit::Answer, output::Output};
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper rollback --repo bank-payments --stage uat --reason 'payments time out'
-  gatekeeper rollback --repo bank-payments --stage uat --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason 'back to April'";
+  gatekeeper rollback --repo bank-payments --stage uat --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason 'back to April'
+  gatekeeper rollback --repo bank-risk-platform --stage uat --reason 'wrong figures' --lease lease.json
+  gatekeeper rollback --complete lease.json --evidence target";
 
 /// Brings a stage back to a commit that was promoted to it earlier, and follows the steps
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The repository
-    #[arg(long, value_name = "REPO")]
-    repo: Repo,
+    #[arg(long, value_name = "REPO", required_unless_present = "complete")]
+    repo: Option<Repo>,
     /// The commit, in full; without it the one before the present one
     #[arg(long, value_name = "SHA")]
     sha: Option<CommitSha>,
@@ -29,5 +31,5 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let direction = Direction::Back { accept_schema_difference: args.accept_schema_difference };
-    ask(&args.repo, args.sha.as_ref(), direction, &args.common, output).await
+    ask(args.repo.as_ref(), args.sha.as_ref(), direction, &args.common, output).await
 }

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from risk import warehouse
-from risk.definitions import NotPossible, changes, live, wanted
+from risk.definitions import NotPossible, changes, wanted
 
 PLAN = Path("build/dcm-plan.json")
 
@@ -20,21 +20,20 @@ def plan(definitions: Path = Path("dcm")) -> list[str]:
         raise NotPossible(f"`{definitions}` holds no definitions")
     want, statements = wanted(files)
     with warehouse.connect() as connection:
-        return changes(want, statements, live(connection))
+        return changes(want, statements, warehouse.live(connection))
 
 
 def deploy() -> list[str]:
-    """Does what the written plan says, wholly or not at all, where it still is what has to change."""
+    """Does what the written plan says where it still is what has to change."""
     if not PLAN.exists():
         raise NotPossible(f"`{PLAN}` is missing: run `python -m risk.dcm plan` first")
     shown = json.loads(PLAN.read_text())["statements"]
     if shown != plan():
         raise NotPossible(f"`{PLAN}` is not what has to change any more: plan again, and look at the plan")
     with warehouse.connect() as connection:
-        connection.execute("BEGIN")
-        for statement in shown:
-            connection.execute(statement)
-        connection.execute("COMMIT")
+        with warehouse.transaction(connection):
+            for statement in shown:
+                connection.execute(statement)
     return list(shown)
 
 

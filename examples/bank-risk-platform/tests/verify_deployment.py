@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import duckdb
-
 from risk import warehouse
 from risk.build import MODULE
 
@@ -22,7 +20,7 @@ def problems() -> list[str]:
                 if rows == 0:
                     found.append(f"`marts.{mart}` is empty")
                 print(f"marts.{mart}: {rows} rows")
-    except duckdb.Error as error:
+    except warehouse.errors() as error:
         found.append(str(error))
     # The stored one: a job of its own has no `target`.
     manifest = Path("build/commit/modules", json.loads(MODULE.read_text())["id"], "dbt", "manifest.json")

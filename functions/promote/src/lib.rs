@@ -7,7 +7,7 @@ mod start;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::{
     Buckets,
     caller::Callers,
@@ -32,6 +32,7 @@ use gatekeeper_promotion::{
     record::{PromotionRecord, Status},
     request::{InvalidPromotionEvent, PromotionRequest},
     rules::Requester,
+    runs::{Lease, PlannedRun},
     step::PromotionRef,
     verify::{Asked, Verified, verify},
 };
@@ -60,6 +61,9 @@ pub struct Answer {
     pub promotion_id: Option<PromotionId>,
     /// Its execution, where one was started.
     pub execution_arn: Option<String>,
+    /// What the runner needs for its part, where it has one. The token is told here and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<GivenLease>,
     /// Every reason for a refusal.
     pub reasons: Vec<Finding>,
     /// What is or would be applied; empty for a refusal.
@@ -76,6 +80,23 @@ pub struct Answer {
     /// What is worth knowing beside the answer, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// A lease as whoever asked gets it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct GivenLease {
+    /// The promotion.
+    pub promotion_id: PromotionId,
+    /// What entitles to hand in a run: a secret.
+    pub token: String,
+    /// How long the lease lasts from when it is opened.
+    pub expires_in_minutes: u16,
+}
+
+impl std::fmt::Debug for GivenLease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GivenLease").field("promotion_id", &self.promotion_id).finish_non_exhaustive()
+    }
 }
 
 /// What became of a request.
@@ -163,6 +184,7 @@ impl Promoter {
                 status: AnswerStatus::Planned,
                 promotion_id: None,
                 execution_arn: None,
+                lease: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
                 changes,
@@ -233,9 +255,12 @@ impl Promoter {
         };
         let log = log.with("promotion_id", promotion.promotion_id.as_str());
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
+        let lease_minutes = verified.stage.lease_minutes;
 
         let lock = verified.lock.take();
-        let record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
+        let token = if verified.plan.runs.is_empty() { None } else { Some(new_token()?) };
+        let mut record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
+        record.lease = token.as_ref().map(|token| Lease::of(token, lease_minutes));
         match self.starter(now, &log).begin(&record, lock.as_ref()).await? {
             Begun::Started => {}
             Begun::Locked(lock) => {
@@ -262,11 +287,17 @@ impl Promoter {
                 "rollback": request.rollback, "stacks": record.plan.stacks.len(),
                 "functions": record.plan.functions.len(), "databases": record.plan.databases.len(),
                 "migrations_pending": record.plan.pending().count(),
+                "runs": record.plan.runs.iter().map(PlannedRun::name).collect::<Vec<_>>(),
                 "way_back": record.way_back.as_ref().map(|back| &back.commit_sha),
             }),
         );
         Ok(Answer {
             status: AnswerStatus::Started,
+            lease: token.map(|token| GivenLease {
+                promotion_id: promotion.promotion_id.clone(),
+                token,
+                expires_in_minutes: lease_minutes,
+            }),
             promotion_id: Some(promotion.promotion_id),
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
@@ -299,6 +330,7 @@ impl Promoter {
             status: AnswerStatus::Refused,
             promotion_id: None,
             execution_arn: None,
+            lease: None,
             reasons,
             plan: Plan::default(),
             changes: None,
@@ -321,6 +353,13 @@ impl Promoter {
         ledger::append(&self.buckets.records, signer, &chain, event, since, wall_clock()).await?;
         Ok(())
     }
+}
+
+/// What nobody can guess, in letters that a file and a shell take as they are.
+fn new_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gave no random bytes: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn new_promotion_id() -> anyhow::Result<PromotionId> {
@@ -372,6 +411,7 @@ fn new_record(
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
         plan: verified.plan,
+        lease: None,
         promotion_before: verified.promotion_before,
         way_back: verified.way_back,
         steps: Vec::new(),
@@ -427,6 +467,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_told_once_and_stands_in_no_log() {
+        let (one, other) = (new_token().unwrap(), new_token().unwrap());
+        assert!(one != other && one.len() == 64 && one.bytes().all(|it| it.is_ascii_hexdigit()));
+        let lease = Lease::of(&one, 60);
+        assert!(lease.is_of(&one) && !lease.is_of(&other) && !lease.is_of(""));
+        let promotion_id = new_promotion_id().unwrap();
+        let given = GivenLease { promotion_id, token: one.clone(), expires_in_minutes: 60 };
+        assert!(!format!("{given:?}{lease:?}").contains(&one));
+    }
+
+    #[test]
     fn promotion_ids_differ_and_sort_by_time() {
         let (one, other) = (new_promotion_id().unwrap(), new_promotion_id().unwrap());
         assert_ne!(one, other);
@@ -439,6 +490,7 @@ mod tests {
             status: AnswerStatus::Refused,
             promotion_id: None,
             execution_arn: None,
+            lease: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
             changes: None,

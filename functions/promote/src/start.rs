@@ -143,7 +143,7 @@ impl<S: WriteStore> Starter<'_, S> {
         }
         let input: StepInput =
             StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
-        let input = serde_json::to_string(&input).map_err(|error| Failure::NotStarted(error.into()))?;
+        let input = input_of(&input, record).map_err(|error| Failure::NotStarted(error.into()))?;
         let start = self.step_functions.start_execution().state_machine_arn(self.state_machine_arn);
         let Err(error) = start.name(promotion.promotion_id.as_str()).input(input).send().await else { return Ok(()) };
         // Whatever the last attempt got, an earlier one may have been served and its answer lost.
@@ -211,6 +211,16 @@ impl<S: WriteStore> Starter<'_, S> {
         }
         Err(anyhow!("`{key}` is written to by others at the same time; ask again"))
     }
+}
+
+/// What the execution begins with. That a runner has a part in it goes with the promotion, which is carried to the end; the
+/// steps don't read it.
+fn input_of(input: &StepInput, record: &PromotionRecord) -> serde_json::Result<String> {
+    let mut input = serde_json::to_value(input)?;
+    if let Some(promotion) = input["promotion"].as_object_mut().filter(|_| !record.plan.runs.is_empty()) {
+        promotion.insert("has_runs".to_owned(), true.into());
+    }
+    Ok(input.to_string())
 }
 
 #[cfg(test)]

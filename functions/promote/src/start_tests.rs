@@ -55,6 +55,7 @@ fn record_of(id: &str) -> PromotionRecord {
         allow_private: false,
         shared_account: false,
         plan: Plan::default(),
+        lease: None,
         promotion_before: None,
         way_back: None,
         steps: Vec::new(),

@@ -18,12 +18,12 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     attestation::deployment,
     complete, entry,
-    facts::FunctionFacts,
+    facts::{FunctionFacts, RunFacts},
     handoff,
     handover::{Handover, RecordAnswer},
     lock::Lock,
     record::{LiveFunction, PromotionRecord, Status},
-    step::{PromotionRef, StepAnswer},
+    step::{Direction, PromotionRef, StepAnswer},
     transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
@@ -92,7 +92,7 @@ pub async fn record_outcome(
     let had_ended = stored.record.ended_at.is_some();
     let record = completed_record(&stored.record, input, live, now)?;
     let (status, ended_at) = (record.status, record.ended_at);
-    let cause = input.failure().or_else(|| overruled(status));
+    let cause = input.failure(has_runs(&record)).or_else(|| overruled(status));
 
     // What can't be read of what the steps told is an error before anything says that the promotion succeeded.
     if status == Status::Succeeded {
@@ -144,11 +144,16 @@ fn completed_record(
         return Ok(record);
     }
     record.steps.retain(|step| step.direction != input.direction);
-    record.steps.extend(input.step_records()?);
-    record.status = after_steps(input.direction, input.is_done(), stored.way_back.is_some());
+    record.steps.extend(input.step_records(has_runs(stored))?);
+    record.status = after_steps(input.direction, input.is_done(has_runs(stored)), stored.way_back.is_some());
     record.live = with_versions(live, &input.functions);
     record.ended_at = (record.status != Status::GoingBack).then_some(now);
     Ok(record)
+}
+
+/// Whether a part of the promotion is a runner's: its own plan says so, whichever way the state machine has gone.
+fn has_runs(record: &PromotionRecord) -> bool {
+    !record.plan.runs.is_empty()
 }
 
 /// Why a promotion whose steps are all done has failed nevertheless.
@@ -182,12 +187,20 @@ async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at:
         promotion_id: record.promotion_id.clone(),
     });
     let comparisons = record.schema_comparisons()?;
+    let runs: Vec<_> = record.reported::<RunFacts>().collect::<Result<_, _>>()?;
     let documents = record.plan.modules().into_iter().map(|module| {
         let artefacts = record.plan.artefacts_of(module);
         let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
         let databases = record.plan.databases.iter().filter(|it| it.modules.contains(module));
         let schemas = databases.filter_map(|it| comparisons.get(&it.database).map(|found| (&it.database, found)));
-        let document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
+        let is_of_it = |name: &str| {
+            let mut planned = record.plan.runs.iter().filter(|run| run.name().as_str() == name);
+            planned.any(|run| run.modules().any(|it| it == module))
+        };
+        let runs = runs.iter().filter(|(direction, it)| *direction == Direction::Forward && is_of_it(&it.subject));
+        let runs = runs.map(|(_, report)| report);
+        let mut document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
+        handoff::add_runs(&mut document, runs);
         (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)
     });
     let documents: Vec<_> = documents.collect();

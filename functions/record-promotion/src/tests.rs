@@ -104,6 +104,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         allow_private: false,
         shared_account: false,
         plan: plan(),
+        lease: None,
         promotion_before: None,
         way_back: way_back.then(|| WayBack {
             commit_sha: sha("a"),
@@ -124,6 +125,7 @@ fn input(direction: Direction, failing: Option<Step>, error: Option<&str>) -> Ha
         stacks: answer(ReportStatus::Applied, failing, error, &mut failed),
         functions: answer(ReportStatus::Unchanged, failing, error, &mut failed),
         databases: answer(ReportStatus::Applied, failing, error, &mut failed),
+        runs: StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: Vec::new() },
         smoke: answer(ReportStatus::Passed, failing, error, &mut failed),
         error: error.map(|error| Caught { error: error.to_owned(), cause: "it was killed".to_owned() }),
     }

@@ -11,7 +11,7 @@ use gatekeeper_model::{
     telemetry::chain,
     verdict::Verdict,
 };
-use gatekeeper_promotion::record::PromotionRecord;
+use gatekeeper_promotion::{facts::RunFacts, record::PromotionRecord};
 use gatekeeper_proof::{Envelope, PublicKeys, Statement, ledger, ledger::LedgerHead};
 use gatekeeper_store::{CALLS_IN_FLIGHT, Head, ReadStore, Retention, StoreError, Stores};
 use jiff::Timestamp;
@@ -122,6 +122,7 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
     let (manifest, live, third) = future::join3(read(stores.artefacts, [manifest]), live, read(records, third)).await;
     exhibits.take(manifest);
     exhibits.take(third);
+    exhibits.observed.handed_in = handed_in(records, record.as_ref()).await;
     exhibits.observed.live = live;
 
     // The policy that the verdict names, what is stored of the commit, whose bytes run where they aren't the promoted ones,
@@ -184,6 +185,13 @@ fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>, at: Optio
     }
     let Some(record) = record else { return wanted };
     wanted.push(Wanted::record(paper::STAGES, &RecordKey::StagesConfig, Some(&record.stages_config_version_id)));
+    let completions = record.reported::<RunFacts>().filter_map(Result::ok).filter_map(|(_, report)| {
+        let pinned = report.facts.completion.read().ok().flatten()?;
+        let (name, version_id) = (report.subject.parse().ok()?, pinned.version_id.clone());
+        let name = paper::run(&name);
+        Some(Wanted { name, key: pinned.key.clone(), version_id: Some(version_id), max_bytes: MAX_RECORD_BYTES })
+    });
+    wanted.extend(completions);
     wanted.extend(record.identities_config.iter().map(|pinned| Wanted {
         name: paper::IDENTITIES.to_owned(),
         key: pinned.key.clone(),
@@ -197,6 +205,28 @@ fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>, at: Optio
         max_bytes: MAX_RECORD_BYTES,
     }));
     wanted
+}
+
+/// Looks at what runners handed in: whether it is there as it was judged.
+async fn handed_in(records: &impl ReadStore, record: Option<&PromotionRecord>) -> Vec<StoredObject> {
+    let reports = record.into_iter().flat_map(PromotionRecord::reported::<RunFacts>).filter_map(Result::ok);
+    let files = reports.filter_map(|(_, report)| report.facts.files.read().ok().flatten().cloned()).flatten();
+    let files: Vec<_> = files.map(|it| (it.key, it.version_id)).collect();
+    if files.is_empty() {
+        return Vec::new();
+    }
+    heads(records, RECORDS, files).await.into_iter().map(stored_object).collect()
+}
+
+/// What a look at an object tells.
+fn stored_object((key, version_id, head, _): Looked) -> StoredObject {
+    StoredObject {
+        key,
+        version_id,
+        there: head.as_ref().is_ok_and(Option::is_some),
+        sha256: head.as_ref().ok().and_then(|head| head.as_ref()?.sha256),
+        unread: head.err(),
+    }
 }
 
 /// The policy in the version that the verdict names; nothing where it names none.
@@ -278,14 +308,7 @@ async fn stored_objects(
     objects.sort();
     objects.dedup();
     let looked = heads(artefacts, ARTEFACTS, objects).await;
-    let stored = looked.iter().map(|(key, version_id, head, _)| StoredObject {
-        key: key.clone(),
-        version_id: version_id.clone(),
-        there: head.as_ref().is_ok_and(Option::is_some),
-        sha256: head.as_ref().ok().and_then(|head| head.as_ref()?.sha256),
-        unread: head.as_ref().err().cloned(),
-    });
-    let stored = stored.collect();
+    let stored = looked.iter().cloned().map(stored_object).collect();
     (stored, looked.into_iter().filter_map(|(.., retention)| retention).collect())
 }
 

@@ -61,6 +61,9 @@ pub struct Observed {
     pub live: Live,
     /// The stored objects of the commit.
     pub stored: Vec<StoredObject>,
+    /// What runners handed in of their parts of the promotion, as it is stored in the records bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed_in: Vec<StoredObject>,
     /// Which commits hold live bytes that aren't the promoted ones.
     pub bytes_of: BTreeMap<Sha256, Vec<String>>,
     /// The versions of the documents by their names.
@@ -182,6 +185,7 @@ impl Exhibits {
             taken_at,
             live: Live::AsRecorded,
             stored: Vec::new(),
+            handed_in: Vec::new(),
             bytes_of: BTreeMap::new(),
             versions: BTreeMap::new(),
             unread: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! What each document of the evidence is called: its file's name in a bundle.
 
 use gatekeeper_model::{
-    ids::{AssetFile, DatabaseName, FileName, ModuleId, Sha256, StackName},
+    ids::{AssetFile, DatabaseName, FileName, ModuleId, RunName, Sha256, StackName},
     store_key::Form,
 };
 
@@ -70,6 +70,12 @@ pub fn approval(place: usize) -> String {
 #[must_use]
 pub fn digest(digest: &Sha256) -> String {
     format!("digests/{digest}")
+}
+
+/// What a run of the promotion came to, by the run's name.
+#[must_use]
+pub fn run(name: &RunName) -> String {
+    format!("records/runs/{name}.json")
 }
 
 /// A raw test report.

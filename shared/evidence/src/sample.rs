@@ -400,6 +400,7 @@ impl World {
             allow_private: false,
             shared_account: false,
             plan: verified.plan,
+            lease: None,
             promotion_before: None,
             way_back: None,
             steps: Vec::new(),
@@ -428,6 +429,7 @@ fn request(rollback: bool) -> PromotionRequest {
         rollback,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
+        lease: false,
         break_glass: false,
         identity_proof: None,
     }

@@ -203,6 +203,8 @@ codes! {
     NothingToRollBackTo "nothing-to-roll-back-to" "no earlier commit was promoted to this stage";
     ParameterMissing "parameter-missing" "a template's parameter has no default and the stage gives no value";
     NothingToPromote "nothing-to-promote" "the commit holds nothing that can be applied to a stage";
+    RunNotConfigured "run-not-configured" "the stage does not tell what a runner does there with the commit's Pulumi program or dbt models";
+    LeaseNotAsked "lease-not-asked" "a part of the promotion is a runner's, and the request asks for no lease for it";
     NotSupportedYet "not-supported-yet" "the commit needs something that this gatekeeper cannot apply";
     DatabaseNotConfigured "database-not-configured" "the stage does not tell where a database of the commit is";
     DatabaseSecretInvalid "database-secret-invalid" "a database's secret can't be read, or does not tell how to reach it safely";
@@ -220,6 +222,15 @@ codes! {
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";
     AuthorUnknown "author-unknown" "the manifest names no author, or one whom nobody can place, so that nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
+
+    // What a runner hands in of its part of a promotion.
+    LeaseInvalid "lease-invalid" "the token is not that of the promotion's lease, or the promotion has none";
+    LeaseNotOpen "lease-not-open" "the lease is not open yet, ran out, or its promotion has ended";
+    RunCompleted "run-completed" "the run was handed in before, and a run is handed in once";
+    RunEvidenceInvalid "run-evidence-invalid" "the evidence of a run is missing, can't be read, or is larger than what is taken";
+    RunOfAnotherPromotion "run-of-another-promotion" "the evidence is of no run that was made for this promotion";
+    RunTargetMismatch "run-target-mismatch" "a run was made somewhere else than the stage says";
+    DbtCodeDiffers "dbt-code-differs" "what dbt built in the stage is not the code that was tested in dev";
 
     // Drift: what a stage runs is no longer what its last promotion put there.
     FunctionChanged "function-changed" "a function runs other code than the promoted one";

@@ -92,6 +92,11 @@ text_id!(
     "`MOD-` and at least three digits", valid_module_id
 );
 text_id!(
+    /// The part of a promotion that a runner carries out: `pulumi`, or `dbt-` and the module whose models are built.
+    RunName, "run's name", r"^(pulumi|dbt-MOD-[0-9]{3,})$",
+    "`pulumi`, or `dbt-` and a module id", valid_run_name
+);
+text_id!(
     /// A stage that commits are promoted to, such as `uat`.
     StageName, "stage name", r"^[a-z][a-z0-9-]{0,31}$",
     "1 to 32 of `a-z`, `0-9` and `-`, starting with a letter", valid_stage
@@ -244,6 +249,20 @@ impl StageName {
     }
 }
 
+impl RunName {
+    /// That of a Pulumi program, of which a repository has one.
+    #[must_use]
+    pub fn pulumi() -> Self {
+        Self("pulumi".to_owned())
+    }
+
+    /// That of a module's dbt models.
+    #[must_use]
+    pub fn dbt(module: &ModuleId) -> Self {
+        Self(format!("dbt-{module}"))
+    }
+}
+
 fn all(text: &str, lengths: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -264,6 +283,10 @@ fn valid_repo(text: &str) -> bool {
 
 fn valid_commit_sha(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(lower_hex)
+}
+
+fn valid_run_name(text: &str) -> bool {
+    text == "pulumi" || text.strip_prefix("dbt-").is_some_and(valid_module_id)
 }
 
 fn valid_module_id(text: &str) -> bool {

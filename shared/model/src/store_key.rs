@@ -8,8 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo, Sha256,
-    StackName, StageName,
+    AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo,
+    RunName, Sha256, StackName, StageName,
 };
 
 /// An object's key in the artefact bucket, as CI may write it.
@@ -247,6 +247,12 @@ pub enum RecordKey {
     BuiltAttestation(Commit, Form),
     /// What a promotion that succeeded attests.
     PromotionAttestation(StageName, Repo, PromotionId, PromotionStatement, Form),
+    /// Since when a runner may carry out its part of a promotion, and until when.
+    OpenLease(StageName, Repo, PromotionId),
+    /// What a runner's part of a promotion came to.
+    RunCompletion(StageName, Repo, PromotionId, RunName),
+    /// A document that the runner handed in of it.
+    RunEvidence(StageName, Repo, PromotionId, RunName, RunFile),
     /// An entry of the ledger, from 1.
     LedgerEntry(Chain, u64),
     /// The signed head of a chain of the ledger.
@@ -289,6 +295,28 @@ impl PromotionStatement {
         match self {
             Self::VerificationSummary => "verification-summary",
             Self::Deployment => "deployment",
+        }
+    }
+}
+
+/// A document that a runner hands in, by its name in keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RunFile {
+    /// dbt's `manifest.json`.
+    #[serde(rename = "manifest.json")]
+    Manifest,
+    /// dbt's `run_results.json`.
+    #[serde(rename = "run_results.json")]
+    RunResults,
+}
+
+impl RunFile {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest.json",
+            Self::RunResults => "run_results.json",
         }
     }
 }
@@ -411,6 +439,11 @@ impl fmt::Display for RecordKey {
             }
             Self::PromotionAttestation(stage, repo, id, statement, form) => {
                 write!(f, "promotions/{stage}/{repo}/{id}/{}.{}", statement.as_str(), form.suffix())
+            }
+            Self::OpenLease(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/runs/lease.json"),
+            Self::RunCompletion(stage, repo, id, run) => write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}.json"),
+            Self::RunEvidence(stage, repo, id, run, file) => {
+                write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}/{}", file.as_str())
             }
             Self::LedgerEntry(chain, sequence) => write!(f, "{}{sequence:010}.json", Self::ledger_prefix(chain)),
             Self::LedgerHead(chain) => write!(f, "{}head.json", Self::ledger_prefix(chain)),
@@ -568,6 +601,7 @@ mod tests {
         let stage: StageName = "uat".parse().unwrap();
         let module: ModuleId = "MOD-012".parse().unwrap();
         let id: PromotionId = "01J0000000000000000000000A".parse().unwrap();
+        let run: RunName = "dbt-MOD-301".parse().unwrap();
         let keys = [
             RecordKey::Verdict(commit.clone()),
             RecordKey::Revocation(commit.clone()),
@@ -578,7 +612,10 @@ mod tests {
             RecordKey::IdentitiesConfig,
             RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
             RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
-            RecordKey::Promotion(stage.clone(), commit.repo.clone(), id),
+            RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::RunCompletion(stage.clone(), commit.repo.clone(), id.clone(), run.clone()),
+            RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id, run, RunFile::RunResults),
             RecordKey::Stage(stage.clone(), commit.repo.clone()),
             RecordKey::Lock(stage.clone(), commit.repo.clone()),
             RecordKey::Drift(stage, commit.repo),
@@ -596,6 +633,9 @@ mod tests {
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/last.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/3f1c9a0b5d7e2468ace013579bdf02468ace1357.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json
+        promotions/uat/bank-payments/01J0000000000000000000000A/runs/lease.json
+        promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301.json
+        promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/run_results.json
         stages/uat/bank-payments.json
         locks/uat/bank-payments.json
         drift/uat/bank-payments.json

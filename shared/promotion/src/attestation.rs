@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{CommitSha, DatabaseName, Sha256, StageName},
+    ids::{CommitSha, DatabaseName, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    facts::{FunctionFacts, SmokeFacts, StepFacts},
+    facts::{FunctionFacts, RunFacts, SmokeFacts, StepFacts, Told},
     plan::Pinned,
     record::{PromotionRecord, SchemaComparison, UnreadFact},
     replacement::ResourcePath,
+    runs::RunProof,
     step::{Direction, PromotionRef, Report},
 };
 use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
@@ -101,6 +102,9 @@ pub struct Deployment {
     pub functions: Vec<DeployedFunction>,
     /// How each database's live schema compared with the tested one.
     pub schemas: BTreeMap<DatabaseName, SchemaComparison>,
+    /// What a runner carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<CarriedOut>,
     /// What answered afterwards.
     pub smoke: Vec<Answered>,
 }
@@ -132,6 +136,23 @@ pub struct DeployedFunction {
     /// Why it could not be read, in words; `None` where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+}
+
+/// What a runner carried out, and was judged by what it handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CarriedOut {
+    /// Its name in the promotion.
+    pub run: String,
+    /// Who handed it in, in his own words.
+    pub completed_by: String,
+    /// The record of what it came to.
+    pub completion: Resource,
+    /// What was handed in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Resource>,
+    /// What shows it.
+    pub proof: RunProof,
 }
 
 /// A smoke check that passed.
@@ -247,6 +268,8 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         stack_name: stack.stack_name.to_string(),
         template_sha256: stack.applied_sha256(),
     });
+    let runs = forward::<RunFacts>(record)?;
+    let runs = runs.iter().map(|report| carried_out(record, report));
     let smoke = forward::<SmokeFacts>(record)?;
     let smoke = smoke.iter().map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });
     let predicate = Deployment {
@@ -264,6 +287,7 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         stacks: stacks.collect(),
         functions: functions.collect::<Result<_, _>>()?,
         schemas: record.schema_comparisons()?,
+        runs: runs.collect::<Result<_, _>>()?,
         smoke: smoke.collect(),
     };
     Ok(Statement::new(subjects(record), predicate))
@@ -273,6 +297,30 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
 fn forward<F: StepFacts>(record: &PromotionRecord) -> Result<Vec<Report<F>>, UnreadFact> {
     let forward = |(direction, report)| (direction == Direction::Forward).then_some(report);
     record.reported().filter_map(|reported| reported.map(forward).transpose()).collect()
+}
+
+/// What a report tells of a run. One that passed tells all of it.
+fn carried_out(record: &PromotionRecord, report: &Report<RunFacts>) -> Result<CarriedOut, UnreadFact> {
+    fn told<'a, T>(
+        record: &PromotionRecord,
+        report: &Report<RunFacts>,
+        name: &str,
+        fact: &'a Told<T>,
+    ) -> Result<&'a T, UnreadFact> {
+        let read = fact.read().map_err(|error| record.unread(report, name, error.to_string()))?;
+        read.ok_or_else(|| record.unread(report, name, "it is not told".to_owned()))
+    }
+    let facts = &report.facts;
+    let completion = told(record, report, "completion", &facts.completion)?;
+    let files = told(record, report, "files", &facts.files)?;
+    let resource = |key: &str, version: &VersionId, sha256| Resource::of(format!("{key}?versionId={version}"), sha256);
+    Ok(CarriedOut {
+        run: report.subject.clone(),
+        completed_by: told(record, report, "completed_by", &facts.completed_by)?.clone(),
+        completion: resource(&completion.key, &completion.version_id, completion.sha256),
+        files: files.iter().map(|it| resource(&it.key, &it.version_id, it.sha256)).collect(),
+        proof: told(record, report, "proof", &facts.proof)?.clone(),
+    })
 }
 
 /// That a fact is told and is no text.

@@ -104,6 +104,7 @@ impl<'a> Known<'a> {
             stage: &stage,
             rollback_parity: rollback_parity(request),
         });
+        reasons.extend(plan.as_ref().ok().and_then(|plan| lease_not_asked(request, plan)));
         let plan = match plan {
             Ok(plan) if reasons.is_empty() => plan,
             Ok(_) => return Ok(Err(sorted(reasons))),
@@ -330,6 +331,21 @@ fn unfit(object: &LookedAt) -> Vec<Finding> {
     };
     findings.push(finding(Code::TagNotTrue, says));
     findings
+}
+
+/// That a runner has a part in it, and nobody asks for its lease: nothing may be started that nobody could finish.
+fn lease_not_asked(request: &PromotionRequest, plan: &Plan) -> Option<Finding> {
+    if request.lease || request.dry_run || plan.runs.is_empty() {
+        return None;
+    }
+    let runs: Vec<_> = plan.runs.iter().map(|run| format!("`{}`", run.name())).collect();
+    let command = if request.rollback { "rollback" } else { "promote" };
+    let message = format!(
+        "{} of the commit is carried out by a runner, which needs a lease: `gatekeeper {command} … --lease FILE` writes it, \
+         and `gatekeeper promote --complete FILE` hands in what the runner did",
+        runs.join(", ")
+    );
+    Some(Finding::new(Code::LeaseNotAsked, request.stage.as_str(), message))
 }
 
 /// What a rollback makes of a schema that is not the tested one: databases are never rolled back, so it must be the

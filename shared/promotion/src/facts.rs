@@ -11,10 +11,16 @@ use gatekeeper_model::{
     ids::{ImageDigest, Sha256},
 };
 use gatekeeper_readers::flyway::history::HistoryRow;
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 use serde_json::{Map, Number, Value};
 
-use crate::{record::SchemaComparison, replacement::ResourcePath, step::Step};
+use crate::{
+    record::{PinnedRecord, SchemaComparison},
+    replacement::ResourcePath,
+    runs::{HandedIn, RunProof},
+    step::Step,
+};
 
 /// What one step tells of one thing that it works on.
 pub trait StepFacts: Clone + Default + PartialEq + Serialize + DeserializeOwned {
@@ -191,6 +197,39 @@ pub struct FailedMigration {
     pub sql_state: Option<String>,
 }
 
+/// What `judge-run` tells of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunFacts {
+    /// When it was handed in.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub completed_at: Told<Timestamp>,
+    /// Who handed it in, in his own words.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub completed_by: Told<String>,
+    /// The record of what it came to.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub completion: Told<PinnedRecord>,
+    /// Until when it may be handed in.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub expires_at: Told<Timestamp>,
+    /// What was handed in, as it is stored.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub files: Told<Vec<HandedIn>>,
+    /// What shows what it came to.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub proof: Told<RunProof>,
+    /// Every reason why it failed.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub reasons: Told<Vec<Finding>>,
+    /// What is told and doesn't count against it.
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    pub warnings: Told<Vec<Finding>>,
+    /// What is told beside.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
 /// What `smoke-test` tells of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -255,6 +294,10 @@ impl StepFacts for FunctionFacts {
 
 impl StepFacts for DatabaseFacts {
     const STEP: Step = Step::MigrateDatabase;
+}
+
+impl StepFacts for RunFacts {
+    const STEP: Step = Step::JudgeRun;
 }
 
 impl StepFacts for SmokeFacts {
@@ -389,6 +432,7 @@ mod tests {
             assert_eq!(again::<DatabaseFacts>(&told).to_string(), told.to_string());
             assert_eq!(again::<FunctionFacts>(&told).to_string(), told.to_string());
             assert_eq!(again::<StackFacts>(&told).to_string(), told.to_string());
+            assert_eq!(again::<RunFacts>(&told).to_string(), told.to_string());
             assert_eq!(again::<SmokeFacts>(&told).to_string(), told.to_string());
         }
     }

@@ -9,7 +9,7 @@ use gatekeeper_model::{
 };
 use jiff::Timestamp;
 
-use crate::record::SchemaComparison;
+use crate::{facts::RunFacts, record::SchemaComparison, runs::RunProof, step::Report};
 
 /// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
 #[must_use]
@@ -34,6 +34,26 @@ pub fn deployed<'a>(
     let mut text = front_matter.document(artefacts);
     schema_table(&mut text, schemas);
     text
+}
+
+/// Adds to a handoff what runners carried out, each with the record of what it came to.
+pub fn add_runs<'a>(text: &mut String, runs: impl Iterator<Item = &'a Report<RunFacts>>) {
+    let mut runs = runs.peekable();
+    if runs.peek().is_some() {
+        text.push_str("\n| carried out by a runner | where | record | SHA-256 |\n|---|---|---|---|\n");
+    }
+    for report in runs {
+        let proof = report.facts.proof.read().ok().flatten();
+        let place = match proof {
+            Some(RunProof::Dbt(it)) => format!("target `{}`", it.target.as_deref().unwrap_or("?")),
+            Some(RunProof::Pulumi(it)) => format!("stack `{}` in `{}`", it.stack, it.backend),
+            None => "not told".to_owned(),
+        };
+        let record = report.facts.completion.read().ok().flatten();
+        let record = record.map(|it| format!("`{}` | `{}`", it.key, it.sha256));
+        let record = record.unwrap_or_else(|| "not told | not told".to_owned());
+        let _ = writeln!(text, "| `{}` | {place} | {record} |", report.subject);
+    }
 }
 
 /// Whether each database's live schema is the tested one, by the digests of their normal forms.

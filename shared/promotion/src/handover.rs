@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    facts::{DatabaseFacts, FunctionFacts, SmokeFacts, StackFacts, StepFacts},
+    facts::{DatabaseFacts, FunctionFacts, RunFacts, SmokeFacts, StackFacts, StepFacts},
     record::{Status, StepRecord},
     step::{Direction, PromotionRef, Report, ReportStatus, Step, StepAnswer, StepStatus},
 };
@@ -22,6 +22,10 @@ pub struct Handover {
     pub functions: StepAnswer<FunctionFacts>,
     /// What `migrate-database` answered last; in progress without reports where it was never asked.
     pub databases: StepAnswer<DatabaseFacts>,
+    /// What `judge-run` answered last; in progress without reports where it was never asked. An execution of before there was
+    /// such a step doesn't tell it.
+    #[serde(default = "never_asked")]
+    pub runs: StepAnswer<RunFacts>,
     /// What `smoke-test` answered last; in progress without reports where it was never asked.
     pub smoke: StepAnswer<SmokeFacts>,
     /// What Step Functions caught, where a step failed without an answer.
@@ -56,26 +60,28 @@ impl Step {
             Self::ApplyStack => "stacks",
             Self::DeployFunction => "functions",
             Self::MigrateDatabase => "databases",
+            Self::JudgeRun => "runs",
             Self::SmokeTest => "smoke",
         }
     }
 }
 
 impl Handover {
-    /// Whether every step is done.
+    /// Whether every step is done that is asked of a plan with or without a part that a runner carries out.
     #[must_use]
-    pub fn is_done(&self) -> bool {
-        Step::ALL.into_iter().all(|step| self.status(step) == StepStatus::Done)
+    pub fn is_done(&self, has_runs: bool) -> bool {
+        Step::asked(has_runs).all(|step| self.status(step) == StepStatus::Done)
     }
 
     /// Why the steps failed, in one line; `None` where all are done.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        let step = Step::ALL.into_iter().find(|step| self.status(*step) != StepStatus::Done)?;
+    pub fn failure(&self, has_runs: bool) -> Option<String> {
+        let step = Step::asked(has_runs).find(|step| self.status(*step) != StepStatus::Done)?;
         let mut reasons = match step {
             Step::ApplyStack => failures(&self.stacks),
             Step::DeployFunction => failures(&self.functions),
             Step::MigrateDatabase => failures(&self.databases),
+            Step::JudgeRun => failures(&self.runs),
             Step::SmokeTest => failures(&self.smoke),
         };
         if let Some(caught) = &self.error {
@@ -89,15 +95,16 @@ impl Handover {
     ///
     /// # Errors
     /// Where a fact is nothing that JSON has.
-    pub fn step_records(&self) -> Result<Vec<StepRecord>, serde_json::Error> {
+    pub fn step_records(&self, has_runs: bool) -> Result<Vec<StepRecord>, serde_json::Error> {
         let mut caught = self.error.as_ref().map(|it| format!("{}: {}", it.error, it.cause));
         let mut steps = Vec::new();
-        for step in Step::ALL {
+        for step in Step::asked(has_runs) {
             let error = if self.status(step) == StepStatus::Done { None } else { caught.take() };
             steps.extend(match step {
                 Step::ApplyStack => step_record(self.direction, &self.stacks, error)?,
                 Step::DeployFunction => step_record(self.direction, &self.functions, error)?,
                 Step::MigrateDatabase => step_record(self.direction, &self.databases, error)?,
+                Step::JudgeRun => step_record(self.direction, &self.runs, error)?,
                 Step::SmokeTest => step_record(self.direction, &self.smoke, error)?,
             });
         }
@@ -109,9 +116,15 @@ impl Handover {
             Step::ApplyStack => self.stacks.status,
             Step::DeployFunction => self.functions.status,
             Step::MigrateDatabase => self.databases.status,
+            Step::JudgeRun => self.runs.status,
             Step::SmokeTest => self.smoke.status,
         }
     }
+}
+
+/// What is carried of a step that nobody asked.
+fn never_asked<F>() -> StepAnswer<F> {
+    StepAnswer { status: StepStatus::InProgress, wait_seconds: 0, progress: Vec::new() }
 }
 
 fn failures<F>(answer: &StepAnswer<F>) -> Vec<String> {

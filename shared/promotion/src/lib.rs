@@ -25,6 +25,7 @@ pub mod record;
 pub mod replacement;
 pub mod request;
 pub mod rules;
+pub mod runs;
 pub mod stage;
 pub mod step;
 pub mod transitions;

@@ -20,7 +20,11 @@ use gatekeeper_readers::{
 use serde::{Deserialize, Serialize};
 
 use super::boundary::{BOUNDARY_PARAMETER, Home};
-use crate::stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage};
+use crate::{
+    runs,
+    runs::PlannedRun,
+    stage::{SchemaParity, SmokeCheck, SmokeTarget, Stage},
+};
 
 /// The largest template that CloudFormation takes in a call, in bytes; a larger one has to be an object in S3
 /// (CloudFormation quotas, "Template body size in a request").
@@ -51,6 +55,9 @@ pub struct Plan {
     /// The databases that are migrated or compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<PlannedDatabase>,
+    /// What a runner carries out: after the databases are migrated, and before anything is asked whether it works.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<PlannedRun>,
     /// What must answer afterwards.
     pub smoke: Vec<SmokeCheck>,
 }
@@ -64,7 +71,7 @@ impl Plan {
 
     /// Every stored object that it applies.
     pub fn pinned(&self) -> impl Iterator<Item = &Pinned> {
-        let Self { stacks, functions, migrations, databases, smoke: _ } = self;
+        let Self { stacks, functions, migrations, databases, runs, smoke: _ } = self;
         // A file may be an asset of several stacks, and a bundle one of a nested stack.
         let mut seen: BTreeSet<&str> = functions.iter().map(|it| it.bundle.key.as_str()).collect();
         let assets = stacks.iter().flat_map(|it| &it.assets).map(|it| &it.file);
@@ -77,6 +84,7 @@ impl Plan {
             .chain(functions)
             .chain(migrations)
             .chain(databases.iter().flat_map(PlannedDatabase::pinned))
+            .chain(runs.iter().filter_map(PlannedRun::pinned))
     }
 }
 
@@ -409,9 +417,12 @@ impl Plan {
         let handed = templates.iter().map(|(stack, template)| (stack, &template.handed)).collect();
         wrong.extend(template::check_handed(manifest, &handed));
         plan.databases = databases(subject, &pin, &mut wrong);
+        plan.runs = runs::plan(subject, &pin, &mut wrong);
         plan.smoke = smoke(&commit, manifest, templates, stage, &mut wrong);
-        if plan.stacks.is_empty() {
-            let message = "the commit has no CloudFormation template, so there is nothing to apply to a stage";
+        let has_runs = manifest.pulumi.is_some() || manifest.modules.iter().any(|it| it.dbt.is_some());
+        if plan.stacks.is_empty() && !has_runs {
+            let message = "the commit has no CloudFormation template, no Pulumi program and no dbt models, so there is \
+                           nothing to apply to a stage";
             wrong.push(Finding::new(Code::NothingToPromote, commit.to_string(), message));
         }
         wrong.sort();
@@ -424,7 +435,8 @@ impl Plan {
     pub fn modules(&self) -> BTreeSet<&ModuleId> {
         let stacks = self.stacks.iter().map(|it| &it.module);
         let functions = self.functions.iter().map(|it| &it.module);
-        stacks.chain(functions).chain(self.databases.iter().flat_map(|it| &it.modules)).collect()
+        let runs = self.runs.iter().flat_map(PlannedRun::modules);
+        stacks.chain(functions).chain(self.databases.iter().flat_map(|it| &it.modules)).chain(runs).collect()
     }
 
     /// The migrations that the stage's databases had not run when it was looked.
@@ -441,7 +453,8 @@ impl Plan {
         let assets = assets.filter(|it| seen.insert(it.key.as_str()));
         let functions = self.functions.iter().filter(|it| it.module == *module).map(|it| &it.bundle);
         let migrations = self.migrations.iter().filter(|it| it.module == *module).map(|it| &it.script);
-        stacks.chain(assets).chain(functions).chain(migrations).collect()
+        let runs = self.runs.iter().filter(|it| it.module() == Some(module)).filter_map(PlannedRun::pinned);
+        stacks.chain(assets).chain(functions).chain(migrations).chain(runs).collect()
     }
 }
 

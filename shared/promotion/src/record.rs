@@ -25,6 +25,7 @@ use super::{
 use crate::{
     facts::{DatabaseFacts, StepFacts, Told},
     replacement::ResourcePath,
+    runs::Lease,
     stage::SchemaParity,
 };
 
@@ -144,6 +145,9 @@ pub struct PromotionRecord {
     pub break_glass: Option<BreakGlass>,
     /// What is applied.
     pub plan: Plan,
+    /// What the runner that carries out a part of it holds; `None` where no part is a runner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// The promotion that brought what the stage ran before, whichever commit that is; `None` where it ran nothing, and in
     /// records of before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use crate::replacement::ResourcePath;
 
 /// What the event may hold.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "repo",
     "commit_sha",
     "stage",
@@ -24,6 +24,7 @@ const FIELDS: [&str; 12] = [
     "rollback",
     "accept_schema_difference",
     "accept_replacement",
+    "lease",
     "break_glass",
     "identity_proof",
 ];
@@ -59,6 +60,9 @@ pub struct PromotionRequest {
     /// The resources that hold data and that may be replaced or removed nevertheless.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accept_replacement: BTreeSet<ResourcePath>,
+    /// Give a lease for what a runner carries out: without one a commit that needs a runner is refused.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub lease: bool,
     /// Waive the stage's rules, as a second person has agreed.
     #[serde(default)]
     pub break_glass: bool,
@@ -93,6 +97,7 @@ impl PromotionRequest {
         let changes = fields.flag("changes");
         let accept_schema_difference = fields.flag("accept_schema_difference");
         let accept_replacement = fields.ids("accept_replacement");
+        let lease = fields.flag("lease");
         let break_glass = fields.flag("break_glass");
         if rollback == Some(false) && accept_schema_difference == Some(true) {
             fields.add("`accept_schema_difference`: only a rollback may accept one");
@@ -124,6 +129,7 @@ impl PromotionRequest {
                 rollback: rollback?,
                 accept_schema_difference: accept_schema_difference?,
                 accept_replacement: accept_replacement?,
+                lease: lease?,
                 break_glass: break_glass?,
                 identity_proof: identity_proof?,
             })
@@ -139,6 +145,7 @@ impl PromotionRequest {
             (self.break_glass, "break_glass"),
             (self.changes, "changes"),
             (self.dry_run, "dry_run"),
+            (self.lease, "lease"),
         ];
         BoundRequest {
             manifest_version_id: None,
@@ -249,6 +256,7 @@ mod tests {
             PromotionRequest { rollback: true, ..request.clone() },
             PromotionRequest { accept_schema_difference: true, ..request.clone() },
             PromotionRequest { break_glass: true, ..request.clone() },
+            PromotionRequest { lease: true, ..request.clone() },
             PromotionRequest { accept_replacement: ["data/Orders".parse().unwrap()].into(), ..request.clone() },
         ];
         for other in &others {

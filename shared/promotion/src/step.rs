@@ -18,13 +18,21 @@ pub enum Step {
     DeployFunction,
     /// Migrates the databases, and compares their schemas.
     MigrateDatabase,
+    /// Waits for what a runner carries out, and judges it. Asked where the plan has such a part.
+    JudgeRun,
     /// Asks what must answer afterwards.
     SmokeTest,
 }
 
 impl Step {
     /// Every step, in the order in which they are asked.
-    pub const ALL: [Self; 4] = [Self::ApplyStack, Self::DeployFunction, Self::MigrateDatabase, Self::SmokeTest];
+    pub const ALL: [Self; 5] =
+        [Self::ApplyStack, Self::DeployFunction, Self::MigrateDatabase, Self::JudgeRun, Self::SmokeTest];
+
+    /// Every step that is asked of a plan with or without a part that a runner carries out.
+    pub fn asked(has_runs: bool) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |step| has_runs || *step != Self::JudgeRun)
+    }
 
     /// Its name, that of its function.
     #[must_use]
@@ -33,6 +41,7 @@ impl Step {
             Self::ApplyStack => "apply-stack",
             Self::DeployFunction => "deploy-function",
             Self::MigrateDatabase => "migrate-database",
+            Self::JudgeRun => "judge-run",
             Self::SmokeTest => "smoke-test",
         }
     }

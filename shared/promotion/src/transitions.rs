@@ -13,6 +13,8 @@ pub enum Place {
     Begins(Direction),
     /// A step is asked.
     Asks(Step),
+    /// The databases are there, and a part of the plan is a runner's or none is.
+    Forks,
     /// A step is waited for as long as it said, and asked again.
     Waits(Step),
     /// It is recorded what the steps came to.
@@ -43,6 +45,8 @@ pub enum Happening {
     Threw,
     /// The time that a step asked for is over.
     Waited,
+    /// It is looked whether a part of the plan is a runner's.
+    HasRuns(bool),
     /// The record says what the promotion is now.
     Recorded(Status),
 }
@@ -51,11 +55,11 @@ pub enum Happening {
 pub type Transition = (Place, Happening, Place);
 
 /// Every transition that there is.
-pub const TRANSITIONS: [Transition; 27] = {
+pub const TRANSITIONS: [Transition; 34] = {
     use Direction::{Back, Forward};
-    use Happening::{Answered, Begun, Recorded, Threw, Waited};
-    use Place::{Asks, Begins, Ended, Records, Waits};
-    use Step::{ApplyStack, DeployFunction, MigrateDatabase, SmokeTest};
+    use Happening::{Answered, Begun, HasRuns, Recorded, Threw, Waited};
+    use Place::{Asks, Begins, Ended, Forks, Records, Waits};
+    use Step::{ApplyStack, DeployFunction, JudgeRun, MigrateDatabase, SmokeTest};
     use StepStatus::{Done, Failed, InProgress};
     [
         (Begins(Forward), Begun, Asks(ApplyStack)),
@@ -69,11 +73,18 @@ pub const TRANSITIONS: [Transition; 27] = {
         (Asks(DeployFunction), Answered(Failed), Records),
         (Asks(DeployFunction), Threw, Records),
         (Waits(DeployFunction), Waited, Asks(DeployFunction)),
-        (Asks(MigrateDatabase), Answered(Done), Asks(SmokeTest)),
+        (Asks(MigrateDatabase), Answered(Done), Forks),
         (Asks(MigrateDatabase), Answered(InProgress), Waits(MigrateDatabase)),
         (Asks(MigrateDatabase), Answered(Failed), Records),
         (Asks(MigrateDatabase), Threw, Records),
         (Waits(MigrateDatabase), Waited, Asks(MigrateDatabase)),
+        (Forks, HasRuns(false), Asks(SmokeTest)),
+        (Forks, HasRuns(true), Asks(JudgeRun)),
+        (Asks(JudgeRun), Answered(Done), Asks(SmokeTest)),
+        (Asks(JudgeRun), Answered(InProgress), Waits(JudgeRun)),
+        (Asks(JudgeRun), Answered(Failed), Records),
+        (Asks(JudgeRun), Threw, Records),
+        (Waits(JudgeRun), Waited, Asks(JudgeRun)),
         (Asks(SmokeTest), Answered(Done), Records),
         (Asks(SmokeTest), Answered(InProgress), Waits(SmokeTest)),
         (Asks(SmokeTest), Answered(Failed), Records),
@@ -121,9 +132,10 @@ mod tests {
 
     #[test]
     fn the_steps_are_asked_in_their_order_and_then_it_is_recorded() {
-        for direction in [Direction::Forward, Direction::Back] {
+        let ways = [Direction::Forward, Direction::Back].into_iter().flat_map(|it| [(it, false), (it, true)]);
+        for (direction, has_runs) in ways {
             let mut place = next(Place::Begins(direction), Happening::Begun).unwrap();
-            for step in Step::ALL {
+            for step in Step::asked(has_runs) {
                 assert_eq!(place, Place::Asks(step));
                 assert_eq!(next(place, Happening::Answered(StepStatus::InProgress)), Some(Place::Waits(step)));
                 assert_eq!(next(Place::Waits(step), Happening::Waited), Some(place));
@@ -131,6 +143,9 @@ mod tests {
                     assert_eq!(next(place, failure), Some(Place::Records), "nothing more is applied after a failure");
                 }
                 place = next(place, Happening::Answered(StepStatus::Done)).unwrap();
+                if place == Place::Forks {
+                    place = next(place, Happening::HasRuns(has_runs)).unwrap();
+                }
             }
             assert_eq!(place, Place::Records);
         }

@@ -48,6 +48,7 @@ fn request() -> PromotionRequest {
         rollback: false,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
+        lease: false,
         break_glass: false,
         identity_proof: None,
     }

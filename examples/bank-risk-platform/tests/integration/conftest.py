@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from risk import warehouse
@@ -27,7 +26,7 @@ def guard() -> None:
 
 
 @pytest.fixture
-def marts(guard: None) -> Iterator[duckdb.DuckDBPyConnection]:
+def marts(guard: None) -> Iterator[warehouse.Connection]:
     with warehouse.connect(read_only=True) as connection:
         yield connection
 

@@ -13,7 +13,8 @@ LEDGER = "DEFINE SCHEMA raw;\nDEFINE TABLE raw.ledger (id VARCHAR NOT NULL, amou
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of its own, with a warehouse of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RISK_WAREHOUSE", raising=False)
+    for name in ("RISK_ADAPTER", "RISK_WAREHOUSE"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "dcm").mkdir()
     (tmp_path / "dcm" / "raw.sql").write_text(LEDGER)
     return tmp_path
@@ -25,7 +26,7 @@ def test_what_was_planned_is_deployed(capsys: pytest.CaptureFixture[str]) -> Non
     assert dcm.main(["deploy"]) == 0
     assert "deploy: 2 statements" in capsys.readouterr().out
     with warehouse.connect(read_only=True) as connection:
-        assert connection.table("raw.ledger").columns == ["id", "amount"]
+        assert [column.name for column in warehouse.live(connection)["raw"]["ledger"]] == ["id", "amount"]
 
 
 def test_nothing_is_deployed_without_a_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ mod ledger;
 mod live;
 mod promotion;
 mod rules;
+mod runs;
 
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
@@ -52,6 +53,7 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         runs = Some(live::check(case, &mut checks));
         drift = live::drift(case, &mut checks);
         promotion::check(case, &mut checks);
+        runs::check(case, &mut checks);
         gate = gate::check(case, &mut checks);
         rules = Some(rules::check(case, &mut checks));
         databases = databases::check(case, &mut checks);

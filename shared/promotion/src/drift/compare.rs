@@ -173,6 +173,13 @@ pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
             for planned in &record.plan.stacks {
                 compared.stack(planned, look.stacks.get(&planned.stack_name));
             }
+            for run in &record.plan.runs {
+                // Nobody looks for it here: that nothing is found of it must not be taken for no difference.
+                compared.notes.push(format!(
+                    "`{}`: what a runner carried out is not compared with what is there now",
+                    run.name()
+                ));
+            }
             for planned in &record.plan.databases {
                 compared.database(planned, record, promoted.last, look.databases.get(&planned.database));
             }

@@ -2,6 +2,7 @@
 
 pub mod freeze;
 mod requirement;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::freeze::FreezeWindow;
-pub use self::requirement::Requirement;
+pub use self::{
+    requirement::Requirement,
+    runs::{DbtTarget, PulumiTarget},
+};
 
 /// The largest configuration that is read.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -85,6 +89,22 @@ pub struct Stage {
     /// account.
     #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_stage_literals: bool,
+    /// The Pulumi stack of each repository that has a Pulumi program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pulumi: BTreeMap<Repo, PulumiTarget>,
+    /// The dbt target of each repository that has dbt models.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dbt: BTreeMap<Repo, DbtTarget>,
+    /// How long a runner has for its part of a promotion, in minutes.
+    #[serde(default = "runs::default_lease_minutes", skip_serializing_if = "is_default_lease")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5, max = 180)))]
+    pub lease_minutes: u16,
+}
+
+/// Whether a lease is as long as where a stage doesn't tell.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_default_lease(minutes: &u16) -> bool {
+    *minutes == runs::default_lease_minutes()
 }
 
 /// A stage's database.
@@ -332,6 +352,7 @@ impl StagesConfig {
                 )));
             }
             stage.rules_hold_together(name).map_err(invalid)?;
+            stage.runs_are_possible(name).map_err(invalid)?;
             for (database, entry) in &stage.databases {
                 for table in &entry.other_histories {
                     table.parse::<TableName>().map_err(|error| {
@@ -363,6 +384,19 @@ impl Stage {
                 "`soak_minutes` of `{name}` needs `requires` to name the stage that the time is spent in, such as \
                  `deployed:uat`"
             ));
+        }
+        Ok(())
+    }
+
+    /// Whether what runners do there can be told apart and bounded.
+    fn runs_are_possible(&self, name: &StageName) -> Result<(), String> {
+        runs::lease_is_possible(self.lease_minutes, name)?;
+        let of = |kind: &str, repo: &Repo, wrong: String| format!("`{kind}` of `{repo}` in `{name}`: {wrong}");
+        for (repo, target) in &self.pulumi {
+            target.is_possible().map_err(|wrong| of("pulumi", repo, wrong))?;
+        }
+        for (repo, target) in &self.dbt {
+            target.is_possible().map_err(|wrong| of("dbt", repo, wrong))?;
         }
         Ok(())
     }
@@ -438,7 +472,7 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_refused_by_name() {
         insta::assert_snapshot!(refuse("{"), @"not valid: EOF while parsing an object at line 1 column 1");
-        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private`, `accept_stage_literals` at line 2 column 15");
+        insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"requires\"", "\"require\"")), @"not valid: unknown field `require`, expected one of `requires`, `soak_minutes`, `approvals`, `freeze`, `role_arn`, `stack_role_arn`, `stack_name`, `parameters`, `databases`, `smoke`, `allow_private`, `accept_stage_literals`, `pulumi`, `dbt`, `lease_minutes` at line 2 column 15");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"built\"", "\"anything\"")), @"not valid: `anything` is not a requirement: it is `built`, or `deployed:` and a stage at line 2 column 28");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"schema_version\": 1", "\"schema_version\": 2")), @"`schema_version` is 2, this gatekeeper knows 1");
         insta::assert_snapshot!(refuse(&EXAMPLE.replace("\"uat\"", "\"gate\"")), @"no stage can be called `gate`: the gate's own ledger is called so");
@@ -482,6 +516,31 @@ mod tests {
 
         let written = serde_json::to_vec(&config).unwrap();
         assert_eq!(StagesConfig::parse(&written).unwrap(), config);
+    }
+
+    #[test]
+    fn what_runners_do_is_told_for_each_repository() {
+        let text = r#""pulumi": {"bank-platform": {"backend": "s3://bank-pulumi/state", "project": "bank-platform", "stack": "uat"}},
+                      "dbt": {"bank-risk-platform": {"target": "uat", "adapter": "snowflake", "database": "RISK_UAT"}}"#;
+        let config = StagesConfig::parse(two_stages(text).as_bytes()).unwrap();
+        let prod = &config.stages[&"prod".parse().unwrap()];
+        assert_eq!(prod.lease_minutes, 60);
+        assert_eq!(prod.dbt[&"bank-risk-platform".parse().unwrap()].database, "RISK_UAT");
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(!written.contains("lease_minutes"));
+        assert_eq!(StagesConfig::parse(written.as_bytes()).unwrap(), config);
+
+        let refused = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            refuse(&two_stages(&text.replace(from, to)))
+        };
+        insta::assert_snapshot!(refused("s3://bank-pulumi/state", "https://api.pulumi.com"), @"`pulumi` of `bank-platform` in `prod`: `backend` is `https://api.pulumi.com`, and it is `s3://`, a bucket, and a folder of it or none: only such a backend can be read without Pulumi's word");
+        insta::assert_snapshot!(refused("s3://bank-pulumi/state", "s3://bank-pulumi?region=x"), @"`pulumi` of `bank-platform` in `prod`: `backend` is `s3://bank-pulumi?region=x`, and it is `s3://`, a bucket, and a folder of it or none: only such a backend can be read without Pulumi's word");
+        insta::assert_snapshot!(refused("\"target\": \"uat\"", "\"target\": \"uat; rm -rf\""), @"`dbt` of `bank-risk-platform` in `prod`: `target` is `uat; rm -rf`, and it is 1 to 128 of letters, digits, `.`, `_`, `$` and `-`, not starting with `-`");
+        for (minutes, taken) in [(4, false), (5, true), (180, true), (181, false)] {
+            let config = two_stages(&format!("\"lease_minutes\": {minutes}"));
+            assert_eq!(StagesConfig::parse(config.as_bytes()).is_ok(), taken, "{minutes}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of them has a bound.
 
 pub mod check;
+pub mod code;
 pub mod manifest;
 mod object;
 pub mod relation;

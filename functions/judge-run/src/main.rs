@@ -1,0 +1,22 @@
+//! `judge-run`: the step of a promotion that leases a part of it to a runner, and judges what the runner hands in.
+
+#![recursion_limit = "256"] // the AWS clients' futures nest deeply
+
+use std::sync::Arc;
+
+use gatekeeper_aws::{Buckets, Settings, lambda};
+use gatekeeper_model::telemetry;
+use judge_run::Step;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let settings = Settings::from_env()?;
+    let config = gatekeeper_aws::config();
+    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let step = Arc::new(Step { artefacts, records, config, clock: telemetry::wall_clock });
+    lambda::run(move |event, invocation| {
+        let step = Arc::clone(&step);
+        Box::pin(async move { step.handle(event, &invocation).await })
+    })
+    .await
+}
