@@ -302,6 +302,7 @@ async fn nobody_asks_in_another_ones_name() {
             reason: "release 2026-05",
             switches: Vec::new(),
             accept_replacement: Vec::new(),
+            plan_sha256: None,
         };
         let now = gatekeeper_model::telemetry::wall_clock();
         gatekeeper_aws::caller::prove(&people.here.promoter.config, &request, now).await.unwrap()

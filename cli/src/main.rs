@@ -19,6 +19,7 @@ mod history;
 mod migrations;
 mod output;
 mod profile;
+mod pulumi;
 mod reason;
 mod repo;
 mod upload;
@@ -108,7 +109,7 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::StageAssets(args) => commands::stage_assets::run(&args, output).await,
         Command::Deploy(args) => commands::deploy::run(&args, output).await,
         Command::Observe(args) => commands::observe::run(&args, output).await,
-        Command::Run(args) => commands::run::run(&args, output),
+        Command::Run(args) => commands::run::run(&args, output).await,
         Command::Check(args) => commands::check::run(&args, output).await,
         Command::Flyway(args) => commands::flyway::run(&args, output).await,
         Command::Snapshot(args) => commands::snapshot::run(&args, output).await,

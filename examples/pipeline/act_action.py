@@ -70,6 +70,7 @@ class OfAct:
 def checkout(run: OfAct, given: Inputs) -> str:
     """The pushed commit, or the gatekeeper: act has no `job.workflow_sha`, so it is the commit of this working folder, with what was changed there."""
     if given.get("path") != ".gatekeeper":
+        run.sha = given.pop("ref", run.sha)
         actions.checkout(run, given)
         run.tool("git", "remote", "set-url", "origin", run.remote, cwd=run.workspace)
         return ""

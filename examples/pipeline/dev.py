@@ -43,7 +43,17 @@ class Dev:
 
     def environments(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
         """Those of all."""
-        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {}),
+                "uat-runner": self.runner("uat")}
+
+    def runner(self, stage: str) -> tuple[dict[str, str], dict[str, str]]:
+        """The environment of who carries out a promotion: as it is nobody's who promotes, so AWS lets him deploy and no more."""
+        if self.stacks is not None:
+            return {"AWS_REGION": self.outputs["Region"], "DEPLOY_ROLE_ARN": self.stacks.roles[stage], "PULUMI_BACKEND_URL": self.stacks.backend(stage)}, {}
+        if self.snowflake is not None:
+            variables = self.warehouse(stage)
+            return variables, {"SNOWFLAKE_PASSWORD": variables.pop("DBT_ENV_SECRET_SNOWFLAKE_PASSWORD")}
+        return {}, {}
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""
@@ -76,6 +86,18 @@ class Dev:
         self.snowflake = Snowflake(folder)
         self.vars |= self.snowflake.variables
         self.secrets["SNOWFLAKE_PASSWORD"] = secrets.token_urlsafe(24)
+
+    def targets(self, stage: str) -> dict[str, dict[str, str | None]]:
+        """What a runner does of the repository in a stage, as `config/stages.json` has it."""
+        if self.stacks is not None:
+            return {"pulumi": self.stacks.target(stage)}
+        return {"dbt": {"target": stage, "adapter": "snowflake", "database": f"RISK_{stage.upper()}"}}
+
+    def warehouse(self, stage: str) -> dict[str, str]:
+        """The environment of who builds in a stage's database."""
+        assert self.snowflake is not None
+        return {**self.snowflake.variables, "RISK_TARGET": stage, "DBT_PROFILES_DIR": "snowflake",
+                "DBT_ENV_SECRET_SNOWFLAKE_PASSWORD": self.secrets["SNOWFLAKE_PASSWORD"]}
 
     def close(self) -> None:
         """Ends what was started."""

@@ -26,6 +26,7 @@ from terminal import RED, Terminal  # noqa: E402
 
 import breaks  # noqa: E402
 from expressions import Unsupported  # noqa: E402
+from promotion import Promotion  # noqa: E402
 from run import Run, StepFailed  # noqa: E402
 from workflow import Step, WorkflowError, called_by  # noqa: E402
 
@@ -47,6 +48,8 @@ def arguments() -> argparse.Namespace:
                         help="breaks a step on purpose, to show how it fails; without a step: lists what can be broken")
     parser.add_argument("--quick", action="store_true", help="without the tools that take minutes to set up: bank-platform then stops where Pulumi's engine "
                         "would deploy, and DuckDB is the warehouse of bank-risk-platform")
+    parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the lease says: "
+                        "bank-platform and bank-risk-platform")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()
 
@@ -56,6 +59,9 @@ def main() -> int:
     if given.broken == "":
         print(breaks.listed(given.repo))
         return 0
+    if given.promote and (given.quick or given.broken or given.repo not in SET_UP):
+        print(f"error: `--promote` is for {' and '.join(SET_UP)}, whole and with their real tools", file=sys.stderr)
+        return 2
     try:
         broken = breaks.find(given.repo, given.broken) if given.broken else None
     except KeyError:
@@ -72,7 +78,12 @@ def main() -> int:
             with contextlib.closing(run.dev):
                 if not given.quick:
                     real_tools(term, run, given.repo, processes)
-                return follow(term, run, example, broken)
+                code = follow(term, run, example, broken)
+                if code == 0 and given.promote:
+                    began = time.monotonic()
+                    Promotion(run).go(term)
+                    term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} is in UAT after {time.monotonic() - began:.0f} s")
+                return code
     except (WorkflowError, Unsupported, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -21,6 +21,7 @@ PULUMI = ROOT / ".local" / "pulumi" / "bin"
 # The stand-in for the plugin that @pulumi/aws asks for.
 PLUGINS = ROOT / "infra" / "local" / "pulumi-aws" / "bin"
 KEY = "alias/pulumi"
+PROJECT = "bank-platform"
 # Nothing is fetched: the engine, the host of Node.js programs and the plugin are on the path. The types were checked in step 1.
 ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true", "PULUMI_NODEJS_TRANSPILE_ONLY": "true"}
 
@@ -45,6 +46,10 @@ class Stacks:
     def backend(self, stage: str) -> str:
         """Where the stage's state is."""
         return f"s3://{self.buckets[stage]}"
+
+    def target(self, stage: str) -> dict[str, str | None]:
+        """What the gatekeeper is told of the stack: where its history and state are, and who may read them."""
+        return {"backend": self.backend(stage), "project": PROJECT, "stack": stage, "read_role_arn": self.outputs["StageRoleArn"]}
 
     def set_up(self, stage: str, role: str) -> str:
         """The account's bucket and key, and the role that deploys; its ARN."""

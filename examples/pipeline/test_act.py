@@ -25,15 +25,21 @@ from processes import Processes  # noqa: E402
 from act import GITHUB_TOKEN, PUSH_TOKEN, Act, Ran, by_hand  # noqa: E402
 from breaks import find, nothing, replaced  # noqa: E402
 from expressions import holds  # noqa: E402
+from promotion import Promotion  # noqa: E402
 from run import BRANCH, Run  # noqa: E402
 from workflow import WORKFLOWS, called_by, read  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
 PAYMENTS, RISK, PLATFORM = "bank-payments", "bank-risk-platform", "bank-platform"
+KINDS = {PAYMENTS: "lambda", PLATFORM: "pulumi", RISK: "dbt"}
 PROMOTE, ROLL_BACK = "promote-to-uat.yml", "rollback.yml"
 NOT_PUSHED = "12. CI writes CI handoff document (Built), push"
 # The steps of a promotion and a rollback, by how their names begin.
 PREPARED, DRY, DONE = ("Check out", "Set up", "Be the"), ("1. to 3.", "verify, and"), ("4. to 7.", "8. ", "roll back")
+LEASED = ("templates, ZIPs", "which promotion", "Hand the lease")
+# What a runner's part is not for the one kind and the other.
+NOT_FOR = {"pulumi": ("Set up Python", "Install what requirements", "dbt build", "Hand over what dbt", "Take what dbt"),
+           "dbt": ("Set up pnpm", "Set up Node", "Set up Pulumi", "Install what pnpm", "Be who deploys", "pulumi up")}
 # What is broken, the step that stops it, and what it says.
 BROKEN = {
     (PAYMENTS, "2:unit-test"): ("2. pnpm test:unit", "Tests  1 failed"),
@@ -50,7 +56,7 @@ def repository(example: str, name: str, change: Callable[[Path], None] = nothing
     with `real_tools` Pulumi's engine deploys it, or dbt builds it in a Snowflake and not in DuckDB."""
     def commit(source: Path) -> None:
         for kind in (PROMOTE, ROLL_BACK):
-            (source / ".github" / "workflows" / kind).write_text(by_hand(kind))
+            (source / ".github" / "workflows" / kind).write_text(by_hand(kind, KINDS[example]))
         change(source)
 
     outputs = json.loads(Path(os.environ["GATEKEEPER_OUTPUTS"]).read_text())
@@ -128,6 +134,20 @@ class Workflows(unittest.TestCase):
         """The gate's word on the commit that was pushed."""
         return (self.cloud.record(f"{act.run.repo}/{act.run.sha}/verdict.json") or {}).get("outcome")
 
+    def on_stage(self, repo: str) -> str | None:
+        """The commit that UAT runs."""
+        return (self.cloud.record(f"stages/uat/{repo}.json") or {}).get("commit_sha")
+
+    def promoted(self, act: Act) -> None:
+        """The commit gets to UAT, where a runner carries out its part, which is handed in and judged."""
+        promoted, kind = act.run.sha, KINDS[act.run.repo]
+        ran = act.dispatch(PROMOTE, {"commit_sha": promoted, "reason": "the release of May", "dry_run": "false"})
+        first, *others = steps_of(PROMOTE).items()
+        self.went(ran, {first[0]: [name for name in first[1] if name.startswith(PREPARED + DRY + LEASED)],
+                        **{job: [name for name in names if not name.startswith(NOT_FOR[kind])] for job, names in others}})
+        self.assertEqual(self.on_stage(act.run.repo), promoted)
+        self.assertIn("Deployed to uat [skip ci]", act.run.pushed())
+
     def handed_over(self, act: Act, documents: int) -> None:
         """CI pushed the documents of Built and of dev's Deployed, one of each for a module."""
         lines = act.run.pushed()
@@ -145,9 +165,6 @@ class Workflows(unittest.TestCase):
         uat.create()
         self.cloud.configure_database("uat", uat.url)
 
-        def on_stage() -> str | None:
-            return (self.cloud.record(f"stages/uat/{PAYMENTS}.json") or {}).get("commit_sha")
-
         def by_hand(workflow: str, until: str | None = None, **given: str) -> None:
             ran = act.dispatch(workflow, {"reason": "the release of May", "dry_run": "false", **given})
             (job, names), *_ = steps_of(workflow).items()
@@ -160,9 +177,9 @@ class Workflows(unittest.TestCase):
         self.assertEqual(self.verdict(act), "built")
         by_hand(PROMOTE, until="1. to 3. verify objects and tag, pin templates and ZIPs", commit_sha="0" * 40)
         by_hand(PROMOTE, commit_sha=first, dry_run="true")
-        self.assertIsNone(on_stage())
+        self.assertIsNone(self.on_stage(PAYMENTS))
         by_hand(PROMOTE, commit_sha=first)
-        self.assertEqual(on_stage(), first)
+        self.assertEqual(self.on_stage(PAYMENTS), first)
         self.assertIn("Deployed to uat [skip ci]", run.pushed())
 
         run.tool("git", "pull", "--quiet", "origin", BRANCH, cwd=run.source)
@@ -171,11 +188,11 @@ class Workflows(unittest.TestCase):
         second = run.sha = run.tool("git", "rev-parse", "HEAD", cwd=run.source).strip()
         self.pipeline_went(act, act.push())
         by_hand(PROMOTE, commit_sha=second)
-        self.assertEqual(on_stage(), second)
+        self.assertEqual(self.on_stage(PAYMENTS), second)
         by_hand(ROLL_BACK, dry_run="true")
-        self.assertEqual(on_stage(), second)
+        self.assertEqual(self.on_stage(PAYMENTS), second)
         by_hand(ROLL_BACK)
-        self.assertEqual(on_stage(), first)
+        self.assertEqual(self.on_stage(PAYMENTS), first)
         state = self.cloud.record(f"stages/uat/{PAYMENTS}.json") or {}
         record = self.cloud.record(f"promotions/uat/{PAYMENTS}/{state['promotion_id']}.json") or {}
         self.assertEqual((record["status"], record["requested_by"]), ("succeeded", "jane"), record)
@@ -186,12 +203,18 @@ class Workflows(unittest.TestCase):
         self.pipeline_went(act, ran)
         self.assertEqual(self.verdict(act), "built")
         self.handed_over(act, 2)
+        promotion = Promotion(act.run)
+        promotion.configure()
+        promotion.fill_warehouse()
+        self.promoted(act)
 
     def test_a_pulumi_repository_goes_through(self) -> None:
         act, ran = self.ran(PLATFORM)
         self.pipeline_went(act, ran)
         self.assertEqual(self.verdict(act), "built")
         self.handed_over(act, 2)
+        Promotion(act.run).configure()
+        self.promoted(act)
 
     # ---- broken
 

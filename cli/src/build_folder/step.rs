@@ -1,6 +1,9 @@
 //! What became of a pipeline's step, in the build's own document (CONTRACT §3).
 
-use gatekeeper_model::ids::{CommitSha, StageName};
+use gatekeeper_model::{
+    ids::{CommitSha, StageName},
+    manifest::PulumiUpdate,
+};
 use serde_json::{Map, Value, json};
 
 type Object = Map<String, Value>;
@@ -49,6 +52,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) stage: &'a StageName,
     /// The commit that its Pulumi program is of.
     pub(crate) program_sha: Option<&'a CommitSha>,
+    /// What Pulumi remembers of the update that it made.
+    pub(crate) pulumi_update: Option<&'a PulumiUpdate>,
 }
 
 impl Step {
@@ -70,7 +75,7 @@ impl Step {
 
     /// The fields that it tells, each by its path.
     fn fields(self, outcome: &Outcome<'_>) -> Vec<(&'static str, Value)> {
-        let Outcome { exit_code, type_errors, run_integration, stage, program_sha } = *outcome;
+        let Outcome { exit_code, type_errors, run_integration, stage, program_sha, pulumi_update } = *outcome;
         let succeeded = exit_code == 0;
         match self {
             Self::Typecheck => {
@@ -89,6 +94,7 @@ impl Step {
             Self::Pulumi => {
                 let mut fields = Self::Deploy.fields(outcome);
                 fields.push(("pulumi.program_sha", json!(program_sha)));
+                fields.push(("pulumi.update", json!(pulumi_update)));
                 fields
             }
             Self::DcmPlan => vec![("dcm.plan", json!(succeeded))],
@@ -105,6 +111,11 @@ impl Step {
         let mut new = document.clone();
         for (path, value) in self.fields(outcome) {
             let (part, field) = path.rsplit_once('.').unwrap_or(("", path));
+            // Of an update that failed nothing is told.
+            if value.is_null() {
+                remove(&mut new, path);
+                continue;
+            }
             object(&mut new, part)?.insert(field.to_owned(), value);
         }
         if matches!(self, Self::DcmPlan | Self::DcmDeploy) {
@@ -206,7 +217,14 @@ mod tests {
 
     fn with_outcome<T>(exit_code: u8, then: impl FnOnce(&Outcome<'_>) -> T) -> T {
         let (stage, sha) = ("dev".parse().unwrap(), SHA.parse().unwrap());
-        then(&Outcome { exit_code, type_errors: 0, run_integration: true, stage: &stage, program_sha: Some(&sha) })
+        then(&Outcome {
+            exit_code,
+            type_errors: 0,
+            run_integration: true,
+            stage: &stage,
+            program_sha: Some(&sha),
+            pulumi_update: None,
+        })
     }
 
     fn recorded(step: Step, document: Value, exit_code: u8) -> Value {
@@ -282,7 +300,14 @@ mod tests {
     fn a_failed_type_check_has_at_least_one_error() {
         let (stage, mut document) = ("dev".parse().unwrap(), Map::new());
         let mut errors = |exit_code, type_errors| {
-            let outcome = Outcome { exit_code, type_errors, run_integration: false, stage: &stage, program_sha: None };
+            let outcome = Outcome {
+                exit_code,
+                type_errors,
+                run_integration: false,
+                stage: &stage,
+                program_sha: None,
+                pulumi_update: None,
+            };
             Step::Typecheck.record(&mut document, &outcome).unwrap();
             document["tests"]["typecheck"]["errors"].clone()
         };

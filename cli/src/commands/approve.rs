@@ -1,21 +1,26 @@
 //! `gatekeeper approve`: a second person's word for a promotion.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::StageName,
+    ids::{Sha256, StageName},
     store_key::RecordKey,
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
     approval::{ApprovalRequest, InvalidApprovalEvent},
     counting::NotCounted,
+    plan::Plan,
+    replacement::ResourcePath,
+    request::{InvalidPromotionEvent, PromotionRequest},
 };
 use gatekeeper_store::record;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::promote::not_counted;
+use super::promote::{not_counted, planned, preview_of};
 use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
@@ -49,6 +54,16 @@ pub(crate) struct Args {
     /// Agree that the stage's rules are waived for it, as the second of two people
     #[arg(long)]
     break_glass: bool,
+    /// The plan that was looked at, by the digest that `gatekeeper promote --dry-run` shows: a promotion with another plan
+    /// is refused then. Without it the dry run is made here, where the caller may ask for one
+    #[arg(long, value_name = "SHA256")]
+    plan_sha256: Option<Sha256>,
+    /// For the dry run that is made here: what the promotion will accept
+    #[arg(long, value_name = "RESOURCE", value_delimiter = ',', conflicts_with = "plan_sha256")]
+    accept_replacement: Vec<ResourcePath>,
+    /// For the dry run that is made here: the preview that the promotion will be planned with
+    #[arg(long, value_name = "FILE", conflicts_with = "plan_sha256")]
+    preview: Option<PathBuf>,
     /// The approve function's name or ARN
     #[arg(
         long,
@@ -79,6 +94,57 @@ struct ApproveAnswer {
     not_counted: Vec<NotCounted>,
 }
 
+/// What a dry run answers, as far as an approval needs it.
+#[derive(Debug, Deserialize)]
+struct Planned {
+    #[serde(default)]
+    plan: Plan,
+    plan_sha256: Option<Sha256>,
+}
+
+/// The plan that would be applied now, which is shown; `None` where the caller may not ask, and the approval is of any plan
+/// then.
+async fn looked_at(args: &Args, aws: &Aws<'_>, output: &mut Output) -> anyhow::Result<Option<Sha256>> {
+    let commit = args.commit.commit();
+    let mut request = PromotionRequest {
+        repo: commit.repo,
+        commit_sha: Some(commit.sha),
+        stage: args.stage.clone(),
+        requested_by: "who approves".to_owned(),
+        reason: args.reason.clone(),
+        dry_run: true,
+        changes: false,
+        rollback: false,
+        accept_schema_difference: false,
+        accept_replacement: args.accept_replacement.iter().cloned().collect(),
+        lease: true,
+        break_glass: false,
+        preview: args.preview.as_deref().map(preview_of).transpose()?,
+        identity_proof: None,
+    };
+    request.identity_proof = Some(aws.prove(&request.bound()).await?);
+    let asked = async {
+        let function = aws.part(Part::PromoteFunction).await?;
+        aws.invoke(&function, &request, InvalidPromotionEvent::ERROR_TYPE).await
+    };
+    let document = match asked.await {
+        Ok(document) => document,
+        Err(error) => {
+            output.progress(&format!(
+                "note: the approval is of any plan, because no dry run could be made here ({error:#}); give `--plan-sha256` as \
+                 `gatekeeper promote --dry-run` shows it"
+            ));
+            return Ok(None);
+        }
+    };
+    let answer: Planned = serde_json::from_value(document)
+        .context("the promote function gave an answer that this version of the command does not know")?;
+    if let Some(plan) = answer.plan_sha256 {
+        output.progress(&format!("the plan `{plan}`\n{}", planned(&answer.plan)));
+    }
+    Ok(answer.plan_sha256)
+}
+
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     if args.reason.trim().is_empty() {
         return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
@@ -94,6 +160,10 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         return Ok(Answer::No);
     };
     output.progress(&format!("approving {commit} as of version `{manifest_version_id}` of its manifest"));
+    let plan_sha256 = match args.plan_sha256 {
+        Some(plan) => Some(plan),
+        None => looked_at(args, &aws, output).await?,
+    };
     let mut request = ApprovalRequest {
         repo: commit.repo.clone(),
         commit_sha: commit.sha.clone(),
@@ -101,6 +171,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         manifest_version_id,
         reason: args.reason.clone(),
         break_glass: args.break_glass,
+        plan_sha256,
         identity_proof: None,
     };
     request.identity_proof = Some(aws.prove(&request.bound()).await?);

@@ -119,7 +119,14 @@ impl LeasedRun {
             PlannedRun::Pulumi(it) => (
                 "pulumi",
                 BTreeMap::from([("PULUMI_BACKEND_URL".to_owned(), it.backend.clone())]),
-                words(&["pulumi", "up", "--yes", "--stack", &it.stack, "--message", &format!("promotion {id}")]),
+                {
+                    let message = format!("promotion {id}");
+                    let mut command = vec!["pulumi", "up", "--yes", "--stack", &it.stack, "--message", &message];
+                    if it.is_plan {
+                        command.extend(["--plan", "PLAN"]);
+                    }
+                    words(&command)
+                },
             ),
             PlannedRun::Dbt(it) => (
                 "dbt",

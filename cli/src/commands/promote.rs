@@ -1,9 +1,13 @@
 //! `gatekeeper promote`: the manual event (CONTRACT §5), and what becomes of it.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName};
+use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, Sha256, StageName};
 use gatekeeper_promotion::{
     approval::BreakGlass,
     changes::Changes,
@@ -12,10 +16,11 @@ use gatekeeper_promotion::{
     record::{PromotionRecord, Status},
     replacement::ResourcePath,
     request::{InvalidPromotionEvent, PromotionRequest},
-    runs::PlannedRun,
+    runs::{PlannedRun, pulumi::PulumiPreview},
     stage::SmokeTarget,
     step::{PromotionRef, ReportStatus},
 };
+use gatekeeper_readers::pulumi::preview;
 use serde::Deserialize;
 
 use super::{
@@ -82,6 +87,10 @@ pub(crate) struct Common {
     /// Change sets are made, read and deleted, and nothing is executed
     #[arg(long, requires = "dry_run")]
     changes: bool,
+    /// What `pulumi up` would do, of a commit with a Pulumi program: what `pulumi preview --json` prints, or what
+    /// `--save-plan` keeps. Only its resources' names and operations are handed in
+    #[arg(long, value_name = "FILE")]
+    preview: Option<PathBuf>,
     /// Don't wait for the end
     #[arg(long)]
     no_follow: bool,
@@ -134,6 +143,7 @@ struct PromoteAnswer {
     reasons: Vec<Reason>,
     #[serde(default)]
     plan: Plan,
+    plan_sha256: Option<Sha256>,
     changes: Option<Changes>,
     #[serde(default)]
     not_counted: Vec<NotCounted>,
@@ -175,6 +185,7 @@ pub(super) async fn ask(
     let (Some(repo), Some(stage), Some(reason)) = (repo, &args.stage, &args.reason) else {
         return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
     };
+    let preview = args.preview.as_deref().map(preview_of).transpose()?;
     let request = |requested_by: String| PromotionRequest {
         repo: repo.clone(),
         commit_sha: sha.cloned(),
@@ -188,6 +199,7 @@ pub(super) async fn ask(
         accept_replacement: args.accept_replacement.iter().cloned().collect(),
         lease: args.lease.is_some(),
         break_glass: matches!(direction, Direction::Forward { break_glass: true }),
+        preview: preview.clone(),
         identity_proof: None,
     };
     // What is malformed is refused before anybody is asked; a caller's name never is.
@@ -217,12 +229,17 @@ pub(super) async fn ask(
             let commit = sha.map(|sha| gatekeeper_model::ids::Commit { repo: repo.clone(), sha: sha.clone() });
             let reasons = reason::reasons(&answer.reasons, commit.as_ref());
             let changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
-            output.result(&document, &format!("{}  {what}, {}\n{reasons}{changes}", bad("refused"), nothing(args)))?;
+            let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
+            output.result(
+                &document,
+                &format!("{}  {what}, {}\n{reasons}{changes}{digest}", bad("refused"), nothing(args)),
+            )?;
             Ok(Answer::No)
         }
         ("planned", ..) => {
             let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
             let others = not_counted(&answer.not_counted);
+            let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
             let mut changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
             if args.changes {
                 let substitutions = changes::substitutions(&answer.plan, &aws.artefacts().await?).await;
@@ -233,7 +250,7 @@ pub(super) async fn ask(
             }
             output.result(
                 &document,
-                &format!("{}  {what}, {}\n{waived}{others}{plan}{changes}", good("planned"), nothing(args)),
+                &format!("{}  {what}, {}\n{waived}{others}{plan}{changes}{digest}", good("planned"), nothing(args)),
             )?;
             Ok(Answer::Yes)
         }
@@ -288,6 +305,19 @@ async fn to_the_end(
     let Followed::Ended(record) = followed else { return Err(anyhow!("it was followed to its end")) };
     output.result(&*record, &recorded(&record))?;
     Ok(Answer::yes_if(record.status == Status::Succeeded))
+}
+
+/// What an approval names.
+fn digest(plan: &Sha256) -> String {
+    format!("\n  plan {plan}, which `gatekeeper approve --plan-sha256` binds\n")
+}
+
+/// What a runner's preview says.
+pub(super) fn preview_of(file: &Path) -> anyhow::Result<PulumiPreview> {
+    let failed = |error: String| Misuse(format!("the preview `{}` can't be used: {error}", file.display()));
+    let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    let read = preview::read(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;
+    Ok(PulumiPreview::of(Sha256::of(&bytes), read.map_err(failed)?))
 }
 
 /// What became of the stage. To tell what would change, change sets were made and deleted.
@@ -364,9 +394,11 @@ pub(super) fn planned(plan: &Plan) -> String {
     );
     let runs = plan.runs.iter().map(|run| match run {
         PlannedRun::Pulumi(it) => {
-            let change =
-                |(urn, operations): (&String, &Vec<String>)| format!("      {} {urn}\n", operations.join(", "));
-            let changes: String = it.changes.iter().map(change).collect();
+            let changes = it.changes.0.iter().map(|(urn, operations)| {
+                let operations: Vec<_> = operations.iter().map(String::as_str).collect();
+                format!("      {} {urn}\n", operations.join(", "))
+            });
+            let changes: String = changes.collect();
             format!("    pulumi up --stack {} of {} in {}\n{changes}", it.stack, it.project, it.backend)
         }
         PlannedRun::Dbt(it) => {

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use gatekeeper_model::ids::{CommitSha, StageName};
+use gatekeeper_model::{
+    ids::{CommitSha, StageName},
+    telemetry::wall_clock,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -22,12 +25,15 @@ use crate::{
     exit::{Answer, Misuse},
     github::{self, GitHub},
     output::Output,
-    whole_file,
+    pulumi, whole_file,
 };
 
 /// What a shell answers for a command that isn't there, and for one that can't be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
+
+/// Where the command says that it did well, and what it should have done is not there.
+const NOT_PROVED: u8 = 1;
 
 /// How much of the command's output is in memory at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -40,16 +46,21 @@ DIR/build-manifest.json, which is made where there is none; everything else in i
   deploy                deploy: the stage, and whether it succeeded
   integration           tests.integration: exit code, and whether RUN_INTEGRATION=1 is set
   smoke                 tests.smoke: exit code
-  pulumi                deploy, and pulumi.program_sha: the commit of the working folder, which must hold no changes
+  pulumi                deploy, and pulumi: the commit of the program's folder, which must hold no changes, and what Pulumi's own
+                        history says of the update; --stage names the stack too
   dcm-plan, dcm-deploy  dcm: whether it succeeded
   dbt-build             dbt_build: whether it succeeded
+After a command of `pulumi` that ended with 0 the newest entry of the stack's history must be an update that succeeded, of
+this very commit, from a folder without changes, and not older than the step. Otherwise the step has failed, with every
+reason, and ends with 1: a command that updated another stack, or none, deployed nothing.
+
 How many tests passed is told by their reports: `gatekeeper publish` counts them.
 
 On GitHub Actions a step that fails gets an annotation. With --output json the command's standard output goes to
 standard error.
 
 Exit codes:
-  that of the command; 128 and the signal's number where a signal ended it
+  that of the command, or 1 where it ended with 0 and Pulumi's history does not show its update; 128 and the signal's number where a signal ended it
   127 or 126 where it is not found, or can't be run
   2  wrong use, a DIR/build-manifest.json that is no JSON object, or uncommitted changes; nothing has run then
 
@@ -72,6 +83,9 @@ pub(crate) struct Args {
     /// The stage that is deployed to, for `deploy` and `pulumi`
     #[arg(long, value_name = "STAGE", default_value = "dev")]
     stage: StageName,
+    /// The folder of the Pulumi program, for `pulumi`; the working folder where it isn't given
+    #[arg(long, value_name = "DIR")]
+    program: Option<PathBuf>,
     /// The command, and what it is called with
     #[arg(value_name = "COMMAND", last = true, required = true)]
     command: Vec<OsString>,
@@ -86,19 +100,22 @@ struct Report {
     manifest: Map<String, Value>,
 }
 
-pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
+pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let step = args.step;
-    let program_sha = if step == Step::Pulumi { Some(commit_of_the_program()?) } else { None };
+    let folder = args.program.as_deref().unwrap_or_else(|| Path::new("."));
+    let program_sha = if step == Step::Pulumi { Some(commit_of_the_program(folder)?) } else { None };
     let mut outcome = Outcome {
         exit_code: 0,
         type_errors: 0,
         run_integration: run_integration(),
         stage: &args.stage,
         program_sha: program_sha.as_ref(),
+        pulumi_update: None,
     };
     let document = Document::of(&args.folder)?;
     document.change(|it| step.withdraw(it, &outcome))?;
 
+    let started_at = wall_clock();
     let ended = start(args, output);
     let mut message = None;
     (outcome.exit_code, outcome.type_errors) = match &ended {
@@ -108,6 +125,26 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
             (if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }, 0)
         }
     };
+    let mut update = None;
+    if let Some(sha) = program_sha.as_ref().filter(|_| outcome.exit_code == 0) {
+        let command = Path::new(args.command.first().map_or_else(|| "".as_ref(), OsString::as_os_str));
+        let is_pulumi = command.file_stem().is_some_and(|name| name == "pulumi");
+        let pulumi = if is_pulumi { command } else { Path::new("pulumi") };
+        let asked = pulumi::Asked { pulumi, folder, stack: args.stage.as_str(), sha, started_at };
+        match asked.update().await {
+            Ok(seen) => update = Some(seen),
+            Err(reasons) => {
+                outcome.exit_code = NOT_PROVED;
+                let reasons = reasons.join("\n  ");
+                message = Some(format!(
+                    "`{}` ended with 0, and that it updated the stack `{}` is not shown by Pulumi's own history\n  {reasons}",
+                    program(args),
+                    args.stage
+                ));
+            }
+        }
+    }
+    outcome.pulumi_update = update.as_ref();
     if let Some(message) = &message {
         output.error(&anyhow::anyhow!(message.clone()));
     }
@@ -185,9 +222,9 @@ fn run_integration() -> bool {
 }
 
 /// The commit of the working folder, which must be all that the program is.
-fn commit_of_the_program() -> anyhow::Result<CommitSha> {
+fn commit_of_the_program(folder: &Path) -> anyhow::Result<CommitSha> {
     let git = |arguments: &[&str]| {
-        let ended = Command::new("git").args(arguments).output().context("`git` can't be started: install it")?;
+        let ended = Command::new("git").args(arguments).current_dir(folder).output().context("`git` can't be started: install it")?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
             return Err(

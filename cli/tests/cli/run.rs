@@ -267,10 +267,78 @@ fn the_commit_of_a_pulumi_program_is_told_only_where_it_is_all_of_it() {
     git(program, &["add", "."]);
     git(program, &["commit", "--quiet", "--message", "the program"]);
     let sha = git(program, &["rev-parse", "HEAD"]);
-    assert_eq!(pipeline.run("pulumi", "true").code, 0);
+    // What the real engine printed, with the moment and the commit of this one in it.
+    let listed = fs::read_to_string(PRINTED).unwrap();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let run = |line: &str, change: &dyn Fn(&mut Value)| {
+        let mut entry = listed.clone();
+        entry[0]["environment"]["git.head"] = json!(sha);
+        entry[0]["startTime"] = json!("AT");
+        entry[0]["endTime"] = json!("AT");
+        change(&mut entry[0]);
+        let bin = program.join(".git/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join("history"), entry.to_string()).unwrap();
+        fs::write(bin.join("pulumi"), STAND_IN).unwrap();
+        fs::set_permissions(bin.join("pulumi"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path: &'static str = Box::leak(format!("{}:{}", bin.display(), PATH.1).into_boxed_str());
+        let build = pipeline.build();
+        let arguments = ["run", "pulumi", "--dir", build.to_str().unwrap(), "--", "sh", "-c", line];
+        gatekeeper_in(program, &arguments, &[("PATH", path)])
+    };
+    let done = run("true", &|_| ());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let mut document = pipeline.document();
+    let update = document["pulumi"]["update"].take();
     let deploy = json!({"stage": "dev", "succeeded": true});
-    assert_eq!(pipeline.document(), json!({"deploy": deploy, "pulumi": {"program_sha": sha}}));
+    assert_eq!(document, json!({"deploy": deploy, "pulumi": {"program_sha": sha, "update": null}}));
+    for (field, value) in [
+        ("backend", json!("https://api.pulumi.example/bank")),
+        ("project", json!("bank-platform")),
+        ("stack", json!("dev")),
+        ("git_head", json!(sha)),
+        ("git_dirty", json!(false)),
+        ("result", json!("succeeded")),
+        ("resource_changes", json!({"create": 7})),
+        ("engine", json!("v3.276.0")),
+        ("plugins", json!({"aws": "7.48.0"})),
+    ] {
+        assert_eq!(update[field], value, "{field}");
+    }
+
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let run = run("true", change);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let deploy = json!({"stage": "dev", "succeeded": false});
+        assert_eq!(pipeline.document(), json!({"deploy": deploy, "pulumi": {"program_sha": sha}}));
+        run.stderr
+    };
+    let all = refused(&|it| {
+        (it["kind"], it["result"]) = (json!("destroy"), json!("failed"));
+        it["environment"] = json!({"git.head": "0".repeat(40), "git.dirty": "true"});
+    });
+    insta::assert_snapshot!(all.replace(&sha, "COMMIT"));
+    let earlier = refused(&|it| it["startTime"] = json!("2026-05-02T03:04:05.000Z"));
+    assert!(earlier.contains("began at 2026-05-02T03:04:05Z, before the step at"), "{earlier}");
+    assert_eq!(run("exit 3", &|_| ()).code, 3);
+    assert_eq!(pipeline.document()["deploy"]["succeeded"], json!(false));
 }
+
+/// What `pulumi stack history --json` printed, `tests/oracles/make_pulumi_artefacts.py`.
+const PRINTED: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/readers/src/pulumi/fixtures/3.276.0/first/listed.json");
+
+/// Prints what Pulumi does, of the history beside it.
+const STAND_IN: &str = r#"#!/bin/sh
+case "$1 $2" in
+  "stack history") sed "s/\"AT\"/\"$(date -u +%Y-%m-%dT%H:%M:%S.000Z)\"/g" "$(dirname "$0")/history" ;;
+  "whoami --verbose") echo '{"user": "ci", "url": "https://ci:token@api.pulumi.example/bank?x=y"}' ;;
+  "stack export") echo '{"version": 3, "deployment": {"manifest": {"version": "v3.276.0"}, "resources": [
+    {"urn": "urn:pulumi:dev::bank-platform::pulumi:pulumi:Stack::bank-platform-dev", "type": "pulumi:pulumi:Stack"},
+    {"urn": "urn:pulumi:dev::bank-platform::pulumi:providers:aws::default", "custom": true, "inputs": {"version": "7.48.0"}}]}}' ;;
+  *) exit 9 ;;
+esac
+"#;
 
 #[test]
 fn on_github_a_failing_step_is_an_annotation() {

@@ -39,11 +39,11 @@ def path() -> Path:
 
 
 def connect(*, read_only: bool = False) -> Connection:
-    """Opens dev's; DuckDB's is made where it is missing and may be written."""
+    """Opens the one of RISK_TARGET, else dev's; DuckDB's is made where it is missing and may be written."""
     if is_snowflake():
         from risk import snowflake
 
-        return snowflake.connect("RISK_DEV")
+        return snowflake.connect(f"RISK_{os.environ.get('RISK_TARGET', 'dev').upper()}")
     file = path()
     if not read_only:
         file.parent.mkdir(parents=True, exist_ok=True)

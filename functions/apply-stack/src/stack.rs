@@ -572,7 +572,7 @@ impl StackWork<'_> {
     /// What the request accepted of this stack and no change needed, in words.
     fn unneeded(&self, stack: &PlannedStack, report: &Report<StackFacts>) -> Result<String, Stop> {
         let needed = told(report, "accepted", &report.facts.accepted)?;
-        let of_stack = self.accept_replacement.iter().filter(|path| *path.stack() == stack.stack);
+        let of_stack = self.accept_replacement.iter().filter(|path| path.stack() == Some(&stack.stack));
         let unneeded = of_stack.filter(|path| needed.is_none_or(|needed| !needed.contains(path)));
         let unneeded: Vec<_> = unneeded.map(|path| format!("`{path}`")).collect();
         if unneeded.is_empty() {

@@ -138,7 +138,7 @@ impl<S: WriteStore> Approver<S> {
         let read = keys.map(|key| async move { record::read::<Approval>(&self.records, &key).await });
         let standing: Vec<_> = future::try_join_all(read).await?.into_iter().flatten().collect();
         let own = standing.iter().find(|stored| stored.record.approved_by.person == identity.person);
-        let already = own.is_some_and(|own| covers(&own.record, &manifest, request.break_glass));
+        let already = own.is_some_and(|own| covers(&own.record, &manifest, request));
         if !already {
             self.write(request, &identity, &manifest, own, now).await?;
             log.info(
@@ -146,6 +146,7 @@ impl<S: WriteStore> Approver<S> {
                 json!({
                     "approved_by": identity.arn, "person": identity.person, "reason": request.reason,
                     "manifest_version_id": manifest, "break_glass": request.break_glass,
+                    "plan_sha256": request.plan_sha256,
                 }),
             );
             log.count("Approvals", Some(("Status", "approved")), 1);
@@ -197,6 +198,7 @@ fn approval(
         approved_at: now,
         reason: request.reason.clone(),
         break_glass: request.break_glass,
+        plan_sha256: request.plan_sha256,
     }
 }
 
@@ -221,6 +223,8 @@ fn worth(
         commit,
         stage: &request.stage,
         manifest_version_id: &request.manifest_version_id,
+        // What will be applied is planned when somebody asks for it.
+        plan_sha256: None,
         owners: Owners { requester: None, authors: &authors, identities: &identities },
     };
     let not_counted = given.iter().filter_map(|approval| {
@@ -230,9 +234,12 @@ fn worth(
     (not_counted.collect(), counting.unknown_authors())
 }
 
-/// Whether a standing approval is all that is asked for now: of this manifest, and to break the glass where that is asked.
-fn covers(standing: &Approval, manifest_version_id: &VersionId, break_glass: bool) -> bool {
-    standing.manifest_version_id == *manifest_version_id && (standing.break_glass || !break_glass)
+/// Whether a standing approval is all that is asked for now: of this manifest and this plan, and to break the glass where
+/// that is asked.
+fn covers(standing: &Approval, manifest_version_id: &VersionId, request: &ApprovalRequest) -> bool {
+    standing.manifest_version_id == *manifest_version_id
+        && standing.plan_sha256 == request.plan_sha256
+        && (standing.break_glass || !request.break_glass)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ fn request() -> ApprovalRequest {
         manifest_version_id: "v1".into(),
         reason: "looked at the change".to_owned(),
         break_glass: false,
+        plan_sha256: None,
         identity_proof: None,
     }
 }

@@ -18,7 +18,7 @@ use gatekeeper_aws::{
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
-    ids::{Chain, Commit, PromotionId, Repo, StageName},
+    ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
@@ -66,8 +66,11 @@ pub struct Answer {
     pub lease: Option<GivenLease>,
     /// Every reason for a refusal.
     pub reasons: Vec<Finding>,
-    /// What is or would be applied; empty for a refusal.
+    /// What is or would be applied; empty for a refusal, but of a dry run that only people or time stand against.
     pub plan: Plan,
+    /// The digest of that, which an approval may name; none where nothing is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_sha256: Option<Sha256>,
     /// What would change by that, where a dry run asks; with a refusal for what would change too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
@@ -163,6 +166,11 @@ impl Promoter {
             Err(reasons) => return self.refuse(request, reasons, log).await,
         };
         notes.extend(nowhere(request, &verified));
+        if !verified.not_yet.is_empty() {
+            let refusal = self.refuse(request, std::mem::take(&mut verified.not_yet), log).await?;
+            let (plan, plan_sha256) = (verified.plan, Some(verified.plan_sha256));
+            return Ok(Answer { plan, plan_sha256, not_counted: verified.ruling.not_counted, notes, ..refusal });
+        }
         let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
             && !self.may_take(&lock.record, now, &log).await?
@@ -187,6 +195,7 @@ impl Promoter {
                 lease: None,
                 reasons: Vec::new(),
                 plan: verified.plan,
+                plan_sha256: Some(verified.plan_sha256),
                 changes,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
@@ -257,7 +266,7 @@ impl Promoter {
         let execution_arn = execution_arn(&self.state_machine_arn, &promotion.promotion_id);
         let lease_minutes = verified.stage.lease_minutes;
 
-        let lock = verified.lock.take();
+        let (lock, plan_sha256) = (verified.lock.take(), verified.plan_sha256);
         let token = if verified.plan.runs.is_empty() { None } else { Some(new_token()?) };
         let mut record = new_record(request, verified, &promotion, &execution_arn, &self.home, now);
         record.lease = token.as_ref().map(|token| Lease::of(token, lease_minutes));
@@ -302,6 +311,7 @@ impl Promoter {
             execution_arn: Some(execution_arn),
             reasons: Vec::new(),
             plan: record.plan,
+            plan_sha256: Some(plan_sha256),
             changes: None,
             not_counted: record.not_counted,
             break_glass: record.break_glass,
@@ -333,6 +343,7 @@ impl Promoter {
             lease: None,
             reasons,
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,
@@ -423,10 +434,16 @@ fn new_record(
 fn nowhere(request: &PromotionRequest, verified: &Verified) -> Vec<String> {
     let plans = std::iter::once(&verified.plan).chain(verified.way_back.iter().map(|back| &back.plan));
     let stacks: BTreeSet<_> = plans.flat_map(|plan| &plan.stacks).map(|stack| &stack.stack).collect();
-    let nowhere = request.accept_replacement.iter().filter(|path| !stacks.contains(path.stack()));
-    nowhere
-        .map(|path| format!("`accept_replacement` names `{path}`, and the commit has no stack `{}`", path.stack()))
-        .collect()
+    let nowhere = request.accept_replacement.iter().filter_map(|path| match (path.stack(), path.urn()) {
+        (Some(stack), _) if !stacks.contains(stack) => {
+            Some(format!("`accept_replacement` names `{path}`, and the commit has no stack `{stack}`"))
+        }
+        (None, Some(urn)) if !verified.plan.changes_urn(urn) => {
+            Some(format!("`accept_replacement` names `{path}`, and the preview does not change it"))
+        }
+        _ => None,
+    });
+    nowhere.collect()
 }
 
 fn in_progress(request: &PromotionRequest, lock: Option<&Lock>) -> Finding {
@@ -493,6 +510,7 @@ mod tests {
             lease: None,
             reasons: vec![Finding::new(Code::NotBuilt, "bank-payments@3f1c", "the commit is `registered`")],
             plan: Plan::default(),
+            plan_sha256: None,
             changes: None,
             not_counted: Vec::new(),
             break_glass: None,

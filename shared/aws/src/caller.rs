@@ -222,6 +222,7 @@ mod tests {
             reason: "looked at the change",
             switches: Vec::new(),
             accept_replacement: Vec::new(),
+            plan_sha256: None,
         };
         let now = NOW.parse().unwrap();
         let proof = prove(&config, &request, now).await.unwrap();

@@ -13,6 +13,8 @@ pub mod live;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]
 pub mod promotion_step;
+#[cfg(feature = "pulumi")]
+pub mod pulumi;
 #[cfg(any(feature = "live", feature = "promotion-step"))]
 pub mod registry;
 pub mod s3;

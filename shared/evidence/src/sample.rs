@@ -431,6 +431,7 @@ fn request(rollback: bool) -> PromotionRequest {
         accept_replacement: std::collections::BTreeSet::new(),
         lease: false,
         break_glass: false,
+        preview: None,
         identity_proof: None,
     }
 }

@@ -177,6 +177,7 @@ codes! {
     TestedTemplatesMissing "tested-templates-missing" "nothing tells which template a stack had that the integration tests ran against";
     TestedTemplatesMismatch "tested-templates-mismatch" "a stack that the integration tests ran against had another template than the stored one";
     PulumiMismatch "pulumi-mismatch" "the Pulumi program's commit is not this commit";
+    PulumiHistoryMismatch "pulumi-history-mismatch" "what Pulumi itself remembers of the update is not told, or is no whole update of the stage's stack from a clean checkout of this commit";
     DcmIncomplete "dcm-incomplete" "DCM plan and deploy did not both complete";
     DbtBuildIncomplete "dbt-build-incomplete" "`dbt build` did not complete, or its manifest is not stored";
     ExitCodeFailed "exit-code-failed" "a process that ran tests did not exit with 0, whatever its report says";
@@ -223,6 +224,9 @@ codes! {
     AuthorUnknown "author-unknown" "the manifest names no author, or one whom nobody can place, so that nobody can tell whether the commit's author approved it";
     SmokeUnknownTarget "smoke-unknown-target" "a smoke check names a stack, output or function that the commit does not have";
 
+    ApprovalPlanDiffers "approval-plan-differs" "an approval is of another plan than the one that would be applied now";
+    PulumiPreviewMissing "pulumi-preview-missing" "nothing tells what `pulumi up` would do to the stage, because the request has no preview";
+    PulumiPreviewInvalid "pulumi-preview-invalid" "the preview is of another stack than the stage's, or of a commit without a Pulumi program";
     // What a runner hands in of its part of a promotion.
     LeaseInvalid "lease-invalid" "the token is not that of the promotion's lease, or the promotion has none";
     LeaseNotOpen "lease-not-open" "the lease is not open yet, ran out, or its promotion has ended";
@@ -230,6 +234,8 @@ codes! {
     RunEvidenceInvalid "run-evidence-invalid" "the evidence of a run is missing, can't be read, or is larger than what is taken";
     RunOfAnotherPromotion "run-of-another-promotion" "the evidence is of no run that was made for this promotion";
     RunTargetMismatch "run-target-mismatch" "a run was made somewhere else than the stage says";
+    PulumiPlanDiffers "pulumi-plan-differs" "`pulumi up` did not do to the stage what the promotion's plan says";
+    PulumiStateEdited "pulumi-state-edited" "a stack's state is not the one that the promotion's update left, or is not whole";
     DbtCodeDiffers "dbt-code-differs" "what dbt built in the stage is not the code that was tested in dev";
 
     // Drift: what a stage runs is no longer what its last promotion put there.

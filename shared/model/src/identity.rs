@@ -49,21 +49,28 @@ pub struct BoundRequest<'a> {
     pub switches: Vec<&'static str>,
     /// The resources whose loss the request accepts.
     pub accept_replacement: Vec<String>,
+    /// The SHA-256 of what else is agreed to or handed in: of the plan that is approved, or of the preview that a promotion
+    /// is planned with.
+    pub plan_sha256: Option<Sha256>,
 }
 
 impl fmt::Display for BoundRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches, accept_replacement } = self;
+        let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches, .. } = self;
+        let Self { accept_replacement, plan_sha256, .. } = self;
         let manifest_version_id = manifest_version_id.map_or("", VersionId::as_str);
         let commit_sha = commit_sha.map_or("", CommitSha::as_str);
         writeln!(f, "artefact-gatekeeper request v1")?;
         writeln!(f, "action={action}\nrepo={repo}\ncommit_sha={commit_sha}\nstage={stage}")?;
         writeln!(f, "manifest_version_id={manifest_version_id}\nreason={reason}\nswitches={}", switches.join(","))?;
-        // Whoever doesn't know this line yet and needs none stays understood.
-        if accept_replacement.is_empty() {
-            return Ok(());
+        // Whoever doesn't know these lines yet and needs none stays understood.
+        if !accept_replacement.is_empty() {
+            writeln!(f, "accept_replacement={}", accept_replacement.join(","))?;
         }
-        writeln!(f, "accept_replacement={}", accept_replacement.join(","))
+        match plan_sha256 {
+            Some(plan) => writeln!(f, "plan_sha256={plan}"),
+            None => Ok(()),
+        }
     }
 }
 

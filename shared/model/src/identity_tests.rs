@@ -25,6 +25,7 @@ fn request(change: Change) -> BoundRequest<'static> {
         reason: "looked at the change",
         switches: Vec::new(),
         accept_replacement: Vec::new(),
+        plan_sha256: None,
     };
     change(&mut request);
     request

@@ -30,6 +30,9 @@ pub struct ApprovalRequest {
     /// Agree that the stage's rules are waived.
     #[serde(default)]
     pub break_glass: bool,
+    /// The plan that was looked at, by the digest that a dry run tells of it; any plan where it isn't told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_sha256: Option<Sha256>,
     /// The proof of who asks; none only before it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_proof: Option<IdentityProof>,
@@ -55,13 +58,25 @@ impl ApprovalRequest {
     }
 
     fn read(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
-        const FIELDS: [&str; 7] =
-            ["repo", "commit_sha", "stage", "manifest_version_id", "reason", "break_glass", "identity_proof"];
+        const FIELDS: [&str; 8] = [
+            "repo",
+            "commit_sha",
+            "stage",
+            "manifest_version_id",
+            "reason",
+            "break_glass",
+            "plan_sha256",
+            "identity_proof",
+        ];
         let mut fields = Fields::of(event, &FIELDS)?;
         let (repo, commit_sha, stage) = (fields.id("repo"), fields.id("commit_sha"), fields.id("stage"));
         let manifest_version_id = fields.text("manifest_version_id");
         let break_glass = fields.flag("break_glass");
         let reason = fields.reason(break_glass == Some(true));
+        let plan_sha256 = match fields.is_absent("plan_sha256") {
+            true => Some(None),
+            false => fields.id("plan_sha256").map(Some),
+        };
         let proof = fields.proof("identity_proof");
         if proof == Some(None) {
             fields.add("`identity_proof`: missing");
@@ -75,6 +90,7 @@ impl ApprovalRequest {
                 manifest_version_id: manifest_version_id?.into(),
                 reason: reason?,
                 break_glass: break_glass?,
+                plan_sha256: plan_sha256?,
                 identity_proof: identity_proof.clone(),
             };
             Some((request, identity_proof?))
@@ -100,6 +116,7 @@ impl ApprovalRequest {
             reason: self.reason.trim(),
             switches: self.break_glass.then_some("break_glass").into_iter().collect(),
             accept_replacement: Vec::new(),
+            plan_sha256: self.plan_sha256,
         }
     }
 }
@@ -125,6 +142,9 @@ pub struct Approval {
     pub reason: String,
     /// Whether the stage's rules may be waived for it.
     pub break_glass: bool,
+    /// The plan that is approved, by its digest; whatever the plan is by then in approvals that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_sha256: Option<Sha256>,
 }
 
 impl Approval {

@@ -5,7 +5,7 @@
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::Person,
-    ids::{Commit, StageName, VersionId},
+    ids::{Commit, Sha256, StageName, VersionId},
 };
 use gatekeeper_store::record::Stored;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct Counting<'a> {
     pub stage: &'a StageName,
     /// The version of the commit's manifest.
     pub manifest_version_id: &'a VersionId,
+    /// What would be applied; `None` where nobody has planned it yet, or it can't be planned.
+    pub plan_sha256: Option<Sha256>,
     /// Whose own it is.
     pub owners: Owners<'a>,
 }
@@ -69,7 +71,16 @@ impl Counting<'_> {
         if !self.is_about_this(approval) {
             return Some(format!("that was version `{}` of the manifest", approval.manifest_version_id));
         }
+        if let Some((approved, planned)) = self.other_plan(approval) {
+            return Some(format!("that was the plan `{approved}`, and `{planned}` would be applied now"));
+        }
         self.owners.why_not(&approval.approved_by.person, counted)
+    }
+
+    /// The plan that an approval is of and the one that would be applied, where they are not the same.
+    #[must_use]
+    pub fn other_plan(&self, approval: &Approval) -> Option<(Sha256, Sha256)> {
+        approval.plan_sha256.zip(self.plan_sha256).filter(|(approved, planned)| approved != planned)
     }
 
     /// Whether an approval is of this commit, stage and manifest.

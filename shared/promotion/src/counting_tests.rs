@@ -19,6 +19,7 @@ fn stored(person: &str, minute: u8) -> Stored<Approval> {
         approved_at: format!("2026-05-06T09:{minute:02}:00Z").parse().unwrap(),
         reason: "looked at the change".to_owned(),
         break_glass: false,
+        plan_sha256: None,
     };
     let sha256 = gatekeeper_store::record::digest(&record).unwrap();
     Stored { record, etag: "".into(), version_id: "".into(), sha256 }
@@ -40,6 +41,7 @@ fn told(authors: &Value, identities: Option<&Value>, people: &[&str]) -> String 
         commit: &commit,
         stage: &stage,
         manifest_version_id: &"v1".into(),
+        plan_sha256: None,
         owners: Owners { requester: Some(&requester), authors: &authors, identities: &identities },
     };
     let approvals: Vec<_> = people.iter().zip(0..).map(|(person, minute)| stored(person, minute)).collect();

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     identities::Identities,
+    runs,
     stage::{SchemaParity, Stage, StagesConfig},
 };
 
@@ -78,23 +79,6 @@ impl<'a> Known<'a> {
         let Some(manifest_version_id) = verdict.record.manifest_version_id.clone() else {
             return Ok(Err(sorted(reasons)));
         };
-        let identities = Identities::of(first.identities.as_ref());
-        let required = required.map(|read| read.judged(&commit, first.attestation.as_ref(), &first.keys));
-        let mut ruling = Circumstances {
-            stage: &stage,
-            request,
-            requester: &first.requester,
-            commit: &commit,
-            manifest: &manifest,
-            manifest_version_id: &manifest_version_id,
-            required: required.as_ref(),
-            approvals: &approvals,
-            identities: identities.as_ref(),
-            now,
-        }
-        .rule();
-        reasons.append(&mut ruling.reasons);
-        let history_before = history_before(request, before.as_ref())?;
         let plan = Plan::of(Subject {
             verdict: &verdict.record,
             manifest: &manifest,
@@ -104,9 +88,30 @@ impl<'a> Known<'a> {
             stage: &stage,
             rollback_parity: rollback_parity(request),
         });
+        let plan = plan.and_then(|plan| runs::pulumi::with_preview(plan, request));
+        let plan_sha256 = plan.as_ref().ok().map(|plan| plan.digest(&commit, request));
+        let identities = Identities::of(first.identities.as_ref());
+        let required = required.map(|read| read.judged(&commit, first.attestation.as_ref(), &first.keys));
+        let mut ruling = Circumstances {
+            stage: &stage,
+            request,
+            requester: &first.requester,
+            commit: &commit,
+            manifest: &manifest,
+            manifest_version_id: &manifest_version_id,
+            plan_sha256,
+            required: required.as_ref(),
+            approvals: &approvals,
+            identities: identities.as_ref(),
+            now,
+        }
+        .rule();
+        reasons.append(&mut ruling.reasons);
+        let history_before = history_before(request, before.as_ref())?;
         reasons.extend(plan.as_ref().ok().and_then(|plan| lease_not_asked(request, plan)));
         let plan = match plan {
             Ok(plan) if reasons.is_empty() => plan,
+            Ok(plan) if request.dry_run && reasons.iter().all(|it| may_change(it.code)) => plan,
             Ok(_) => return Ok(Err(sorted(reasons))),
             Err(more) => {
                 reasons.extend(more);
@@ -117,6 +122,8 @@ impl<'a> Known<'a> {
             history_before,
             promotion_before: before.as_ref().map(|before| before.promotion_id.clone()),
             way_back: before.and_then(|before| way_back(request, &commit, before)),
+            plan_sha256: plan.digest(&commit, request),
+            not_yet: sorted(reasons),
             commit,
             plan,
             stage,
@@ -130,6 +137,19 @@ impl<'a> Known<'a> {
             lock: first.lock,
         })))
     }
+}
+
+/// Whether a reason goes away without another plan: people or time take it away.
+fn may_change(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ApprovalsMissing
+            | Code::ApprovalPlanDiffers
+            | Code::RequesterUnproven
+            | Code::RequiresNotMet
+            | Code::SoakNotOver
+            | Code::StageFrozen
+    )
 }
 
 /// The rows of the databases' histories as the promotion before left them. Of a stage that ran nothing yet there are none,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use gatekeeper_model::identity::IdentityProof;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// The longest text that a person writes, in characters.
@@ -128,6 +129,12 @@ impl<'a> Fields<'a> {
     /// The proof of who asks; `Some(None)` where none is sent.
     #[expect(clippy::option_option, reason = "like every field: none where it is wrong")]
     pub(super) fn proof(&mut self, name: &str) -> Option<Option<IdentityProof>> {
+        self.document(name)
+    }
+
+    /// A document of its own; `Some(None)` where none is sent.
+    #[expect(clippy::option_option, reason = "like every field: none where it is wrong")]
+    pub(super) fn document<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
         match self.fields.get(name) {
             None | Some(Value::Null) => Some(None),
             Some(proof) => match serde_json::from_value(proof.clone()) {

@@ -21,6 +21,7 @@ pub mod identities;
 pub mod lock;
 mod look;
 pub mod plan;
+mod plan_digest;
 pub mod record;
 pub mod replacement;
 pub mod request;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Fields;
-use crate::replacement::ResourcePath;
+use crate::{replacement::ResourcePath, runs::pulumi::PulumiPreview};
 
 /// What the event may hold.
 const FIELDS: [&str; 13] = [
@@ -26,6 +26,7 @@ const FIELDS: [&str; 13] = [
     "accept_replacement",
     "lease",
     "break_glass",
+    "preview",
     "identity_proof",
 ];
 
@@ -66,6 +67,9 @@ pub struct PromotionRequest {
     /// Waive the stage's rules, as a second person has agreed.
     #[serde(default)]
     pub break_glass: bool,
+    /// What `pulumi up` would do, as a runner's preview tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PulumiPreview>,
     /// The proof of who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_proof: Option<IdentityProof>,
@@ -116,6 +120,7 @@ impl PromotionRequest {
         };
         let requested_by = fields.text("requested_by");
         let reason = fields.reason(break_glass == Some(true));
+        let preview = fields.document("preview");
         let identity_proof = fields.proof("identity_proof");
         let read = || {
             Some(Self {
@@ -131,6 +136,7 @@ impl PromotionRequest {
                 accept_replacement: accept_replacement?,
                 lease: lease?,
                 break_glass: break_glass?,
+                preview: preview?,
                 identity_proof: identity_proof?,
             })
         };
@@ -156,6 +162,7 @@ impl PromotionRequest {
             reason: self.reason.trim(),
             switches: switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
             accept_replacement: self.accept_replacement.iter().map(ToString::to_string).collect(),
+            plan_sha256: self.preview.as_ref().map(PulumiPreview::digest),
         }
     }
 }

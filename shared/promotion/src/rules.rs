@@ -10,7 +10,7 @@
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Identity, Person},
-    ids::{Commit, VersionId},
+    ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
 };
 use gatekeeper_store::record::Stored;
@@ -73,6 +73,8 @@ pub struct Circumstances<'a> {
     pub manifest: &'a Manifest,
     /// The manifest's version.
     pub manifest_version_id: &'a VersionId,
+    /// What would be applied, by its digest; `None` where it can't be planned.
+    pub plan_sha256: Option<Sha256>,
     /// The stage that is required first; `None` where it never ran anything of the repository.
     pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
@@ -230,8 +232,24 @@ impl Circumstances<'_> {
                 self.approve_command("")
             );
             findings.push(self.finding(Code::ApprovalsMissing, message));
+            findings.extend(self.other_plans(&counting));
         }
         (counted, not_counted, findings)
+    }
+
+    /// That approvals are of another plan, where they would be of this commit otherwise.
+    fn other_plans(&self, counting: &Counting<'_>) -> Option<Finding> {
+        let of_this = self.approvals.iter().filter(|stored| counting.is_about_this(&stored.record));
+        let other = of_this.filter(|stored| counting.other_plan(&stored.record).is_some());
+        let people: Vec<_> = other.map(|stored| format!("`{}`", stored.record.approved_by.person)).collect();
+        let planned = self.plan_sha256.filter(|_| !people.is_empty())?;
+        let message = format!(
+            "{} approved another plan than `{planned}`, which would be applied now: its parameters, the stage's configuration, \
+             what the request accepts or Pulumi's preview have changed since; look at it by `gatekeeper promote --dry-run` and \
+             approve it by `--plan-sha256 {planned}`",
+            people.join(", ")
+        );
+        Some(self.finding(Code::ApprovalPlanDiffers, message))
     }
 
     fn counting<'b>(&'b self, authors: &'b Authors, identities: &'b Identities) -> Counting<'b> {
@@ -239,6 +257,7 @@ impl Circumstances<'_> {
             commit: self.commit,
             stage: &self.request.stage,
             manifest_version_id: self.manifest_version_id,
+            plan_sha256: self.plan_sha256,
             owners: Owners {
                 requester: self.requester.identity().map(|identity| &identity.person),
                 authors,
@@ -253,6 +272,7 @@ impl Circumstances<'_> {
         let counting = self.counting(&nobody, identities);
         let agreed = self.approvals.iter().filter(|stored| stored.record.break_glass);
         let agreed = agreed.filter(|stored| counting.is_about_this(&stored.record));
+        let agreed = agreed.filter(|stored| counting.other_plan(&stored.record).is_none());
         let others = agreed.filter(|stored| {
             let person = &stored.record.approved_by.person;
             !identities.same(person, requester) && identities.place(person.as_str()) != Placed::Nobody

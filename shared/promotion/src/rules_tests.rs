@@ -84,6 +84,7 @@ impl World {
             approved_at: at(time),
             reason: "looked at the change".to_owned(),
             break_glass: false,
+            plan_sha256: None,
         };
         let sha256 = gatekeeper_store::record::digest(&approval).unwrap();
         let (etag, version_id) = (time.into(), format!("version of {time}").into());
@@ -121,6 +122,7 @@ impl World {
             commit: &commit(),
             manifest: &serde_json::from_value(manifest).unwrap(),
             manifest_version_id: &"v1".into(),
+            plan_sha256: None,
             required: self.uat.as_ref(),
             approvals: &self.approvals,
             now: self.now,

@@ -40,6 +40,10 @@ pub struct Verified {
     pub commit: Commit,
     /// What will be applied.
     pub plan: Plan,
+    /// Its digest, which approvals name.
+    pub plan_sha256: Sha256,
+    /// Why it may not be started yet, of a dry run only: what is planned can be looked at, and approved, before.
+    pub not_yet: Vec<Finding>,
     /// The promotion that brought what the stage runs now.
     pub promotion_before: Option<PromotionId>,
     /// What will be applied instead where that fails.

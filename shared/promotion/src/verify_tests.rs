@@ -50,6 +50,7 @@ fn request() -> PromotionRequest {
         accept_replacement: std::collections::BTreeSet::new(),
         lease: false,
         break_glass: false,
+        preview: None,
         identity_proof: None,
     }
 }
@@ -202,6 +203,7 @@ impl World {
             approved_at: wall_clock(),
             reason: "looked at the change".to_owned(),
             break_glass: false,
+            plan_sha256: None,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
         record::write(&self.records, &key, &approval, &Precondition::Absent).await.unwrap();

@@ -11,6 +11,7 @@ pub mod dbt;
 pub mod flyway;
 pub mod function_spec;
 pub mod lambda_zip;
+pub mod pulumi;
 pub mod report;
 pub mod schema_snapshot;
 mod shown;

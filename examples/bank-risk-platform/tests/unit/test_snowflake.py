@@ -64,7 +64,8 @@ class Connector(ModuleType):
 def connector(monkeypatch: pytest.MonkeyPatch) -> Connector:
     module = Connector()
     monkeypatch.setitem(sys.modules, "snowflake", module)
-    monkeypatch.delenv("SNOWFLAKE_HOST", raising=False)
+    for name in ("SNOWFLAKE_HOST", "RISK_TARGET"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in {"RISK_ADAPTER": "snowflake", "SNOWFLAKE_ACCOUNT": "bank", "SNOWFLAKE_USER": "ci"}.items():
         monkeypatch.setenv(name, value)
     return module

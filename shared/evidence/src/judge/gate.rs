@@ -366,7 +366,8 @@ fn steps(manifest: &Manifest) -> Vec<Fact> {
         fact("deploy", format!("to {}, {}", it.stage, done(it.succeeded)));
     }
     if let Some(it) = &manifest.pulumi {
-        fact("pulumi", format!("program of {}", it.program_sha));
+        let update = it.update.as_ref().map(|it| format!(", {} of {} {}", it.kind, it.stack, it.result));
+        fact("pulumi", format!("program of {}{}", it.program_sha, update.unwrap_or_default()));
     }
     if let Some(it) = &manifest.dcm {
         fact("dcm", format!("plan {}, deploy {}", done(it.plan), done(it.deploy)));

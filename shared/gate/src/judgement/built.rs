@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    finding::{Code, Finding},
-    manifest::{AssetKind, IntegrationTests, Manifest},
+    finding::{Code, Finding, plain},
+    manifest::{AssetKind, IntegrationTests, Manifest, PulumiUpdate},
     outcome::{Counts, Outcome},
     policy::{Condition, Rules},
     store_key::ArtefactPath,
@@ -319,12 +319,62 @@ impl Conditions<'_> {
     /// ADR-053 "Pulumi": the program is this commit's.
     fn pulumi(&mut self, manifest: &Manifest) {
         match &manifest.pulumi {
-            Some(pulumi) if pulumi.program_sha != manifest.commit_sha => {
-                let message = format!("the program is from `{}`, not from this commit", pulumi.program_sha);
-                self.say(Code::PulumiMismatch, "pulumi.program_sha", message);
+            Some(pulumi) => {
+                if pulumi.program_sha != manifest.commit_sha {
+                    let message = format!("the program is from `{}`, not from this commit", pulumi.program_sha);
+                    self.say(Code::PulumiMismatch, "pulumi.program_sha", message);
+                }
+                match &pulumi.update {
+                    Some(update) => self.pulumi_update(manifest, update),
+                    // It is made by the step that tells of the deploy, so until then it may be to come.
+                    None if self.integration_ran => {
+                        let message = "the manifest names the program, and not what Pulumi remembers of its update, so \
+                                       nothing shows that it was applied: run the step by this version's `gatekeeper run \
+                                       pulumi`";
+                        self.say(Code::PulumiHistoryMismatch, "pulumi.update", message);
+                    }
+                    None => {}
+                }
+            }
+            None => self.missing(Condition::Pulumi, Code::PulumiMissing, "pulumi", "the manifest does not tell it"),
+        }
+    }
+
+    /// ADR-053 "Pulumi": the artefact is the program at the commit and the stack's state, so an update must have made it.
+    fn pulumi_update(&mut self, manifest: &Manifest, update: &PulumiUpdate) {
+        let PulumiUpdate { kind, result, git_head, git_dirty, stack, started_at, step_started_at, ended_at, .. } = update;
+        let mut wrong = |field: &str, message: String| {
+            self.findings.push(Finding::new(Code::PulumiHistoryMismatch, format!("pulumi.update.{field}"), message));
+        };
+        if kind != "update" {
+            wrong("kind", format!("the newest entry of the stack's history is of `{}`, not of `update`", plain(kind)));
+        }
+        if result != "succeeded" {
+            wrong("result", format!("the update came to `{}`", plain(result)));
+        }
+        match git_head {
+            Some(head) if head == manifest.commit_sha.as_str() => {}
+            Some(head) => wrong("git_head", format!("the update was made from `{}`, not from this commit", plain(head))),
+            None => wrong("git_head", "Pulumi does not tell which commit the update was made from".to_owned()),
+        }
+        match git_dirty {
+            Some(false) => {}
+            Some(true) => wrong("git_dirty", "the update was made from a folder with uncommitted changes".to_owned()),
+            None => wrong("git_dirty", "Pulumi does not tell whether the folder held changes".to_owned()),
+        }
+        if let Some(deploy) = manifest.deploy.as_ref().filter(|deploy| deploy.stage.as_str() != stack) {
+            wrong("stack", format!("the stack is `{}`, and `{}` was deployed to", plain(stack), deploy.stage));
+        }
+        // Pulumi keeps whole seconds.
+        if started_at.as_second() < step_started_at.as_second() {
+            wrong("started_at", format!("the update began at {started_at}, and the step at {step_started_at}"));
+        }
+        match ended_at {
+            Some(ended) if ended < started_at => {
+                wrong("ended_at", format!("the update ended at {ended}, before it began at {started_at}"));
             }
             Some(_) => {}
-            None => self.missing(Condition::Pulumi, Code::PulumiMissing, "pulumi", "the manifest does not tell it"),
+            None => wrong("ended_at", "the update has not ended".to_owned()),
         }
     }
 

@@ -436,6 +436,21 @@ pub(crate) mod tests {
         let another = json!([{"stack": "payments-api", "sha256": Sha256::of(b"dev")}]);
         broken(|manifest| manifest["tests"]["integration"]["templates"] = another, &[Code::TestedTemplatesMismatch]);
         broken(with("/pulumi/program_sha", json!("0".repeat(40))), &[Code::PulumiMismatch]);
+        broken(without("/pulumi", "update"), &[Code::PulumiHistoryMismatch]);
+        for (pointer, wrong) in [
+            ("/pulumi/update/kind", json!("refresh")),
+            ("/pulumi/update/result", json!("failed")),
+            ("/pulumi/update/git_head", json!("0".repeat(40))),
+            ("/pulumi/update/git_head", Value::Null),
+            ("/pulumi/update/git_dirty", json!(true)),
+            ("/pulumi/update/git_dirty", Value::Null),
+            ("/pulumi/update/stack", json!("uat")),
+            ("/pulumi/update/started_at", json!("2026-05-02T03:04:04Z")),
+            ("/pulumi/update/ended_at", json!("2026-05-02T03:04:07Z")),
+            ("/pulumi/update/ended_at", Value::Null),
+        ] {
+            broken(with(pointer, wrong), &[Code::PulumiHistoryMismatch]);
+        }
         broken(with("/dcm/plan", json!(false)), &[Code::DcmIncomplete]);
         broken(with("/dbt_build/succeeded", json!(false)), &[Code::DbtBuildIncomplete]);
     }

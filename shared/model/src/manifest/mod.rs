@@ -13,7 +13,7 @@ use crate::{
     ids::{
         AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
         FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName,
-        StageName,
+        StageName, VersionId,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -666,6 +666,75 @@ pub struct Deploy {
 pub struct Pulumi {
     /// The commit that the program was taken from.
     pub program_sha: CommitSha,
+    /// What Pulumi itself remembers of the update of the stage's stack, as `gatekeeper run pulumi` read it. Absent in
+    /// manifests of before it was kept, which prove nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<PulumiUpdate>,
+}
+
+/// An update of a Pulumi stack: the newest entry of its history, and the state that it left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PulumiUpdate {
+    /// Where the state is, without who signs in there.
+    pub backend: String,
+    /// The project.
+    pub project: String,
+    /// The stack, without its project.
+    pub stack: String,
+    /// What was done: `update`.
+    pub kind: String,
+    /// What it came to: `succeeded`.
+    pub result: String,
+    /// The commit of the program by Pulumi's own word: `git.head`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_head: Option<String>,
+    /// Whether the program's folder held changes, by Pulumi's own word: `git.dirty`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirty: Option<bool>,
+    /// When `gatekeeper run` began, RFC 3339.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub step_started_at: Timestamp,
+    /// When the update began, RFC 3339, in whole seconds.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub started_at: Timestamp,
+    /// When it ended, RFC 3339, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub ended_at: Option<Timestamp>,
+    /// How many resources each kind of change was done to.
+    #[serde(default)]
+    pub resource_changes: BTreeMap<String, u64>,
+    /// The number of the update, where the backend counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The version of Pulumi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The providers' plugins, each with its version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, String>,
+    /// The packages of Pulumi that the program is made with, each with its version, where it is a Node.js program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, String>,
+    /// The state that the update left, where the backend is a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<PulumiState>,
+}
+
+/// The state of a Pulumi stack, as an object of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PulumiState {
+    /// Its key.
+    pub key: String,
+    /// Its version. Absent in a bucket that keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<VersionId>,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// The DCM steps.

@@ -45,7 +45,13 @@ pub fn example() -> serde_json::Value {
         "reports": [{"suite": "integration", "format": "junit", "file": "integration.xml", "sha256": digest("report"), "size": 8123}],
         "flyway": {"payments": {"validated": true, "checksums": {"V1__create_ledger.sql": -1_553_201_731}}},
         "deploy": {"stage": "dev", "succeeded": true},
-        "pulumi": {"program_sha": SHA},
+        "pulumi": {"program_sha": SHA, "update": {
+            "backend": "s3://bank-pulumi-state", "project": "bank-platform", "stack": "dev", "kind": "update", "result": "succeeded",
+            "git_head": SHA, "git_dirty": false, "step_started_at": "2026-05-02T03:04:05.123Z",
+            "started_at": "2026-05-02T03:04:08Z", "ended_at": "2026-05-02T03:04:50Z", "resource_changes": {"create": 4, "same": 9},
+            "engine": "v3.276.0", "plugins": {"aws": "7.48.0"},
+            "state": {"key": ".pulumi/stacks/bank-platform/dev.json", "version_id": "v1", "sha256": digest("state"), "size": 40_211}
+        }},
         "dcm": {"plan": true, "deploy": true},
         "dbt_build": {"succeeded": true}
     })

@@ -16,6 +16,7 @@ use gatekeeper_model::{
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey, RunFile},
 };
+use gatekeeper_readers::pulumi::preview::Changes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -63,9 +64,12 @@ pub struct PlannedPulumi {
     /// The SHA-256 of the preview that was planned with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_sha256: Option<Sha256>,
+    /// Whether that preview is a plan which `pulumi up --plan` has to hold itself to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_plan: bool,
     /// What that preview does, by the resource's URN: Pulumi's words for it, such as `create`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub changes: BTreeMap<String, Vec<String>>,
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub changes: Changes,
 }
 
 /// A module's dbt models and the target that they are built on.
@@ -162,7 +166,8 @@ pub(crate) fn plan(
                     modules: modules.iter().map(|module| module.id.clone()).collect(),
                     read_role_arn: read_role_arn.clone(),
                     plan_sha256: None,
-                    changes: BTreeMap::new(),
+                    is_plan: false,
+                    changes: Changes::default(),
                 }));
             }
             None => {

@@ -6,7 +6,7 @@
 pub mod check;
 pub mod code;
 pub mod manifest;
-mod object;
+pub(crate) mod object;
 pub mod relation;
 pub mod run_results;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::de::{
 
 /// A value that is written as an object: `serde` would take a struct from an array too.
 #[derive(Debug, Clone)]
-pub(super) struct Object<T>(pub(super) T);
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -32,8 +32,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// Whether a string says something; it isn't kept.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
-    pub(super) is_blank: bool,
+pub(crate) struct Text {
+    pub(crate) is_blank: bool,
 }
 
 impl<'de> Deserialize<'de> for Text {
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Text {
 
 /// Whether a value of any kind says something: not null, false, nor empty.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct IsGiven(pub(super) bool);
+pub(crate) struct IsGiven(pub(crate) bool);
 
 impl<'de> Deserialize<'de> for IsGiven {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for IsGiven {
 }
 
 /// What is kept of the members of an object, or of the items of an array, while they are read one by one.
-pub(super) trait Collect: Default {
+pub(crate) trait Collect: Default {
     /// A member's value, or an item.
     type Item;
 
@@ -132,7 +132,7 @@ pub(super) trait Collect: Default {
 
 /// An object, of which its collector keeps what it wants.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Keyed<C>(pub(super) C);
+pub(crate) struct Keyed<C>(pub(crate) C);
 
 impl<'de, C: Collect<Item: Deserialize<'de>>> Deserialize<'de> for Keyed<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -159,7 +159,7 @@ impl<'de, C: Collect<Item: Deserialize<'de>>> Deserialize<'de> for Keyed<C> {
 
 /// An array, of which its collector keeps what it wants.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Listed<C>(pub(super) C);
+pub(crate) struct Listed<C>(pub(crate) C);
 
 impl<'de, C: Collect<Item: Deserialize<'de>>> Deserialize<'de> for Listed<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

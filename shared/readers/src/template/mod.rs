@@ -35,7 +35,7 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::schema::holds;
+pub use self::schema::{holds, known_type};
 #[cfg(any(test, feature = "test-support"))]
 pub use self::schema::types;
 pub use self::{

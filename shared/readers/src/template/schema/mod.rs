@@ -214,6 +214,18 @@ pub fn holds(r#type: &str) -> Option<&'static str> {
     (!known).then_some("whatever it holds: its type is one that this gatekeeper does not know")
 }
 
+/// The type that CloudFormation calls by these two words, whatever the case of their letters.
+#[must_use]
+pub fn known_type(service: &str, name: &str) -> Option<&'static str> {
+    let judged = STATEFUL.lines().filter(|line| !line.starts_with('#')).map(|line| line.trim_start_matches("- "));
+    let first = judged.chain(TYPES.lines()).filter_map(|line| line.split(' ').next());
+    first.filter(|it| !it.contains('.')).find(|it| {
+        it.strip_prefix("AWS::").and_then(|it| it.split_once("::")).is_some_and(|(of, its)| {
+            of.eq_ignore_ascii_case(service) && its.eq_ignore_ascii_case(name)
+        })
+    })
+}
+
 /// How the resources of a type go by a name of the template's.
 pub(super) struct Named {
     /// The property that holds the name.
