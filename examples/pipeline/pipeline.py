@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
                         help="breaks a step on purpose, to show how it fails; without a step: lists what can be broken")
     parser.add_argument("--quick", action="store_true", help="without the tools that take minutes to set up: bank-platform then stops where Pulumi's engine "
                         "would deploy, and DuckDB is the warehouse of bank-risk-platform")
-    parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the lease says: "
+    parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the gatekeeper's lease says: "
                         "bank-platform and bank-risk-platform")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()

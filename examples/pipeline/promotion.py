@@ -1,7 +1,7 @@
 """A commit that went through its pipeline goes to UAT, and a runner carries out its part: `pulumi up` or `dbt build`, at the commit.
 
-It does what the jobs of promote-to-uat.yml do: the promoter starts the promotion and gets a lease, a job of its own runs what the
-lease says with the stage's deploy role, and the promoter hands in what that left.
+It does what the jobs of promote-to-uat.yml do: a runner previews, the promoter starts the promotion and gets a lease, the runner does
+what the lease says with the stage's deploy role, and the promoter hands in what that left.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
@@ -31,27 +31,39 @@ class Promotion:
     """The promotion of a run's commit."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.lease = run, run.folder / "lease.json"
+        self.run, self.lease, self.preview = run, run.folder / "lease.json", run.folder / "preview.json"
         outputs = run.dev.outputs
         # Where the gatekeeper is; who asks is in the environment.
         self.outputs = run.folder / "outputs.json"
         self.outputs.write_text(json.dumps({name: value for name, value in outputs.items() if name not in ("AccessKeyId", "SecretAccessKey")}))
 
     def go(self, term: Terminal) -> None:
-        """From the stage's configuration to the Deployed handoff."""
+        """From the stage's configuration to the evidence."""
+        request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", "the pipeline went through"]
         with term.doing(f"{STAGE}: its configuration names what a runner does"):
             self.configure()
-        with term.doing(f"promotion to {STAGE}, as far as the runner's part"):
-            self.as_promoter("started")
-            self.gatekeeper("promote", "--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", "the pipeline's last step",
-                            "--lease", self.lease)
+        with term.doing("the runner: the commit, and what it needs"):
+            self.runner()
+            workspace, env = self.run.workspace, self.run.env
+        if self.run.dev.stacks is not None:
+            with term.doing(f"pulumi preview --stack {STAGE} --json"):
+                self.preview.write_text(self.run.processes.run(["pulumi", "preview", "--stack", STAGE, "--json"], workspace, env)[1])
+            request += ["--preview", str(self.preview)]
+        with term.doing(f"gatekeeper promote --stage {STAGE} --lease"):
+            self.assume("promoter", self.run.dev.outputs["PromoterRoleArn"], "jane")
+            self.gatekeeper("promote", *request, "--lease", self.lease)
         leased = json.loads(self.lease.read_text())
-        evidence = self.carry_out(term, leased)
-        with term.doing("what the runner did is handed in, judged and recorded"):
-            self.as_promoter("completed")
+        evidence: list[str] = []
+        for each in leased["runs"]:
+            with term.doing(" ".join(each["command"])):
+                self.run.processes.run(each["command"], workspace, {**env, **each["environment"]})
+            if each.get("evidence"):
+                shutil.copytree(workspace / "target", self.run.folder / "evidence")
+                evidence += ["--evidence", str(self.run.folder / "evidence")]
+        with term.doing("gatekeeper promote --complete"):
             self.gatekeeper("promote", "--complete", self.lease, *evidence)
-        with term.doing("the evidence of what the stage runs"):
-            self.as_auditor()
+        with term.doing(f"gatekeeper evidence --stage {STAGE}"):
+            self.assume("auditor", self.run.dev.outputs["AuditorRoleArn"], "audit")
             self.gatekeeper("evidence", "--repo", self.run.repo, "--stage", STAGE)
 
     # ---- who asks
@@ -67,14 +79,6 @@ class Promotion:
         self.run.env.update({"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": got["SecretAccessKey"],
                              "AWS_SESSION_TOKEN": got["SessionToken"], "AWS_REGION": outputs["Region"], "AWS_DEFAULT_REGION": outputs["Region"],
                              "GATEKEEPER_OUTPUTS": str(self.outputs)})
-
-    def as_promoter(self, machine: str) -> None:
-        """A person who promotes."""
-        self.assume(machine, self.run.dev.outputs["PromoterRoleArn"], "jane")
-
-    def as_auditor(self) -> None:
-        """A person who looks."""
-        self.assume("audited", self.run.dev.outputs["AuditorRoleArn"], "audit")
 
     def gatekeeper(self, *arguments: str | Path) -> None:
         """The command; what it says is told where it fails."""
@@ -101,43 +105,24 @@ class Promotion:
             else:
                 return
 
-    def check_out(self, sha: str) -> None:
-        """A commit of the repository."""
-        run = self.run
-        run.tool("git", "clone", "--quiet", "--no-checkout", f"file://{run.origin}", run.workspace, cwd=run.folder)
-        run.tool("git", "checkout", "--quiet", "-B", BRANCH, sha, cwd=run.workspace)
-
-    def fill_warehouse(self) -> None:
-        """The stage's database, as DCM and the core systems fill it, from a checkout of the commit."""
-        self.run.on_a_machine("carried-out")
-        self.run.env.update(self.run.dev.warehouse(STAGE))
-        actions.setup_python(self.run, {})
-        self.check_out(self.run.sha)
-        for command in WAREHOUSE:
-            self.run.tool(*command, cwd=self.run.workspace)
-
-    def carry_out(self, term: Terminal, leased: dict[str, Any]) -> list[str]:
-        """What the lease says, at the promotion's commit; how its evidence is handed in."""
+    def runner(self) -> None:
+        """The machine of who carries it out: the commit, its tools, the stage's deploy role."""
         run, dev = self.run, self.run.dev
-        with term.doing("the runner: the promotion's commit, and what it needs"):
-            if dev.stacks is not None:
-                self.assume("carried-out", dev.stacks.roles[STAGE], "GitHubActions")
-                actions.setup_pulumi(run, None)
-                actions.setup_pnpm(run, {})
-                self.check_out(leased["commit_sha"])
-                run.tool("pnpm", "install", "--frozen-lockfile", cwd=run.workspace)
-            else:
-                self.fill_warehouse()
-        evidence = []
-        for each in leased["runs"]:
-            with term.doing(" ".join(each["command"])):
-                run.tool(*each["command"], cwd=run.workspace, environment=each["environment"])
-            if each.get("evidence"):
-                left = run.folder / "evidence"
-                shutil.copytree(run.workspace / "target", left)
-                evidence = ["--evidence", str(left)]
-        return evidence
+        if dev.stacks is not None:
+            self.assume("runner", dev.stacks.roles[STAGE], "GitHubActions")
+            run.env["PULUMI_BACKEND_URL"] = dev.stacks.backend(STAGE)
+            actions.setup_pulumi(run, None)
+            actions.setup_pnpm(run, {})
+        else:
+            run.on_a_machine("runner")
+            run.env.update(dev.warehouse(STAGE))
+            actions.setup_python(run, {})
+        run.tool("git", "clone", "--quiet", "--no-checkout", f"file://{run.origin}", run.workspace, cwd=run.folder)
+        run.tool("git", "checkout", "--quiet", "-B", BRANCH, run.sha, cwd=run.workspace)
+        for command in PROGRAM if dev.stacks is not None else WAREHOUSE:
+            run.tool(*command, cwd=run.workspace)
 
 
+PROGRAM = (["pnpm", "install", "--frozen-lockfile"],)
 # What the models read is DCM's and the core systems', in every stage.
 WAREHOUSE = (["make", "dcm-plan"], ["make", "dcm-deploy"], ["make", "sample"])

@@ -80,9 +80,8 @@ fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
         config["stages"][stage] = json!({"parameters": parameters, "databases": databases, "smoke": asks(1)});
     }
     config["stages"]["uat"]["databases"]["payments"] = json!({"secret_arn": secrets["payments"]});
-    let dbt =
-        |repo: &&str| (*repo, json!({"target": "uat", "adapter": "duckdb", "database": "risk_uat", "schema": "main"}));
-    let dbt: BTreeMap<_, _> = RUN_REPOS.iter().map(dbt).collect();
+    let target = json!({"target": "uat", "adapter": "duckdb", "database": "risk_uat", "schema": "main"});
+    let dbt: BTreeMap<_, _> = RUN_REPOS.iter().map(|repo| (*repo, target.clone())).collect();
     config["stages"][RUNS_STAGE] = json!({"parameters": parameters, "smoke": asks(1), "dbt": dbt});
     config["stages"][OTHER_ACCOUNT] = json!({"role_arn": stage_role_arn, "parameters": parameters, "smoke": asks(1)});
     config

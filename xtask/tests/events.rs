@@ -141,7 +141,8 @@ fn no_sample_goes_untested() {
     let files = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let samples: BTreeSet<_> = files.filter(|name| name.ends_with(".json")).collect();
     let promote = PROMOTE.iter().map(|(name, ..)| *name);
-    let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([APPROVE, COMPLETION, DATABASE_CHECK, DATABASE_PARITY]);
+    let tested =
+        GATE.iter().map(|(name, _)| *name).chain(promote).chain([APPROVE, COMPLETION, DATABASE_CHECK, DATABASE_PARITY]);
     let tested = tested.chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

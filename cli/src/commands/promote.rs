@@ -77,7 +77,8 @@ pub(crate) struct Common {
     #[arg(long, value_name = "WHO")]
     requested_by: Option<String>,
     /// A resource that holds data and that may be replaced or removed nevertheless, such as payments-data/OrdersTable:
-    /// the stack as the repository calls it, and the logical id. More of them by commas, or by giving it again
+    /// the stack as the repository calls it, and the logical id; of a Pulumi program the URN. More of them by commas, or
+    /// by giving it again
     #[arg(long, value_name = "STACK/LOGICAL_ID", value_delimiter = ',')]
     accept_replacement: Vec<ResourcePath>,
     /// Verify and plan only, touch nothing

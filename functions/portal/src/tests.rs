@@ -126,6 +126,8 @@ impl Portal<Memory> {
             findings_left_out: 0,
             record: None,
             break_glass: kind == Kind::Rollback,
+            manifest_version_id: None,
+            stage_record: None,
         };
         let at = "2026-05-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(number.into());
         let signer = LocalSigner::from_seed(if stage == "gate" { 1 } else { 2 });

@@ -19,6 +19,7 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Caller, CallerUnknown},
     ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
+    store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
@@ -331,7 +332,9 @@ impl Promoter {
         log.count("Promotions", Some(("Status", "refused")), 1);
         let is_configured = !reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
         // On top of a chain that is broken nothing is written: the reason says so already.
-        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken);
+        let chain = Chain { stage: request.stage.clone(), repo: request.repo.clone() };
+        let head = RecordKey::LedgerHead(chain).to_string();
+        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken && it.subject == head);
         if !request.dry_run && is_configured && is_whole {
             let event = entry::of_refusal(request, &reasons, &new_promotion_id()?);
             self.enter(&request.stage, &request.repo, &event, None).await?;

@@ -195,17 +195,15 @@ impl<S: WriteStore> Starter<'_, S> {
                     json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": lock.execution_arn}),
                 );
             }
+            let mut stage_record = None;
             if closed.status == Status::Succeeded {
                 let ended_at =
                     closed.ended_at.ok_or_else(|| anyhow!("`{key}` succeeded, and does not say when it ended"))?;
                 let advanced = complete::advance_stage(self.records, &closed, ended_at).await?;
-                anyhow::ensure!(
-                    matches!(advanced, Written::Done { .. }),
-                    "the stage was changed by somebody else; ask again"
-                );
+                stage_record = Some(advanced.context("the stage was changed by somebody else; ask again")?);
             }
             let chain = Chain { stage: closed.stage.clone(), repo: closed.repo.clone() };
-            let (event, since) = (entry::of_promotion(&closed)?, Some(closed.started_at));
+            let (event, since) = (entry::of_promotion(&closed, stage_record)?, Some(closed.started_at));
             ledger::append(self.records, self.signer, &chain, &event, since, self.now).await?;
             return Ok(Some(closed.status));
         }

@@ -116,6 +116,23 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
     }
 }
 
+/// The plan says whether a part is a runner's, and not where the state machine has gone.
+#[test]
+fn a_part_that_nobody_has_judged_is_not_done() {
+    let mut stored = record(false, false);
+    let run = serde_json::json!({
+        "kind": "dbt", "module": "MOD-301", "key": "k", "version_id": "v1", "sha256": Sha256::of(b"manifest"), "size": 8,
+        "target": "uat", "adapter": "snowflake", "database": "RISK_UAT",
+    });
+    stored.plan.runs = vec![serde_json::from_value(run).unwrap()];
+    let mut all_but_it = input(Direction::Forward, None, None);
+    let status = |input: &Handover| completed_record(&stored, input, Vec::new(), now()).unwrap().status;
+    assert_eq!(status(&all_but_it), Status::Failed);
+    assert_eq!(all_but_it.failure(true).as_deref(), Some("judge-run failed: "));
+    all_but_it.runs.status = StepStatus::Done;
+    assert_eq!(status(&all_but_it), Status::Succeeded);
+}
+
 /// What the steps answered: each `done`, but the last that was asked may have failed.
 fn input(direction: Direction, failing: Option<Step>, error: Option<&str>) -> Handover {
     let mut failed = false;

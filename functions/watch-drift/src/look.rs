@@ -10,7 +10,7 @@ use futures_util::{
 };
 use gatekeeper_aws::{live, stack_functions::looking_client, stage_account::stage_config};
 use gatekeeper_model::{
-    finding::{Code, Finding},
+    finding::Code,
     ids::{Chain, Commit, PromotionId, Repo, Sha256, StageName},
     store_key::RecordKey,
     telemetry::{Logger, chain},
@@ -37,6 +37,7 @@ const ORIGINS_READ: usize = 8;
 /// What the records say of a repository on a stage.
 struct Records {
     state: StageState,
+    state_sha256: Sha256,
     lock: Option<Lock>,
     before: Option<record::Stored<Drift>>,
 }
@@ -59,7 +60,7 @@ impl Watcher {
     ) -> anyhow::Result<Looked> {
         let now = (self.clock)();
         let Some(records) = self.records(stage, repo).await? else { return Ok(Looked::Skipped) };
-        let Records { state, lock, before } = &records;
+        let Records { state, state_sha256, lock, before } = &records;
         if is_under_way(lock.as_ref(), now) {
             log.info(
                 "stage skipped: a promotion is under way",
@@ -78,7 +79,7 @@ impl Watcher {
         let known = record.as_ref().ok();
         let last = last.as_ref().unwrap_or(&record).as_ref().map_err(String::as_str);
         let before = before.as_ref();
-        let seen = self.look(state, known, before.map(|it| &it.record), is_thorough, now).await?;
+        let seen = self.look((state, *state_sha256), known, before.map(|it| &it.record), is_thorough, now).await?;
         let promoted = Promoted { state, record: record.as_ref().map_err(String::as_str), last };
         let unread = seen.look.unread();
         let mut drift = Drift::after(before.map(|it| &it.record), state, compare(promoted, &seen.look), now);
@@ -116,7 +117,10 @@ impl Watcher {
             record::read::<Drift>(records, &RecordKey::Drift(stage.clone(), repo.clone())),
         )
         .await?;
-        Ok(state.map(|state| Records { state: state.record, lock: lock.map(|it| it.record), before }))
+        Ok(state.map(|state| {
+            let lock = lock.map(|it| it.record);
+            Records { state: state.record, state_sha256: state.sha256, lock, before }
+        }))
     }
 
     async fn has_moved_on(&self, seen: &Records) -> Result<bool, RecordError> {
@@ -141,7 +145,7 @@ impl Watcher {
 
     async fn look(
         &self,
-        state: &StageState,
+        (state, state_sha256): (&StageState, Sha256),
         record: Option<&PromotionRecord>,
         before: Option<&Drift>,
         is_thorough: bool,
@@ -171,15 +175,22 @@ impl Watcher {
                 }
             };
             let ledger = proofs::ledger(records, &chain, proved, is_thorough || was_broken, &keys, now);
-            let (attestation, (broken, proved)) = try_join(attested, ledger).await?;
-            Ok::<(Vec<Finding>, _), anyhow::Error>((attestation.into_iter().chain(broken).collect(), proved))
+            let signed = proofs::signed(records, &chain, state_sha256, &keys);
+            let (attestation, (broken, proved), (mut findings, revocations)) =
+                try_join3(attested, ledger, signed).await?;
+            // The gate's own chain, which is short, is proved whole as often as the stage's is.
+            if proved.as_ref().is_none_or(|it| it.proved_at == now) {
+                findings.extend(proofs::gate_ledger(records, &chain.repo, &keys).await?);
+            }
+            findings.extend(attestation.into_iter().chain(broken));
+            Ok::<_, anyhow::Error>((findings, proved, revocations))
         };
         let verdict = async {
             let key = RecordKey::Verdict(commit.clone());
             let verdict = async { anyhow::Ok(record::read::<Verdict>(records, &key).await?) };
             try_join(verdict, async { Ok(revocation::read(records, &commit).await?) }).await
         };
-        let (live, (databases, histories), (proofs, ledger), (verdict, revocation)) =
+        let (live, (databases, histories), (proofs, ledger, revocations), (verdict, revocation)) =
             try_join4(self.live(&config, record, is_thorough, now), databases, proofs, verdict).await?;
         let Live { functions, stacks, objects } = live;
         let look = Look {
@@ -191,6 +202,7 @@ impl Watcher {
             objects,
             verdict: verdict.map(|it| it.record),
             revocation: revocation.map(|it| it.taken_back),
+            revocations,
             proofs,
         };
         let has_databases = record.is_some_and(|record| !record.plan.databases.is_empty());

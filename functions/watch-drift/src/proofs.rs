@@ -3,18 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join;
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Chain, Sha256},
+    ids::{Chain, Repo, Sha256},
+    store_key::RecordKey,
 };
 use gatekeeper_promotion::{
     drift::{ProvedLedger, promoted_digests},
+    history::altered_record,
     record::{PinnedRecord, PromotionRecord},
 };
 use gatekeeper_proof::{
-    Digest, PublicKeys, Statement, ledger,
-    ledger::{Break, Proof},
+    Authority, Digest, PublicKeys, Statement, ledger,
+    ledger::{Break, Proof, Standing, StandingError},
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
@@ -90,6 +93,45 @@ pub(crate) async fn ledger(
             Ok((None, proved))
         }
     }
+}
+
+/// What the records say beside what the ledgers were signed over: where the document of what the stage runs is another one,
+/// and which revocations the gate's own chain tells.
+pub(crate) async fn signed(
+    records: &impl ReadStore,
+    chain: &Chain,
+    state_sha256: Sha256,
+    keys: &PublicKeys,
+) -> Result<(Vec<Finding>, Standing), StoreError> {
+    let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
+    let gate_chain = Chain::of_gate(chain.repo.clone());
+    let head = async { records.get(&head_key, None, ledger::MAX_BYTES).await };
+    let revocations = async {
+        match ledger::standing(records, &gate_chain, keys.of(Authority::Gate)).await {
+            Ok(standing) => Ok((None, standing)),
+            Err(StandingError::Store(error)) => Err(error),
+            Err(error) => Ok((Some(broken_gate(&gate_chain, error.to_string())), Standing::default())),
+        }
+    };
+    let (head, (broken, revocations)) = try_join(head, revocations).await?;
+    let head = head.as_ref().map(|body| body.bytes.as_slice());
+    let altered = altered_record(chain, Some(state_sha256), head, keys);
+    Ok((altered.into_iter().chain(broken).collect(), revocations))
+}
+
+/// What is wrong with the gate's own chain of a repository, or with the revocations that its entries name.
+pub(crate) async fn gate_ledger(
+    records: &impl ReadStore,
+    repo: &Repo,
+    keys: &PublicKeys,
+) -> Result<Option<Finding>, StoreError> {
+    let chain = Chain::of_gate(repo.clone());
+    let proof = ledger::verify(records, &chain, None, keys.of(Authority::Gate)).await?;
+    Ok(proof.broken.map(|Break { sequence, what }| broken_gate(&chain, format!("entry {sequence}: {what}"))))
+}
+
+fn broken_gate(chain: &Chain, what: String) -> Finding {
+    Finding::new(Code::LedgerBroken, chain.to_string(), what)
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ async fn with_entries(count: u32) -> World {
             findings_left_out: 0,
             record: None,
             break_glass: false,
+            manifest_version_id: None,
+            stage_record: None,
         };
         world.append(&event, now()).await;
     }
@@ -135,4 +137,15 @@ async fn a_tail_that_is_cut_off_with_its_head_is_found_by_what_was_proved_before
     let (finding, _) = proved(&longer, first.as_ref(), true).await;
     let says = "entry 7: the entry that stood there when the chain was last proved is gone or was changed";
     assert_eq!(finding.unwrap(), format!("ledger-broken uat/bank-payments: {says}"));
+}
+
+#[tokio::test]
+async fn a_document_of_the_stage_that_somebody_changed_is_found() {
+    let world = World::promoted().await;
+    let key = RecordKey::Stage(question().stage, question().repo);
+    let stored = record::read::<StageState>(&world.records, &key).await.unwrap().unwrap();
+    let looked = async |sha256| signed(&world.records, &chain(), sha256, &world.keys()).await.unwrap().0;
+    assert_eq!(looked(stored.sha256).await, []);
+    let [altered] = looked(Sha256::of(b"another")).await.try_into().unwrap();
+    assert_eq!((altered.code, altered.subject), (Code::StageRecordAltered, key.to_string()));
 }

@@ -105,6 +105,8 @@ impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_
                 findings_left_out: 0,
                 record: Some(document.clone()),
                 break_glass: false,
+                manifest_version_id: None,
+                stage_record: None,
             };
             ledger::append(self.records, self.signer, &chain, &event, Some(drift.changed_at), self.now).await?;
         }

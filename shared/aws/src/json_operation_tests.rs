@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     TlsRoots,
     failure::{Failure, code, said},
-    http_client, scripted,
+    http, scripted,
     scripted::{Answer, Request},
 };
 
@@ -210,7 +210,7 @@ async fn it_goes_over_a_connection() {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client(TlsRoots::Amazon))
+        .http_client(http::client(TlsRoots::Amazon))
         .endpoint_url(format!("http://{address}"))
         .build();
     let operation = JsonOperation::new(&config, SQS, "ChangeMessageVisibility");

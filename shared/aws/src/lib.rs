@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod failure;
+mod http;
 pub mod json_operation;
 pub mod kms;
 #[cfg(feature = "lambda")]
@@ -33,22 +34,14 @@ use aws_config::{
     retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_s3::config::{
-    RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
-    StalledStreamProtectionConfig,
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_smithy_async::{rt::sleep::default_async_sleep, time::SystemTimeSource};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
-};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use jiff::Timestamp;
 
+pub use crate::http::TlsRoots;
 use crate::s3::S3Store;
-
-/// Amazon Trust Services' five roots, under which every AWS endpoint lies
-/// (<https://www.amazontrust.com/repository/>): reading the system's whole store costs a cold start 6 ms.
-const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 /// How long a connection may take, as the SDK's own default is (aws-config, `default_provider::timeout_config`).
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -172,15 +165,6 @@ impl Settings {
     }
 }
 
-/// Which certificate authorities AWS's endpoints are trusted under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsRoots {
-    /// Amazon's five only, which a cold start need not look for.
-    Amazon,
-    /// The system's, for a proxy that has its own.
-    Native,
-}
-
 /// The configuration of a function, from its environment alone: Lambda puts region and credentials there, and
 /// `AWS_ENDPOINT_URL` names another AWS, and `AWS_ENDPOINT_URL_SQS` another SQS. `TLS_ROOTS=native` takes the system's roots.
 ///
@@ -195,7 +179,7 @@ pub fn config() -> SdkConfig {
     let mut config = SdkConfig::builder()
         .time_source(SystemTimeSource::new())
         .behavior_version(BehaviorVersion::latest())
-        .http_client(http_client(roots))
+        .http_client(http::client(roots))
         .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
         .retry_config(RetryConfig::standard())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
@@ -220,7 +204,7 @@ impl LoadServiceConfig for ServiceSettings {
 /// The configuration of a program at a person's or a pipeline's hands, with the SDK's whole chain of providers.
 #[must_use]
 pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(roots))
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http::client(roots))
 }
 
 /// The configuration of a client that asks once only and waits for the answer for as long as `answer_within`: a look at a
@@ -229,21 +213,6 @@ pub fn config_loader(roots: TlsRoots) -> ConfigLoader {
 pub fn asking_once(config: &SdkConfig, answer_within: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().read_timeout(answer_within).build();
     config.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
-}
-
-/// The one HTTP client that all clients share, with ring, whose first handshake is 50 ms of CPU cheaper than the
-/// default's.
-fn http_client(roots: TlsRoots) -> SharedHttpClient {
-    let roots = match roots {
-        TlsRoots::Native => TrustStore::default(),
-        TlsRoots::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
-    };
-    let mut http =
-        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(Duration::from_secs(20));
-    if let Ok(context) = TlsContext::builder().with_trust_store(roots).build() {
-        http = http.tls_context(context);
-    }
-    http.build_https()
 }
 
 /// An S3 client that neither computes nor checks checksums by itself: the gatekeeper does, where it matters.

@@ -231,3 +231,7 @@ impl Read for Pieces {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+#[path = "pulumi_tests.rs"]
+mod tests;

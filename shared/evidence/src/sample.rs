@@ -16,9 +16,8 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     attestation::{deployment, verification_summary},
     boundary::Home,
-    entry,
+    complete, entry,
     facts::{DatabaseFacts, FunctionFacts, SmokeFacts, StackFacts},
-    history::{Completed, StageState},
     record::{LiveFunction, PromotionRecord, SchemaComparison, Status, StepRecord},
     request::PromotionRequest,
     rules::Requester,
@@ -31,7 +30,7 @@ use gatekeeper_readers::{
     flyway::history::HistoryRow,
     schema_snapshot::{Include, normal_form},
 };
-use gatekeeper_store::{Precondition, Stores, WriteStore as _, memory::Memory, record, record::Stored};
+use gatekeeper_store::{Precondition, Stores, WriteStore as _, memory::Memory, record};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -332,20 +331,8 @@ impl World {
                 self.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
             }
         }
-        let event = entry::of_promotion(&record).unwrap();
-        self.append(&event, ended).await;
-        let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
-        let before = record::read::<StageState>(&self.records, &key).await.unwrap();
-        let precondition = Stored::precondition(before.as_ref());
-        let completed = Completed {
-            commit_sha: record.commit_sha.clone(),
-            promotion_id: record.promotion_id.clone(),
-            manifest_version_id: Some(record.manifest_version_id.clone()),
-            completed_at: ended,
-            rollback: record.rollback,
-        };
-        let state = StageState::after(before.map(|it| it.record), &record.stage, &record.repo, completed);
-        record::write(&self.records, &key, &state, &precondition).await.unwrap();
+        let stage_record = complete::advance_stage(&self.records, &record, ended).await.unwrap();
+        self.append(&entry::of_promotion(&record, stage_record).unwrap(), ended).await;
     }
 
     /// Has a later request to the same stage refused.

@@ -193,6 +193,7 @@ codes! {
     VerdictStale "verdict-stale" "the stored objects are not those that the verdict was given on";
     TagNotTrue "tag-not-true" "an object of the commit is not tagged `integration-passed=true`";
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
+    StageRecordAltered "stage-record-altered" "the document that tells what a stage runs is not the one that the stage's ledger was signed over";
     StageUnknown "stage-unknown" "the stage is not configured";
     StagesConfigInvalid "stages-config-invalid" "`config/stages.json` is missing or not valid";
     IdentitiesConfigInvalid "identities-config-invalid" "`config/identities.json` is not valid, so nobody can tell whose approval counts";
@@ -235,6 +236,7 @@ codes! {
     RunOfAnotherPromotion "run-of-another-promotion" "the evidence is of no run that was made for this promotion";
     RunTargetMismatch "run-target-mismatch" "a run was made somewhere else than the stage says";
     PulumiPlanDiffers "pulumi-plan-differs" "`pulumi up` did not do to the stage what the promotion's plan says";
+    PulumiStateUnversioned "pulumi-state-unversioned" "the bucket of a Pulumi backend keeps no versions, so only the digest of a state remains: a warning";
     PulumiStateEdited "pulumi-state-edited" "a stack's state is not the one that the promotion's update left, or is not whole";
     DbtCodeDiffers "dbt-code-differs" "what dbt built in the stage is not the code that was tested in dev";
 

@@ -576,6 +576,12 @@ impl Chain {
     pub fn of_gate(repo: Repo) -> Self {
         Self { stage: StageName::gate(), repo }
     }
+
+    /// Whether it is one of the gate's own.
+    #[must_use]
+    pub fn is_of_gate(&self) -> bool {
+        self.stage == StageName::gate()
+    }
 }
 
 impl fmt::Display for Chain {

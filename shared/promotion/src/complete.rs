@@ -2,6 +2,7 @@
 //! upon it can do what is still missing.
 
 use gatekeeper_model::store_key::RecordKey;
+use gatekeeper_proof::ledger::RecordDigest;
 use gatekeeper_store::{
     WriteStore, Written, record,
     record::{RecordError, Stored},
@@ -13,8 +14,8 @@ use super::{
     record::PromotionRecord,
 };
 
-/// Makes the commit of a promotion that succeeded at `ended_at` what its stage runs, once. A conflict means that
-/// somebody else writes there at the same time, and it must be done again.
+/// Makes the commit of a promotion that succeeded at `ended_at` what its stage runs, once, and gives the document that tells
+/// it now, which the ledger signs. None means that somebody else writes there at the same time, and it must be done again.
 ///
 /// # Errors
 /// [`RecordError`] where the stage's state could not be read or written.
@@ -22,7 +23,7 @@ pub async fn advance_stage(
     records: &impl WriteStore,
     record: &PromotionRecord,
     ended_at: Timestamp,
-) -> Result<Written, RecordError> {
+) -> Result<Option<RecordDigest>, RecordError> {
     let key = RecordKey::Stage(record.stage.clone(), record.repo.clone());
     let before = record::read::<StageState>(records, &key).await?;
     let completed = Completed {
@@ -34,10 +35,11 @@ pub async fn advance_stage(
     };
     let state = before.as_ref().map(|stored| stored.record.clone());
     let after = StageState::after(state, &record.stage, &record.repo, completed);
-    match &before {
-        Some(before) if before.record == after => {
-            Ok(Written::Done { etag: before.etag.clone(), version_id: before.version_id.clone() })
-        }
-        before => record::write(records, &key, &after, &Stored::precondition(before.as_ref())).await,
+    let document = |sha256| Some(RecordDigest { key: key.to_string(), version_id: None, sha256 });
+    if let Some(before) = before.as_ref().filter(|before| before.record == after) {
+        return Ok(document(before.sha256));
     }
+    let sha256 = record::digest(&after).map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
+    let written = record::write(records, &key, &after, &Stored::precondition(before.as_ref())).await?;
+    Ok(if matches!(written, Written::Done { .. }) { document(sha256) } else { None })
 }

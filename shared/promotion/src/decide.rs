@@ -10,12 +10,15 @@ use gatekeeper_model::{
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{Authority, PublicKeys, Statement, ledger};
+use gatekeeper_proof::{
+    Authority, PublicKeys, Statement, ledger,
+    ledger::{Standing, StandingError},
+};
 use gatekeeper_readers::flyway::history::HistoryRow;
 use gatekeeper_store::{Body, Listed, record::Stored, revocation::StoredRevocation};
 
 use super::{
-    history::StageState,
+    history::{StageState, altered_record},
     look::{FirstLook, LookedAt, SecondLook},
     plan::{Plan, Subject},
     record::{PinnedRecord, PromotionRecord, UnreadFact, WayBack},
@@ -47,8 +50,10 @@ impl<'a> Known<'a> {
     pub(super) fn of(asked: Asked<'a>, commit: Commit, mut first: FirstLook) -> Self {
         let PromotionRequest { stage, repo, .. } = asked.request;
         let mut reasons = Vec::from_iter(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
+        reasons.extend(altered_stage(stage, repo, &first));
         let configured = config_of(first.config.take(), stage, &mut reasons);
         let verdict = built_verdict(&commit, first.verdict.take(), first.revocation.as_ref(), &mut reasons);
+        signed_revocation(&commit, verdict.as_ref().map(|it| &it.record), &first.revocations, &mut reasons);
         if asked.request.rollback {
             let state = first.state.as_ref().map(|stored| &stored.record);
             reasons.extend(never_ran(stage, &commit, state, verdict.as_ref().map(|it| &it.record)));
@@ -194,6 +199,45 @@ fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &Pub
     let error = ledger::head_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
+}
+
+/// Where what the stage is said to run isn't what its ledger was signed over. A promotion that still holds the lock may not
+/// have come to its entry yet: it is completed, or waited for.
+fn altered_stage(stage: &StageName, repo: &Repo, first: &FirstLook) -> Option<Finding> {
+    let holder = first.lock.as_ref().map(|it| &it.record).filter(|it| it.released_at.is_none());
+    let holder = holder.map(|lock| &lock.promotion_id);
+    if first.state.as_ref().is_some_and(|state| holder == Some(&state.record.promotion_id)) {
+        return None;
+    }
+    let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+    let head = first.ledger_head.as_ref().map(|body| body.bytes.as_slice());
+    altered_record(&chain, first.state.as_ref().map(|it| it.sha256), head, &first.keys)
+}
+
+/// A revocation counts by its record or by the gate's signed entry, whichever is there: whoever may write records can put an
+/// older verdict back and have the record's newest version gone.
+fn signed_revocation(
+    commit: &Commit,
+    verdict: Option<&Verdict>,
+    revocations: &Result<Standing, StandingError>,
+    reasons: &mut Vec<Finding>,
+) {
+    match revocations {
+        Ok(standing) => {
+            let manifest = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
+            let is_told = reasons.iter().any(|it| it.code == Code::Revoked);
+            if !is_told && manifest.is_some_and(|manifest| standing.revokes(&commit.sha, manifest)) {
+                let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or \
+                               is another one";
+                reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
+            }
+        }
+        Err(error) => {
+            let key = RecordKey::LedgerHead(Chain::of_gate(commit.repo.clone())).to_string();
+            let message = format!("so nobody can tell what was revoked: {error}");
+            reasons.push(Finding::new(Code::LedgerBroken, key, message));
+        }
+    }
 }
 
 fn pinned(key: &RecordKey, body: Body) -> PinnedRecord {

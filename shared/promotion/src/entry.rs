@@ -10,11 +10,12 @@ use super::{
     request::PromotionRequest,
 };
 
-/// The entry of a promotion that has ended, by its record as it is stored.
+/// The entry of a promotion that has ended, by its record as it is stored, and by the document of what the stage runs where
+/// that changed.
 ///
 /// # Errors
 /// Where the record can't be written as JSON.
-pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
+pub fn of_promotion(record: &PromotionRecord, stage_record: Option<RecordDigest>) -> Result<Event, Error> {
     let key = PromotionRecord::key(&record.reference()).to_string();
     Ok(Event {
         kind: kind(record.rollback),
@@ -29,6 +30,8 @@ pub fn of_promotion(record: &PromotionRecord) -> Result<Event, Error> {
         findings_left_out: 0,
         record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
         break_glass: record.break_glass.is_some(),
+        manifest_version_id: None,
+        stage_record,
     })
 }
 
@@ -48,6 +51,8 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         findings_left_out: 0,
         record: None,
         break_glass: request.break_glass,
+        manifest_version_id: None,
+        stage_record: None,
     }
 }
 

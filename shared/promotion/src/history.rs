@@ -1,6 +1,10 @@
 //! What a stage runs now and what it ran before: `stages/{stage}/{repo}.json`.
 
-use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, StageName, VersionId};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::{Chain, CommitSha, PromotionId, Repo, Sha256, StageName, VersionId},
+};
+use gatekeeper_proof::{Authority, PublicKeys, ledger};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +141,29 @@ impl StageState {
     pub fn promotion_of(&self, commit: &CommitSha) -> Option<&Completed> {
         self.history.iter().rev().find(|completed| completed.commit_sha == *commit)
     }
+}
+
+/// Where the document of what a stage runs isn't the one that the head of the stage's chain was signed over, as far as that
+/// head tells. `stored` is the document's SHA-256; `None` where there is none. That a head proves nothing is a finding of its
+/// own.
+#[must_use]
+pub fn altered_record(
+    chain: &Chain,
+    stored: Option<Sha256>,
+    head: Option<&[u8]>,
+    keys: &PublicKeys,
+) -> Option<Finding> {
+    let signed = ledger::standing_in(head?, chain, keys.of(Authority::of(chain))).ok()??.stage_record?;
+    let message = match stored {
+        Some(sha256) if sha256 == signed.sha256 => return None,
+        Some(sha256) => format!(
+            "its SHA-256 is `{sha256}`, and the stage's ledger was signed over `{}`: somebody changed it, or a promotion is \
+             being recorded right now",
+            signed.sha256
+        ),
+        None => format!("it is gone, and the stage's ledger was signed over `{}`", signed.sha256),
+    };
+    Some(Finding::new(Code::StageRecordAltered, signed.key, message))
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use gatekeeper_model::{
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{PublicKeys, SigningError, Statement, ledger};
+use gatekeeper_proof::{
+    Authority, PublicKeys, SigningError, Statement, ledger,
+    ledger::{Standing, StandingError},
+};
 use gatekeeper_readers::{
     template,
     template::{Synthesis, Template},
@@ -28,7 +31,7 @@ use gatekeeper_store::{
 use super::{
     approval::Approval,
     decide::Known,
-    history::StageState,
+    history::{StageState, altered_record},
     lock::Lock,
     record::PromotionRecord,
     request::PromotionRequest,
@@ -55,6 +58,8 @@ pub(super) struct FirstLook {
     pub(super) state: Option<Stored<StageState>>,
     pub(super) lock: Option<Stored<Lock>>,
     pub(super) ledger_head: Option<Body>,
+    /// What the gate's chain of the ledger tells of revocations.
+    pub(super) revocations: Result<Standing, StandingError>,
     pub(super) approvals: Vec<RecordKey>,
     pub(super) keys: PublicKeys,
     pub(super) requester: Requester,
@@ -79,6 +84,8 @@ pub(super) async fn first<S: ReadStore>(
     };
     let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
     let ledger_key = RecordKey::LedgerHead(chain).to_string();
+    let gate_chain = Chain::of_gate(commit.repo.clone());
+    let gate_ledger_key = RecordKey::LedgerHead(gate_chain.clone()).to_string();
     let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
     let stored = future::try_join5(
         async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
@@ -95,8 +102,9 @@ pub(super) async fn first<S: ReadStore>(
         read_state,
         record::read::<Lock>(records, &lock_key),
     );
-    let proofs = future::try_join4(
+    let proofs = future::try_join5(
         async { Ok(records.get(&ledger_key, None, ledger::MAX_BYTES).await?) },
+        async { Ok(records.get(&gate_ledger_key, None, ledger::MAX_BYTES).await?) },
         async { Ok(approval_keys(records, stage, commit).await?) },
         async { Ok(keys.await?) },
         async { Ok(requester.await?) },
@@ -104,7 +112,15 @@ pub(super) async fn first<S: ReadStore>(
     let (stored, standing, proofs) = future::try_join3(stored, async { Ok(standing.await?) }, proofs).await?;
     let (listed, manifest, config, identities, attestation) = stored;
     let (verdict, revocation, state, lock) = standing;
-    let (ledger_head, approvals, keys, requester) = proofs;
+    let (ledger_head, gate_head, approvals, keys, requester) = proofs;
+    let revocations = match &gate_head {
+        None => Ok(Standing::default()),
+        // One more round trip where the head is of before heads told it.
+        Some(head) => match ledger::standing_of(records, &head.bytes, &gate_chain, keys.of(Authority::Gate)).await {
+            Err(StandingError::Store(error)) => return Err(error.into()),
+            told => told,
+        },
+    };
     Ok(FirstLook {
         listed,
         manifest,
@@ -116,6 +132,7 @@ pub(super) async fn first<S: ReadStore>(
         state,
         lock,
         ledger_head,
+        revocations,
         approvals,
         keys,
         requester,
@@ -312,7 +329,9 @@ async fn approvals(records: &impl ReadStore, keys: &[RecordKey]) -> Result<Vec<S
 /// there: the stage's document alone is nobody's word.
 #[derive(Debug)]
 pub(super) struct ReadEarlier {
-    state: StageState,
+    state: Stored<StageState>,
+    /// The head of its chain of the ledger.
+    ledger_head: Option<Body>,
     /// The promotion that brought the commit, and its verification summary; `None` where the stage doesn't run it.
     promotion: Option<(PromotionRef, Option<Body>)>,
 }
@@ -320,7 +339,10 @@ pub(super) struct ReadEarlier {
 impl ReadEarlier {
     /// The same, with what is wrong with the signed word.
     pub(super) fn judged(self, commit: &Commit, built: Option<&Body>, keys: &PublicKeys) -> Earlier {
-        let Self { state, promotion } = self;
+        let Self { state, ledger_head, promotion } = self;
+        let chain = Chain { stage: state.record.stage.clone(), repo: commit.repo.clone() };
+        let head = ledger_head.as_ref().map(|body| body.bytes.as_slice());
+        let altered = || altered_record(&chain, Some(state.sha256), head, keys);
         let unattested = promotion.and_then(|(promotion, summary)| {
             let key = summary_key(&promotion).to_string();
             let Some(body) = summary else {
@@ -337,7 +359,8 @@ impl ReadEarlier {
             };
             wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong))
         });
-        Earlier { state, unattested }
+        let unattested = unattested.or_else(altered);
+        Earlier { state: state.record, unattested }
     }
 }
 
@@ -351,9 +374,15 @@ async fn earlier(
     stage: &StageName,
     commit: &Commit,
 ) -> Result<Option<ReadEarlier>, RecordError> {
-    let stored = record::read::<StageState>(records, &RecordKey::Stage(stage.clone(), commit.repo.clone())).await?;
-    let Some(Stored { record: state, .. }) = stored else { return Ok(None) };
-    let promotion = match state.promotion_of(&commit.sha) {
+    let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
+    let (key, head_key) =
+        (RecordKey::Stage(stage.clone(), commit.repo.clone()), RecordKey::LedgerHead(chain).to_string());
+    let (state, ledger_head) = future::try_join(record::read::<StageState>(records, &key), async {
+        Ok(records.get(&head_key, None, ledger::MAX_BYTES).await?)
+    })
+    .await?;
+    let Some(state) = state else { return Ok(None) };
+    let promotion = match state.record.promotion_of(&commit.sha) {
         None => None,
         Some(completed) => {
             let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
@@ -363,5 +392,5 @@ async fn earlier(
             Some((promotion, summary))
         }
     };
-    Ok(Some(ReadEarlier { state, promotion }))
+    Ok(Some(ReadEarlier { state, ledger_head, promotion }))
 }

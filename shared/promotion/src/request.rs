@@ -13,7 +13,7 @@ use super::fields::Fields;
 use crate::{replacement::ResourcePath, runs::pulumi::PulumiPreview};
 
 /// What the event may hold.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "repo",
     "commit_sha",
     "stage",

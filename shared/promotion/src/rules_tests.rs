@@ -18,6 +18,7 @@ struct World {
     identities: Option<Value>,
     actor: Option<&'static str>,
     uat: Option<Earlier>,
+    plan: Option<Sha256>,
     approvals: Vec<Stored<Approval>>,
     now: Timestamp,
 }
@@ -49,6 +50,7 @@ impl World {
             identities: None,
             actor: Some("ci-bot"),
             uat: None,
+            plan: None,
             approvals: Vec::new(),
             now: at("12:00"),
         }
@@ -122,7 +124,7 @@ impl World {
             commit: &commit(),
             manifest: &serde_json::from_value(manifest).unwrap(),
             manifest_version_id: &"v1".into(),
-            plan_sha256: None,
+            plan_sha256: self.plan,
             required: self.uat.as_ref(),
             approvals: &self.approvals,
             now: self.now,
@@ -247,6 +249,25 @@ fn an_approval_of_something_else_does_not_count_wherever_it_lies() {
         assert_eq!(world.refusal(), "");
         assert_eq!(world.but(change).rule().reasons[0].code, Code::ApprovalsMissing);
     }
+}
+
+#[test]
+fn an_approval_of_another_plan_does_not_count_and_one_that_names_none_does() {
+    let (planned, other) = (Sha256::of(b"planned"), Sha256::of(b"other"));
+    let world = |approved: Option<Sha256>| {
+        let mut world = World::new(approvals(1)).approved("09:00", session("approver", "ben"));
+        world.plan = Some(planned);
+        world.but(|it| it.plan_sha256 = approved)
+    };
+    assert_eq!((world(None).refusal(), world(Some(planned)).refusal()), (String::new(), String::new()));
+    let refused = world(Some(other)).refusal();
+    insta::assert_snapshot!(refused.replace(&planned.to_string(), "PLANNED").replace(&other.to_string(), "OTHER"));
+    // Another one's counts.
+    assert_eq!(world(Some(other)).approved("09:01", session("approver", "cleo")).refusal(), "");
+    // Nor does it break the glass.
+    let mut glass = world(Some(other)).but(|it| it.break_glass = true);
+    glass.request.break_glass = true;
+    assert_eq!(glass.rule().reasons[0].code, Code::ApprovalsMissing);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use gatekeeper_proof::{
     Envelope, NoSigner,
-    ledger::{Event, Kind},
+    ledger::{Event, Kind, RecordDigest},
 };
 
 use super::*;
@@ -92,22 +92,9 @@ async fn any_byte_of_the_attestation_that_changes_is_found() {
 async fn upon_a_ledger_whose_head_was_forged_nothing_is_promoted() {
     let world = World::built(1, |_| {}).await;
     let chain = Chain { stage: request().stage, repo: commit().repo };
-    let event = Event {
-        kind: Kind::Promotion,
-        id: "promotion/1".to_owned(),
-        commit_sha: None,
-        promotion_id: None,
-        by: "mallory".to_owned(),
-        approved_by: Vec::new(),
-        reason: "none".to_owned(),
-        outcome: "succeeded".to_owned(),
-        findings: Vec::new(),
-        findings_left_out: 0,
-        record: None,
-        break_glass: false,
-    };
+    let forged = event(Kind::Promotion, "promotion/1");
     let stranger = LocalSigner::from_seed(9);
-    ledger::append(&world.records, &stranger, &chain, &event, None, wall_clock()).await.unwrap();
+    ledger::append(&world.records, &stranger, &chain, &forged, None, wall_clock()).await.unwrap();
     World::assert_refused(world.verify(&request()).await, &[Code::LedgerBroken]);
 }
 
@@ -164,4 +151,80 @@ async fn what_an_earlier_stage_is_said_to_have_run_counts_only_where_it_was_sign
         world.records.upload(&key, &signed.dsse, &[]);
         World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationInvalid]);
     }
+}
+
+/// An event of nothing but what is asked for.
+fn event(kind: Kind, id: &str) -> Event {
+    Event {
+        kind,
+        id: id.to_owned(),
+        commit_sha: Some(commit().sha),
+        promotion_id: None,
+        by: "jane@bank.example".to_owned(),
+        approved_by: Vec::new(),
+        reason: "release".to_owned(),
+        outcome: "succeeded".to_owned(),
+        findings: Vec::new(),
+        findings_left_out: 0,
+        record: None,
+        break_glass: false,
+        manifest_version_id: None,
+        stage_record: None,
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_whose_record_is_gone_refuses_though_the_old_verdict_is_put_back() {
+    let world = World::built(1, |_| {}).await;
+    let built = record::to_bytes(&world.verdict().await.record).unwrap();
+    let tags: Vec<_> = world.artefacts.keys().into_iter().map(|key| (world.artefacts.tags_of(&key), key)).collect();
+    world.artefacts.tag(&ArtefactPath::Manifest.of(&commit()), &[("integration-passed", "false")], "AWS:X:jane");
+    world.drain().await;
+    assert_eq!(world.verdict().await.record.outcome, Outcome::Revoked);
+
+    world.records.delete(&RecordKey::Revocation(commit()).to_string());
+    world.records.upload(&RecordKey::Verdict(commit()).to_string(), &built, &[]);
+    for (tags, key) in &tags {
+        let tags: Vec<_> = tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        world.artefacts.tag(key, &tags, "AWS:X:mallory");
+    }
+    World::assert_refused(world.verify(&request()).await, &[Code::Revoked]);
+}
+
+#[tokio::test]
+async fn while_nobody_can_tell_what_was_revoked_nothing_is_promoted() {
+    let world = World::built(1, |_| {}).await;
+    let chain = Chain::of_gate(commit().repo);
+    let stranger = LocalSigner::from_seed(9);
+    let forged = event(Kind::Revocation, "revocation/1");
+    ledger::append(&world.records, &stranger, &chain, &forged, None, wall_clock()).await.unwrap();
+    World::assert_refused(world.verify(&request()).await, &[Code::LedgerBroken]);
+}
+
+#[tokio::test]
+async fn a_stage_is_what_its_ledger_was_signed_over() {
+    let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
+    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+    world.approved("ben").await;
+    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
+    world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
+    world.ran(SHA, false).await;
+    let key = RecordKey::Stage(request().stage, commit().repo);
+    let stored = record::read::<StageState>(&world.records, &key).await.unwrap().unwrap();
+    let digest = RecordDigest { key: key.to_string(), version_id: None, sha256: stored.sha256 };
+    let promoted = Event { stage_record: Some(digest), ..event(Kind::Promotion, "promotion/1") };
+    let chain = Chain { stage: request().stage, repo: commit().repo };
+    ledger::append(&world.records, &LocalSigner::from_seed(2), &chain, &promoted, None, wall_clock()).await.unwrap();
+    let again = PromotionRequest { rollback: true, ..request() };
+    world.verify(&again).await.unwrap();
+    world.verify(&to_prod).await.unwrap();
+
+    // As if it had run there for a year.
+    let mut backdated = stored.record.clone();
+    backdated.history[0].completed_at = "2025-05-02T03:04:05Z".parse().unwrap();
+    world.records.upload(&key.to_string(), &record::to_bytes(&backdated).unwrap(), &[]);
+    World::assert_refused(world.verify(&again).await, &[Code::StageRecordAltered]);
+    World::assert_refused(world.verify(&to_prod).await, &[Code::StageRecordAltered]);
+    world.records.delete(&key.to_string());
+    World::assert_refused(world.verify(&request()).await, &[Code::StageRecordAltered]);
 }

@@ -394,6 +394,51 @@ async fn what_no_step_can_apply_is_refused_rather_than_left_out() {
     World::assert_refused(world.verify(&request()).await, &[Code::NothingToPromote]);
 }
 
+/// A commit with dbt models, for a stage with this beside its parameters.
+async fn with_models(stage: &Value) -> World {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../readers/src/dbt/fixtures/1.11/build.json");
+    let both: Value = serde_json::from_slice(&std::fs::read(fixture).unwrap()).unwrap();
+    let world = World::new();
+    let mut told = Vec::new();
+    for (name, document) in [("manifest.json", "manifest"), ("run_results.json", "run_results")] {
+        let text = both[document].to_string();
+        world.artefacts.upload(&format!("{}modules/MOD-301/dbt/{name}", commit().prefix()), text.as_bytes(), &[]);
+        told.push(json!({"sha256": Sha256::of(text.as_bytes()), "size": text.len()}));
+    }
+    let mut dbt = told[0].clone();
+    dbt["run_results"] = told[1].clone();
+    let mut uat = stage.clone();
+    uat["parameters"] = json!({"LogLevel": "info"});
+    world.config(&json!({"schema_version": 1, "stages": {"uat": uat}}).to_string()).await;
+    world
+        .upload(0, |manifest| {
+            manifest["modules"].as_array_mut().unwrap().push(json!({"id": "MOD-301", "dbt": dbt}));
+            manifest["dbt_build"] = json!({"succeeded": true});
+        })
+        .await;
+    world
+}
+
+#[tokio::test]
+async fn a_part_that_a_runner_carries_out_needs_a_place_and_a_lease() {
+    let nowhere = with_models(&json!({})).await;
+    World::assert_refused(nowhere.verify(&request()).await, &[Code::RunNotConfigured]);
+
+    let target = json!({"target": "uat", "adapter": "snowflake", "database": "RISK_UAT"});
+    let world = with_models(&json!({"dbt": {"bank-payments": target}, "lease_minutes": 90})).await;
+    World::assert_refused(world.verify(&request()).await, &[Code::LeaseNotAsked]);
+    let dry = PromotionRequest { dry_run: true, ..request() };
+    assert!(world.verify(&dry).await.is_ok(), "a dry run starts nothing that anybody would have to end");
+    let verified = world.verify(&PromotionRequest { lease: true, ..request() }).await.unwrap();
+    assert_eq!(verified.stage.lease_minutes, 90);
+    let names: Vec<_> = verified.plan.runs.iter().map(|run| run.name().to_string()).collect();
+    assert_eq!(names, ["dbt-MOD-301"]);
+    let modules: Vec<_> = verified.plan.modules().into_iter().map(ToString::to_string).collect();
+    assert_eq!(modules, ["MOD-012", "MOD-301"]);
+    let pinned: Vec<_> = verified.plan.pinned().map(|it| it.key.rsplit('/').next().unwrap()).collect();
+    assert_eq!(pinned, ["payments-api.json", "manifest.json"], "what the stage's build is held against");
+}
+
 const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
 
 /// A commit with a migration and a snapshot, for a stage with this entry for its database.
@@ -531,6 +576,11 @@ async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
     let refused = [Code::RequiresNotMet, Code::ApprovalsMissing, Code::RequesterUnproven];
     World::assert_refused(world.verify(&to_prod).await, &refused);
 
+    // A look tells what would be applied once that is done, and its digest is that of the start.
+    let look = world.verify(&PromotionRequest { dry_run: true, ..to_prod.clone() }).await.unwrap();
+    let not_yet: Vec<_> = look.not_yet.iter().map(|it| it.code).collect();
+    assert_eq!((not_yet, look.plan.stacks.is_empty()), (refused.to_vec(), false));
+
     world.ran(SHA, false).await;
     world.approved("ada").await;
     world.approved("ben").await;
@@ -542,6 +592,7 @@ async fn a_later_stage_is_verified_by_its_rules_in_one_more_round_trip() {
     let verified = world.verify(&to_prod).await.unwrap();
     assert_eq!(started.elapsed().as_millis() / 30, 3, "what the earlier stage ran, and then who signed that");
     assert_eq!(verified.ruling.requester, Some(rita));
+    assert_eq!((verified.plan_sha256, &verified.not_yet), (look.plan_sha256, &vec![]));
     let [approval] = verified.ruling.approvals.as_slice() else { panic!("{:?}", verified.ruling) };
     let stored = world.records.get(&approval.record.key, None, 10_000).await.unwrap().unwrap();
     assert_eq!(approval.record.sha256, Sha256::of(&stored.bytes));

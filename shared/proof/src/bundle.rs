@@ -9,10 +9,10 @@ const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Bundle {
-    media_type: String,
+struct Bundle<'a> {
+    media_type: &'static str,
     verification_material: VerificationMaterial,
-    dsse_envelope: Envelope,
+    dsse_envelope: &'a Envelope,
 }
 
 #[derive(Serialize)]
@@ -32,11 +32,11 @@ struct KeyHint {
 /// Where it can't be written as JSON.
 pub fn of(envelope: &Envelope, key: &PublicKey) -> Result<Vec<u8>, serde_json::Error> {
     let bundle = Bundle {
-        media_type: MEDIA_TYPE.to_owned(),
+        media_type: MEDIA_TYPE,
         verification_material: VerificationMaterial { public_key: KeyHint { hint: key.hint() } },
-        dsse_envelope: envelope.clone(),
+        dsse_envelope: envelope,
     };
-    serde_json::to_vec(&bundle)
+    envelope.written(&bundle)
 }
 
 /// Whether `bytes` are the bundle of this envelope under this key, and nothing else.

@@ -27,10 +27,15 @@ struct EnvelopeSignature {
     sig: String,
 }
 
+/// What is in an envelope and a bundle beside the payload, and more.
+const BESIDE_PAYLOAD: usize = 1024;
+
 /// What a signature is over: the payload with its type and both lengths (DSSE, "Pre-Authentication Encoding").
 #[must_use]
 pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut encoded = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    let mut encoded = Vec::with_capacity(head.len() + payload.len());
+    encoded.extend_from_slice(head.as_bytes());
     encoded.extend_from_slice(payload);
     encoded
 }
@@ -41,7 +46,8 @@ impl Envelope {
     /// # Errors
     /// [`SigningError`] where the signer doesn't sign.
     pub async fn sign(statement: &[u8], signer: &dyn Signer) -> Result<Self, SigningError> {
-        let signature = signer.sign(Sha256::of(&pre_authentication_encoding(IN_TOTO, statement))).await?;
+        let digest = Sha256::of(&pre_authentication_encoding(IN_TOTO, statement));
+        let signature = signer.sign(digest).await?;
         Ok(Self {
             payload_type: IN_TOTO.to_owned(),
             payload: STANDARD.encode(statement),
@@ -93,7 +99,14 @@ impl Envelope {
     /// # Errors
     /// Where it can't be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        self.written(self)
+    }
+
+    /// A document that holds the envelope, as JSON, in no more memory than that takes.
+    pub(crate) fn written(&self, document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = Vec::with_capacity(self.payload.len() + BESIDE_PAYLOAD);
+        serde_json::to_writer(&mut bytes, document)?;
+        Ok(bytes)
     }
 }
 

@@ -14,7 +14,7 @@ mod statement;
 #[cfg(any(test, feature = "test-support"))]
 mod test_signer;
 
-use gatekeeper_model::ids::{Chain, StageName};
+use gatekeeper_model::ids::Chain;
 
 pub use dsse::{Envelope, IN_TOTO, pre_authentication_encoding};
 pub use key::{InvalidPublicKey, PublicKey, PublicKeys};
@@ -36,7 +36,7 @@ impl Authority {
     /// Who signs the head of a chain.
     #[must_use]
     pub fn of(chain: &Chain) -> Self {
-        if chain.stage == StageName::gate() { Self::Gate } else { Self::Promotion }
+        if chain.is_of_gate() { Self::Gate } else { Self::Promotion }
     }
 }
 

@@ -80,6 +80,20 @@ pub struct Signed {
     pub sigstore: Vec<u8>,
 }
 
+impl Signed {
+    /// Signs the bytes of a statement: one call of KMS. They are not kept longer than is needed, because a statement on thousands
+    /// of objects is large, and its signed forms are larger.
+    ///
+    /// # Errors
+    /// [`SigningError`] where the signer doesn't sign.
+    pub async fn of(statement: Vec<u8>, signer: &dyn Signer) -> Result<Self, SigningError> {
+        let (envelope, key) =
+            futures_util::future::try_join(Envelope::sign(&statement, signer), signer.public_key()).await?;
+        drop(statement);
+        Ok(Self { dsse: envelope.to_bytes()?, sigstore: bundle::of(&envelope, &key)? })
+    }
+}
+
 impl<P: Predicate> Statement<P> {
     /// A statement about `subject`.
     #[must_use]
@@ -100,10 +114,7 @@ impl<P: Predicate> Statement<P> {
     /// # Errors
     /// [`SigningError`] where the signer doesn't sign, or where there is nothing to sign.
     pub async fn sign(&self, signer: &dyn Signer) -> Result<Signed, SigningError> {
-        let statement = self.to_bytes()?;
-        let (envelope, key) =
-            futures_util::future::try_join(Envelope::sign(&statement, signer), signer.public_key()).await?;
-        Ok(Signed { dsse: envelope.to_bytes()?, sigstore: bundle::of(&envelope, &key)? })
+        Signed::of(self.to_bytes()?, signer).await
     }
 
     /// Opens an envelope: its signature holds under the key of the predicate's authority, and what is in it is such a

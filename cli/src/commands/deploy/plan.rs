@@ -134,12 +134,15 @@ pub(super) fn plan(stored: &Stored, dev: &Dev<'_>) -> Result<Plan, Vec<Finding>>
     })
 }
 
-/// The manifest of what is deployed: the stored templates are dev's, and the pipeline migrates its databases itself.
+/// The manifest of what is deployed: the stored templates are dev's, and the pipeline migrates its databases, and runs Pulumi
+/// and dbt, itself.
 fn as_dev_has_it(manifest: &Manifest) -> Manifest {
     let mut manifest = manifest.clone();
     manifest.synthesised_for = None;
     manifest.flyway.clear();
+    manifest.pulumi = None;
     for module in &mut manifest.modules {
+        module.dbt = None;
         module.schemas.clear();
         module.migrations.clear();
         module.script_configurations.clear();
@@ -162,6 +165,9 @@ fn stage(dev: &Dev<'_>) -> Stage {
         smoke: Vec::new(),
         allow_private: false,
         accept_stage_literals: true,
+        pulumi: BTreeMap::new(),
+        dbt: BTreeMap::new(),
+        lease_minutes: 60,
     }
 }
 

@@ -91,7 +91,8 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
     ) -> Result<bool, GateError> {
         let StoredManifest::Read { manifest, sha256, .. } = &evidence.manifest else { return Ok(true) };
         let statement = attestation::statement(verdict, verdict_sha256, manifest, *sha256, &evidence.rules)?;
-        let stated = statement.to_bytes().map_err(SigningError::from)?;
+        let (stated, subjects) = (statement.to_bytes().map_err(SigningError::from)?, statement.subject.len());
+        drop(statement);
         let StoredAttestation { dsse, sigstore } = &view.attestation;
         let public_key = self.signer.public_key().await?;
         let standing = dsse.as_ref().and_then(|body| Envelope::parse(&body.bytes).ok());
@@ -112,13 +113,13 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
             }
             None => {
                 self.index_digests(verdict, *sha256).await?;
-                let Signed { dsse: envelope, sigstore } = statement.sign(self.signer).await?;
+                let Signed { dsse: envelope, sigstore } = Signed::of(stated, self.signer).await?;
                 if put(Form::Dsse, &envelope, dsse).await? == Written::Conflict {
                     return Ok(false);
                 }
                 self.log.info(
                     "commit attested as built",
-                    json!({"key": key(Form::Dsse), "subjects": statement.subject.len(), "verdict_sha256": verdict_sha256}),
+                    json!({"key": key(Form::Dsse), "subjects": subjects, "verdict_sha256": verdict_sha256}),
                 );
                 sigstore
             }
@@ -181,6 +182,8 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
                 sha256,
             }),
             break_glass: false,
+            manifest_version_id: Some(manifest.clone()),
+            stage_record: None,
         };
         let chain = Chain::of_gate(commit.repo.clone());
         // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.

@@ -92,13 +92,13 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 self.log.warn("report of the last Built commit is gone: its tests can't be compared", fields);
                 return Ok(None);
             };
-            let Some(Recounted::Tests(recount)) = inspection.report else {
+            let Some(Recounted::Tests(recount)) = inspection.report.as_deref() else {
                 let fields = json!({"key": job.key, "version_id": job.version_id});
                 self.log
                     .warn("report of the last Built commit can't be recounted: its tests can't be compared", fields);
                 return Ok(None);
             };
-            before.push((*format, recount.passed));
+            before.push((*format, recount.passed.clone()));
         }
         let of_suite = || reports::of_suites(manifest, &evidence.reports);
         let has_report = of_suite().any(|it| is_of_integration_tests(&it));

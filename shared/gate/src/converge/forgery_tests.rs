@@ -53,6 +53,40 @@ async fn a_revocation_stands_though_its_record_is_written_over() {
 }
 
 #[tokio::test]
+async fn a_revocation_stands_though_its_record_is_gone_and_the_old_verdict_is_put_back() {
+    let mut world = World::built(23).await;
+    let built = world.verdict();
+    world.tag_manifest("false");
+    assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+
+    world.records.delete(&RecordKey::Revocation(commit()).to_string());
+    for value in ["true", "false"] {
+        world.write(&RecordKey::Verdict(commit()), &built);
+        world.tag_manifest(value);
+        let verdict = world.settled().await;
+        assert_eq!(verdict.outcome, Outcome::Revoked, "{value}");
+        assert_eq!(world.tag("reports/unit.xml").as_deref(), Some("false"), "{value}");
+    }
+    // It is of this version of the manifest.
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+}
+
+#[tokio::test]
+async fn nothing_is_built_while_nobody_can_tell_what_was_revoked() {
+    let mut world = World::built(24).await;
+    world.tag_manifest("false");
+    assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+    let head = RecordKey::LedgerHead(gatekeeper_model::ids::Chain::of_gate(commit().repo));
+    world.write(&head, &json!({"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": []}));
+    world.upload_manifest(|_| {});
+    world.take_events();
+    let error = world.deliver(1, ONE_BY_ONE).await.unwrap();
+    assert!(error.contains("ledger's chain `gate/bank-payments` proves nothing"), "{error}");
+    assert_eq!(world.tag("build-manifest.json"), None);
+}
+
+#[tokio::test]
 async fn a_forged_verdict_lends_the_gate_neither_its_policy_nor_its_digests() {
     let mut world = World::new(22);
     let policy = json!({"schema_version": 1, "all": {"require": ["exit-codes"]}});

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Seek as _, Write as _},
     path::Path,
+    sync::Arc,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -43,7 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, look::Unread, parameters};
+use super::{GateError, inspections::Inspections, look::Unread, parameters};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -56,6 +57,9 @@ const INSPECTIONS_IN_FLIGHT: usize = 2;
 
 /// However many commits are judged at once, they share the disk.
 static SPOOLS: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
+
+/// And they share the threads that inspect: each has a heap of its own, which nobody gets back.
+static INSPECTING: Semaphore = Semaphore::const_new(INSPECTIONS_IN_FLIGHT);
 
 /// The largest manifest of dbt, or its results, that are read: they are streamed, so this bounds time and disk.
 const MAX_DBT_BYTES: u64 = 512 * 1024 * 1024;
@@ -72,16 +76,16 @@ const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 /// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
 const SUBJECT: &str = "{key}";
 
-/// What a validator found in some bytes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// What a validator found in some bytes. In boxes what most don't have: a commit may have thousands of them.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Inspection {
     findings: Vec<Finding>,
     /// What a template says of its functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    template: Option<template::Template>,
+    template: Option<Box<template::Template>>,
     /// What Flyway makes of a migration file; none where it can't read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    migration: Option<Scanned>,
+    migration: Option<Box<Scanned>>,
     /// The digest of a schema snapshot's normal form; none where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Sha256>,
@@ -93,16 +97,16 @@ pub(super) struct Inspection {
     relations: BTreeSet<TableName>,
     /// What a dbt manifest tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    dbt_manifest: Option<dbt::manifest::Facts>,
+    dbt_manifest: Option<Box<dbt::manifest::Facts>>,
     /// What dbt's results tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    dbt_results: Option<dbt::run_results::RunResults>,
+    dbt_results: Option<Box<dbt::run_results::RunResults>>,
     /// What a `flyway.toml` sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    settings: Option<Settings>,
+    settings: Option<Box<Settings>>,
     /// What a report shows; none where it can't be recounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) report: Option<Recounted>,
+    pub(super) report: Option<Box<Recounted>>,
     /// For each row of `policies_satisfied` the tests that are named after it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     policy_tests: BTreeMap<String, NamedTests>,
@@ -119,10 +123,6 @@ pub(super) struct Inspected {
     /// Whether an object that was read has so many tags that it matters which they are.
     pub(super) tags_asked_for: bool,
 }
-
-/// What was found in some bytes, by their digest and then by what was asked of them. In boxes, because a map makes room for
-/// eleven where it has one: of 2,000 objects that is the most memory that the gate takes.
-type Inspections = BTreeMap<Sha256, BTreeMap<Sha256, Box<Inspection>>>;
 
 /// What the inspections of a commit's objects found: `inspections/{rules}/{repo}/{sha}.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,7 +150,7 @@ impl Known {
     pub(super) fn to_read(&self, manifest: &StoredManifest) -> BTreeMap<ArtefactPath, u64> {
         let StoredManifest::Read { manifest, .. } = manifest else { return BTreeMap::new() };
         let wanted = Wanted::by(manifest);
-        let claims = manifest.claims().into_iter().filter(|claim| !self.all.contains_key(&claim.sha256));
+        let claims = manifest.claims().into_iter().filter(|claim| !self.all.has(claim.sha256));
         let to_read = claims.filter(|claim| {
             let validators = wanted.of(&claim.path, &BTreeMap::new());
             !validators.is_empty() && validators.iter().all(|it| claim.size <= it.max_bytes())
@@ -159,15 +159,11 @@ impl Known {
     }
 
     /// What an earlier inspection of the same bytes found.
-    fn take(&mut self, sha256: Sha256, validator: &Validator) -> Option<Box<Inspection>> {
+    fn take(&mut self, sha256: Sha256, validator: &Validator) -> Option<Arc<Inspection>> {
         let id = inspection_id(sha256, validator);
-        let found = self.all.get(&sha256)?.get(&id)?.clone();
-        self.add(sha256, validator, found.clone());
+        let found = self.all.get(sha256, id)?;
+        self.used.insert(sha256, id, Arc::clone(&found));
         Some(found)
-    }
-
-    fn add(&mut self, sha256: Sha256, validator: &Validator, found: Box<Inspection>) {
-        self.used.entry(sha256).or_default().insert(inspection_id(sha256, validator), found);
     }
 }
 
@@ -266,7 +262,23 @@ struct Ran {
     sha256: Sha256,
     tag_count: usize,
     /// Of each validator; of none where the bytes are not the claimed ones.
-    found: Vec<(Validator, Box<Inspection>)>,
+    found: Vec<Found>,
+}
+
+/// What a validator found in an object.
+struct Found {
+    /// What it is remembered by.
+    id: Sha256,
+    /// Whether it is the tests of the rows of `policies_satisfied`.
+    is_of_rows: bool,
+    inspection: Arc<Inspection>,
+}
+
+impl Found {
+    fn by(validator: &Validator, sha256: Sha256, inspection: Arc<Inspection>) -> Self {
+        let is_of_rows = matches!(validator, Validator::PolicyRows(..));
+        Self { id: inspection_id(sha256, validator), is_of_rows, inspection }
+    }
 }
 
 /// An object as a file of this machine.
@@ -300,11 +312,11 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         };
         let (own, before) = futures_util::future::try_join(read(&commit.sha), before).await?;
         let stored = own.as_ref().map(|stored| (stored.etag.clone(), stored.sha256));
-        let mut all = Inspections::new();
-        for (sha256, found) in before.into_iter().chain(own).flat_map(|stored| stored.record.inspections) {
-            all.entry(sha256).or_default().extend(found);
+        let mut all = Inspections::default();
+        for stored in before.into_iter().chain(own) {
+            all.extend(stored.record.inspections);
         }
-        Ok(Known { commit: Some(commit.clone()), stored, all, used: Inspections::new() })
+        Ok(Known { commit: Some(commit.clone()), stored, all, used: Inspections::default() })
     }
 
     /// Writes down what was found, where that is not what is written down already; `false` where another judge does so at the
@@ -330,7 +342,8 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         key: &RecordKey,
         stored: &mut Option<(ETag, Sha256)>,
     ) -> Result<bool, GateError> {
-        let bytes = record::to_bytes(record);
+        // Without the spaces that are for people: nobody reads thousands of these.
+        let bytes = serde_json::to_vec(record);
         let bytes = bytes.map_err(|source| RecordError::Invalid { key: key.to_string(), source })?;
         if bytes.len() > MAX_KEPT_BYTES {
             self.log.warn("too much was found to be kept: it is read anew", json!({"size_bytes": bytes.len()}));
@@ -342,7 +355,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         }
         let unchanged = |(etag, _): &(ETag, Sha256)| Precondition::Unchanged(etag.clone());
         let precondition = stored.as_ref().map_or(Precondition::Absent, unchanged);
-        match record::write(self.records, key, record, &precondition).await? {
+        match self.records.put(&key.to_string(), &bytes, "application/json", &precondition).await? {
             Written::Done { etag, .. } => {
                 *stored = Some((etag, sha256));
                 Ok(true)
@@ -394,6 +407,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let Some(templates) = self.run(jobs.collect(), known).await? else { return Ok(None) };
         enter(&templates, &mut unread, objects);
         let judged = judge_templates(rules, manifest, &templates);
+        drop(templates);
         let judged = self.nest_forms(commit, manifest, objects, judged).await?;
         let Some(JudgedTemplates { mut findings, forms, parsed }) = judged else { return Ok(None) };
         let handed = parsed.iter().map(|(stack, template)| (stack, &template.handed)).collect();
@@ -407,39 +421,36 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let mut scanned = BTreeMap::new();
         let mut schemas: BTreeMap<DatabaseName, BTreeSet<Sha256>> = BTreeMap::new();
         let (mut reports, mut stored, mut of_dbt) = (BTreeMap::new(), Stored::default(), OfDbt::default());
-        let others = others.into_iter().flat_map(|Ran { path, found, .. }| {
-            found.into_iter().map(move |(validator, inspection)| (path.clone(), validator, inspection))
-        });
-        for (path, validator, inspection) in others {
-            let Inspection { findings: found, migration, schema, report, policy_tests: named, histories, .. } =
-                *inspection;
+        let others = others.iter().flat_map(|ran| ran.found.iter().map(move |found| (ran, found)));
+        for (Ran { path, key, .. }, Found { is_of_rows, inspection, .. }) in others {
+            let found: Vec<_> = inspection.findings_at(key).collect();
             if rules.stage_literals == StageLiterals::Refuse {
                 let named = found.iter().filter(|it| it.code == Code::BundleNamesStage);
                 findings.extend(named.map(|it| Finding { code: Code::BundleNotPortable, ..it.clone() }));
             }
             findings.extend(found);
-            if matches!(validator, Validator::PolicyRows(..)) {
+            if *is_of_rows {
                 let all = policy_tests.get_or_insert_default();
-                for (row, tests) in named {
-                    all.entry(row).or_default().extend(tests);
+                for (row, tests) in &inspection.policy_tests {
+                    all.entry(row.clone()).or_default().extend(tests.clone());
                 }
             }
-            if let Some(report) = report {
-                reports.insert(path, report);
-            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (&path, inspection.dbt_manifest) {
-                of_dbt.manifests.insert(module.clone(), facts);
-            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (&path, inspection.dbt_results) {
-                of_dbt.results.insert(module.clone(), results);
-            } else if let Some(migration) = migration {
-                scanned.insert(path, migration);
+            if let Some(report) = &inspection.report {
+                reports.insert(path.clone(), Recounted::clone(report));
+            } else if let (ArtefactPath::DbtManifest(module), Some(facts)) = (path, &inspection.dbt_manifest) {
+                of_dbt.manifests.insert(module.clone(), dbt::manifest::Facts::clone(facts));
+            } else if let (ArtefactPath::DbtRunResults(module), Some(results)) = (path, &inspection.dbt_results) {
+                of_dbt.results.insert(module.clone(), dbt::run_results::RunResults::clone(results));
+            } else if let Some(migration) = &inspection.migration {
+                scanned.insert(path.clone(), Scanned::clone(migration));
             } else if let (ArtefactPath::FlywayConfiguration(_, database), Some(settings)) =
-                (&path, inspection.settings)
+                (path, &inspection.settings)
             {
-                stored.settings.insert(database.clone(), settings);
-            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, schema) {
-                stored.histories.entry(database.clone()).or_default().extend(histories);
-                of_dbt.tables.entry(database.clone()).or_default().extend(inspection.relations);
-                schemas.entry(database).or_default().insert(schema);
+                stored.settings.insert(database.clone(), Settings::clone(settings));
+            } else if let (ArtefactPath::Schema(_, database), Some(schema)) = (path, inspection.schema) {
+                stored.histories.entry(database.clone()).or_default().extend(inspection.histories.iter().cloned());
+                of_dbt.tables.entry(database.clone()).or_default().extend(inspection.relations.iter().cloned());
+                schemas.entry(database.clone()).or_default().insert(schema);
             }
         }
         findings.extend(check_migrations(manifest, &scanned, &stored.settings));
@@ -499,10 +510,10 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
                 // Its size alone refuses it: it is not read.
                 let too_large = (job.size > validator.max_bytes()).then(|| {
                     let findings = vec![validator.too_large(job.size)];
-                    Box::new(Inspection { findings, ..Inspection::default() })
+                    Arc::new(Inspection { findings, ..Inspection::default() })
                 });
                 let found = too_large.or_else(|| known.take(job.sha256, validator))?;
-                Some((validator.clone(), Box::new(found.at(&job.key))))
+                Some(Found::by(validator, job.sha256, found))
             };
             let found = if job.is_proved { job.validators.iter().map(found).collect() } else { None };
             match found {
@@ -524,13 +535,11 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let groups = large.len();
         let large = large.into_iter().map(|jobs| (jobs, INSPECTIONS_IN_FLIGHT));
         for (number, (jobs, in_flight)) in [(small, CALLS_IN_FLIGHT)].into_iter().chain(large).enumerate() {
-            let read: Vec<_> =
-                stream::iter(jobs).map(|job| self.read(job)).buffer_unordered(in_flight).try_collect().await?;
-            for ran in read {
-                let Some(mut ran) = ran else { return Ok(None) };
-                for (validator, inspection) in &mut ran.found {
-                    known.add(ran.sha256, validator, inspection.clone());
-                    **inspection = std::mem::take(&mut **inspection).at(&ran.key);
+            let mut read = stream::iter(jobs).map(|job| self.read(job)).buffer_unordered(in_flight);
+            while let Some(ran) = read.try_next().await? {
+                let Some(ran) = ran else { return Ok(None) };
+                for found in &ran.found {
+                    known.used.insert(ran.sha256, found.id, Arc::clone(&found.inspection));
                 }
                 done.push(ran);
             }
@@ -547,18 +556,19 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         let _turn =
             if job.size > SMALL_BYTES { Some(SPOOLS.acquire().await.map_err(std::io::Error::other)?) } else { None };
         let Some(Spooled { file, sha256, tag_count }) = self.spool(&job).await? else { return Ok(None) };
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(job.validators.len());
         if sha256 == job.sha256 {
             for validator in job.validators {
                 let mut file = file.try_clone()?;
+                let _turn = INSPECTING.acquire().await.map_err(std::io::Error::other)?;
                 let inspected = tokio::task::spawn_blocking(move || {
                     file.rewind()?;
                     Ok::<_, std::io::Error>((validate(&validator, file)?, validator))
                 });
                 let (inspection, validator) = inspected.await.map_err(std::io::Error::other)??;
-                found.push((validator, Box::new(inspection)));
+                found.push(Found::by(&validator, sha256, Arc::new(inspection)));
             }
-            let findings: usize = found.iter().map(|(_, it)| it.findings.len()).sum();
+            let findings: usize = found.iter().map(|it| it.inspection.findings.len()).sum();
             self.log.info(
                 "artefact inspected",
                 json!({
@@ -571,9 +581,9 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     }
 
     /// What is in a report of an earlier commit, as its own inspection found it or from its bytes; none where it is gone.
-    pub(super) async fn recount(&self, job: Job, known: &mut Known) -> Result<Option<Inspection>, GateError> {
+    pub(super) async fn recount(&self, job: Job, known: &mut Known) -> Result<Option<Arc<Inspection>>, GateError> {
         let ran = self.run(vec![job], known).await?.and_then(|ran| ran.into_iter().next());
-        Ok(ran.and_then(|ran| ran.found.into_iter().next()).map(|(_, inspection)| *inspection))
+        Ok(ran.and_then(|ran| ran.found.into_iter().next()).map(|found| found.inspection))
     }
 
     /// The object as a file: spooled to disk, hashing on the way, so that memory doesn't grow with it; or as it lies there. None
@@ -621,13 +631,10 @@ pub async fn inspected_templates(
     synthesis: &template::Synthesis,
 ) -> Result<BTreeMap<Sha256, template::Template>, RecordError> {
     let key = RecordKey::Inspections(RULES, commit.clone());
-    let inspections = record::read::<InspectionRecord>(records, &key).await?.map(|stored| stored.record.inspections);
+    let Some(stored) = record::read::<InspectionRecord>(records, &key).await? else { return Ok(BTreeMap::new()) };
     let validator = Validator::Template(synthesis.clone());
-    let templates = inspections
-        .into_iter()
-        .flatten()
-        .filter_map(|(sha256, mut found)| Some((sha256, found.remove(&inspection_id(sha256, &validator))?.template?)));
-    Ok(templates.collect())
+    let found = stored.record.inspections.iter().filter(|(sha256, id, _)| *id == inspection_id(*sha256, &validator));
+    Ok(found.filter_map(|(sha256, _, it)| Some((sha256, template::Template::clone(it.template.as_ref()?)))).collect())
 }
 
 /// What is remembered is found by the bytes, by what they must fit, and by the rules.
@@ -643,32 +650,32 @@ fn validate(validator: &Validator, mut spool: std::fs::File) -> std::io::Result<
             inspection.findings = lambda_zip::inspect_for_words(spool, SUBJECT, spec.as_ref(), words, &limits)?;
         }
         Validator::DbtManifest => {
-            (inspection.findings, inspection.dbt_manifest) =
-                dbt::manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            let (findings, facts) = dbt::manifest::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            (inspection.findings, inspection.dbt_manifest) = (findings, facts.map(Box::new));
         }
         Validator::DbtRunResults => {
-            (inspection.findings, inspection.dbt_results) =
-                dbt::run_results::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            let (findings, results) = dbt::run_results::inspect(std::io::BufReader::new(spool), SUBJECT)?;
+            (inspection.findings, inspection.dbt_results) = (findings, results.map(Box::new));
         }
         Validator::Template(synthesis) => {
-            (inspection.findings, inspection.template) =
-                template::inspect_synthesised(&whole(&mut spool)?, synthesis, SUBJECT);
+            let (findings, template) = template::inspect_synthesised(&whole(&mut spool)?, synthesis, SUBJECT);
+            (inspection.findings, inspection.template) = (findings, template.map(Box::new));
         }
         Validator::Migration => match checksum::scan(spool)? {
-            Ok(scanned) => inspection.migration = Some(scanned),
+            Ok(scanned) => inspection.migration = Some(Box::new(scanned)),
             Err(not_utf8) => {
                 inspection.findings.push(Finding::new(Code::FlywayNotUtf8, SUBJECT, not_utf8.to_string()));
             }
         },
         Validator::FlywayConfiguration => match Settings::read(&whole(&mut spool)?, SUBJECT) {
-            Ok(settings) => inspection.settings = Some(settings),
+            Ok(settings) => inspection.settings = Some(Box::new(settings)),
             Err(findings) => inspection.findings = findings,
         },
         Validator::ScriptConfiguration => {
             inspection.findings = settings::read_script(&whole(&mut spool)?, SUBJECT);
         }
         Validator::Report(format) => match report::read(*format, std::io::BufReader::new(spool))? {
-            Ok(recounted) => inspection.report = Some(recounted),
+            Ok(recounted) => inspection.report = Some(Box::new(recounted)),
             Err(not) => inspection.findings.push(Finding::new(Code::ReportInvalid, SUBJECT, not.to_string())),
         },
         Validator::PolicyRows(format, rows) => {
@@ -783,12 +790,10 @@ impl Validator {
 }
 
 impl Inspection {
-    /// The same for the object at `key`.
-    fn at(mut self, key: &str) -> Self {
-        for finding in &mut self.findings {
-            finding.subject = finding.subject.replacen(SUBJECT, key, 1);
-        }
-        self
+    /// Its findings in the object at `key`.
+    fn findings_at(&self, key: &str) -> impl Iterator<Item = Finding> {
+        let at = |it: &Finding| Finding { subject: it.subject.replacen(SUBJECT, key, 1), ..it.clone() };
+        self.findings.iter().map(at)
     }
 }
 
@@ -813,12 +818,12 @@ struct JudgedTemplates {
 /// Holds a commit's templates, those of nested stacks too, against its manifest and the policy.
 fn judge_templates(rules: &Rules, manifest: &Manifest, templates: &[Ran]) -> JudgedTemplates {
     let mut judged = JudgedTemplates::default();
-    let inspected = templates.iter().flat_map(|ran| ran.found.iter().map(move |(_, inspection)| (ran, inspection)));
+    let inspected = templates.iter().flat_map(|ran| ran.found.iter().map(move |found| (ran, &found.inspection)));
     let nested = inspected.clone().filter(|(ran, _)| matches!(ran.path, ArtefactPath::Asset(..)));
     let nested: BTreeMap<Sha256, &template::Template> =
-        nested.filter_map(|(ran, inspection)| Some((ran.sha256, inspection.template.as_ref()?))).collect();
+        nested.filter_map(|(ran, inspection)| Some((ran.sha256, inspection.template.as_deref()?))).collect();
     for (ran, inspection) in inspected {
-        judged.findings.extend(inspection.findings.iter().cloned());
+        judged.findings.extend(inspection.findings_at(&ran.key));
         let Some(template) = &inspection.template else { continue };
         judged.findings.extend(template.check_policy(&ran.key, rules));
         let ArtefactPath::Template(_, stack) = &ran.path else { continue };

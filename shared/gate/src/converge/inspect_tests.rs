@@ -229,7 +229,7 @@ async fn what_was_found_is_kept_for_the_next_look_unless_it_is_too_much_to_be_re
         let found = Inspection { findings: vec![finding; findings], ..Inspection::default() };
         let mut known = inspector.known(&commit, None).await.unwrap();
         let sha256 = Sha256::of(&[u8::from(is_kept)]);
-        known.add(sha256, &Validator::Migration, Box::new(found));
+        known.used.insert(sha256, inspection_id(sha256, &Validator::Migration), Arc::new(found));
         assert!(inspector.remember(&mut known).await.unwrap());
         let kept = inspector.known(&commit, None).await.unwrap().take(sha256, &Validator::Migration);
         assert_eq!(kept.is_some(), is_kept, "{findings} MB");

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, ETag, Repo, Sha256, VersionId},
+    ids::{Chain, Commit, ETag, Repo, Sha256, VersionId},
     manifest,
     manifest::Manifest,
     policy::{InvalidPolicy, Policy, Rules},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::KeyHolder;
+use gatekeeper_proof::{
+    KeyHolder,
+    ledger::{self, Standing, StandingError},
+};
 use gatekeeper_store::{
     Body, CALLS_IN_FLIGHT, Listed, MAX_TAGS, ReadStore, Tags, record, record::Stored, revocation,
     revocation::StoredRevocation,
@@ -68,6 +71,8 @@ pub(super) struct View {
     pub(super) listed: BTreeMap<ArtefactPath, Listed>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) revocation: Option<StoredRevocation>,
+    /// What the gate's own chain of the ledger tells of revocations.
+    pub(super) ledger: Result<Standing, StandingError>,
     pub(super) attestation: StoredAttestation,
     /// Whether the verdict is `built` and may be believed.
     pub(super) is_believed: bool,
@@ -136,6 +141,15 @@ impl Evidence {
 fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<Finding> {
     let is_of_it = verdict.outcome == Outcome::Revoked && verdict.manifest_version_id.as_ref() == manifest.version_id();
     verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
+}
+
+/// That this manifest was taken back, as the gate signed it then: whatever became of the record and of the verdict since.
+fn signed_revocation(view: &View, manifest: &StoredManifest) -> Option<Finding> {
+    let (Ok(ledger), Some(version_id)) = (&view.ledger, manifest.version_id()) else { return None };
+    let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or is another \
+                   one";
+    let key = ArtefactPath::Manifest.of(&view.commit);
+    ledger.revokes(&view.commit.sha, version_id).then(|| Finding::new(Code::Revoked, key, message))
 }
 
 /// Whether a verdict tells that the tags of others leave no room on an object, where they don't.
@@ -271,19 +285,23 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         if !hints.names(path) {
             return Ok(true);
         }
-        let (revocation, attestation) = future::try_join(self.revocation(commit), async {
-            match verdict.outcome {
-                Outcome::Built => self.attestation(commit).await,
-                _ => Ok(StoredAttestation::default()),
+        let is_built = verdict.outcome == Outcome::Built;
+        let proofs = async {
+            if !is_built {
+                return Ok((StoredAttestation::default(), Ok(Standing::default())));
             }
-        })
-        .await?;
+            future::try_join(self.attestation(commit), self.ledger(commit)).await
+        };
+        let (revocation, (attestation, ledger)) = future::try_join(self.revocation(commit), proofs).await?;
+        if ledger.map_or(true, |it| it.revokes(&commit.sha, &manifest.version_id)) {
+            return Ok(false);
+        }
         // A revocation stands, whatever becomes of its record; of one that was mended the verdict must tell.
         let revoked = revocation.filter(|it| it.taken_back.concerns(&manifest.version_id));
         Ok(is_told_of(verdict, path, &manifest.key, &tags)
             && revoked.is_none_or(|it| verdict.is_of(&it.taken_back))
             && match stored {
-                Some(stored) if verdict.outcome == Outcome::Built => self.vouches(stored, &attestation).await?,
+                Some(stored) if is_built => self.vouches(stored, &attestation).await?,
                 _ => true,
             })
     }
@@ -296,15 +314,26 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         Ok(revocation::read(self.records, commit).await?)
     }
 
+    /// What the gate's own chain tells of revocations: nothing to who only looks, because he has no key to prove it by.
+    async fn ledger(&self, commit: &Commit) -> Result<Result<Standing, StandingError>, GateError> {
+        let Believing::SignedBy(holder) = self.believing else { return Ok(Ok(Standing::default())) };
+        let key = holder.public_key().await?;
+        match ledger::standing(self.records, &Chain::of_gate(commit.repo.clone()), &key).await {
+            Err(StandingError::Store(error)) => Err(error.into()),
+            told => Ok(told),
+        }
+    }
+
     /// Looks at the whole commit: what is there, in which version, and what the records say of it.
     pub(super) async fn look(&self, commit: &Commit) -> Result<View, GateError> {
         let policy_key = RecordKey::PolicyConfig.to_string();
-        let (listed, verdict, revocation, policy, attestation) = future::try_join5(
+        let proofs = future::try_join(self.attestation(commit), self.ledger(commit));
+        let (listed, verdict, revocation, policy, (attestation, ledger)) = future::try_join5(
             self.listed(commit),
             self.verdict(commit),
             self.revocation(commit),
             async { Ok(self.records.get(&policy_key, None, MAX_POLICY_BYTES).await?) },
-            self.attestation(commit),
+            proofs,
         )
         .await?;
         let manifest = listed.get(&ArtefactPath::Manifest).map(|it| &it.version_id);
@@ -315,7 +344,7 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         let standing = verdict.as_ref().map(|stored| &stored.record).filter(|_| is_believed);
         let rules = self.rules(commit, policy, standing.filter(|it| it.manifest_version_id.as_ref() == manifest));
         let rules = rules.await?;
-        Ok(View { commit: commit.clone(), listed, verdict, revocation, attestation, is_believed, rules })
+        Ok(View { commit: commit.clone(), listed, verdict, revocation, ledger, attestation, is_believed, rules })
     }
 
     /// What the commit is judged by: the present policy, or that of the verdict that stands on the same manifest and is
@@ -423,7 +452,9 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         let AppliedRules { rules, policy_version_id, policy_sha256 } = view.rules.clone().unwrap_or_else(adr_053);
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let evidence = Evidence {
-            standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)),
+            standing_revocation: standing
+                .and_then(|verdict| standing_revocation(verdict, &manifest))
+                .or_else(|| signed_revocation(view, &manifest)),
             manifest,
             manifest_tags: tagged.map_or_else(Tags::new, |it| it.tags.clone()),
             objects,

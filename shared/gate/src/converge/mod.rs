@@ -14,6 +14,7 @@ mod baseline;
 pub mod batch;
 mod hints;
 mod inspect;
+mod inspections;
 mod look;
 mod parameters;
 #[cfg(test)]
@@ -88,7 +89,7 @@ pub enum GateError {
     /// The attestation could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// A revocation could not be entered into the ledger.
+    /// A revocation could not be entered into the ledger, or read from it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -157,8 +158,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                     writer.write_verdict(&verdict, &Precondition::Absent).await?;
                 }
                 look::Glance::Retag(writes) => {
-                    tag_writes += writes.len() as u64;
-                    writer.write_each(commit, writes, hints).await?;
+                    tag_writes += writer.write_each(commit, writes, hints).await?;
                     if looker.still_stands(commit, &sketch).await? {
                         let outcome = sketch.verdict.map(|stored| stored.record.outcome);
                         return Ok(Settled { outcome, tag_writes });
@@ -247,6 +247,10 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             let judgement = judgement::judge(&gathered.evidence);
             let outcome = judgement.outcome;
             if outcome == Outcome::Built {
+                // Whether it was taken back can't be told then, which is not that it wasn't.
+                if let Err(error) = view.ledger {
+                    return Err(LedgerError::from(error).into());
+                }
                 tag_writes += writer.claim_manifest(commit, &mut gathered).await?;
             }
 

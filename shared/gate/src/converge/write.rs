@@ -1,6 +1,6 @@
 //! Writing what was judged: the verdict, the tags, the handoffs.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_model::{
     ids::{Commit, ETag, Sha256, VersionId},
     store_key::{ArtefactPath, RecordKey},
@@ -69,37 +69,35 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         let mut manifest: Vec<_> =
             manifest.filter_map(|it| write(&ArtefactPath::Manifest, &it.version_id, &it.tags)).collect();
         let others = gathered.evidence.objects.iter();
-        let others = others.filter_map(|(path, it)| write(path, &it.version_id, it.tags.as_ref()?));
-        let others: Vec<_> = others.collect();
+        let mut others = others.filter_map(|(path, it)| write(path, &it.version_id, it.tags.as_ref()?)).peekable();
         let mut withdrawn = Vec::new();
-        if !outcome.integration_passed() && !others.is_empty() {
+        if !outcome.integration_passed() && others.peek().is_some() {
             // Without room for the gate's second tag the manifest can't say that it is not finished, so it waits.
             for last in manifest.iter_mut().filter(|last| judgement::is_claimed(&last.tags)) {
                 withdrawn.push(TagWrite { tags: judgement::claim(&last.tags), ..last.clone() });
                 last.before = last.tags.get(judgement::INTEGRATION_PASSED).cloned();
             }
         }
-        let count = withdrawn.len() + manifest.len() + others.len();
-        for phase in [withdrawn, others, manifest] {
-            self.write_each(commit, phase, hints).await?;
-        }
+        let mut count = self.write_each(commit, withdrawn, hints).await?;
+        count += self.write_each(commit, others, hints).await?;
+        count += self.write_each(commit, manifest, hints).await?;
         if count > 0 {
-            self.log.count("TagWrites", None, count as u64);
+            self.log.count("TagWrites", None, count);
         }
-        Ok(count as u64)
+        Ok(count)
     }
 
-    /// Writes tag sets, as many at once as there may be calls.
+    /// Writes tag sets, as many at once as there may be calls; gives how many they were.
     pub(super) async fn write_each(
         &self,
         commit: &Commit,
-        writes: Vec<TagWrite>,
+        writes: impl IntoIterator<Item = TagWrite>,
         hints: &Hints,
-    ) -> Result<(), GateError> {
+    ) -> Result<u64, GateError> {
         stream::iter(writes)
             .map(|write| async move { self.write_tag(commit, &write, hints).await })
             .buffer_unordered(CALLS_IN_FLIGHT)
-            .try_collect()
+            .try_fold(0, |count, ()| future::ready(Ok(count + 1)))
             .await
     }
 

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde_json::Value;
 
 use crate::{
     finding::{Code, Finding, plain},
@@ -773,6 +774,18 @@ pub fn too_large(commit: &Commit) -> Finding {
     Finding::new(Code::ManifestInvalid, ArtefactPath::Manifest.of(commit), message)
 }
 
+/// What is read of a document before its shape is known, without keeping the rest of it.
+#[derive(Deserialize)]
+struct Versioned {
+    /// `None` where it has no such field; a `null` is one.
+    #[serde(default, deserialize_with = "present")]
+    schema_version: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
 impl Manifest {
     /// Reads the manifest of `commit` and checks all that can be told from the document alone.
     ///
@@ -784,10 +797,10 @@ impl Manifest {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(vec![too_large(commit)]);
         }
-        let value: serde_json::Value = serde_json::from_slice(bytes)
+        serde_json::from_slice::<IgnoredAny>(bytes)
             .map_err(|error| vec![finding(Code::ManifestInvalid, format!("not JSON: {error}"))])?;
         // A document of another version may have any other shape: its version is the thing to say.
-        match value.get("schema_version") {
+        match serde_json::from_slice::<Versioned>(bytes).ok().and_then(|it| it.schema_version) {
             Some(version) if version.as_u64() != Some(u64::from(SCHEMA_VERSION)) => {
                 return Err(vec![finding(
                     Code::ManifestVersionUnknown,

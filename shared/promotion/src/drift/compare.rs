@@ -10,6 +10,7 @@ use gatekeeper_model::{
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_proof::ledger::Standing;
 use gatekeeper_store::Tags;
 
 use super::Compared;
@@ -56,6 +57,8 @@ pub struct Look {
     pub verdict: Option<Verdict>,
     /// That the commit was taken back.
     pub revocation: Option<TakenBack>,
+    /// What the gate's own chain of the ledger tells of revocations.
+    pub revocations: Standing,
     /// What is wrong with signatures and the ledger.
     pub proofs: Vec<Finding>,
 }
@@ -392,9 +395,15 @@ impl Compared {
         let manifest = record.map(|record| &record.manifest_version_id);
         let taken_back = look.revocation.as_ref().filter(|it| manifest.is_none_or(|id| it.concerns(id)));
         let outcome = look.verdict.as_ref().map(|verdict| verdict.outcome);
+        let is_signed = manifest.is_some_and(|id| look.revocations.revokes(&commit.sha, id));
         match (taken_back, outcome) {
             (Some(taken_back), _) => {
                 let message = format!("{taken_back}; {runs}");
+                self.find(Code::RevokedCommitRunning, commit.to_string(), message);
+            }
+            (None, outcome) if is_signed && outcome != Some(Outcome::Revoked) => {
+                let message =
+                    format!("it was taken back, as the gate's own ledger tells, and nothing else does; {runs}");
                 self.find(Code::RevokedCommitRunning, commit.to_string(), message);
             }
             (None, Some(Outcome::Revoked)) => {

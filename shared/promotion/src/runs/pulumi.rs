@@ -81,8 +81,8 @@ pub(crate) fn with_preview(mut plan: Plan, request: &PromotionRequest) -> Result
             let message = "the request has a preview, and the commit has no Pulumi program";
             return Err(vec![Finding::new(Code::PulumiPreviewInvalid, stage, message)]);
         }
-        // A look may do without.
-        (Some(_), None) if request.dry_run => return Ok(plan),
+        // A look may do without, and the way back must not wait for a runner.
+        (Some(_), None) if request.dry_run || request.rollback => return Ok(plan),
         (Some(program), None) => {
             let message = format!(
                 "nothing tells what `pulumi up` would do to the stack `{}`: run `pulumi preview --stack {} --json > preview.json` \
@@ -269,7 +269,7 @@ fn unversioned(subject: &str, object: &StateObject) -> Vec<Finding> {
          update",
         object.key
     );
-    vec![Finding::new(Code::PulumiStateEdited, subject, message)]
+    vec![Finding::new(Code::PulumiStateUnversioned, subject, message)]
 }
 
 struct Found<'a> {

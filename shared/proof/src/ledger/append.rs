@@ -5,7 +5,9 @@ use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
 use gatekeeper_store::{Precondition, ReadStore, StoreError, WriteStore, Written};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Chain, Entry, Event, LedgerHead, MAX_BYTES, StoredEntry, prove};
+use super::{
+    Chain, Entry, Event, LedgerHead, MAX_BYTES, Standing, StandingError, StoredEntry, prove, standing::standing_of,
+};
 use crate::{Digest, InvalidAttestation, PublicKey, Signer, SigningError, Statement, Subject};
 
 /// How often an entry is tried again where others write to the same chain.
@@ -47,6 +49,9 @@ pub enum LedgerError {
         /// What is wrong.
         what: String,
     },
+    /// What holds by the chain can't be told, so that no head can be signed that would tell it.
+    #[error(transparent)]
+    Standing(#[from] StandingError),
     /// Others wrote faster, again and again.
     #[error("the ledger's chain `{0}` is written to by too many at once")]
     Crowded(Chain),
@@ -56,7 +61,11 @@ impl LedgerError {
     /// Whether the chain itself doesn't hold: trying again changes nothing.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        matches!(self, Self::Head { .. } | Self::Broken { .. })
+        match self {
+            Self::Head { .. } | Self::Broken { .. } => true,
+            Self::Standing(error) => !matches!(error, StandingError::Store(_)),
+            Self::Store(_) | Self::Signing(_) | Self::Unwritable(_) | Self::Crowded(_) => false,
+        }
     }
 }
 
@@ -69,9 +78,10 @@ pub struct Appended {
     pub sha256: Sha256,
 }
 
-/// The newest signed entry, and what a write over the head compares.
+/// The newest signed entry, what holds up to it, and what a write over the head compares.
 struct Tip {
     newest: Option<StoredEntry>,
+    standing: Standing,
     precondition: Precondition,
 }
 
@@ -115,7 +125,8 @@ pub async fn append(
                 None => Ok(()),
             }
         };
-        let (head, ()) = try_join(async { Ok(head(signer, &entry, &text).await?) }, before).await?;
+        let standing = tip.standing.clone().after(&entry.event);
+        let (head, ()) = try_join(async { Ok(head(signer, &entry, &text, standing).await?) }, before).await?;
         let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
         if let Written::Done { .. } = records.put(&head_key, &head, "application/json", &tip.precondition).await? {
             let stored = StoredEntry::of(entry.sequence, text.into_bytes());
@@ -129,11 +140,12 @@ pub async fn append(
 async fn tip(records: &impl ReadStore, key: &PublicKey, chain: &Chain) -> Result<Tip, LedgerError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let Some(body) = records.get(&head_key, None, MAX_BYTES).await? else {
-        return Ok(Tip { newest: None, precondition: Precondition::Absent });
+        return Ok(Tip { newest: None, standing: Standing::default(), precondition: Precondition::Absent });
     };
     let newest = prove::newest_of(&body.bytes, chain, key)
         .map_err(|source| LedgerError::Head { chain: chain.clone(), source })?;
-    Ok(Tip { newest: Some(newest), precondition: Precondition::Unchanged(body.etag) })
+    let standing = standing_of(records, &body.bytes, chain, key).await?;
+    Ok(Tip { newest: Some(newest), standing, precondition: Precondition::Unchanged(body.etag) })
 }
 
 /// Writes a signed entry where it isn't yet.
@@ -153,7 +165,7 @@ async fn write(records: &impl WriteStore, chain: &Chain, signed: &StoredEntry) -
 }
 
 /// The signed head over an entry.
-async fn head(signer: &dyn Signer, entry: &Entry, text: &str) -> Result<Vec<u8>, SigningError> {
+async fn head(signer: &dyn Signer, entry: &Entry, text: &str, standing: Standing) -> Result<Vec<u8>, SigningError> {
     let name = RecordKey::LedgerEntry(entry.chain.clone(), entry.sequence).to_string();
     let subject = Subject { name, digest: Digest::Sha256(Sha256::of(text.as_bytes())) };
     let predicate = LedgerHead {
@@ -161,6 +173,7 @@ async fn head(signer: &dyn Signer, entry: &Entry, text: &str) -> Result<Vec<u8>,
         sequence: entry.sequence,
         recorded_at: entry.recorded_at,
         entry: text.to_owned(),
+        standing: Some(standing),
     };
     Ok(Statement::new(vec![subject], predicate).sign(signer).await?.dsse)
 }

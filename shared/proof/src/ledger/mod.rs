@@ -7,6 +7,7 @@
 
 mod append;
 mod prove;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +18,11 @@ use gatekeeper_model::{
     ids::{Chain, CommitSha, PromotionId, Sha256, VersionId},
 };
 use jiff::Timestamp;
-pub use prove::{Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, read_since, verify};
+pub use prove::{
+    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, verify,
+};
 use serde::{Deserialize, Serialize};
+pub use standing::{Standing, StandingError, standing, standing_of};
 
 use crate::{NAMESPACE, Predicate};
 
@@ -82,6 +86,12 @@ pub struct Event {
     /// Whether the stage's rules were set aside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
+    /// The version of the commit's manifest that a revocation takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_version_id: Option<VersionId>,
+    /// The document that tells what the stage runs from then on, where that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_record: Option<RecordDigest>,
 }
 
 impl Event {
@@ -153,6 +163,9 @@ pub struct LedgerHead {
     pub recorded_at: Timestamp,
     /// The entry itself, byte for byte.
     pub entry: String,
+    /// What holds by all entries; `None` in heads of before they told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 impl Predicate for LedgerHead {

@@ -5,7 +5,7 @@ use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
 use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Appended, Chain, Entry, LedgerHead, MAX_BYTES};
+use super::{Appended, Chain, Entry, LedgerHead, MAX_BYTES, Standing};
 use crate::{Digest, InvalidAttestation, PublicKey, Statement};
 
 /// How often a chain is read again because somebody appended to it meanwhile.
@@ -77,8 +77,8 @@ pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, 
     open(dsse, chain, key).map(|(about, _)| about)
 }
 
-/// The same, with the entry that the head holds.
-fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, String), InvalidAttestation> {
+/// The same, with all that the head says.
+fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, LedgerHead), InvalidAttestation> {
     let statement = Statement::<LedgerHead>::open_under(dsse, key)?;
     let malformed = |what: &str| InvalidAttestation::Malformed(what.to_owned());
     if statement.predicate.chain != *chain {
@@ -88,7 +88,7 @@ fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, String
     match statement.subject.as_slice() {
         [subject] if subject.name == RecordKey::LedgerEntry(chain.clone(), sequence).to_string() => {
             match &subject.digest {
-                Digest::Sha256(sha256) => Ok((Appended { sequence, sha256: *sha256 }, statement.predicate.entry)),
+                Digest::Sha256(sha256) => Ok((Appended { sequence, sha256: *sha256 }, statement.predicate)),
                 Digest::GitCommit(_) => Err(malformed("it is not about an entry")),
             }
         }
@@ -102,12 +102,20 @@ fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, String
 /// [`InvalidAttestation`] as [`head_of`], and where the head holds another entry than it is about.
 pub fn newest_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<StoredEntry, InvalidAttestation> {
     let (about, held) = open(dsse, chain, key)?;
-    let newest = StoredEntry::of(about.sequence, held.into_bytes());
+    let newest = StoredEntry::of(about.sequence, held.entry.into_bytes());
     if newest.sha256 == about.sha256 && newest.entry.is_some() {
         Ok(newest)
     } else {
         Err(InvalidAttestation::Malformed("it is about another entry than the one that it holds".to_owned()))
     }
+}
+
+/// What a signed head of `chain` says to hold by all entries; `None` where it is of before heads told it.
+///
+/// # Errors
+/// [`InvalidAttestation`] as [`head_of`].
+pub fn standing_in(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Option<Standing>, InvalidAttestation> {
+    open(dsse, chain, key).map(|(_, held)| held.standing)
 }
 
 /// Proves the entries of a chain from the first that is given: each goes on from the one before, and the head is about the last
@@ -181,6 +189,21 @@ pub fn prove(
             }
         }
     }
+}
+
+/// The same of a whole chain, whose first entry must be there.
+#[must_use]
+pub fn prove_whole(
+    chain: &Chain,
+    entries: Vec<StoredEntry>,
+    head: Option<&[u8]>,
+    kept: Option<&Kept>,
+    key: &PublicKey,
+) -> Proof {
+    let proof = prove(chain, entries, head, kept, key);
+    let is_cut = proof.first > 1 && proof.broken.as_ref().is_none_or(|broken| broken.sequence > 0);
+    let missing = || Break { sequence: 1, what: "the entry is missing".to_owned() };
+    Proof { broken: if is_cut { Some(missing()) } else { proof.broken }, ..proof }
 }
 
 fn goes_on(chain: &Chain, stored: &StoredEntry, before: Option<&StoredEntry>) -> Result<(), String> {
@@ -280,7 +303,7 @@ pub async fn verify(
     let (stored, head) = read_since(records, chain, 1, key).await?;
     let named = stored.iter().filter_map(|it| Some((it.sequence, it.entry.as_ref()?.event.record.clone()?)));
     let named: Vec<_> = named.collect();
-    let mut proof = prove(chain, stored, head.as_deref(), kept, key);
+    let mut proof = prove_whole(chain, stored, head.as_deref(), kept, key);
     let changed = stream::iter(named)
         .map(|(sequence, record)| async move {
             let there = records.get(&record.key, record.version_id.as_ref(), MAX_RECORD_BYTES).await?;

@@ -6,7 +6,7 @@ use gatekeeper_store::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::{KeyHolder as _, LocalSigner};
+use crate::{KeyHolder as _, LocalSigner, Statement};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -28,6 +28,8 @@ fn event(id: &str) -> Event {
         findings_left_out: 0,
         record: None,
         break_glass: false,
+        manifest_version_id: None,
+        stage_record: None,
     }
 }
 
@@ -266,4 +268,84 @@ async fn every_byte_of_every_entry_and_of_the_head_that_changes_is_found() {
         changed[file][at] ^= 1 << (at % 8);
         assert!(!holds(changed), "file {file}, byte {at}");
     }
+}
+
+fn revocation(commit: char, manifest: &str, is_of_before: bool) -> Event {
+    let sha: CommitSha = commit.to_string().repeat(40).parse().unwrap();
+    Event {
+        kind: Kind::Revocation,
+        id: format!("revocation/{sha}/{manifest}"),
+        commit_sha: Some(sha),
+        manifest_version_id: (!is_of_before).then(|| manifest.into()),
+        outcome: "revoked".to_owned(),
+        ..event("")
+    }
+}
+
+/// The head as gatekeepers wrote it before heads told what holds by all entries.
+async fn forget_what_stands(records: &Memory, signer: &LocalSigner, chain: &Chain) {
+    let key = RecordKey::LedgerHead(chain.clone());
+    let mut head = Statement::<LedgerHead>::open_under(&bytes(records, &key).await, &signer.key()).unwrap();
+    head.predicate.standing = None;
+    let head = head.sign(signer).await.unwrap().dsse;
+    records.upload(&key.to_string(), &head, &[]);
+}
+
+#[tokio::test]
+async fn a_chain_whose_beginning_was_removed_does_not_hold() {
+    for removed in 1..=4 {
+        let (records, signer) = chain_of(4).await;
+        for sequence in 1..=removed {
+            records.delete(&RecordKey::LedgerEntry(chain(), sequence).to_string());
+        }
+        assert_eq!(place(&proof(&records, &signer, None).await), (1, "the entry is missing"), "{removed} of 4");
+    }
+}
+
+#[tokio::test]
+async fn a_head_tells_every_revocation_in_one_read() {
+    let (records, signer, chain) = (Memory::default(), LocalSigner::from_seed(1), Chain::of_gate(chain().repo));
+    assert_eq!(standing(&records, &chain, &signer.key()).await.unwrap(), Standing::default());
+    for event in [revocation('a', "m1", false), revocation('b', "m2", false), revocation('a', "m3", false)] {
+        append(&records, &signer, &chain, &event, None, NOW).await.unwrap();
+    }
+    let (before, ..) = records.counts();
+    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    assert_eq!(records.counts().0 - before, 1);
+    let revokes =
+        |commit: char, manifest: &str| told.revokes(&commit.to_string().repeat(40).parse().unwrap(), &manifest.into());
+    assert!(revokes('a', "m1") && revokes('a', "m3") && revokes('b', "m2"));
+    assert!(!revokes('a', "m2") && !revokes('c', "m1"));
+}
+
+#[tokio::test]
+async fn what_an_older_head_does_not_tell_its_entries_do() {
+    let (records, signer, chain) = (Memory::default(), LocalSigner::from_seed(1), Chain::of_gate(chain().repo));
+    for event in [revocation('a', "m1", true), revocation('b', "m2/unreadable", true)] {
+        append(&records, &signer, &chain, &event, None, NOW).await.unwrap();
+    }
+    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    forget_what_stands(&records, &signer, &chain).await;
+    assert_eq!(standing(&records, &chain, &signer.key()).await.unwrap(), told, "read from the entries");
+    append(&records, &signer, &chain, &revocation('c', "m3", false), None, NOW).await.unwrap();
+    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    assert_eq!(told.revoked.len(), 3, "and the next head tells them again: {told:?}");
+
+    forget_what_stands(&records, &signer, &chain).await;
+    records.delete(&RecordKey::LedgerEntry(chain.clone(), 1).to_string());
+    let error = standing(&records, &chain, &signer.key()).await.unwrap_err();
+    assert!(matches!(error, StandingError::Broken { sequence: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_head_tells_which_document_of_the_stage_was_signed_last() {
+    let (records, signer) = chain_of(1).await;
+    let document = |sha256| RecordDigest { key: "stages/uat/bank-payments.json".to_owned(), version_id: None, sha256 };
+    let (first, second) = (document(Sha256::of(b"1")), document(Sha256::of(b"2")));
+    for stage_record in [Some(first), Some(second.clone()), None] {
+        let event = Event { stage_record, ..event("") };
+        append(&records, &signer, &chain(), &event, None, NOW).await.unwrap();
+    }
+    let told = standing(&records, &chain(), &signer.key()).await.unwrap();
+    assert_eq!(told.stage_record, Some(second), "what changed nothing leaves it");
 }

@@ -312,7 +312,12 @@ fn is_same_name(one: &[u8], dev: &Names, other: &[u8], stage: &Names) -> bool {
     let both = |dev: &BTreeSet<Vec<u8>>, stage: &BTreeSet<Vec<u8>>| {
         dev.contains(unquoted(one)) && stage.contains(unquoted(other)) && is_quoted(one) == is_quoted(other)
     };
-    one == other || both(&dev.databases, &stage.databases) || both(&dev.schemas, &stage.schemas)
+    // What stands in quotes may be a string, of Python for one, and hold names itself.
+    let is_text = || is_quoted(one) && one.first() == other.first();
+    one == other
+        || both(&dev.databases, &stage.databases)
+        || both(&dev.schemas, &stage.schemas)
+        || is_text() && is_same(unquoted(one), dev, unquoted(other), stage)
 }
 
 fn is_quoted(name: &[u8]) -> bool {
