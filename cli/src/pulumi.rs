@@ -55,7 +55,8 @@ impl Asked<'_> {
     fn newest(&self) -> Result<Update, String> {
         let printed = self.run(&["stack", "history", "--stack", self.stack, "--json", "--page-size", "1"])?;
         let read = history::newest(printed.as_slice()).map_err(|error| error.to_string())?;
-        let newest = read.map_err(|wrong| format!("what `pulumi stack history --json` prints can't be read: {wrong}"))?;
+        let newest =
+            read.map_err(|wrong| format!("what `pulumi stack history --json` prints can't be read: {wrong}"))?;
         newest.ok_or_else(|| format!("the stack `{}` was never updated", self.stack))
     }
 
@@ -80,7 +81,9 @@ impl Asked<'_> {
         }
         match head {
             Some(head) if head == self.sha.as_str() => {}
-            Some(head) => reasons.push(format!("the update was made from the commit `{head}`, not from `{}`", self.sha)),
+            Some(head) => {
+                reasons.push(format!("the update was made from the commit `{head}`, not from `{}`", self.sha));
+            }
             None => reasons.push("Pulumi does not tell which commit the update was made from".to_owned()),
         }
         match is_dirty {
@@ -142,9 +145,10 @@ impl Asked<'_> {
         let place = backend.to_string();
         let read = PulumiStack::of(&loader.load().await, backend, project, stack).await;
         // Entries are named after when they were written, by the same clock.
-        let look = read.look(self.started_at).await.map_err(|error| {
-            format!("the stack's state in `{place}` could not be looked at: {}", chain(&error))
-        })?;
+        let look = read
+            .look(self.started_at)
+            .await
+            .map_err(|error| format!("the stack's state in `{place}` could not be looked at: {}", chain(&error)))?;
         let state = look.state.ok_or_else(|| format!("`{place}` holds no state of the stack"))?;
         match look.entries.first().and_then(|entry| entry.checkpoint_sha256) {
             Some(left) if left == state.sha256 => Ok(state),

@@ -120,7 +120,8 @@ def report_without_a_test(suite: str) -> Callable[[Run], None]:
 def in_the_warehouse(statement: str) -> Callable[[Run], None]:
     """Somebody's statement, in dev's warehouse."""
     def execute(run: Run) -> None:
-        run.tool("python", "-c", f"from risk import warehouse; warehouse.connect().execute({statement!r})", cwd=run.workspace)
+        password = {"DBT_ENV_SECRET_SNOWFLAKE_PASSWORD": run.dev.secrets.get("SNOWFLAKE_PASSWORD", "")}
+        run.tool("python", "-c", f"from risk import warehouse; warehouse.connect().execute({statement!r})", cwd=run.workspace, environment=password)
     return execute
 
 

@@ -116,18 +116,16 @@ impl LeasedRun {
         let id = promotion.promotion_id.as_str();
         let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
         let (kind, environment, command) = match run {
-            PlannedRun::Pulumi(it) => (
-                "pulumi",
-                BTreeMap::from([("PULUMI_BACKEND_URL".to_owned(), it.backend.clone())]),
-                {
+            PlannedRun::Pulumi(it) => {
+                ("pulumi", BTreeMap::from([("PULUMI_BACKEND_URL".to_owned(), it.backend.clone())]), {
                     let message = format!("promotion {id}");
                     let mut command = vec!["pulumi", "up", "--yes", "--stack", &it.stack, "--message", &message];
                     if it.is_plan {
                         command.extend(["--plan", "PLAN"]);
                     }
                     words(&command)
-                },
-            ),
+                })
+            }
             PlannedRun::Dbt(it) => (
                 "dbt",
                 BTreeMap::from([(format!("DBT_ENV_CUSTOM_ENV_{PROMOTION_VARIABLE}"), id.to_owned())]),

@@ -35,6 +35,10 @@ use crate::{
     reason::{self, Reason},
 };
 
+const USAGE: &str = "\
+gatekeeper promote [OPTIONS] --repo <REPO> --sha <SHA> --stage <STAGE> --reason <TEXT>
+       gatekeeper promote [OPTIONS] --complete <FILE>";
+
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper promote --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --stage uat \\
@@ -49,7 +53,7 @@ A commit with a Pulumi program or dbt models is promoted in two halves, with the
 
 /// Promotes a Built commit to a stage, and follows the steps
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO", required_unless_present = "complete")]

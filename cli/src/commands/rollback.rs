@@ -5,6 +5,10 @@ use gatekeeper_model::ids::{CommitSha, Repo};
 use super::promote::{Common, Direction, ask};
 use crate::{exit::Answer, output::Output};
 
+const USAGE: &str = "\
+gatekeeper rollback [OPTIONS] --repo <REPO> --stage <STAGE> --reason <TEXT>
+       gatekeeper rollback [OPTIONS] --complete <FILE>";
+
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper rollback --repo bank-payments --stage uat --reason 'payments time out'
@@ -14,7 +18,7 @@ Examples:
 
 /// Brings a stage back to a commit that was promoted to it earlier, and follows the steps
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO", required_unless_present = "complete")]

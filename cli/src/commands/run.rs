@@ -224,7 +224,11 @@ fn run_integration() -> bool {
 /// The commit of the working folder, which must be all that the program is.
 fn commit_of_the_program(folder: &Path) -> anyhow::Result<CommitSha> {
     let git = |arguments: &[&str]| {
-        let ended = Command::new("git").args(arguments).current_dir(folder).output().context("`git` can't be started: install it")?;
+        let ended = Command::new("git")
+            .args(arguments)
+            .current_dir(folder)
+            .output()
+            .context("`git` can't be started: install it")?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
             return Err(

@@ -21,7 +21,11 @@ pub(crate) async fn judge(
         Ok(backend) => backend,
         Err(wrong) => {
             let message = format!("`{backend}`, the backend of the stage, is {wrong}");
-            return Ok(Judgement::Refused(vec![Finding::new(Code::RunEvidenceInvalid, promotion.stage.as_str(), message)]));
+            return Ok(Judgement::Refused(vec![Finding::new(
+                Code::RunEvidenceInvalid,
+                promotion.stage.as_str(),
+                message,
+            )]));
         }
     };
     let config = stage_config(config, read_role_arn.as_deref()).await;

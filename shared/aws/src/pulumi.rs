@@ -105,25 +105,33 @@ impl PulumiStack {
         let prefix = self.backend.state_prefix(&self.project, &self.stack);
         let listed = self.list(&prefix, None).await?;
         // Whoever turned packing on or off may have left the other one behind: Pulumi takes the one written last.
-        let own = listed.into_iter().filter(|(key, _)| {
-            key.strip_prefix(&prefix).is_some_and(|end| matches!(end, "" | ".gz" | ".zst"))
-        });
+        let own = listed
+            .into_iter()
+            .filter(|(key, _)| key.strip_prefix(&prefix).is_some_and(|end| matches!(end, "" | ".gz" | ".zst")));
         let Some((key, _)) = own.max_by_key(|(_, written)| *written) else { return Ok(None) };
         let came = match Packing::of(&key) {
             Some(packing) => self.parsed(&key, move |reader| state::read(packing.unpack(reader))).await?,
-            None => self.hashed(&key).await?.map(|came| {
-                Came { said: Err("it is packed in a way that this gate can't unpack".to_owned()), ..came.emptied() }
+            None => self.hashed(&key).await?.map(|came| Came {
+                said: Err("it is packed in a way that this gate can't unpack".to_owned()),
+                ..came.emptied()
             }),
         };
-        Ok(came.map(|Came { version_id, sha256, size, said }| StateObject { key, version_id, sha256, size, state: said }))
+        Ok(came.map(|Came { version_id, sha256, size, said }| StateObject {
+            key,
+            version_id,
+            sha256,
+            size,
+            state: said,
+        }))
     }
 
     async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BackendError> {
         let EntryKey { history, checkpoint, packing, .. } = key;
         let came = match packing {
             Some(packing) => self.parsed(&history, move |reader| history::entry(packing.unpack(reader))).await?,
-            None => self.hashed(&history).await?.map(|came| {
-                Came { said: Err("it is packed in a way that this gate can't unpack".to_owned()), ..came.emptied() }
+            None => self.hashed(&history).await?.map(|came| Came {
+                said: Err("it is packed in a way that this gate can't unpack".to_owned()),
+                ..came.emptied()
             }),
         };
         let Some(came) = came else { return Ok(None) };
@@ -147,7 +155,9 @@ impl PulumiStack {
                 .await
                 .map_err(|error| self.failed("ListObjectsV2", prefix, said(&error)))?;
             for object in page.contents() {
-                let key = object.key().ok_or_else(|| self.failed("ListObjectsV2", prefix, "it lists an object without its key"))?;
+                let key = object
+                    .key()
+                    .ok_or_else(|| self.failed("ListObjectsV2", prefix, "it lists an object without its key"))?;
                 listed.push((key.to_owned(), object.last_modified().and_then(timestamp)));
             }
             token = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true)).map(str::to_owned);

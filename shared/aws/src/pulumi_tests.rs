@@ -44,7 +44,10 @@ fn bucket(case: &'static str, versioned: bool) -> impl Fn(Request) -> Answer + S
         let version = || if versioned { vec![("x-amz-version-id", "v7".to_owned())] } else { vec![] };
         match path {
             _ if path.contains("list-type=2") && path.contains("history") => {
-                assert!(path.contains("start-after=team%2F.pulumi%2Fhistory%2Fbank-platform%2Fdev%2Fdev-1795999999"), "{path}");
+                assert!(
+                    path.contains("start-after=team%2F.pulumi%2Fhistory%2Fbank-platform%2Fdev%2Fdev-1795999999"),
+                    "{path}"
+                );
                 listing(&[
                     entry(WRITTEN, "checkpoint"),
                     entry(WRITTEN, "history"),
@@ -58,7 +61,9 @@ fn bucket(case: &'static str, versioned: bool) -> impl Fn(Request) -> Answer + S
                 listing(&[state.to_owned(), format!("{state}.bak")])
             }
             _ if path.contains("/stacks/") => http(200, version(), fixture(case, "state.json")),
-            _ if path.contains(&format!("{}.history", WRITTEN + 9)) => http(200, version(), fixture(case, "history.json")),
+            _ if path.contains(&format!("{}.history", WRITTEN + 9)) => {
+                http(200, version(), fixture(case, "history.json"))
+            }
             _ if path.contains(&format!("{}.checkpoint", WRITTEN + 9)) => {
                 http(200, version(), fixture(case, "checkpoint.json"))
             }
@@ -77,7 +82,8 @@ async fn looked_at(answer: impl Fn(Request) -> Answer + Send + Sync + 'static) -
 #[tokio::test]
 async fn history_and_state_are_read_where_the_bucket_is_and_as_they_are() {
     let Look { entries, state, is_locked } = looked_at(bucket("changed", true)).await.unwrap();
-    let told: Vec<_> = entries.iter().map(|it| (it.key.as_str(), it.update.as_ref().unwrap().message.as_str())).collect();
+    let told: Vec<_> =
+        entries.iter().map(|it| (it.key.as_str(), it.update.as_ref().unwrap().message.as_str())).collect();
     let keys = [entry(WRITTEN + 9, "history"), entry(WRITTEN, "history")];
     assert_eq!(told, [(keys[0].as_str(), "the second"), (keys[1].as_str(), "promotion 01J0000000000000000000000A")]);
     let state = state.unwrap();

@@ -73,10 +73,7 @@ impl ApprovalRequest {
         let manifest_version_id = fields.text("manifest_version_id");
         let break_glass = fields.flag("break_glass");
         let reason = fields.reason(break_glass == Some(true));
-        let plan_sha256 = match fields.is_absent("plan_sha256") {
-            true => Some(None),
-            false => fields.id("plan_sha256").map(Some),
-        };
+        let plan_sha256 = if fields.is_absent("plan_sha256") { Some(None) } else { fields.id("plan_sha256").map(Some) };
         let proof = fields.proof("identity_proof");
         if proof == Some(None) {
             fields.add("`identity_proof`: missing");

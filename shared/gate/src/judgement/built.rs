@@ -342,7 +342,8 @@ impl Conditions<'_> {
 
     /// ADR-053 "Pulumi": the artefact is the program at the commit and the stack's state, so an update must have made it.
     fn pulumi_update(&mut self, manifest: &Manifest, update: &PulumiUpdate) {
-        let PulumiUpdate { kind, result, git_head, git_dirty, stack, started_at, step_started_at, ended_at, .. } = update;
+        let PulumiUpdate { kind, result, git_head, git_dirty, stack, started_at, step_started_at, ended_at, .. } =
+            update;
         let mut wrong = |field: &str, message: String| {
             self.findings.push(Finding::new(Code::PulumiHistoryMismatch, format!("pulumi.update.{field}"), message));
         };
@@ -354,7 +355,9 @@ impl Conditions<'_> {
         }
         match git_head {
             Some(head) if head == manifest.commit_sha.as_str() => {}
-            Some(head) => wrong("git_head", format!("the update was made from `{}`, not from this commit", plain(head))),
+            Some(head) => {
+                wrong("git_head", format!("the update was made from `{}`, not from this commit", plain(head)));
+            }
             None => wrong("git_head", "Pulumi does not tell which commit the update was made from".to_owned()),
         }
         match git_dirty {

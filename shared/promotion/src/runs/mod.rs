@@ -337,6 +337,7 @@ pub enum RunProof {
 
 /// What evidence comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Judgement {
     /// It is not of this lease: nothing is written down, and the right one may be handed in while the lease is open.
     Refused(Vec<Finding>),

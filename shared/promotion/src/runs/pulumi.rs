@@ -93,7 +93,8 @@ pub(crate) fn with_preview(mut plan: Plan, request: &PromotionRequest) -> Result
         }
         (Some(program), Some(preview)) => (program, preview),
     };
-    let elsewhere = preview.changes.0.keys().find(|urn| urn.project() != program.project || urn.stack() != program.stack);
+    let elsewhere =
+        preview.changes.0.keys().find(|urn| urn.project() != program.project || urn.stack() != program.stack);
     if let Some(urn) = elsewhere {
         let message = format!(
             "the preview is of the project `{}` and its stack `{}`, and `{stage}` has the stack `{}` of `{}`",
@@ -132,11 +133,14 @@ fn losses<'a>(
         if is_accepted {
             return None;
         }
-        let what = if is_replaced { "would be replaced; the new one begins empty, and" } else { "would leave the stack, and" };
+        let what =
+            if is_replaced { "would be replaced; the new one begins empty, and" } else { "would leave the stack, and" };
         let old = if is_retained {
             format!("the old one is kept outside of the stack, and nothing there uses {held} any more")
         } else if is_protected {
-            format!("it is protected, so Pulumi refuses to delete it, and with it {held}, until the program says otherwise")
+            format!(
+                "it is protected, so Pulumi refuses to delete it, and with it {held}, until the program says otherwise"
+            )
         } else {
             format!("the old one is deleted, and with it {held}")
         };

@@ -50,14 +50,15 @@ fn first() -> Look {
 }
 
 fn planned(case: &str, file: &str) -> PlannedPulumi {
-    let head = serde_json::from_slice::<Value>(&fixture(case, "history.json")).unwrap()["environment"]["git.head"].clone();
+    let head =
+        serde_json::from_slice::<Value>(&fixture(case, "history.json")).unwrap()["environment"]["git.head"].clone();
     let preview = preview::read(fixture(case, file).as_slice()).unwrap().unwrap();
     PlannedPulumi {
         program_sha: head.as_str().unwrap().parse().unwrap(),
         backend: "s3://bank-pulumi-state".to_owned(),
         project: "bank-platform".to_owned(),
         stack: "dev".to_owned(),
-        modules: Default::default(),
+        modules: BTreeSet::default(),
         read_role_arn: None,
         plan_sha256: Some(Sha256::of(b"the preview")),
         is_plan: false,
@@ -90,7 +91,9 @@ fn told(planned: &PlannedPulumi, look: &Look) -> String {
 fn what_the_plan_says_and_nothing_else_passes() {
     for file in ["preview.json", "plan.json"] {
         let judged = judge(&planned("first", file), &lease("first"), &first());
-        let Judgement::Final { reasons, warnings, proof: RunProof::Pulumi(proof) } = judged else { panic!("{judged:?}") };
+        let Judgement::Final { reasons, warnings, proof: RunProof::Pulumi(proof) } = judged else {
+            panic!("{judged:?}")
+        };
         assert_eq!((reasons, warnings), (vec![], vec![]), "{file}");
         assert_eq!((proof.pulumi_version.as_deref(), proof.resources), (Some("v3.276.0"), 8));
     }

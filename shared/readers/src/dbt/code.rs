@@ -143,7 +143,7 @@ struct Config {
 
 #[derive(Debug, Default)]
 struct Nodes {
-    nodes: BTreeMap<String, Node>,
+    kept: BTreeMap<String, Node>,
     names: Names,
     schemas: BTreeMap<String, String>,
     bytes: usize,
@@ -180,7 +180,7 @@ impl Collect for Nodes {
         let written = Sha256::of(&[raw, about.into_bytes()].concat());
         let compiled = node.compiled_code.or(node.compiled_sql).map(|Bytes(code)| code);
         let short = shown(&id);
-        match self.nodes.insert(id, Node { written, compiled }) {
+        match self.kept.insert(id, Node { written, compiled }) {
             None => Ok(()),
             Some(_) => Err(E::custom(format_args!("the key `{short}` stands twice"))),
         }
@@ -195,7 +195,7 @@ impl Document {
             project.env = metadata.env.map(|Keyed(Env(env))| env).unwrap_or_default();
         }
         for Keyed(read) in [self.nodes, self.functions, self.sources].into_iter().flatten() {
-            project.nodes.extend(read.nodes);
+            project.nodes.extend(read.kept);
             project.schemas.extend(read.schemas);
             let Names { relations, databases, schemas } = read.names;
             for (relation, id) in relations {

@@ -70,7 +70,10 @@ impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, OutOfBounds::Member(usize::try_from(MAX_BYTES).unwrap_or(usize::MAX)))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                OutOfBounds::Member(usize::try_from(MAX_BYTES).unwrap_or(usize::MAX)),
+            )
         })?;
         Ok(read)
     }

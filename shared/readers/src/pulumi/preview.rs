@@ -87,7 +87,8 @@ impl Changes {
 /// What the operations on a resource come to. Pulumi counts the step that stands for a replacement, and neither of its two
 /// halves.
 fn kind(operations: &BTreeSet<String>) -> Option<&str> {
-    let halves = ["create-replacement", "delete-replaced", "discard-replaced", "import-replacement", "remove-pending-replace"];
+    let halves =
+        ["create-replacement", "delete-replaced", "discard-replaced", "import-replacement", "remove-pending-replace"];
     if operations.contains("replace") || operations.iter().any(|it| halves.contains(&it.as_str())) {
         return Some("replace");
     }
@@ -188,7 +189,8 @@ impl Gathered {
         let is_set = |of: fn(&Kept) -> Option<bool>| kept.and_then(of) == Some(true);
         let urn_type = urn.own_type();
         // Nobody asked for these, and `pulumi preview --json` doesn't list them.
-        if urn_type.starts_with("pulumi:providers:") && (urn.name() == "default" || urn.name().starts_with("default_")) {
+        if urn_type.starts_with("pulumi:providers:") && (urn.name() == "default" || urn.name().starts_with("default_"))
+        {
             return Ok(());
         }
         let operations: BTreeSet<_> = operations.into_iter().filter(|it| !STILL.contains(&it.as_str())).collect();

@@ -152,6 +152,7 @@ impl Plugins {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document")]
 struct ResourceState {
     urn: String,
     #[serde(default)]
@@ -260,11 +261,8 @@ impl Collect for Resources {
             self.to_be_deleted.push(urn);
             return Ok(());
         }
-        let resource = Resource {
-            is_custom: state.custom,
-            is_protected: state.protect,
-            is_retained: state.retain_on_delete,
-        };
+        let resource =
+            Resource { is_custom: state.custom, is_protected: state.protect, is_retained: state.retain_on_delete };
         let said = shown(urn.as_str());
         match self.standing.insert(urn, resource) {
             None => Ok(()),

@@ -189,7 +189,9 @@ fn what_is_kept_has_a_bound() {
 fn a_urn_is_taken_apart() {
     let urn: Urn = "urn:pulumi:dev::p::bank:platform:Store$aws:s3/bucket:Bucket::a::b".parse().unwrap();
     assert_eq!([urn.stack(), urn.project(), urn.own_type(), urn.name()], ["dev", "p", "aws:s3/bucket:Bucket", "a::b"]);
-    for wrong in ["", "urn:pulumi:dev::p::t", "urn:pulumi:dev::p::t::", "urn:other:dev::p::t::n", "urn:pulumi:d\n::p::t::n"] {
+    for wrong in
+        ["", "urn:pulumi:dev::p::t", "urn:pulumi:dev::p::t::", "urn:other:dev::p::t::n", "urn:pulumi:d\n::p::t::n"]
+    {
         assert_eq!(wrong.parse::<Urn>(), Err(InvalidUrn), "{wrong:?}");
     }
 }

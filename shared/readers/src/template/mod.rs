@@ -35,9 +35,9 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::schema::{holds, known_type};
 #[cfg(any(test, feature = "test-support"))]
 pub use self::schema::types;
+pub use self::schema::{holds, known_type};
 pub use self::{
     assets::Use,
     code::{BUCKET_PARAMETER, Code, PREFIX_PARAMETER},

@@ -220,9 +220,9 @@ pub fn known_type(service: &str, name: &str) -> Option<&'static str> {
     let judged = STATEFUL.lines().filter(|line| !line.starts_with('#')).map(|line| line.trim_start_matches("- "));
     let first = judged.chain(TYPES.lines()).filter_map(|line| line.split(' ').next());
     first.filter(|it| !it.contains('.')).find(|it| {
-        it.strip_prefix("AWS::").and_then(|it| it.split_once("::")).is_some_and(|(of, its)| {
-            of.eq_ignore_ascii_case(service) && its.eq_ignore_ascii_case(name)
-        })
+        it.strip_prefix("AWS::")
+            .and_then(|it| it.split_once("::"))
+            .is_some_and(|(of, its)| of.eq_ignore_ascii_case(service) && its.eq_ignore_ascii_case(name))
     })
 }
 
