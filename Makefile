@@ -66,6 +66,9 @@ pipeline-sst: functions $(SST_EXAMPLE)/node_modules/.package-lock.json ## an SST
 .PHONY: workflows
 workflows: functions example ## every workflow run by act, which reads it as GitHub's runner does, on a local AWS
 	@infra/local/setup_go.sh act
+	@infra/local/setup_pulumi.sh
+	@infra/local/setup_npm.sh pulumi-aws
+	@infra/local/setup_snowflake.sh
 	@examples/bank-risk-platform/setup.sh .local/python
 	@infra/local/with_instance.sh $(PYTHON) examples/pipeline/test_act.py
 

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from actions import EQUIVALENTS, GATEKEEPER, TOOLS
 from expressions import fill
 from git_server import GitServer
@@ -39,6 +37,8 @@ runs:
       run: "{python} {script} {name}"
       env: {{GIVEN: "${{{{ toJSON(inputs) }}}}"}}
 """
+# What a repository writes into its workflow by hand.
+KIND = "kind: lambda"
 # `setup-gatekeeper` builds the command where no cache is to be trusted. It is built already.
 CARGO = """#!/bin/bash
 [ "$1 $2 $3 $4 $5" = 'install --locked --path cli --root' ] || {{ echo "no such cargo here: $*" >&2; exit 1; }}
@@ -122,14 +122,15 @@ class Act:
         files = run.workspace.parent
         dev = run.dev
         written = {"folder": files, "origin": run.origin, "handed_over": files / "handed-over", "sha": run.sha, "workflow": uses[1],
-                   "remote": f"{self.server.url}/{OWNER}/{run.repo}", "outputs": dict(dev.outputs), "dev": dev.vars, "gatekeeper": dev.gatekeeper,
-                   "uat": dev.uat, "inputs": {"stage": "uat", **inputs}}
+                   "remote": f"{self.server.url}/{OWNER}/{run.repo}", "outputs": dict(dev.outputs), "inputs": {"stage": "uat", **inputs},
+                   "variables": {name: variables for name, (variables, _) in dev.environments().items()},
+                   "stacks": True if dev.stacks else None, "snowflake": True if dev.snowflake else None}
         (files / "pipeline.json").write_text(json.dumps(written, default=str))
         (files / "event.json").write_text(json.dumps({
             "repository": {"name": run.repo, "full_name": f"{OWNER}/{run.repo}", "default_branch": BRANCH}, "inputs": dict(inputs)}))
         # act knows no environments: every job of a workflow sees the variables and secrets of all that its jobs are bound to.
         bound = {fill(job["environment"], {"inputs": written["inputs"]}) for job in read(WORKFLOWS / uses[1])["jobs"].values()}
-        variables, secrets = zip(*(dev.settings(environment) for environment in sorted(bound)))
+        variables, secrets = zip(*(dev.settings(environment) for environment in sorted(bound, reverse=True)))  # the runner's own win
         (files / "vars").write_text(lines(ChainMap(*variables)))
         (files / "secrets").write_text(lines({**ChainMap(*secrets), "GITHUB_TOKEN": GITHUB_TOKEN, **({"PUSH_TOKEN": self.push_token} if self.push_token else {})}))
         for empty in ("env", "input"):
@@ -151,6 +152,7 @@ class Act:
     def close(self) -> None:
         """Nothing of it is left."""
         self.server.close()
+        self.run.dev.close()
         self.run.processes.end_all()
         shutil.rmtree(self.run.folder, ignore_errors=True)
 
@@ -180,11 +182,12 @@ def told(code: int, printed: str) -> Ran:
     return ran
 
 
-def by_hand(kind: str) -> str:
-    """The workflow by hand that .github/README.md tells a repository to write, for one of ours."""
+def by_hand(name: str, kind: str) -> str:
+    """The workflow by hand that .github/README.md tells a repository of this kind to write, for one of ours."""
     readme = (WORKFLOWS.parent / "README.md").read_text()
     block = next(text for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "workflow_dispatch" in text)
-    text = block.replace("<commit of the gatekeeper>", "0" * 40).replace("promote-to-uat.yml", kind)
-    if yaml.safe_load(text) is None or kind not in text:
-        raise WorkflowError("`.github/README.md` shows no workflow by hand")
+    text = block.replace("<commit of the gatekeeper>", "0" * 40).replace("promote-to-uat.yml", name)
+    if not all(of in text for of in (name, KIND)):
+        raise WorkflowError("`.github/README.md` shows no workflow by hand that names the kind of repository")
+    text = text.replace(KIND, f"kind: {kind}")
     return text

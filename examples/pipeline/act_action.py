@@ -19,9 +19,19 @@ sys.path.insert(1, str(ROOT / "demo"))
 
 import actions  # noqa: E402
 from actions import GATEKEEPER, TOOLS, Inputs  # noqa: E402
-from dev import Dev  # noqa: E402
 from expressions import fill  # noqa: E402
 from workflow import WORKFLOWS, Job, WorkflowError, read  # noqa: E402
+
+
+class Settings:
+    """What an action asks of `Dev`, as act.py wrote it down."""
+
+    def __init__(self, pipeline: Mapping[str, Any]) -> None:
+        self.outputs, self.variables = pipeline["outputs"], pipeline["variables"]
+        self.stacks, self.snowflake = pipeline["stacks"], pipeline["snowflake"]
+
+    def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        return self.variables.get(environment, {}), {}
 
 
 class OfAct:
@@ -34,18 +44,18 @@ class OfAct:
         key = os.environ["GITHUB_JOB"]
         given = read(WORKFLOWS / pipeline["workflow"])["jobs"][key]
         self.job = Job(key, {**given, "environment": fill(given["environment"], {"inputs": pipeline["inputs"]})}, [])
-        self.dev = Dev.__new__(Dev)
-        self.dev.outputs, self.dev.vars, self.dev.gatekeeper, self.dev.uat = (pipeline[name] for name in ("outputs", "dev", "gatekeeper", "uat"))
-        self.dev.secrets = {}
+        self.dev = Settings(pipeline)
 
     def tool(self, *command: str | Path, cwd: Path) -> str:
         return subprocess.run([str(part) for part in command], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE).stdout
 
     def set_env(self, variables: Mapping[str, str]) -> None:
         self.append("GITHUB_ENV", *(f"{name}={value}" for name, value in variables.items()))
+        os.environ.update(variables)
 
     def add_path(self, *folders: Path) -> None:
         self.append("GITHUB_PATH", *map(str, folders))
+        os.environ["PATH"] = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
 
     def hide(self, *values: str) -> None:
         for value in values:
@@ -60,6 +70,7 @@ class OfAct:
 def checkout(run: OfAct, given: Inputs) -> str:
     """The pushed commit, or the gatekeeper: act has no `job.workflow_sha`, so it is the commit of this working folder, with what was changed there."""
     if given.get("path") != ".gatekeeper":
+        run.sha = given.pop("ref", run.sha)
         actions.checkout(run, given)
         run.tool("git", "remote", "set-url", "origin", run.remote, cwd=run.workspace)
         return ""

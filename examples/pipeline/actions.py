@@ -50,11 +50,16 @@ def checkout(run: Run, given: Inputs) -> str:
 
 
 def upload(run: Run, given: Inputs) -> str:
-    """A folder, kept for the jobs behind; as there, nothing is left of its files' modes."""
-    source, target = run.workspace / given["path"], run.handed_over / given["name"]
-    if not source.is_dir():
-        raise WorkflowError(f"`{given['path']}`, which is to be handed over, is not there")
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    """A folder, or files of one, kept for the jobs behind; as there, nothing is left of their modes."""
+    sources, target = [run.workspace / path for path in given["path"].split()], run.handed_over / given["name"]
+    if missing := [str(source) for source in sources if not source.exists()]:
+        raise WorkflowError(f"{missing}, which are to be handed over, are not there")
+    if len(sources) == 1 and sources[0].is_dir():
+        shutil.copytree(sources[0], target, copy_function=shutil.copyfile)
+        return ""
+    target.mkdir(parents=True)
+    for source in sources:
+        shutil.copyfile(source, target / source.name)
     return ""
 
 

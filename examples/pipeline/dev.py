@@ -39,7 +39,21 @@ class Dev:
 
     def settings(self, environment: str | None) -> tuple[dict[str, str], dict[str, str]]:
         """Variables and secrets of the environment that a job is bound to."""
-        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {})}.get(environment or "", ({}, {}))
+        return self.environments().get(environment or "", ({}, {}))
+
+    def environments(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+        """Those of all."""
+        return {"dev": (self.vars, self.secrets), "gatekeeper": (self.gatekeeper, {}), "uat": (self.uat, {}),
+                "uat-runner": self.runner("uat")}
+
+    def runner(self, stage: str) -> tuple[dict[str, str], dict[str, str]]:
+        """The environment of who carries out a promotion: as it is nobody's who promotes, so AWS lets him deploy and no more."""
+        if self.stacks is not None:
+            return {"AWS_REGION": self.outputs["Region"], "DEPLOY_ROLE_ARN": self.stacks.roles[stage], "PULUMI_BACKEND_URL": self.stacks.backend(stage)}, {}
+        if self.snowflake is not None:
+            variables = self.warehouse(stage)
+            return variables, {"SNOWFLAKE_PASSWORD": variables.pop("DBT_ENV_SECRET_SNOWFLAKE_PASSWORD")}
+        return {}, {}
 
     def configure_policy(self) -> None:
         """The gatekeeper's policy as a new installation has it; several runs share one installation, and the first one writes it."""

@@ -147,7 +147,7 @@ class Workflows(unittest.TestCase):
     def test_settings_reach_only_a_job_that_is_bound_to_their_environment(self) -> None:
         dev = Dev.__new__(Dev)
         dev.vars, dev.secrets, dev.gatekeeper = {"RUN_INTEGRATION": "1"}, {"DATABASE_URL": "postgresql://"}, {"CI_ROLE_ARN": "arn"}
-        dev.uat = {"PROMOTER_ROLE_ARN": "arn"}
+        dev.uat, dev.stacks, dev.snowflake = {"PROMOTER_ROLE_ARN": "arn"}, None, None
         for environment, settings in (("dev", (dev.vars, dev.secrets)), ("gatekeeper", (dev.gatekeeper, {})), ("uat", (dev.uat, {})),
                                       ("sit", ({}, {})), (None, ({}, {}))):
             self.assertEqual(dev.settings(environment), settings)
