@@ -116,7 +116,7 @@ class Commands(unittest.TestCase):
                 self.assertTrue(command, "there is no such command")
                 for option in words:
                     if option.startswith("--") and option != "--":
-                        option = re.match(r"--[a-z-]*", option)[0]
+                        option = re.match(r"--[a-z0-9-]*", option)[0]
                         self.assertRegex(self.known[command], rf"(?m)^\s+(-\w, )?{option}\b", option)
 
 

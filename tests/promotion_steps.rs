@@ -54,8 +54,9 @@ async fn a_built_commit_goes_live_byte_for_byte_and_the_records_tell_of_it() {
     let planned = here.ask(&dry).await.unwrap();
     assert!(here.traces(&event).await.is_empty() && !here.has_stack(&event).await);
     let nothing = json!({"status": "planned", "promotion_id": null, "execution_arn": null, "reasons": [],
-                         "plan": planned["plan"]});
+                         "plan": planned["plan"], "plan_sha256": planned["plan_sha256"]});
     assert_eq!(planned, nothing);
+    assert!(planned["plan_sha256"].as_str().unwrap().parse::<Sha256>().is_ok());
 
     let begun = here.start(&event).await;
     assert_eq!(begun.plan, planned["plan"]);

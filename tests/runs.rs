@@ -219,8 +219,11 @@ async fn a_commit_of_models_is_promoted_in_two_halves_and_the_evidence_tells_of_
     shown.args(["evidence", "--stage", RUNS_STAGE, "--repo", repo, "--output", "json"]);
     let shown = tokio::task::spawn_blocking(move || shown.output().unwrap()).await.unwrap();
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    let check =
-        shown[0]["checks"].as_array().unwrap().iter().find(|it| it["name"].as_str().unwrap().contains("a runner"));
+    let check = shown["evidence"][0]["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["name"].as_str().unwrap().contains("a runner"));
     let check = check.expect("the evidence tells of the run");
     assert_eq!(check["holds"], "holds", "{check:#}");
 }

@@ -4,11 +4,11 @@
 use e2e::{
     commit::{Commit, the_template, the_zip},
     promotion::{Promotions, STAGE, a_commit, a_repo, break_template, change_template, outcomes, rollback_of},
+    zips,
 };
 use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
 use gatekeeper_promotion::{
     facts::{SmokeFacts, StackFacts},
-    history::Completed,
     record::{PromotionRecord, Status},
     step::{Direction, ReportStatus},
 };
@@ -211,16 +211,20 @@ async fn a_rollback_goes_to_the_commit_before_and_then_further_back() {
 async fn a_rollback_that_fails_is_not_rolled_back() {
     let here = Promotions::get().await;
     let repo = a_repo("back-fails");
-    let (old, new) = (here.a_commit(&repo, 500).await, here.a_commit(&repo, 200).await);
+    // What the old commit needs to answer right: whoever runs its function can take it away.
+    let needed = tempfile::NamedTempFile::new().unwrap();
+    let mut old = a_commit(&here.aws, &repo, 200);
+    let code_of_old = format!(
+        "exports.handler = async () => ({{statusCode: require('fs').existsSync('{}') ? 200 : 500, body: '{}'}});\n",
+        needed.path().display(),
+        old.id.sha
+    );
+    old.objects.insert(the_zip(), zips::of(&[("index.js", code_of_old.as_bytes())]));
+    let (old, new) = (here.built(old).await, here.a_commit(&repo, 200).await);
+    here.promoted(&old, STAGE).await;
     let promoted = here.promoted(&new, STAGE).await;
-    // It answered right when it was promoted, so says the history: what it needs is no longer there.
-    let mut state = here.state(&repo, STAGE).await.unwrap();
-    let manifest_version_id = here.aws.verdict(&old).await.unwrap().manifest_version_id;
-    let past = Completed { commit_sha: old.id.sha.clone(), manifest_version_id, ..state.history[0].clone() };
-    state.history.insert(0, Completed { promotion_id: "01J0000000000000000000000A".parse().unwrap(), ..past });
-    let key = RecordKey::Stage(STAGE.parse().unwrap(), repo.clone());
-    let put = here.aws.root.s3.put_object().bucket(&here.aws.outputs.records_bucket).key(key.to_string());
-    put.body(serde_json::to_vec(&state).unwrap().into()).send().await.unwrap();
+    let state = here.state(&repo, STAGE).await.unwrap();
+    drop(needed);
 
     let record = here.ended(&here.start(&rollback_of(&repo, None, STAGE)).await).await;
     assert_eq!((record.status, record.rollback, &record.way_back), (Status::Failed, true, &None));

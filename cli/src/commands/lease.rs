@@ -320,8 +320,13 @@ fn folders(runs: &[LeasedRun], given: &[String]) -> Result<BTreeMap<RunName, Pat
             _ => (None, text.as_str()),
         };
         let Some(name) = name else {
-            let names: Vec<_> = with_files.iter().map(|it| format!("`{it}=FOLDER`")).collect();
-            return Err(Misuse(format!("`--evidence {text}` names no run of the lease: {}", names.join(", "))));
+            let names: Vec<_> = with_files.iter().map(|it| format!("`--evidence {it}=FOLDER`")).collect();
+            let remedy = if names.is_empty() {
+                "leave it out, for no run of it leaves documents".to_owned()
+            } else {
+                names.join(", ")
+            };
+            return Err(Misuse(format!("`--evidence {text}` names no run of the lease: {remedy}")));
         };
         if folders.insert(name.clone(), PathBuf::from(folder)).is_some() {
             return Err(Misuse(format!("`--evidence` names `{name}` twice")));
@@ -329,8 +334,8 @@ fn folders(runs: &[LeasedRun], given: &[String]) -> Result<BTreeMap<RunName, Pat
     }
     match with_files.iter().find(|name| !folders.contains_key(**name)) {
         Some(missing) => Err(Misuse(format!(
-            "`{missing}` is handed in with what dbt left: pass its folder by `--evidence`{}",
-            if with_files.len() > 1 { format!(" {missing}=FOLDER") } else { String::new() }
+            "`{missing}` is handed in with what dbt left: pass its folder by `--evidence {}FOLDER`",
+            if with_files.len() > 1 { format!("{missing}=") } else { String::new() }
         ))),
         None => Ok(folders),
     }

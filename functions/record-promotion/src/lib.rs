@@ -16,14 +16,14 @@ use gatekeeper_model::{
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
-    attestation::deployment,
+    attestation::{carried_out, deployment},
     complete, entry,
-    facts::{FunctionFacts, RunFacts},
+    facts::FunctionFacts,
     handoff,
     handover::{Handover, RecordAnswer},
     lock::Lock,
     record::{LiveFunction, PromotionRecord, Status},
-    step::{Direction, PromotionRef, StepAnswer},
+    step::{PromotionRef, StepAnswer},
     transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
@@ -188,7 +188,7 @@ async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at:
         promotion_id: record.promotion_id.clone(),
     });
     let comparisons = record.schema_comparisons()?;
-    let runs: Vec<_> = record.reported::<RunFacts>().collect::<Result<_, _>>()?;
+    let runs = carried_out(record)?;
     let documents = record.plan.modules().into_iter().map(|module| {
         let artefacts = record.plan.artefacts_of(module);
         let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
@@ -198,8 +198,7 @@ async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at:
             let mut planned = record.plan.runs.iter().filter(|run| run.name().as_str() == name);
             planned.any(|run| run.modules().any(|it| it == module))
         };
-        let runs = runs.iter().filter(|(direction, it)| *direction == Direction::Forward && is_of_it(&it.subject));
-        let runs = runs.map(|(_, report)| report);
+        let runs = runs.iter().filter(|it| is_of_it(&it.run));
         let mut document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
         handoff::add_runs(&mut document, runs);
         (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)

@@ -31,7 +31,7 @@ EMULATED = '#!/bin/sh\nexec qemu-aarch64-static -L /usr/aarch64-linux-gnu "${0%/
 SAMPLES = re.compile(r"(?m)^\| `([\w-]+\.json)` \| ([\w-]+) \|")
 # The steps of a promotion and the portal have no samples: the state machine and a browser ask them.
 FURTHER: dict[str, list[Any]] = {
-    **{step: [{}] for step in ("apply-stack", "deploy-function", "smoke-test", "record-promotion")},
+    **{step: [{}] for step in ("apply-stack", "deploy-function", "judge-run", "smoke-test", "record-promotion")},
     "portal": [{"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": {}, "requestContext": {"http": {"method": "GET", "path": path}}}
                for path in ("/", "/nothing")],
 }

@@ -268,8 +268,6 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         stack_name: stack.stack_name.to_string(),
         template_sha256: stack.applied_sha256(),
     });
-    let runs = forward::<RunFacts>(record)?;
-    let runs = runs.iter().map(|report| carried_out(record, report));
     let smoke = forward::<SmokeFacts>(record)?;
     let smoke = smoke.iter().map(|it| Answered { check: it.subject.clone(), detail: it.detail.clone() });
     let predicate = Deployment {
@@ -287,7 +285,7 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         stacks: stacks.collect(),
         functions: functions.collect::<Result<_, _>>()?,
         schemas: record.schema_comparisons()?,
-        runs: runs.collect::<Result<_, _>>()?,
+        runs: carried_out(record)?,
         smoke: smoke.collect(),
     };
     Ok(Statement::new(subjects(record), predicate))
@@ -299,8 +297,16 @@ fn forward<F: StepFacts>(record: &PromotionRecord) -> Result<Vec<Report<F>>, Unr
     record.reported().filter_map(|reported| reported.map(forward).transpose()).collect()
 }
 
+/// What runners carried out of a promotion that succeeded.
+///
+/// # Errors
+/// [`UnreadFact`] where a report doesn't tell all of it.
+pub fn carried_out(record: &PromotionRecord) -> Result<Vec<CarriedOut>, UnreadFact> {
+    forward::<RunFacts>(record)?.iter().map(|report| run_of(record, report)).collect()
+}
+
 /// What a report tells of a run. One that passed tells all of it.
-fn carried_out(record: &PromotionRecord, report: &Report<RunFacts>) -> Result<CarriedOut, UnreadFact> {
+fn run_of(record: &PromotionRecord, report: &Report<RunFacts>) -> Result<CarriedOut, UnreadFact> {
     fn told<'a, T>(
         record: &PromotionRecord,
         report: &Report<RunFacts>,

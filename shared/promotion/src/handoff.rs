@@ -7,9 +7,14 @@ use gatekeeper_model::{
     ids::{Commit, DatabaseName, ModuleId, StageName},
     store_key::RecordKey,
 };
+use gatekeeper_proof::Digest;
 use jiff::Timestamp;
 
-use crate::{facts::RunFacts, record::SchemaComparison, runs::RunProof, step::Report};
+use crate::{
+    attestation::CarriedOut,
+    record::SchemaComparison,
+    runs::{RunProof, dbt::DbtProof},
+};
 
 /// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
 #[must_use]
@@ -37,22 +42,22 @@ pub fn deployed<'a>(
 }
 
 /// Adds to a handoff what runners carried out, each with the record of what it came to.
-pub fn add_runs<'a>(text: &mut String, runs: impl Iterator<Item = &'a Report<RunFacts>>) {
+pub fn add_runs<'a>(text: &mut String, runs: impl Iterator<Item = &'a CarriedOut>) {
     let mut runs = runs.peekable();
     if runs.peek().is_some() {
         text.push_str("\n| carried out by a runner | where | record | SHA-256 |\n|---|---|---|---|\n");
     }
-    for report in runs {
-        let proof = report.facts.proof.read().ok().flatten();
+    for CarriedOut { run, proof, completion, .. } in runs {
         let place = match proof {
-            Some(RunProof::Dbt(it)) => format!("target `{}`", it.target.as_deref().unwrap_or("?")),
-            Some(RunProof::Pulumi(it)) => format!("stack `{}` in `{}`", it.stack, it.backend),
-            None => "not told".to_owned(),
+            RunProof::Dbt(DbtProof { target: Some(target), .. }) => format!("target `{target}`"),
+            RunProof::Dbt(DbtProof { target: None, .. }) => "no target told".to_owned(),
+            RunProof::Pulumi(it) => format!("stack `{}` in `{}`", it.stack, it.backend),
         };
-        let record = report.facts.completion.read().ok().flatten();
-        let record = record.map(|it| format!("`{}` | `{}`", it.key, it.sha256));
-        let record = record.unwrap_or_else(|| "not told | not told".to_owned());
-        let _ = writeln!(text, "| `{}` | {place} | {record} |", report.subject);
+        let sha256 = match &completion.digest {
+            Some(Digest::Sha256(sha256)) => format!("`{sha256}`"),
+            Some(Digest::GitCommit(_)) | None => "not told".to_owned(),
+        };
+        let _ = writeln!(text, "| `{run}` | {place} | `{}` | {sha256} |", completion.uri);
     }
 }
 
