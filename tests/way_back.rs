@@ -220,6 +220,7 @@ async fn a_rollback_that_fails_is_not_rolled_back() {
         old.id.sha
     );
     old.objects.insert(the_zip(), zips::of(&[("index.js", code_of_old.as_bytes())]));
+    old.list();
     let (old, new) = (here.built(old).await, here.a_commit(&repo, 200).await);
     here.promoted(&old, STAGE).await;
     let promoted = here.promoted(&new, STAGE).await;
