@@ -63,22 +63,7 @@ async fn an_attestation_that_promotions_key_signed_proves_nothing() {
 async fn with_entries(count: u32) -> World {
     let world = World::promoted().await;
     for number in 0..count {
-        let event = Event {
-            kind: Kind::Refusal,
-            id: format!("refusal/{number}"),
-            commit_sha: None,
-            promotion_id: None,
-            by: "jane@bank.example".to_owned(),
-            approved_by: Vec::new(),
-            reason: "release".to_owned(),
-            outcome: "refused".to_owned(),
-            findings: Vec::new(),
-            findings_left_out: 0,
-            record: None,
-            break_glass: false,
-            manifest_version_id: None,
-            stage_record: None,
-        };
+        let event = Event::bare(Kind::Refusal, format!("refusal/{number}"), "refused");
         world.append(&event, now()).await;
     }
     world

@@ -16,6 +16,17 @@ impl World {
         self.records.bytes_of(&attestation_key()).unwrap()
     }
 
+    /// A commit that ran in `uat`, and that somebody may promote to `prod`.
+    async fn ready_for_prod() -> (Self, PromotionRequest) {
+        let mut world = Self::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
+        let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
+        world.approved("ben").await;
+        let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
+        world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
+        world.ran(SHA, false).await;
+        (world, to_prod)
+    }
+
     async fn verdict(&self) -> Stored<Verdict> {
         record::read(&self.records, &RecordKey::Verdict(commit())).await.unwrap().unwrap()
     }
@@ -92,7 +103,7 @@ async fn any_byte_of_the_attestation_that_changes_is_found() {
 async fn upon_a_ledger_whose_head_was_forged_nothing_is_promoted() {
     let world = World::built(1, |_| {}).await;
     let chain = Chain { stage: request().stage, repo: commit().repo };
-    let forged = event(Kind::Promotion, "promotion/1");
+    let forged = Event::bare(Kind::Promotion, "promotion/1", "succeeded");
     let stranger = LocalSigner::from_seed(9);
     ledger::append(&world.records, &stranger, &chain, &forged, None, wall_clock()).await.unwrap();
     World::assert_refused(world.verify(&request()).await, &[Code::LedgerBroken]);
@@ -126,12 +137,7 @@ async fn a_gate_that_can_not_sign_passes_nothing() {
 
 #[tokio::test]
 async fn what_an_earlier_stage_is_said_to_have_run_counts_only_where_it_was_signed() {
-    let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
-    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
-    world.approved("ben").await;
-    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
-    world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
-    world.ran(SHA, false).await;
+    let (world, to_prod) = World::ready_for_prod().await;
     let key = summary_key(format!("{:026}", 0).parse().unwrap());
     world.verify(&to_prod).await.unwrap();
 
@@ -150,26 +156,6 @@ async fn what_an_earlier_stage_is_said_to_have_run_counts_only_where_it_was_sign
         let signed = statement.sign(&LocalSigner::from_seed(seed)).await.unwrap();
         world.records.upload(&key, &signed.dsse, &[]);
         World::assert_refused(world.verify(&to_prod).await, &[Code::AttestationInvalid]);
-    }
-}
-
-/// An event of nothing but what is asked for.
-fn event(kind: Kind, id: &str) -> Event {
-    Event {
-        kind,
-        id: id.to_owned(),
-        commit_sha: Some(commit().sha),
-        promotion_id: None,
-        by: "jane@bank.example".to_owned(),
-        approved_by: Vec::new(),
-        reason: "release".to_owned(),
-        outcome: "succeeded".to_owned(),
-        findings: Vec::new(),
-        findings_left_out: 0,
-        record: None,
-        break_glass: false,
-        manifest_version_id: None,
-        stage_record: None,
     }
 }
 
@@ -196,23 +182,18 @@ async fn while_nobody_can_tell_what_was_revoked_nothing_is_promoted() {
     let world = World::built(1, |_| {}).await;
     let chain = Chain::of_gate(commit().repo);
     let stranger = LocalSigner::from_seed(9);
-    let forged = event(Kind::Revocation, "revocation/1");
+    let forged = Event::bare(Kind::Revocation, "revocation/1", "revoked");
     ledger::append(&world.records, &stranger, &chain, &forged, None, wall_clock()).await.unwrap();
     World::assert_refused(world.verify(&request()).await, &[Code::LedgerBroken]);
 }
 
 #[tokio::test]
 async fn a_stage_is_what_its_ledger_was_signed_over() {
-    let mut world = World::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
-    let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
-    world.approved("ben").await;
-    let arn = "arn:aws:sts::111122223333:assumed-role/promoter/rita";
-    world.requester = Requester::Proven(Identity::of(arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap());
-    world.ran(SHA, false).await;
+    let (world, to_prod) = World::ready_for_prod().await;
     let key = RecordKey::Stage(request().stage, commit().repo);
     let stored = record::read::<StageState>(&world.records, &key).await.unwrap().unwrap();
     let digest = RecordDigest { key: key.to_string(), version_id: None, sha256: stored.sha256 };
-    let promoted = Event { stage_record: Some(digest), ..event(Kind::Promotion, "promotion/1") };
+    let promoted = Event { stage_record: Some(digest), ..Event::bare(Kind::Promotion, "promotion/1", "succeeded") };
     let chain = Chain { stage: request().stage, repo: commit().repo };
     ledger::append(&world.records, &LocalSigner::from_seed(2), &chain, &promoted, None, wall_clock()).await.unwrap();
     let again = PromotionRequest { rollback: true, ..request() };

@@ -11,12 +11,13 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{kms::KmsKeys, s3::S3Store};
 use gatekeeper_model::{
-    ids::{Chain, Repo, StageName},
+    ids::{Chain, Repo, Sha256, StageName},
     store_key::RecordKey,
 };
+use gatekeeper_promotion::history::altered_record;
 use gatekeeper_proof::{
     PublicKeys, ledger,
-    ledger::{Kept, Proof},
+    ledger::{Break, Kept, Proof},
 };
 use gatekeeper_store::ReadStore as _;
 
@@ -102,7 +103,22 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Some(Err(error)) => return Err(error).with_context(|| format!("the kept head of `{chain}` could not be read")),
     };
-    Ok(ledger::verify(records, chain, kept.as_ref(), keys.of(gatekeeper_proof::Authority::of(chain))).await?)
+    let proof = ledger::verify(records, chain, kept.as_ref(), keys.of(gatekeeper_proof::Authority::of(chain))).await?;
+    if !proof.holds() {
+        return Ok(proof);
+    }
+    let altered = altered_stage(records, keys, chain).await?;
+    Ok(Proof { broken: altered.map(|what| Break { sequence: proof.newest, what }), ..proof })
+}
+
+/// Where what a stage is said to run isn't what the chain's head was signed over.
+async fn altered_stage(records: &S3Store, keys: &PublicKeys, chain: &Chain) -> anyhow::Result<Option<String>> {
+    let Chain { stage, repo } = chain.clone();
+    let head = records.get(&RecordKey::LedgerHead(chain.clone()).to_string(), None, ledger::MAX_BYTES).await?;
+    let document = records.get(&RecordKey::Stage(stage, repo).to_string(), None, ledger::MAX_BYTES).await?;
+    let head = head.as_ref().map(|body| body.bytes.as_slice());
+    let altered = altered_record(chain, document.map(|body| Sha256::of(&body.bytes)), head, keys);
+    Ok(altered.map(|it| format!("`{}` is another document than it was signed over: {}", it.subject, it.message)))
 }
 
 /// The signed heads of chains, each with its place in the folder that they are kept in.
@@ -167,8 +183,6 @@ fn text(proofs: &[Proof]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper_proof::ledger::Break;
-
     use super::*;
 
     fn proof(stage: &str, newest: u64, broken: Option<(u64, &str)>) -> Proof {

@@ -108,6 +108,30 @@ impl Event {
     }
 }
 
+#[cfg(any(test, feature = "test-support"))]
+impl Event {
+    /// An event that tells nothing but what it must, for tests.
+    #[must_use]
+    pub fn bare(kind: Kind, id: impl Into<String>, outcome: &str) -> Self {
+        Self {
+            kind,
+            id: id.into(),
+            commit_sha: None,
+            promotion_id: None,
+            by: "jane@bank.example".to_owned(),
+            approved_by: Vec::new(),
+            reason: "release".to_owned(),
+            outcome: outcome.to_owned(),
+            findings: Vec::new(),
+            findings_left_out: 0,
+            record: None,
+            break_glass: false,
+            manifest_version_id: None,
+            stage_record: None,
+        }
+    }
+}
+
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -15,22 +15,7 @@ fn chain() -> Chain {
 }
 
 fn event(id: &str) -> Event {
-    Event {
-        kind: Kind::Promotion,
-        id: id.to_owned(),
-        commit_sha: Some("a".repeat(40).parse().unwrap()),
-        promotion_id: None,
-        by: "jane@bank.example".to_owned(),
-        approved_by: Vec::new(),
-        reason: "release".to_owned(),
-        outcome: "succeeded".to_owned(),
-        findings: Vec::new(),
-        findings_left_out: 0,
-        record: None,
-        break_glass: false,
-        manifest_version_id: None,
-        stage_record: None,
-    }
+    Event { commit_sha: Some("a".repeat(40).parse().unwrap()), ..Event::bare(Kind::Promotion, id, "succeeded") }
 }
 
 async fn chain_of(length: u64) -> (Memory, LocalSigner) {
