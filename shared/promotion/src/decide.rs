@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatekeeper_gate::{attestation, attestation::TestResult, judgement::INTEGRATION_PASSED};
+use gatekeeper_gate::{attestation, attestation::TestResult, judgement, judgement::INTEGRATION_PASSED};
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{Chain, Commit, DatabaseName, Repo, Sha256, StageName, VersionId},
@@ -214,8 +214,7 @@ fn altered_stage(stage: &StageName, repo: &Repo, first: &FirstLook) -> Option<Fi
     altered_record(&chain, first.state.as_ref().map(|it| it.sha256), head, &first.keys)
 }
 
-/// A revocation counts by its record or by the gate's signed entry, whichever is there: whoever may write records can put an
-/// older verdict back and have the record's newest version gone.
+/// A revocation counts by its record or by the gate's signed entry, whichever is there.
 fn signed_revocation(
     commit: &Commit,
     verdict: Option<&Verdict>,
@@ -226,11 +225,8 @@ fn signed_revocation(
         Ok(standing) => {
             let manifest = verdict.and_then(|verdict| verdict.manifest_version_id.as_ref());
             let is_told = reasons.iter().any(|it| it.code == Code::Revoked);
-            if !is_told && manifest.is_some_and(|manifest| standing.revokes(&commit.sha, manifest)) {
-                let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or \
-                               is another one";
-                reasons.push(Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message));
-            }
+            let signed = manifest.and_then(|manifest| judgement::signed_revocation(commit, standing, manifest));
+            reasons.extend(signed.filter(|_| !is_told));
         }
         Err(error) => {
             let key = RecordKey::LedgerHead(Chain::of_gate(commit.repo.clone())).to_string();

@@ -143,15 +143,6 @@ fn standing_revocation(verdict: &Verdict, manifest: &StoredManifest) -> Option<F
     verdict.reasons.iter().find(|reason| is_of_it && reason.code == Code::Revoked).cloned()
 }
 
-/// That this manifest was taken back, as the gate signed it then: whatever became of the record and of the verdict since.
-fn signed_revocation(view: &View, manifest: &StoredManifest) -> Option<Finding> {
-    let (Ok(ledger), Some(version_id)) = (&view.ledger, manifest.version_id()) else { return None };
-    let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or is another \
-                   one";
-    let key = ArtefactPath::Manifest.of(&view.commit);
-    ledger.revokes(&view.commit.sha, version_id).then(|| Finding::new(Code::Revoked, key, message))
-}
-
 /// Whether a verdict tells that the tags of others leave no room on an object, where they don't.
 fn is_told_of(verdict: &Verdict, path: &ArtefactPath, key: &str, tags: &Tags) -> bool {
     let told = verdict.reasons.iter().any(|reason| reason.code == Code::TagLimit && reason.subject == key);
@@ -452,9 +443,10 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         let AppliedRules { rules, policy_version_id, policy_sha256 } = view.rules.clone().unwrap_or_else(adr_053);
         let standing = view.verdict.as_ref().map(|stored| &stored.record);
         let evidence = Evidence {
-            standing_revocation: standing
-                .and_then(|verdict| standing_revocation(verdict, &manifest))
-                .or_else(|| signed_revocation(view, &manifest)),
+            standing_revocation: standing.and_then(|verdict| standing_revocation(verdict, &manifest)).or_else(|| {
+                let (Ok(ledger), Some(manifest)) = (&view.ledger, manifest.version_id()) else { return None };
+                judgement::signed_revocation(&view.commit, ledger, manifest)
+            }),
             manifest,
             manifest_tags: tagged.map_or_else(Tags::new, |it| it.tags.clone()),
             objects,

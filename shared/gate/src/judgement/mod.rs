@@ -17,6 +17,7 @@ use gatekeeper_model::{
     suite::Suite,
     verdict::{Baseline, NamedTests, Outcome, TemplateForm},
 };
+use gatekeeper_proof::ledger::Standing;
 use gatekeeper_readers::report::{Gone, Recounted, TestId};
 use gatekeeper_store::Tags;
 pub(crate) use tags::tag_limit;
@@ -199,6 +200,16 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         list.dedup();
     }
     Judgement { outcome, reasons, warnings }
+}
+
+/// That this version of a commit's manifest was taken back, as the gate signed it then, whatever became of the record and of
+/// the verdict since: whoever may write records can put an older verdict back and have the revocation's newest version gone.
+#[must_use]
+pub fn signed_revocation(commit: &Commit, ledger: &Standing, manifest_version_id: &VersionId) -> Option<Finding> {
+    let message = "taken back, as the gate's own ledger tells; the record that says by whom and why is gone or is another \
+                   one";
+    let finding = || Finding::new(Code::Revoked, ArtefactPath::Manifest.of(commit), message);
+    ledger.revokes(&commit.sha, manifest_version_id).then(finding)
 }
 
 /// What the raw reports of each suite show, where they can be recounted.
