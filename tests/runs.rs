@@ -234,10 +234,11 @@ async fn a_build_that_is_bad_is_final_and_two_cannot_be_at_it() {
     let commit = models(&here, "e2e-runs-bad").await;
     let event = promotion_of(&commit, RUNS_STAGE);
     let (started, token) = leased(&here, &event).await;
+    // Nothing is written between the opening of the lease and what is handed in.
+    let open = opened(&here, &started).await;
     let mut second = event.clone();
     second["lease"] = json!(true);
     here.refuses(&second, &[Code::PromotionInProgress]).await;
-    let open = opened(&here, &started).await;
     let id = &started.promotion.promotion_id;
     let early = left_for(id, "promoted", open.opened_at - SignedDuration::from_secs(1));
     assert_eq!(codes(&hand_in(&here, &started, &token, &early).await, "refused"), [json!(Code::RunOfAnotherPromotion)]);
