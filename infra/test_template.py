@@ -172,7 +172,7 @@ class Functions(unittest.TestCase):
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,
                 "ApproveFunction": {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"}, "PortalFunction": built | promotion,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
-                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+                "JudgeRunFunction": built, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)
 
