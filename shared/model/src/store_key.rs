@@ -253,8 +253,6 @@ pub enum RecordKey {
     RunCompletion(StageName, Repo, PromotionId, RunName),
     /// A document that the runner handed in of it.
     RunEvidence(StageName, Repo, PromotionId, RunName, RunFile),
-    /// What a refresh said last of the Pulumi stack that a promotion left.
-    RunRefreshed(StageName, Repo, PromotionId, RunName),
     /// An entry of the ledger, from 1.
     LedgerEntry(Chain, u64),
     /// The signed head of a chain of the ledger.
@@ -447,9 +445,6 @@ impl fmt::Display for RecordKey {
             Self::RunEvidence(stage, repo, id, run, file) => {
                 write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}/{}", file.as_str())
             }
-            Self::RunRefreshed(stage, repo, id, run) => {
-                write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}/refreshed.json")
-            }
             Self::LedgerEntry(chain, sequence) => write!(f, "{}{sequence:010}.json", Self::ledger_prefix(chain)),
             Self::LedgerHead(chain) => write!(f, "{}head.json", Self::ledger_prefix(chain)),
             Self::DigestIndex(digest, commit) => {
@@ -620,8 +615,7 @@ mod tests {
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::RunCompletion(stage.clone(), commit.repo.clone(), id.clone(), run.clone()),
-            RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id.clone(), run.clone(), RunFile::RunResults),
-            RecordKey::RunRefreshed(stage.clone(), commit.repo.clone(), id, run),
+            RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id, run, RunFile::RunResults),
             RecordKey::Stage(stage.clone(), commit.repo.clone()),
             RecordKey::Lock(stage.clone(), commit.repo.clone()),
             RecordKey::Drift(stage, commit.repo),
@@ -642,7 +636,6 @@ mod tests {
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/lease.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/run_results.json
-        promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/refreshed.json
         stages/uat/bank-payments.json
         locks/uat/bank-payments.json
         drift/uat/bank-payments.json

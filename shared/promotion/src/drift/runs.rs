@@ -10,7 +10,7 @@ use crate::{
     runs::{
         PlannedPulumi, PlannedRun, RunProof,
         pulumi::PulumiProof,
-        standing::{REPORT_HOLDS, RunLook, StackNow},
+        standing::{REFRESH_HOLDS, RunLook, StackNow},
     },
     step::Direction,
 };
@@ -56,7 +56,7 @@ impl Compared {
     }
 
     fn pulumi(&mut self, subject: &str, left: &PulumiProof, there: &StackNow, now: Timestamp) {
-        let StackNow { is_locked, has_update, after, state_sha256, refreshed } = there;
+        let StackNow { is_locked, has_update, after, state_sha256, refresh } = there;
         if *is_locked {
             self.notes.push(format!("an update of the stack {subject} is under way, by its lock in the backend"));
             return self.unseen_run(subject);
@@ -76,20 +76,23 @@ impl Compared {
         if let Some(what) = changed {
             self.find(Code::PulumiStackChanged, subject, what);
         }
-        match refreshed {
-            Some(report) if now.duration_since(report.reported_at) < REPORT_HOLDS => {
-                if !report.differing.is_empty() {
-                    let counts = report.differing.iter().map(|(kind, count)| format!("{count} by `{kind}`"));
-                    let counts = counts.collect::<Vec<_>>().join(", ");
-                    let by = (&report.reported_by, report.reported_at);
-                    let message = format!("resources differ from its state, {counts}, as `{}` reported at {}", by.0, by.1);
-                    self.find(Code::PulumiDrifted, subject, message);
-                }
+        let recent = refresh.as_ref().filter(|it| now.duration_since(it.left_at) < REFRESH_HOLDS);
+        match recent.map(|it| (&it.differing, it.left_at)) {
+            Some((Ok(differing), _)) if differing.is_empty() => {}
+            Some((Ok(differing), left_at)) => {
+                let counts = differing.iter().map(|(kind, count)| format!("{count} by `{kind}`"));
+                let counts = counts.collect::<Vec<_>>().join(", ");
+                let message = format!("resources are not as its state says, {counts}, by the refresh of {left_at}");
+                self.find(Code::PulumiDrifted, subject, message);
             }
-            old => {
-                let since = old.as_ref().map_or_else(String::new, |it| format!(" since {}", it.reported_at));
+            Some((Err(why), left_at)) => {
+                self.notes.push(format!("the refresh of {left_at} of the stack {subject} tells nothing: {why}"));
+                self.unseen(Code::PulumiDrifted, subject);
+            }
+            None => {
+                let since = refresh.as_ref().map_or_else(String::new, |it| format!(" since {}", it.left_at));
                 self.notes.push(format!(
-                    "whether the resources of the stack {subject} are as its state says nobody has reported{since}: let the \
+                    "whether the resources of the stack {subject} are as its state says nobody has looked{since}: let the \
                      workflow `pulumi-drift.yml` run on a schedule"
                 ));
                 self.unseen(Code::PulumiDrifted, subject);
@@ -117,3 +120,7 @@ pub fn proof_of(record: &PromotionRecord) -> Option<PulumiProof> {
         }
     })
 }
+
+#[cfg(test)]
+#[path = "runs_tests.rs"]
+mod tests;

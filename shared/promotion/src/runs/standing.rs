@@ -1,78 +1,18 @@
 //! Whether what a runner left at a stage still stands: what `judge-run` is asked for it, and what it answers.
 //!
 //! Of a Pulumi stack the backend tells whether anybody updated it since. Whether its resources are as its state says only a
-//! refresh can tell, which a runner does on a schedule and reports.
+//! refresh can tell, which a runner makes on a schedule, and whose output it leaves in the backend.
 
-use std::collections::BTreeMap;
-
-use gatekeeper_model::{
-    ids::{RunName, Sha256},
-    store_key::RecordKey,
-};
-use gatekeeper_readers::pulumi::backend::Look;
-use jiff::{SignedDuration, Timestamp};
+use gatekeeper_model::ids::Sha256;
+use gatekeeper_readers::pulumi::backend::{Look, Refresh};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::pulumi::PulumiProof;
 use crate::step::PromotionRef;
 
-/// After this long a report of a refresh tells nothing of the present: it is made once a day.
-pub const REPORT_HOLDS: SignedDuration = SignedDuration::from_hours(48);
-
-/// What a refresh said of a stack: `promotions/{stage}/{repo}/{promotion_id}/runs/pulumi/refreshed.json`, the last one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refreshed {
-    /// 1.
-    pub schema_version: u32,
-    /// When it was reported.
-    pub reported_at: Timestamp,
-    /// Who reported it, in his own words.
-    pub reported_by: String,
-    /// How many resources differ from the state, by Pulumi's word for it; empty where none does.
-    pub differing: BTreeMap<String, u64>,
-}
-
-impl Refreshed {
-    /// Where that of a promotion lies.
-    #[must_use]
-    pub fn key(promotion: &PromotionRef) -> RecordKey {
-        let PromotionRef { stage, repo, promotion_id } = promotion.clone();
-        RecordKey::RunRefreshed(stage, repo, promotion_id, RunName::pulumi())
-    }
-}
-
-/// The report of a refresh: the event of `judge-run` from whoever made one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReportEvent {
-    /// The report.
-    pub refreshed: Report,
-}
-
-/// The report of a refresh.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    /// The promotion that brought what the stack is.
-    pub promotion: PromotionRef,
-    /// Who reports it, in his own words.
-    pub reported_by: String,
-    /// How many resources differ from the state, by Pulumi's word for it; empty where none does.
-    pub differing: BTreeMap<String, u64>,
-}
-
-/// What becomes of a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum ReportAnswer {
-    /// It is written down.
-    Reported,
-    /// It is not taken, and nothing was written.
-    NotTaken {
-        /// Why.
-        why: String,
-    },
-}
+/// After this long a refresh tells nothing of the present: it is made once a day.
+pub const REFRESH_HOLDS: SignedDuration = SignedDuration::from_hours(48);
 
 /// How the stacks of a promotion are now: the event of `judge-run` from `watch-drift`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,15 +45,16 @@ pub struct StackNow {
     pub after: Option<String>,
     /// The SHA-256 of the state; `None` where there is none.
     pub state_sha256: Option<Sha256>,
-    /// What a refresh said last.
-    pub refreshed: Option<Refreshed>,
+    /// What a refresh said since the promotion's update.
+    pub refresh: Option<Refresh>,
 }
 
 impl StackNow {
     /// What a look at the backend comes to, beside what the promotion's update left.
     #[must_use]
-    pub fn of(proof: &PulumiProof, look: &Look, refreshed: Option<Refreshed>) -> Self {
-        let after = look.entries.iter().take_while(|it| it.key != proof.history_key).next();
+    pub fn of(proof: &PulumiProof, look: &Look, refresh: Option<Refresh>) -> Self {
+        // The newest comes first, and keys sort by the time.
+        let after = look.entries.first().filter(|it| it.key > proof.history_key);
         let after = after.map(|entry| match &entry.update {
             Ok(update) => format!("`{}` of {}, `{}`", update.kind, update.started_at, entry.key),
             Err(why) => format!("`{}`, which can't be read: {why}", entry.key),
@@ -123,7 +64,7 @@ impl StackNow {
             has_update: look.entries.iter().any(|it| it.key == proof.history_key && it.sha256 == proof.history_sha256),
             after,
             state_sha256: look.state.as_ref().map(|it| it.sha256),
-            refreshed,
+            refresh: refresh.filter(|it| it.left_at >= proof.ended_at),
         }
     }
 }
