@@ -164,6 +164,7 @@ async fn what_can_be_signed(aws: &Instance, who: &Caller) -> BTreeSet<&'static s
     let keys = [
         ("sign for the gate", &aws.outputs.signing_key_arn),
         ("sign for promotions", &aws.outputs.promotion_signing_key_arn),
+        ("sign approvals", &aws.outputs.approval_signing_key_arn),
     ];
     let mut works = BTreeSet::new();
     for (what, key) in keys {

@@ -366,6 +366,12 @@ impl RecordKey {
         format!("approvals/{stage}/{}", commit.prefix())
     }
 
+    /// Where every [`RecordKey::Approval`] of a repository's commits for a stage lies.
+    #[must_use]
+    pub fn approvals_of(stage: &StageName, repo: &Repo) -> String {
+        format!("approvals/{stage}/{repo}/")
+    }
+
     /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; `None` where none lies there.
     #[must_use]
     pub fn approval_of(stage: &StageName, commit: &Commit, key: &str) -> Option<Self> {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::{kms::KmsKeys, s3::S3Store};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
+use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
     ids::{Chain, Repo, Sha256, StageName},
     store_key::RecordKey,
 };
-use gatekeeper_promotion::history::altered_record;
+use gatekeeper_promotion::{approval, history::altered_record};
 use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Break, Kept, Proof},
@@ -22,7 +22,7 @@ use gatekeeper_proof::{
 use gatekeeper_store::ReadStore as _;
 
 use crate::{
-    aws::{Aws, Part, PlaceArgs},
+    aws::{Aws, PlaceArgs, public_keys},
     exit::Answer,
     output::{Output, bad, good},
     whole_file,
@@ -65,8 +65,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::at(&args.place).await?;
     let records = aws.records().await?;
-    let keys = KmsKeys::new(&aws.config, aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
-    let keys = keys.public_keys().await.context("the public keys could not be read")?;
+    let keys = public_keys(&aws).await?;
 
     let chains = chains(&records, args).await?;
     let (records, keys) = (&records, &keys);
@@ -89,8 +88,13 @@ async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain
         args.stage.as_ref().is_none_or(|stage| *stage == chain.stage)
             && args.repo.as_ref().is_none_or(|repo| *repo == chain.repo)
     };
-    let listed = records.list(&RecordKey::ledgers_prefix(args.stage.as_ref())).await?;
+    let (ledgers, stages) =
+        (RecordKey::ledgers_prefix(args.stage.as_ref()), RecordKey::stages_prefix(args.stage.as_ref()));
+    let (listed, run) = try_join(records.list(&ledgers), records.list(&stages)).await?;
     let stored = listed.iter().filter_map(|object| RecordKey::chain_of(&object.key));
+    // A chain that was removed whole is told by what its stage is said to run.
+    let run = run.iter().filter_map(|object| RecordKey::stage_and_repo(&object.key));
+    let stored = stored.chain(run.map(|(stage, repo)| Chain { stage, repo }));
     let kept = args.against.as_deref().map(kept_chains).transpose()?.unwrap_or_default();
     let named = args.stage.clone().zip(args.repo.clone()).map(|(stage, repo)| Chain { stage, repo });
     Ok(stored.chain(kept).chain(named).filter(wanted).collect())
@@ -107,8 +111,18 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
     if !proof.holds() {
         return Ok(proof);
     }
-    let altered = altered_stage(records, keys, chain).await?;
-    Ok(Proof { broken: altered.map(|what| Break { sequence: proof.newest, what }), ..proof })
+    if chain.is_of_gate() {
+        return Ok(proof);
+    }
+    let mut beside = altered_stage(records, keys, chain).await?;
+    if beside.is_none() {
+        let unproved = approval::unproved(records, chain, keys.approval.as_ref()).await?;
+        beside = unproved.first().map(|it| match unproved.len() {
+            1 => format!("the approval `{}`: {}", it.subject, it.message),
+            count => format!("{count} approvals, of which `{}`: {}", it.subject, it.message),
+        });
+    }
+    Ok(Proof { broken: beside.map(|what| Break { sequence: proof.newest, what }), ..proof })
 }
 
 /// Where what a stage is said to run isn't what the chain's head was signed over.
