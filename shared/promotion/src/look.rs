@@ -188,7 +188,7 @@ pub(super) async fn second<S: ReadStore>(stores: Stores<'_, S>, known: &Known<'_
     };
     let (objects, templates, before, required, approvals) = future::try_join5(
         async { Ok(objects(artefacts, built, &first.listed).await?) },
-        templates(stores, known.manifest.as_ref(), verdict),
+        templates(stores, known.manifest.as_ref(), verdict, &first.keys.gate),
         promotion_before(records, asked.request, first.state.as_ref().map(|it| &it.record)),
         required,
         approvals(records, &first.approvals, first.keys.approval.as_ref()),
@@ -224,6 +224,7 @@ async fn templates<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
+    gate: &PublicKey,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
     let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
     let Some((manifest, verdict)) = manifest.zip(verdict) else { return Ok(BTreeMap::new()) };
@@ -235,7 +236,7 @@ async fn templates<S: ReadStore>(
     });
     let paths: BTreeSet<_> = paths.collect();
     let judged = paths.iter().filter_map(|(stack, path)| Some((*stack, verdict.artefact(path)?)));
-    let inspected = &inspected_templates(records, &verdict.commit(), synthesis).await?;
+    let inspected = &inspected_templates(records, &verdict.commit(), synthesis, gate).await?;
     let read: Vec<_> = stream::iter(judged)
         .map(|(stack, artefact)| async move {
             let mut template = inspected.get(&artefact.sha256).cloned();
