@@ -17,7 +17,7 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
-    approval,
+    approval, beside,
     drift::{Drift, Look, ObjectLook, Origin, Promoted, ProvedLedger, compare, is_under_way, promoted_versions},
     history::StageState,
     lock::Lock,
@@ -188,6 +188,7 @@ impl Watcher {
             if unproved || proved.as_ref().is_none_or(|it| it.proved_at == now) {
                 findings.extend(approval::unproved(records, &chain, keys.approval.as_ref()).await?);
             }
+            findings.extend(beside::unattested_verdict(records, &commit, &keys).await?);
             findings.extend(attestation.into_iter().chain(broken));
             Ok::<_, anyhow::Error>((findings, proved, revocations))
         };

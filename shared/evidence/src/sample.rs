@@ -10,7 +10,7 @@ use gatekeeper_model::{
     event::Event,
     finding::{Code, Finding},
     identity::Identity,
-    ids::{Chain, Commit, Sha256},
+    ids::{Chain, Commit, Sha256, StageName},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     telemetry::Logger,
 };
@@ -140,13 +140,13 @@ impl World {
         world.configure(|_| {}).await;
         world.upload(1, |_| {});
         world.judge_all().await;
-        world.approve("ann").await;
+        world.approve("ann", question().stage).await;
         world.promote(PROMOTION, false).await;
         world
     }
 
-    /// Has a person approve the commit, as it is stored.
-    pub async fn approve(&self, name: &str) {
+    /// Has a person approve the commit, as it is stored, for a stage.
+    pub async fn approve(&self, name: &str, stage: StageName) {
         let key = ArtefactPath::Manifest.of(&commit());
         let manifest = self.artefacts.head(&key, None).await.unwrap().unwrap();
         let arn = format!("arn:aws:sts::111122223333:assumed-role/approver/{name}");
@@ -154,7 +154,7 @@ impl World {
             schema_version: 1,
             repo: commit().repo,
             commit_sha: commit().sha,
-            stage: question().stage,
+            stage,
             manifest_version_id: manifest.version_id,
             approved_by: Identity::of(&arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap(),
             approved_at: at(-60),
