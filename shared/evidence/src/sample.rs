@@ -50,7 +50,7 @@ pub const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 pub const PROMOTION: &str = "01JT0000000000000000000001";
 const MODULE: &str = "modules/MOD-012";
 
-/// Two buckets and two keys.
+/// Two buckets and the keys.
 #[derive(Debug)]
 pub struct World {
     /// What CI wrote.

@@ -1,7 +1,11 @@
 //! What lies beside a stage's ledger and is believed, held against what was signed: for whoever looks for alterations.
 //! What decides on a promotion is held against the same when it is asked for.
 
-use futures_util::future::{try_join, try_join3};
+use futures_util::{
+    StreamExt as _, TryStreamExt as _, future,
+    future::{try_join, try_join3},
+    stream,
+};
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
     finding::{Code, Finding},
@@ -9,9 +13,9 @@ use gatekeeper_model::{
     store_key::{Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{Digest, PublicKeys, Statement, ledger};
+use gatekeeper_proof::{Authority, Digest, PublicKeys, Statement, ledger, ledger::StandingError};
 use gatekeeper_store::{
-    ReadStore, record,
+    CALLS_IN_FLIGHT, ReadStore, record,
     record::{RecordError, Stored},
 };
 
@@ -20,11 +24,15 @@ use crate::{
     history::{StageState, altered_record},
 };
 
-/// What of a stage's records isn't what was signed: the document of what it runs, the verdict on that commit, and approvals.
+/// What of a stage's records isn't what was signed: the document of what it runs, the verdict on that commit, and approvals;
+/// or of the gate's own, verdicts on what was taken back.
 ///
 /// # Errors
 /// [`RecordError`] where it could not look; what can't be read is told.
 pub async fn altered(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys) -> Result<Vec<Finding>, RecordError> {
+    if chain.is_of_gate() {
+        return unrevoked(records, chain, keys).await;
+    }
     let (head_key, document_key) = (RecordKey::LedgerHead(chain.clone()).to_string(), document_key(chain));
     let (head, document, approvals) = try_join3(
         records.get(&head_key, None, ledger::MAX_BYTES),
@@ -52,6 +60,31 @@ pub async fn altered(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys)
     }
     findings.extend(approvals);
     Ok(findings)
+}
+
+/// The commits that the gate's chain says were taken back, and whose verdicts say that they are Built as they were then.
+async fn unrevoked(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys) -> Result<Vec<Finding>, RecordError> {
+    let standing = match ledger::standing(records, chain, keys.of(Authority::of(chain))).await {
+        Ok(standing) => standing,
+        Err(StandingError::Store(error)) => return Err(error.into()),
+        // That the chain is broken is told by whoever proves it.
+        Err(StandingError::Head { .. } | StandingError::Broken { .. }) => return Ok(Vec::new()),
+    };
+    let standing = &standing;
+    stream::iter(standing.revoked.keys())
+        .map(|sha| async move {
+            let key = RecordKey::Verdict(Commit { repo: chain.repo.clone(), sha: sha.clone() });
+            let verdict = record::read::<Verdict>(records, &key).await?.map(|stored| stored.record);
+            let built = verdict.filter(|it| it.outcome == Outcome::Built).and_then(|it| it.manifest_version_id);
+            let revived = built.filter(|manifest| standing.revokes(sha, manifest));
+            let message = "the gate has signed that this was taken back, and the stored verdict says `built`: its \
+                           revocation was removed, and an older verdict put back";
+            Ok(revived.map(|_| Finding::new(Code::Revoked, key.to_string(), message)))
+        })
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(future::ok)
+        .try_collect()
+        .await
 }
 
 /// That a commit's verdict is `built` and the gate hasn't attested this one.

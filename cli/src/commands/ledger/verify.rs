@@ -40,7 +40,8 @@ Examples:
 /// Proves every entry, link, signed head and named record of the ledger again, and names the first one that doesn't hold
 ///
 /// So does what lies beside a stage's chain and is held against it: the document of what the stage runs, the verdict on that
-/// commit, and the approvals, of which the first that is not what was signed is named.
+/// commit, and the approvals; beside the gate's chains the verdicts on what was taken back. The first that is not what was
+/// signed is named.
 ///
 /// A chain without entries holds, and is said to be empty; `--against` tells it from one whose entries were removed.
 ///
@@ -115,9 +116,6 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
     };
     let proof = ledger::verify(records, chain, kept.as_ref(), keys.of(gatekeeper_proof::Authority::of(chain))).await?;
     if !proof.holds() {
-        return Ok(proof);
-    }
-    if chain.is_of_gate() {
         return Ok(proof);
     }
     let altered = beside::altered(records, chain, keys).await?;

@@ -349,6 +349,11 @@ chain() {
   say $? "$1/head.json is about $file, the last one"
 }
 chain ledger keys/promotion.pem "$stage/$repo"
+signed_stage=$(field .predicate.standing.stageRecord.sha256 "$work/head") # earlier heads tell none
+if [ -n "$signed_stage" ]; then
+  same "$signed_stage" "$(digest records/stage.json)"
+  say $? "records/stage.json is the document that ledger/head.json was signed over"
+fi
 chain ledger/gate keys/gate.pem "gate/$repo"
 record=$(digest records/promotion.json)
 entry=$(for file in ledger/[0-9]*.json; do
