@@ -433,7 +433,8 @@ class Work(Case):
         self.check("JudgeRunRole", records=("s3:ListBucket",), promotion=("s3:GetObject",), key=("kms:Decrypt", "kms:GenerateDataKey"))
         manifest = f"{ARTEFACTS}/{COMMIT}/modules/MOD-301/dbt/manifest.json"
         for arn, allowed in ((manifest, True), (f"{ARTEFACTS}/{ZIP}", False), (f"{RECORDS}/config/policy.json", True),
-                             (f"{RECORDS}/{COMMIT}/revocation.json", True), (f"{RECORDS}/config/stages.json", False)):
+                             (f"{RECORDS}/{COMMIT}/revocation.json", True), (f"{RECORDS}/ledger/gate/bank-payments/head.json", True),
+                             (f"{RECORDS}/ledger/uat/bank-payments/head.json", False), (f"{RECORDS}/config/stages.json", False)):
             self.assertEqual(DEFAULT.may("JudgeRunRole", "s3:GetObject", arn), allowed, arn)
         self.assertTrue(DEFAULT.may("JudgeRunRole", "s3:GetObjectVersion", manifest))
         reader = "arn:aws:iam::444455556666:role/pulumi-reader"
@@ -783,7 +784,7 @@ class Signing(Case):
 
     def test_who_verifies_reads_the_public_keys(self):
         people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
-        self.only((*GATE, "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
+        self.only((*GATE, "PromoteRole", "JudgeRunRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
         self.only(("ApproveRole", "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["ApprovalSigningKeyArn"])
 

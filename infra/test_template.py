@@ -174,7 +174,7 @@ class Functions(unittest.TestCase):
                 "ApproveFunction": approval | {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"},
                 "PortalFunction": built | promotion | approval,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
-                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+                "JudgeRunFunction": built, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             self.assertEqual(one["Environment"]["Variables"], known | more.get(name, {}), name)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STAGE = "uat"
 CONFIGURATION = "config/stages.json"
+REASONS = {"promote": "the pipeline went through", "rollback": "the release was wrong"}
 GATEKEEPER = ROOT / "target" / "debug" / "gatekeeper"
 
 
@@ -31,37 +32,43 @@ class Promotion:
     """The promotion of a run's commit."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.lease, self.preview = run, run.folder / "lease.json", run.folder / "preview.json"
+        self.run, self.lease, self.preview, self.evidence = run, run.folder / "lease.json", run.folder / "preview.json", run.folder / "evidence"
         outputs = run.dev.outputs
         # Where the gatekeeper is; who asks is in the environment.
         self.outputs = run.folder / "outputs.json"
         self.outputs.write_text(json.dumps({name: value for name, value in outputs.items() if name not in ("AccessKeyId", "SecretAccessKey")}))
 
-    def go(self, term: Terminal) -> None:
-        """From the stage's configuration to the evidence."""
-        request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", "the pipeline went through"]
+    def go(self, term: Terminal, command: str = "promote") -> None:
+        """From the stage's configuration to the evidence; with `rollback` as the command back to this commit."""
+        request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", REASONS[command]]
+        for left in (self.lease, self.preview, self.evidence, *(self.run.folder / it for it in ("runner", "promoter", "auditor"))):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
         with term.doing(f"{STAGE}: its configuration names what a runner does"):
             self.configure()
         with term.doing("the runner: the commit, and what it needs"):
             self.runner()
             workspace, env = self.run.workspace, self.run.env
-        if self.run.dev.stacks is not None:
+        # A rollback goes without a preview: to look at it costs minutes that an outage doesn't have.
+        if self.run.dev.stacks is not None and command == "promote":
             with term.doing(f"pulumi preview --stack {STAGE} --json"):
                 self.preview.write_text(self.run.processes.run(["pulumi", "preview", "--stack", STAGE, "--json"], workspace, env)[1])
             request += ["--preview", str(self.preview)]
-        with term.doing(f"gatekeeper promote --stage {STAGE} --lease"):
+        with term.doing(f"gatekeeper {command} --stage {STAGE} --lease"):
             self.assume("promoter", self.run.dev.outputs["PromoterRoleArn"], "jane")
-            self.gatekeeper("promote", *request, "--lease", self.lease)
+            self.gatekeeper(command, *request, "--lease", self.lease)
         leased = json.loads(self.lease.read_text())
         evidence: list[str] = []
         for each in leased["runs"]:
             with term.doing(" ".join(each["command"])):
                 self.run.processes.run(each["command"], workspace, {**env, **each["environment"]})
             if each.get("evidence"):
-                shutil.copytree(workspace / "target", self.run.folder / "evidence")
-                evidence += ["--evidence", str(self.run.folder / "evidence")]
-        with term.doing("gatekeeper promote --complete"):
-            self.gatekeeper("promote", "--complete", self.lease, *evidence)
+                shutil.copytree(workspace / "target", self.evidence)
+                evidence += ["--evidence", str(self.evidence)]
+        with term.doing(f"gatekeeper {command} --complete"):
+            self.gatekeeper(command, "--complete", self.lease, *evidence)
         with term.doing(f"gatekeeper evidence --stage {STAGE}"):
             self.assume("auditor", self.run.dev.outputs["AuditorRoleArn"], "audit")
             self.gatekeeper("evidence", "--repo", self.run.repo, "--stage", STAGE)

@@ -6,6 +6,8 @@
 pub mod complete;
 mod pulumi;
 
+use std::sync::Arc;
+
 use aws_config::SdkConfig;
 use futures_util::future;
 use gatekeeper_aws::{
@@ -20,6 +22,7 @@ use gatekeeper_promotion::{
     runs::{CompleteAnswer, CompleteEvent, Completion, Lease, OpenLease, PlannedRun},
     step::{Direction, PromotionRef, Report, ReportStatus, StepAnswer, StepStatus},
 };
+use gatekeeper_proof::KeyHolder;
 use gatekeeper_store::{
     Precondition, WriteStore, record,
     record::{RecordError, Stored},
@@ -39,6 +42,8 @@ pub struct Step<S> {
     pub artefacts: S,
     /// Where the promotions' records are.
     pub records: S,
+    /// The key of the gate's own ledger, which tells what was revoked.
+    pub gate_key: Arc<dyn KeyHolder>,
     /// The configuration of the gatekeeper's own account.
     pub config: SdkConfig,
     /// The present.
