@@ -20,11 +20,9 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     approval::Approval,
-    history::StageState,
     record::{PromotionRecord, Status},
 };
 use gatekeeper_proof::ledger::{Entry, Kind};
-use gatekeeper_store::record;
 use serde_json::{Value, json};
 
 /// Release managers, reviewers and the author of each commit, under the names that their identity provider gives them.
@@ -452,21 +450,19 @@ async fn what_somebody_wrote_beside_the_ledger_counts_for_nothing_and_is_told() 
     assert_eq!(refused().await, [Code::ApprovalNotProved, Code::ApprovalsMissing].into());
     let told = verified().await;
     assert_eq!(told.code, 1);
-    assert!(told.document.to_string().contains("2 approvals") || told.document.to_string().contains("and 1 more"));
+    assert!(told.document.to_string().contains("(and 1 more beside it)"), "{told:#?}");
 
     // As if the earlier stage had run it for a year.
     let state = RecordKey::Stage(STAGE.parse().unwrap(), people.repo.clone());
-    let before: Value = people.stored(&state).await;
-    let mut backdated = before.clone();
+    let before = people.here.aws.record(&state).await.unwrap();
+    let mut backdated: Value = serde_json::from_slice(&before).unwrap();
     backdated["history"][0]["completed_at"] = json!("2020-01-01T00:00:00Z");
     people.write_over(&state, &backdated).await;
     assert!(refused().await.contains(&Code::AttestationInvalid));
     assert_eq!(people.promote(&commit, STAGE, &[]).await.codes(), [Code::StageRecordAltered].into());
 
     // What was signed, byte for byte, counts again; what nobody signed is told for as long as it lies there.
-    people
-        .write_bytes(&state, &record::to_bytes(&serde_json::from_value::<StageState>(before).unwrap()).unwrap())
-        .await;
+    people.write_bytes(&state, &before).await;
     people.write_over(&place(BOB), &signed).await;
     let promoted = people.promote(&commit, APPROVED_STAGE, &[]).await.record();
     let counted: Vec<_> = promoted.approvals.iter().map(|it| (it.person.as_str(), it.signed_by.is_some())).collect();
