@@ -301,7 +301,7 @@ async fn the_steps_pass_nothing_and_write_no_verdict() {
         "sign for promotions",
     ];
     check("watch-drift", async |aws| step(aws, "watch-drift").await, &watch).await;
-    let approvals = ["read verdicts", "read the configuration", "write approvals"];
+    let approvals = ["read verdicts", "read the configuration", "write approvals", "sign approvals"];
     check("approve", async |aws| step(aws, "approve").await, &approvals).await;
     let records = [
         "read verdicts",
