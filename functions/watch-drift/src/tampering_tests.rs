@@ -251,6 +251,37 @@ async fn tamper(store: &Store, row: &str) {
                 artefacts.tag(key, &tags, "AWS:X:mallory");
             }
         }
+        "a deleted promotion record" => {
+            let key = RecordKey::Promotion(question().stage, question().repo, SECOND.parse().unwrap());
+            records.delete(&key.to_string());
+        }
+        "an altered promotion record" => {
+            let key = RecordKey::Promotion(question().stage, question().repo, SECOND.parse().unwrap());
+            let stored = record::read::<PromotionRecord>(records, &key).await.unwrap().unwrap();
+            store.put(&key, &PromotionRecord { reason: "another".to_owned(), ..stored.record });
+        }
+        "a planted verdict" => {
+            let mut verdict = store.verdict().await;
+            verdict.artefacts.pop();
+            store.put(&RecordKey::Verdict(commit()), &verdict);
+        }
+        "a planted inspection" => {
+            let key = records.keys().into_iter().find(|key| key.starts_with("inspections/")).unwrap();
+            let mut planted: Value = serde_json::from_slice(&records.bytes_of(&key).unwrap()).unwrap();
+            for found in planted["record"]["inspections"].as_object_mut().unwrap().values_mut() {
+                for inspection in found.as_object_mut().unwrap().values_mut() {
+                    *inspection = json!({"findings": []});
+                }
+            }
+            records.upload(&key, planted.to_string().as_bytes(), &[]);
+        }
+        approvals => tamper_with_approvals(store, approvals).await,
+    }
+}
+
+async fn tamper_with_approvals(store: &Store, row: &str) {
+    let records = &store.world.records;
+    match row {
         "a planted approval in place of the signed one" => {
             let (key, mut approval) = store.approval("ben").await;
             approval.envelope = None;
@@ -287,30 +318,6 @@ async fn tamper(store: &Store, row: &str) {
             let (key, approval) = store.approval("ben").await;
             records.delete(&key.to_string());
             store.put(&Approval::key(&prod(), &commit(), &Person::named("cleo")), &approval);
-        }
-        "a deleted promotion record" => {
-            let key = RecordKey::Promotion(question().stage, question().repo, SECOND.parse().unwrap());
-            records.delete(&key.to_string());
-        }
-        "an altered promotion record" => {
-            let key = RecordKey::Promotion(question().stage, question().repo, SECOND.parse().unwrap());
-            let stored = record::read::<PromotionRecord>(records, &key).await.unwrap().unwrap();
-            store.put(&key, &PromotionRecord { reason: "another".to_owned(), ..stored.record });
-        }
-        "a planted verdict" => {
-            let mut verdict = store.verdict().await;
-            verdict.artefacts.pop();
-            store.put(&RecordKey::Verdict(commit()), &verdict);
-        }
-        "a planted inspection" => {
-            let key = records.keys().into_iter().find(|key| key.starts_with("inspections/")).unwrap();
-            let mut planted: Value = serde_json::from_slice(&records.bytes_of(&key).unwrap()).unwrap();
-            for found in planted["record"]["inspections"].as_object_mut().unwrap().values_mut() {
-                for inspection in found.as_object_mut().unwrap().values_mut() {
-                    *inspection = json!({"findings": []});
-                }
-            }
-            records.upload(&key, planted.to_string().as_bytes(), &[]);
         }
         other => panic!("no row `{other}`"),
     }

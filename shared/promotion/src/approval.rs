@@ -284,7 +284,8 @@ pub async fn unproved(
                     Err(error) => error.to_string(),
                 },
             };
-            let message = format!("{why}; it counts for nothing: approve again, or remove it");
+            let message =
+                format!("{why}; it counts for nothing; see `approval-not-proved` in the guide for people on call");
             Ok(Some(Finding::new(Code::ApprovalNotProved, object.key, message)))
         })
         .buffered(CALLS_IN_FLIGHT)
