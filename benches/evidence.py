@@ -110,6 +110,7 @@ class Evidence:
         outputs.write_text(json.dumps({
             "ArtefactBucket": ARTEFACTS, "RecordsBucket": RECORDS,
             "SigningKeyArn": self.store.signing_key_arn, "PromotionSigningKeyArn": self.store.promotion_signing_key_arn,
+            "ApprovalSigningKeyArn": self.store.approval_signing_key_arn,
         }))
         environment = {**self.store.environment(network.port), "PATH": os.environ["PATH"], "GATEKEEPER_OUTPUTS": str(outputs)}
         command = [self.gatekeeper, "evidence", "--stage", STAGE, "--function", FUNCTIONS[0], "--output", output]

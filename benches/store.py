@@ -120,8 +120,8 @@ class Store:
         role = instance.client("iam").create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
         self.role_arn = role["Arn"]
         kms = instance.client("kms")
-        self.signing_key_arn, self.promotion_signing_key_arn = (
-            kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"] for _ in range(2))
+        self.signing_key_arn, self.promotion_signing_key_arn, self.approval_signing_key_arn = (
+            kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"] for _ in range(3))
         self.state_machine_arn = instance.client("stepfunctions").create_state_machine(
             name="promotion", definition=json.dumps(STATE_MACHINE), roleArn=self.role_arn)["stateMachineArn"]
 
@@ -140,6 +140,7 @@ class Store:
             "ALARM_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
             "GATE_ROLE_IDS": "AROAGATE", "EVENT_QUEUE_URL": f"http://127.0.0.1:{port}/{ACCOUNT}/events",
             "SIGNING_KEY_ARN": self.signing_key_arn, "PROMOTION_SIGNING_KEY_ARN": self.promotion_signing_key_arn,
+            "APPROVAL_SIGNING_KEY_ARN": self.approval_signing_key_arn,
         }
 
     def upload(self, commit: Commit) -> None:

@@ -271,7 +271,8 @@ class Cloud:
     def public_keys(self, folder: Path) -> list[str | Path]:
         """The signing keys as an auditor gets them from KMS, for `gatekeeper verify`."""
         arguments: list[str | Path] = []
-        for option, output in (("--gate-key", "SigningKeyArn"), ("--promotion-key", "PromotionSigningKeyArn")):
+        for option, output in (("--gate-key", "SigningKeyArn"), ("--promotion-key", "PromotionSigningKeyArn"),
+                               ("--approval-key", "ApprovalSigningKeyArn")):
             der = self.client("kms", "auditor").get_public_key(KeyId=self.outputs[output])["PublicKey"]
             pem = folder / f"{option.strip('-')}.pem"
             lines = textwrap.wrap(base64.b64encode(der).decode(), 64)

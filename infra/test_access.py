@@ -603,7 +603,7 @@ class Takeover(Case):
                   ("s3:PutObject", f"{ARTEFACTS}/{ZIP}"), ("s3:PutObject", f"{RECORDS}/{COMMIT}/verdict.json"), ("s3:PutObject", f"{RECORDS}/config/stages.json"),
                   ("s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json"), ("s3:PutBucketNotification", ARTEFACTS),
                   ("secretsmanager:GetSecretValue", SECRET)]
-        found += [(action, stack.attribute(key, "Arn")) for key in ("EncryptionKey", "SigningKey", "PromotionSigningKey") for action in
+        found += [(action, stack.attribute(key, "Arn")) for key in ("EncryptionKey", "SigningKey", "PromotionSigningKey", "ApprovalSigningKey") for action in
                   ("kms:Sign", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:CreateGrant")]
         return found
 
@@ -773,19 +773,25 @@ class Signing(Case):
     def test_who_promotes_signs_by_another_key(self):
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole"), "kms:Sign", DEFAULT.outputs["PromotionSigningKeyArn"])
 
-    def test_the_auditor_verifies(self):
+    def test_who_writes_approvals_signs_nothing_else_and_nobody_else_signs_them(self):
+        self.only(("ApproveRole",), "kms:Sign", DEFAULT.outputs["ApprovalSigningKeyArn"])
         for key in ("SigningKeyArn", "PromotionSigningKeyArn"):
+            self.assertFalse(DEFAULT.may("ApproveRole", "kms:Sign", DEFAULT.outputs[key]))
+
+    def test_the_auditor_verifies(self):
+        for key in ("SigningKeyArn", "PromotionSigningKeyArn", "ApprovalSigningKeyArn"):
             self.only(("AuditorRole", "administrator"), "kms:Verify", DEFAULT.outputs[key])
 
     def test_who_verifies_reads_the_public_keys(self):
         people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
         self.only((*GATE, "PromoteRole", "JudgeRunRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
+        self.only(("ApproveRole", "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["ApprovalSigningKeyArn"])
 
 
 class Keys(Case):
     """Who may change a signing key's policy may sign with it; without the encryption key nothing stored can be read."""
-    SIGNING = ("SigningKey", "PromotionSigningKey")
+    SIGNING = ("SigningKey", "PromotionSigningKey", "ApprovalSigningKey")
     KEYS = ("EncryptionKey", *SIGNING)
     USES = ("kms:DescribeKey", "kms:Get*", "kms:List*", "kms:Verify", "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*")
 

@@ -32,7 +32,7 @@ class Buckets(unittest.TestCase):
 
     def test_what_holds_evidence_outlives_the_stack(self):
         kept = {name for name, resource in STACK.resources.items() if resource.get("DeletionPolicy") == "Retain"}
-        self.assertEqual(kept, {"ArtefactBucket", "RecordsBucket", "EncryptionKey", "SigningKey", "PromotionSigningKey"})
+        self.assertEqual(kept, {"ArtefactBucket", "RecordsBucket", "EncryptionKey", "SigningKey", "PromotionSigningKey", "ApprovalSigningKey"})
         for name in STACK.of_type("AWS::Logs::LogGroup"):
             log = STACK.resources[name]
             self.assertEqual((log["DeletionPolicy"], log["UpdateReplacePolicy"]), ("RetainExceptOnCreate", "Retain"), name)
@@ -105,7 +105,7 @@ class Buckets(unittest.TestCase):
 
 class Keys(unittest.TestCase):
     def test_the_signing_keys_are_p256_and_the_other_one_rotates(self):
-        for key in ("SigningKey", "PromotionSigningKey"):
+        for key in ("SigningKey", "PromotionSigningKey", "ApprovalSigningKey"):
             signing = STACK.properties(key)
             self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
         self.assertTrue(STACK.properties("EncryptionKey")["EnableKeyRotation"])
@@ -162,15 +162,18 @@ class Functions(unittest.TestCase):
 
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon", "SDK_LOG_LEVEL": "warn"}
-        built, promotion = ({name: STACK.outputs[output]} for name, output in
-                            (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn")))
-        promote = built | promotion | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
+        built, promotion, approval = ({name: STACK.outputs[output]} for name, output in
+                                      (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn"),
+                                       ("APPROVAL_SIGNING_KEY_ARN", "ApprovalSigningKeyArn")))
+        promote = built | promotion | approval | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
                                        "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
                                        "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"]}
-        watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "JUDGE_RUN_FUNCTION": "gatekeeper-judge-run", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
+        watch = built | promotion | approval | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "JUDGE_RUN_FUNCTION": "gatekeeper-judge-run",
+                                                "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,
-                "ApproveFunction": {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"}, "PortalFunction": built | promotion,
+                "ApproveFunction": approval | {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"},
+                "PortalFunction": built | promotion | approval,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "JudgeRunFunction": built, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():

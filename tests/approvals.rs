@@ -14,10 +14,14 @@ use e2e::{
 };
 use gatekeeper_model::{
     finding::{Code, Finding},
+    identity::Person,
     ids::{Chain, Repo, StageName},
     store_key::RecordKey,
 };
-use gatekeeper_promotion::record::{PromotionRecord, Status};
+use gatekeeper_promotion::{
+    approval::Approval,
+    record::{PromotionRecord, Status},
+};
 use gatekeeper_proof::ledger::{Entry, Kind};
 use serde_json::{Value, json};
 
@@ -92,6 +96,20 @@ impl People {
         let asked = ["approve", "--stage", stage, "--repo", id.repo.as_str(), "--sha", id.sha.as_str()];
         let who = self.here.aws.approver(person).await;
         self.run(&who, &[&asked, &["--reason", "looked at the change"] as &[_], flags].concat()).await
+    }
+
+    async fn stored(&self, key: &RecordKey) -> Value {
+        serde_json::from_slice(&self.here.aws.record(key).await.unwrap()).unwrap()
+    }
+
+    /// Writes over a record as the account's administrator may.
+    async fn write_over(&self, key: &RecordKey, record: &Value) {
+        self.write_bytes(key, &serde_json::to_vec_pretty(record).unwrap()).await;
+    }
+
+    async fn write_bytes(&self, key: &RecordKey, bytes: &[u8]) {
+        let put = self.here.aws.root.s3.put_object().bucket(&self.here.aws.outputs.records_bucket);
+        put.key(key.to_string()).body(bytes.to_vec().into()).send().await.unwrap();
     }
 
     /// The ledger of a stage, oldest first.
@@ -406,4 +424,50 @@ async fn approving_is_all_that_an_approver_can_do() {
     let ask = people.here.promoter.lambda().invoke().function_name(&people.here.aws.outputs.approve_function);
     let refused = ask.payload(Blob::new("{}")).send().await.unwrap_err();
     assert!(refused.code().is_some_and(|code| code.starts_with("AccessDenied")), "{refused:?}");
+}
+
+/// What an administrator writes over the gatekeeper's own records, and who has no key: each is refused and told by name.
+#[tokio::test]
+async fn what_somebody_wrote_beside_the_ledger_counts_for_nothing_and_is_told() {
+    let people = People::new("tampered").await;
+    let commit = people.a_commit().await;
+    people.promote(&commit, STAGE, &[]).await.record();
+    people.approve(BOB, &commit, APPROVED_STAGE, &[]).await;
+    let auditor = people.here.aws.auditor().await;
+    let repo = people.repo.as_str();
+    let verified = async || people.run(&auditor, &["ledger", "verify", "--repo", repo]).await;
+    let refused = async || people.promote(&commit, APPROVED_STAGE, &[]).await.codes();
+    assert_eq!(verified().await.code, 0);
+
+    // An approval of his own making in place of Bob's, and Bob's in the name of somebody else.
+    let approved: StageName = APPROVED_STAGE.parse().unwrap();
+    let place = |person: &str| Approval::key(&approved, &commit.id, &Person::named(person));
+    let signed: Value = people.stored(&place(BOB)).await;
+    let mut unsigned = signed.clone();
+    unsigned.as_object_mut().unwrap().remove("envelope");
+    people.write_over(&place(BOB), &unsigned).await;
+    people.write_over(&place("carol@bank.example"), &signed).await;
+    assert_eq!(refused().await, [Code::ApprovalNotProved, Code::ApprovalsMissing].into());
+    let told = verified().await;
+    assert_eq!(told.code, 1);
+    assert!(told.document.to_string().contains("(and 1 more beside it)"), "{told:#?}");
+
+    // As if the earlier stage had run it for a year.
+    let state = RecordKey::Stage(STAGE.parse().unwrap(), people.repo.clone());
+    let before = people.here.aws.record(&state).await.unwrap();
+    let mut backdated: Value = serde_json::from_slice(&before).unwrap();
+    backdated["history"][0]["completed_at"] = json!("2020-01-01T00:00:00Z");
+    people.write_over(&state, &backdated).await;
+    assert!(refused().await.contains(&Code::AttestationInvalid));
+    assert_eq!(people.promote(&commit, STAGE, &[]).await.codes(), [Code::StageRecordAltered].into());
+
+    // What was signed, byte for byte, counts again; what nobody signed is told for as long as it lies there.
+    people.write_bytes(&state, &before).await;
+    people.write_over(&place(BOB), &signed).await;
+    let promoted = people.promote(&commit, APPROVED_STAGE, &[]).await.record();
+    let counted: Vec<_> = promoted.approvals.iter().map(|it| (it.person.as_str(), it.signed_by.is_some())).collect();
+    assert_eq!(counted, [(BOB, true)]);
+    let [not_counted] = promoted.not_counted.as_slice() else { panic!("{promoted:?}") };
+    assert!(not_counted.why.contains("was copied from there"), "{not_counted:?}");
+    assert_eq!(verified().await.code, 1);
 }

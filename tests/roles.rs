@@ -164,6 +164,7 @@ async fn what_can_be_signed(aws: &Instance, who: &Caller) -> BTreeSet<&'static s
     let keys = [
         ("sign for the gate", &aws.outputs.signing_key_arn),
         ("sign for promotions", &aws.outputs.promotion_signing_key_arn),
+        ("sign approvals", &aws.outputs.approval_signing_key_arn),
     ];
     let mut works = BTreeSet::new();
     for (what, key) in keys {
@@ -300,7 +301,7 @@ async fn the_steps_pass_nothing_and_write_no_verdict() {
         "sign for promotions",
     ];
     check("watch-drift", async |aws| step(aws, "watch-drift").await, &watch).await;
-    let approvals = ["read verdicts", "read the configuration", "write approvals"];
+    let approvals = ["read verdicts", "read the configuration", "write approvals", "sign approvals"];
     check("approve", async |aws| step(aws, "approve").await, &approvals).await;
     let records = [
         "read verdicts",

@@ -12,11 +12,18 @@ use aws_sdk_s3::{
     config::Credentials,
     error::{ProvideErrorMetadata, SdkError},
 };
-use gatekeeper_aws::{TlsRoots, caller, config_loader, failure::said, s3::S3Store, s3_client};
+use gatekeeper_aws::{
+    TlsRoots, caller, config_loader,
+    failure::said,
+    kms::{KeyArns, KmsKeys},
+    s3::S3Store,
+    s3_client,
+};
 use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
     telemetry,
 };
+use gatekeeper_proof::PublicKeys;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -107,6 +114,7 @@ pub(crate) enum Part {
     PortalUrl,
     SigningKey,
     PromotionSigningKey,
+    ApprovalSigningKey,
 }
 
 impl Part {
@@ -120,6 +128,7 @@ impl Part {
             Self::PortalUrl => "PortalUrl",
             Self::SigningKey => "SigningKeyArn",
             Self::PromotionSigningKey => "PromotionSigningKeyArn",
+            Self::ApprovalSigningKey => "ApprovalSigningKeyArn",
         }
     }
 
@@ -130,7 +139,9 @@ impl Part {
             Self::RecordsBucket => "--records-bucket",
             Self::PortalUrl => "--url",
             // They have no flag: an outputs file, or another stack, names them.
-            Self::JudgeRunFunction | Self::SigningKey | Self::PromotionSigningKey => "--gatekeeper-stack",
+            Self::JudgeRunFunction | Self::SigningKey | Self::PromotionSigningKey | Self::ApprovalSigningKey => {
+                "--gatekeeper-stack"
+            }
         }
     }
 }
@@ -189,9 +200,18 @@ impl PlaceArgs {
             | Part::JudgeRunFunction
             | Part::PortalUrl
             | Part::SigningKey
-            | Part::PromotionSigningKey => None,
+            | Part::PromotionSigningKey
+            | Part::ApprovalSigningKey => None,
         }
     }
+}
+
+/// The gatekeeper's public keys, as the stack names them.
+pub(crate) async fn public_keys(aws: &Aws<'_>) -> anyhow::Result<PublicKeys> {
+    let (gate, promotion) = (aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
+    let approval = aws.part(Part::ApprovalSigningKey).await?;
+    let keys = KmsKeys::new(&aws.config, KeyArns { gate: &gate, promotion: &promotion, approval: &approval });
+    keys.public_keys().await.context("the public keys could not be read")
 }
 
 /// An outputs file: only texts matter, whatever else it holds.

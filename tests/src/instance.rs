@@ -31,6 +31,7 @@ pub struct Outputs {
     pub stage_role_arn: String,
     pub signing_key_arn: String,
     pub promotion_signing_key_arn: String,
+    pub approval_signing_key_arn: String,
     pub portal_url: String,
     pub dead_letter_queue_url: String,
     pub watch_drift_function: String,

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
-use gatekeeper_aws::{kms::KmsKeys, live, s3::S3Store, stage_account::stage_config};
+use gatekeeper_aws::{live, s3::S3Store, stage_account::stage_config};
 use gatekeeper_evidence::{
     bundle,
     bundle::{MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES},
@@ -26,7 +25,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    aws::{Aws, Part, PlaceArgs},
+    aws::{Aws, PlaceArgs, public_keys},
     exit::{Answer, Misuse},
     output::{Format, Output, held},
     whole_file,
@@ -137,7 +136,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let aws = Aws::at(&args.place).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
     let selector = selector(args);
-    let (keys, found) = tokio::join!(keys(&aws), find(&records, &args.stage, &selector, args.at));
+    let (keys, found) = tokio::join!(public_keys(&aws), find(&records, &args.stage, &selector, args.at));
     let keys = match keys {
         Ok(keys) => Some(keys),
         Err(error) => {
@@ -188,11 +187,6 @@ fn selector(args: &Args) -> Selector {
     let function = || args.function.clone().map(Selector::Function);
     let digest = || args.digest.map(Selector::Digest);
     repo.or_else(function).or_else(digest).unwrap_or(Selector::Everything)
-}
-
-async fn keys(aws: &Aws<'_>) -> anyhow::Result<PublicKeys> {
-    let (gate, promotion) = (aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
-    KmsKeys::new(&aws.config, gate, promotion).public_keys().await.context("the public keys could not be read")
 }
 
 async fn exhibits(

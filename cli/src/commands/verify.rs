@@ -34,17 +34,22 @@ pub(crate) struct Args {
     /// The promotion's public key as you got it elsewhere, in PEM
     #[arg(long, value_name = "FILE")]
     promotion_key: Option<PathBuf>,
+    /// The public key that approvals are signed with as you got it elsewhere, in PEM
+    #[arg(long, value_name = "FILE")]
+    approval_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let own = OwnKeys {
         gate: args.gate_key.as_deref().map(key).transpose()?,
         promotion: args.promotion_key.as_deref().map(key).transpose()?,
+        approval: args.approval_key.as_deref().map(key).transpose()?,
     };
     let archive = read(&args.bundle)?;
-    let verified = bundle::unpack(&archive).and_then(|files| verify(&files, &own));
-    let evidence = match verified {
-        Ok(evidence) => evidence,
+    let verified = bundle::unpack(&archive)
+        .and_then(|files| Ok((verify(&files, &own)?, files.contains_key(bundle::APPROVAL_KEY))));
+    let (evidence, has_approval_key) = match verified {
+        Ok(verified) => verified,
         Err(invalid) => {
             let why = invalid.to_string();
             output.result(&json!({"verdict": Holds::Fails, "answer": why}), &format!("{}  {why}", bad("FAILS")))?;
@@ -52,7 +57,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         }
     };
     output.result(&evidence, &text::render(&evidence, held))?;
-    if own.gate.is_none() || own.promotion.is_none() {
+    let is_compared = own.gate.is_some() && own.promotion.is_some();
+    if !is_compared || (own.approval.is_none() && has_approval_key) {
         output.warning(
             "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",
         );

@@ -14,14 +14,15 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
-    approval::{Approval, ApprovalRequest, InvalidApprovalEvent},
-    counting::{Counting, NotCounted, Owners},
+    approval::{Approval, ApprovalRequest, GivenApproval, InvalidApprovalEvent, NotProved, SignedApproval},
+    counting::{Counting, NotCounted, Owners, unproved},
     decide::{built_verdict, config_of},
     identities,
     identities::{Authors, Identities},
     stage,
 };
-use gatekeeper_store::{Body, Precondition, WriteStore, Written, record, record::Stored, revocation};
+use gatekeeper_proof::Signer;
+use gatekeeper_store::{Body, Precondition, WriteStore, Written, record, record::RecordError, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -63,6 +64,8 @@ pub struct Approver<S> {
     pub records: S,
     /// What tells who asks.
     pub callers: Callers,
+    /// What it signs approvals with, and nothing else.
+    pub signer: Box<dyn Signer>,
 }
 
 impl<S: WriteStore> Approver<S> {
@@ -99,11 +102,12 @@ impl<S: WriteStore> Approver<S> {
         );
         let (manifest_key, identities_key) =
             (ArtefactPath::Manifest.of(&commit), RecordKey::IdentitiesConfig.to_string());
-        let people = future::try_join(
+        let people = future::try_join3(
             async { Ok(self.artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
             async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
+            async { Ok(self.signer.public_key().await?) },
         );
-        let (stored, (document, identities)) = future::try_join(stored, people).await?;
+        let (stored, (document, identities, key)) = future::try_join(stored, people).await?;
         let (identity, config, verdict, revocation, listed) = stored;
 
         let mut reasons = Vec::new();
@@ -135,10 +139,15 @@ impl<S: WriteStore> Approver<S> {
         };
 
         let keys = listed.iter().filter_map(|it| RecordKey::approval_of(&request.stage, &commit, &it.key));
-        let read = keys.map(|key| async move { record::read::<Approval>(&self.records, &key).await });
-        let standing: Vec<_> = future::try_join_all(read).await?.into_iter().flatten().collect();
-        let own = standing.iter().find(|stored| stored.record.approved_by.person == identity.person);
-        let already = own.is_some_and(|own| covers(&own.record, &manifest, request));
+        let own_place = Approval::key(&request.stage, &commit, &identity.person);
+        let key = &key;
+        let read = keys.map(|place| async move {
+            Ok::<_, RecordError>((GivenApproval::read(&self.records, &place, Some(key)).await?, place))
+        });
+        let standing: Vec<_> = future::try_join_all(read).await?;
+        let standing = || standing.iter().filter_map(|(given, place)| Some((given.as_ref()?, place)));
+        let own = standing().find(|(_, place)| **place == own_place).map(|(given, _)| given);
+        let already = own.is_some_and(|own| own.proof.is_ok() && covers(&own.stored.record, &manifest, request));
         if !already {
             self.write(request, &identity, &manifest, own, now).await?;
             log.info(
@@ -151,11 +160,12 @@ impl<S: WriteStore> Approver<S> {
             );
             log.count("Approvals", Some(("Status", "approved")), 1);
         }
-        let others = standing.into_iter().map(|stored| stored.record).filter(|it| it.manifest_version_id == manifest);
+        let others = standing().filter(|(_, place)| **place != own_place).map(|(given, _)| given);
+        let others = others.filter(|it| it.stored.record.manifest_version_id == manifest);
+        let others = others.map(|it| (it.stored.record.clone(), it.proof.as_ref().err()));
         let own = approval(request, &identity, &manifest, now);
-        let others = others.filter(|it| it.approved_by.person != identity.person);
-        let given: Vec<_> = others.chain([own]).collect();
-        let mut approvals: Vec<_> = given.iter().map(|it| it.approved_by.person.clone()).collect();
+        let given: Vec<_> = others.chain([(own, None)]).collect();
+        let mut approvals: Vec<_> = given.iter().map(|(it, _)| it.approved_by.person.clone()).collect();
         approvals.sort();
         let needed = stage.approvals;
         let (not_counted, reasons) = match needed {
@@ -170,12 +180,14 @@ impl<S: WriteStore> Approver<S> {
         request: &ApprovalRequest,
         identity: &Identity,
         manifest_version_id: &VersionId,
-        before: Option<&Stored<Approval>>,
+        before: Option<&GivenApproval>,
         now: Timestamp,
     ) -> anyhow::Result<()> {
         let approval = approval(request, identity, manifest_version_id, now);
+        let approval = SignedApproval::sign(approval, &*self.signer).await?;
         let key = Approval::key(&request.stage, &request.commit(), &identity.person);
-        let precondition = before.map_or(Precondition::Absent, |before| Precondition::Unchanged(before.etag.clone()));
+        let unchanged = |before: &GivenApproval| Precondition::Unchanged(before.stored.etag.clone());
+        let precondition = before.map_or(Precondition::Absent, unchanged);
         let written = record::write(&self.records, &key, &approval, &precondition).await?;
         anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was written at the same time; approve again");
         Ok(())
@@ -208,7 +220,7 @@ fn worth(
     commit: &Commit,
     document: Option<&Body>,
     identities: Option<&Body>,
-    given: &[Approval],
+    given: &[(Approval, Option<&NotProved>)],
 ) -> (Vec<NotCounted>, Vec<Finding>) {
     let document = document.filter(|body| body.version_id == request.manifest_version_id);
     let Some(manifest) = document.and_then(|body| Manifest::parse(&body.bytes, commit).ok()) else {
@@ -227,8 +239,8 @@ fn worth(
         plan_sha256: None,
         owners: Owners { requester: None, authors: &authors, identities: &identities },
     };
-    let not_counted = given.iter().filter_map(|approval| {
-        let why = counting.why_not(approval, std::iter::empty())?;
+    let not_counted = given.iter().filter_map(|(approval, not_proved)| {
+        let why = not_proved.map(unproved).or_else(|| counting.why_not(approval, std::iter::empty()))?;
         Some(NotCounted { person: approval.approved_by.person.clone(), why })
     });
     (not_counted.collect(), counting.unknown_authors())

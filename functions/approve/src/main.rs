@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use approve::Approver;
-use gatekeeper_aws::{Buckets, Settings, caller::Callers, lambda};
+use gatekeeper_aws::{Buckets, Settings, caller::Callers, kms::KmsSigner, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         artefacts,
         records,
         callers: Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?,
+        signer: Box::new(KmsSigner::new(&config, settings.approval_signing_key_arn()?)),
     });
     lambda::run(move |event, invocation| {
         let approver = Arc::clone(&approver);

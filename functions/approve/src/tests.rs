@@ -2,6 +2,7 @@
 
 use gatekeeper_aws::{caller, scripted, scripted::Answer as Sts};
 use gatekeeper_model::verdict::Outcome;
+use gatekeeper_proof::LocalSigner;
 use gatekeeper_store::{ReadStore as _, memory::Memory};
 
 use super::*;
@@ -23,7 +24,12 @@ async fn world(arn: &'static str) -> World {
         ))
     });
     let callers = Callers::new(&config, ACCOUNT, Some("AROAEXAMPLE".to_owned())).await.unwrap();
-    let approver = Approver { artefacts: Memory::default(), records: Memory::default(), callers };
+    let approver = Approver {
+        artefacts: Memory::default(),
+        records: Memory::default(),
+        callers,
+        signer: Box::new(LocalSigner::from_seed(3)),
+    };
     let world = World { approver, config };
     let stages =
         json!({"schema_version": 1, "stages": {"uat": {}, "prod": {"requires": "deployed:uat", "approvals": 2}}});
@@ -118,6 +124,47 @@ async fn an_approval_is_written_once_and_says_who_gave_it() {
 
     assert_eq!(world.approve(&request()).await["already"], true);
     assert_eq!(world.written("jane@bank.example").await.unwrap(), written, "the first one stands");
+}
+
+/// Whatever somebody else put there is no word of hers, and her own takes its place.
+#[tokio::test]
+async fn an_approval_is_signed_and_one_that_is_not_is_given_again() {
+    let world = world(JANE).await;
+    world.approve(&request()).await;
+    let place = Approval::key(&request().stage, &request().commit(), &Person::named("jane@bank.example"));
+    let key = LocalSigner::from_seed(3).key();
+    let signed = async || {
+        let given = GivenApproval::read(&world.approver.records, &place, Some(&key)).await.unwrap().unwrap();
+        given.proof.map_err(|why| why.to_string())
+    };
+    assert_eq!(signed().await, Ok(key.fingerprint()));
+    let stored = record::read::<SignedApproval>(&world.approver.records, &place).await.unwrap().unwrap().record;
+
+    let mut unsigned = stored.clone();
+    unsigned.envelope = None;
+    let mut altered = stored.clone();
+    altered.approval.break_glass = true;
+    let by_another = SignedApproval::sign(stored.approval.clone(), &LocalSigner::from_seed(2)).await.unwrap();
+    let mut told = Vec::new();
+    for planted in [unsigned, altered, by_another] {
+        world.put(&place, &serde_json::to_value(&planted).unwrap()).await;
+        told.push(signed().await.unwrap_err());
+        assert_eq!(world.approve(&request()).await["already"], false);
+        assert_eq!(signed().await, Ok(key.fingerprint()));
+    }
+    insta::assert_snapshot!(told.join("\n"), @"
+    it is not signed
+    it says something else than was signed
+    the signature does not hold: another key signed it, or its bytes were changed
+    ");
+
+    // A copy under another person's name counts for nobody, and is told.
+    let copied = Approval::key(&request().stage, &request().commit(), &Person::named("bob"));
+    world.put(&copied, &serde_json::to_value(&stored).unwrap()).await;
+    world.manifest(&json!([{"name": "Ann", "email": "ann@bank.example", "commits": 1}])).await;
+    world.verdict(Outcome::Built, "v1").await;
+    let answer = world.approve(&request()).await;
+    assert!(answer["not_counted"][0]["why"].as_str().unwrap().contains("was copied from there"), "{answer}");
 }
 
 #[tokio::test]

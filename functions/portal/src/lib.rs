@@ -12,7 +12,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use gatekeeper_evidence::model::Question;
 use gatekeeper_model::telemetry::{Clock, Logger, chain};
 use gatekeeper_proof::{KeyHolder, PublicKeys, SigningError};
@@ -33,6 +33,8 @@ pub struct Portal<S> {
     pub gate_key: Box<dyn KeyHolder>,
     /// Promotion's key, the same.
     pub promotion_key: Box<dyn KeyHolder>,
+    /// That of the function `approve`, to verify approvals with.
+    pub approval_key: Box<dyn KeyHolder>,
     /// Where it tells who read what.
     pub log: Logger,
     /// The present.
@@ -96,8 +98,10 @@ impl<S: ReadStore> Portal<S> {
     }
 
     async fn keys(&self) -> Result<PublicKeys, SigningError> {
-        let (gate, promotion) = try_join(self.gate_key.public_key(), self.promotion_key.public_key()).await?;
-        Ok(PublicKeys { gate, promotion })
+        let Self { gate_key, promotion_key, approval_key, .. } = self;
+        let keys = try_join3(gate_key.public_key(), promotion_key.public_key(), approval_key.public_key());
+        let (gate, promotion, approval) = keys.await?;
+        Ok(PublicKeys { gate, promotion, approval: Some(approval) })
     }
 }
 

@@ -19,6 +19,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         records,
         gate_key: Box::new(KmsSigner::new(&config, settings.signing_key_arn()?)),
         promotion_key: Box::new(KmsSigner::new(&config, settings.promotion_signing_key_arn()?)),
+        approval_key: Box::new(KmsSigner::new(&config, settings.approval_signing_key_arn()?)),
         log,
         clock: telemetry::wall_clock,
     });

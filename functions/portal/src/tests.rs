@@ -37,6 +37,7 @@ fn portal() -> Portal<Memory> {
         records: Memory::default(),
         gate_key: Box::new(LocalSigner::from_seed(1)),
         promotion_key: Box::new(LocalSigner::from_seed(2)),
+        approval_key: Box::new(LocalSigner::from_seed(3)),
         log: Logger::silent(),
         clock: now,
     }

@@ -4,7 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, asking_once, caller::Callers, kms::KmsKeys, lambda};
+use gatekeeper_aws::{
+    Buckets, MissingSetting, Settings, asking_once,
+    caller::Callers,
+    kms::{KeyArns, KmsKeys},
+    lambda,
+};
 use gatekeeper_promotion::boundary::Home;
 use promote::{DatabaseChecker, Promoter};
 
@@ -15,7 +20,12 @@ const DATABASE_CHECK_TIMEOUT: Duration = Duration::from_secs(110);
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
+    let arns = KeyArns {
+        gate: settings.signing_key_arn()?,
+        promotion: settings.promotion_signing_key_arn()?,
+        approval: settings.approval_signing_key_arn()?,
+    };
+    let keys = KmsKeys::new(&config, arns);
     let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?;
     let home = Home {
         artefact_bucket: settings.artefact_bucket.clone(),

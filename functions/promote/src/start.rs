@@ -18,6 +18,8 @@ use gatekeeper_store::{Precondition, WriteStore, Written, record, record::Stored
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::execution_arn;
+
 /// How often a record is looked at again that others write to at the same time.
 const MAX_ATTEMPTS: u32 = 4;
 
@@ -87,7 +89,7 @@ impl<S: WriteStore> Starter<'_, S> {
         let promotion = record.reference();
         let lock_key = RecordKey::Lock(promotion.stage.clone(), promotion.repo.clone());
         if let Some(abandoned) = before.filter(|lock| lock.record.released_at.is_none())
-            && self.close(&promotion, &abandoned.record).await? == Some(Status::Succeeded)
+            && self.close_abandoned(&promotion, &abandoned.record).await? == Some(Status::Succeeded)
         {
             self.release(&lock_key, abandoned).await?;
             return Ok(Begun::CaughtUp(abandoned.record.clone()));
@@ -170,6 +172,24 @@ impl<S: WriteStore> Starter<'_, S> {
         // A conflict means that somebody took it over, who then holds it.
         record::write(self.records, key, &released, &Precondition::Unchanged(lock.etag.clone())).await?;
         Ok(())
+    }
+
+    /// The same as [`Self::close`] of a lock that is taken over. What Step Functions has never executed brought nothing to the
+    /// stage, whatever its record says: somebody else wrote that record, and it is neither what the stage runs nor entered.
+    async fn close_abandoned(&self, promotion: &PromotionRef, lock: &Lock) -> anyhow::Result<Option<Status>> {
+        let held_by = PromotionRef { promotion_id: lock.promotion_id.clone(), ..promotion.clone() };
+        let stored = record::read::<PromotionRecord>(self.records, &PromotionRecord::key(&held_by)).await?;
+        if stored.is_some_and(|it| it.record.status == Status::Succeeded) {
+            let arn = execution_arn(self.state_machine_arn, &lock.promotion_id);
+            if self.execution(&arn).await? == Execution::Unknown {
+                self.log.error(
+                    "a promotion that is said to have succeeded was never executed: its record is left out",
+                    json!({"abandoned_promotion_id": lock.promotion_id, "execution_arn": arn}),
+                );
+                return Ok(None);
+            }
+        }
+        self.close(promotion, lock).await
     }
 
     /// Completes the record of the promotion that holds `lock` as failed, where it hasn't ended, and enters it into the

@@ -266,7 +266,7 @@ async fn who_takes_a_lock_over_completes_what_its_holder_left() {
         let world = World::new();
         let left = PromotionRecord { status, ended_at: ended.then(now), ..record_of(OLD) };
         world.held(&left);
-        let client = world.step_functions(Says::Yes, Says::Lost, |_| {});
+        let client = world.step_functions(Says::Yes, Says::Over, |_| {});
         let later = now() + SignedDuration::from_secs(300);
         let begun = world.begin(&client, later).await.unwrap();
         let closed = world.record(OLD).unwrap();
@@ -285,6 +285,20 @@ async fn who_takes_a_lock_over_completes_what_its_holder_left() {
             assert_eq!(world.begin(&client, later).await.unwrap(), Begun::Started);
         }
     }
+}
+
+/// Whoever writes locks and records of promotions brings nothing to a stage by them.
+#[tokio::test]
+async fn a_planted_promotion_that_was_never_executed_is_left_out() {
+    let world = World::new();
+    let planted = PromotionRecord { status: Status::Succeeded, ended_at: Some(now()), ..record_of(OLD) };
+    world.held(&planted);
+    let client = world.step_functions(Says::Yes, Says::Error("ExecutionDoesNotExist"), |_| {});
+    let later = now() + SignedDuration::from_secs(300);
+    assert_eq!(world.begin(&client, later).await.unwrap(), Begun::Started);
+    assert_eq!((world.holder(), world.ledger().await.newest), (Some(NEW.parse().unwrap()), 0));
+    let state: Option<StageState> = world.read(&RecordKey::Stage("uat".parse().unwrap(), planted.repo.clone()));
+    assert_eq!(state, None);
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ impl World {
         };
         let dsse = self.records.bytes_of(&key(Form::Dsse))?;
         assert!(self.records.bytes_of(&key(Form::Sigstore)).is_some());
-        let keys = PublicKeys { gate: LocalSigner::from_seed(1).key(), promotion: self.signer.key() };
+        let keys = PublicKeys { gate: LocalSigner::from_seed(1).key(), promotion: self.signer.key(), approval: None };
         Some(Statement::open(&dsse, &keys).unwrap())
     }
 

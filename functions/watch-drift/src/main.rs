@@ -4,7 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, asking_once, kms::KmsKeys, lambda, pacer::Pacers};
+use gatekeeper_aws::{
+    Buckets, MissingSetting, Settings, asking_once,
+    kms::{KeyArns, KmsKeys},
+    lambda,
+    pacer::Pacers,
+};
 use gatekeeper_model::telemetry;
 use watch_drift::{Databases, Runs, Watcher};
 
@@ -15,7 +20,12 @@ const ASKING_TIMEOUT: Duration = Duration::from_mins(3);
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let keys = KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?);
+    let arns = KeyArns {
+        gate: settings.signing_key_arn()?,
+        promotion: settings.promotion_signing_key_arn()?,
+        approval: settings.approval_signing_key_arn()?,
+    };
+    let keys = KmsKeys::new(&config, arns);
     let lambda = aws_sdk_lambda::Client::new(&asking_once(&config, ASKING_TIMEOUT));
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),

@@ -137,3 +137,7 @@ fn broken_gate(chain: &Chain, what: String) -> Finding {
 #[cfg(test)]
 #[path = "proofs_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tampering_tests.rs"]
+mod tampering;

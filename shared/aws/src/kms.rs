@@ -64,18 +64,31 @@ impl KmsSigner {
     }
 }
 
-/// The gatekeeper's two keys, to verify by.
+/// The gatekeeper's keys, to verify by.
 #[derive(Debug)]
 pub struct KmsKeys {
     gate: KmsSigner,
     promotion: KmsSigner,
+    approval: KmsSigner,
+}
+
+/// The ARNs of the gatekeeper's keys.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyArns<'a> {
+    /// The gate's.
+    pub gate: &'a str,
+    /// Promotion's.
+    pub promotion: &'a str,
+    /// That of the function `approve`.
+    pub approval: &'a str,
 }
 
 impl KmsKeys {
     /// The keys of these ARNs.
     #[must_use]
-    pub fn new(config: &SdkConfig, gate_arn: impl Into<String>, promotion_arn: impl Into<String>) -> Self {
-        Self { gate: KmsSigner::new(config, gate_arn), promotion: KmsSigner::new(config, promotion_arn) }
+    pub fn new(config: &SdkConfig, arns: KeyArns<'_>) -> Self {
+        let key = |arn: &str| KmsSigner::new(config, arn);
+        Self { gate: key(arns.gate), promotion: key(arns.promotion), approval: key(arns.approval) }
     }
 
     /// Their public halves, read from KMS once.
@@ -83,9 +96,10 @@ impl KmsKeys {
     /// # Errors
     /// [`SigningError`] where KMS doesn't give them.
     pub async fn public_keys(&self) -> Result<PublicKeys, SigningError> {
-        let (gate, promotion) =
-            futures_util::future::try_join(self.gate.public_key(), self.promotion.public_key()).await?;
-        Ok(PublicKeys { gate, promotion })
+        let Self { gate, promotion, approval } = self;
+        let keys = futures_util::future::try_join3(gate.public_key(), promotion.public_key(), approval.public_key());
+        let (gate, promotion, approval) = keys.await?;
+        Ok(PublicKeys { gate, promotion, approval: Some(approval) })
     }
 
     /// Promotion's key, to sign with.

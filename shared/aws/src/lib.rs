@@ -85,6 +85,8 @@ pub struct Settings {
     pub signing_key_arn: Option<String>,
     /// The key that promotion signs with.
     pub promotion_signing_key_arn: Option<String>,
+    /// The key that `approve` signs with.
+    pub approval_signing_key_arn: Option<String>,
     /// The account that this runs in, for the functions that ask who calls.
     pub account_id: Option<String>,
     /// The unique id of the role whose sessions are people: the promoter's for `promote`, the approver's for `approve`.
@@ -126,6 +128,7 @@ impl Settings {
             event_queue_url: setting("EVENT_QUEUE_URL"),
             signing_key_arn: setting("SIGNING_KEY_ARN"),
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
+            approval_signing_key_arn: setting("APPROVAL_SIGNING_KEY_ARN"),
             account_id: setting("ACCOUNT_ID"),
             person_role_id: setting("PERSON_ROLE_ID"),
             stage_boundary_arn: setting("STAGE_BOUNDARY_ARN"),
@@ -172,6 +175,14 @@ impl Settings {
     /// [`MissingSetting`] where it isn't named.
     pub fn promotion_signing_key_arn(&self) -> Result<&str, MissingSetting> {
         self.promotion_signing_key_arn.as_deref().ok_or(MissingSetting("PROMOTION_SIGNING_KEY_ARN"))
+    }
+
+    /// The key that `approve` signs with, for a function that needs it.
+    ///
+    /// # Errors
+    /// [`MissingSetting`] where it isn't named.
+    pub fn approval_signing_key_arn(&self) -> Result<&str, MissingSetting> {
+        self.approval_signing_key_arn.as_deref().ok_or(MissingSetting("APPROVAL_SIGNING_KEY_ARN"))
     }
 }
 

@@ -29,6 +29,8 @@ pub const SUMS: &str = "SHA256SUMS";
 pub const GATE_KEY: &str = "keys/gate.pem";
 /// The promotion's public key.
 pub const PROMOTION_KEY: &str = "keys/promotion.pem";
+/// The public key that approvals are signed with.
+pub const APPROVAL_KEY: &str = "keys/approval.pem";
 
 /// The largest raw report or snapshot that goes into a bundle, in bytes: of larger ones it holds the digest.
 pub const MAX_ATTACHED_BYTES: u64 = 5 * 1024 * 1024;
@@ -97,6 +99,9 @@ pub fn files(exhibits: &Exhibits, evidence: &Evidence) -> Result<Files, BundleEr
     if let Some(keys) = &exhibits.keys {
         add(GATE_KEY, keys.gate.to_pem().into_bytes());
         add(PROMOTION_KEY, keys.promotion.to_pem().into_bytes());
+        if let Some(key) = keys.approval.as_ref().filter(|_| exhibits.counts_signatures()) {
+            add(APPROVAL_KEY, key.to_pem().into_bytes());
+        }
     }
     files.extend(forms::files(exhibits));
     let sums = sums(&files);

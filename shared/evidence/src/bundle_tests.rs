@@ -61,12 +61,41 @@ async fn keys_that_are_not_the_own_ones_are_told() {
     let own = |gate, promotion| OwnKeys {
         gate: Some(LocalSigner::from_seed(gate).key()),
         promotion: Some(LocalSigner::from_seed(promotion).key()),
+        approval: None,
     };
     assert_eq!(verify(&files, &own(1, 2)).unwrap().verdict, Holds::Holds);
     let strange = verify(&files, &own(3, 2)).unwrap();
     let told = troubles(&strange).join("\n");
     assert!(told.contains("`keys/gate.pem` is the public key to verify with"), "{told}");
     assert!(told.contains("the gate's key signed that the commit is Built"), "{told}");
+}
+
+/// A bundle of a promotion that somebody approved: with the key that says so, and the approval bound by its signature.
+#[tokio::test]
+async fn who_approved_is_verified_offline_by_us_and_by_stock_tools() {
+    let world = World::approved().await;
+    let exhibits = world.exhibits(question()).await;
+    let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+    let own = OwnKeys { approval: Some(LocalSigner::from_seed(3).key()), ..OwnKeys::default() };
+    let verified = verify(&files, &own).unwrap();
+    assert_eq!(troubles(&verified), Vec::<String>::new());
+    assert!(verified.checks.iter().any(|it| it.name.starts_with("`approve` signed")), "{:?}", verified.checks);
+    let folder = tempfile::tempdir().unwrap();
+    write(&files, folder.path());
+    let (code, said) = run(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("holds  approvals/001.json: the signature holds under keys/approval.pem"), "{said}");
+
+    let strange = OwnKeys { approval: Some(LocalSigner::from_seed(2).key()), ..OwnKeys::default() };
+    assert_eq!(verify(&files, &strange).unwrap().verdict, Holds::Fails);
+    let mut without = files.clone();
+    without.remove(bundle::APPROVAL_KEY);
+    let sums = bundle::sums(&without);
+    without.insert(SUMS.to_owned(), sums.into_bytes());
+    assert_eq!(verify(&without, &OwnKeys::default()).unwrap().verdict, Holds::Fails);
+    let folder = tempfile::tempdir().unwrap();
+    write(&without, folder.path());
+    assert_eq!(run(folder.path(), &[]).0, Some(1));
 }
 
 /// Keys may sign only what is theirs: a bundle whose promotion key signed the test evidence too is refused.

@@ -4,8 +4,8 @@ use gatekeeper_proof::{PublicKey, PublicKeys};
 
 use super::{
     bundle::{
-        EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT, SCRIPT,
-        SCRIPT_TEXT, SUMS, sums, title,
+        APPROVAL_KEY, EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT,
+        SCRIPT, SCRIPT_TEXT, SUMS, sums, title,
     },
     exhibits::{Document, EDITION, Exhibits, Observed},
     forms, html, judge,
@@ -20,6 +20,8 @@ pub struct OwnKeys {
     pub gate: Option<PublicKey>,
     /// The promotion's.
     pub promotion: Option<PublicKey>,
+    /// That of approvals.
+    pub approval: Option<PublicKey>,
 }
 
 /// What verifying the files of a bundle comes to: the evidence of its documents, with checks of the bundle itself.
@@ -33,7 +35,13 @@ pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
     let mut checks = vec![whole(files), known(files, &observed)];
     let gate = key(files, GATE_KEY, own.gate.as_ref(), &mut checks);
     let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), &mut checks);
-    let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion });
+    // Where no approval was counted by its signature it is not there; where one was, it is missed.
+    let approval = if files.contains_key(APPROVAL_KEY) {
+        key(files, APPROVAL_KEY, own.approval.as_ref(), &mut checks)
+    } else {
+        own.approval.clone()
+    };
+    let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion, approval });
 
     // A file that was not read for the evidence is none of its documents: `known` tells of it.
     let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
@@ -77,7 +85,7 @@ pub(super) fn whole(files: &Files) -> Check {
 
 /// The bundle holds the documents that were read, and nothing that no bundle has.
 fn known(files: &Files, observed: &Observed) -> Check {
-    const OWN: [&str; 8] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY];
+    const OWN: [&str; 9] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY, APPROVAL_KEY];
     // What follows from the documents is compared with the conclusions.
     let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/");
     let strange = files.keys().filter(|name| !is_own(name) && !observed.versions.contains_key(*name));

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use gatekeeper_model::ids::{Chain, CommitSha, PromotionId, Sha256, VersionId};
-use gatekeeper_promotion::{history::StageState, record::LiveFunction};
+use gatekeeper_promotion::{
+    history::StageState,
+    record::{LiveFunction, PromotionRecord},
+};
 use gatekeeper_proof::{PublicKeys, ledger::StoredEntry};
 use gatekeeper_store::Retention;
 use jiff::Timestamp;
@@ -221,6 +224,13 @@ impl Exhibits {
             None => Unread::Missing,
         };
         self.documents.get(name).ok_or_else(absent)
+    }
+
+    /// Whether the promotion counted approvals by their signatures.
+    #[must_use]
+    pub fn counts_signatures(&self) -> bool {
+        let record = self.read::<PromotionRecord>(paper::PROMOTION);
+        record.is_ok_and(|read| read.value.counted_approvals().any(|it| it.signed_by.is_some()))
     }
 
     /// The bytes of a document.

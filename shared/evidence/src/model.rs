@@ -669,7 +669,7 @@ pub struct Attestation {
     pub verified: Holds,
 }
 
-/// One of the two keys that sign.
+/// One of the keys that sign attestations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signer {

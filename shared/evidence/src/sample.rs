@@ -9,11 +9,13 @@ use gatekeeper_gate::converge::Gate;
 use gatekeeper_model::{
     event::Event,
     finding::{Code, Finding},
-    ids::{Chain, Commit, Sha256},
-    store_key::{Form, PromotionStatement, RecordKey},
+    identity::Identity,
+    ids::{Chain, Commit, Sha256, StageName},
+    store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     telemetry::Logger,
 };
 use gatekeeper_promotion::{
+    approval::{Approval, SignedApproval},
     attestation::{deployment, verification_summary},
     boundary::Home,
     complete, entry,
@@ -30,7 +32,7 @@ use gatekeeper_readers::{
     flyway::history::HistoryRow,
     schema_snapshot::{Include, normal_form},
 };
-use gatekeeper_store::{Precondition, Stores, WriteStore as _, memory::Memory, record};
+use gatekeeper_store::{Precondition, ReadStore as _, Stores, WriteStore as _, memory::Memory, record};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -48,7 +50,7 @@ pub const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 pub const PROMOTION: &str = "01JT0000000000000000000001";
 const MODULE: &str = "modules/MOD-012";
 
-/// Two buckets and two keys.
+/// Two buckets and the keys.
 #[derive(Debug)]
 pub struct World {
     /// What CI wrote.
@@ -59,6 +61,8 @@ pub struct World {
     pub gate: LocalSigner,
     /// The promotion key.
     pub promotion: LocalSigner,
+    /// The key of `approve`.
+    pub approval: LocalSigner,
 }
 
 /// So many seconds after the promotion started.
@@ -130,10 +134,43 @@ impl World {
         world
     }
 
-    /// The two public keys.
+    /// A commit that somebody approved and that is promoted.
+    pub async fn approved() -> Self {
+        let world = Self::empty();
+        world.configure(|_| {}).await;
+        world.upload(1, |_| {});
+        world.judge_all().await;
+        world.approve("ann", question().stage).await;
+        world.promote(PROMOTION, false).await;
+        world
+    }
+
+    /// Has a person approve the commit, as it is stored, for a stage.
+    pub async fn approve(&self, name: &str, stage: StageName) {
+        let key = ArtefactPath::Manifest.of(&commit());
+        let manifest = self.artefacts.head(&key, None).await.unwrap().unwrap();
+        let arn = format!("arn:aws:sts::111122223333:assumed-role/approver/{name}");
+        let approval = Approval {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            stage,
+            manifest_version_id: manifest.version_id,
+            approved_by: Identity::of(&arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap(),
+            approved_at: at(-60),
+            reason: "looked at the change".to_owned(),
+            break_glass: false,
+            plan_sha256: None,
+        };
+        let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
+        let signed = SignedApproval::sign(approval, &self.approval).await.unwrap();
+        record::write(&self.records, &key, &signed, &Precondition::Absent).await.unwrap();
+    }
+
+    /// The public keys.
     #[must_use]
     pub fn keys(&self) -> PublicKeys {
-        PublicKeys { gate: self.gate.key(), promotion: self.promotion.key() }
+        PublicKeys { gate: self.gate.key(), promotion: self.promotion.key(), approval: Some(self.approval.key()) }
     }
 
     /// Reads what there is, the functions live as promoted.
@@ -210,6 +247,7 @@ impl World {
             records: Memory::default(),
             gate: LocalSigner::from_seed(1),
             promotion: LocalSigner::from_seed(2),
+            approval: LocalSigner::from_seed(3),
         }
     }
 
@@ -365,7 +403,7 @@ impl World {
             stage: request.stage,
             requested_by: request.requested_by,
             requester: None,
-            approvals: Vec::new(),
+            approvals: verified.ruling.approvals,
             not_counted: Vec::new(),
             identities_config: None,
             break_glass: None,

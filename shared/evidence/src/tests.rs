@@ -256,6 +256,7 @@ async fn the_rules_that_were_in_force_are_told_and_held_against_the_promotion() 
             person: identity(approver).person,
             arn: identity(approver).arn,
             approved_at: record.started_at,
+            signed_by: None,
             record: record.built_attestation.clone().unwrap(),
         }];
         forged.documents.get_mut(paper::PROMOTION).unwrap().bytes = record::to_bytes(&record).unwrap();

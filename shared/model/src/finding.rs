@@ -219,6 +219,7 @@ codes! {
     RequiresNotMet "requires-not-met" "the stage that must have run the commit first did not, or not these bytes, or it was rolled back there";
     SoakNotOver "soak-not-over" "the stage that must have run the commit first has not run it for long enough";
     ApprovalsMissing "approvals-missing" "too few people who are neither the requester nor the commit's author approved the commit";
+    ApprovalNotProved "approval-not-proved" "an approval is not signed, or was changed, copied or planted, and counts for nothing";
     StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
     BoundaryMissing "boundary-missing" "a stage in the gatekeeper's own account would get a role or user that the stage boundary does not bind";
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";

@@ -366,6 +366,25 @@ impl RecordKey {
         format!("approvals/{stage}/{}", commit.prefix())
     }
 
+    /// Where every [`RecordKey::Approval`] of a repository's commits for a stage lies.
+    #[must_use]
+    pub fn approvals_of(stage: &StageName, repo: &Repo) -> String {
+        format!("approvals/{stage}/{repo}/")
+    }
+
+    /// Where every [`RecordKey::Approval`] for one stage or for every stage lies.
+    #[must_use]
+    pub fn approvals_for(stage: Option<&StageName>) -> String {
+        stage.map_or_else(|| "approvals/".to_owned(), |stage| format!("approvals/{stage}/"))
+    }
+
+    /// The stage and the repository of the approval at `key`; `None` where none can lie there.
+    #[must_use]
+    pub fn approval_stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
+        let mut parts = key.strip_prefix("approvals/")?.split('/');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+
     /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; `None` where none lies there.
     #[must_use]
     pub fn approval_of(stage: &StageName, commit: &Commit, key: &str) -> Option<Self> {

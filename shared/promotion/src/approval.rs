@@ -1,13 +1,18 @@
 //! Approvals: `approvals/{stage}/{repo}/{sha}/{SHA-256 of the person}.json`, one for each person, and what a promotion
 //! keeps of those that it rests on.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_model::{
-    finding::Finding,
+    finding::{Code, Finding},
     identity::{BoundRequest, Identity, IdentityProof, Person},
-    ids::{Commit, CommitSha, Repo, Sha256, StageName, VersionId},
+    ids::{Chain, Commit, CommitSha, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
-use gatekeeper_store::record::Stored;
+use gatekeeper_proof::{Digest, Envelope, Predicate, PublicKey, Signer, SigningError, Statement, Subject};
+use gatekeeper_store::{
+    CALLS_IN_FLIGHT, ReadStore, StoreError, record,
+    record::{RecordError, Stored},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -150,6 +155,143 @@ impl Approval {
     pub fn key(stage: &StageName, commit: &Commit, person: &Person) -> RecordKey {
         RecordKey::Approval(stage.clone(), commit.clone(), Sha256::of(person.as_str().as_bytes()))
     }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
+    }
+
+    fn subject(&self) -> Subject {
+        Subject { name: self.repo.to_string(), digest: Digest::GitCommit(self.commit_sha.clone()) }
+    }
+}
+
+/// What `approve` signs of an approval: all that it says. Its key signs nothing else, and no other key is asked for it, so
+/// that neither can stand for the other.
+impl Predicate for Approval {
+    const TYPE: &'static str = "https://artefact-gatekeeper.example/approval/v1";
+}
+
+/// An approval as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedApproval {
+    /// What it says.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// The same, as `approve` has signed it; `None` in approvals of before they were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
+}
+
+/// Why an approval is nobody's word.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotProved(String);
+
+impl SignedApproval {
+    /// Signs an approval: one call of KMS.
+    ///
+    /// # Errors
+    /// [`SigningError`] where the signer doesn't sign.
+    pub async fn sign(approval: Approval, signer: &dyn Signer) -> Result<Self, SigningError> {
+        let statement = Statement::new(vec![approval.subject()], approval);
+        let envelope = Envelope::sign(&statement.to_bytes()?, signer).await?;
+        Ok(Self { approval: statement.predicate, envelope: Some(envelope) })
+    }
+
+    /// Whether the approval that lies at `place` is the one that was signed: gives the fingerprint of the key.
+    ///
+    /// # Errors
+    /// [`NotProved`] where it isn't signed by this key, says something else, or is of another place.
+    pub fn proof(&self, place: &str, key: Option<&PublicKey>) -> Result<Sha256, NotProved> {
+        let Self { approval, envelope } = self;
+        let Some(envelope) = envelope else { return Err(NotProved("it is not signed".to_owned())) };
+        let Some(key) = key else { return Err(NotProved("there is no key to verify it by".to_owned())) };
+        let statement = Statement::<Approval>::open_envelope(envelope, key);
+        let Statement { subject, predicate: signed, .. } = statement.map_err(|error| NotProved(error.to_string()))?;
+        if signed != *approval || subject != [signed.subject()] {
+            return Err(NotProved("it says something else than was signed".to_owned()));
+        }
+        let own = Approval::key(&signed.stage, &signed.commit(), &signed.approved_by.person).to_string();
+        if own != place {
+            return Err(NotProved(format!("it was signed for `{own}`, and was copied from there")));
+        }
+        Ok(key.fingerprint())
+    }
+}
+
+/// An approval as it was read, and whether it is proved.
+#[derive(Debug, Clone)]
+pub struct GivenApproval {
+    /// What it says.
+    pub stored: Stored<Approval>,
+    /// The fingerprint of the key whose signature holds over it.
+    pub proof: Result<Sha256, NotProved>,
+}
+
+impl GivenApproval {
+    /// Reads the approval that lies at a place, and holds it against the key; `None` where none lies there.
+    ///
+    /// # Errors
+    /// [`RecordError`] where it can't be read.
+    pub async fn read(
+        records: &impl ReadStore,
+        place: &RecordKey,
+        key: Option<&PublicKey>,
+    ) -> Result<Option<Self>, RecordError> {
+        let stored = record::read::<SignedApproval>(records, place).await?;
+        Ok(stored.map(|Stored { record, etag, version_id, sha256 }| {
+            let proof = record.proof(&place.to_string(), key);
+            Self { stored: Stored { record: record.approval, etag, version_id, sha256 }, proof }
+        }))
+    }
+
+    /// Who approved, as it says.
+    #[must_use]
+    pub fn person(&self) -> &Person {
+        &self.stored.record.approved_by.person
+    }
+}
+
+/// What lies among a repository's approvals for a stage and is nobody's word: altered, copied, planted, or of before approvals
+/// were signed.
+///
+/// # Errors
+/// [`StoreError`] where it could not look.
+pub async fn unproved(
+    records: &impl ReadStore,
+    chain: &Chain,
+    key: Option<&PublicKey>,
+) -> Result<Vec<Finding>, StoreError> {
+    let prefix = RecordKey::approvals_of(&chain.stage, &chain.repo);
+    let listed = records.list(&prefix).await?;
+    let prefix = &prefix;
+    stream::iter(listed)
+        .map(|object| async move {
+            let place = object.key.strip_prefix(prefix).and_then(|it| it.split_once('/')).and_then(|(sha, _)| {
+                let commit = Commit { repo: chain.repo.clone(), sha: sha.parse().ok()? };
+                RecordKey::approval_of(&chain.stage, &commit, &object.key)
+            });
+            let why = match place {
+                None => "no approval lies at such a place".to_owned(),
+                Some(place) => match GivenApproval::read(records, &place, key).await {
+                    Ok(given) => match given.map(|it| it.proof) {
+                        None | Some(Ok(_)) => return Ok(None),
+                        Some(Err(not_proved)) => not_proved.to_string(),
+                    },
+                    Err(RecordError::Store(error)) => return Err(error),
+                    Err(error) => error.to_string(),
+                },
+            };
+            let message =
+                format!("{why}; it counts for nothing; see `approval-not-proved` in the guide for people on call");
+            Ok(Some(Finding::new(Code::ApprovalNotProved, object.key, message)))
+        })
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(future::ok)
+        .try_collect()
+        .await
 }
 
 /// An approval that a promotion rests on.
@@ -161,16 +303,20 @@ pub struct CountedApproval {
     pub arn: String,
     /// When the approval was given.
     pub approved_at: Timestamp,
+    /// The fingerprint of the key whose signature held over it; none where it was counted before approvals were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Sha256>,
     /// The approval itself.
     #[serde(flatten)]
     pub record: PinnedRecord,
 }
 
-impl From<&Stored<Approval>> for CountedApproval {
-    fn from(stored: &Stored<Approval>) -> Self {
-        let Approval { repo, commit_sha, stage, approved_by, approved_at, .. } = &stored.record;
-        let commit = Commit { repo: repo.clone(), sha: commit_sha.clone() };
+impl From<&GivenApproval> for CountedApproval {
+    fn from(GivenApproval { stored, proof }: &GivenApproval) -> Self {
+        let Approval { stage, approved_by, approved_at, .. } = &stored.record;
+        let commit = stored.record.commit();
         Self {
+            signed_by: proof.as_ref().ok().copied(),
             person: approved_by.person.clone(),
             arn: approved_by.arn.clone(),
             approved_at: *approved_at,

@@ -1,4 +1,4 @@
-//! Whose approval counts: of people who are neither the requester nor any author, each once, and of this manifest.
+//! Whose approval counts: of people who are neither the requester nor any author, each once, of this manifest, and signed.
 //!
 //! `approve`, `promote` and the evidence ask here, so that they can't differ.
 
@@ -7,10 +7,9 @@ use gatekeeper_model::{
     identity::Person,
     ids::{Commit, Sha256, StageName, VersionId},
 };
-use gatekeeper_store::record::Stored;
 use serde::{Deserialize, Serialize};
 
-use super::approval::Approval;
+use super::approval::{Approval, GivenApproval, NotProved};
 use crate::identities::{Authors, Identities, Placed};
 
 /// What approvals are counted for.
@@ -51,21 +50,24 @@ pub struct NotCounted {
 impl Counting<'_> {
     /// The approvals that count, the oldest first, and those that don't.
     #[must_use]
-    pub fn count<'b>(&self, approvals: &'b [Stored<Approval>]) -> (Vec<&'b Stored<Approval>>, Vec<NotCounted>) {
+    pub fn count<'b>(&self, approvals: &'b [GivenApproval]) -> (Vec<&'b GivenApproval>, Vec<NotCounted>) {
         let mut given: Vec<_> = approvals.iter().collect();
-        given.sort_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()));
-        let (mut counted, mut others): (Vec<&Stored<Approval>>, Vec<NotCounted>) = (Vec::new(), Vec::new());
-        for stored in given {
-            let before = counted.iter().map(|stored| &stored.record.approved_by.person);
-            match self.why_not(&stored.record, before) {
-                None => counted.push(stored),
-                Some(why) => others.push(NotCounted { person: stored.record.approved_by.person.clone(), why }),
+        given.sort_by_key(|it| (it.stored.record.approved_at, it.person().clone()));
+        let (mut counted, mut others): (Vec<&GivenApproval>, Vec<NotCounted>) = (Vec::new(), Vec::new());
+        for it in given {
+            let why = match &it.proof {
+                Ok(_) => self.why_not(&it.stored.record, counted.iter().map(|it| it.person())),
+                Err(not_proved) => Some(unproved(not_proved)),
+            };
+            match why {
+                None => counted.push(it),
+                Some(why) => others.push(NotCounted { person: it.person().clone(), why }),
             }
         }
         (counted, others)
     }
 
-    /// Why an approval doesn't count beside those of `counted`; `None` where it does.
+    /// Why an approval that is proved doesn't count beside those of `counted`; `None` where it does.
     #[must_use]
     pub fn why_not<'b>(&self, approval: &Approval, counted: impl Iterator<Item = &'b Person>) -> Option<String> {
         if !self.is_about_this(approval) {
@@ -105,6 +107,12 @@ impl Counting<'_> {
         let remedy = "say in `config/identities.json` whose it is (`aliases`), or that it is nobody (`bots`)";
         unknown.map(|author| finding(format!("author {author}; {remedy}"))).collect()
     }
+}
+
+/// Why an approval that is not proved doesn't count.
+#[must_use]
+pub fn unproved(why: &NotProved) -> String {
+    format!("it is not proved: {why}; it must be approved again")
 }
 
 impl Owners<'_> {

@@ -1,13 +1,14 @@
 //! The three ways round and their kind: whatever hides an author from a comparison of addresses.
 
 use gatekeeper_model::{identity::Identity, manifest::Manifest};
+use gatekeeper_store::record::Stored;
 use serde_json::{Value, json};
 
 use super::*;
 
 const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 
-fn stored(person: &str, minute: u8) -> Stored<Approval> {
+fn stored(person: &str, minute: u8) -> GivenApproval {
     let arn = format!("arn:aws:sts::111122223333:assumed-role/approver/{person}");
     let record = Approval {
         schema_version: 1,
@@ -22,7 +23,8 @@ fn stored(person: &str, minute: u8) -> Stored<Approval> {
         plan_sha256: None,
     };
     let sha256 = gatekeeper_store::record::digest(&record).unwrap();
-    Stored { record, etag: "".into(), version_id: "".into(), sha256 }
+    let stored = Stored { record, etag: "".into(), version_id: "".into(), sha256 };
+    GivenApproval { stored, proof: Ok(Sha256::of(b"the key")) }
 }
 
 /// What the approvals of these people come to: a line each, and then who is not known.
@@ -46,7 +48,7 @@ fn told(authors: &Value, identities: Option<&Value>, people: &[&str]) -> String 
     };
     let approvals: Vec<_> = people.iter().zip(0..).map(|(person, minute)| stored(person, minute)).collect();
     let (counted, not_counted) = counting.count(&approvals);
-    let counted = counted.iter().map(|it| format!("{} counts", it.record.approved_by.person));
+    let counted = counted.iter().map(|it| format!("{} counts", it.person()));
     let others = not_counted.iter().map(|it| format!("{}: {}", it.person, it.why));
     let unknown = counting.unknown_authors();
     let unknown = unknown.iter().map(|it| format!("{}: {}", it.code, it.message));

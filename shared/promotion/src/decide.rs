@@ -149,6 +149,7 @@ fn may_change(code: Code) -> bool {
     matches!(
         code,
         Code::ApprovalsMissing
+            | Code::ApprovalNotProved
             | Code::ApprovalPlanDiffers
             | Code::RequesterUnproven
             | Code::RequiresNotMet

@@ -3,6 +3,7 @@
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::{Chain, CommitSha, PromotionId, Repo, Sha256, StageName, VersionId},
+    store_key::RecordKey,
 };
 use gatekeeper_proof::{Authority, PublicKeys, ledger};
 use jiff::{SignedDuration, Timestamp};
@@ -144,8 +145,8 @@ impl StageState {
 }
 
 /// Where the document of what a stage runs isn't the one that the head of the stage's chain was signed over, as far as that
-/// head tells. `stored` is the document's SHA-256; `None` where there is none. That a head proves nothing is a finding of its
-/// own.
+/// head tells; heads of before they told it tell nothing. `stored` is the document's SHA-256; `None` where there is none. That
+/// a head proves nothing is a finding of its own.
 #[must_use]
 pub fn altered_record(
     chain: &Chain,
@@ -153,7 +154,8 @@ pub fn altered_record(
     head: Option<&[u8]>,
     keys: &PublicKeys,
 ) -> Option<Finding> {
-    let signed = ledger::standing_in(head?, chain, keys.of(Authority::of(chain))).ok()??.stage_record?;
+    let Some(head) = head else { return stored.map(|_| without_head(chain)) };
+    let signed = ledger::standing_in(head, chain, keys.of(Authority::of(chain))).ok()??.stage_record?;
     let message = match stored {
         Some(sha256) if sha256 == signed.sha256 => return None,
         Some(sha256) => format!(
@@ -164,6 +166,34 @@ pub fn altered_record(
         None => format!("it is gone, and the stage's ledger was signed over `{}`", signed.sha256),
     };
     Some(Finding::new(Code::StageRecordAltered, signed.key, message))
+}
+
+/// Why the document of what a stage runs is nobody's word: what another stage requires counts only where a head that holds was
+/// signed over it. The stage's next promotion signs it.
+#[must_use]
+pub fn unsigned_record(chain: &Chain, stored: Sha256, head: Option<&[u8]>, keys: &PublicKeys) -> Option<Finding> {
+    let finding = |message: String| Finding::new(Code::StageRecordAltered, document_key(chain), message);
+    let Some(held) = head else { return Some(without_head(chain)) };
+    match ledger::standing_in(held, chain, keys.of(Authority::of(chain))) {
+        Err(error) => Some(finding(format!(
+            "the head of the stage's ledger proves nothing: {error}; see `gatekeeper ledger verify`"
+        ))),
+        Ok(standing) if standing.as_ref().is_none_or(|it| it.stage_record.is_none()) => Some(finding(format!(
+            "the stage's ledger is of before it was signed over what the stage runs; promote to `{}` again",
+            chain.stage
+        ))),
+        Ok(_) => altered_record(chain, Some(stored), head, keys),
+    }
+}
+
+fn without_head(chain: &Chain) -> Finding {
+    let head = RecordKey::LedgerHead(chain.clone());
+    let message = format!("nobody has signed it: the head of the stage's ledger, `{head}`, is gone");
+    Finding::new(Code::StageRecordAltered, document_key(chain), message)
+}
+
+fn document_key(chain: &Chain) -> String {
+    RecordKey::Stage(chain.stage.clone(), chain.repo.clone()).to_string()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod attestation;
+pub mod beside;
 pub mod boundary;
 pub mod changes;
 pub mod complete;

@@ -14,7 +14,7 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{
-    Authority, PublicKeys, SigningError, Statement, ledger,
+    Authority, PublicKey, PublicKeys, SigningError, Statement, ledger,
     ledger::{Standing, StandingError},
 };
 use gatekeeper_readers::{
@@ -29,9 +29,9 @@ use gatekeeper_store::{
 };
 
 use super::{
-    approval::Approval,
+    approval::GivenApproval,
     decide::Known,
-    history::{StageState, altered_record},
+    history::{StageState, unsigned_record},
     lock::Lock,
     record::PromotionRecord,
     request::PromotionRequest,
@@ -161,7 +161,7 @@ pub(super) struct SecondLook {
     /// The stage that is required first; `None` where it never ran anything of the repository.
     pub(super) required: Option<ReadEarlier>,
     /// The approvals of the commit for the stage.
-    pub(super) approvals: Vec<Stored<Approval>>,
+    pub(super) approvals: Vec<GivenApproval>,
 }
 
 /// An object at the version that will be applied.
@@ -188,10 +188,10 @@ pub(super) async fn second<S: ReadStore>(stores: Stores<'_, S>, known: &Known<'_
     };
     let (objects, templates, before, required, approvals) = future::try_join5(
         async { Ok(objects(artefacts, built, &first.listed).await?) },
-        templates(stores, known.manifest.as_ref(), verdict),
+        templates(stores, known.manifest.as_ref(), verdict, &first.keys.gate),
         promotion_before(records, asked.request, first.state.as_ref().map(|it| &it.record)),
         required,
-        approvals(records, &first.approvals),
+        approvals(records, &first.approvals, first.keys.approval.as_ref()),
     )
     .await?;
     Ok(SecondLook { objects, templates, before, required, approvals })
@@ -224,6 +224,7 @@ async fn templates<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
+    gate: &PublicKey,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
     let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
     let Some((manifest, verdict)) = manifest.zip(verdict) else { return Ok(BTreeMap::new()) };
@@ -235,7 +236,7 @@ async fn templates<S: ReadStore>(
     });
     let paths: BTreeSet<_> = paths.collect();
     let judged = paths.iter().filter_map(|(stack, path)| Some((*stack, verdict.artefact(path)?)));
-    let inspected = &inspected_templates(records, &verdict.commit(), synthesis).await?;
+    let inspected = &inspected_templates(records, &verdict.commit(), synthesis, gate).await?;
     let read: Vec<_> = stream::iter(judged)
         .map(|(stack, artefact)| async move {
             let mut template = inspected.get(&artefact.sha256).cloned();
@@ -316,9 +317,13 @@ async fn promotion_before(
 }
 
 /// The approvals at these places.
-async fn approvals(records: &impl ReadStore, keys: &[RecordKey]) -> Result<Vec<Stored<Approval>>, RecordError> {
-    stream::iter(keys)
-        .map(|key| record::read::<Approval>(records, key))
+async fn approvals(
+    records: &impl ReadStore,
+    places: &[RecordKey],
+    key: Option<&PublicKey>,
+) -> Result<Vec<GivenApproval>, RecordError> {
+    stream::iter(places)
+        .map(|place| GivenApproval::read(records, place, key))
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(future::ok)
         .try_collect()
@@ -342,7 +347,8 @@ impl ReadEarlier {
         let Self { state, ledger_head, promotion } = self;
         let chain = Chain { stage: state.record.stage.clone(), repo: commit.repo.clone() };
         let head = ledger_head.as_ref().map(|body| body.bytes.as_slice());
-        let altered = || altered_record(&chain, Some(state.sha256), head, keys);
+        let unsigned = || unsigned_record(&chain, state.sha256, head, keys);
+        let since = state.record.promotion_of(&commit.sha).map(|it| it.completed_at);
         let unattested = promotion.and_then(|(promotion, summary)| {
             let key = summary_key(&promotion).to_string();
             let Some(body) = summary else {
@@ -354,12 +360,17 @@ impl ReadEarlier {
             let wrong = match Statement::<VerificationSummary>::open(&body.bytes, keys) {
                 Err(error) => Some(error.to_string()),
                 Ok(statement) => {
-                    disagreement(&statement, &promotion, &commit.sha, built.map(|body| Sha256::of(&body.bytes)))
+                    let verified = statement.predicate.time_verified;
+                    let too_early = since.filter(|since| *since < verified).map(|since| {
+                        format!("it was verified at {verified}, and the stage is said to run it since {since}")
+                    });
+                    let built = built.map(|body| Sha256::of(&body.bytes));
+                    disagreement(&statement, &promotion, &commit.sha, built).or(too_early)
                 }
             };
             wrong.map(|wrong| Finding::new(Code::AttestationInvalid, key, wrong))
         });
-        let unattested = unattested.or_else(altered);
+        let unattested = unattested.or_else(unsigned);
         Earlier { state: state.record, unattested }
     }
 }

@@ -13,12 +13,11 @@ use gatekeeper_model::{
     ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
 };
-use gatekeeper_store::record::Stored;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    approval::{Approval, BreakGlass, CountedApproval},
-    counting::{Counting, NotCounted, Owners},
+    approval::{Approval, BreakGlass, CountedApproval, GivenApproval},
+    counting::{Counting, NotCounted, Owners, unproved},
     history::StageState,
     request::PromotionRequest,
 };
@@ -78,7 +77,7 @@ pub struct Circumstances<'a> {
     /// The stage that is required first; `None` where it never ran anything of the repository.
     pub required: Option<&'a Earlier>,
     /// The approvals of the commit for the stage, in whatever versions of its manifest.
-    pub approvals: &'a [Stored<Approval>],
+    pub approvals: &'a [GivenApproval],
     /// Who is who; or what is wrong with the document that says so.
     pub identities: Result<&'a Identities, &'a Finding>,
     /// The time.
@@ -145,6 +144,7 @@ impl Circumstances<'_> {
                         self.approve_command(" --break-glass")
                     );
                     ruling.reasons.push(self.finding(Code::ApprovalsMissing, message));
+                    ruling.reasons.extend(self.unproved());
                 }
             }
         }
@@ -233,15 +233,16 @@ impl Circumstances<'_> {
             );
             findings.push(self.finding(Code::ApprovalsMissing, message));
             findings.extend(self.other_plans(&counting));
+            findings.extend(self.unproved());
         }
         (counted, not_counted, findings)
     }
 
     /// That approvals are of another plan, where they would be of this commit otherwise.
     fn other_plans(&self, counting: &Counting<'_>) -> Option<Finding> {
-        let of_this = self.approvals.iter().filter(|stored| counting.is_about_this(&stored.record));
-        let other = of_this.filter(|stored| counting.other_plan(&stored.record).is_some());
-        let people: Vec<_> = other.map(|stored| format!("`{}`", stored.record.approved_by.person)).collect();
+        let of_this = self.proved().filter(|it| counting.is_about_this(&it.stored.record));
+        let other = of_this.filter(|it| counting.other_plan(&it.stored.record).is_some());
+        let people: Vec<_> = other.map(|it| format!("`{}`", it.person())).collect();
         let planned = self.plan_sha256.filter(|_| !people.is_empty())?;
         let message = format!(
             "{} approved another plan than `{planned}`, which would be applied now: its parameters, the stage's configuration, \
@@ -250,6 +251,19 @@ impl Circumstances<'_> {
             people.join(", ")
         );
         Some(self.finding(Code::ApprovalPlanDiffers, message))
+    }
+
+    fn proved(&self) -> impl Iterator<Item = &GivenApproval> {
+        self.approvals.iter().filter(|it| it.proof.is_ok())
+    }
+
+    /// The approvals that are nobody's word, each by its person: they are missed where there are too few others.
+    fn unproved(&self) -> Vec<Finding> {
+        let told = self.approvals.iter().filter_map(|it| {
+            let why = unproved(it.proof.as_ref().err()?);
+            Some(self.finding(Code::ApprovalNotProved, format!("the approval of `{}`: {why}", it.person())))
+        });
+        told.collect()
     }
 
     fn counting<'b>(&'b self, authors: &'b Authors, identities: &'b Identities) -> Counting<'b> {
@@ -267,17 +281,17 @@ impl Circumstances<'_> {
     }
 
     /// The first approval to break the glass by somebody else than the requester, who may be an author.
-    fn second_person(&self, requester: &Person) -> Option<&Stored<Approval>> {
+    fn second_person(&self, requester: &Person) -> Option<&GivenApproval> {
         let (identities, nobody) = (self.identities.ok()?, Authors::default());
         let counting = self.counting(&nobody, identities);
-        let agreed = self.approvals.iter().filter(|stored| stored.record.break_glass);
-        let agreed = agreed.filter(|stored| counting.is_about_this(&stored.record));
-        let agreed = agreed.filter(|stored| counting.other_plan(&stored.record).is_none());
-        let others = agreed.filter(|stored| {
-            let person = &stored.record.approved_by.person;
-            !identities.same(person, requester) && identities.place(person.as_str()) != Placed::Nobody
+        let agrees = |approval: &Approval| {
+            approval.break_glass && counting.is_about_this(approval) && counting.other_plan(approval).is_none()
+        };
+        let agreed = self.proved().filter(|it| agrees(&it.stored.record));
+        let others = agreed.filter(|it| {
+            !identities.same(it.person(), requester) && identities.place(it.person().as_str()) != Placed::Nobody
         });
-        others.min_by_key(|stored| (stored.record.approved_at, stored.record.approved_by.person.clone()))
+        others.min_by_key(|it| (it.stored.record.approved_at, it.person().clone()))
     }
 
     fn approve_command(&self, flags: &str) -> String {

@@ -1,5 +1,6 @@
 //! Each rule of a stage, what counts for it and what doesn't, and what two people may waive.
 
+use gatekeeper_store::record::Stored;
 use serde_json::{Value, json};
 
 use super::*;
@@ -19,7 +20,7 @@ struct World {
     actor: Option<&'static str>,
     uat: Option<Earlier>,
     plan: Option<Sha256>,
-    approvals: Vec<Stored<Approval>>,
+    approvals: Vec<GivenApproval>,
     now: Timestamp,
 }
 
@@ -90,13 +91,14 @@ impl World {
         };
         let sha256 = gatekeeper_store::record::digest(&approval).unwrap();
         let (etag, version_id) = (time.into(), format!("version of {time}").into());
-        self.approvals.push(Stored { record: approval, etag, version_id, sha256 });
+        let stored = Stored { record: approval, etag, version_id, sha256 };
+        self.approvals.push(GivenApproval { stored, proof: Ok(Sha256::of(b"the key")) });
         self
     }
 
     /// Changes the last approval.
     fn but(mut self, change: impl FnOnce(&mut Approval)) -> Self {
-        change(&mut self.approvals.last_mut().unwrap().record);
+        change(&mut self.approvals.last_mut().unwrap().stored.record);
         self
     }
 

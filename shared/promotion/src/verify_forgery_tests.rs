@@ -1,9 +1,6 @@
 //! What somebody who writes every record and every tag, but has no key, gets promoted: nothing.
 
-use gatekeeper_proof::{
-    Envelope, NoSigner,
-    ledger::{Event, Kind, RecordDigest},
-};
+use gatekeeper_proof::{Envelope, NoSigner};
 
 use super::*;
 
@@ -83,7 +80,7 @@ async fn an_attestation_of_another_commit_promotes_nothing() {
 #[tokio::test]
 async fn any_byte_of_the_attestation_that_changes_is_found() {
     let world = World::built(1, |_| {}).await;
-    let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
+    let keys = keys();
     let (verdict, bytes) = (world.verdict().await, world.attestation());
     let manifest = Sha256::of(&world.artefacts.bytes_of(&ArtefactPath::Manifest.of(&commit())).unwrap());
     let holds = |bytes: &[u8]| {
@@ -200,9 +197,9 @@ async fn a_stage_is_what_its_ledger_was_signed_over() {
     world.verify(&again).await.unwrap();
     world.verify(&to_prod).await.unwrap();
 
-    // As if it had run there for a year.
+    // As if it had run there for months.
     let mut backdated = stored.record.clone();
-    backdated.history[0].completed_at = "2025-05-02T03:04:05Z".parse().unwrap();
+    backdated.history[0].completed_at = "2026-05-02T03:05:00Z".parse().unwrap();
     world.records.upload(&key.to_string(), &record::to_bytes(&backdated).unwrap(), &[]);
     World::assert_refused(world.verify(&again).await, &[Code::StageRecordAltered]);
     World::assert_refused(world.verify(&to_prod).await, &[Code::StageRecordAltered]);

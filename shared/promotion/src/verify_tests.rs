@@ -11,12 +11,20 @@ use gatekeeper_model::{
     telemetry::{Logger, wall_clock},
     verdict::{Outcome, Revocation, Verdict},
 };
-use gatekeeper_proof::{Digest, LocalSigner, Statement, ledger};
+use gatekeeper_proof::{
+    Digest, LocalSigner, Statement, ledger,
+    ledger::{Event, Kind, RecordDigest},
+};
 use gatekeeper_store::{Precondition, WriteStore as _, memory::Memory};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{approval::Approval, attestation::VerificationSummary, history::Completed, stage::SchemaParity};
+use crate::{
+    approval::{Approval, SignedApproval},
+    attestation::VerificationSummary,
+    history::Completed,
+    stage::SchemaParity,
+};
 
 #[path = "verify_forgery_tests.rs"]
 mod forgery;
@@ -30,6 +38,11 @@ struct World {
     artefacts: Memory,
     records: Memory,
     requester: Requester,
+}
+
+fn keys() -> PublicKeys {
+    let key = |seed| LocalSigner::from_seed(seed).key();
+    PublicKeys { gate: SIGNER.key(), promotion: key(2), approval: Some(key(3)) }
 }
 
 fn commit() -> Commit {
@@ -165,7 +178,7 @@ impl World {
     }
 
     async fn verify(&self, request: &PromotionRequest) -> Answer {
-        let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
+        let keys = keys();
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(self.requester.clone())));
         let stores = Stores { artefacts: &self.artefacts, records: &self.records };
         verify(stores, Asked { request, home: &home(), now: wall_clock() }, keys, requester).await.unwrap()
@@ -206,7 +219,8 @@ impl World {
             plan_sha256: None,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
-        record::write(&self.records, &key, &approval, &Precondition::Absent).await.unwrap();
+        let signed = SignedApproval::sign(approval, &LocalSigner::from_seed(3)).await.unwrap();
+        record::write(&self.records, &key, &signed, &Precondition::Absent).await.unwrap();
     }
 
     async fn ran(&self, sha: &str, rollback: bool) {
@@ -224,8 +238,22 @@ impl World {
         let (stage, repo, id) = (request().stage, commit().repo, completed.promotion_id.clone());
         let state = StageState::after(before.map(|it| it.record), &stage, &repo, completed);
         record::write(&self.records, &key, &state, &precondition).await.unwrap();
+        self.enter(&state).await;
         let signed = self.summary(sha, &stage).await.sign(&LocalSigner::from_seed(2)).await.unwrap();
         self.records.upload(&summary_key(id), &signed.dsse, &[]);
+    }
+}
+
+impl World {
+    /// Signs what the stage runs, as the promotion that brought it does.
+    async fn enter(&self, state: &StageState) {
+        let chain = Chain { stage: state.stage.clone(), repo: state.repo.clone() };
+        let key = RecordKey::Stage(state.stage.clone(), state.repo.clone()).to_string();
+        let stage_record = Some(RecordDigest { key, version_id: None, sha256: record::digest(state).unwrap() });
+        let event =
+            Event { stage_record, ..Event::bare(Kind::Promotion, format!("{}", state.promotion_id), "succeeded") };
+        let (signer, now) = (LocalSigner::from_seed(2), wall_clock());
+        ledger::append(&self.records, &signer, &chain, &event, None, now).await.unwrap();
     }
 }
 
@@ -527,7 +555,7 @@ async fn a_recorded_history_that_cannot_be_read_is_not_none() {
     let key = RecordKey::Promotion(request().stage, commit().repo, id.clone()).to_string();
     let verified = async |rows: Value| {
         world.records.upload(&key, record(rows).to_string().as_bytes(), &[]);
-        let keys = PublicKeys { gate: SIGNER.key(), promotion: LocalSigner::from_seed(2).key() };
+        let keys = keys();
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(Requester::Unnamed)));
         let stores = Stores { artefacts: &world.artefacts, records: &world.records };
         verify(stores, Asked { request: &request(), home: &home(), now: wall_clock() }, keys, requester).await

@@ -79,13 +79,16 @@ impl PublicKey {
     }
 }
 
-/// The gatekeeper's two public keys.
+/// The gatekeeper's public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKeys {
     /// The gate's: what it concluded of a commit.
     pub gate: PublicKey,
     /// Promotion's: what was done to a stage.
     pub promotion: PublicKey,
+    /// That of the function `approve`: what people approved. Without it no approval is proved: bundles of before approvals
+    /// were signed have none.
+    pub approval: Option<PublicKey>,
 }
 
 impl PublicKeys {

@@ -1,6 +1,6 @@
 //! What the gatekeeper signs: in-toto statements in DSSE envelopes, by keys of KMS that nobody else may sign with.
 //!
-//! The tag is what people and policies see; the attestation is the truth. Two keys keep two powers apart: what a commit's
+//! The tag is what people and policies see; the attestation is the truth. Keys keep powers apart: what a commit's
 //! tests came to is the gate's word alone, what was done to a stage is promotion's.
 
 #![warn(missing_docs)] // others build on this crate

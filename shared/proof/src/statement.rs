@@ -134,7 +134,15 @@ impl<P: Predicate> Statement<P> {
     /// # Errors
     /// [`InvalidAttestation`] for anything else.
     pub fn open_under(dsse: &[u8], key: &PublicKey) -> Result<Self, InvalidAttestation> {
-        let payload = Envelope::parse(dsse)?.verify(key)?;
+        Self::open_envelope(&Envelope::parse(dsse)?, key)
+    }
+
+    /// The same of an envelope that was read already.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] for anything else.
+    pub fn open_envelope(envelope: &Envelope, key: &PublicKey) -> Result<Self, InvalidAttestation> {
+        let payload = envelope.verify(key)?;
         let statement: Self =
             serde_json::from_slice(&payload).map_err(|error| InvalidAttestation::Malformed(error.to_string()))?;
         if statement.type_uri != STATEMENT || statement.predicate_type != P::TYPE {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use gatekeeper_aws::{kms::KmsKeys, s3::S3Store};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
+use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
-    ids::{Chain, Repo, Sha256, StageName},
+    ids::{Chain, Repo, StageName},
     store_key::RecordKey,
 };
-use gatekeeper_promotion::history::altered_record;
+use gatekeeper_promotion::beside;
 use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Break, Kept, Proof},
@@ -22,7 +22,7 @@ use gatekeeper_proof::{
 use gatekeeper_store::ReadStore as _;
 
 use crate::{
-    aws::{Aws, Part, PlaceArgs},
+    aws::{Aws, PlaceArgs, public_keys},
     exit::Answer,
     output::{Output, bad, good},
     whole_file,
@@ -38,6 +38,10 @@ Examples:
   gatekeeper ledger verify --against heads-2026-04 --keep heads-2026-05";
 
 /// Proves every entry, link, signed head and named record of the ledger again, and names the first one that doesn't hold
+///
+/// So does what lies beside a stage's chain and is held against it: the document of what the stage runs, the verdict on that
+/// commit, and the approvals; beside the gate's chains the verdicts on what was taken back. The first that is not what was
+/// signed is named.
 ///
 /// A chain without entries holds, and is said to be empty; `--against` tells it from one whose entries were removed.
 ///
@@ -65,8 +69,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::at(&args.place).await?;
     let records = aws.records().await?;
-    let keys = KmsKeys::new(&aws.config, aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
-    let keys = keys.public_keys().await.context("the public keys could not be read")?;
+    let keys = public_keys(&aws).await?;
 
     let chains = chains(&records, args).await?;
     let (records, keys) = (&records, &keys);
@@ -89,8 +92,16 @@ async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain
         args.stage.as_ref().is_none_or(|stage| *stage == chain.stage)
             && args.repo.as_ref().is_none_or(|repo| *repo == chain.repo)
     };
-    let listed = records.list(&RecordKey::ledgers_prefix(args.stage.as_ref())).await?;
+    let stage = args.stage.as_ref();
+    let (ledgers, stages) = (RecordKey::ledgers_prefix(stage), RecordKey::stages_prefix(stage));
+    let approvals = RecordKey::approvals_for(stage);
+    let (listed, run, approved) =
+        try_join3(records.list(&ledgers), records.list(&stages), records.list(&approvals)).await?;
     let stored = listed.iter().filter_map(|object| RecordKey::chain_of(&object.key));
+    // A chain that was removed whole, or that nothing was entered into yet, may have what is held against it.
+    let run = run.iter().filter_map(|object| RecordKey::stage_and_repo(&object.key));
+    let approved = approved.iter().filter_map(|object| RecordKey::approval_stage_and_repo(&object.key));
+    let stored = stored.chain(run.chain(approved).map(|(stage, repo)| Chain { stage, repo }));
     let kept = args.against.as_deref().map(kept_chains).transpose()?.unwrap_or_default();
     let named = args.stage.clone().zip(args.repo.clone()).map(|(stage, repo)| Chain { stage, repo });
     Ok(stored.chain(kept).chain(named).filter(wanted).collect())
@@ -107,18 +118,15 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
     if !proof.holds() {
         return Ok(proof);
     }
-    let altered = altered_stage(records, keys, chain).await?;
-    Ok(Proof { broken: altered.map(|what| Break { sequence: proof.newest, what }), ..proof })
-}
-
-/// Where what a stage is said to run isn't what the chain's head was signed over.
-async fn altered_stage(records: &S3Store, keys: &PublicKeys, chain: &Chain) -> anyhow::Result<Option<String>> {
-    let Chain { stage, repo } = chain.clone();
-    let head = records.get(&RecordKey::LedgerHead(chain.clone()).to_string(), None, ledger::MAX_BYTES).await?;
-    let document = records.get(&RecordKey::Stage(stage, repo).to_string(), None, ledger::MAX_BYTES).await?;
-    let head = head.as_ref().map(|body| body.bytes.as_slice());
-    let altered = altered_record(chain, document.map(|body| Sha256::of(&body.bytes)), head, keys);
-    Ok(altered.map(|it| format!("`{}` is another document than it was signed over: {}", it.subject, it.message)))
+    let altered = beside::altered(records, chain, keys).await?;
+    let what = altered.first().map(|it| {
+        let more = match altered.len() {
+            1 => String::new(),
+            count => format!(" (and {} more beside it)", count - 1),
+        };
+        format!("beside it `{}`: {}: {}{more}", it.subject, it.code, it.message)
+    });
+    Ok(Proof { broken: what.map(|what| Break { sequence: proof.newest, what }), ..proof })
 }
 
 /// The signed heads of chains, each with its place in the folder that they are kept in.

@@ -72,6 +72,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             event_queue_url: None,
             signing_key_arn: None,
             promotion_signing_key_arn: None,
+            approval_signing_key_arn: None,
             alarm_topic_arn: None,
         },
         config: cloud::config(cloud),

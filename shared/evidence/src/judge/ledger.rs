@@ -1,7 +1,11 @@
 //! Where the promotion stands in the ledger, from its entry to the signed head; and what the gate's own chain tells.
 
-use gatekeeper_model::{identity::Person, ids::Chain, store_key::RecordKey};
-use gatekeeper_promotion::record::Status;
+use gatekeeper_model::{
+    identity::Person,
+    ids::{Chain, Sha256},
+    store_key::RecordKey,
+};
+use gatekeeper_promotion::{history::altered_record, record::Status};
 use gatekeeper_proof::{
     Authority,
     ledger::{Entry, Kind, StoredEntry, prove},
@@ -160,6 +164,9 @@ fn recorded(case: &Case<'_>, entries: &[StoredEntry], place: Option<u64>, checks
 }
 
 fn newest(case: &Case<'_>, entries: &[StoredEntry], checks: &mut Checks) {
+    if let Some(altered) = altered(case.exhibits) {
+        return checks.fails(PART, NEWEST, altered);
+    }
     let at = case.exhibits.observed.question.at;
     let mut brought = entries.iter().filter_map(|stored| stored.entry.as_ref()).filter(|entry| brings(entry));
     // Its own entry may have been written a moment after the stage was said to run it.
@@ -185,6 +192,13 @@ fn newest(case: &Case<'_>, entries: &[StoredEntry], checks: &mut Checks) {
             None => checks.fails(PART, NEWEST, "the entries that were read tell of no promotion that succeeded"),
         },
     }
+}
+
+/// Where the document of what the stage runs isn't the one that the head was signed over, as far as that head tells.
+fn altered(exhibits: &Exhibits) -> Option<String> {
+    let (keys, head) = (exhibits.keys.as_ref()?, exhibits.bytes(paper::HEAD)?);
+    let stored = exhibits.bytes(paper::STAGE).map(Sha256::of);
+    altered_record(&exhibits.chain(), stored, Some(head), keys).map(|it| format!("`{}`: {}", it.subject, it.message))
 }
 
 /// The gate's chain tells of revocations too, so that one can't be removed unseen.

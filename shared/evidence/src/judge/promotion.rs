@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatekeeper_model::ids::{Sha256, VersionId};
 use gatekeeper_promotion::{
-    approval::CountedApproval,
+    approval::{CountedApproval, SignedApproval},
     record::{PromotionRecord, Status, StepRecord},
     step::{Direction, ReportStatus, Step},
 };
@@ -22,6 +22,7 @@ const SUCCEEDED: &str = "the promotion succeeded, every step of it";
 const SMOKE: &str = "every smoke check answered as it should after the promotion";
 const NO_SMOKE: &str = "no smoke check is configured, and none was asked";
 const APPROVED: &str = "the approvals that counted are stored as they were counted";
+const SIGNED: &str = "`approve` signed the approvals that counted, as it was told by whom";
 const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
 
@@ -127,6 +128,39 @@ fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
     }
     if count > 0 {
         checks.judged(Part::Promotion, APPROVED, &wrong, &open, counted(count, "approval"));
+    }
+    signed_approvals(case, record, checks);
+}
+
+/// Checks the signatures of the approvals that counted by them: those that were counted before approvals were signed have
+/// none, as the record says, which the ledger is signed over.
+fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
+    let (mut wrong, mut open, mut count) = (Vec::new(), Vec::new(), 0);
+    let key = case.exhibits.keys.as_ref().and_then(|keys| keys.approval.as_ref());
+    for (approval, place) in record.counted_approvals().zip(1..) {
+        let Some(signed_by) = approval.signed_by else { continue };
+        count += 1;
+        let (person, place_there) = (approval.person.as_str(), &approval.record.key);
+        let why = match case.exhibits.read::<SignedApproval>(&paper::approval(place)) {
+            Err(unread @ Unread::NotLooked(_)) => {
+                open.push(format!("that of `{person}`: {unread}"));
+                continue;
+            }
+            Err(unread) => unread.to_string(),
+            Ok(_) if case.exhibits.keys.is_none() => {
+                open.push("the public keys could not be read".to_owned());
+                continue;
+            }
+            Ok(read) => match read.value.proof(place_there, key) {
+                Ok(by) if by == signed_by && read.value.approval.approved_by.person == approval.person => continue,
+                Ok(by) => format!("it is signed with the key `{by}`, the promotion counted one by `{signed_by}`"),
+                Err(not_proved) => not_proved.to_string(),
+            },
+        };
+        wrong.push(format!("that of `{person}`, `{place_there}`: {why}"));
+    }
+    if count > 0 {
+        checks.judged(Part::Promotion, SIGNED, &wrong, &open, counted(count, "signature"));
     }
 }
 

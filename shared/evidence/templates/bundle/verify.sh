@@ -1,8 +1,9 @@
 #!/bin/sh
 # Verifies the evidence in a folder, its own where none is named. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
-# usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]
+# usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX]
 # Who doesn't trust whoever made the archive runs a copy of this script from elsewhere on the unpacked folder.
-# The fingerprints, also taken from GATE_KEY_FINGERPRINT and PROMOTION_KEY_FINGERPRINT, are those that you got elsewhere.
+# The fingerprints, also taken from GATE_KEY_FINGERPRINT, PROMOTION_KEY_FINGERPRINT and APPROVAL_KEY_FINGERPRINT, are those that
+# you got elsewhere.
 # Ends with 0 where everything holds, with 1 where something doesn't, with 2 where it can't be run, and with 3 where nothing
 # is known to be wrong, but something could not be looked at when the evidence was taken.
 set -u
@@ -11,13 +12,16 @@ export LC_ALL
 
 gate_pin=${GATE_KEY_FINGERPRINT:-}
 promotion_pin=${PROMOTION_KEY_FINGERPRINT:-}
+approval_pin=${APPROVAL_KEY_FINGERPRINT:-}
 folder=$(dirname "$0")
 while [ $# -gt 0 ]; do
   case $1 in
     --gate-key-fingerprint) gate_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --promotion-key-fingerprint) promotion_pin=${2:-}; [ $# -ge 2 ] && shift ;;
+    --approval-key-fingerprint) approval_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     [!-]*) folder=$1 ;;
-    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX]" >&2; exit 2 ;;
+    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX]" >&2
+      exit 2 ;;
   esac
   shift
 done
@@ -75,9 +79,14 @@ cmp -s "$work/found" "$work/listed"
 say $? "every file is listed in SHA256SUMS, and no other is"
 
 # --- the keys ---
-for who in gate promotion; do
+for who in gate promotion approval; do
+  case $who in
+    gate) pin=$gate_pin ;;
+    promotion) pin=$promotion_pin ;;
+    # it is there where approvals were counted by their signatures
+    approval) pin=$approval_pin; [ -f keys/approval.pem ] || continue ;;
+  esac
   fingerprint=$(openssl pkey -pubin -in "keys/$who.pem" -outform DER 2> /dev/null > "$work/$who.der" && digest "$work/$who.der")
-  if [ "$who" = gate ]; then pin=$gate_pin; else pin=$promotion_pin; fi
   if [ -n "$pin" ]; then
     same "$fingerprint" "$pin"
     say $? "the fingerprint of keys/$who.pem is the one given" "it is $fingerprint"
@@ -262,13 +271,22 @@ if [ "$edition" -ge 2 ] && [ -n "$identities" ]; then
   same "$identities" "$(digest config/identities.json)"
   say $? "config/identities.json is what the record names"
 fi
-jq -r '((.approvals // []) + [.break_glass.approved_by // empty]) | .[].sha256' records/promotion.json 2> /dev/null > "$work/approved"
+jq -r '((.approvals // []) + [.break_glass.approved_by // empty]) | .[] | "\(.sha256) \(.signed_by // "-") \(.key)"' \
+  records/promotion.json 2> /dev/null > "$work/approved"
 place=0
-while read -r expected; do
+while read -r expected signed_by key; do
   place=$((place + 1))
   name=approvals/$(printf %03d "$place").json
   same "$expected" "$(digest "$name")"
   say $? "$name is the approval that the promotion counted"
+  [ "$signed_by" = - ] && continue # it was counted before approvals were signed
+  jq -c '.envelope' "$name" > "$work/envelope" 2> /dev/null
+  signed "$work/envelope" keys/approval.pem "$work/approval" && same "$signed_by" "$(digest "$work/approval.der")" &&
+    same "$(field .predicateType "$work/approval")" https://artefact-gatekeeper.example/approval/v1 &&
+    same "$(jq -cS 'del(.envelope)' "$name")" "$(jq -cS .predicate "$work/approval")" &&
+    same "$(field .subject[0].digest.gitCommit "$work/approval")" "$(field .commit_sha "$name")" &&
+    same "$key" "approvals/$(jq -r '"\(.stage)/\(.repo)/\(.commit_sha)"' "$name")/$(jq -j .approved_by.person "$name" | sha256sum | cut -d ' ' -f 1).json"
+  say $? "$name: the signature holds under keys/approval.pem, and it is of this person, commit and stage"
 done < "$work/approved"
 
 # --- what ran is what was tested ---
@@ -331,6 +349,11 @@ chain() {
   say $? "$1/head.json is about $file, the last one"
 }
 chain ledger keys/promotion.pem "$stage/$repo"
+signed_stage=$(field .predicate.standing.stageRecord.sha256 "$work/head") # earlier heads tell none
+if [ -n "$signed_stage" ]; then
+  same "$signed_stage" "$(digest records/stage.json)"
+  say $? "records/stage.json is the document that ledger/head.json was signed over"
+fi
 chain ledger/gate keys/gate.pem "gate/$repo"
 record=$(digest records/promotion.json)
 entry=$(for file in ledger/[0-9]*.json; do

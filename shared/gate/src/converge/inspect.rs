@@ -20,6 +20,7 @@ use gatekeeper_model::{
     verdict,
     verdict::{Baseline, NamedTests, TemplateForm},
 };
+use gatekeeper_proof::PublicKey;
 use gatekeeper_readers::{
     dbt, flyway,
     flyway::{
@@ -38,13 +39,18 @@ use gatekeeper_readers::{
     schema_snapshot, template,
 };
 use gatekeeper_store::{
-    CALLS_IN_FLIGHT, MAX_TAGS, Precondition, ReadStore, StoreError, WriteStore, Written, record, record::RecordError,
+    CALLS_IN_FLIGHT, MAX_TAGS, Precondition, ReadStore, StoreError, WriteStore, Written, record::RecordError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{GateError, inspections::Inspections, look::Unread, parameters};
+use super::{
+    GateError,
+    inspections::{self, Inspections, Keeping, NotOurs},
+    look::Unread,
+    parameters,
+};
 use crate::judgement::{Evidence, Object, StoredManifest};
 
 type Objects = BTreeMap<ArtefactPath, Object>;
@@ -72,6 +78,9 @@ const SMALL_BYTES: u64 = 256 * 1024;
 
 /// The most that is kept of what was found in a commit: more would be read whole for each look at it and the next commit.
 const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest record that is read back: with its signature, and what other versions of the gatekeeper may have kept.
+const MAX_STORED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Stands for the object's key in a remembered finding, because another commit may hold the same bytes elsewhere.
 const SUBJECT: &str = "{key}";
@@ -124,7 +133,7 @@ pub(super) struct Inspected {
     pub(super) tags_asked_for: bool,
 }
 
-/// What the inspections of a commit's objects found: `inspections/{rules}/{repo}/{sha}.json`.
+/// What the inspections of a commit's objects found: `record` of `inspections/{rules}/{repo}/{sha}.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct InspectionRecord {
     schema_version: u32,
@@ -137,8 +146,8 @@ struct InspectionRecord {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     commit: Option<Commit>,
-    /// The etag of the commit's own record, and the digest of what it says.
-    stored: Option<(ETag, Sha256)>,
+    /// The etag of the commit's own record, and the digest of what it says where that is believed.
+    stored: Option<(ETag, Option<Sha256>)>,
     all: Inspections,
     /// What the present state of the commit needs of it, with what was found anew.
     used: Inspections,
@@ -295,14 +304,51 @@ pub(super) struct Inspector<'a, S, R> {
     pub(super) records: &'a R,
     pub(super) log: &'a Logger,
     pub(super) scratch: &'a Path,
+    pub(super) keeping: Keeping<'a>,
+}
+
+/// A commit's record of inspections as it was read.
+struct Recorded {
+    etag: ETag,
+    /// What it says, with its digest; none where it isn't believed.
+    believed: Option<(Inspections, Sha256)>,
+}
+
+/// Reads a commit's record of inspections: without a key whatever lies there is believed.
+async fn recorded(
+    records: &impl ReadStore,
+    commit: &Commit,
+    public_key: Option<&PublicKey>,
+    log: &Logger,
+) -> Result<Option<Recorded>, RecordError> {
+    let key = RecordKey::Inspections(RULES, commit.clone());
+    let Some(body) = records.get(&key.to_string(), None, MAX_STORED_BYTES).await? else { return Ok(None) };
+    let read = || {
+        let text = inspections::open(RULES, &key, &body.bytes, public_key)?;
+        let record: InspectionRecord = serde_json::from_str(text)?;
+        Ok::<_, NotOurs>((record.inspections, Sha256::of(text.as_bytes())))
+    };
+    let believed = match read() {
+        Ok(believed) => Some(believed),
+        Err(why) => {
+            let fields = json!({"key": key.to_string(), "version_id": body.version_id, "why": why.to_string()});
+            log.warn("inspections that are not the gate's own are made again", fields);
+            None
+        }
+    };
+    Ok(Some(Recorded { etag: body.etag, believed }))
 }
 
 impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     /// What is known of a commit's bytes, from its own record and from that of the commit that it is compared with.
     pub(super) async fn known(&self, commit: &Commit, baseline: Option<&Baseline>) -> Result<Known, GateError> {
+        let public_key = match self.keeping {
+            Keeping::SignedBy(signer) => Some(signer.public_key().await?),
+            Keeping::Stored => None,
+        };
         let read = async |sha: &CommitSha| {
             let commit = Commit { repo: commit.repo.clone(), sha: sha.clone() };
-            record::read::<InspectionRecord>(self.records, &RecordKey::Inspections(RULES, commit)).await
+            recorded(self.records, &commit, public_key.as_ref(), self.log).await
         };
         let before = async {
             match baseline.map(|it| &it.commit_sha).filter(|sha| **sha != commit.sha) {
@@ -311,10 +357,11 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             }
         };
         let (own, before) = futures_util::future::try_join(read(&commit.sha), before).await?;
-        let stored = own.as_ref().map(|stored| (stored.etag.clone(), stored.sha256));
+        let digest = |own: &Recorded| own.believed.as_ref().map(|(_, sha256)| *sha256);
+        let stored = own.as_ref().map(|own| (own.etag.clone(), digest(own)));
         let mut all = Inspections::default();
-        for stored in before.into_iter().chain(own) {
-            all.extend(stored.record.inspections);
+        for (inspections, _) in before.into_iter().chain(own).filter_map(|it| it.believed) {
+            all.extend(inspections);
         }
         Ok(Known { commit: Some(commit.clone()), stored, all, used: Inspections::default() })
     }
@@ -340,7 +387,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
         &self,
         record: &InspectionRecord,
         key: &RecordKey,
-        stored: &mut Option<(ETag, Sha256)>,
+        stored: &mut Option<(ETag, Option<Sha256>)>,
     ) -> Result<bool, GateError> {
         // Without the spaces that are for people: nobody reads thousands of these.
         let bytes = serde_json::to_vec(record);
@@ -350,14 +397,15 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
             return Ok(true);
         }
         let sha256 = Sha256::of(&bytes);
-        if stored.as_ref().is_some_and(|(_, before)| *before == sha256) {
+        if stored.as_ref().is_some_and(|(_, before)| *before == Some(sha256)) {
             return Ok(true);
         }
-        let unchanged = |(etag, _): &(ETag, Sha256)| Precondition::Unchanged(etag.clone());
+        let bytes = inspections::seal(RULES, key, &bytes, self.keeping).await?;
+        let unchanged = |(etag, _): &(ETag, Option<Sha256>)| Precondition::Unchanged(etag.clone());
         let precondition = stored.as_ref().map_or(Precondition::Absent, unchanged);
         match self.records.put(&key.to_string(), &bytes, "application/json", &precondition).await? {
             Written::Done { etag, .. } => {
-                *stored = Some((etag, sha256));
+                *stored = Some((etag, Some(sha256)));
                 Ok(true)
             }
             Written::Conflict => Ok(false),
@@ -621,7 +669,7 @@ impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
 }
 
 /// What a commit's templates say by the digests of their bytes, as far as they were inspected under the present rules for what
-/// the manifest says of its synthesis.
+/// the manifest says of its synthesis, and as far as the gate's key has signed that.
 ///
 /// # Errors
 /// [`RecordError`] where the record can't be read.
@@ -629,11 +677,12 @@ pub async fn inspected_templates(
     records: &impl ReadStore,
     commit: &Commit,
     synthesis: &template::Synthesis,
+    gate: &PublicKey,
 ) -> Result<BTreeMap<Sha256, template::Template>, RecordError> {
-    let key = RecordKey::Inspections(RULES, commit.clone());
-    let Some(stored) = record::read::<InspectionRecord>(records, &key).await? else { return Ok(BTreeMap::new()) };
+    let stored = recorded(records, commit, Some(gate), &Logger::silent()).await?;
+    let Some((inspections, _)) = stored.and_then(|it| it.believed) else { return Ok(BTreeMap::new()) };
     let validator = Validator::Template(synthesis.clone());
-    let found = stored.record.inspections.iter().filter(|(sha256, id, _)| *id == inspection_id(*sha256, &validator));
+    let found = inspections.iter().filter(|(sha256, id, _)| *id == inspection_id(*sha256, &validator));
     Ok(found.filter_map(|(sha256, _, it)| Some((sha256, template::Template::clone(it.template.as_ref()?)))).collect())
 }
 

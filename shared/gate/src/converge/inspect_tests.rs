@@ -4,6 +4,7 @@ use gatekeeper_model::{
     ids::Commit,
     verdict::{Outcome, Verdict},
 };
+use gatekeeper_proof::LocalSigner;
 use gatekeeper_store::memory::Memory;
 use serde_json::{Value, json};
 
@@ -218,11 +219,13 @@ async fn without_replacement_the_checksum_of_a_repeatable_is_that_of_its_file() 
 async fn what_was_found_is_kept_for_the_next_look_unless_it_is_too_much_to_be_read_each_time() {
     let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: "a".repeat(40).parse().unwrap() };
     let (artefacts, records) = (Memory::default(), Memory::default());
+    let signer = LocalSigner::from_seed(1);
     let inspector = Inspector {
         artefacts: &artefacts,
         records: &records,
         log: &Logger::silent(),
         scratch: std::path::Path::new("/nowhere"),
+        keeping: Keeping::SignedBy(&signer),
     };
     for (findings, is_kept) in [(1, true), (MAX_KEPT_BYTES / 1_000_000 + 1, false)] {
         let finding = Finding::new(Code::ZipInvalid, SUBJECT, "x".repeat(1_000_000));

@@ -48,6 +48,7 @@ use serde_json::json;
 use self::{
     hints::Hints,
     inspect::Inspector,
+    inspections::Keeping,
     look::{Believing, Looker},
     write::Writer,
 };
@@ -179,8 +180,8 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     }
 
     fn inspector(&self) -> Inspector<'_, S, R> {
-        let Self { artefacts, records, log, scratch, .. } = self;
-        Inspector { artefacts, records, log, scratch }
+        let Self { artefacts, records, log, scratch, signer, .. } = self;
+        Inspector { artefacts, records, log, scratch, keeping: Keeping::SignedBy(*signer) }
     }
 
     fn writer(&self) -> Writer<'_, S, R> {
@@ -322,7 +323,7 @@ pub async fn check(
     now: Timestamp,
 ) -> Result<Verdict, GateError> {
     let looker = Looker { artefacts, records, believing: Believing::Stored };
-    let inspector = Inspector { artefacts, records, log: &Logger::silent(), scratch };
+    let inspector = Inspector { artefacts, records, log: &Logger::silent(), scratch, keeping: Keeping::Stored };
     for _ in 0..MAX_ROUNDS {
         let view = looker.look(commit).await?;
         if let Err(invalid) = &view.rules {

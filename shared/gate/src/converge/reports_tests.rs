@@ -547,6 +547,75 @@ async fn the_same_reports_are_read_once() {
     assert_eq!(records.count(), 2, "one for each commit");
 }
 
+/// Where a commit's inspections lie, with the number of the rules.
+fn inspections_key(world: &World) -> (RecordKey, u32, String) {
+    let key = world.records.keys().into_iter().find(|key| key.starts_with("inspections/")).unwrap();
+    let rules = key.split('/').nth(1).unwrap().parse().unwrap();
+    let commit = Commit { repo: "bank-payments".parse().unwrap(), sha: FIRST.parse().unwrap() };
+    (RecordKey::Inspections(rules, commit), rules, key)
+}
+
+/// Whoever writes the records of inspections, but has no key, has nothing built by them: what is in the objects is read again,
+/// and the record is written over.
+#[tokio::test]
+async fn a_planted_inspection_lends_nothing() {
+    let failed = junit("ledger", &["posts", "refunds"])
+        .replace("</testsuite>", "<testcase name='rejects'><failure/></testcase></testsuite>");
+    let lying = || Build::new(FIRST).report("integration.xml", failed.clone());
+    let (honest, caught) = (World::default(), World::default());
+    honest.judge(&Build::new(FIRST)).await;
+    let refused = caught.judge(&lying()).await;
+    assert_eq!(refused.0, Outcome::Rejected);
+
+    // What the honest report showed, as if it had been found in the other one.
+    let (place, rules, key) = inspections_key(&caught);
+    let mut record: Value = serde_json::from_slice(&caught.records.bytes_of(&key).unwrap()).unwrap();
+    let other: Value = serde_json::from_slice(&honest.records.bytes_of(&key).unwrap()).unwrap();
+    let shown = Sha256::of(junit("ledger", &["posts", "refunds", "rejects"]).as_bytes()).to_string();
+    let found = other["record"]["inspections"][&shown].as_object().unwrap().values().next().unwrap();
+    let of_it = &mut record["record"]["inspections"][Sha256::of(failed.as_bytes()).to_string()];
+    *of_it.as_object_mut().unwrap().values_mut().next().unwrap() = found.clone();
+    let forged = record["record"].to_string().into_bytes();
+
+    let stranger = LocalSigner::from_seed(9);
+    let seal = async |keeping| inspections::seal(rules, &place, &forged, keeping).await.unwrap();
+    let mut relabelled = record.clone();
+    relabelled["record"] = record["record"].clone();
+    for planted in [
+        forged.clone(),
+        seal(Keeping::Stored).await,
+        seal(Keeping::SignedBy(&stranger)).await,
+        relabelled.to_string().into_bytes(),
+        b"no record".to_vec(),
+    ] {
+        let world = World::default();
+        world.records.upload(&key, &planted, &[]);
+        assert_eq!(world.judge(&lying()).await, refused);
+        let written = world.records.bytes_of(&key).unwrap();
+        inspections::open(rules, &place, &written, Some(&SIGNER.key())).unwrap();
+    }
+    // The gate's own word would be taken, so that this can fail.
+    let world = World::default();
+    world.records.upload(&key, &seal(Keeping::SignedBy(&*SIGNER)).await, &[]);
+    assert_eq!(world.judge(&lying()).await.0, Outcome::Built);
+}
+
+/// Each signature is a call of KMS: one for a commit's inspections, however many there are, and one that it is Built.
+#[tokio::test]
+async fn inspections_are_signed_together_and_only_where_something_was_found_anew() {
+    let world = World::default();
+    let before = SIGNER.signatures();
+    let gate_signs = |world: &World| {
+        let (_, _, key) = inspections_key(world);
+        serde_json::from_slice::<Value>(&world.records.bytes_of(&key).unwrap()).unwrap()["envelope"].clone()
+    };
+    world.judge(&Build::new(FIRST)).await;
+    let first = gate_signs(&world);
+    assert!(SIGNER.signatures() > before);
+    world.judge(&Build::new(FIRST)).await;
+    assert_eq!(gate_signs(&world), first, "the same bytes are not signed again");
+}
+
 #[tokio::test]
 async fn dev_is_deployed_once_its_smoke_test_passed_and_not_before() {
     let world = World::default();
