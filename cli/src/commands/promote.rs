@@ -194,6 +194,7 @@ pub(super) async fn ask(
         return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
     };
     let preview = args.preview.as_deref().map(preview_of).transpose()?;
+    output.passing("looking at the records …");
     let sha = match given {
         Some(GivenSha::Full(sha)) => Some(sha.clone()),
         Some(short) => Some(short.of(&aws.records().await?, repo).await?),
@@ -213,6 +214,7 @@ pub(super) async fn ask(
 
     // A token that can't be kept must not be given: whether the file can be written is seen before anything starts.
     let file = args.lease.as_ref().filter(|_| !args.dry_run).map(|path| LeaseFile::reserve(path)).transpose()?;
+    output.clear_passing();
     if let Direction::Back { .. } = direction {
         from_where(&aws, repo, stage, sha, output).await?;
     }
