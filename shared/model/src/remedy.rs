@@ -214,6 +214,8 @@ remedies! {
     ArtefactChanged "Find out who wrote over the object or its tag; promote a commit that is Built." "gatekeeper show 3f1c9a0 --repo bank-payments";
     RevokedCommitRunning "Go back, or promote another commit." "gatekeeper rollback --repo bank-payments --stage uat --reason 'the commit was taken back'";
     RejectedCommitRunning "Look at why it is rejected now, and promote a commit that is Built." "gatekeeper show 3f1c9a0 --repo bank-payments";
+    PulumiStackChanged "Ask who ran Pulumi beside the gatekeeper, and promote the commit that the stage should run again." "pulumi stack history";
+    PulumiDrifted "Ask who changed the resources, and run `pulumi up` of the commit that the stage should run, by a promotion." "gatekeeper promote --repo bank-platform --sha 3f1c9a0 --stage uat --reason 'undo a change by hand' --lease lease.json";
     RecordMissing "This is an incident: records are never deleted. Follow the page for on-call." "gatekeeper ledger verify --stage uat";
 }
 

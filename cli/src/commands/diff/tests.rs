@@ -83,7 +83,7 @@ fn world() -> World {
         &new,
         4,
         &template(30, "NewQueue"),
-        &[0; 1_234_567],
+        &vec![0; 1_234_567],
         &["V1__one.sql", "V2__two.sql", "V3__three.sql"],
     );
     world.judged(&other, 3, "built", &json!({"manifest": {"branch": "feature/other"}}));

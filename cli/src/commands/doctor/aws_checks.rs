@@ -67,7 +67,7 @@ where
     if code.contains("AccessDenied") || code.contains("NotAuthorized") || status == Some(403) {
         return Line::warn(what, "these credentials may not look", "look with the auditor's or a deployer's role");
     }
-    Line::fail(what, said(error).to_string(), what_to_do)
+    Line::fail(what, said(error), what_to_do)
 }
 
 /// The buckets, and the one with the records where it is there.
