@@ -227,6 +227,25 @@ class Records(Case):
             self.assertFalse(DEFAULT.may("CiRole", "s3:PutObject", f"{RECORDS}/{COMMIT}/docs/handoffs/MOD-012-ci-{kind}-3f1c.handoff.md"))
 
 
+class People(Case):
+    def test_who_names_a_commit_by_its_first_digits_may_list_the_records(self):
+        for who in ("PromoterRole", "ApproverRole", "AuditorRole"):
+            self.assertTrue(DEFAULT.may(who, "s3:ListBucket", RECORDS, s3__prefix="bank-payments/3f1c9a0"), who)
+        self.assertFalse(DEFAULT.may("ApproverRole", "s3:ListBucketVersions", RECORDS, s3__prefix="approvals/"))
+
+    def test_promoters_and_auditors_read_all_that_status_commits_show_and_diff_ask_for(self):
+        for who in ("PromoterRole", "AuditorRole"):
+            for key in ("config/stages.json", "config/identities.json", "stages/uat/bank-payments.json", "locks/uat/bank-payments.json",
+                        "drift/uat/bank-payments.json", f"promotions/uat/bank-payments/{PROMOTION}.json",
+                        f"promotions/uat/bank-payments/{PROMOTION}/runs/lease.json", f"approvals/uat/{COMMIT}/{BRANCH}.json",
+                        f"{COMMIT}/verdict.json", f"{COMMIT}/revocation.json"):
+                self.assertTrue(DEFAULT.may(who, "s3:GetObject", f"{RECORDS}/{key}"), f"{who} {key}")
+            for prefix in ("built/bank-payments/", "promotions/uat/bank-payments/", "stages/", ""):
+                self.assertTrue(DEFAULT.may(who, "s3:ListBucket", RECORDS, s3__prefix=prefix), f"{who} {prefix}")
+            for action in ("s3:GetObject", "s3:GetObjectVersion"):
+                self.assertTrue(DEFAULT.may(who, action, f"{ARTEFACTS}/{MANIFEST}"), f"{who} {action}")
+
+
 class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
         self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")

@@ -30,7 +30,9 @@ async fn forge(here: &Promotions, commit: &Commit, change: impl FnOnce(&mut Verd
 async fn a_commit_that_was_never_uploaded_or_is_not_tested_yet() {
     let here = Promotions::get().await;
     let commit = a_commit(&here.aws, &a_repo("untested"), 200);
-    here.refuses(&promotion_of(&commit, STAGE), &[Code::NotBuilt]).await;
+    let event = promotion_of(&commit, STAGE);
+    here.refuses(&event, &[Code::NotBuilt]).await;
+    assert_eq!(here.ledger_entries(&event).await, 0, "a misspelt name begins no chain");
 
     here.registered(&commit).await;
     let reasons = here.refusal(&promotion_of(&commit, STAGE)).await;

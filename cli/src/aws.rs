@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -153,6 +155,13 @@ impl CallerArgs {
     /// # Errors
     /// Where there is no such profile, or it can't be used.
     pub(crate) async fn config(&self, file: Option<&Outputs>) -> Result<SdkConfig, Misuse> {
+        let config = self.loaded(file).await?;
+        // Of several configurations the first is the caller's own.
+        let _ = ASKED_BY.set((config.clone(), Chosen::of(self.profile.as_ref()).map(|it| it.name)));
+        Ok(config)
+    }
+
+    async fn loaded(&self, file: Option<&Outputs>) -> Result<SdkConfig, Misuse> {
         let in_file = |name: &str| file.and_then(|outputs| outputs.get(name)?.as_str().map(str::to_owned));
         let mut loader = config_loader(TlsRoots::Native);
         if let Some(region) = self.region.clone().or_else(|| in_file("Region")) {
@@ -354,6 +363,28 @@ fn read_outputs(path: &Path) -> anyhow::Result<Outputs> {
         |error: &dyn fmt::Display| Misuse(format!("the outputs file `{}` is not usable: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| misuse(&error))?;
     Ok(serde_json::from_slice(&text).map_err(|error| misuse(&error))?)
+}
+
+/// What AWS was asked with, and the profile that it came from, for the one who tells of an error.
+static ASKED_BY: OnceLock<(SdkConfig, Option<String>)> = OnceLock::new();
+
+/// How long an error waits for the word who asked.
+const MAX_WAIT_FOR_CALLER: Duration = Duration::from_secs(3);
+
+/// Who asked AWS, in which account and region, for whoever reads an error; `None` where AWS was not asked.
+pub(crate) async fn asked_as() -> Option<String> {
+    let (config, profile) = ASKED_BY.get()?;
+    let region = config.region().map_or("no region".to_owned(), |region| format!("region `{region}`"));
+    let profile = profile.as_ref().map(|name| format!(", profile `{name}`")).unwrap_or_default();
+    let once = aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+    let client = aws_sdk_sts::Client::from_conf(once);
+    let caller = tokio::time::timeout(MAX_WAIT_FOR_CALLER, client.get_caller_identity().send()).await;
+    let caller = caller.ok().and_then(Result::ok);
+    let caller = caller.as_ref().and_then(|it| it.arn().zip(it.account()));
+    Some(match caller {
+        Some((arn, account)) => format!("asked as `{arn}` of account `{account}` in {region}{profile}"),
+        None => format!("asked in {region}{profile}; who asked could not be told"),
+    })
 }
 
 /// Every key below a prefix; it needs no right to see versions.

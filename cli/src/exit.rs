@@ -17,6 +17,9 @@ pub(crate) enum Answer {
     Ended(u8),
 }
 
+/// What a shell says of a command that an interrupt ended.
+pub(crate) const INTERRUPTED: Answer = Answer::Ended(130);
+
 impl Answer {
     /// Yes where it is so.
     pub(crate) fn yes_if(so: bool) -> Self {

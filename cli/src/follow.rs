@@ -64,10 +64,35 @@ pub(crate) enum Followed {
     Ended(Box<PromotionRecord>),
     /// To where a runner may carry out its part.
     Leased(Box<PromotionRecord>, OpenLease),
+    /// To where whoever watched had seen enough: it goes on.
+    Left,
 }
 
-/// Follows a promotion.
+/// Follows a promotion. An interrupt ends the following and not the promotion.
 pub(crate) async fn follow(
+    client: &aws_sdk_sfn::Client,
+    records: &S3Store,
+    promotion: &PromotionRef,
+    execution: &str,
+    until: Until,
+    output: &mut Output,
+) -> anyhow::Result<Followed> {
+    tokio::select! {
+        followed = to_there(client, records, promotion, execution, until, output) => return followed,
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("an interrupt could not be waited for")?,
+    }
+    output.clear_passing();
+    output.progress(&goes_on(promotion));
+    Ok(Followed::Left)
+}
+
+/// What is said to whoever stops following.
+fn goes_on(promotion: &PromotionRef) -> String {
+    let PromotionRef { stage, repo, promotion_id } = promotion;
+    format!("the promotion of {repo} to {stage} goes on; `gatekeeper follow {promotion_id}` follows it again")
+}
+
+async fn to_there(
     client: &aws_sdk_sfn::Client,
     records: &S3Store,
     promotion: &PromotionRef,
@@ -122,7 +147,7 @@ pub(crate) async fn follow(
                     let id = &promotion.promotion_id;
                     return Err(error).with_context(|| {
                         format!(
-                            "promotion `{id}` can no longer be followed; it goes on, `gatekeeper status` tells of it"
+                            "promotion `{id}` can no longer be followed; it goes on, and `gatekeeper follow {id}` follows it again"
                         )
                     });
                 }
@@ -228,6 +253,16 @@ mod tests {
         failed SmokeTest                       2.0 s  `payments-api`: said so
         … ApplyStack (going back)         2.3 s  failed, trying again
         "#);
+    }
+
+    #[test]
+    fn whoever_stops_following_learns_that_it_goes_on() {
+        let promotion = PromotionRef {
+            stage: "uat".parse().unwrap(),
+            repo: "bank-payments".parse().unwrap(),
+            promotion_id: "01J0000000000000000000000A".parse().unwrap(),
+        };
+        insta::assert_snapshot!(goes_on(&promotion), @"the promotion of bank-payments to uat goes on; `gatekeeper follow 01J0000000000000000000000A` follows it again");
     }
 
     #[test]

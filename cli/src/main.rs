@@ -16,12 +16,19 @@ mod follow;
 mod git;
 mod github;
 mod history;
+mod json_diff;
+mod layout;
 mod migrations;
+mod nearest;
 mod output;
 mod profile;
 mod pulumi;
 mod reason;
+mod records;
 mod repo;
+mod schema_check;
+mod sha;
+mod stages;
 mod upload;
 mod whole_file;
 
@@ -49,8 +56,13 @@ Examples:
   gatekeeper evidence --stage uat --function authorise-payment";
 
 /// The release gate for AWS Lambda platforms: judges stored builds and promotes exactly the bytes that were tested
+///
+/// First of all:
+///   gatekeeper status                  what every stage runs, and what is under way
+///   gatekeeper commits --repo REPO     which commits there are, and what the gate says of them
+///   gatekeeper explain CODE            what a reason means, and what to do about it
 #[derive(Debug, Parser)]
-#[command(name = "gatekeeper", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "gatekeeper", version, verbatim_doc_comment, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     /// How the result is written to standard output; progress goes to standard error
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
@@ -72,19 +84,30 @@ enum Command {
     Flyway(commands::flyway::Args),
     Snapshot(commands::snapshot::Args),
     Handoffs(commands::handoffs::Args),
+    Commits(Box<commands::commits::Args>),
+    Show(Box<commands::show::Args>),
+    Diff(Box<commands::diff::Args>),
+    Explain(commands::explain::Args),
     Promote(Box<commands::promote::Args>),
     Approve(Box<commands::approve::Args>),
     Rollback(Box<commands::rollback::Args>),
     Status(Box<commands::status::Args>),
+    Follow(Box<commands::follow::Args>),
     Evidence(Box<commands::evidence::Args>),
     Verify(commands::verify::Args),
     Revoke(Box<commands::revoke::Args>),
     Ledger(commands::ledger::Args),
+    Doctor(Box<commands::doctor::Args>),
+    Stages(Box<commands::configuration::StagesArgs>),
+    Policy(Box<commands::configuration::PolicyArgs>),
     Portal(Box<commands::portal::Args>),
     Schema(commands::schema::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
 }
+
+/// The exit code where AWS, the network or a database could not be reached, or refused.
+const UNREACHED: u8 = 3;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -93,6 +116,12 @@ async fn main() -> ExitCode {
     let result = run(command, &mut output).await;
     if let Err(error) = &result {
         output.error(error);
+        // Whose fault it is nobody sees who takes another account or role for his own.
+        if exit::code(&result) == UNREACHED
+            && let Some(asked) = aws::asked_as().await
+        {
+            output.progress(&asked);
+        }
     }
     ExitCode::from(exit::code(&result))
 }
@@ -114,14 +143,22 @@ async fn run(command: Command, output: &mut Output) -> anyhow::Result<Answer> {
         Command::Flyway(args) => commands::flyway::run(&args, output).await,
         Command::Snapshot(args) => commands::snapshot::run(&args, output).await,
         Command::Handoffs(args) => commands::handoffs::run(&args, output).await,
+        Command::Commits(args) => commands::commits::run(&args, output).await,
+        Command::Show(args) => commands::show::run(&args, output).await,
+        Command::Diff(args) => commands::diff::run(&args, output).await,
+        Command::Explain(args) => commands::explain::run(&args, output),
         Command::Promote(args) => commands::promote::run(&args, output).await,
         Command::Approve(args) => commands::approve::run(&args, output).await,
         Command::Rollback(args) => commands::rollback::run(&args, output).await,
         Command::Status(args) => commands::status::run(&args, output).await,
+        Command::Follow(args) => commands::follow::run(&args, output).await,
         Command::Evidence(args) => commands::evidence::run(&args, output).await,
         Command::Verify(args) => commands::verify::run(&args, output),
         Command::Revoke(args) => commands::revoke::run(&args, output).await,
         Command::Ledger(args) => commands::ledger::run(&args, output).await,
+        Command::Doctor(args) => commands::doctor::run(&args, output).await,
+        Command::Stages(args) => commands::configuration::stages(&args, output).await,
+        Command::Policy(args) => commands::configuration::policy(&args, output).await,
         Command::Portal(args) => commands::portal::run(&args, output).await,
         Command::Schema(args) => commands::schema::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args, output),
@@ -178,6 +215,15 @@ mod tests {
             "deploy --stage dev --repo bank-payments --sha SHA --accept-replacement api/Table,api/Bucket --stack-role-arn ARN",
             "observe build --stage dev --repo bank-payments",
             "observe --manifest m.json --stage dev --repo bank-payments --stack-name {repo}-{stage}-{stack} --write o.json",
+            "commits --repo bank-payments",
+            "commits --repo bank-payments --promotable uat --limit 5 --output json",
+            "show 3f1c9a0",
+            "show SHA --repo bank-payments --output json",
+            "diff uat prod --repo bank-payments",
+            "diff uat 3f1c9a0 --repo bank-payments --output json",
+            "explain",
+            "explain digest-mismatch soak-not-over --output json",
+            "promote --repo bank-payments --sha 3f1c9a0 --stage uat --reason release",
             "promote --repo bank-payments --sha SHA --stage uat --reason release",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --requested-by jane@bank.example --dry-run",
             "promote --repo bank-payments --sha SHA --stage uat --reason release --no-follow --output json",
@@ -194,6 +240,14 @@ mod tests {
             "evidence --stage uat --outputs outputs.json --endpoint-url http://127.0.0.1:4566",
             "verify evidence.zip",
             "verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem --output json",
+            "follow 01J0000000000000000000000A",
+            "doctor --profile bank --output json",
+            "stages get --profile bank",
+            "stages check stages.json",
+            "stages put stages.json --dry-run",
+            "policy get",
+            "policy check policy.json --output json",
+            "policy put policy.json",
             "status",
             "status --stage uat --repo bank-payments --profile bank --region ap-southeast-2",
             "portal",
@@ -238,6 +292,10 @@ mod tests {
             "check",
             "check build --expect revoked",
             "check build --repo bank-payments",
+            "commits",
+            "show",
+            "show 3f1c9",
+            "show main",
             "promote --repo bank-payments --sha SHA --stage uat",
             "promote --repo bank-payments --stage uat --reason release",
             "promote --repo Bank --sha SHA --stage uat --reason release",
@@ -248,6 +306,11 @@ mod tests {
             "rollback --repo bank-payments --stage uat --reason fault --break-glass",
             "revoke --repo bank-payments --sha SHA",
             "portal --port 70000",
+            "follow",
+            "follow 01J",
+            "stages",
+            "stages put",
+            "policy check",
             "status --output yaml",
             "evidence",
             "evidence --stage uat --repo bank-payments --function authorise-payment",

@@ -6,14 +6,14 @@
 use std::{ops::Deref, str::FromStr};
 
 use gatekeeper_model::{
-    ids::{Commit, CommitSha, InvalidId, Repo},
+    ids::{Commit, InvalidId, Repo},
     manifest::{Build, Manifest},
     store_key::ArtefactPath,
     verdict::LastBuilt,
 };
 use gatekeeper_store::ReadStore;
 
-use crate::{exit::Misuse, output::Output};
+use crate::{exit::Misuse, output::Output, records::Records, sha::GivenSha};
 
 /// The commit that a command is about.
 #[derive(Debug, clap::Args)]
@@ -21,15 +21,15 @@ pub(crate) struct CommitArgs {
     /// The repository
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Repo,
-    /// The commit, in full
+    /// The commit, in full or by its first 7 digits or more
     #[arg(long, alias = "commit-sha", value_name = "SHA")]
-    pub(crate) sha: CommitSha,
+    pub(crate) sha: GivenSha,
 }
 
 impl CommitArgs {
-    /// The commit itself.
-    pub(crate) fn commit(&self) -> Commit {
-        Commit { repo: self.repo.clone(), sha: self.sha.clone() }
+    /// The commit that is meant.
+    pub(crate) async fn commit(&self, records: &impl Records) -> anyhow::Result<Commit> {
+        Ok(Commit { repo: self.repo.clone(), sha: self.sha.of(records, &self.repo).await? })
     }
 }
 

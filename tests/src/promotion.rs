@@ -325,10 +325,11 @@ impl Promotions {
         assert_eq!(self.traces(event).await, before, "a refusal writes nothing");
         let of_no_stage = reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
         let is_entered = self.ledger_entries(event).await > entered;
+        let is_known = entered > 0 || self.is_judged(event).await;
         assert_eq!(
             is_entered,
-            !of_no_stage && event["dry_run"] != true,
-            "what was asked is in the ledger: {reasons:?}"
+            !of_no_stage && is_known && event["dry_run"] != true,
+            "what was asked of a known repository is in the ledger: {reasons:?}"
         );
         assert!(!before.is_empty() || !self.has_stack(event).await, "a refusal applies nothing");
         reasons
@@ -357,6 +358,14 @@ impl Promotions {
             traces.extend(listed.versions().iter().map(|it| trace(it.key(), it.version_id())));
         }
         traces
+    }
+
+    /// Whether the gate has a verdict on an event's commit.
+    async fn is_judged(&self, event: &Value) -> bool {
+        let Some(sha) = event["commit_sha"].as_str() else { return false };
+        let key = format!("{}/{sha}/verdict.json", event["repo"].as_str().unwrap());
+        let head = self.aws.root.s3.head_object().bucket(&self.aws.outputs.records_bucket).key(key);
+        head.send().await.is_ok()
     }
 
     /// How many entries the ledger has of an event's repository and stage.

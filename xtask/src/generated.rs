@@ -15,12 +15,15 @@ Every `code` that a verdict, a refused promotion or a log line may give as a rea
 stable: scripts and alarms may match it. The `message` beside it is for people and may change;
 `subject` says what it is about: an object's key, a function, a suite, a field.
 
-This table is made from `codes!` in `shared/model/src/finding.rs`. After a change there:
+`gatekeeper explain CODE` tells the same in a terminal, with a line that shows what to do.
+
+This table is made from `codes!` in `shared/model/src/finding.rs` and `remedies!` beside it. After a
+change there:
 
     make schema
 
-| code | meaning |
-|---|---|
+| code | meaning | what to do |
+|---|---|---|
 ";
 
 /// Every generated file: its path from the project's folder, and its text.
@@ -41,7 +44,7 @@ fn reason_codes() -> Result<String, std::fmt::Error> {
     let mut table = REASON_CODES_HEAD.to_owned();
     for (code, meaning) in Code::ALL {
         let warns = if code.is_warning() { " (a warning: nothing is refused because of it)" } else { "" };
-        writeln!(table, "| `{code}` | {meaning}{warns} |")?;
+        writeln!(table, "| `{code}` | {meaning}{warns} | {} |", code.remedy().what_to_do)?;
     }
     Ok(table)
 }

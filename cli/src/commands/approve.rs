@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Sha256, StageName},
+    ids::{Commit, Sha256, StageName},
     store_key::RecordKey,
     verdict::Verdict,
 };
@@ -104,11 +104,10 @@ struct Planned {
 
 /// The plan that would be applied now, which is shown; `None` where the caller may not ask, and the approval is of any plan
 /// then.
-async fn looked_at(args: &Args, aws: &Aws<'_>, output: &mut Output) -> anyhow::Result<Option<Sha256>> {
-    let commit = args.commit.commit();
+async fn looked_at(args: &Args, commit: &Commit, aws: &Aws<'_>, output: &mut Output) -> anyhow::Result<Option<Sha256>> {
     let mut request = PromotionRequest {
-        repo: commit.repo,
-        commit_sha: Some(commit.sha),
+        repo: commit.repo.clone(),
+        commit_sha: Some(commit.sha.clone()),
         stage: args.stage.clone(),
         requested_by: "who approves".to_owned(),
         reason: args.reason.clone(),
@@ -150,8 +149,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
     let aws = Aws::at(&args.place).await?;
-    let commit = args.commit.commit();
-    let verdict = record::read::<Verdict>(&aws.records().await?, &RecordKey::Verdict(commit.clone())).await?;
+    let records = aws.records().await?;
+    let commit = args.commit.commit(&records).await?;
+    let verdict = record::read::<Verdict>(&records, &RecordKey::Verdict(commit.clone())).await?;
     let Some(manifest_version_id) = verdict.and_then(|verdict| verdict.record.manifest_version_id) else {
         let reason = Finding::new(Code::NotBuilt, commit.to_string(), "the gate has seen no manifest of it");
         let listed = reason::reasons(&[Reason::from(&reason)], Some(&commit));
@@ -162,7 +162,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     output.progress(&format!("approving {commit} as of version `{manifest_version_id}` of its manifest"));
     let plan_sha256 = match args.plan_sha256 {
         Some(plan) => Some(plan),
-        None => looked_at(args, &aws, output).await?,
+        None => looked_at(args, &commit, &aws, output).await?,
     };
     let mut request = ApprovalRequest {
         repo: commit.repo.clone(),

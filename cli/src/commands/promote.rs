@@ -7,11 +7,16 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use gatekeeper_model::ids::{CommitSha, PromotionId, Repo, Sha256, StageName};
+use gatekeeper_model::{
+    finding::Code,
+    ids::{CommitSha, PromotionId, Repo, Sha256, StageName},
+    store_key::RecordKey,
+};
 use gatekeeper_promotion::{
     approval::BreakGlass,
     changes::Changes,
     counting::NotCounted,
+    history::StageState,
     plan::{MigrationState, Plan},
     record::{PromotionRecord, Status},
     replacement::ResourcePath,
@@ -21,6 +26,7 @@ use gatekeeper_promotion::{
     step::{PromotionRef, ReportStatus},
 };
 use gatekeeper_readers::pulumi::preview;
+use gatekeeper_store::record;
 use serde::Deserialize;
 
 use super::{
@@ -29,10 +35,13 @@ use super::{
 };
 use crate::{
     aws::{Aws, AwsArgs, Part},
-    exit::{Answer, Misuse},
+    exit::{Answer, INTERRUPTED, Misuse},
     follow::{Followed, Until, follow},
+    layout::minute,
     output::{Output, bad, faint, good},
     reason::{self, Reason},
+    sha,
+    sha::GivenSha,
 };
 
 const USAGE: &str = "\
@@ -58,9 +67,9 @@ pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO", required_unless_present = "complete")]
     repo: Option<Repo>,
-    /// The commit, in full
+    /// The commit, in full or by its first 7 digits or more
     #[arg(long, alias = "commit-sha", value_name = "SHA", required_unless_present = "complete")]
-    sha: Option<CommitSha>,
+    sha: Option<GivenSha>,
     /// Waive the stage's rules; a second person must have agreed by `gatekeeper approve --break-glass`
     #[arg(long)]
     break_glass: bool,
@@ -172,7 +181,7 @@ pub(super) enum Direction {
 /// Asks for a promotion or a rollback, and follows it.
 pub(super) async fn ask(
     repo: Option<&Repo>,
-    sha: Option<&CommitSha>,
+    given: Option<&GivenSha>,
     direction: Direction,
     args: &Common,
     output: &mut Output,
@@ -185,6 +194,13 @@ pub(super) async fn ask(
         return Err(Misuse("`--repo`, `--stage` and `--reason` say what is promoted".to_owned()).into());
     };
     let preview = args.preview.as_deref().map(preview_of).transpose()?;
+    output.passing("looking at the records …");
+    let sha = match given {
+        Some(GivenSha::Full(sha)) => Some(sha.clone()),
+        Some(short) => Some(short.of(&aws.records().await?, repo).await?),
+        None => None,
+    };
+    let sha = sha.as_ref();
     let what = (repo, sha, stage.clone(), reason.as_str());
     let request = |requested_by: String| request_of(what.clone(), requested_by, direction, args, preview.clone());
     // What is malformed is refused before anybody is asked; a caller's name never is.
@@ -198,6 +214,11 @@ pub(super) async fn ask(
 
     // A token that can't be kept must not be given: whether the file can be written is seen before anything starts.
     let file = args.lease.as_ref().filter(|_| !args.dry_run).map(|path| LeaseFile::reserve(path)).transpose()?;
+    output.clear_passing();
+    if let Direction::Back { .. } = direction {
+        from_where(&aws, repo, stage, sha, output).await?;
+    }
+    output.passing("asking for it …");
     let mut request = request(requested_by);
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
     let mut document =
@@ -205,6 +226,10 @@ pub(super) async fn ask(
     let mut answer: PromoteAnswer = serde_json::from_value(document.clone()).with_context(|| {
         format!("the promote function gave an answer that this version of the command does not know: {document}")
     })?;
+    output.clear_passing();
+    if answer.status == "refused" {
+        nearest_repo(&aws, repo, &answer, output).await;
+    }
     let what = target(repo, sha, stage);
     for note in &answer.notes {
         output.progress(&format!("note: {note}"));
@@ -251,6 +276,49 @@ pub(super) async fn ask(
     }
 }
 
+/// Says which commit a stage goes back from and to, before anything is asked for.
+async fn from_where(
+    aws: &Aws<'_>,
+    repo: &Repo,
+    stage: &StageName,
+    sha: Option<&CommitSha>,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let key = RecordKey::Stage(stage.clone(), repo.clone());
+    let state = record::read::<StageState>(&aws.records().await?, &key).await?;
+    if let Some(line) = state.and_then(|state| back(&state.record, sha)) {
+        output.progress(&line);
+    }
+    Ok(())
+}
+
+/// `uat goes back from 3f1c9a0…, which it runs since …, to 1234567…`; `None` where there is nothing to go back to.
+fn back(state: &StageState, sha: Option<&CommitSha>) -> Option<String> {
+    let StageState { stage, repo, commit_sha, since, .. } = state;
+    let to = sha.or_else(|| state.one_before())?;
+    let ran = state.promotion_of(to).map(|it| format!(", which came there at {} UTC", minute(it.completed_at)));
+    Some(format!(
+        "{repo} on {stage} goes back\n  from {commit_sha}, which it runs since {} UTC\n  to   {to}{}",
+        minute(*since),
+        ran.unwrap_or_default()
+    ))
+}
+
+/// Says so where a commit was refused because its repository's name is misspelt.
+async fn nearest_repo(aws: &Aws<'_>, repo: &Repo, answer: &PromoteAnswer, output: &mut Output) {
+    const OF_NOTHING: [Code; 3] = [Code::NotBuilt, Code::NeverPromoted, Code::NothingToRollBackTo];
+    if !answer.reasons.iter().any(|it| OF_NOTHING.iter().any(|code| code.as_str() == it.code)) {
+        return;
+    }
+    let repos = async { sha::repos(&aws.records().await?).await };
+    // It is a hint: whoever may not list the bucket has the refusal.
+    if let Ok(repos) = repos.await
+        && !repos.contains(repo)
+    {
+        output.warning(&sha::no_such_repo(repo, &repos).to_string());
+    }
+}
+
 /// Hands in what a runner did, and follows the promotion to its end.
 async fn complete(aws: &Aws<'_>, file: &Path, args: &Common, output: &mut Output) -> anyhow::Result<Answer> {
     let by = args.requested_by.as_deref();
@@ -276,11 +344,12 @@ async fn to_the_runner(aws: &Aws<'_>, mut leased: Leased, path: &Path, output: &
             output.result(&*record, &recorded(&record))?;
             Ok(Answer::yes_if(record.status == Status::Succeeded))
         }
+        Followed::Left => Ok(INTERRUPTED),
     }
 }
 
 /// Follows a promotion to its end, and tells it.
-async fn to_the_end(
+pub(super) async fn to_the_end(
     aws: &Aws<'_>,
     promotion: &PromotionRef,
     execution: &str,
@@ -288,9 +357,14 @@ async fn to_the_end(
 ) -> anyhow::Result<Answer> {
     let client = aws_sdk_sfn::Client::new(&aws.config);
     let followed = follow(&client, &aws.records().await?, promotion, execution, Until::Ended, output).await?;
-    let Followed::Ended(record) = followed else { return Err(anyhow!("it was followed to its end")) };
-    output.result(&*record, &recorded(&record))?;
-    Ok(Answer::yes_if(record.status == Status::Succeeded))
+    match followed {
+        Followed::Ended(record) => {
+            output.result(&*record, &recorded(&record))?;
+            Ok(Answer::yes_if(record.status == Status::Succeeded))
+        }
+        Followed::Left => Ok(INTERRUPTED),
+        Followed::Leased(..) => Err(anyhow!("it was followed to its end")),
+    }
 }
 
 /// The event.
@@ -470,7 +544,7 @@ pub(super) fn planned(plan: &Plan) -> String {
 }
 
 /// What became of a promotion, as its record says.
-fn recorded(record: &PromotionRecord) -> String {
+pub(super) fn recorded(record: &PromotionRecord) -> String {
     let word = match record.status {
         Status::Succeeded => good("succeeded"),
         Status::RolledBack => bad("rolled back"),
@@ -498,4 +572,32 @@ fn recorded(record: &PromotionRecord) -> String {
     let key = PromotionRecord::key(&promotion);
     let _ = write!(text, "{}", faint(&format!("promotion {}, record {key}", record.promotion_id)));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rollback_says_from_where_to_where() {
+        let [one, two] = ["1", "2"].map(|digit| digit.repeat(40));
+        let completed = |sha: &str, hour: u32| {
+            json!({"commit_sha": sha, "promotion_id": "01J0000000000000000000000A", "rollback": false,
+                   "completed_at": format!("2026-05-02T{hour:02}:04:05Z")})
+        };
+        let state: StageState = serde_json::from_value(json!({
+            "schema_version": 1, "stage": "uat", "repo": "bank-payments", "commit_sha": two, "since": "2026-05-02T04:04:05Z",
+            "promotion_id": "01J0000000000000000000000A", "history": [completed(&one, 3), completed(&two, 4)],
+        }))
+        .unwrap();
+        insta::assert_snapshot!(back(&state, None).unwrap(), @r"
+        bank-payments on uat goes back
+          from 2222222222222222222222222222222222222222, which it runs since 2026-05-02 04:04 UTC
+          to   1111111111111111111111111111111111111111, which came there at 2026-05-02 03:04 UTC
+        ");
+        let only = StageState { history: vec![state.history[1].clone()], ..state };
+        assert_eq!(back(&only, None), None);
+    }
 }

@@ -50,9 +50,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     if args.reason.trim().is_empty() {
         return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
-    let commit = args.commit.commit();
     let aws = Aws::connect(&args.aws).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
+    let commit = args.commit.commit(&records).await?;
 
     let Some(standing) = standing(&records, &commit).await? else {
         let document = json!({"repo": commit.repo, "commit_sha": commit.sha, "outcome": null});

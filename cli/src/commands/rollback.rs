@@ -1,9 +1,9 @@
 //! `gatekeeper rollback`: the manual event with `"rollback": true` (CONTRACT §5).
 
-use gatekeeper_model::ids::{CommitSha, Repo};
+use gatekeeper_model::ids::Repo;
 
 use super::promote::{Common, Direction, ask};
-use crate::{exit::Answer, output::Output};
+use crate::{exit::Answer, output::Output, sha::GivenSha};
 
 const USAGE: &str = "\
 gatekeeper rollback [OPTIONS] --repo <REPO> --stage <STAGE> --reason <TEXT>
@@ -23,9 +23,9 @@ pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO", required_unless_present = "complete")]
     repo: Option<Repo>,
-    /// The commit, in full; without it the one before the present one
+    /// The commit, in full or by its first 7 digits or more; without it the one before the present one
     #[arg(long, value_name = "SHA")]
-    sha: Option<CommitSha>,
+    sha: Option<GivenSha>,
     /// Go back although the live schema is not the one that was tested with the commit
     #[arg(long)]
     accept_schema_difference: bool,

@@ -12,15 +12,29 @@ pub(crate) const COMMANDS: &[&str] = &[
     "deploy",
     "observe",
     "run",
+    "commits",
+    "show",
+    "diff",
+    "explain",
     "promote",
     "approve",
     "rollback",
     "status",
+    "follow",
     "evidence",
     "verify",
     "revoke",
     "ledger",
     "ledger verify",
+    "doctor",
+    "stages",
+    "stages get",
+    "stages check",
+    "stages put",
+    "policy",
+    "policy get",
+    "policy check",
+    "policy put",
     "portal",
     "flyway",
     "flyway checksums",
@@ -92,13 +106,14 @@ fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
     std::fs::write(outputs.path(), installation.to_string()).unwrap();
     let outputs = outputs.path().to_str().unwrap();
     let run = gatekeeper(&["status", "--outputs", outputs]);
-    insta::assert_snapshot!(run.shown(), @r#"
+    insta::assert_snapshot!(run.shown(), @r"
     exit 3
     --- stdout
     --- stderr
     error: ListObjectsV2 failed: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111)
     help: the endpoint could not be reached; look at the network, `--endpoint-url` and `--region`
-    "#);
+    asked in region `ap-southeast-2`; who asked could not be told
+    ");
 
     let run =
         gatekeeper(&["revoke", "--repo", "bank-payments", "--sha", SHA, "--reason", "fault", "--outputs", outputs]);
@@ -116,6 +131,26 @@ fn trouble_with_the_network_is_exit_code_3_and_says_what_to_do() {
         assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("help: the endpoint could not be reached"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn doctor_tells_what_could_not_be_looked_at_and_of_this_machines_programs() {
+    let outputs = tempfile::NamedTempFile::new().unwrap();
+    let installation = serde_json::json!({
+        "Endpoint": "http://127.0.0.1:1", "Region": "ap-southeast-2", "AccessKeyId": "000000000000",
+        "SecretAccessKey": "none-of-anybody", "RecordsBucket": "records", "ArtefactBucket": "artefacts"
+    });
+    std::fs::write(outputs.path(), installation.to_string()).unwrap();
+    let run = gatekeeper(&["doctor", "--outputs", outputs.path().to_str().unwrap()]);
+    assert_eq!(run.code, 3, "{}", run.shown());
+    let lines: Vec<_> = run.stdout.lines().take(3).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    ok    region: ap-southeast-2
+    FAIL  caller: GetCallerIdentity failed: dispatch failure: io error: client error
+          (Connect): tcp connect error: Connection refused (os error 111)
+    ");
+    assert!(run.stdout.contains("pg_dump of this machine"), "{}", run.stdout);
+    assert!(!run.shown().contains("none-of-anybody"), "no secret is told");
 }
 
 #[test]

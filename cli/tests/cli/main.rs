@@ -10,6 +10,7 @@ mod common;
 mod errors;
 mod evidence;
 mod exit_codes;
+mod explain;
 mod flyway;
 mod help;
 mod man;

@@ -38,7 +38,7 @@ use gatekeeper_promotion::{
     verify::{Asked, Verified, verify},
 };
 use gatekeeper_proof::ledger;
-use gatekeeper_store::Stores;
+use gatekeeper_store::{ReadStore as _, Stores};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -320,7 +320,8 @@ impl Promoter {
         })
     }
 
-    /// Answers no. What was really asked for goes into the ledger; of a stage that nobody configured there is none.
+    /// Answers no. What was really asked for goes into the ledger; of a stage that nobody configured there is none, nor of a
+    /// repository that nobody knows.
     async fn refuse(&self, request: &PromotionRequest, reasons: Vec<Finding>, log: &Logger) -> anyhow::Result<Answer> {
         log.warn(
             "promotion refused",
@@ -335,7 +336,7 @@ impl Promoter {
         let chain = Chain { stage: request.stage.clone(), repo: request.repo.clone() };
         let head = RecordKey::LedgerHead(chain).to_string();
         let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken && it.subject == head);
-        if !request.dry_run && is_configured && is_whole {
+        if !request.dry_run && is_configured && is_whole && self.is_known(request).await? {
             let event = entry::of_refusal(request, &reasons, &new_promotion_id()?);
             self.enter(&request.stage, &request.repo, &event, None).await?;
         }
@@ -352,6 +353,20 @@ impl Promoter {
             break_glass: None,
             notes: Vec::new(),
         })
+    }
+
+    /// Whether a chain of the ledger is there or may begin: it begins with a commit that the gate has judged, not with a slip
+    /// of the pen, which would stay there for good.
+    async fn is_known(&self, request: &PromotionRequest) -> anyhow::Result<bool> {
+        let (repo, records) = (&request.repo, &self.buckets.records);
+        let chain = Chain { stage: request.stage.clone(), repo: repo.clone() };
+        if records.head(&RecordKey::LedgerHead(chain).to_string(), None).await?.is_some() {
+            return Ok(true);
+        }
+        // A rollback that names none is of what runs, and where something runs there is a chain.
+        let Some(sha) = &request.commit_sha else { return Ok(false) };
+        let commit = Commit { repo: repo.clone(), sha: sha.clone() };
+        Ok(records.head(&RecordKey::Verdict(commit).to_string(), None).await?.is_some())
     }
 
     /// Enters what happened into the stage's chain of the ledger.

@@ -360,6 +360,57 @@ impl RecordKey {
         }
     }
 
+    /// Where [`RecordKey::LastBuilt`] and every [`RecordKey::Predecessor`] of a repository lie.
+    #[must_use]
+    pub fn built_prefix(repo: &Repo) -> String {
+        format!("built/{repo}/")
+    }
+
+    /// The commit that the key of a [`RecordKey::Predecessor`] is about: one whose manifest the gate has seen.
+    #[must_use]
+    pub fn seen_commit(key: &str) -> Option<Commit> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["built", repo, _, file] => {
+                Some(Commit { repo: repo.parse().ok()?, sha: file.strip_suffix(".json")?.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+
+    /// Where every [`RecordKey::Promotion`] of a repository to a stage lies.
+    #[must_use]
+    pub fn promotions_prefix(stage: &StageName, repo: &Repo) -> String {
+        format!("promotions/{stage}/{repo}/")
+    }
+
+    /// The promotion that the key of a [`RecordKey::Promotion`] is of; `None` for what lies beside its record.
+    #[must_use]
+    pub fn promotion_of(key: &str) -> Option<PromotionId> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["promotions", _, _, file] => file.strip_suffix(".json")?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Where every [`RecordKey::Approval`] of a repository's commits for a stage lies.
+    #[must_use]
+    pub fn approvals_of_repo_prefix(stage: &StageName, repo: &Repo) -> String {
+        format!("approvals/{stage}/{repo}/")
+    }
+
+    /// The [`RecordKey::Approval`] that lies at `key`, with the commit that it is of; `None` where none lies there.
+    #[must_use]
+    pub fn approval(key: &str) -> Option<(Commit, Self)> {
+        match key.split('/').collect::<Vec<_>>().as_slice() {
+            ["approvals", stage, repo, sha, file] => {
+                let commit = Commit { repo: repo.parse().ok()?, sha: sha.parse().ok()? };
+                let person = file.strip_suffix(".json")?.parse().ok()?;
+                Some((commit.clone(), Self::Approval(stage.parse().ok()?, commit, person)))
+            }
+            _ => None,
+        }
+    }
+
     /// Where every [`RecordKey::Approval`] of a commit for a stage lies.
     #[must_use]
     pub fn approvals_prefix(stage: &StageName, commit: &Commit) -> String {
@@ -659,6 +710,25 @@ mod tests {
         locks/uat/bank-payments.json
         drift/uat/bank-payments.json
         ");
+    }
+
+    #[test]
+    fn keys_of_listings_read_back() {
+        let (commit, stage): (_, StageName) = (commit(), "uat".parse().unwrap());
+        let id: PromotionId = "01J0000000000000000000000A".parse().unwrap();
+        let seen = RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")).to_string();
+        assert!(seen.starts_with(&RecordKey::built_prefix(&commit.repo)));
+        assert_eq!(RecordKey::seen_commit(&seen), Some(commit.clone()));
+        let last = RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")).to_string();
+        assert_eq!(RecordKey::seen_commit(&last), None);
+        let promotion = RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()).to_string();
+        assert!(promotion.starts_with(&RecordKey::promotions_prefix(&stage, &commit.repo)));
+        assert_eq!(RecordKey::promotion_of(&promotion), Some(id.clone()));
+        let lease = RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id).to_string();
+        assert_eq!(RecordKey::promotion_of(&lease), None);
+        let approval = RecordKey::Approval(stage.clone(), commit.clone(), Sha256::of(b"jane"));
+        assert!(approval.to_string().starts_with(&RecordKey::approvals_of_repo_prefix(&stage, &commit.repo)));
+        assert_eq!(RecordKey::approval(&approval.to_string()), Some((commit, approval)));
     }
 
     proptest! {

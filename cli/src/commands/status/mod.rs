@@ -1,15 +1,13 @@
 //! `gatekeeper status`: what each stage runs of each repository, whether it still should, and what is under way.
 
+mod failure;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::{
-    StreamExt as _, TryStreamExt as _,
-    future::{join, try_join, try_join3},
-    stream,
-};
-use gatekeeper_aws::s3::S3Store;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
 use gatekeeper_model::{
     finding::Finding,
     ids::{Commit, CommitSha, PromotionId, Repo, StageName},
@@ -18,17 +16,23 @@ use gatekeeper_model::{
     telemetry,
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord};
-use gatekeeper_store::{record, revocation};
+use gatekeeper_promotion::{
+    drift::Drift, history::StageState, lock::Lock, record::PromotionRecord, runs::OpenLease, step::PromotionRef,
+};
+use gatekeeper_store::{ReadStore, record, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::failure::Failure;
 use crate::{
-    aws::{self, Aws, AwsArgs},
+    aws::{Aws, AwsArgs},
     exit::Answer,
     follow,
     history::Steps,
     output::Output,
+    records::Records,
+    sha,
+    stages::Stages,
 };
 
 /// Stages and repositories that are looked at at once, with some calls each.
@@ -43,7 +47,7 @@ Examples:
   gatekeeper status --stage uat --watch
   gatekeeper status --stage uat --repo bank-payments --output json";
 
-/// Tells what each stage runs, since when and by whom, whether it still should, and what is being promoted
+/// Tells what each stage runs, since when and by whom, whether it still should, what is being promoted, and what failed last
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -71,6 +75,25 @@ struct Row {
     drift: Option<Drifted>,
     /// The promotion that holds the lock.
     promoting: Option<Promoting>,
+    /// The last promotion, where it failed and none has succeeded since.
+    last_failure: Option<Failure>,
+}
+
+impl Row {
+    /// A repository that a stage never ran.
+    fn nothing(stage: StageName, repo: Repo) -> Self {
+        Self { stage, repo, runs: None, drift: None, promoting: None, last_failure: None }
+    }
+}
+
+/// Everything that was looked at.
+#[derive(Debug)]
+struct Looked {
+    /// The stages, in the order of their configuration.
+    stages: Vec<StageName>,
+    rows: Vec<Row>,
+    /// What could not be told.
+    troubles: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -109,34 +132,47 @@ struct Promoting {
     is_over: bool,
     /// The step that it is at.
     step: Option<String>,
+    /// The commit; `None` where the promotion's record can't be read.
+    commit_sha: Option<CommitSha>,
+    /// Who asked for it.
+    requested_by: Option<String>,
+    rollback: bool,
+    /// Until when a runner may hand in its part, where one may now.
+    lease_expires_at: Option<Timestamp>,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::connect(&args.aws).await?;
     let records = aws.records().await?;
     let client = aws_sdk_sfn::Client::new(&aws.config);
-    let (rows, mut troubles) = look(args, &records, &client).await?;
+    let steps = async |execution: &str| {
+        let mut steps = Steps::default();
+        follow::look(&client, execution, &mut steps).await.map(|()| steps)
+    };
+    output.passing("looking at the records …");
+    let mut looked = look(args, &records, &steps).await?;
+    output.clear_passing();
     if aws.output("SharedAccount").await.is_some_and(|it| it == "accepted") {
         let warning = "the gatekeeper's account is shared, which somebody accepted (`SharedAccount`): what stages there run can take \
                        over the gatekeeper";
-        troubles.insert(0, warning.to_owned());
+        looked.troubles.insert(0, warning.to_owned());
     }
-    for trouble in &troubles {
+    for trouble in &looked.troubles {
         output.warning(trouble);
     }
     if !args.watch {
-        output.result(&rows, &text::of(&rows))?;
+        output.result(&looked.rows, &text::of(&looked.stages, &looked.rows))?;
         return Ok(Answer::Yes);
     }
     // An interrupt ends the process: nothing is held that would have to be given back.
-    let (mut rows, mut told) = (rows, troubles);
+    let mut told = looked.troubles.clone();
     loop {
-        output.again(&rows, &text::of(&rows), telemetry::wall_clock())?;
+        output.again(&looked.rows, &text::of(&looked.stages, &looked.rows), telemetry::wall_clock())?;
         tokio::time::sleep(REFRESH).await;
-        let troubles = match look(args, &records, &client).await {
-            Ok((now, troubles)) => {
-                rows = now;
-                troubles
+        let troubles = match look(args, &records, &steps).await {
+            Ok(now) => {
+                looked = now;
+                looked.troubles.clone()
             }
             Err(error) => vec![format!("could not look again: {}", telemetry::chain(error.as_ref()))],
         };
@@ -147,22 +183,60 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     }
 }
 
-/// Every row, and what could not be told of some.
-async fn look(args: &Args, records: &S3Store, client: &aws_sdk_sfn::Client) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
+/// Every stage and repository, in four dependent round trips: their names, what runs and who holds the lock, what is known of
+/// that, and the last promotion where it is none of these.
+async fn look(
+    args: &Args,
+    records: &impl Records,
+    steps: &impl AsyncFn(&str) -> anyhow::Result<Steps>,
+) -> anyhow::Result<Looked> {
     let prefixes = [RecordKey::stages_prefix(args.stage.as_ref()), RecordKey::locks_prefix(args.stage.as_ref())];
-    let (stages, locks) = try_join(aws::keys(records, &prefixes[0]), aws::keys(records, &prefixes[1])).await?;
-    let found = stages.iter().chain(&locks).filter_map(|key| RecordKey::stage_and_repo(key));
-    let found: BTreeSet<_> = found.filter(|(_, repo)| args.repo.as_ref().is_none_or(|wanted| wanted == repo)).collect();
-    let rows = stream::iter(found).map(|(stage, repo)| row(records, client, stage, repo));
+    let repos = async {
+        match &args.repo {
+            Some(_) => sha::repos(records).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let (configured, ran, promoting, repos) = tokio::join!(
+        Stages::read(records),
+        records.dated(&prefixes[0], None),
+        records.dated(&prefixes[1], None),
+        repos
+    );
+    let (ran, promoting, repos) = (ran?, promoting?, repos?);
+    let found = ran.iter().chain(&promoting).filter_map(|it| RecordKey::stage_and_repo(&it.key));
+    let found: BTreeSet<_> = found.collect();
+    let ran: Vec<StageName> = found.iter().map(|(stage, _)| stage.clone()).collect();
+    if let Some(stage) = &args.stage {
+        configured.check(stage, &ran)?;
+    }
+    let mut stages = configured.with(ran);
+    stages.retain(|stage| args.stage.as_ref().is_none_or(|wanted| wanted == stage));
+    let mut shown: BTreeSet<Repo> = found.iter().map(|(_, repo)| repo.clone()).collect();
+    if let Some(repo) = &args.repo {
+        if !shown.contains(repo) && !repos.contains(repo) {
+            return Err(sha::no_such_repo(repo, &repos).into());
+        }
+        shown = BTreeSet::from([repo.clone()]);
+    }
+    let every = stages.iter().flat_map(|stage| shown.iter().map(|repo| (stage.clone(), repo.clone())));
+    let rows = stream::iter(every).map(async |(stage, repo)| {
+        if found.contains(&(stage.clone(), repo.clone())) {
+            row(records, steps, stage, repo).await
+        } else {
+            Ok((Row::nothing(stage, repo), Vec::new()))
+        }
+    });
     let rows: Vec<(Row, Vec<String>)> = rows.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
     let (rows, troubles): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    Ok((rows, troubles.into_iter().flatten().collect()))
+    let troubles = configured.trouble.into_iter().chain(troubles.into_iter().flatten()).collect();
+    Ok(Looked { stages, rows, troubles })
 }
 
-/// Looks at one repository on one stage, in two round trips; beside it what could not be told.
+/// Looks at one repository on one stage, in three round trips; beside it what could not be told.
 async fn row(
-    records: &S3Store,
-    client: &aws_sdk_sfn::Client,
+    records: &impl Records,
+    steps: &impl AsyncFn(&str) -> anyhow::Result<Steps>,
     stage: StageName,
     repo: Repo,
 ) -> anyhow::Result<(Row, Vec<String>)> {
@@ -183,27 +257,39 @@ async fn row(
         troubles.push(format!("the drift of `{repo}` on `{stage}` can't be told: {}", telemetry::chain(&error)));
         None
     });
+    let state = state.map(|stored| stored.record);
+    let present = state.as_ref().map(|state| state.promotion_id.clone());
     let runs = async {
         match state {
-            Some(state) => runs(records, state.record).await.map(Some),
+            Some(state) => runs(records, state).await.map(Some),
             None => Ok(None),
         }
     };
     let held = lock.map(|stored| stored.record).filter(|lock| lock.released_at.is_none());
-    let (runs, promoting) = join(runs, promoting(client, held)).await;
+    let holder = held.as_ref().map(|lock| lock.promotion_id.clone());
+    let (runs, promoting, failed) = tokio::join!(
+        runs,
+        promoting(records, steps, &stage, &repo, held),
+        failure::last(records, &stage, &repo, present.as_ref(), holder.as_ref())
+    );
     let (promoting, trouble) = promoting;
     troubles.extend(trouble);
+    let last_failure = failed.unwrap_or_else(|error| {
+        let why = telemetry::chain(error.as_ref());
+        troubles.push(format!("whether the last promotion of `{repo}` to `{stage}` failed can't be told: {why}"));
+        None
+    });
     let drift = drift.map(|it| it.record).map(|it| Drifted {
         findings: it.findings.len(),
         first: it.findings.into_iter().next().map(|it| it.finding),
         since: it.since,
         checked_at: it.checked_at,
     });
-    Ok((Row { stage, repo, runs: runs?, drift, promoting }, troubles))
+    Ok((Row { stage, repo, runs: runs?, drift, promoting, last_failure }, troubles))
 }
 
 /// What is known of the commit that runs, and of the promotion that brought it.
-async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
+async fn runs(records: &impl ReadStore, state: StageState) -> anyhow::Result<Runs> {
     let commit = Commit { repo: state.repo.clone(), sha: state.commit_sha.clone() };
     let keys =
         (RecordKey::Promotion(state.stage, state.repo, state.promotion_id.clone()), RecordKey::Verdict(commit.clone()));
@@ -232,20 +318,44 @@ async fn runs(records: &S3Store, state: StageState) -> anyhow::Result<Runs> {
 }
 
 /// The promotion that holds the lock, and what could not be told of it.
-async fn promoting(client: &aws_sdk_sfn::Client, held: Option<Lock>) -> (Option<Promoting>, Option<String>) {
-    let Some(lock) = held else { return (None, None) };
-    let mut steps = Steps::default();
-    let looked = follow::look(client, &lock.execution_arn, &mut steps).await;
-    let trouble = looked.err().map(|error| {
-        let why = telemetry::chain(error.as_ref());
-        format!("the steps of promotion `{}` could not be looked at: {why}", lock.promotion_id)
+async fn promoting(
+    records: &impl ReadStore,
+    steps: &impl AsyncFn(&str) -> anyhow::Result<Steps>,
+    stage: &StageName,
+    repo: &Repo,
+    held: Option<Lock>,
+) -> (Option<Promoting>, Vec<String>) {
+    let Some(lock) = held else { return (None, Vec::new()) };
+    let promotion = PromotionRef { stage: stage.clone(), repo: repo.clone(), promotion_id: lock.promotion_id.clone() };
+    let lease = OpenLease::key(&promotion);
+    let (looked, promoted, lease) = tokio::join!(
+        steps(&lock.execution_arn),
+        PromotionRecord::load(records, &promotion),
+        record::read::<OpenLease>(records, &lease)
+    );
+    let mut troubles = Vec::new();
+    let mut untold = |what: &str, why: String| {
+        troubles.push(format!("{what} of promotion `{}` could not be looked at: {why}", lock.promotion_id));
+    };
+    let steps = looked.unwrap_or_else(|error| {
+        untold("the steps", telemetry::chain(error.as_ref()));
+        Steps::default()
+    });
+    let promoted = promoted.map_err(|error| untold("the record", telemetry::chain(&error))).ok().map(|it| it.record);
+    let lease = lease.unwrap_or_else(|error| {
+        untold("the lease", telemetry::chain(&error));
+        None
     });
     let promoting = Promoting {
-        promotion_id: lock.promotion_id,
-        execution_arn: lock.execution_arn,
         since: lock.taken_at,
         is_over: steps.is_over,
         step: steps.list.last().map(follow::name),
+        commit_sha: promoted.as_ref().map(|it| it.commit_sha.clone()),
+        requested_by: promoted.as_ref().map(|it| it.asked_by().to_owned()),
+        rollback: promoted.as_ref().is_some_and(|it| it.rollback),
+        lease_expires_at: lease.map(|it| it.record.expires_at).filter(|at| *at > telemetry::wall_clock()),
+        promotion_id: lock.promotion_id,
+        execution_arn: lock.execution_arn,
     };
-    (Some(promoting), trouble)
+    (Some(promoting), troubles)
 }

@@ -1,41 +1,89 @@
-//! The rows for people: a repository a paragraph, what matters first.
+//! The rows for people: a stage after the other, a repository a paragraph, what matters first.
 
 use std::fmt::Write as _;
 
-use gatekeeper_model::verdict::Outcome;
+use gatekeeper_model::{
+    ids::{CommitSha, StageName},
+    verdict::Outcome,
+};
+use gatekeeper_promotion::record::Status;
 use jiff::Timestamp;
 
-use super::{Drifted, Promoting, Row, Runs};
-use crate::output::{bad, faint, good, open};
+use super::{Drifted, Failure, Promoting, Row, Runs};
+use crate::{
+    layout::{minute, wrapped},
+    output::{bad, faint, good, open},
+};
 
-/// All rows.
-pub(super) fn of(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "nothing was promoted yet".to_owned();
+/// How many digits of a commit are shown: nobody looks here whether other commits begin so, and by so many none does.
+const DIGITS: usize = 12;
+
+/// What was never promoted to a stage.
+const NOTHING: &str = "nothing was promoted yet";
+
+/// All rows, below their stages.
+pub(super) fn of(stages: &[StageName], rows: &[Row]) -> String {
+    if stages.is_empty() {
+        return NOTHING.to_owned();
     }
-    let stage_width = rows.iter().map(|row| row.stage.as_str().len()).max().unwrap_or(0);
-    let repo_width = rows.iter().map(|row| row.repo.as_str().len()).max().unwrap_or(0);
-    let indent = stage_width + 2 + repo_width + 2;
+    let width = rows.iter().map(|row| row.repo.as_str().len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Row { stage, repo, runs, drift, promoting } in rows {
-        let name = format!("{:stage_width$}  {:repo_width$}", stage.as_str(), repo.as_str());
-        let first = match runs {
-            Some(runs) => format!("{}  {}", runs.commit_sha, state(runs)),
-            None => "nothing was promoted yet".to_owned(),
-        };
-        let _ = writeln!(text, "{name}  {first}");
-        let below = [runs.as_ref().map(origin), drift.as_ref().map(drifted), promoting.as_ref().map(under_way)];
-        for line in below.into_iter().flatten() {
-            let _ = writeln!(text, "{:indent$}{line}", "");
+    for stage in stages {
+        let of_stage: Vec<_> = rows.iter().filter(|row| row.stage == *stage).collect();
+        let _ = writeln!(text, "{stage}");
+        if of_stage.iter().all(|row| row.is_empty()) {
+            let _ = writeln!(text, "  {}", faint(NOTHING));
+            continue;
+        }
+        for row in of_stage {
+            text.push_str(&paragraph(row, width));
         }
     }
     text
 }
 
+fn paragraph(row: &Row, width: usize) -> String {
+    let Row { repo, runs, drift, promoting, last_failure, .. } = row;
+    let first = match runs {
+        Some(runs) => format!("{}  {}", digits(&runs.commit_sha), state(runs)),
+        None => faint(NOTHING),
+    };
+    let mut text = format!("  {:width$}  {first}\n", repo.as_str());
+    if let Some(Runs { revoked: Some(why), .. }) = runs {
+        text.push_str(&below("", str::to_owned, why));
+    }
+    if let Some(runs) = runs {
+        text.push_str(&below("", faint, &origin(runs)));
+    }
+    if let Some(drift) = drift {
+        text.push_str(&drifted(drift));
+    }
+    if let Some(promoting) = promoting {
+        text.push_str(&under_way(promoting));
+    }
+    if let Some(failure) = last_failure {
+        text.push_str(&failed(failure));
+    }
+    text
+}
+
+/// Lines below a row: a painted word, and what is told behind it.
+fn below(word: &str, paint: fn(&str) -> String, told: &str) -> String {
+    let lines = wrapped(&format!("{word} {told}"), 6);
+    if word.is_empty() {
+        return lines.lines().map(|line| format!("{}\n", paint(line))).collect::<Vec<_>>().concat();
+    }
+    lines.replacen(word, &paint(word), 1)
+}
+
+fn digits(sha: &CommitSha) -> &str {
+    sha.as_str().get(..DIGITS).unwrap_or(sha.as_str())
+}
+
 /// Whether the commit still may run.
 fn state(Runs { outcome, revoked, .. }: &Runs) -> String {
     match (revoked, outcome) {
-        (Some(why), _) => format!("{} {why}", bad("revoked")),
+        (Some(_), _) => bad("revoked"),
         (None, Some(Outcome::Built)) => good("built"),
         (None, Some(outcome)) => bad(outcome.as_str()),
         (None, None) => bad("no verdict"),
@@ -45,156 +93,56 @@ fn state(Runs { outcome, revoked, .. }: &Runs) -> String {
 fn origin(Runs { since, promotion_id, requested_by, rollback, .. }: &Runs) -> String {
     let promotion = if *rollback { "rollback" } else { "promotion" };
     let by = requested_by.as_deref().unwrap_or("somebody unknown (the record is gone)");
-    faint(&format!("since {}, by {by}, {promotion} {promotion_id}", second(*since)))
+    format!("since {}, by {by}, {promotion} {promotion_id}", utc(*since))
 }
 
 fn drifted(Drifted { findings, first, since, checked_at }: &Drifted) -> String {
-    let checked = format!("checked {}", second(*checked_at));
-    let Some(first) = first else { return faint(&format!("as it was promoted, {checked}")) };
+    let checked = format!("checked {}", utc(*checked_at));
+    let Some(first) = first else { return below("", faint, &format!("as it was promoted, {checked}")) };
     let what = if *findings == 1 { "1 difference".to_owned() } else { format!("{findings} differences") };
-    let since = since.map(|since| format!(" since {}", second(since))).unwrap_or_default();
+    let since = since.map(|since| format!(" since {}", utc(since))).unwrap_or_default();
     // The first line of it: a schema's difference has many.
     let message = first.message.lines().next().unwrap_or_default();
-    format!("{} {what}{since}, {checked}: {} `{}`: {message}", bad("drifted"), first.code, first.subject)
+    below("drifted", bad, &format!("{what}{since}, {checked}: {} `{}`: {message}", first.code, first.subject))
 }
 
-fn under_way(Promoting { promotion_id, since, is_over, step, .. }: &Promoting) -> String {
-    let state = if *is_over { "the promotion's execution ended without releasing its lock" } else { "promoting" };
+fn under_way(promoting: &Promoting) -> String {
+    let Promoting { promotion_id, since, is_over, step, commit_sha, requested_by, rollback, lease_expires_at, .. } =
+        promoting;
+    let what = commit_sha.as_ref().map(|sha| format!("{} ", digits(sha))).unwrap_or_default();
+    let by = requested_by.as_ref().map(|by| format!(", asked by {by}")).unwrap_or_default();
     let step = step.as_ref().map(|step| format!(", at {step}")).unwrap_or_default();
-    format!("{}{step}, since {}, promotion {promotion_id}", open(state), second(*since))
-}
-
-/// A time to the second, UTC.
-fn second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use gatekeeper_model::{
-        finding::{Code, Finding},
-        ids::PromotionId,
+    let (word, ended) = match (is_over, rollback) {
+        (true, _) => ("stuck", " (its execution ended without releasing its lock)"),
+        (false, true) => ("going back to", ""),
+        (false, false) => ("promoting", ""),
     };
-
-    use super::*;
-
-    fn id(last: char) -> PromotionId {
-        format!("01J000000000000000000000{last}A").parse().unwrap()
+    let mut text =
+        below(word, open, &format!("{what}since {}{by}{step}, promotion {promotion_id}{ended}", utc(*since)));
+    if let Some(until) = lease_expires_at {
+        text.push_str(&below("open lease:", open, &format!("a runner may hand in its part until {}", utc(*until))));
     }
+    text
+}
 
-    fn row(repo: &str, runs: Option<Runs>, promoting: Option<(bool, Option<&str>)>) -> Row {
-        Row {
-            stage: "uat".parse().unwrap(),
-            repo: repo.parse().unwrap(),
-            runs,
-            drift: None,
-            promoting: promoting.map(|(is_over, step)| Promoting {
-                promotion_id: id('1'),
-                execution_arn: "arn".to_owned(),
-                since: "2026-05-03T03:04:05Z".parse().unwrap(),
-                is_over,
-                step: step.map(str::to_owned),
-            }),
-        }
-    }
+fn failed(Failure { promotion_id, commit_sha, requested_by, ended_at, status, step, reason }: &Failure) -> String {
+    let when = ended_at.map(|at| format!(" {}", utc(at))).unwrap_or_default();
+    let back = if *status == Status::RolledBack { " and went back" } else { "" };
+    let step = step.as_ref().map(|step| format!(" at {step}")).unwrap_or_default();
+    // The first line of it: a tool's words have many.
+    let why = reason.as_ref().and_then(|why| why.lines().next()).map(|why| format!(": {why}")).unwrap_or_default();
+    let told =
+        format!("{} {step}{back}{when}, asked by {requested_by}, promotion {promotion_id}{why}", digits(commit_sha));
+    below("failed", bad, &told.replace("  ", " "))
+}
 
-    fn runs() -> Runs {
-        Runs {
-            commit_sha: "3f1c9a0b5d7e2468ace013579bdf02468ace1357".parse().unwrap(),
-            since: "2026-05-02T03:04:05.678Z".parse().unwrap(),
-            promotion_id: id('0'),
-            requested_by: Some("jane@bank.example".to_owned()),
-            rollback: false,
-            outcome: Some(Outcome::Built),
-            revoked: None,
-        }
-    }
+/// A time to the minute.
+fn utc(at: Timestamp) -> String {
+    format!("{} UTC", minute(at))
+}
 
-    fn with_drift(row: Row, findings: &[&str]) -> Row {
-        let drift = Drifted {
-            findings: findings.len(),
-            first: findings.first().map(|it| Finding::new(Code::FunctionChanged, "authorise", *it)),
-            since: findings.first().map(|_| "2026-05-04T03:04:05Z".parse().unwrap()),
-            checked_at: "2026-05-04T04:04:05.1Z".parse().unwrap(),
-        };
-        Row { drift: Some(drift), ..row }
-    }
-
-    fn rows() -> Vec<Row> {
-        let gone = Runs { requested_by: None, rollback: true, outcome: None, ..runs() };
-        let revoked = Runs { revoked: Some("by jane@bank.example: rounds down".to_owned()), ..runs() };
-        vec![
-            row("bank-kyc", None, Some((false, Some("ApplyStack")))),
-            with_drift(row("bank-payments", Some(runs()), None), &[]),
-            row("bank-risk-platform", Some(runs()), Some((true, None))),
-            with_drift(row("bank-ledger", Some(revoked), None), &["it runs other code\nof which", "and more"]),
-            with_drift(row("bank-cards", Some(gone), None), &["it runs other code"]),
-        ]
-    }
-
-    #[test]
-    fn every_stage_and_repository_is_told_with_what_is_wrong_and_what_is_under_way() {
-        insta::assert_snapshot!(anstream::adapter::strip_str(&of(&rows())).to_string(), @r#"
-        uat  bank-kyc            nothing was promoted yet
-                                 promoting, at ApplyStack, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
-        uat  bank-payments       3f1c9a0b5d7e2468ace013579bdf02468ace1357  built
-                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
-                                 as it was promoted, checked 2026-05-04T04:04:05Z
-        uat  bank-risk-platform  3f1c9a0b5d7e2468ace013579bdf02468ace1357  built
-                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
-                                 the promotion's execution ended without releasing its lock, since 2026-05-03T03:04:05Z, promotion 01J0000000000000000000001A
-        uat  bank-ledger         3f1c9a0b5d7e2468ace013579bdf02468ace1357  revoked by jane@bank.example: rounds down
-                                 since 2026-05-02T03:04:05Z, by jane@bank.example, promotion 01J0000000000000000000000A
-                                 drifted 2 differences since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
-        uat  bank-cards          3f1c9a0b5d7e2468ace013579bdf02468ace1357  no verdict
-                                 since 2026-05-02T03:04:05Z, by somebody unknown (the record is gone), rollback 01J0000000000000000000000A
-                                 drifted 1 difference since 2026-05-04T03:04:05Z, checked 2026-05-04T04:04:05Z: function-changed `authorise`: it runs other code
-        "#);
-        insta::assert_snapshot!(of(&[]), @"nothing was promoted yet");
-    }
-
-    #[test]
-    fn the_document_has_the_same() {
-        insta::assert_json_snapshot!([&rows()[0], &rows()[3]], @r#"
-        [
-          {
-            "stage": "uat",
-            "repo": "bank-kyc",
-            "runs": null,
-            "drift": null,
-            "promoting": {
-              "promotion_id": "01J0000000000000000000001A",
-              "execution_arn": "arn",
-              "since": "2026-05-03T03:04:05Z",
-              "is_over": false,
-              "step": "ApplyStack"
-            }
-          },
-          {
-            "stage": "uat",
-            "repo": "bank-ledger",
-            "runs": {
-              "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357",
-              "since": "2026-05-02T03:04:05.678Z",
-              "promotion_id": "01J0000000000000000000000A",
-              "requested_by": "jane@bank.example",
-              "rollback": false,
-              "outcome": "built",
-              "revoked": "by jane@bank.example: rounds down"
-            },
-            "drift": {
-              "findings": 2,
-              "first": {
-                "code": "function-changed",
-                "message": "it runs other code\nof which",
-                "subject": "authorise"
-              },
-              "since": "2026-05-04T03:04:05Z",
-              "checked_at": "2026-05-04T04:04:05.1Z"
-            },
-            "promoting": null
-          }
-        ]
-        "#);
+impl Row {
+    fn is_empty(&self) -> bool {
+        self.runs.is_none() && self.promoting.is_none() && self.last_failure.is_none()
     }
 }
