@@ -19,6 +19,7 @@ mod history;
 mod migrations;
 mod output;
 mod profile;
+mod provenance;
 mod pulumi;
 mod reason;
 mod repo;

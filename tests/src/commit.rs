@@ -178,6 +178,8 @@ impl Commit {
                 }
                 // They are told by what Flyway validated.
                 ArtefactPath::FlywayConfiguration(..) => continue,
+                // No manifest lists it.
+                ArtefactPath::Provenance(_) => continue,
                 ArtefactPath::DbtManifest(_) | ArtefactPath::DbtRunResults(_) | ArtefactPath::Manifest => {
                     panic!("no commit here has a `{path}`")
                 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::{
     exit::{Answer, Misuse},
     output::{Output, bad, held},
+    provenance,
 };
 
 const EXAMPLES: &str = "\
@@ -42,7 +43,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         promotion: args.promotion_key.as_deref().map(key).transpose()?,
     };
     let archive = read(&args.bundle)?;
-    let verified = bundle::unpack(&archive).and_then(|files| verify(&files, &own));
+    let verified = bundle::unpack(&archive).and_then(|files| {
+        let evidence = verify(&files, &own)?;
+        Ok(evidence.with_checks(provenance::verified_again(&files)))
+    });
     let evidence = match verified {
         Ok(evidence) => evidence,
         Err(invalid) => {
