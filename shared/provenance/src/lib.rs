@@ -31,12 +31,16 @@ use sigstore_verify::{
     crypto::{SubjectAltName, VerificationKey},
     trust_root::{SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot},
     types::{
-        Bundle, DerPublicKey, DsseEnvelope, Sha256Hash, SignatureContent, bundle::VerificationMaterialContent, pae,
+        ArtifactDigest, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, Sha512Hash, SignatureContent,
+        bundle::VerificationMaterialContent, pae,
     },
 };
 
 /// The predicate type of SLSA's provenance.
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// Why a statement that names none is refused.
+const NO_SUBJECT: &str = "its statement has no subject with a SHA-256";
 
 /// The payload type of in-toto's statements.
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -172,10 +176,13 @@ impl Provenance {
     /// [`Refused`] where it proves nothing.
     pub fn verify(&self, bundle: &[u8]) -> Result<Proven, Refused> {
         let Attested { predicate_type, proven } = self.attested(bundle)?;
-        if predicate_type == SLSA_PROVENANCE {
-            return Ok(proven);
+        if predicate_type != SLSA_PROVENANCE {
+            return Err(Refused(format!("it is signed, but a `{predicate_type}` and no `{SLSA_PROVENANCE}`")));
         }
-        Err(Refused(format!("it is signed, but a `{predicate_type}` and no `{SLSA_PROVENANCE}`")))
+        if proven.subjects.is_empty() {
+            return Err(Refused(NO_SUBJECT.to_owned()));
+        }
+        Ok(proven)
     }
 
     /// What a bundle attests, of whatever predicate type it is.
@@ -205,10 +212,17 @@ impl Provenance {
             let Some(digest) = subject.digest.get("sha256") else { continue };
             subjects.insert(digest.parse::<Sha256>().map_err(|error| Refused(format!("a subject: {error}")))?);
         }
-        let Some(one) = subjects.first() else {
-            return Err(Refused("its statement has no subject with a SHA-256".to_owned()));
-        };
-        let one = Sha256Hash::from_hex(&one.to_string()).map_err(|error| Refused(error.to_string()))?;
+        // The library binds a statement to one artefact, and here it is whichever the statement names: which artefacts it
+        // must name is for whoever asks.
+        let mut others = statement.subject.iter().filter_map(|subject| subject.digest.get("sha512"));
+        let one: ArtifactDigest = match (subjects.first(), others.next()) {
+            (Some(sha256), _) => Sha256Hash::from_hex(&sha256.to_string()).map(Into::into),
+            (None, Some(sha512)) => {
+                Sha512Hash::from_hex(sha512).and_then(|it| ArtifactDigest::new(HashAlgorithm::Sha2512, it))
+            }
+            (None, None) => return Err(Refused(NO_SUBJECT.to_owned())),
+        }
+        .map_err(|error| Refused(error.to_string()))?;
         let build = match &bundle.verification_material.content {
             VerificationMaterialContent::PublicKey(_) => self.by_key(envelope, &statement.predicate)?,
             _ => self.by_certificate(&bundle, one)?,
@@ -217,11 +231,11 @@ impl Provenance {
     }
 
     /// By the first root under which it holds.
-    fn by_certificate(&self, bundle: &Bundle, subject: Sha256Hash) -> Result<Build, Refused> {
+    fn by_certificate(&self, bundle: &Bundle, subject: ArtifactDigest) -> Result<Build, Refused> {
         let mut reasons = Vec::new();
         for instance in &self.roots {
             let Instance { name, verifier, policy, .. } = instance;
-            match verifier.verify(subject, bundle, policy) {
+            match verifier.verify(subject.clone(), bundle, policy) {
                 Ok(verified) => return built_by_certificate(instance, &verified),
                 Err(error) => reasons.push(format!("by root `{name}`: {}", chain(&error))),
             }

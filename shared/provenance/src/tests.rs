@@ -155,7 +155,7 @@ fn what_is_no_provenance_is_refused_in_words() {
     other["predicateType"] = json!("https://spdx.dev/Document/v2.3");
     refused(&Instance::new("test").attest(&workflow(), &other), "a `https://spdx.dev/Document/v2.3` and no");
     let mut none = slsa();
-    none["subject"] = json!([{"name": "x", "digest": {"sha512": "00"}}]);
+    none["subject"] = json!([{"name": "x", "digest": {"sha512": "00".repeat(64)}}]);
     refused(&Instance::new("test").attest(&workflow(), &none), "no subject with a SHA-256");
     none["subject"] = json!([{"name": "x", "digest": {"sha256": "00"}}]);
     refused(&Instance::new("test").attest(&workflow(), &none), "a subject:");
