@@ -77,18 +77,14 @@ impl Build {
     /// when somebody else's clock said that the signature was there.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut words = plain(&self.builder);
-        if let Some(run) = &self.run {
-            words.push_str(&format!(", run {}", plain(run)));
-        }
-        words.push_str(&format!(", by {}", self.trusted_by));
-        for SignedAt { at, by } in &self.signed_at {
-            words.push_str(&format!(", signed at {at} by the clock of {by}"));
-        }
+        let mut words = vec![plain(&self.builder)];
+        words.extend(self.run.as_ref().map(|run| format!("run {}", plain(run))));
+        words.push(format!("by {}", self.trusted_by));
+        words.extend(self.signed_at.iter().map(|SignedAt { at, by }| format!("signed at {at} by the clock of {by}")));
         if let (Some(from), Some(until)) = (self.valid_from, self.valid_until) {
-            words.push_str(&format!(", when its certificate was valid ({from} to {until})"));
+            words.push(format!("when its certificate was valid ({from} to {until})"));
         }
-        words
+        words.join(", ")
     }
 }
 

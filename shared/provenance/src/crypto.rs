@@ -1,4 +1,4 @@
-//! The library's signatures by RustCrypto: it brings a C library otherwise, or whatever is installed here.
+//! The library's signatures by the `RustCrypto` crates: it brings a C library otherwise, or whatever is installed here.
 //!
 //! What instances sign by today: ECDSA on P-256 and P-384, and Ed25519. A root with RSA keys can be read, and what such a
 //! key signed is refused as unsupported.
@@ -11,7 +11,7 @@ use sigstore_verify::{
     types::HashAlgorithm,
 };
 
-/// RustCrypto, for the library.
+/// The `RustCrypto` crates, for the library.
 #[derive(Debug)]
 struct RustCrypto;
 

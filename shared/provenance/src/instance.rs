@@ -111,6 +111,9 @@ impl Instance {
     }
 
     /// The same, signed so many minutes after the certificate was issued, which is valid for ten.
+    ///
+    /// # Panics
+    /// Where there is no such time.
     #[must_use]
     pub fn attest_after(&self, workflow: &Workflow, statement: &Value, minutes: i64) -> Value {
         let signed_at: Timestamp = SIGNED_AT.parse().expect("a time");
@@ -129,13 +132,12 @@ impl Instance {
             },
         })
         .to_string();
-        let mut bundle = bundle(&payload, &signature);
-        bundle["verificationMaterial"] = json!({
+        let material = json!({
             "certificate": {"rawBytes": STANDARD.encode(&certificate)},
             "tlogEntries": [self.entry(&body, signed_at)],
             "timestampVerificationData": {"rfc3161Timestamps": []},
         });
-        bundle
+        bundle(&payload, &signature, &material)
     }
 
     /// An entry of a log that has no other.
@@ -281,9 +283,7 @@ pub fn verify_artifact(
 pub fn signed_by_key(name: &str, statement: &Value) -> Value {
     let payload = statement.to_string();
     let signature = envelope_signature(&key(name), &payload);
-    let mut bundle = bundle(&payload, &signature);
-    bundle["verificationMaterial"] = json!({"publicKey": {"hint": name}, "tlogEntries": []});
-    bundle
+    bundle(&payload, &signature, &json!({"publicKey": {"hint": name}, "tlogEntries": []}))
 }
 
 /// The public key of this name, as PEM.
@@ -314,9 +314,10 @@ pub fn statement(subjects: &[Sha256], builder: &str, repository: &str, commit: &
     })
 }
 
-fn bundle(payload: &str, signature: &[u8]) -> Value {
+fn bundle(payload: &str, signature: &[u8], material: &Value) -> Value {
     json!({
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": material,
         "dsseEnvelope": {
             "payload": STANDARD.encode(payload), "payloadType": PAYLOAD_TYPE,
             "signatures": [{"sig": STANDARD.encode(signature), "keyid": ""}],
@@ -353,8 +354,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         pem.push_str(std::str::from_utf8(line).expect("base64"));
         pem.push('\n');
     }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
+    pem + &format!("-----END {label}-----\n")
 }
 
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {

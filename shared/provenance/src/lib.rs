@@ -225,13 +225,13 @@ impl Provenance {
         .map_err(|error| Refused(error.to_string()))?;
         let build = match &bundle.verification_material.content {
             VerificationMaterialContent::PublicKey(_) => self.by_key(envelope, &statement.predicate)?,
-            _ => self.by_certificate(&bundle, one)?,
+            _ => self.by_certificate(&bundle, &one)?,
         };
         Ok(Attested { predicate_type: statement.predicate_type, proven: Proven { build, subjects } })
     }
 
     /// By the first root under which it holds.
-    fn by_certificate(&self, bundle: &Bundle, subject: ArtifactDigest) -> Result<Build, Refused> {
+    fn by_certificate(&self, bundle: &Bundle, subject: &ArtifactDigest) -> Result<Build, Refused> {
         let mut reasons = Vec::new();
         for instance in &self.roots {
             let Instance { name, verifier, policy, .. } = instance;

@@ -211,7 +211,7 @@ mod tests {
         type Change = fn(&mut Build);
         let changes: [Change; 4] = [
             |it| {
-                it.builder = "https://github.com/bank/pipelines/.github/workflows/build.yml@refs/heads/main".to_owned()
+                it.builder = "https://github.com/bank/pipelines/.github/workflows/build.yml@refs/heads/main".to_owned();
             },
             |it| it.repository = Some("https://github.com/mallory/bank-payments".to_owned()),
             |it| it.issuer = Some("https://accounts.example.com".to_owned()),
