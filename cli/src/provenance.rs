@@ -71,7 +71,10 @@ pub(crate) fn subjects(manifest: &[u8], files: &[BuildFile], prefix: &str) -> St
     let manifest = (Sha256::of(manifest), ArtefactPath::Manifest.to_string());
     let listed = files.iter().filter(|it| !it.is_manifest() && !matches!(it.path, ArtefactPath::Provenance(_)));
     let listed = listed.map(|it| (it.sha256, it.path.to_string()));
-    [manifest].into_iter().chain(listed).map(|(sha256, path)| format!("{sha256}  {prefix}{path}\n")).collect()
+    let mut lines: Vec<_> =
+        [manifest].into_iter().chain(listed).map(|(sha256, path)| format!("{sha256}  {prefix}{path}")).collect();
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// The manifest in a folder that `--prepare` wrote.
@@ -111,9 +114,8 @@ pub(crate) fn verified_again(files: &Files) -> Option<Check> {
 
 /// What a bundle proves, where that is what the verdict tells.
 fn again(files: &Files, key: &str, told: &Build, keys: &BTreeMap<String, String>) -> Result<BTreeSet<Sha256>, String> {
-    let file = match ArtefactKey::parse(key).map(|it| it.path) {
-        Ok(ArtefactPath::Provenance(file)) => file,
-        _ => return Err("it is no bundle by its key".to_owned()),
+    let Ok(ArtefactPath::Provenance(file)) = ArtefactKey::parse(key).map(|it| it.path) else {
+        return Err("it is no bundle by its key".to_owned());
     };
     let bundle = files.get(&paper::provenance(&file)).ok_or("it is not in the bundle of evidence")?;
     let mut trust = Trust::default();
