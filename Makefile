@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
+FUNCTIONS := intake verify-provenance promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
@@ -42,6 +42,11 @@ faults: functions ## uploads and promotions while calls fail, answers get lost a
 .PHONY: fuzz
 fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how long, TARGET=NAME which (fuzz/README.md)
 	@fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
+
+# Not a part of `make test`: the bundles are others', and the suite's repository is in no registry.
+.PHONY: provenance
+provenance: ## real Sigstore bundles, and with SIGSTORE_CONFORMANCE=DIR the cases of that repository's checkout; prints times
+	@tests/oracles/provenance.sh $(SIGSTORE_CONFORMANCE)
 
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more

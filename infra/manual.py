@@ -225,8 +225,12 @@ def schema_rows(schema: dict, node: dict, path: str, seen: dict[str, str], requi
         else:
             kind = f"array of {target.get('type', 'the values below')}"
             kind += f", each `{target['pattern']}`" if "pattern" in target else ""
-            if "oneOf" in target:
+            if "oneOf" in target and all("const" in it for it in target["oneOf"]):
                 kind = "array of " + ", ".join(f"`{it['const']}`" for it in target["oneOf"])
+            elif "oneOf" in target:
+                options = [option for it in target["oneOf"] for option in it["properties"].items()]
+                kind = "array of objects, each of " + " or ".join(f"`{key}`" for key, _ in options)
+                below = [(f"{path}[].{key}", it, False) for key, it in options]
     if "pattern" in node:
         kind += f", `{node['pattern']}`"
     if path and not path.endswith("[]"):

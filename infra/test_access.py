@@ -13,7 +13,7 @@ from rendered import ACCOUNT, HERE, Rendered
 
 GATE = ("IntakeRole",)
 STEPS = ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "SmokeTestRole", "RecordPromotionRole")
-FUNCTIONS = (*GATE, "PromoteRole", "ApproveRole", *STEPS, "JudgeRunRole", "WatchDriftRole", "PortalRole")
+FUNCTIONS = (*GATE, "VerifyProvenanceRole", "PromoteRole", "ApproveRole", *STEPS, "JudgeRunRole", "WatchDriftRole", "PortalRole")
 TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 PEOPLE = ("CiRole", "PromoterRole", "ApproverRole", "AuditorRole")
 EVERYBODY = (*FUNCTIONS, "StackRole", *PEOPLE, "GitHubPromoterRole", "administrator", "made")
@@ -460,6 +460,14 @@ class Work(Case):
         self.assertFalse(DEFAULT.may("JudgeRunRole", "sts:AssumeRole", reader))
         self.only(("JudgeRunRole", "administrator"), "sts:AssumeRole", reader, named(BackendReadRoleArns=reader))
 
+    def test_verify_provenance_reads_bundles_and_nothing_else(self):
+        self.check("VerifyProvenanceRole", key=("kms:Decrypt",))
+        for arn, allowed in ((f"{ARTEFACTS}/{COMMIT}/provenance/build.sigstore.json", True), (f"{ARTEFACTS}/{ZIP}", False),
+                             (f"{ARTEFACTS}/{MANIFEST}", False), (f"{RECORDS}/config/policy.json", False)):
+            for action in ("s3:GetObject", "s3:GetObjectVersion"):
+                self.assertEqual(DEFAULT.may("VerifyProvenanceRole", action, arn), allowed, arn)
+        self.only((*GATE, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-verify-provenance")
+
     def test_smoke_test_asks(self):
         self.check("SmokeTestRole", promotion=("s3:GetObject",), key=("kms:Decrypt",), stack=("cloudformation:DescribeStacks",),
                    function=("lambda:InvokeFunction", "lambda:InvokeFunctionUrl"))
@@ -508,6 +516,7 @@ class ExactKeys(Case):
         "StagesConfig": ((), "config/stages.json"),
         "PolicyConfig": ((), "config/policy.json"),
         "IdentitiesConfig": ((), "config/identities.json"),
+        "TrustedRoot": ((), "config/trusted-roots/corp.json"),
         "LastBuilt": (GATE, f"built/bank-payments/{D}/last.json"),
         "Predecessor": (GATE, f"built/bank-payments/{D}/{SHA}.json"),
         "Promotion": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX.json"),
@@ -593,7 +602,7 @@ class Takeover(Case):
         """What would take over the gate."""
         region = f"ap-southeast-2:{ACCOUNT}"
         ours = f"arn:aws:iam::{ACCOUNT}:"
-        found = [(action, f"{FUNCTION}gatekeeper-{name}") for name in ("intake", "promote", "approve", "record-promotion", "portal")
+        found = [(action, f"{FUNCTION}gatekeeper-{name}") for name in ("intake", "verify-provenance", "promote", "approve", "record-promotion", "portal")
                  for action in ("lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:AddPermission", "lambda:InvokeFunction",
                                 "lambda:DeleteFunction", "lambda:PutFunctionConcurrency", "lambda:PutFunctionEventInvokeConfig")]
         found += [(action, stack.attribute(role, "Arn")) for role in stack.of_type("AWS::IAM::Role")

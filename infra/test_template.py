@@ -10,7 +10,7 @@ from rendered import ACCOUNT, HERE, TEMPLATE, Rendered, body
 IMAGE = "111122223333.dkr.ecr.ap-southeast-2.amazonaws.com/migrate-database@sha256:" + "3f" * 32
 PEOPLE = {f"{who}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/jane" for who in ("Ci", "Promoter", "Approver", "Auditor")}
 STACK = Rendered(MigrateDatabaseImageUri=IMAGE, **PEOPLE)
-PACKAGES = ("intake", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "judge-run", "smoke-test", "record-promotion", "watch-drift", "portal")
+PACKAGES = ("intake", "verify-provenance", "promote", "approve", "apply-stack", "deploy-function", "migrate-database", "judge-run", "smoke-test", "record-promotion", "watch-drift", "portal")
 
 
 class Lint(unittest.TestCase):
@@ -168,7 +168,8 @@ class Functions(unittest.TestCase):
         promote = built | promotion | approval | {"STATE_MACHINE_ARN": STACK.outputs["PromotionStateMachine"], "MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ACCOUNT_ID": ACCOUNT,
                                        "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
                                        "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
-        gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"]}
+        gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"],
+                        "VERIFY_PROVENANCE_FUNCTION": "gatekeeper-verify-provenance"}
         watch = built | promotion | approval | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "JUDGE_RUN_FUNCTION": "gatekeeper-judge-run",
                                                 "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,

@@ -30,6 +30,8 @@ pub(crate) struct Folder {
     manifest: Option<Vec<u8>>,
     /// The digests that are known already, by key.
     digests: BTreeMap<String, Sha256>,
+    /// Files that lie elsewhere and belong to the commit too, by key.
+    elsewhere: BTreeMap<String, PathBuf>,
 }
 
 impl Folder {
@@ -40,7 +42,13 @@ impl Folder {
     pub(crate) fn open(root: &Path, commit: &Commit) -> io::Result<Self> {
         let root = root.canonicalize()?;
         if root.is_dir() {
-            Ok(Self { root, prefix: commit.prefix(), manifest: None, digests: BTreeMap::new() })
+            Ok(Self {
+                root,
+                prefix: commit.prefix(),
+                manifest: None,
+                digests: BTreeMap::new(),
+                elsewhere: BTreeMap::new(),
+            })
         } else {
             Err(io::ErrorKind::NotADirectory.into())
         }
@@ -48,6 +56,8 @@ impl Folder {
 
     /// The folder as it will be published: with this manifest, and files that are measured already.
     pub(crate) fn with(mut self, manifest: Vec<u8>, files: &[BuildFile]) -> Self {
+        let outside = files.iter().filter(|file| matches!(file.path, ArtefactPath::Provenance(_)));
+        self.elsewhere = outside.map(|file| (format!("{}{}", self.prefix, file.path), file.file.clone())).collect();
         let files = files.iter().filter(|file| !file.is_manifest());
         self.digests = files.map(|file| (format!("{}{}", self.prefix, file.path), file.sha256)).collect();
         self.manifest = Some(manifest);
@@ -65,6 +75,9 @@ impl Folder {
 
     /// The file behind a key; `None` where no file has the key, or where it lies outside of the folder.
     fn file(&self, key: &str) -> io::Result<Option<PathBuf>> {
+        if let Some(file) = self.elsewhere.get(key) {
+            return Ok(Some(file.clone()));
+        }
         let Some(path) = key.strip_prefix(&self.prefix) else { return Ok(None) };
         match self.root.join(path).canonicalize() {
             Ok(file) if !file.starts_with(&self.root) => Err(leaves(path)),
@@ -132,6 +145,11 @@ impl ReadStore for Folder {
             let key = self.manifest_key();
             listed.retain(|file| file.key != key);
             listed.push(Listed { key, version_id: VERSION.into(), size: manifest.len() as u64 });
+        }
+        for (key, file) in &self.elsewhere {
+            listed.retain(|file| file.key != *key);
+            let size = file.metadata().map_err(|error| self.failed("looking at", key, error))?.len();
+            listed.push(Listed { key: key.clone(), version_id: VERSION.into(), size });
         }
         listed.retain(|file| file.key.starts_with(prefix));
         listed.sort_by(|a, b| a.key.cmp(&b.key));

@@ -22,6 +22,7 @@ mod migrations;
 mod nearest;
 mod output;
 mod profile;
+mod provenance;
 mod pulumi;
 mod reason;
 mod records;

@@ -176,8 +176,8 @@ impl Commit {
                 ArtefactPath::ScriptConfiguration(_, database, script) => {
                     ("script_configurations", json!({"database": database, "script": script}))
                 }
-                // They are told by what Flyway validated.
-                ArtefactPath::FlywayConfiguration(..) => continue,
+                // The one is told by what Flyway validated, the other is about the manifest.
+                ArtefactPath::FlywayConfiguration(..) | ArtefactPath::Provenance(_) => continue,
                 ArtefactPath::DbtManifest(_) | ArtefactPath::DbtRunResults(_) | ArtefactPath::Manifest => {
                     panic!("no commit here has a `{path}`")
                 }

@@ -387,7 +387,11 @@ impl Lists<'_> {
     fn add(&mut self, file: &BuildFile, modules: &mut Vec<Value>) {
         let (module, list, entry) = match &file.path {
             // A `flyway.toml` is told by its database's `flyway`.
-            ArtefactPath::Manifest | ArtefactPath::Report(_) | ArtefactPath::FlywayConfiguration(..) => return,
+            // Provenance is about the manifest, so no manifest lists it.
+            ArtefactPath::Manifest
+            | ArtefactPath::Report(_)
+            | ArtefactPath::Provenance(_)
+            | ArtefactPath::FlywayConfiguration(..) => return,
             ArtefactPath::Asset(module, _) => {
                 return self.reasons.push(format!(
                     "which template takes `{}`, and by which key, can't be told: let `gatekeeper collect` list it, or add \

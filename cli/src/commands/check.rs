@@ -1,6 +1,9 @@
 //! `gatekeeper check`: the gate's verdict on a build folder or on what is stored, without writing anything.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use gatekeeper_aws::s3::S3Store;
@@ -9,6 +12,7 @@ use gatekeeper_model::{
     ids::{Commit, CommitSha, Repo, VersionId},
     manifest,
     policy::Policy,
+    provenance::{self, MAX_ROOT_BYTES},
     store_key::{ArtefactKey, ArtefactPath, RecordKey},
     telemetry,
     verdict::{Outcome, Verdict},
@@ -21,6 +25,7 @@ use crate::{
     exit::{Answer, Misuse},
     folder::Folder,
     output::Output,
+    provenance::Here,
     reason,
 };
 
@@ -183,19 +188,26 @@ async fn take_revocation(from: &S3Store, commit: &Commit, to: &Memory) -> anyhow
 pub(super) async fn take_policy(from: &S3Store, to: &Memory) -> anyhow::Result<Option<VersionId>> {
     let key = RecordKey::PolicyConfig.to_string();
     let Some(body) = from.get(&key, None, MAX_RECORD_BYTES).await? else { return Ok(None) };
-    set_policy(&body.bytes, &key, to)?;
+    let policy = set_policy(&body.bytes, &key, to)?;
+    let changes = [&policy.all].into_iter().chain(policy.repos.values());
+    for name in changes.flat_map(|it| provenance::roots_of(&it.builders)).collect::<BTreeSet<_>>() {
+        let key = RecordKey::TrustedRoot(name).to_string();
+        if let Some(root) = from.get(&key, None, MAX_ROOT_BYTES).await? {
+            to.upload(&key, &root.bytes, &[]);
+        }
+    }
     Ok(Some(body.version_id))
 }
 
 /// Judges by the policy with these bytes, which `from` holds.
-pub(super) fn set_policy(bytes: &[u8], from: &str, to: &Memory) -> Result<(), Misuse> {
-    Policy::parse(bytes).map_err(|error| Misuse(format!("`{from}` is {error}")))?;
+pub(super) fn set_policy(bytes: &[u8], from: &str, to: &Memory) -> Result<Policy, Misuse> {
+    let policy = Policy::parse(bytes).map_err(|error| Misuse(format!("`{from}` is {error}")))?;
     to.upload(&RecordKey::PolicyConfig.to_string(), bytes, &[]);
-    Ok(())
+    Ok(policy)
 }
 
 /// The gate's verdict on what is in a store.
-pub(super) async fn judge<S: ReadStore>(
+pub(super) async fn judge<S: ReadStore + std::fmt::Debug>(
     artefacts: &S,
     records: &Memory,
     commit: &Commit,
@@ -207,7 +219,8 @@ pub(super) async fn judge<S: ReadStore>(
             output.warning(&format!("`{key}` is outside the layout of the artefact store and belongs to no commit"));
         }
     }
-    let verdict = converge::check(artefacts, records, commit, &std::env::temp_dir(), telemetry::wall_clock()).await;
+    let (scratch, now) = (std::env::temp_dir(), telemetry::wall_clock());
+    let verdict = converge::check(artefacts, records, commit, &Here(artefacts), &scratch, now).await;
     verdict
         .map_err(|error: GateError| anyhow::Error::new(error))
         .with_context(|| format!("`{commit}` could not be judged"))

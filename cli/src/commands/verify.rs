@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::{
     exit::{Answer, Misuse},
     output::{Output, bad, held},
+    provenance,
 };
 
 const EXAMPLES: &str = "\
@@ -46,8 +47,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         approval: args.approval_key.as_deref().map(key).transpose()?,
     };
     let archive = read(&args.bundle)?;
-    let verified = bundle::unpack(&archive)
-        .and_then(|files| Ok((verify(&files, &own)?, files.contains_key(bundle::APPROVAL_KEY))));
+    let verified = bundle::unpack(&archive).and_then(|files| {
+        let evidence = verify(&files, &own)?.with_checks(provenance::verified_again(&files));
+        Ok((evidence, files.contains_key(bundle::APPROVAL_KEY)))
+    });
     let (evidence, has_approval_key) = match verified {
         Ok(verified) => verified,
         Err(invalid) => {

@@ -18,7 +18,7 @@ use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     ids::{Commit, ETag, Sha256, VersionId},
     manifest,
-    store_key::ArtefactPath,
+    store_key::{ArtefactKey, ArtefactPath},
 };
 use gatekeeper_store::ReadStore as _;
 use serde_json::{Map, Value};
@@ -92,7 +92,11 @@ impl<'a> Uploader<'a> {
     pub(crate) fn strays(&self, files: &[BuildFile]) -> Vec<&str> {
         let own: BTreeSet<_> = files.iter().map(|file| file.path.of(self.commit)).collect();
         let manifest = ArtefactPath::Manifest.of(self.commit);
-        let strays = self.present.iter().filter(|key| !own.contains(*key) && **key != manifest);
+        // Of the provenance of an earlier try the gate says itself what it is worth.
+        let is_provenance =
+            |key: &str| ArtefactKey::parse(key).is_ok_and(|it| matches!(it.path, ArtefactPath::Provenance(_)));
+        let strays = self.present.iter();
+        let strays = strays.filter(|key| !own.contains(*key) && **key != manifest && !is_provenance(key));
         strays.filter_map(|key| key.strip_prefix(&self.commit.prefix())).collect()
     }
 
@@ -121,13 +125,14 @@ impl<'a> Uploader<'a> {
         uploads.buffer_unordered(IN_FLIGHT).try_collect().await
     }
 
-    /// Uploads the manifest, unless one is there that differs in its `timestamp` only.
-    pub(crate) async fn manifest(&self, bytes: &[u8], store: &S3Store) -> anyhow::Result<Stored> {
+    /// Uploads the manifest, unless one is there that differs in its `timestamp` only; one that was attested also then, because
+    /// of another one the attestation says nothing.
+    pub(crate) async fn manifest(&self, bytes: &[u8], is_attested: bool, store: &S3Store) -> anyhow::Result<Stored> {
         let key = ArtefactPath::Manifest.of(self.commit);
         // One that is too large to be read is another one.
         if self.present.contains(&key)
             && let Ok(Some(there)) = store.get(&key, None, manifest::MAX_BYTES).await
-            && says_the_same(&there.bytes, bytes)
+            && (there.bytes == bytes || (!is_attested && says_the_same(&there.bytes, bytes)))
         {
             return Ok(Stored { version_id: there.version_id, uploaded: false });
         }
@@ -258,7 +263,7 @@ impl Object<'_> {
 }
 
 /// Whether two manifests differ in nothing but their `timestamp`.
-fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn says_the_same(one: &[u8], other: &[u8]) -> bool {
     let said = |bytes: &[u8]| {
         let mut document: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
         document.remove("timestamp");

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the AWS clients' futures nest deeply
 
 mod pause;
+mod verify;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use gatekeeper_aws::{
 use gatekeeper_gate::converge::Gate;
 use gatekeeper_model::telemetry;
 
-use self::pause::Queue;
+use self::{pause::Queue, verify::Function};
 
 /// Takes events until Lambda ends the process.
 ///
@@ -27,9 +28,10 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let buckets = Arc::new(Buckets::new(&config, &settings));
     let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
     let queue = Arc::new(Queue::new(&config, settings.event_queue_url()?));
+    let verifier = Arc::new(Function::new(&config, settings.verify_provenance_function.as_deref()));
     run_lambda(move |payload, Invocation { log, .. }| {
         let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
-        let queue = Arc::clone(&queue);
+        let (queue, verifier) = (Arc::clone(&queue), Arc::clone(&verifier));
         async move {
             let gate = Gate {
                 artefacts: &buckets.artefacts,
@@ -38,6 +40,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
                 clock: telemetry::wall_clock,
                 scratch: std::env::temp_dir(),
                 signer: &*signer,
+                verifier: &*verifier,
             };
             let answer = gate.settle_batch(&payload, &gate_role_ids).await;
             let answer = answer.map_err(|error| FunctionError::new("GateError", error))?;

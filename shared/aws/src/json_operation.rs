@@ -60,6 +60,18 @@ pub const KMS: Service = Service { id: "KMS", host: "kms", signing_name: "kms", 
 /// Simple Queue Service.
 pub const SQS: Service = Service { id: "SQS", host: "sqs", signing_name: "sqs", target: "AmazonSQS", json: "1.0" };
 
+/// Lambda, which names operations by paths and not by targets: [`JsonOperation::invoke`] is the one that is asked.
+const LAMBDA: Service = Service { id: "Lambda", host: "lambda", signing_name: "lambda", target: "", json: "1.1" };
+
+/// How a request names its operation.
+#[derive(Debug)]
+enum Named {
+    /// By a header, with the version of the protocol.
+    Target(String, &'static str),
+    /// By its path.
+    Path(String),
+}
+
 /// Why a call has no answer: the service's own words and code, or that nothing was heard of it.
 pub type JsonError = SdkError<ErrorMetadata, HttpResponse>;
 
@@ -81,6 +93,18 @@ impl JsonOperation {
     /// The operation of this name, with the credentials, the region, the endpoint, the retries and the HTTP client of `config`.
     #[must_use]
     pub fn new(config: &SdkConfig, service: Service, name: &'static str) -> Self {
+        let named = Named::Target(format!("{}.{name}", service.target), service.json);
+        Self::named(config, service, name, named)
+    }
+
+    /// Lambda's `Invoke` of this function. What the function throws is an error whose code is `FunctionError`.
+    #[must_use]
+    pub fn invoke(config: &SdkConfig, function: &str) -> Self {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        Self::named(config, LAMBDA, "Invoke", Named::Path(path))
+    }
+
+    fn named(config: &SdkConfig, service: Service, name: &'static str, named: Named) -> Self {
         let region = config.region().cloned();
         let has_region = region.is_some();
         let mut layer = Layer::new("json operation");
@@ -115,7 +139,6 @@ impl JsonOperation {
             components.set_identity_cache(Some(cache));
         }
 
-        let target = format!("{}.{name}", service.target);
         let mut operation = Operation::builder()
             .service_name(service.id)
             .operation_name(name)
@@ -130,13 +153,11 @@ impl JsonOperation {
             operation = operation.behavior_version(version);
         }
         let operation = operation
-            .serializer(move |Unlogged(body)| {
-                if has_region {
-                    request(&target, service.json, body)
-                } else {
-                    Err("no AWS region is configured".into())
-                }
-            })
+            .serializer(
+                move |Unlogged(body)| {
+                    if has_region { request(&named, body) } else { Err("no AWS region is configured".into()) }
+                },
+            )
             .deserializer(answer)
             .build();
         Self(operation)
@@ -167,15 +188,23 @@ fn endpoint(config: &SdkConfig, service: &Service) -> String {
     })
 }
 
-fn request(target: &str, json: &str, body: String) -> Result<HttpRequest, BoxError> {
+fn request(named: &Named, body: String) -> Result<HttpRequest, BoxError> {
     let length = body.len().to_string();
     let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method("POST")?;
-    request.set_uri("/")?;
+    request.set_uri(match named {
+        Named::Target(..) => "/",
+        Named::Path(path) => path.as_str(),
+    })?;
     let headers = request.headers_mut();
-    headers.try_insert("content-type", format!("application/x-amz-json-{json}"))?;
     headers.try_insert("content-length", length)?;
-    headers.try_insert("x-amz-target", target.to_owned())?;
+    match named {
+        Named::Target(target, json) => {
+            headers.try_insert("content-type", format!("application/x-amz-json-{json}"))?;
+            headers.try_insert("x-amz-target", target.clone())?;
+        }
+        Named::Path(_) => drop(headers.try_insert("content-type", "application/json")?),
+    }
     Ok(request)
 }
 
@@ -183,6 +212,11 @@ fn answer(response: &HttpResponse) -> Result<Unlogged<Value>, OrchestratorError<
     let body = response.body().bytes().unwrap_or_default();
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(refusal(response, body)));
+    }
+    // What a function throws comes with the status of what it answers.
+    if response.headers().get("x-amz-function-error").is_some() {
+        let thrown = ErrorMetadata::builder().code("FunctionError").message(String::from_utf8_lossy(body));
+        return Err(OrchestratorError::operation(thrown.build()));
     }
     // An operation without an output answers with nothing or with `{}`.
     if body.is_empty() {

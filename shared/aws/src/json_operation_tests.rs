@@ -74,6 +74,32 @@ async fn it_sends_what_the_sdk_sends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_is_invoked_as_the_sdk_invokes_it_and_what_it_throws_is_an_error() {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let config = scripted::config({
+        let sent = Arc::clone(&sent);
+        move |request| {
+            sent.lock().unwrap().push(request);
+            http(200, Vec::new(), "{}")
+        }
+    });
+    let payload = json!({"bundles": []});
+    let lambda = aws_sdk_lambda::Client::new(&config);
+    let blob = aws_sdk_lambda::primitives::Blob::new(payload.to_string());
+    lambda.invoke().function_name("gatekeeper-verify").payload(blob).send().await.unwrap();
+    assert_eq!(JsonOperation::invoke(&config, "gatekeeper-verify").call(&payload).await.unwrap(), json!({}));
+    let sent = std::mem::take(&mut *sent.lock().unwrap());
+    let [sdk, ours] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!((&ours.method, &ours.path, &ours.body), (&sdk.method, &sdk.path, &sdk.body));
+
+    let thrown = vec![("x-amz-function-error", "Unhandled".to_owned())];
+    let config = scripted::config(move |_| http(200, thrown.clone(), r#"{"errorMessage":"no root"}"#));
+    let error = JsonOperation::invoke(&config, "gatekeeper-verify").call(&payload).await.unwrap_err();
+    assert_eq!(code(&error), Some("FunctionError"));
+    assert!(said(&error).contains("no root"), "{}", said(&error));
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_asks_again_where_the_sdk_would_and_nowhere_else() {
     let done = http(200, Vec::new(), "");
     for again in [

@@ -1,13 +1,17 @@
 //! Reading the exhibits: a few rounds, everything of a round at once, and no listing of more than one digest's folder.
 
-use std::{collections::BTreeMap, future::Future};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+};
 
 use futures_util::{StreamExt as _, future, stream};
 use gatekeeper_model::{
     ids::{Chain, Commit, Repo, Sha256, StageName, VersionId},
     manifest,
     manifest::Manifest,
-    store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
+    provenance::{MAX_BUNDLE_BYTES, TrustedBy},
+    store_key::{ArtefactKey, ArtefactPath, Form, PromotionStatement, RecordKey},
     telemetry::chain,
     verdict::Verdict,
 };
@@ -127,14 +131,17 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
 
     // The policy that the verdict names, what is stored of the commit, whose bytes run where they aren't the promoted ones,
     // and how long all of it is kept.
-    let (policy, stored, bytes_of, kept) = future::join4(
-        read(records, policy_of(&exhibits)),
+    let (bundles, roots) = provenance_of(&exhibits);
+    let (policy, stored, bytes_of, kept, bundles) = future::join5(
+        read(records, policy_of(&exhibits).into_iter().chain(roots)),
         stored_objects(stores.artefacts, &exhibits, record.as_ref()),
         whose_bytes(records, &exhibits),
         kept_records(records, &exhibits),
+        read(stores.artefacts, bundles),
     )
     .await;
     exhibits.take(policy);
+    exhibits.take(bundles);
     let (stored, retention) = stored;
     exhibits.observed.stored = stored;
     exhibits.observed.retention = retention.into_iter().chain(kept).collect();
@@ -233,6 +240,28 @@ fn stored_object((key, version_id, head, _): Looked) -> StoredObject {
 fn policy_of(exhibits: &Exhibits) -> Option<Wanted> {
     let version_id = exhibits.read::<Verdict>(paper::VERDICT).ok()?.value.policy_version_id?;
     Some(Wanted::record(paper::POLICY, &RecordKey::PolicyConfig, Some(&version_id)))
+}
+
+/// The bundles by which the gate knew who built the commit, in the versions that it judged; and the stored roots by which
+/// they were verified, as they are now.
+fn provenance_of(exhibits: &Exhibits) -> (Vec<Wanted>, Vec<Wanted>) {
+    let Ok(verdict) = exhibits.read::<Verdict>(paper::VERDICT).map(|read| read.value) else {
+        return Default::default();
+    };
+    let bundles = verdict.artefacts.iter().filter_map(|judged| {
+        let ArtefactPath::Provenance(file) = ArtefactKey::parse(&judged.key).ok()?.path else { return None };
+        let (key, version_id) = (judged.key.clone(), Some(judged.version_id.clone()));
+        Some(Wanted { name: paper::provenance(&file), key, version_id, max_bytes: MAX_BUNDLE_BYTES })
+    });
+    let roots = verdict.provenance.values().filter(|it| it.root_sha256.is_some());
+    let roots = roots.filter_map(|it| match &it.trusted_by {
+        TrustedBy::Root(name) => Some(name),
+        TrustedBy::Key(_) => None,
+    });
+    let roots = roots.collect::<BTreeSet<_>>().into_iter();
+    let roots =
+        roots.map(|name| Wanted::record(paper::trusted_root(name), &RecordKey::TrustedRoot(name.clone()), None));
+    (bundles.collect(), roots.collect())
 }
 
 /// What a head says, whoever signed it: where to look, and nothing more.

@@ -18,8 +18,8 @@ use super::{
 };
 
 /// Which documents are read and what is concluded from them. The first edition read neither the policy nor the stages'
-/// configuration; a bundle of another edition is told by what this one concludes from it.
-pub const EDITION: u32 = 2;
+/// configuration, the second no provenance; a bundle of another edition is told by what this one concludes from it.
+pub const EDITION: u32 = 3;
 
 fn first_edition() -> u32 {
     1

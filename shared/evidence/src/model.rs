@@ -11,6 +11,7 @@ use gatekeeper_model::{
     finding::Finding,
     ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName, VersionId},
     policy::Condition,
+    provenance::Build,
     verdict::Outcome,
 };
 use gatekeeper_promotion::{
@@ -381,6 +382,9 @@ pub struct Gate {
     /// What took the commit back since; `None` where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
+    /// Who built it, by the key of the bundle that proves it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built_by: BTreeMap<String, Build>,
     /// Other steps of the pipeline: the deploy to dev, Pulumi, DCM, dbt.
     pub steps: Vec<Fact>,
 }
@@ -743,6 +747,13 @@ pub struct DriftSeen {
 }
 
 impl Evidence {
+    /// The same with more checks, and what follows from all of them.
+    #[must_use]
+    pub fn with_checks(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.checks.extend(checks);
+        self.concluded()
+    }
+
     /// Draws the conclusions from the checks: the verdict, and the answer in one sentence.
     #[must_use]
     pub(super) fn concluded(mut self) -> Self {

@@ -2,6 +2,7 @@
 
 use gatekeeper_model::{
     ids::{AssetFile, DatabaseName, FileName, ModuleId, RunName, Sha256, StackName},
+    provenance::RootName,
     store_key::Form,
 };
 
@@ -78,6 +79,18 @@ pub fn run(name: &RunName) -> String {
     format!("records/runs/{name}.json")
 }
 
+/// A bundle that says who built the commit, by its file's name in the commit's folder.
+#[must_use]
+pub fn provenance(file: &FileName) -> String {
+    format!("provenance/{file}")
+}
+
+/// A trusted root that provenance was verified against.
+#[must_use]
+pub fn trusted_root(name: &RootName) -> String {
+    format!("config/trusted-roots/{name}.json")
+}
+
 /// A raw test report.
 #[must_use]
 pub fn report(file: &FileName) -> String {
@@ -135,13 +148,14 @@ pub fn is_attached(name: &str) -> bool {
 /// Whether a file of a bundle is a document.
 #[must_use]
 pub fn is_document(name: &str) -> bool {
-    const FOLDERS: [&str; 9] = [
+    const FOLDERS: [&str; 10] = [
         "records/",
         "manifest/",
         "attestations/",
         "ledger/",
         "approvals/",
         "config/",
+        "provenance/",
         "reports/",
         "schema/",
         "templates/",

@@ -5,7 +5,7 @@ use std::{
     io::{Cursor, Write as _},
 };
 
-use gatekeeper_gate::converge::Gate;
+use gatekeeper_gate::converge::{Gate, NoVerifier};
 use gatekeeper_model::{
     event::Event,
     finding::{Code, Finding},
@@ -345,6 +345,7 @@ impl World {
             clock: judging,
             scratch: std::env::temp_dir(),
             signer: &self.gate,
+            verifier: &NoVerifier,
         };
         gate.settle(event).await.unwrap();
     }

@@ -195,6 +195,9 @@ impl Page<'_> {
         for reason in &gate.reasons {
             self.fact("reason", &format!("{}: {} (`{}`)", reason.code, reason.message, reason.subject));
         }
+        for build in gate.built_by.values() {
+            self.fact("built by", &build.words());
+        }
         for step in &gate.steps {
             self.fact(&step.name, &step.value);
         }

@@ -73,6 +73,7 @@ mod tests {
             size: object.size,
         });
         let verdict = Verdict {
+            provenance: std::collections::BTreeMap::new(),
             schema_version: 1,
             repo: commit().repo,
             commit_sha: commit().sha,

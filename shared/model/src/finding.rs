@@ -184,6 +184,12 @@ codes! {
     ExitCodeMissing "exit-code-missing" "the manifest does not tell the exit code of a process that ran tests, and the policy requires it";
     PulumiMissing "pulumi-missing" "the manifest of the repository of Pulumi programs names no program";
     IntegrationVanished "integration-vanished" "an integration test of the branch's last Built commit is gone and not named in `removed_tests`";
+    // Who built it.
+    ProvenanceMissing "provenance-missing" "nothing proves who built the commit, and the policy asks for it";
+    ProvenanceInvalid "provenance-invalid" "a bundle of the commit's provenance can't be verified: a signature, a certificate, a time or a log entry does not hold, or it is no SLSA provenance";
+    ProvenanceBuilderNotAllowed "provenance-builder-not-allowed" "the commit's provenance is signed by a workflow, an identity provider or a key that the policy does not allow for the repository";
+    ProvenanceOtherCommit "provenance-other-commit" "the commit's provenance is of a build of another commit";
+    ProvenanceSubjectMissing "provenance-subject-missing" "an object of the commit is not among what its builder says that it built, so that its bytes may come from somebody else";
     Revoked "revoked" "this manifest version was taken back after it was Built";
 
     // Promotion.

@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod outcome;
 pub mod place;
 pub mod policy;
+pub mod provenance;
 pub mod remedy;
 pub mod revocation;
 pub mod store_key;

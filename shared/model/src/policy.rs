@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{finding::plain, ids::Repo, outcome::Outcome, strict_json, suite::Suite};
+use crate::{finding::plain, ids::Repo, outcome::Outcome, provenance::AllowedBuilder, strict_json, suite::Suite};
 
 /// The schema version that this gate knows.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -68,6 +68,8 @@ pub enum Condition {
     IntegrationReport,
     /// The exit code of each process that ran tests.
     ExitCodes,
+    /// A signed proof of who built everything that is stored.
+    Provenance,
 }
 
 impl Condition {
@@ -140,6 +142,9 @@ pub struct Change {
     /// What `dbt build` must be run on and with.
     #[serde(default, skip_serializing_if = "DbtRules::is_empty")]
     pub dbt: DbtRules,
+    /// Who may build: a commit's provenance is refused where it is of nobody of these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub builders: BTreeSet<AllowedBuilder>,
 }
 
 /// What a commit's `dbt build` must be run on and with.
@@ -228,6 +233,8 @@ pub struct Rules {
     pub shared_accounts: BTreeSet<String>,
     /// What its `dbt build` must be run on and with.
     pub dbt: DbtRules,
+    /// Who may build it; anybody whose signature holds where nobody is named and no provenance required.
+    pub builders: BTreeSet<AllowedBuilder>,
 }
 
 /// Why a document is no policy.
@@ -288,6 +295,9 @@ impl Policy {
                     "`{name}` of `shared_accounts` of `{whose}` is `{id}`, not 12 digits"
                 )));
             }
+            if let Some(fault) = change.builders.iter().find_map(AllowedBuilder::fault) {
+                return Err(InvalidPolicy(format!("`builders` of `{whose}`: {fault}")));
+            }
         }
         Ok(policy)
     }
@@ -327,6 +337,7 @@ impl Rules {
             known_types: BTreeSet::new(),
             shared_accounts: BTreeSet::new(),
             dbt: DbtRules::default(),
+            builders: BTreeSet::new(),
         }
     }
 
@@ -336,6 +347,7 @@ impl Rules {
         self.known_types.extend(change.known_types.iter().cloned());
         self.shared_accounts.extend(change.shared_accounts.values().cloned());
         self.refuse.extend(&change.refuse);
+        self.builders.extend(change.builders.iter().cloned());
         Self {
             min_line_coverage: change.min_line_coverage.unwrap_or(self.min_line_coverage),
             min_function_coverage: change.min_function_coverage.unwrap_or(self.min_function_coverage),
@@ -346,6 +358,7 @@ impl Rules {
             known_types: self.known_types,
             shared_accounts: self.shared_accounts,
             dbt: self.dbt.changed_by(&change.dbt),
+            builders: self.builders,
         }
     }
 

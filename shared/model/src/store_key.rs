@@ -7,9 +7,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo,
-    RunName, Sha256, StackName, StageName,
+use crate::{
+    ids::{
+        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo,
+        RunName, Sha256, StackName, StageName,
+    },
+    provenance::RootName,
 };
 
 /// An object's key in the artefact bucket, as CI may write it.
@@ -29,6 +32,8 @@ pub enum ArtefactPath {
     Manifest,
     /// `reports/{name}`: a raw test report.
     Report(FileName),
+    /// `provenance/{name}.sigstore.json`: who built the commit. No manifest lists it, because it is about the manifest.
+    Provenance(FileName),
     /// `modules/{MOD-NNN}/functions/{function-name}.zip`: a Lambda bundle.
     Function(ModuleId, FunctionName),
     /// `modules/{MOD-NNN}/cloudformation/{stack-name}.json`: a synthesised template.
@@ -92,7 +97,7 @@ impl ArtefactPath {
     #[must_use]
     pub fn module(&self) -> Option<&ModuleId> {
         match self {
-            Self::Manifest | Self::Report(_) => None,
+            Self::Manifest | Self::Report(_) | Self::Provenance(_) => None,
             Self::Function(module, _)
             | Self::Template(module, _)
             | Self::Schema(module, _)
@@ -112,6 +117,7 @@ impl ArtefactPath {
         match parts.as_slice() {
             ["build-manifest.json"] => Some(Self::Manifest),
             ["reports", name] => Some(Self::Report(name.parse().ok()?)),
+            ["provenance", name] if is_bundle(name) => Some(Self::Provenance(name.parse().ok()?)),
             ["modules", module, rest @ ..] => {
                 let module = module.parse().ok()?;
                 match rest {
@@ -148,7 +154,11 @@ impl ArtefactPath {
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::Manifest | Self::Template(..) | Self::DbtManifest(_) | Self::DbtRunResults(_) => "application/json",
+            Self::Manifest
+            | Self::Provenance(_)
+            | Self::Template(..)
+            | Self::DbtManifest(_)
+            | Self::DbtRunResults(_) => "application/json",
             Self::Function(..) => "application/zip",
             Self::Asset(_, file) if file.extension() == Some("zip") => "application/zip",
             Self::Asset(_, file) if matches!(file.extension(), Some("json" | "map")) => "application/json",
@@ -162,11 +172,17 @@ impl ArtefactPath {
     }
 }
 
+/// Whether a file may be a Sigstore bundle by its name, as `cosign` and GitHub's tools spell it.
+fn is_bundle(file: &str) -> bool {
+    file.strip_suffix(".sigstore.json").is_some_and(|name| !name.is_empty())
+}
+
 impl fmt::Display for ArtefactPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manifest => f.write_str("build-manifest.json"),
             Self::Report(name) => write!(f, "reports/{name}"),
+            Self::Provenance(name) => write!(f, "provenance/{name}"),
             Self::Function(module, name) => write!(f, "modules/{module}/functions/{name}.zip"),
             Self::Template(module, name) => write!(f, "modules/{module}/cloudformation/{name}.json"),
             Self::Asset(module, file) => write!(f, "modules/{module}/assets/{file}"),
@@ -229,6 +245,8 @@ pub enum RecordKey {
     PolicyConfig,
     /// Who is who.
     IdentitiesConfig,
+    /// What certificates, logs and timestamp authorities of a Sigstore instance are believed by.
+    TrustedRoot(RootName),
     /// The last Built commit of a repository's branch, by the SHA-256 of the branch's name: it may be any text.
     LastBuilt(Repo, Sha256),
     /// What a commit's integration tests are compared with on a branch.
@@ -496,6 +514,7 @@ impl fmt::Display for RecordKey {
             Self::StagesConfig => f.write_str("config/stages.json"),
             Self::PolicyConfig => f.write_str("config/policy.json"),
             Self::IdentitiesConfig => f.write_str("config/identities.json"),
+            Self::TrustedRoot(name) => write!(f, "config/trusted-roots/{name}.json"),
             Self::LastBuilt(repo, branch) => write!(f, "built/{repo}/{branch}/last.json"),
             Self::Predecessor(commit, branch) => write!(f, "built/{}/{branch}/{}.json", commit.repo, commit.sha),
             Self::Promotion(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}.json"),
@@ -551,6 +570,7 @@ mod tests {
             "modules/MOD-012/dbt/manifest.json",
             "modules/MOD-012/dbt/run_results.json",
             "reports/integration.xml",
+            "provenance/build.sigstore.json",
         ] {
             let key = format!("bank-payments/{SHA}/{path}");
             let parsed = ArtefactKey::parse(&key).unwrap();

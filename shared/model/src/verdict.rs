@@ -10,6 +10,7 @@ use crate::{
     finding::{Code, Finding},
     ids::{AssetKey, Commit, CommitSha, FileName, Repo, Sha256, StackName, VersionId},
     outcome::Counts,
+    provenance::Build,
     revocation::TakenBack,
     store_key::ArtefactPath,
     suite::Suite,
@@ -101,6 +102,9 @@ pub struct Verdict {
     /// stored templates are what stages get.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forms: BTreeMap<StackName, TemplateForm>,
+    /// Who built it, by the key of the bundle that proves it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provenance: BTreeMap<String, Build>,
     /// When the gate came to this conclusion.
     pub evaluated_at: Timestamp,
 }
@@ -269,6 +273,7 @@ impl Verdict {
             // It follows from the others, and older verdicts don't have it.
             recounted: _,
             forms,
+            provenance,
             evaluated_at: _,
         } = self;
         *schema_version == other.schema_version
@@ -282,6 +287,7 @@ impl Verdict {
             && *policy_version_id == other.policy_version_id
             && *compared_with == other.compared_with
             && *forms == other.forms
+            && *provenance == other.provenance
     }
 }
 

@@ -116,6 +116,7 @@ async fn a_gate_that_can_not_sign_passes_nothing() {
         clock: wall_clock,
         scratch: std::env::temp_dir(),
         signer: &NoSigner,
+        verifier: &NoVerifier,
     };
     let built = World::built(1, |_| {}).await;
     for key in built.artefacts.keys() {

@@ -3,7 +3,11 @@
 use std::{sync::LazyLock, time::Duration};
 
 use futures_util::future;
-use gatekeeper_gate::{attestation::TestResult, converge::Gate, judgement::INTEGRATION_PASSED};
+use gatekeeper_gate::{
+    attestation::TestResult,
+    converge::{Gate, NoVerifier},
+    judgement::INTEGRATION_PASSED,
+};
 use gatekeeper_model::{
     identity::Identity,
     ids::{Chain, PromotionId, StageName},
@@ -170,6 +174,7 @@ impl World {
                 clock: wall_clock,
                 scratch: std::env::temp_dir(),
                 signer: &*SIGNER,
+                verifier: &NoVerifier,
             };
             for event in &events {
                 gate.settle(event).await.unwrap();

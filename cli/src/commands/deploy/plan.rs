@@ -114,6 +114,7 @@ pub(super) fn plan(stored: &Stored, dev: &Dev<'_>) -> Result<Plan, Vec<Finding>>
         policy_tests: None,
         compared_with: None,
         recounted: BTreeMap::new(),
+        provenance: BTreeMap::new(),
         forms: BTreeMap::new(),
         evaluated_at: Timestamp::UNIX_EPOCH,
     };

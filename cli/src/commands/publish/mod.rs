@@ -32,9 +32,10 @@ use crate::{
     folder::Folder,
     github::{self, GitHub},
     output::Output,
+    provenance,
     reason::{self, count},
     repo::{self, Named},
-    upload::{MAX_SINGLE_BYTES, Uploader},
+    upload::{MAX_SINGLE_BYTES, Uploader, says_the_same},
 };
 
 /// How long to wait between two looks at the verdict.
@@ -57,6 +58,7 @@ DIR is laid out as a commit's folder in the artefact store:
   modules/MOD-NNN/dbt/manifest.json
   modules/MOD-NNN/dbt/run_results.json                      of the `dbt build` that wrote the manifest
   reports/NAME
+  provenance/NAME.sigstore.json                             who built it; `--provenance` puts it there
 Anything else in it is refused before anything is uploaded. Digests, sizes, the order of migrations, and that of stacks
 which import exports of each other are told by the files; the figures of tests by their reports (junit, vitest-json,
 jest-json; coverage: istanbul-summary, istanbul, lcov), and what build-manifest.json says of them must agree. The function
@@ -130,6 +132,16 @@ pub(crate) struct Args {
     /// The policy to judge by, a copy of config/policy.json; without it that of the installation, or ADR-053 in a dry run
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]
     policy: Option<PathBuf>,
+    /// Writes the manifest and `subjects.sha256`, the list of what is to be attested, into this folder, and uploads nothing
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["wait", "even_if_rejected", "prepared", "provenance"],
+        help_heading = "Provenance")]
+    prepare: Option<PathBuf>,
+    /// Uploads the manifest that `--prepare` wrote into this folder, to the byte: it is the one that was attested
+    #[arg(long, value_name = "FOLDER", requires = "provenance", help_heading = "Provenance")]
+    prepared: Option<PathBuf>,
+    /// Sigstore bundles that say who built it: the `bundle-path` of `actions/attest`, or of `cosign attest-blob --bundle`
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "prepared", help_heading = "Provenance")]
+    provenance: Vec<PathBuf>,
     /// Waits for the gate's verdict, at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
     wait: Option<u64>,
@@ -166,11 +178,12 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> anyhow::Result<Answer> {
     let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), github, output)?;
     let nothing = "nothing was uploaded";
-    let files = measure(&args.folder, output).await.context(nothing)?;
+    let files = measure(args, output).await.context(nothing)?;
     let told = Told::of(args, github, &files).context(nothing)?;
     let found = authors(args, github, &commit, &told, output).await.context(nothing)?;
     let nobody = found.warning.clone();
     let manifest = manifest(args, &commit, &files, told.clone(), found, output).context(nothing)?;
+    let manifest = as_attested(args, manifest).context(nothing)?;
     let folder = Folder::open(&args.folder, &commit)
         .map_err(|error| Misuse(format!("`{}` is not a folder that can be read: {error}", args.folder.display())))?;
     let records = Memory::default();
@@ -188,7 +201,10 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
         manifest_version_id: None,
         verdict: None,
     };
-    let answer = if args.dry_run || (rejected && !args.even_if_rejected) {
+    if let Some(folder) = &args.prepare {
+        prepare(folder, &manifest, &files, &commit.prefix(), output).context(nothing)?;
+    }
+    let answer = if args.dry_run || args.prepare.is_some() || (rejected && !args.even_if_rejected) {
         if rejected {
             report.status = Status::Refused;
         }
@@ -233,7 +249,8 @@ async fn publish(args: &Args, github: Option<&GitHub>, output: &mut Output) -> a
 /// Judges by what the gate judges by: the given policy, else the installation's.
 async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::Result<()> {
     if let Some(path) = &args.policy {
-        return Ok(set_policy(&build_folder::read(path)?, &path.display().to_string(), records)?);
+        set_policy(&build_folder::read(path)?, &path.display().to_string(), records)?;
+        return Ok(());
     }
     if args.dry_run {
         return Ok(());
@@ -248,8 +265,43 @@ async fn policy(args: &Args, records: &Memory, output: &mut Output) -> anyhow::R
     Ok(())
 }
 
-async fn measure(folder: &Path, output: &Output) -> Result<Vec<BuildFile>, Misuse> {
-    let found = build_folder::walk(folder)?;
+/// The manifest that was attested, where one was: it must say what the folder says now.
+fn as_attested(args: &Args, manifest: Vec<u8>) -> Result<Vec<u8>, Misuse> {
+    let Some(folder) = &args.prepared else { return Ok(manifest) };
+    let path = provenance::manifest_in(folder);
+    let attested = build_folder::read(&path)?;
+    if says_the_same(&attested, &manifest) {
+        return Ok(attested);
+    }
+    let path = path.display();
+    Err(Misuse(format!("`{path}` does not say what would be published now: run `--prepare` again and attest that")))
+}
+
+/// Writes down what is to be attested.
+fn prepare(
+    folder: &Path,
+    manifest: &[u8],
+    files: &[BuildFile],
+    prefix: &str,
+    output: &mut Output,
+) -> Result<(), Misuse> {
+    let (manifest_path, list) = (provenance::manifest_in(folder), folder.join("subjects.sha256"));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&manifest_path, manifest))
+        .and_then(|()| std::fs::write(&list, provenance::subjects(manifest, files, prefix)));
+    written.map_err(|error| Misuse(format!("`{}` can't be written: {error}", folder.display())))?;
+    output.progress(&format!("what is to be attested is listed in `{}`", list.display()));
+    Ok(())
+}
+
+async fn measure(args: &Args, output: &Output) -> Result<Vec<BuildFile>, Misuse> {
+    let mut found = build_folder::walk(&args.folder)?;
+    for (path, file) in provenance::places(&args.provenance)? {
+        if found.iter().any(|(there, _)| *there == path) {
+            return Err(Misuse(format!("`{}` would be a second `{path}`: give it another name", file.display())));
+        }
+        found.push((path, file));
+    }
     let total = found.iter().filter_map(|(_, file)| Some(file.metadata().ok()?.len())).sum();
     let bar = output.bar("reading  ", total);
     let ticks = bar.clone();
@@ -340,7 +392,7 @@ async fn upload(
     report.skipped = skipped.iter().map(ToString::to_string).collect();
     report.bytes = bytes.get();
 
-    let stored = uploader.manifest(manifest, store).await?;
+    let stored = uploader.manifest(manifest, args.prepared.is_some(), store).await?;
     let list = if stored.uploaded { &mut report.uploaded } else { &mut report.skipped };
     list.push(ArtefactPath::Manifest.to_string());
     if stored.uploaded {

@@ -6,7 +6,8 @@ use gatekeeper_model::{
     ids::Sha256,
     manifest::{AssetKind, Manifest},
     outcome::Counts,
-    store_key::ArtefactPath,
+    policy::Condition,
+    store_key::{ArtefactKey, ArtefactPath},
     verdict::{NamedTests, Outcome, Revocation, Verdict},
 };
 use gatekeeper_readers::report;
@@ -24,6 +25,7 @@ const OF_MANIFEST: &str = "the verdict is on the manifest that was promoted, and
 const STORED: &str = "what was judged is still stored, byte for byte";
 const ATTACHED: &str = "the raw reports, schema snapshots and templates are those that the manifest lists";
 const FORMS: &str = "the portable forms follow from the stored templates, and with dev's values they are these again";
+const PROVENANCE: &str = "who built the commit was proved to the gate, and is whom the policy allows";
 const STANDS: &str = "the commit was not taken back since";
 
 /// Tells what the gate concluded, and checks it.
@@ -51,6 +53,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
     stored(case, verdict, checks);
     attached(case, checks);
     forms(case, verdict, checks);
+    built_by(case, verdict, checks);
     let revoked = stands(case, checks);
     Some(Gate {
         outcome: verdict.outcome,
@@ -61,6 +64,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Option<Gate> {
         verdict_sha256: read.sha256,
         artefacts: verdict.artefacts.len(),
         revoked,
+        built_by: verdict.provenance.clone(),
         steps: case.manifest().map(steps).unwrap_or_default(),
     })
 }
@@ -84,7 +88,10 @@ fn of_manifest(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
             None => wrong.push(format!("`{key}` is listed and was not judged")),
         }
     }
-    let unlisted = judged.keys().filter(|key| !claimed.contains_key(**key));
+    // Provenance is about the manifest, and so is listed in none.
+    let is_provenance =
+        |key: &str| ArtefactKey::parse(key).is_ok_and(|it| matches!(it.path, ArtefactPath::Provenance(_)));
+    let unlisted = judged.keys().filter(|key| !claimed.contains_key(**key) && !is_provenance(key));
     wrong.extend(unlisted.map(|key| format!("`{key}` was judged and is not listed")));
     checks.none_wrong(Part::Gate, OF_MANIFEST, &wrong, format!("{} by SHA-256", counted(claimed.len(), "object")));
 }
@@ -166,6 +173,43 @@ fn forms(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
     if !derived.is_empty() {
         checks.none_wrong(Part::Gate, FORMS, &wrong, counted(count, "form"));
     }
+}
+
+/// Checks that each build of the verdict is of the commit and of a builder that the policy allows, and that the bundles are
+/// those that were judged. That they hold is verified by who reads the evidence: [`crate::bundle_verify`].
+fn built_by(case: &Case<'_>, verdict: &Verdict, checks: &mut Checks) {
+    let required = case.attested.as_ref().is_some_and(|it| it.conditions.contains(&Condition::Provenance));
+    if verdict.provenance.is_empty() && !required {
+        return;
+    }
+    let (mut wrong, mut words) = (Vec::new(), Vec::new());
+    if verdict.provenance.is_empty() {
+        wrong.push("the policy requires it, and the verdict tells of no builder".to_owned());
+    }
+    let rules = case.policy.as_ref().map(|policy| policy.rules_of(&case.commit.repo));
+    for (key, build) in &verdict.provenance {
+        if build.commit.as_deref() != Some(case.commit.sha.as_str()) {
+            wrong.push(format!("`{key}` is of another commit"));
+        }
+        let builders = rules.iter().flat_map(|rules| &rules.builders);
+        let is_bound = required || builders.clone().next().is_some();
+        if is_bound && rules.is_some() && !builders.clone().any(|it| it.allows(build, &case.commit.repo)) {
+            wrong.push(format!("the policy does not allow `{}`", build.builder));
+        }
+        let judged = verdict.artefacts.iter().find(|it| it.key == *key);
+        let file = ArtefactKey::parse(key).ok().and_then(|it| match it.path {
+            ArtefactPath::Provenance(file) => Some(file),
+            _ => None,
+        });
+        let document = file.and_then(|file| case.exhibits.bytes(&paper::provenance(&file)));
+        match (judged, document) {
+            (Some(judged), Some(bytes)) if judged.sha256 == Sha256::of(bytes) => words.push(build.words()),
+            (Some(_), Some(_)) => wrong.push(format!("`{key}` is not the bundle that was judged")),
+            (Some(_), None) => wrong.push(format!("`{key}` is not stored any more")),
+            (None, _) => wrong.push(format!("`{key}` was not judged")),
+        }
+    }
+    checks.none_wrong(Part::Gate, PROVENANCE, &wrong, words.join("; "));
 }
 
 /// Checks that nothing took the commit back; gives who did and why.

@@ -133,7 +133,8 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         let manifest_key = ArtefactPath::Manifest.of(&commit);
         let judged = verdict.artefacts.iter().map(|it| (it.sha256, it.key.as_str()));
         let judged = judged.filter(|(_, key)| {
-            !matches!(ArtefactKey::parse(key), Ok(ArtefactKey { path: ArtefactPath::Report(_), .. }))
+            let path = ArtefactKey::parse(key).map(|it| it.path);
+            !matches!(path, Ok(ArtefactPath::Report(_) | ArtefactPath::Provenance(_)))
         });
         let mut keys = std::collections::BTreeMap::<Sha256, Vec<&str>>::new();
         for (digest, key) in judged.chain([(manifest, manifest_key.as_str())]) {

@@ -8,7 +8,7 @@ use gatekeeper_store::memory::Memory;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::converge::check;
+use crate::converge::{NoVerifier, check};
 
 /// What a build stores of dbt, and what binds it.
 struct Build {
@@ -69,7 +69,7 @@ impl Build {
         let policy = json!({"schema_version": 1, "all": self.policy}).to_string();
         records.upload(&RecordKey::PolicyConfig.to_string(), policy.as_bytes(), &[]);
         let now = "2026-05-02T03:10:00Z".parse().unwrap();
-        check(&artefacts, &records, &commit, &std::env::temp_dir(), now).await.unwrap()
+        check(&artefacts, &records, &commit, &NoVerifier, &std::env::temp_dir(), now).await.unwrap()
     }
 
     /// The outcome, with the codes of what refuses and of what is only told, each with the end of its subject.

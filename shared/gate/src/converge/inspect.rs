@@ -14,6 +14,7 @@ use gatekeeper_model::{
     ids::{Commit, CommitSha, DatabaseName, ETag, ModuleId, Repo, Sha256, StackName, VersionId},
     manifest::{Asset, AssetKind, Claim, Manifest, Module},
     policy::{Rules, StageLiterals},
+    provenance::Proven,
     store_key::{ArtefactPath, RecordKey},
     suite::Suite,
     telemetry::Logger,
@@ -50,6 +51,7 @@ use super::{
     inspections::{self, Inspections, Keeping, NotOurs},
     look::Unread,
     parameters,
+    provenance::ProvenanceVerifier,
 };
 use crate::judgement::{Evidence, Object, StoredManifest};
 
@@ -119,6 +121,9 @@ pub(super) struct Inspection {
     /// For each row of `policies_satisfied` the tests that are named after it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     policy_tests: BTreeMap<String, NamedTests>,
+    /// Who built what, as a bundle proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<Box<Proven>>,
 }
 
 /// What all validators together found in a commit.
@@ -173,6 +178,20 @@ impl Known {
         let found = self.all.get(sha256, id)?;
         self.used.insert(sha256, id, Arc::clone(&found));
         Some(found)
+    }
+
+    /// What a bundle proved before, against what has this digest.
+    pub(super) fn proven(&mut self, sha256: Sha256, id: Sha256) -> Option<Proven> {
+        let found = self.all.get(sha256, id)?;
+        let proven = found.provenance.as_deref().cloned()?;
+        self.used.insert(sha256, id, found);
+        Some(proven)
+    }
+
+    /// Keeps what a bundle proves.
+    pub(super) fn keep(&mut self, sha256: Sha256, id: Sha256, proven: &Proven) {
+        let found = Inspection { provenance: Some(Box::new(proven.clone())), ..Inspection::default() };
+        self.used.insert(sha256, id, Arc::new(found));
     }
 }
 
@@ -246,7 +265,10 @@ impl<'a> Wanted<'a> {
                 let named = is_asked.then(|| Validator::PolicyRows(format, self.rows.clone()));
                 [Validator::Report(format)].into_iter().chain(named).collect()
             }
-            ArtefactPath::Template(..) | ArtefactPath::Asset(..) | ArtefactPath::Manifest => Vec::new(),
+            ArtefactPath::Template(..)
+            | ArtefactPath::Asset(..)
+            | ArtefactPath::Manifest
+            | ArtefactPath::Provenance(_) => Vec::new(),
         }
     }
 }
@@ -305,6 +327,7 @@ pub(super) struct Inspector<'a, S, R> {
     pub(super) log: &'a Logger,
     pub(super) scratch: &'a Path,
     pub(super) keeping: Keeping<'a>,
+    pub(super) verifier: &'a dyn ProvenanceVerifier,
 }
 
 /// A commit's record of inspections as it was read.

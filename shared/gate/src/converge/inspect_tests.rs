@@ -100,7 +100,7 @@ impl Build {
         store("build-manifest.json", &manifest.to_string());
         let records = Memory::default();
         let now = "2026-05-02T03:10:00Z".parse().unwrap();
-        check(&artefacts, &records, &commit, &std::env::temp_dir(), now).await.unwrap()
+        check(&artefacts, &records, &commit, &super::super::NoVerifier, &std::env::temp_dir(), now).await.unwrap()
     }
 
     async fn rejected(&self, reasons: &[(Code, &str)]) {
@@ -226,6 +226,7 @@ async fn what_was_found_is_kept_for_the_next_look_unless_it_is_too_much_to_be_re
         log: &Logger::silent(),
         scratch: std::path::Path::new("/nowhere"),
         keeping: Keeping::SignedBy(&signer),
+        verifier: &super::super::NoVerifier,
     };
     for (findings, is_kept) in [(1, true), (MAX_KEPT_BYTES / 1_000_000 + 1, false)] {
         let finding = Finding::new(Code::ZipInvalid, SUBJECT, "x".repeat(1_000_000));

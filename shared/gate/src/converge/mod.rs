@@ -17,6 +17,7 @@ mod inspect;
 mod inspections;
 mod look;
 mod parameters;
+mod provenance;
 #[cfg(test)]
 mod reports_tests;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use gatekeeper_model::{
     finding::{Code, Finding},
     ids::Commit,
     policy::InvalidPolicy,
-    store_key::{ArtefactKey, OutsideLayout, RecordKey},
+    provenance::{Build, Told},
+    store_key::{ArtefactKey, ArtefactPath, OutsideLayout, RecordKey},
     telemetry::{Clock, Logger},
     verdict,
     verdict::{JudgedArtefact, Outcome, Verdict},
@@ -42,6 +44,7 @@ use gatekeeper_store::{
 };
 pub use inspect::inspected_templates;
 use jiff::Timestamp;
+pub use provenance::{NoVerifier, ProvenanceVerifier, Verifying};
 use serde::Serialize;
 use serde_json::json;
 
@@ -93,6 +96,9 @@ pub enum GateError {
     /// A revocation could not be entered into the ledger, or read from it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Nobody could tell what the commit's provenance proves.
+    #[error("the commit's provenance could not be verified")]
+    Provenance(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What an event came to.
@@ -120,6 +126,8 @@ pub struct Gate<'a, S, R = S> {
     pub scratch: PathBuf,
     /// What it signs with that a commit is Built.
     pub signer: &'a dyn Signer,
+    /// Who verifies the bundles that tell who built a commit.
+    pub verifier: &'a dyn ProvenanceVerifier,
 }
 
 impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
@@ -180,8 +188,8 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
     }
 
     fn inspector(&self) -> Inspector<'_, S, R> {
-        let Self { artefacts, records, log, scratch, signer, .. } = self;
-        Inspector { artefacts, records, log, scratch, keeping: Keeping::SignedBy(*signer) }
+        let Self { artefacts, records, log, scratch, signer, verifier, .. } = self;
+        Inspector { artefacts, records, log, scratch, keeping: Keeping::SignedBy(*signer), verifier: *verifier }
     }
 
     fn writer(&self) -> Writer<'_, S, R> {
@@ -319,11 +327,13 @@ pub async fn check(
     artefacts: &impl ReadStore,
     records: &impl WriteStore,
     commit: &Commit,
+    verifier: &dyn ProvenanceVerifier,
     scratch: &Path,
     now: Timestamp,
 ) -> Result<Verdict, GateError> {
     let looker = Looker { artefacts, records, believing: Believing::Stored };
-    let inspector = Inspector { artefacts, records, log: &Logger::silent(), scratch, keeping: Keeping::Stored };
+    let keeping = Keeping::Stored;
+    let inspector = Inspector { artefacts, records, log: &Logger::silent(), scratch, keeping, verifier };
     for _ in 0..MAX_ROUNDS {
         let view = looker.look(commit).await?;
         if let Err(invalid) = &view.rules {
@@ -375,6 +385,7 @@ async fn gather<S: ReadStore, R: WriteStore>(
     let Some(inspected) = inspector.inspect(&mut evidence, unread, &mut known).await? else { return Ok(None) };
     (evidence.inspections, evidence.reports) = (inspected.findings, inspected.reports);
     (evidence.forms, evidence.policy_tests) = (inspected.forms, inspected.policy_tests);
+    evidence.provenance = inspector.provenance(&evidence, &mut known).await?;
     // Of what was read the store only told how many tags there are.
     if inspected.tags_asked_for && !looker.read_tags(view, &mut evidence).await? {
         return Ok(None);
@@ -390,6 +401,14 @@ async fn gather<S: ReadStore, R: WriteStore>(
 
 fn not_a_policy(invalid: &InvalidPolicy) -> GateError {
     GateError::Policy { key: RecordKey::PolicyConfig.to_string(), source: invalid.clone() }
+}
+
+/// Who built it by one of its bundles, by the bundle's key.
+fn built_by(evidence: &Evidence, path: &ArtefactPath, told: &Told) -> Option<(String, Build)> {
+    match told {
+        Told::Proven(proven) => Some((path.of(&evidence.commit), proven.build.clone())),
+        Told::Refused(_) => None,
+    }
 }
 
 fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verdict {
@@ -414,6 +433,7 @@ fn verdict_of(evidence: &Evidence, judgement: Judgement, now: Timestamp) -> Verd
         compared_with: evidence.earlier.as_ref().map(|earlier| earlier.baseline.clone()),
         recounted: judgement::recounted(evidence),
         forms: evidence.forms.clone(),
+        provenance: evidence.provenance.iter().filter_map(|(path, told)| built_by(evidence, path, told)).collect(),
         evaluated_at: now,
     }
 }

@@ -8,7 +8,7 @@ use gatekeeper_store::memory::Memory;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::converge::check;
+use crate::converge::{NoVerifier, check};
 
 const BUCKET: &str = "cdk-hnb659fds-assets-111122223333-eu-west-1";
 
@@ -51,7 +51,7 @@ async fn judged(root: &Value, other: &Value, nested: &Value) -> Verdict {
     });
     artefacts.upload(&format!("{}build-manifest.json", commit.prefix()), manifest.to_string().as_bytes(), &[]);
     let now = "2026-05-02T03:10:00Z".parse().unwrap();
-    check(&artefacts, &Memory::default(), &commit, &std::env::temp_dir(), now).await.unwrap()
+    check(&artefacts, &Memory::default(), &commit, &NoVerifier, &std::env::temp_dir(), now).await.unwrap()
 }
 
 fn queue(name: &str) -> Value {

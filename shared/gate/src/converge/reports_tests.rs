@@ -125,6 +125,7 @@ impl World {
             clock: gatekeeper_model::telemetry::wall_clock,
             scratch: std::env::temp_dir(),
             signer: &*SIGNER,
+            verifier: &NoVerifier,
         }
     }
 
@@ -510,7 +511,7 @@ async fn a_policy_that_is_none_judges_and_passes_nothing_until_it_is_mended() {
     world.artefacts.tag(&manifest, &[("integration-passed", "true")], "mallory");
     let event = world.artefacts.take_events().pop().unwrap();
     let error = world.gate().settle(&event).await.unwrap_err();
-    insta::assert_snapshot!(gatekeeper_model::telemetry::chain(&error), @"`config/policy.json` can't be applied: not a policy: unknown variant `typechek`, expected one of `typecheck`, `unit`, `coverage`, `policy`, `flyway`, `schema-snapshot`, `deploy`, `tested-bytes`, `tested-templates`, `pulumi`, `dcm`, `dbt`, `dbt-run-results`, `unit-report`, `coverage-report`, `policy-report`, `policy-rows`, `integration-report`, `exit-codes` at line 1 column 29");
+    insta::assert_snapshot!(gatekeeper_model::telemetry::chain(&error), @"`config/policy.json` can't be applied: not a policy: unknown variant `typechek`, expected one of `typecheck`, `unit`, `coverage`, `policy`, `flyway`, `schema-snapshot`, `deploy`, `tested-bytes`, `tested-templates`, `pulumi`, `dcm`, `dbt`, `dbt-run-results`, `unit-report`, `coverage-report`, `policy-report`, `policy-rows`, `integration-report`, `exit-codes`, `provenance` at line 1 column 29");
     let passed = || world.artefacts.tags_of(&manifest).get(judgement::INTEGRATION_PASSED).cloned();
     assert_eq!(passed().as_deref(), Some("false"));
 

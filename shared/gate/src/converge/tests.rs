@@ -32,6 +32,8 @@ mod batches;
 mod forgery;
 #[path = "many_commits_tests.rs"]
 mod many_commits;
+#[path = "provenance_tests.rs"]
+mod provenance;
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
@@ -87,6 +89,7 @@ impl World {
             clock: || "2026-05-02T03:10:00Z".parse().unwrap(),
             scratch: std::env::temp_dir(),
             signer: &*SIGNER,
+            verifier: &NoVerifier,
         }
     }
 
@@ -155,7 +158,8 @@ impl World {
     /// Verdict and tags say what is stored, and another look changes nothing.
     async fn assert_settled(&mut self) {
         let (commit, now) = (commit(), "2026-05-02T03:10:00Z".parse().unwrap());
-        let stored = check(&self.artefacts, &self.records, &commit, &std::env::temp_dir(), now).await.unwrap();
+        let stored =
+            check(&self.artefacts, &self.records, &commit, &NoVerifier, &std::env::temp_dir(), now).await.unwrap();
         let verdict = self.verdict();
         if stored.manifest_version_id.is_some() || verdict.manifest_version_id.is_some() {
             assert!(verdict.says_the_same_as(&stored), "{verdict:#?}\n{stored:#?}");

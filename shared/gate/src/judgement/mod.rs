@@ -1,6 +1,7 @@
 //! The gate as a pure function: what is stored of a commit, and the verdict on it (CONTRACT §4).
 
 mod built;
+mod provenance;
 pub(crate) mod reports;
 mod tags;
 
@@ -12,6 +13,7 @@ use gatekeeper_model::{
     manifest::Manifest,
     outcome::Counts,
     policy::Rules,
+    provenance::Told,
     revocation::TakenBack,
     store_key::ArtefactPath,
     suite::Suite,
@@ -103,6 +105,8 @@ pub struct Evidence {
     pub objects: BTreeMap<ArtefactPath, Object>,
     /// What the validators found in those of them whose bytes are the claimed ones.
     pub inspections: Vec<Finding>,
+    /// What became of the bundles that tell who built it; of none before the integration tests.
+    pub provenance: BTreeMap<ArtefactPath, Told>,
     /// What the reports among them show.
     pub reports: BTreeMap<ArtefactPath, Recounted>,
     /// The portable forms of its templates, by the stack's name, where the manifest declares what they were made for.
@@ -135,6 +139,7 @@ impl Evidence {
             manifest_tags: Tags::new(),
             objects: BTreeMap::new(),
             inspections: Vec::new(),
+            provenance: BTreeMap::new(),
             reports: BTreeMap::new(),
             forms: BTreeMap::new(),
             policy_tests: None,
@@ -176,7 +181,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         StoredManifest::Refused { findings, .. } => {
             Judgement { outcome: Outcome::Rejected, reasons: findings.clone(), warnings: Vec::new() }
         }
-        StoredManifest::Read { manifest, .. } => judge_manifest(evidence, manifest),
+        StoredManifest::Read { manifest, sha256, .. } => judge_manifest(evidence, manifest, *sha256),
     };
     let outcome = match &evidence.revocation {
         Some(taken_back) if evidence.manifest.version_id().is_some_and(|it| taken_back.concerns(it)) => {
@@ -220,7 +225,7 @@ pub fn recounted(evidence: &Evidence) -> BTreeMap<Suite, Counts> {
     shown.into_iter().filter_map(|(suite, shown)| Some((suite, shown.tests?))).collect()
 }
 
-fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> Judgement {
+fn judge_manifest(evidence: &Evidence, manifest: &Manifest, sha256: Sha256) -> Judgement {
     let integration_ran = manifest.tests.integration.is_some();
     let mut missing = Vec::new();
     let mut wrong = evidence.inspections.clone();
@@ -246,13 +251,17 @@ fn judge_manifest(evidence: &Evidence, manifest: &Manifest) -> Judgement {
     }
     // Before the integration tests more is still to come, such as the schema snapshot and the final manifest.
     if integration_ran {
-        for path in evidence.objects.keys() {
+        let is_listed = |path: &&ArtefactPath| !matches!(path, ArtefactPath::Provenance(_));
+        for path in evidence.objects.keys().filter(is_listed) {
             if !claims.iter().any(|claim| claim.path == *path) {
                 let key = path.of(&evidence.commit);
                 let message = "the manifest does not list it; list it, or remove it and upload the manifest again";
                 wrong.push(Finding::new(Code::UnlistedArtefact, key, message));
             }
         }
+        let proven = provenance::check(evidence, sha256, &claims);
+        wrong.extend(proven.wrong);
+        missing.extend(proven.missing);
     }
     let (shown, doubts) = reports::check(evidence, manifest);
     wrong.extend(doubts);

@@ -122,6 +122,7 @@ fn look() -> Look {
         compared_with: None,
         warnings: Vec::new(),
         recounted: BTreeMap::new(),
+        provenance: BTreeMap::new(),
         forms: BTreeMap::new(),
         evaluated_at: at(0),
     };
