@@ -12,7 +12,7 @@ use judge_run::Step;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
     let step = Arc::new(Step { artefacts, records, config, clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {
         let step = Arc::clone(&step);

@@ -36,6 +36,11 @@ pub const LEDGER: &str = "ledger/";
 /// The folder of the gate's chain.
 pub const GATE_LEDGER: &str = "ledger/gate/";
 
+/// The newest head of the stage's chain that the witness outside has.
+pub const WITNESS: &str = "witness/stage.json";
+/// The newest head of the gate's chain that the witness outside has.
+pub const GATE_WITNESS: &str = "witness/gate.json";
+
 /// A signed statement in one of its forms.
 #[must_use]
 pub fn attestation(kind: AttestationKind, form: Form) -> String {
@@ -135,11 +140,12 @@ pub fn is_attached(name: &str) -> bool {
 /// Whether a file of a bundle is a document.
 #[must_use]
 pub fn is_document(name: &str) -> bool {
-    const FOLDERS: [&str; 9] = [
+    const FOLDERS: [&str; 10] = [
         "records/",
         "manifest/",
         "attestations/",
         "ledger/",
+        "witness/",
         "approvals/",
         "config/",
         "reports/",
