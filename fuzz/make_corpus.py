@@ -292,6 +292,7 @@ def documents() -> None:
     of_run = {"metadata": {**metadata, "dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}, "results": results,
               "args": {"which": "build", "target": "dev", "select": [], "vars": {}, "empty": False, "sample": None, "__other__": {"defer": True}}}
     write("documents", "dbt-run-results.json", json.dumps(of_run), "dbt-run-results")
+    pulumi()
     keys = [f"bank-payments/{SHA}/{path}" for path in (
         "build-manifest.json", "reports/it.xml", "modules/MOD-012/functions/f.zip", "modules/MOD-012/cloudformation/api.json",
         "modules/MOD-012/schema/payments-schema.sql", "modules/MOD-012/schema/payments/migrations/2026/V1__x.sql",
@@ -304,6 +305,25 @@ def documents() -> None:
     write("documents", "ids", "\n".join([
         SHA, DIGEST, "bank-payments", "MOD-012", "uat", "authorise-payment", "payments-api", "payments", 'public."Events"', "V1__größe.sql",
         "01JT0000000000000000000001", "it.xml"]), "id")
+
+
+def pulumi() -> None:
+    """What Pulumi's engine wrote for the readers' fixtures, without the members that make it long."""
+    long = {"inputs", "outputs", "goal", "detailedDiff", "propertyDependencies", "created", "modified", "dependencies", "provider", "parent"}
+
+    def short(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: short(it) for name, it in value.items() if name not in long and not (name == "newState" and "oldState" in value)}
+        return [short(it) for it in value] if isinstance(value, list) else value
+
+    for case in (FIXTURES / "src/pulumi/fixtures/3.276.0" / name for name in ("changed", "failed", "killed", "refreshed", "same")):
+        for kind, file in (("history", "history"), ("state", "state"), ("preview", "preview"), ("preview", "plan")):
+            path = case / f"{file}.json"
+            if path.exists():
+                content = json.loads(path.read_text())
+                write("documents", f"pulumi-{case.name}-{file}.json", json.dumps(short(content), separators=(",", ":")), f"pulumi-{kind}")
+    for path in sorted((FIXTURES / "src/pulumi/fixtures/3.276.0/looked").iterdir()):
+        write("documents", f"pulumi-refresh-{path.name}", json.dumps(short(json.loads(path.read_text())), separators=(",", ":")), "pulumi-refresh")
 
 
 def main() -> None:

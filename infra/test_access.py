@@ -231,13 +231,13 @@ class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
         self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
         self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
-        self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-judge-run") # and hands in runs
+        self.only(("PromoterRole", "WatchDriftRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-judge-run") # hands in runs; looks
         self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
 
     def test_a_workflow_promotes_like_the_promoter_and_opens_no_portal(self):
         both = ("PromoterRole", "GitHubPromoterRole")
-        for name in ("promote", "judge-run"):
-            self.only((*both, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-{name}", GITHUB)
+        for name, others in (("promote", ()), ("judge-run", ("WatchDriftRole",))):
+            self.only((*both, *others, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-{name}", GITHUB)
         self.only((*GATE, *both), "s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json", GITHUB)
         self.only((*GATE, "CiRole", *both, "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}", GITHUB,
                   **tags(integration_passed="false"))
@@ -433,7 +433,8 @@ class Work(Case):
         self.check("JudgeRunRole", records=("s3:ListBucket",), promotion=("s3:GetObject",), key=("kms:Decrypt", "kms:GenerateDataKey"))
         manifest = f"{ARTEFACTS}/{COMMIT}/modules/MOD-301/dbt/manifest.json"
         for arn, allowed in ((manifest, True), (f"{ARTEFACTS}/{ZIP}", False), (f"{RECORDS}/config/policy.json", True),
-                             (f"{RECORDS}/{COMMIT}/revocation.json", True), (f"{RECORDS}/config/stages.json", False)):
+                             (f"{RECORDS}/{COMMIT}/revocation.json", True), (f"{RECORDS}/ledger/gate/bank-payments/head.json", True),
+                             (f"{RECORDS}/ledger/uat/bank-payments/head.json", False), (f"{RECORDS}/config/stages.json", False)):
             self.assertEqual(DEFAULT.may("JudgeRunRole", "s3:GetObject", arn), allowed, arn)
         self.assertTrue(DEFAULT.may("JudgeRunRole", "s3:GetObjectVersion", manifest))
         reader = "arn:aws:iam::444455556666:role/pulumi-reader"
@@ -778,7 +779,7 @@ class Signing(Case):
 
     def test_who_verifies_reads_the_public_keys(self):
         people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
-        self.only((*GATE, "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
+        self.only((*GATE, "PromoteRole", "JudgeRunRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
 
 

@@ -169,11 +169,11 @@ class Functions(unittest.TestCase):
                                        "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
                                        "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"]}
-        watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
+        watch = built | promotion | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "JUDGE_RUN_FUNCTION": "gatekeeper-judge-run", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,
                 "ApproveFunction": {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"}, "PortalFunction": built | promotion,
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
-                "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
+                "JudgeRunFunction": built, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
             knows = {} if name == "MigrateDatabaseFunction" else witness  # it comes to no ledger
             self.assertEqual(one["Environment"]["Variables"], known | knows | more.get(name, {}), name)

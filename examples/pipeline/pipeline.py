@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,6 +37,12 @@ SET_UP = {
     "bank-platform": ("Pulumi's engine, which the first time takes minutes", ("setup_pulumi.sh",), ("setup_npm.sh", "pulumi-aws")),
     "bank-risk-platform": ("dbt-snowflake, which the first time takes a minute", ("setup_snowflake.sh",)),
 }
+# What the commit changes that comes back.
+CHANGES = {
+    "bank-platform": breaks.replaced("src/artefact-store.ts", "deletionWindowInDays: 30", "deletionWindowInDays: 20"),
+    "bank-risk-platform": breaks.replaced("models/marts/large_exposures.sql", ", 2) as", ", 3) as"),
+}
+LAST_STEP = 14
 
 
 def arguments() -> argparse.Namespace:
@@ -50,6 +56,7 @@ def arguments() -> argparse.Namespace:
                         "would deploy, and DuckDB is the warehouse of bank-risk-platform")
     parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the gatekeeper's lease says: "
                         "bank-platform and bank-risk-platform")
+    parser.add_argument("--roll-back", action="store_true", help="with `--promote`: promotes the commit before first, and goes back to it, in Pulumi's case from a stack that drifted")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()
 
@@ -61,6 +68,9 @@ def main() -> int:
         return 0
     if given.promote and (given.quick or given.broken or given.repo not in SET_UP):
         print(f"error: `--promote` is for {' and '.join(SET_UP)}, whole and with their real tools", file=sys.stderr)
+        return 2
+    if given.roll_back and not given.promote:
+        print("error: `--roll-back` goes with `--promote`", file=sys.stderr)
         return 2
     try:
         broken = breaks.find(given.repo, given.broken) if given.broken else None
@@ -78,11 +88,18 @@ def main() -> int:
             with contextlib.closing(run.dev):
                 if not given.quick:
                     real_tools(term, run, given.repo, processes)
-                code = follow(term, run, example, broken)
+                push(term, run, example, broken.commit if broken else CHANGES[given.repo] if given.roll_back else None)
+                earlier = run.earlier() if given.roll_back else None
+                if earlier is not None:
+                    with term.doing(f"the commit before, {earlier.sha[:8]}, goes through the pipeline"):
+                        go(earlier, LAST_STEP)
+                    promote(term, earlier)
+                code = follow(term, run, broken)
                 if code == 0 and given.promote:
-                    began = time.monotonic()
-                    Promotion(run).go(term)
-                    term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} is in UAT after {time.monotonic() - began:.0f} s")
+                    promote(term, run)
+                    if earlier is not None:
+                        Promotion(run).drift(term)
+                        promote(term, earlier, "rollback")
                 return code
     except (WorkflowError, Unsupported, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,13 +144,26 @@ def real_tools(term: Terminal, run: Run, example: str, processes: Processes) -> 
             run.dev.start_snowflake(run.folder)
 
 
-def follow(term: Terminal, run: Run, example: Path, broken: breaks.Break | None) -> int:
-    """The push and the jobs, step by step; the exit code."""
+def promote(term: Terminal, run: Run, command: str = "promote") -> None:
+    """The commit goes to UAT, or UAT goes back to it."""
     began = time.monotonic()
+    term.say(f"\n{run.repo} {run.sha[:8]}: {command}")
+    Promotion(run).go(term, command)
+    came = "is in UAT" if command == "promote" else "is in UAT again"
+    term.say(f"\n{term.tick} {run.repo} {run.sha[:8]} {came} after {time.monotonic() - began:.0f} s")
+
+
+def push(term: Terminal, run: Run, example: Path, change: Callable[[Path], None] | None) -> None:
+    """The environments of the repository, and the commit in it."""
     run.dev.configure_policy()
     run.dev.create_database()
-    run.commit(example, broken and broken.commit)
+    run.commit(example, change)
     term.say(f"\n{run.repo} {run.sha[:8]}: {run.pipeline.workflow}")
+
+
+def follow(term: Terminal, run: Run, broken: breaks.Break | None) -> int:
+    """The jobs, step by step; the exit code."""
+    began = time.monotonic()
     if broken:
         term.say(f"breaks step {broken.step} on purpose: {broken.tells}")
         if broken.after_steps:

@@ -15,7 +15,9 @@ import boto3
 from botocore.exceptions import ClientError
 
 import actions
+from processes import Failed
 from run import BRANCH
+from stacks import PROJECT
 from workflow import ROOT
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 STAGE = "uat"
 CONFIGURATION = "config/stages.json"
+REASONS = {"promote": "the pipeline went through", "rollback": "the release was wrong"}
 GATEKEEPER = ROOT / "target" / "debug" / "gatekeeper"
 
 
@@ -31,40 +34,81 @@ class Promotion:
     """The promotion of a run's commit."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.lease, self.preview = run, run.folder / "lease.json", run.folder / "preview.json"
+        self.run, self.lease, self.preview, self.evidence = run, run.folder / "lease.json", run.folder / "preview.json", run.folder / "evidence"
         outputs = run.dev.outputs
         # Where the gatekeeper is; who asks is in the environment.
         self.outputs = run.folder / "outputs.json"
         self.outputs.write_text(json.dumps({name: value for name, value in outputs.items() if name not in ("AccessKeyId", "SecretAccessKey")}))
 
-    def go(self, term: Terminal) -> None:
-        """From the stage's configuration to the evidence."""
-        request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", "the pipeline went through"]
+    def go(self, term: Terminal, command: str = "promote") -> None:
+        """From the stage's configuration to the evidence; with `rollback` as the command back to this commit."""
+        request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", REASONS[command]]
+        for left in (self.lease, self.preview, self.evidence, *(self.run.folder / it for it in ("runner", "promoter", "auditor"))):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
         with term.doing(f"{STAGE}: its configuration names what a runner does"):
             self.configure()
         with term.doing("the runner: the commit, and what it needs"):
             self.runner()
             workspace, env = self.run.workspace, self.run.env
-        if self.run.dev.stacks is not None:
+        # A rollback goes without a preview: to look at it costs minutes that an outage doesn't have.
+        if self.run.dev.stacks is not None and command == "promote":
             with term.doing(f"pulumi preview --stack {STAGE} --json"):
                 self.preview.write_text(self.run.processes.run(["pulumi", "preview", "--stack", STAGE, "--json"], workspace, env)[1])
             request += ["--preview", str(self.preview)]
-        with term.doing(f"gatekeeper promote --stage {STAGE} --lease"):
+        with term.doing(f"gatekeeper {command} --stage {STAGE} --lease"):
             self.assume("promoter", self.run.dev.outputs["PromoterRoleArn"], "jane")
-            self.gatekeeper("promote", *request, "--lease", self.lease)
+            self.gatekeeper(command, *request, "--lease", self.lease)
         leased = json.loads(self.lease.read_text())
         evidence: list[str] = []
         for each in leased["runs"]:
             with term.doing(" ".join(each["command"])):
                 self.run.processes.run(each["command"], workspace, {**env, **each["environment"]})
             if each.get("evidence"):
-                shutil.copytree(workspace / "target", self.run.folder / "evidence")
-                evidence += ["--evidence", str(self.run.folder / "evidence")]
-        with term.doing("gatekeeper promote --complete"):
-            self.gatekeeper("promote", "--complete", self.lease, *evidence)
+                shutil.copytree(workspace / "target", self.evidence)
+                evidence += ["--evidence", str(self.evidence)]
+        with term.doing(f"gatekeeper {command} --complete"):
+            self.gatekeeper(command, "--complete", self.lease, *evidence)
         with term.doing(f"gatekeeper evidence --stage {STAGE}"):
             self.assume("auditor", self.run.dev.outputs["AuditorRoleArn"], "audit")
             self.gatekeeper("evidence", "--repo", self.run.repo, "--stage", STAGE)
+
+    def drift(self, term: Terminal) -> None:
+        """Of a Pulumi stack: what was changed behind its back, and what went past the gatekeeper, is drift; a promotion ends it."""
+        stacks = self.run.dev.stacks
+        if stacks is None:
+            return
+        bucket, s3 = f"bank-artefacts-{STAGE}", stacks.client("s3", STAGE)
+        shutil.rmtree(self.run.folder / "runner")
+        with term.doing("the runner, again"):
+            self.runner()
+        for status, wanted in (("Enabled", set()), ("Suspended", {"pulumi-drifted"}), ("Enabled", set())):
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+            with term.doing(f"pulumi refresh --preview-only, where the bucket's versioning is {status.lower()}"):
+                printed = self.run.processes.run(["pulumi", "refresh", "--stack", STAGE, "--preview-only", "--json"], self.run.workspace, self.run.env)[1]
+                stacks.client("s3", STAGE).put_object(Bucket=stacks.buckets[STAGE], Key=f".pulumi/gatekeeper/{PROJECT}/{STAGE}/refresh.json", Body=printed.encode())
+            with term.doing(f"watch-drift finds {', '.join(wanted) or 'nothing'}"):
+                self.finds(wanted)
+        with term.doing("pulumi refresh, which writes what it finds"):
+            self.run.processes.run(["pulumi", "refresh", "--stack", STAGE, "--yes", "--skip-preview"], self.run.workspace, self.run.env)
+        with term.doing("watch-drift finds pulumi-stack-changed"):
+            self.finds({"pulumi-stack-changed"})
+
+    def finds(self, wanted: set[str]) -> None:
+        """Has watch-drift look, and reads what it wrote."""
+        outputs = self.run.dev.outputs
+        administrator = {"endpoint_url": outputs["Endpoint"], "region_name": outputs["Region"], "aws_access_key_id": outputs["AccessKeyId"],
+                         "aws_secret_access_key": outputs["SecretAccessKey"]}
+        asked = json.dumps({"stage": STAGE, "repo": self.run.repo}).encode()
+        answer = boto3.client("lambda", **administrator).invoke(FunctionName=outputs["WatchDriftFunction"], Payload=asked)
+        if "FunctionError" in answer:
+            raise Failed(f"watch-drift: {answer['Payload'].read().decode()}")
+        written = boto3.client("s3", **administrator).get_object(Bucket=outputs["RecordsBucket"], Key=f"drift/{STAGE}/{self.run.repo}.json")
+        drift = json.loads(written["Body"].read())
+        if {it["code"] for it in drift["findings"]} != wanted:
+            raise Failed(f"watch-drift found {json.dumps([drift['findings'], drift['notes']], indent=1)}, and not {wanted}")
 
     # ---- who asks
 

@@ -82,14 +82,14 @@ class RealTools(unittest.TestCase):
     """With Pulumi's own engine, and with dbt-snowflake on Snowflake's own connector: `make pipeline-all`."""
 
     def test_pulumi_deploys_the_platform_to_dev_and_uat(self) -> None:
-        code, printed = pipeline("--repo", PLATFORM, "--promote")
+        code, printed = pipeline("--repo", PLATFORM, "--promote", "--roll-back")
         self.assertEqual((code, numbers(printed)), (0, [1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14]), printed)
-        self.assertRegex(printed, r"MOD-401-ci-built-[0-9a-f]{40}\.handoff\.md(?s:.*)MOD-401-ci-deployed-(?s:.*)is in UAT")
+        self.assertRegex(printed, r"MOD-401-ci-built-[0-9a-f]{40}\.handoff\.md(?s:.*)is in UAT(?s:.*)is in UAT again")
 
     def test_dbt_builds_the_risk_platform_on_snowflake_for_dev_and_uat(self) -> None:
-        code, printed = pipeline("--repo", RISK, "--promote")
+        code, printed = pipeline("--repo", RISK, "--promote", "--roll-back")
         self.assertEqual((code, numbers(printed)), (0, OF_RISK), printed)
-        self.assertRegex(printed, r"MOD-301-ci-built-[0-9a-f]{40}\.handoff\.md(?s:.*)MOD-301-ci-deployed-(?s:.*)is in UAT")
+        self.assertRegex(printed, r"MOD-301-ci-built-[0-9a-f]{40}\.handoff\.md(?s:.*)is in UAT(?s:.*)is in UAT again")
 
 
 def numbers(printed: str) -> list[int]:

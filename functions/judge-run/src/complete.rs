@@ -8,9 +8,11 @@ use std::{collections::BTreeMap, io::Read as _};
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
+use futures_util::future::try_join;
+use gatekeeper_gate::judgement::signed_revocation;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{RunName, Sha256},
+    ids::{Chain, RunName, Sha256},
     policy::{DbtRules, Policy, Rules},
     store_key::{ArtefactPath, RecordKey, RunFile},
     telemetry::Logger,
@@ -20,6 +22,7 @@ use gatekeeper_promotion::{
     runs::{Complete, CompleteAnswer, Completion, HandedIn, Judgement, OpenLease, PlannedDbt, PlannedRun, dbt},
     step::PromotionRef,
 };
+use gatekeeper_proof::ledger;
 use gatekeeper_store::{Precondition, WriteStore, Written, record, record::RecordError, revocation};
 use serde_json::json;
 
@@ -116,11 +119,7 @@ impl<S: WriteStore> Step<S> {
             Judgement::Final { reasons, warnings, proof } => (reasons, warnings, proof),
         };
         // Somebody took the commit back meanwhile: the runner is done with it, and the stage must not stay so.
-        let taken_back = revocation::read(&self.records, &record.commit()).await?;
-        if let Some(stored) = taken_back.filter(|it| it.taken_back.concerns(&record.manifest_version_id)) {
-            let manifest = ArtefactPath::Manifest.of(&record.commit());
-            reasons.push(Finding::new(Code::Revoked, manifest, stored.taken_back.to_string()));
-        }
+        reasons.extend(self.revoked(&record).await?);
         let files = self.keep(&leased, &files).await?;
         let completion = Completion {
             schema_version: 1,
@@ -146,6 +145,21 @@ impl<S: WriteStore> Step<S> {
                 Ok(refused(vec![completed_before(&before.record)]))
             }
         }
+    }
+
+    /// That the commit was taken back, by the record that says so or by the gate's signed entry, whichever is there.
+    async fn revoked(&self, record: &PromotionRecord) -> anyhow::Result<Option<Finding>> {
+        let (commit, manifest) = (record.commit(), &record.manifest_version_id);
+        let told = async { Ok::<_, anyhow::Error>(revocation::read(&self.records, &commit).await?) };
+        let signed = async {
+            let key = self.gate_key.public_key().await?;
+            Ok(ledger::standing(&self.records, &Chain::of_gate(commit.repo.clone()), &key).await?)
+        };
+        let (told, signed) = try_join(told, signed).await?;
+        let told = told.filter(|it| it.taken_back.concerns(manifest));
+        let told =
+            told.map(|it| Finding::new(Code::Revoked, ArtefactPath::Manifest.of(&commit), it.taken_back.to_string()));
+        Ok(told.or_else(|| signed_revocation(&commit, &signed, manifest)))
     }
 
     async fn judge(&self, leased: &Leased<'_>, files: &Files) -> anyhow::Result<Judgement> {

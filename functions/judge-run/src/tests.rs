@@ -1,13 +1,13 @@
 //! The lease and what is handed in under it, on the store in memory.
 
-use std::{cell::Cell, io::Write as _, path::Path};
+use std::{cell::Cell, io::Write as _, path::Path, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use gatekeeper_aws::scripted;
 use gatekeeper_model::{
     finding::Code,
-    ids::Sha256,
+    ids::{Chain, Sha256},
     store_key::{RecordKey, RunFile},
     telemetry::Logger,
 };
@@ -15,6 +15,7 @@ use gatekeeper_promotion::{
     record::WayBack,
     runs::{Complete, GRACE},
 };
+use gatekeeper_proof::{LocalSigner, ledger};
 use gatekeeper_store::{ReadStore as _, memory::Memory};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -49,6 +50,9 @@ fn over() -> Timestamp {
     at(3_600) + GRACE
 }
 
+/// The gate's key.
+static SIGNER: LazyLock<Arc<LocalSigner>> = LazyLock::new(|| Arc::new(LocalSigner::from_seed(1)));
+
 thread_local! {
     static NOW: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
 }
@@ -60,7 +64,7 @@ impl World {
     async fn new() -> Self {
         let config = scripted::config(|request| panic!("AWS is asked: {request:?}"));
         let (artefacts, records) = (Memory::default(), Memory::default());
-        let world = Self(Step { artefacts, records, config, clock: || NOW.get() });
+        let world = Self(Step { artefacts, records, gate_key: SIGNER.clone(), config, clock: || NOW.get() });
         let tested = fixture("build")["manifest"].to_string();
         let key = format!("bank-risk-platform/{}/modules/MOD-301/dbt/manifest.json", "b".repeat(40));
         let version = world.0.artefacts.upload(&key, tested.as_bytes(), &[]);
@@ -108,7 +112,7 @@ impl World {
     async fn step(&self, clock: Clock, direction: &str) -> Result<StepAnswer<RunFacts>, FunctionError> {
         match self.asked(clock, json!({"promotion": promotion(), "direction": direction})).await? {
             Answer::Step(answer) => Ok(answer),
-            Answer::Completed(answer) => panic!("{answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -116,7 +120,7 @@ impl World {
         let event = serde_json::to_value(CompleteEvent { complete }).unwrap();
         match self.asked(clock, event).await.unwrap() {
             Answer::Completed(answer) => *answer,
-            Answer::Step(answer) => panic!("{answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -263,6 +267,31 @@ async fn a_commit_that_was_taken_back_meanwhile_fails() {
 }
 
 #[tokio::test]
+async fn a_revocation_whose_record_is_gone_counts_by_the_gates_signed_entry() {
+    let world = World::new().await.opened().await;
+    let chain = Chain::of_gate(promotion().repo);
+    let bare = ledger::Event::bare(ledger::Kind::Revocation, "revocation/1", "revoked");
+    let commit_sha = Some("b".repeat(40).parse().unwrap());
+    let event = ledger::Event { commit_sha, manifest_version_id: Some("m1".into()), ..bare };
+    ledger::append(&world.0.records, &**SIGNER, &chain, &event, None, within()).await.unwrap();
+    let answer = world.complete(within, handing_in(&fixture("promoted"))).await;
+    let CompleteAnswer::Failed { completion } = answer else { panic!("{answer:?}") };
+    assert_eq!(completion.reasons.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Revoked]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_proves_nothing_leaves_the_run_to_be_handed_in_again() {
+    let world = World::new().await.opened().await;
+    let head = RecordKey::LedgerHead(Chain::of_gate(promotion().repo));
+    world.put(&head, &json!({"odd": true})).await;
+    let event = serde_json::to_value(CompleteEvent { complete: handing_in(&fixture("promoted")) }).unwrap();
+    let error = world.asked(within, event).await.unwrap_err();
+    assert!(format!("{error:?}").contains("see `gatekeeper ledger verify`"), "{error:?}");
+    let key = Completion::key(&promotion(), &"dbt-MOD-301".parse().unwrap());
+    assert!(record::read::<Completion>(&world.0.records, &key).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_lease_that_runs_out_fails_the_step_once_nothing_can_come_any_more() {
     let world = World::new().await.opened().await;
     assert_eq!(world.step(after, "forward").await.unwrap().status, StepStatus::InProgress);
@@ -323,4 +352,29 @@ async fn of_two_runs_the_failed_one_is_told_when_nobody_works_any_more() {
     let step = world.step(within, "forward").await.unwrap();
     let ends: Vec<_> = step.progress.iter().map(|it| it.status).collect();
     assert_eq!((step.status, ends), (StepStatus::Failed, vec![ReportStatus::Failed, ReportStatus::Applied]));
+}
+
+/// The same as a promotion of a Pulumi program that succeeded.
+async fn pulumi(world: &World) {
+    let run = json!({
+        "kind": "pulumi", "program_sha": "b".repeat(40), "backend": "s3://state", "project": "bank-platform", "stack": "uat",
+    });
+    let change = |record: &mut Value| {
+        record["status"] = json!("succeeded");
+        record["plan"]["runs"] = json!([run]);
+    };
+    world.change(change).await;
+}
+
+#[tokio::test]
+async fn what_is_there_of_a_stack_is_unknown_where_it_can_not_be_looked_at() {
+    let world = World::new().await;
+    let asked = async || {
+        let answer = world.asked(within, json!({"standing": promotion()})).await.unwrap();
+        serde_json::to_value(answer).unwrap()
+    };
+    assert_eq!(asked().await, json!({}), "of dbt nothing is looked at");
+    pulumi(&world).await;
+    let why = "the promotion's record does not tell what its update left";
+    assert_eq!(asked().await, json!({"pulumi": {"unknown": why}}));
 }

@@ -20,6 +20,7 @@ mod input;
 mod junit;
 mod keys;
 mod product;
+mod pulumi;
 mod reports;
 mod snapshot;
 mod template;

@@ -32,7 +32,7 @@ pub(crate) use gatekeeper_readers::{
         settings::{self, Settings},
     },
     function_spec::{Architecture, FunctionSpec},
-    lambda_zip,
+    lambda_zip, pulumi,
     report::{self, Format, NotAReport, Recount, Recounted, TestId, coverage::Coverage},
     schema_snapshot::{self, Include, NormalForm},
     template,

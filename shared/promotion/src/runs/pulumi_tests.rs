@@ -165,6 +165,41 @@ fn an_update_that_was_broken_off_and_done_again_counts_together() {
     assert_eq!(told(&plan, &twice), "final\n");
 }
 
+#[test]
+fn what_depends_on_a_change_may_turn_out_to_stay_as_it_is() {
+    // The plan has one each of `create`, `replace` and `update`, and two of `delete`.
+    let plan = planned("changed", "preview.json");
+    let made = |changes: Value| {
+        let ours = |it: &mut Value| {
+            it["message"] = json!(format!("promotion {PROMOTION}"));
+            it["resourceChanges"] = changes.clone();
+        };
+        told(&plan, &look("changed", ours, |_| ()))
+    };
+    for less in [json!({"update": 1}), json!({"update": 2}), json!({"replace": 1}), json!({})] {
+        let mut changes = json!({"create": 1, "delete": 2, "same": 3});
+        changes.as_object_mut().unwrap().extend(less.as_object().unwrap().clone());
+        assert_eq!(made(changes), "final\n", "{less}");
+    }
+    for (more, told) in [
+        (
+            json!({"create": 1, "delete": 2, "replace": 1, "update": 2}),
+            "`update` was done to 2 resources, and the plan says at most 1",
+        ),
+        (
+            json!({"create": 1, "delete": 2, "replace": 2}),
+            "`replace` was done to 2 resources, and the plan says at most 1",
+        ),
+        (
+            json!({"create": 1, "delete": 1, "replace": 1, "update": 1}),
+            "`delete` was done to 1 resources, and the plan says 2",
+        ),
+        (json!({"delete": 2, "replace": 1, "update": 1}), "`create` was done to 0 resources, and the plan says 1"),
+    ] {
+        assert_eq!(made(more), format!("final\npulumi-plan-differs: {told}"));
+    }
+}
+
 fn request(accepted: &[&str], preview: Option<PulumiPreview>) -> PromotionRequest {
     let event = json!({
         "repo": "bank-platform", "commit_sha": "3f1c9a0b5d7e2468ace013579bdf02468ace1357", "stage": "dev",
