@@ -12,6 +12,11 @@ fn chain() -> Chain {
     Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() }
 }
 
+/// Where an entry lies.
+fn entry(place: u64) -> String {
+    RecordKey::LedgerEntry(chain(), place).to_string()
+}
+
 /// A ledger, its witness, and who signs.
 struct World {
     records: Memory,
@@ -52,16 +57,11 @@ impl World {
         self.records.bytes_of(&RecordKey::LedgerHead(chain()).to_string()).unwrap()
     }
 
-    fn entry(&self, place: u64) -> String {
-        assert!(place > 0);
-        RecordKey::LedgerEntry(chain(), place).to_string()
-    }
-
     /// As whoever administers the records can: an older head back, and what stands above it away.
     fn roll_back(&self, head: &[u8], removed: impl IntoIterator<Item = u64>) {
         self.records.upload(&RecordKey::LedgerHead(chain()).to_string(), head, &[]);
         for place in removed {
-            self.records.delete(&self.entry(place));
+            self.records.delete(&entry(place));
         }
     }
 
@@ -137,12 +137,12 @@ async fn an_entry_that_does_not_go_on_from_the_witnessed_one_is_found() {
     let old = world.head();
     world.append(4).await;
     world.hand_over().await.unwrap();
-    let seen = world.records.bytes_of(&world.entry(4)).unwrap();
+    let seen = world.records.bytes_of(&entry(4)).unwrap();
     world.roll_back(&old, [4]);
     for number in 0..3 {
         world.append_as(&format!("other-{number}")).await;
     }
-    world.records.upload(&world.entry(4), &seen, &[]);
+    world.records.upload(&entry(4), &seen, &[]);
     let (code, message) = world.found_after(0).await.unwrap();
     assert_eq!(code, Code::LedgerRolledBack);
     assert!(message.starts_with("entry 5 does not go on from the one before"), "{message}");
@@ -156,12 +156,12 @@ async fn an_entry_that_is_missing_between_is_found() {
     }
     assert_eq!(world.found_after(0).await, None);
     for place in [2, 3, 4] {
-        let bytes = world.records.bytes_of(&world.entry(place)).unwrap();
-        world.records.delete(&world.entry(place));
+        let bytes = world.records.bytes_of(&entry(place)).unwrap();
+        world.records.delete(&entry(place));
         let (code, message) = world.found_after(0).await.unwrap();
         assert_eq!(code, Code::LedgerRolledBack);
         assert!(message.starts_with(&format!("entry {place} is missing")), "{message}");
-        world.records.upload(&world.entry(place), &bytes, &[]);
+        world.records.upload(&entry(place), &bytes, &[]);
     }
 }
 
@@ -233,7 +233,7 @@ async fn every_head_that_the_witness_has_is_held_against_its_entry() {
     };
     let world = World::of(5).await;
     assert_eq!(every(&world).await, None);
-    let (second, third) = (world.records.bytes_of(&world.entry(2)).unwrap(), world.entry(3));
+    let (second, third) = (world.records.bytes_of(&entry(2)).unwrap(), entry(3));
     world.records.upload(&third, &second, &[]);
     let (code, message) = every(&world).await.unwrap();
     assert!(code == Code::LedgerRolledBack && message.starts_with("entry 3 is `"), "{message}");
