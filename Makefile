@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := intake verify-provenance promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal
+FUNCTIONS := intake verify-provenance promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift witness portal
 PYTHON := .local/venv/bin/python
 LOCAL := $(PYTHON) infra/local/gatekeeper_local.py
 PNPM := $(CURDIR)/.local/pnpm/node_modules/.bin/pnpm
@@ -184,7 +184,7 @@ test-docs: functions
 test-local: functions outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_handoffs test_workflows
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 .PHONY: test-faults

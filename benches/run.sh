@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-functions=(intake verify-provenance promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift portal)
+functions=(intake verify-provenance promote approve apply-stack deploy-function migrate-database judge-run smoke-test record-promotion watch-drift witness portal)
 
 command -v cargo >/dev/null || { echo 'error: `cargo` is missing: install Rust (https://rustup.rs)' >&2; exit 1; }
 requirements=benches/requirements.txt

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-FUNCTIONS=(intake verify-provenance promote approve apply-stack deploy-function judge-run smoke-test record-promotion watch-drift portal)
+FUNCTIONS=(intake verify-provenance promote approve apply-stack deploy-function judge-run smoke-test record-promotion watch-drift witness portal)
 
 usage() {
   cat <<'HELP'

@@ -55,14 +55,14 @@ logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)  # it complai
 class Rendered:
     """The template with these parameter values, defaults for the others."""
 
-    def __init__(self, **parameters: str) -> None:
-        source = yaml_parse(TEMPLATE.read_text())
+    def __init__(self, template: Path = TEMPLATE, **parameters: str) -> None:
+        source = yaml_parse(template.read_text())
         for resource in source["Resources"].values():  # as `aws cloudformation package` does
             for name in {"CodeUri", "DefinitionUri"} & resource.get("Properties", {}).keys():
                 resource["Properties"][name] = {"Bucket": "code", "Key": resource["Properties"][name]}
         self.parameters = {name: declared.get("Default") for name, declared in source["Parameters"].items()} | parameters
         self.template = transform(source, {}, _NoManagedPolicies())
-        self.conditions = self.template["Conditions"]
+        self.conditions = self.template.get("Conditions", {})
         self.resources = {
             logical_id: {**resource, "Properties": self.resolve(resource.get("Properties", {}))}
             for logical_id, resource in self.template["Resources"].items() if self.is_made(resource)
@@ -114,7 +114,9 @@ class Rendered:
         if function == "Fn::GetAtt":
             return self.attribute(*(argument if isinstance(argument, list) else argument.split(".", 1)))
         if function == "Fn::Sub":
-            return re.sub(r"\$\{([^!}]+)\}", lambda name: str(self.named(name[1])), argument)
+            text, values = argument if isinstance(argument, list) else (argument, {})
+            values = {name: self.resolve(value) for name, value in values.items()}
+            return re.sub(r"\$\{([^!}]+)\}", lambda name: str(values[name[1]] if name[1] in values else self.named(name[1])), text)
         argument = self.resolve(argument)
         if function == "Fn::Join":
             return argument[0].join(argument[1])

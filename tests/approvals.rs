@@ -25,6 +25,9 @@ use gatekeeper_promotion::{
 use gatekeeper_proof::ledger::{Entry, Kind};
 use serde_json::{Value, json};
 
+#[path = "witness.rs"]
+mod witness;
+
 /// Release managers, reviewers and the author of each commit, under the names that their identity provider gives them.
 const JANE: &str = "jane@bank.example";
 const BOB: &str = "bob@bank.example";

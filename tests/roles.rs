@@ -289,6 +289,8 @@ async fn the_steps_pass_nothing_and_write_no_verdict() {
     check("smoke-test", async |aws| step(aws, "smoke-test").await, &[]).await;
     // Of records it writes what runs came to, and nothing else of promotions.
     check("judge-run", async |aws| step(aws, "judge-run").await, &[]).await;
+    // The witness reads the ledger and nothing else, and writes in another account.
+    check("witness", async |aws| step(aws, "witness").await, &[]).await;
     // The portal is no step, and may do no more than read.
     let stored = ["read artefacts", "read verdicts", "read the configuration"];
     check("portal", async |aws| step(aws, "portal").await, &stored).await;

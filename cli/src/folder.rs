@@ -1,7 +1,7 @@
 //! A build folder as if it were a commit's folder in the bucket: one version of everything, no tags.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -154,6 +154,16 @@ impl ReadStore for Folder {
         listed.retain(|file| file.key.starts_with(prefix));
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
+    }
+
+    async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.list(prefix).await?.into_iter().next().map(|first| first.key))
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.list(prefix).await?;
+        let folders = listed.iter().filter_map(|it| Some(it.key.strip_prefix(prefix)?.split_once('/')?.0.to_owned()));
+        Ok(folders.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {

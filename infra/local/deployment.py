@@ -36,6 +36,11 @@ STAGE_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{STAGE_ROLE}"
 # Who reads Pulumi's history and state there, in the buckets of examples/pipeline/stacks.py.
 BACKEND_ROLE = "gatekeeper-pulumi-backends"
 BACKEND_ROLE_ARN = f"arn:aws:iam::{STAGE_ACCOUNT}:role/{BACKEND_ROLE}"
+# A third account, which is the witness of the ledger.
+WITNESS = TEMPLATE.parent / "witness.yaml"
+WITNESS_ACCOUNT = "777788889999"
+WITNESS_STACK = "gatekeeper-witness"
+WITNESS_BUCKET = f"gatekeeper-witness-{WITNESS_ACCOUNT}-{REGION}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 # IAM users of the gatekeeper's account whom its roles name; nobody here has their keys, tests make some when they need them.
 PEOPLE = {"Promoter": "jane", "Approver": "john", "Auditor": "audit", "Ci": "pipeline"}
@@ -88,7 +93,7 @@ def fingerprint() -> str:
     """Changes when the template, the functions, the state machine or the stages do."""
     code = local_code(local_template())
     files = [file for _, path in sorted(code.items()) for file in files_in(path)]
-    return digest_of(TEMPLATE, STAGES, Path(__file__), *files)
+    return digest_of(TEMPLATE, WITNESS, STAGES, Path(__file__), *files)
 
 
 def packed(path: Path) -> bytes:
@@ -144,6 +149,7 @@ def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]
         "StackRolePolicyArns": ADMINISTRATOR,
         "SharedAccount": "accepted",  # nothing is at stake on this machine, and the examples' roles name no boundary
         "CodeBucket": DEPLOYMENT_BUCKET,
+        "WitnessBucket": WITNESS_BUCKET,
         **{f"{role}PrincipalArns": f"arn:aws:iam::{ACCOUNT}:user/{name}" for role, name in PEOPLE.items()},
         "GitHubPromoterSubjects": GITHUB_PROMOTER,
         "StageRoleArns": STAGE_ROLE_ARN,
@@ -241,6 +247,26 @@ def stage_account(instance: Instance) -> None:
         iam.put_role_policy(RoleName=role, PolicyName="rights", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}))
 
 
+def witness(instance: Instance, outputs: dict[str, str]) -> None:
+    """The witness's bucket in an account of its own, by the template that a real one has."""
+    cloudformation = instance.client("cloudformation", WITNESS_ACCOUNT)
+    values = {"BucketName": WITNESS_BUCKET, "GatekeeperAccountId": ACCOUNT, "WitnessRoleArn": outputs["WitnessRoleArn"],
+              "ReaderRoleArns": outputs["WitnessReaderRoleArns"], "LockDays": "1"}
+    asked = {"StackName": WITNESS_STACK, "TemplateBody": WITNESS.read_text(),
+             "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]}
+    try:
+        cloudformation.create_stack(**asked)
+    except cloudformation.exceptions.AlreadyExistsException:
+        try:
+            cloudformation.update_stack(**asked)
+        except ClientError as error:
+            if "No updates" not in str(error):
+                raise
+    ended = wait(lambda: cloudformation.describe_stacks(StackName=WITNESS_STACK)["Stacks"][0], "StackStatus")
+    if ended not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise LocalError(f"the witness's stack ended as `{ended}`")
+
+
 def people(instance: Instance) -> None:
     """The IAM users whom the roles of people and CI name, as far as they aren't there."""
     iam = instance.client("iam")
@@ -298,6 +324,8 @@ def deploy(instance: Instance) -> dict[str, str]:
     outputs = stack_outputs(instance)
     if "RecordsBucket" not in outputs:
         raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")
+    witness(instance, outputs)
     let_root_be_somebody(instance, outputs)
     upload_stages(instance, outputs["RecordsBucket"])
-    return {**outputs, "StageRoleArn": STAGE_ROLE_ARN, "BackendReadRoleArn": BACKEND_ROLE_ARN}
+    return {**outputs, "StageRoleArn": STAGE_ROLE_ARN, "BackendReadRoleArn": BACKEND_ROLE_ARN,
+            "WitnessAccountId": WITNESS_ACCOUNT}

@@ -106,12 +106,12 @@ def tags_of_a_put_need_permission() -> None:
 
 
 def upload_headers_as_condition_keys() -> None:
-    """A PutObject's headers for key, customer key and copy source are condition keys; MiniStack knows fewer of them.
+    """A PutObject's headers for key, customer key, copy source and condition are condition keys; MiniStack knows fewer of them.
 
     Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3".
     """
     known_headers = ("x-amz-server-side-encryption-aws-kms-key-id", "x-amz-storage-class",
-                     "x-amz-server-side-encryption-customer-algorithm", "x-amz-copy-source")
+                     "x-amz-server-side-encryption-customer-algorithm", "x-amz-copy-source", "if-none-match")
 
     def wrap(original: Callable) -> Callable:
         def context(iam_action: str, query_params: dict | None, path: str = "", headers: dict | None = None) -> dict:

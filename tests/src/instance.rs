@@ -36,6 +36,9 @@ pub struct Outputs {
     pub dead_letter_queue_url: String,
     pub watch_drift_function: String,
     pub alarm_topic_arn: String,
+    pub witness_bucket: String,
+    pub witness_account_id: String,
+    pub witness_function: String,
     pub postgres_host: String,
     pub postgres_port: String,
     pub postgres_user: String,
@@ -141,6 +144,12 @@ impl Instance {
             .env("GATEKEEPER_OUTPUTS", std::env::var_os("GATEKEEPER_OUTPUTS").unwrap())
             .stdin(Stdio::null());
         command
+    }
+
+    /// The administrator of the witness's account.
+    pub async fn witness(&self) -> Caller {
+        let account = &self.outputs.witness_account_id;
+        Caller::new(&self.outputs, "witness", Credentials::new(account, account, None, None, "outputs.json")).await
     }
 
     /// A function's own role.

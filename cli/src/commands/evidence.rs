@@ -160,9 +160,10 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     }
 
     let stores = Stores { artefacts: &artefacts, records: &records };
+    let witness = aws.output("WitnessBucket").await.map(|bucket| aws.bucket(&bucket));
     let looks = stream::iter(repos.repos).map(|repo| {
         let question = Question { stage: args.stage.clone(), repo, at: args.at };
-        exhibits(&aws, &stores, question, keys.clone(), now)
+        exhibits(&aws, &stores, witness.as_ref(), question, keys.clone(), now)
     });
     let exhibits: Vec<Exhibits> = looks.buffered(LOOKS_IN_FLIGHT).collect().await;
     let document = Document::of(args, now, exhibits.iter().map(judge).collect());
@@ -192,6 +193,7 @@ fn selector(args: &Args) -> Selector {
 async fn exhibits(
     aws: &Aws<'_>,
     stores: &Stores<'_, S3Store>,
+    witness: Option<&S3Store>,
     question: Question,
     keys: Option<PublicKeys>,
     now: Timestamp,
@@ -200,7 +202,7 @@ async fn exhibits(
         let config = stage_config(&aws.config, record.role_arn.as_deref()).await;
         Live::Seen(live::look(&config, &record.plan).await)
     };
-    collect(stores, question, keys, now, look).await
+    collect(stores, witness, question, keys, now, look).await
 }
 
 /// What is said where nothing that was asked about runs, as far as that could be looked at.

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use gatekeeper_evidence::{
     bundle,
-    bundle_verify::{OwnKeys, verify},
+    bundle_verify::{MaxAge, OwnKeys, verify},
     model::Holds,
     text,
 };
+use gatekeeper_model::telemetry;
 use gatekeeper_proof::PublicKey;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::json;
 
 use crate::{
@@ -20,7 +22,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   gatekeeper verify evidence.zip
-  gatekeeper verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem";
+  gatekeeper verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem
+  gatekeeper verify evidence.zip --max-age 30d";
 
 /// Verifies a bundle of `gatekeeper evidence` without network: every signature, digest and link in it
 #[derive(Debug, clap::Args)]
@@ -38,6 +41,17 @@ pub(crate) struct Args {
     /// The public key that approvals are signed with as you got it elsewhere, in PEM
     #[arg(long, value_name = "FILE")]
     approval_key: Option<PathBuf>,
+    /// Refuses a bundle in which nothing newer is signed than this, such as `30d` or `12h`: when it was made is told by the
+    /// newest entry of the ledgers in it, for what a bundle says of itself nobody signed
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    max_age: Option<SignedDuration>,
+}
+
+/// Days are 24 hours.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let span: Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    if length.is_positive() { Ok(length) } else { Err("it must be longer than nothing".to_owned()) }
 }
 
 pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -46,9 +60,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         promotion: args.promotion_key.as_deref().map(key).transpose()?,
         approval: args.approval_key.as_deref().map(key).transpose()?,
     };
+    let max_age = args.max_age.map(|at_most| MaxAge { at_most, now: telemetry::wall_clock() });
     let archive = read(&args.bundle)?;
     let verified = bundle::unpack(&archive).and_then(|files| {
-        let evidence = verify(&files, &own)?.with_checks(provenance::verified_again(&files));
+        let evidence = verify(&files, &own, max_age)?.with_checks(provenance::verified_again(&files));
         Ok((evidence, files.contains_key(bundle::APPROVAL_KEY)))
     });
     let (evidence, has_approval_key) = match verified {

@@ -11,7 +11,7 @@ use gatekeeper_aws::{Buckets, Settings, caller::Callers, kms::KmsSigner, lambda}
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
     let approver = Arc::new(Approver {
         artefacts,
         records,

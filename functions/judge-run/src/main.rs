@@ -12,7 +12,7 @@ use judge_run::Step;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
     let gate_key = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
     let step = Arc::new(Step { artefacts, records, gate_key, config, clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {

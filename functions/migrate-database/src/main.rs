@@ -20,7 +20,7 @@ fn setting(name: &str) -> Option<OsString> {
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
     let tools = Tools {
         path: setting("DATABASE_TOOLS_PATH").or_else(|| setting("PATH")).unwrap_or_default(),
         java_home: setting("JAVA_HOME"),

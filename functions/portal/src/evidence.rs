@@ -20,14 +20,15 @@ struct EvidenceOfStage {
 }
 
 /// The same as `gatekeeper evidence`, but for what is live: that is as the promotion's record and drift watching saw it.
-pub(crate) async fn page(
-    stores: &Stores<'_, impl ReadStore>,
+pub(crate) async fn page<S: ReadStore>(
+    stores: &Stores<'_, S>,
+    witness: Option<&S>,
     question: Question,
     keys: PublicKeys,
     now: Timestamp,
 ) -> Result<Page, Trouble> {
     let Question { stage, repo, at } = question.clone();
-    let exhibits = collect(stores, question, Some(keys), now, |_| async { Live::AsRecorded }).await;
+    let exhibits = collect(stores, witness, question, Some(keys), now, |_| async { Live::AsRecorded }).await;
     if exhibits.documents.is_empty() && exhibits.observed.unread.is_empty() {
         return Ok(Page::not_found());
     }

@@ -29,6 +29,8 @@ pub struct Portal<S> {
     pub artefacts: S,
     /// The records bucket.
     pub records: S,
+    /// The bucket of the witness outside, where there is one.
+    pub witness: Option<S>,
     /// The gate's key, whose public half its statements are verified by.
     pub gate_key: Box<dyn KeyHolder>,
     /// Promotion's key, the same.
@@ -92,7 +94,7 @@ impl<S: ReadStore> Portal<S> {
             Route::Evidence(stage, repo, at) => {
                 let stores = Stores { artefacts: &self.artefacts, records: &self.records };
                 let question = Question { stage, repo, at };
-                evidence::page(&stores, question, self.keys().await?, (self.clock)()).await
+                evidence::page(&stores, self.witness.as_ref(), question, self.keys().await?, (self.clock)()).await
             }
         }
     }

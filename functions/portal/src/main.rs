@@ -13,10 +13,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     sdk_log::init(&log);
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let Buckets { artefacts, records } = Buckets::new(&config, &settings);
+    let Buckets { artefacts, records, witness } = Buckets::new(&config, &settings);
     let portal = Arc::new(Portal {
         artefacts,
         records,
+        witness,
         gate_key: Box::new(KmsSigner::new(&config, settings.signing_key_arn()?)),
         promotion_key: Box::new(KmsSigner::new(&config, settings.promotion_signing_key_arn()?)),
         approval_key: Box::new(KmsSigner::new(&config, settings.approval_signing_key_arn()?)),

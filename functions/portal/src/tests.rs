@@ -35,6 +35,7 @@ fn portal() -> Portal<Memory> {
     Portal {
         artefacts: Memory::default(),
         records: Memory::default(),
+        witness: None,
         gate_key: Box::new(LocalSigner::from_seed(1)),
         promotion_key: Box::new(LocalSigner::from_seed(2)),
         approval_key: Box::new(LocalSigner::from_seed(3)),

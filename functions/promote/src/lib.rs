@@ -152,11 +152,12 @@ impl Promoter {
     }
 
     async fn answer(&self, request: &PromotionRequest, deadline: Timestamp, log: &Logger) -> anyhow::Result<Answer> {
-        let Buckets { artefacts, records } = &self.buckets;
+        let Buckets { artefacts, records, witness } = &self.buckets;
         let now = wall_clock();
         let look = async || {
             let (keys, requester) = (self.keys.public_keys(), self.requester(request, now));
-            verify(Stores { artefacts, records }, Asked { request, home: &self.home, now }, keys, requester).await
+            let (stores, asked) = (Stores { artefacts, records }, Asked { request, home: &self.home, now });
+            verify(stores, witness.as_ref(), asked, keys, requester).await
         };
         let (verified, mut notes) = look_with_patience(look).await?;
         for note in &notes {
@@ -278,6 +279,12 @@ impl Promoter {
             }
             Begun::CaughtUp(lock) => return self.refuse(request, vec![caught_up(request, &lock)], &log).await,
         }
+        if !record.witness.is_empty() {
+            log.warn(
+                "promotion started although the witness disagrees with the ledger",
+                json!({"reasons": record.witness}),
+            );
+        }
         if let Some(broken) = &record.break_glass {
             log.warn(
                 "glass broken: two people waived the stage's rules",
@@ -332,10 +339,13 @@ impl Promoter {
         );
         log.count("Promotions", Some(("Status", "refused")), 1);
         let is_configured = !reasons.iter().any(|it| matches!(it.code, Code::StageUnknown | Code::StagesConfigInvalid));
-        // On top of a chain that is broken nothing is written: the reason says so already.
+        // On top of a chain that is broken or was rolled back nothing is written: the reason says so already.
         let chain = Chain { stage: request.stage.clone(), repo: request.repo.clone() };
-        let head = RecordKey::LedgerHead(chain).to_string();
-        let is_whole = !reasons.iter().any(|it| it.code == Code::LedgerBroken && it.subject == head);
+        let head = RecordKey::LedgerHead(chain.clone()).to_string();
+        let is_whole = !reasons.iter().any(|it| {
+            it.code == Code::LedgerBroken && it.subject == head
+                || it.code == Code::LedgerRolledBack && it.subject == chain.to_string()
+        });
         if !request.dry_run && is_configured && is_whole && self.is_known(request).await? {
             let event = entry::of_refusal(request, &reasons, &new_promotion_id()?);
             self.enter(&request.stage, &request.repo, &event, None).await?;
@@ -439,6 +449,7 @@ fn new_record(
         not_counted: verified.ruling.not_counted,
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
+        witness: verified.ruling.witness,
         plan: verified.plan,
         lease: None,
         promotion_before: verified.promotion_before,

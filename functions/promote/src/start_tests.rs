@@ -39,6 +39,7 @@ fn record_of(id: &str) -> PromotionRecord {
         not_counted: Vec::new(),
         identities_config: None,
         break_glass: None,
+        witness: Vec::new(),
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,

@@ -84,6 +84,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         not_counted: Vec::new(),
         identities_config: None,
         break_glass: None,
+        witness: Vec::new(),
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,

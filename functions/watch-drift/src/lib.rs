@@ -16,7 +16,8 @@ pub use databases::Databases;
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_aws::{Buckets, kms::KmsKeys, lambda::FunctionError, pacer::Pacer};
 use gatekeeper_model::{
-    ids::{Repo, StageName},
+    finding::Finding,
+    ids::{Chain, Repo, StageName},
     store_key::RecordKey,
     telemetry::{Clock, Logger, chain},
 };
@@ -100,7 +101,20 @@ impl Watcher {
             }
         });
         let looked: Vec<_> = looks.buffer_unordered(LOOKS_IN_FLIGHT).collect().await;
-        summed_up(&request, &looked, log)
+        let elsewhere = if request.is_whole() { self.elsewhere(&looked).await } else { Ok(Vec::new()) };
+        let elsewhere = elsewhere.map_err(|error| FunctionError::new("WatchError", format!("{error:#}")))?;
+        summed_up(&request, &looked, &elsewhere, log)
+    }
+
+    /// Where the witness disagrees with chains of the ledger that no stage's look came to. No document is there to tell of
+    /// them, so each run does, until they are put back.
+    async fn elsewhere(&self, looked: &[(StageName, Repo, anyhow::Result<Looked>)]) -> anyhow::Result<Vec<Finding>> {
+        let Some(witness) = &self.buckets.witness else { return Ok(Vec::new()) };
+        let chains = looked.iter().filter(|(.., looked)| matches!(looked, Ok(Looked::At { .. }))).flat_map(
+            |(stage, repo, _)| [Chain { stage: stage.clone(), repo: repo.clone() }, Chain::of_gate(repo.clone())],
+        );
+        let keys = self.keys.public_keys().await?;
+        Ok(proofs::elsewhere(&self.buckets.records, witness, &chains.collect(), &keys, (self.clock)()).await?)
     }
 }
 
@@ -108,6 +122,7 @@ impl Watcher {
 fn summed_up(
     request: &WatchRequest,
     looked: &[(StageName, Repo, anyhow::Result<Looked>)],
+    elsewhere: &[Finding],
     log: &Logger,
 ) -> Result<Answer, FunctionError> {
     let (mut answer, mut failed) = (Answer::default(), Vec::new());
@@ -127,6 +142,13 @@ fn summed_up(
                 failed.push(format!("`{repo}` on `{stage}`: {error:#}"));
             }
         }
+    }
+    for Finding { code, subject, message } in elsewhere {
+        log.error(
+            "the ledger is not what the witness has seen",
+            json!({"code": code, "subject": subject, "finding": message}),
+        );
+        failed.push(format!("{code}: `{subject}`: {message}"));
     }
     // A gauge: of a part it would say too little.
     if request.is_whole() {

@@ -180,8 +180,15 @@ impl Watcher {
             };
             let ledger = proofs::ledger(records, &chain, proved, is_thorough || was_broken, &keys, now);
             let signed = proofs::signed(records, &chain, state_sha256, &keys);
-            let (attestation, (broken, proved), (mut findings, revocations)) =
-                try_join3(attested, ledger, signed).await?;
+            let witnessed = async {
+                match &self.buckets.witness {
+                    Some(witness) => proofs::witnessed(records, witness, &chain, &keys, now).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            let (attestation, (broken, proved), (mut findings, revocations), witnessed) =
+                try_join4(attested, ledger, signed, witnessed).await?;
+            findings.extend(witnessed);
             // The gate's own chain, which is short, is proved whole as often as the stage's is.
             if proved.as_ref().is_none_or(|it| it.proved_at == now) {
                 findings.extend(proofs::gate_ledger(records, &chain.repo, &keys).await?);

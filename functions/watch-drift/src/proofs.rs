@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Chain, Repo, Sha256},
-    store_key::RecordKey,
+    ids::{Chain, Repo, Sha256, StageName},
+    store_key::{RecordKey, WitnessKey},
+    telemetry,
 };
 use gatekeeper_promotion::{
     drift::{ProvedLedger, promoted_digests},
@@ -18,8 +19,9 @@ use gatekeeper_promotion::{
 use gatekeeper_proof::{
     Authority, Digest, PublicKeys, Statement, ledger,
     ledger::{Break, Proof, Standing, StandingError},
+    witness,
 };
-use gatekeeper_store::{ReadStore, StoreError};
+use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 /// How often a chain is proved from its first entry on; in between from where it was proved to.
@@ -117,6 +119,61 @@ pub(crate) async fn signed(
     let head = head.as_ref().map(|body| body.bytes.as_slice());
     let altered = altered_record(chain, Some(state_sha256), head, keys);
     Ok((altered.into_iter().chain(broken).collect(), revocations))
+}
+
+/// Where the stage's chain of the ledger, or the gate's own, is not the one that the witness outside has seen.
+pub(crate) async fn witnessed(
+    records: &impl ReadStore,
+    witness: &impl ReadStore,
+    chain: &Chain,
+    keys: &PublicKeys,
+    now: Timestamp,
+) -> Result<Vec<Finding>, StoreError> {
+    let gate_chain = Chain::of_gate(chain.repo.clone());
+    let disagreement = async |chain| {
+        let key = keys.of(Authority::of(chain));
+        let look = witness::look_at(records, witness, chain, key).await?;
+        Ok::<_, StoreError>(witness::compare(chain, &look, key, now))
+    };
+    let (of_stage, of_gate) = try_join(disagreement(chain), disagreement(&gate_chain)).await?;
+    Ok(of_stage.into_iter().chain(of_gate).collect())
+}
+
+/// What the witness disagrees with in chains that no stage's look comes to: of stages that ran nothing, or whose document is
+/// gone, and the gate's of repositories that were never promoted.
+pub(crate) async fn elsewhere(
+    records: &impl ReadStore,
+    witness: &impl ReadStore,
+    looked_at: &BTreeSet<Chain>,
+    keys: &PublicKeys,
+    now: Timestamp,
+) -> Result<Vec<Finding>, StoreError> {
+    let folders = match witness.folders(&WitnessKey::stage_prefix(None)).await {
+        Ok(folders) => folders,
+        Err(error) => return Ok(vec![unreachable(telemetry::chain(&error))]),
+    };
+    let mut chains = BTreeSet::new();
+    for stage in folders.iter().filter_map(|stage| stage.parse::<StageName>().ok()) {
+        match witness.folders(&WitnessKey::stage_prefix(Some(&stage))).await {
+            Ok(repos) => chains
+                .extend(repos.iter().filter_map(|repo| Some(Chain { stage: stage.clone(), repo: repo.parse().ok()? }))),
+            Err(error) => return Ok(vec![unreachable(telemetry::chain(&error))]),
+        }
+    }
+    stream::iter(chains.difference(looked_at))
+        .map(|chain| async move {
+            let key = keys.of(Authority::of(chain));
+            let look = witness::look_at(records, witness, chain, key).await?;
+            Ok(witness::compare(chain, &look, key, now))
+        })
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await
+}
+
+fn unreachable(why: String) -> Finding {
+    Finding::new(Code::WitnessUnreachable, WitnessKey::stage_prefix(None), why)
 }
 
 /// What is wrong with the gate's own chain of a repository, or with the revocations that its entries name.

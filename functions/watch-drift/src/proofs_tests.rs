@@ -134,3 +134,35 @@ async fn a_document_of_the_stage_that_somebody_changed_is_found() {
     let [altered] = looked(Sha256::of(b"another")).await.try_into().unwrap();
     assert_eq!((altered.code, altered.subject), (Code::StageRecordAltered, key.to_string()));
 }
+
+#[tokio::test]
+async fn a_chain_that_is_not_the_one_the_witness_has_seen_is_found_whoever_promotes_it() {
+    let (world, witness) = (with_entries(2).await, gatekeeper_store::memory::Memory::default());
+    let (keys, head) = (world.keys(), RecordKey::LedgerHead(chain()).to_string());
+    let later = now() + SignedDuration::from_hours(1_000_000);
+    let found = async |looked_at: &[Chain]| {
+        let looked_at = looked_at.iter().cloned().collect();
+        let elsewhere = elsewhere(&world.records, &witness, &looked_at, &keys, later).await.unwrap();
+        let here = witnessed(&world.records, &witness, &chain(), &keys, later).await.unwrap();
+        let codes = |found: Vec<Finding>| found.into_iter().map(|it| (it.code, it.subject)).collect::<Vec<_>>();
+        (codes(here), codes(elsewhere))
+    };
+    let uat = |code| vec![(code, "uat/bank-payments".to_owned())];
+    assert_eq!(found(&[]).await.0, uat(Code::WitnessBehind), "it was given nothing");
+    let key = keys.of(Authority::Promotion);
+    witness::hand_over(&world.records, &witness, &chain(), None, key).await.unwrap();
+    assert_eq!(found(&[]).await, (vec![], vec![]));
+
+    let old = world.records.bytes_of(&head).unwrap();
+    world.append(&Event::bare(Kind::Refusal, "refusal/2", "refused"), now()).await;
+    witness::hand_over(&world.records, &witness, &chain(), None, key).await.unwrap();
+    world.records.upload(&head, &old, &[]);
+    // By the stage's own look, or by the run's where the stage has none, because its document is gone too.
+    assert_eq!(found(&[]).await, (uat(Code::LedgerRolledBack), uat(Code::LedgerRolledBack)));
+    assert_eq!(found(&[chain()]).await, (uat(Code::LedgerRolledBack), vec![]));
+
+    witness.deny("heads/");
+    let everywhere = vec![(Code::WitnessUnreachable, "heads/".to_owned())];
+    assert_eq!(found(&[chain()]).await.1, everywhere);
+    assert_eq!(found(&[]).await.0.len(), 2, "the stage's chain and the gate's");
+}

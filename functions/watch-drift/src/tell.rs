@@ -4,8 +4,13 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use gatekeeper_model::{finding::Finding, ids::Chain, store_key::RecordKey, telemetry::Logger};
-use gatekeeper_promotion::drift::{Change, Drift};
+use gatekeeper_model::{
+    finding::{Code, Finding},
+    ids::Chain,
+    store_key::RecordKey,
+    telemetry::Logger,
+};
+use gatekeeper_promotion::drift::{Change, Drift, Standing};
 use gatekeeper_proof::{
     Signer, ledger,
     ledger::{Event, Kind, LedgerError, RecordDigest},
@@ -58,7 +63,16 @@ impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_
         log_change(&stored.record, &change, self.log);
         let document =
             RecordDigest { key: key.to_string(), version_id: Some(stored.version_id.clone()), sha256: stored.sha256 };
-        match self.enter(&stored.record, &change, document).await {
+        // What is written on top of a chain that was rolled back would be in the way of whoever puts it back.
+        let chain = Chain { stage: stored.record.stage.clone(), repo: stored.record.repo.clone() };
+        let is_rolled_back = stored.record.findings.iter().any(|Standing { finding, .. }| {
+            finding.code == Code::LedgerRolledBack && finding.subject == chain.to_string()
+        });
+        if is_rolled_back {
+            self.log.error("drift is not in the ledger, which was rolled back", json!({"chain": chain.to_string()}));
+        }
+        let entered = if is_rolled_back { Ok(()) } else { self.enter(&stored.record, &change, document).await };
+        match entered {
             // Nothing can be written on top of a chain that doesn't hold. That it is broken is among what people are told now.
             Err(error) if error.downcast_ref().is_some_and(LedgerError::is_broken) => {
                 self.log.error("drift is not in the ledger, which is broken", json!({"error": format!("{error:#}")}));

@@ -117,6 +117,19 @@ async fn killed_at_any_call_and_started_again_a_change_is_in_the_ledger_once_and
 }
 
 #[tokio::test]
+async fn on_top_of_a_chain_that_was_rolled_back_nothing_is_written_and_people_hear_of_it() {
+    for (chain, entries) in [("uat/bank-payments", 0), ("gate/bank-payments", 1)] {
+        let (records, signer, people) = (Memory::default(), LocalSigner::from_seed(1), RefCell::default());
+        let found = drift(&[Finding::new(Code::LedgerRolledBack, chain, "it ends at entry 3")]);
+        assert!(run(&records, &signer, &people, &found).await);
+        assert_eq!(people.borrow().len(), 1);
+        let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
+        let proof = ledger::verify(&records, &chain, None, &signer.key()).await.unwrap();
+        assert_eq!((proof.newest, proof.broken), (entries, None));
+    }
+}
+
+#[tokio::test]
 async fn nothing_new_is_not_told_and_not_written() {
     let (records, signer, people) = (Memory::default(), LocalSigner::from_seed(1), RefCell::default());
     let found = drift(&[finding("authorise")]);

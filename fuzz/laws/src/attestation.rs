@@ -170,10 +170,11 @@ fn evidence(files: &[u8]) {
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         all.insert(name.to_owned(), content.as_bytes().to_vec());
     }
-    let verified = bundle_verify::verify(&all, &bundle_verify::OwnKeys::default());
+    let verified = bundle_verify::verify(&all, &bundle_verify::OwnKeys::default(), None);
     if let Ok(evidence) = &verified {
         let json = serde_json::to_vec(evidence).expect("evidence is written");
-        let again = bundle_verify::verify(&all, &bundle_verify::OwnKeys::default()).expect("it was verified before");
+        let again =
+            bundle_verify::verify(&all, &bundle_verify::OwnKeys::default(), None).expect("it was verified before");
         assert_eq!(serde_json::to_vec(&again).expect("evidence is written"), json);
     }
     let names_are_plain = all.keys().all(|name| {

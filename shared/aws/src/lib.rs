@@ -67,6 +67,8 @@ pub struct Settings {
     pub artefact_bucket: String,
     /// The bucket that only the gatekeeper writes.
     pub records_bucket: String,
+    /// The bucket of the witness outside, where there is one.
+    pub witness_bucket: Option<String>,
     /// The promotion state machine, for the functions that start or look at its executions.
     pub state_machine_arn: Option<String>,
     /// The function that looks at databases and migrates them, for the one that asks it to look.
@@ -121,6 +123,7 @@ impl Settings {
         Ok(Self {
             artefact_bucket: required("ARTEFACT_BUCKET")?,
             records_bucket: required("RECORDS_BUCKET")?,
+            witness_bucket: setting("WITNESS_BUCKET"),
             state_machine_arn: setting("STATE_MACHINE_ARN"),
             migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
             verify_provenance_function: setting("VERIFY_PROVENANCE_FUNCTION"),
@@ -273,23 +276,26 @@ pub fn s3_client(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config)
 }
 
-/// The two buckets.
+/// The buckets.
 #[derive(Debug, Clone)]
 pub struct Buckets {
     /// What CI writes.
     pub artefacts: S3Store,
     /// What only the gatekeeper writes.
     pub records: S3Store,
+    /// What another account keeps of the ledger's heads, where there is such a witness.
+    pub witness: Option<S3Store>,
 }
 
 impl Buckets {
-    /// Both buckets of `settings`, over one client.
+    /// The buckets of `settings`, over one client.
     #[must_use]
     pub fn new(config: &SdkConfig, settings: &Settings) -> Self {
         let client = s3_client(config);
         Self {
             artefacts: S3Store::new(client.clone(), &settings.artefact_bucket),
-            records: S3Store::new(client, &settings.records_bucket),
+            records: S3Store::new(client.clone(), &settings.records_bucket),
+            witness: settings.witness_bucket.as_ref().map(|bucket| S3Store::new(client, bucket)),
         }
     }
 }

@@ -101,6 +101,57 @@ impl ReadStore for S3Store {
         }
     }
 
+    async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
+        let page = self
+            .client
+            .list_object_versions()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .encoding_type(EncodingType::Url)
+            .max_keys(1)
+            .send()
+            .await
+            .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
+        if let Some(hidden) = page.delete_markers().first() {
+            let key = hidden.key().unwrap_or(prefix);
+            return Err(self.failed("ListObjectVersions", key, "a delete marker hides it"));
+        }
+        let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let key = page.versions().first().and_then(|version| version.key());
+        key.map(|key| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) }).transpose()
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut folders = Vec::new();
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .delimiter("/")
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
+            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+            for folder in page.common_prefixes().iter().filter_map(|it| it.prefix()) {
+                let folder = decoded(folder)?;
+                let name = folder.strip_prefix(prefix).and_then(|rest| rest.strip_suffix('/'));
+                folders.extend(name.map(str::to_owned));
+            }
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(folders);
+            }
+            key_marker = page.next_key_marker().map(decoded).transpose()?;
+            version_marker = page.next_version_id_marker().map(str::to_owned);
+        }
+    }
+
     async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {
         let answer = self
             .client

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     bundle::{self, Files, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES, SUMS},
-    bundle_verify::{OwnKeys, verify, whole as whole_by_sums},
+    bundle_verify::{MaxAge, OwnKeys, verify, whole as whole_by_sums},
     collect::attach,
     exhibits::Live,
     judge,
@@ -40,7 +40,7 @@ fn flipped(files: &Files, name: &str, at: usize, bit: u8, sums: bool) -> Files {
 }
 
 fn is_found(files: &Files) -> bool {
-    verify(files, &OwnKeys::default()).map_or(true, |evidence| evidence.verdict == Holds::Fails)
+    verify(files, &OwnKeys::default(), None).map_or(true, |evidence| evidence.verdict == Holds::Fails)
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_bundle_is_the_same_bytes_each_time_and_holds_offline() {
     assert_eq!(archive, bundle::pack(&other).unwrap());
     let read = bundle::unpack(&archive).unwrap();
     assert_eq!(read, one);
-    let evidence = verify(&read, &OwnKeys::default()).unwrap();
+    let evidence = verify(&read, &OwnKeys::default(), None).unwrap();
     assert_eq!(troubles(&evidence), Vec::<String>::new());
     insta::assert_snapshot!(one.keys().cloned().collect::<Vec<_>>().join("\n"));
 }
@@ -63,8 +63,8 @@ async fn keys_that_are_not_the_own_ones_are_told() {
         promotion: Some(LocalSigner::from_seed(promotion).key()),
         approval: None,
     };
-    assert_eq!(verify(&files, &own(1, 2)).unwrap().verdict, Holds::Holds);
-    let strange = verify(&files, &own(3, 2)).unwrap();
+    assert_eq!(verify(&files, &own(1, 2), None).unwrap().verdict, Holds::Holds);
+    let strange = verify(&files, &own(3, 2), None).unwrap();
     let told = troubles(&strange).join("\n");
     assert!(told.contains("`keys/gate.pem` is the public key to verify with"), "{told}");
     assert!(told.contains("the gate's key signed that the commit is Built"), "{told}");
@@ -140,7 +140,7 @@ fn what_is_no_archive_of_a_bundle_is_refused() {
     }
     let climbing = Files::from([("../../etc/passwd".to_owned(), b"x".to_vec())]);
     insta::assert_snapshot!(bundle::unpack(&bundle::pack(&climbing).unwrap()).unwrap_err());
-    let empty = verify(&Files::new(), &OwnKeys::default()).unwrap_err();
+    let empty = verify(&Files::new(), &OwnKeys::default(), None).unwrap_err();
     insta::assert_snapshot!(empty, @"not a bundle of evidence: there is no `observed.json`");
 }
 
@@ -275,7 +275,7 @@ async fn the_script_tells_what_could_not_be_looked_at() {
     let (code, said) = run(folder.path(), &[]);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("unknown  observed.json: every function was looked at") && !said.contains("FAILS"), "{said}");
-    assert_eq!(verify(&files, &OwnKeys::default()).unwrap().verdict, Holds::Unknown);
+    assert_eq!(verify(&files, &OwnKeys::default(), None).unwrap().verdict, Holds::Unknown);
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn forms_are_derived_again_offline_by_us_and_by_stock_tools() {
     let mut exhibits = world.exhibits(question()).await;
     attach(&world.artefacts, &mut exhibits, MAX_ATTACHED_BYTES, MAX_ALL_ATTACHED_BYTES).await;
     let whole = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
-    assert_eq!(troubles(&verify(&whole, &OwnKeys::default()).unwrap()), Vec::<String>::new());
+    assert_eq!(troubles(&verify(&whole, &OwnKeys::default(), None).unwrap()), Vec::<String>::new());
     let folder = tempfile::tempdir().unwrap();
     write(&whole, folder.path());
     let (code, said) = run(folder.path(), &[]);
@@ -341,10 +341,90 @@ async fn a_bundle_of_the_first_edition_stays_readable() {
     files.insert(bundle::OBSERVED.to_owned(), observed.to_string().into_bytes());
     let sums = bundle::sums(&files);
     files.insert(SUMS.to_owned(), sums.into_bytes());
-    let evidence = verify(&files, &OwnKeys::default()).unwrap();
+    let evidence = verify(&files, &OwnKeys::default(), None).unwrap();
     assert_eq!(evidence.verdict, Holds::Unknown);
     insta::assert_snapshot!(troubles(&evidence).join("\n"));
     let folder = tempfile::tempdir().unwrap();
     write(&files, folder.path());
     assert_eq!(run(folder.path(), &[]).0, Some(0));
+}
+
+#[tokio::test]
+async fn what_the_witness_has_seen_goes_with_the_bundle_and_a_ledger_that_was_rolled_back_fails() {
+    let mut world = World::promoted().await;
+    let head = gatekeeper_model::store_key::RecordKey::LedgerHead(gatekeeper_model::ids::Chain {
+        stage: question().stage,
+        repo: question().repo,
+    });
+    let old = world.records.bytes_of(&head.to_string()).unwrap();
+    world.hand_over().await;
+    let of = async |world: &World| {
+        let exhibits = world.exhibits(question()).await;
+        let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
+        verify(&files, &OwnKeys::default(), None).unwrap()
+    };
+    let told = |evidence: &Evidence| {
+        let seen = evidence.checks.iter().filter(|it| it.name.contains("the witness outside has seen"));
+        seen.map(|it| format!("{} {}", it.holds, it.detail)).collect::<Vec<_>>()
+    };
+    let evidence = of(&world).await;
+    assert_eq!((evidence.verdict, troubles(&evidence)), (Holds::Holds, vec![]));
+    assert_eq!(told(&evidence).len(), 2, "{:?}", told(&evidence));
+
+    world.refuse().await;
+    world.hand_over().await;
+    assert_eq!(of(&world).await.verdict, Holds::Holds);
+    let script = verified_by_script(&bundled(&world).await);
+    assert!(script.contains("what the witness outside has seen is ledger/0000000003.json"), "{script}");
+
+    // The entry of the refusal is taken away with its head.
+    world.records.upload(&head.to_string(), &old, &[]);
+    let evidence = of(&world).await;
+    assert_eq!(evidence.verdict, Holds::Fails);
+    assert!(
+        told(&evidence)[0].starts_with("FAILS it ends at entry 2, and the witness has seen entry 3"),
+        "{:?}",
+        told(&evidence)
+    );
+    assert!(verified_by_script(&bundled(&world).await).contains("FAILS  witness/stage.json: what the witness"));
+
+    world.witness.as_ref().unwrap().deny("heads/");
+    let evidence = of(&world).await;
+    assert_eq!(evidence.verdict, Holds::Unknown, "{:?}", troubles(&evidence));
+}
+
+async fn bundled(world: &World) -> Files {
+    let exhibits = world.exhibits(question()).await;
+    bundle::files(&exhibits, &judge(&exhibits)).unwrap()
+}
+
+/// What `verify.sh` says of a bundle.
+fn verified_by_script(files: &Files) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let output = Command::new("sh").arg(folder.path().join(bundle::SCRIPT)).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn a_bundle_in_which_nothing_newer_is_signed_is_too_old() {
+    let files = files().await;
+    let signed: jiff::Timestamp = {
+        let evidence = verify(&files, &OwnKeys::default(), None).unwrap();
+        let age = evidence.checks.iter().find(|it| it.name.starts_with("how old the bundle is")).unwrap();
+        age.detail.split(' ').nth(4).unwrap().trim_end_matches(',').parse().unwrap()
+    };
+    let at_most = jiff::SignedDuration::from_hours(30 * 24);
+    let verified = |after: jiff::SignedDuration| {
+        let max_age = MaxAge { at_most, now: signed + after };
+        verify(&files, &OwnKeys::default(), Some(max_age)).unwrap()
+    };
+    assert_eq!(verified(at_most).verdict, Holds::Holds);
+    let old = verified(at_most + jiff::SignedDuration::from_mins(1));
+    assert_eq!(old.verdict, Holds::Fails);
+    assert!(troubles(&old)[0].contains("more than 720 h ago: take the evidence anew"), "{:?}", troubles(&old));
 }

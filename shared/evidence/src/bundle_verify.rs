@@ -1,6 +1,8 @@
 //! Verifying a bundle offline: its documents are judged again, exactly as the store's were.
 
-use gatekeeper_proof::{PublicKey, PublicKeys};
+use gatekeeper_model::ids::Chain;
+use gatekeeper_proof::{Authority, PublicKey, PublicKeys, ledger::newest_of};
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     bundle::{
@@ -24,11 +26,20 @@ pub struct OwnKeys {
     pub approval: Option<PublicKey>,
 }
 
+/// How old a bundle may be.
+#[derive(Debug, Clone, Copy)]
+pub struct MaxAge {
+    /// The longest time since what is newest in it was signed.
+    pub at_most: SignedDuration,
+    /// The time.
+    pub now: Timestamp,
+}
+
 /// What verifying the files of a bundle comes to: the evidence of its documents, with checks of the bundle itself.
 ///
 /// # Errors
 /// [`InvalidBundle`] where it doesn't even tell what it is about.
-pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
+pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<Evidence, InvalidBundle> {
     let observed = files.get(OBSERVED).ok_or_else(|| InvalidBundle(format!("there is no `{OBSERVED}`")))?;
     let observed: Observed =
         serde_json::from_slice(observed).map_err(|error| InvalidBundle(format!("`{OBSERVED}`: {error}")))?;
@@ -52,6 +63,7 @@ pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
     let mut evidence = judge(&exhibits);
     checks.push(conclusions(files, &exhibits, &evidence));
     checks.push(texts(files, &exhibits));
+    checks.push(age(&exhibits, max_age));
     evidence.checks.extend(checks);
     Ok(evidence.concluded())
 }
@@ -59,6 +71,30 @@ pub fn verify(files: &Files, own: &OwnKeys) -> Result<Evidence, InvalidBundle> {
 fn check(name: &str, wrong: &[String], detail: &str) -> Check {
     let detail = if wrong.is_empty() { detail.to_owned() } else { wrong.join("; ") };
     Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::of(wrong.is_empty()), detail }
+}
+
+/// When the bundle was made at the earliest, by what is signed in it: when it says it was made, nobody signed.
+fn age(exhibits: &Exhibits, max_age: Option<MaxAge>) -> Check {
+    let name = "how old the bundle is at most follows from what is signed in it";
+    let chain = exhibits.chain();
+    let gate = Chain::of_gate(chain.repo.clone());
+    let heads =
+        [(paper::HEAD, &chain), (paper::WITNESS, &chain), (paper::GATE_HEAD, &gate), (paper::GATE_WITNESS, &gate)];
+    let signed = heads.iter().filter_map(|(name, chain)| {
+        let key = exhibits.keys.as_ref()?.of(Authority::of(chain));
+        Some(newest_of(exhibits.bytes(name)?, chain, key).ok()?.entry?.recorded_at)
+    });
+    let Some(newest) = signed.max() else {
+        let wrong: Vec<_> = max_age.iter().map(|_| "no time is signed in it".to_owned()).collect();
+        return check(name, &wrong, "no time is signed in it");
+    };
+    let too_old = max_age.filter(|it| it.now.duration_since(newest) > it.at_most);
+    let wrong = too_old.map(|it| {
+        let at_most = it.at_most.as_hours();
+        format!("the newest entry of the ledgers in it was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew")
+    });
+    let detail = format!("it was made after {newest:.0}, when the newest entry of the ledgers in it was signed");
+    check(name, &wrong.into_iter().collect::<Vec<_>>(), &detail)
 }
 
 /// Every byte is the one that was bundled: of accidents, for who changes a file can change its sum too.

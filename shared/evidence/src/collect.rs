@@ -11,7 +11,7 @@ use gatekeeper_model::{
     manifest,
     manifest::Manifest,
     provenance::{MAX_BUNDLE_BYTES, TrustedBy},
-    store_key::{ArtefactKey, ArtefactPath, Form, PromotionStatement, RecordKey},
+    store_key::{ArtefactKey, ArtefactPath, Form, PromotionStatement, RecordKey, WitnessKey},
     telemetry::chain,
     verdict::Verdict,
 };
@@ -55,9 +55,12 @@ impl Wanted {
 /// Reads everything that the evidence rests on. `look` looks at the functions of a promotion's plan; it may leave it at
 /// what the record says. It isn't asked about the past.
 ///
+/// Where there is a `witness` outside, its newest heads are read beside what is read anyway.
+///
 /// What could not be looked at is among the exhibits too, with the reason: it is not taken for missing.
 pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
     stores: &Stores<'_, S>,
+    witness: Option<&S>,
     question: Question,
     keys: Option<PublicKeys>,
     now: Timestamp,
@@ -77,7 +80,10 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
     if at.is_none() {
         first.push(Wanted::record(paper::DRIFT, &RecordKey::Drift(stage.clone(), repo.clone()), None));
     }
-    exhibits.take(read(records, first).await);
+    let chains = [(paper::WITNESS, &chain), (paper::GATE_WITNESS, &gate_chain)];
+    let (first, newest_witnessed) = future::join(read(records, first), newest_witnessed(witness, chains)).await;
+    exhibits.observed.has_witness = witness.is_some();
+    exhibits.take(first);
 
     // The promotion that brought it.
     let subject = exhibits.subject().ok().flatten();
@@ -89,7 +95,9 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
     if let Some(subject) = &subject {
         second.extend(what_it_left(&stage, &repo, subject));
     }
-    exhibits.take(read(records, second).await);
+    let (second, witnessed) = future::join(read(records, second), witnessed(witness, newest_witnessed)).await;
+    exhibits.take(second);
+    exhibits.take(witnessed);
     complete(&mut exhibits, paper::LEDGER, paper::HEAD);
     complete(&mut exhibits, paper::GATE_LEDGER, paper::GATE_HEAD);
     let has_entry = subject.as_ref().is_some_and(|subject| {
@@ -156,6 +164,40 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
         }
     }
     exhibits
+}
+
+/// Where the newest heads lie that the witness has of these chains, by the documents' names; or why that can't be told.
+async fn newest_witnessed(
+    witness: Option<&impl ReadStore>,
+    chains: [(&'static str, &Chain); 2],
+) -> Vec<(&'static str, Result<Option<String>, String>)> {
+    let Some(witness) = witness else { return Vec::new() };
+    let newest = chains.map(|(name, of)| async move {
+        let newest = witness.first(&WitnessKey::chain_prefix(of)).await;
+        (name, newest.map_err(|error| chain(&error)))
+    });
+    future::join_all(newest).await
+}
+
+/// What lies there.
+async fn witnessed(
+    witness: Option<&impl ReadStore>,
+    newest: Vec<(&'static str, Result<Option<String>, String>)>,
+) -> Vec<ReadDocument> {
+    let Some(witness) = witness else { return Vec::new() };
+    let mut documents = Vec::new();
+    let mut wanted = Vec::new();
+    for (name, newest) in newest {
+        match newest {
+            Ok(Some(key)) => {
+                wanted.push(Wanted { name: name.to_owned(), key, version_id: None, max_bytes: ledger::MAX_BYTES });
+            }
+            Ok(None) => {}
+            Err(why) => documents.push((name.to_owned(), Err(why))),
+        }
+    }
+    documents.extend(read(witness, wanted).await);
+    documents
 }
 
 /// What a promotion wrote down and signed when it ended.

@@ -18,7 +18,8 @@ use super::{
 };
 
 /// Which documents are read and what is concluded from them. The first edition read neither the policy nor the stages'
-/// configuration, the second no provenance; a bundle of another edition is told by what this one concludes from it.
+/// configuration, the second neither provenance nor the witness outside; a bundle of another edition is told by what this one
+/// concludes from it.
 pub const EDITION: u32 = 3;
 
 fn first_edition() -> u32 {
@@ -74,6 +75,9 @@ pub struct Observed {
     /// What could not be looked at, by the documents' names, and why: nothing of it is known to be missing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
+    /// Whether there is a witness outside, which was asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_witness: bool,
     /// How long stored objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retention: Vec<ObservedRetention>,
@@ -192,6 +196,7 @@ impl Exhibits {
             bytes_of: BTreeMap::new(),
             versions: BTreeMap::new(),
             unread: BTreeMap::new(),
+            has_witness: false,
             retention: Vec::new(),
         };
         Self { observed, keys, documents: BTreeMap::new() }

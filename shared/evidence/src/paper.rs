@@ -37,6 +37,11 @@ pub const LEDGER: &str = "ledger/";
 /// The folder of the gate's chain.
 pub const GATE_LEDGER: &str = "ledger/gate/";
 
+/// The newest head of the stage's chain that the witness outside has.
+pub const WITNESS: &str = "witness/stage.json";
+/// The newest head of the gate's chain that the witness outside has.
+pub const GATE_WITNESS: &str = "witness/gate.json";
+
 /// A signed statement in one of its forms.
 #[must_use]
 pub fn attestation(kind: AttestationKind, form: Form) -> String {
@@ -153,6 +158,7 @@ pub fn is_document(name: &str) -> bool {
         "manifest/",
         "attestations/",
         "ledger/",
+        "witness/",
         "approvals/",
         "config/",
         "provenance/",

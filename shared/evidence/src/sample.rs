@@ -57,6 +57,8 @@ pub struct World {
     pub artefacts: Memory,
     /// What the gatekeeper wrote.
     pub records: Memory,
+    /// What the witness outside was given, where there is one.
+    pub witness: Option<Memory>,
     /// The gate's key.
     pub gate: LocalSigner,
     /// The promotion key.
@@ -182,7 +184,7 @@ impl World {
     pub async fn exhibits_with(&self, question: Question, change: impl FnOnce(Vec<LiveFunction>) -> Live) -> Exhibits {
         let stores = Stores { artefacts: &self.artefacts, records: &self.records };
         let look = async |record: PromotionRecord| change(live(&record));
-        collect(&stores, question, Some(self.keys()), at(86_400), look).await
+        collect(&stores, self.witness.as_ref(), question, Some(self.keys()), at(86_400), look).await
     }
 
     /// The evidence on what `uat` runs.
@@ -245,6 +247,7 @@ impl World {
         Self {
             artefacts: Memory::default(),
             records: Memory::default(),
+            witness: None,
             gate: LocalSigner::from_seed(1),
             promotion: LocalSigner::from_seed(2),
             approval: LocalSigner::from_seed(3),
@@ -374,6 +377,14 @@ impl World {
         self.append(&entry::of_promotion(&record, stage_record).unwrap(), ended).await;
     }
 
+    /// Gives a witness outside the stage's head as it is now.
+    pub async fn hand_over(&mut self) {
+        let witness = self.witness.get_or_insert_default();
+        let Question { stage, repo, .. } = question();
+        let (chain, key) = (Chain { stage, repo }, self.promotion.key());
+        gatekeeper_proof::witness::hand_over(&self.records, witness, &chain, None, &key).await.unwrap();
+    }
+
     /// Has a later request to the same stage refused.
     pub async fn refuse(&self) {
         let reasons = [Finding::new(Code::NotBuilt, "bank-payments", "the commit is `registered`")];
@@ -394,7 +405,7 @@ impl World {
         let requester = std::future::ready(Ok(Requester::Unnamed));
         let home = home();
         let stores = Stores { artefacts: &self.artefacts, records: &self.records };
-        let verified = verify(stores, Asked { request: &request, home: &home, now: at(0) }, keys, requester);
+        let verified = verify(stores, None, Asked { request: &request, home: &home, now: at(0) }, keys, requester);
         let verified = verified.await.unwrap().unwrap();
         let mut record = PromotionRecord {
             schema_version: 1,
@@ -408,6 +419,7 @@ impl World {
             not_counted: Vec::new(),
             identities_config: None,
             break_glass: None,
+            witness: Vec::new(),
             reason: request.reason,
             rollback,
             accept_schema_difference: false,

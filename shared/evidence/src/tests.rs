@@ -177,7 +177,7 @@ async fn what_a_policy_waives_is_told_as_waived_and_never_fails() {
     // A bundle of it holds offline, and by the script.
     let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
     assert!(files.contains_key(paper::POLICY) && files.contains_key(paper::STAGES));
-    let offline = verify(&files, &OwnKeys::default()).unwrap();
+    let offline = verify(&files, &OwnKeys::default(), None).unwrap();
     assert_eq!(offline.verdict, Holds::Holds, "{:?}", troubles(&offline));
 }
 

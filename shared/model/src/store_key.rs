@@ -499,6 +499,46 @@ impl RecordKey {
     }
 }
 
+/// A key in the bucket of the witness outside, which keeps every head of the ledger that it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WitnessKey {
+    /// The signed head of a chain that is about the entry of this place.
+    Head(Chain, u64),
+}
+
+impl WitnessKey {
+    /// Where the heads of a chain lie, the newest first.
+    #[must_use]
+    pub fn chain_prefix(chain: &Chain) -> String {
+        format!("{}{}/", Self::stage_prefix(Some(&chain.stage)), chain.repo)
+    }
+
+    /// Where the chains of one stage or of every stage lie.
+    #[must_use]
+    pub fn stage_prefix(stage: Option<&StageName>) -> String {
+        stage.map_or_else(|| "heads/".to_owned(), |stage| format!("heads/{stage}/"))
+    }
+
+    /// The head that lies at a key; `None` where none does.
+    #[must_use]
+    pub fn parse(key: &str) -> Option<Self> {
+        let ["heads", stage, repo, file] = *key.split('/').collect::<Vec<_>>() else { return None };
+        let inverted: u64 = file.strip_suffix(".json")?.parse().ok()?;
+        let head = Self::Head(Chain { stage: stage.parse().ok()?, repo: repo.parse().ok()? }, u64::MAX - inverted);
+        (head.to_string() == key).then_some(head)
+    }
+}
+
+impl fmt::Display for WitnessKey {
+    /// A bucket lists its keys in ascending order, so the place is counted down: the newest is listed first, and no older one
+    /// that is put there later comes before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head(chain, sequence) => write!(f, "{}{:020}.json", Self::chain_prefix(chain), u64::MAX - sequence),
+        }
+    }
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -644,6 +684,29 @@ mod tests {
         let index = RecordKey::DigestIndex(digest, commit()).to_string();
         assert!(index.starts_with(&RecordKey::digest_prefix(&digest)));
         assert_eq!(RecordKey::commit_of_digest(&index), Some(commit()));
+    }
+
+    #[test]
+    fn the_newest_head_of_a_chain_is_listed_first_by_the_witness() {
+        let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
+        let places = [1, 2, 9, 10, 11, 99_999_999_999, u64::MAX];
+        let keys = places.map(|place| WitnessKey::Head(chain.clone(), place).to_string());
+        assert!(keys.is_sorted_by(|a, b| a > b), "{keys:#?}");
+        insta::assert_snapshot!(keys[0], @"heads/uat/bank-payments/18446744073709551614.json");
+        for (key, place) in keys.iter().zip(places) {
+            assert!(key.starts_with(&WitnessKey::chain_prefix(&chain)));
+            assert_eq!(WitnessKey::parse(key), Some(WitnessKey::Head(chain.clone(), place)));
+        }
+        for other in [
+            "heads/uat/bank-payments/1.json",
+            "heads/uat/bank-payments/+8446744073709551614.json",
+            "heads/uat/bank-payments/18446744073709551614.tsr",
+            "heads/uat/bank-payments/18446744073709551616.json",
+            "heads/uat/18446744073709551614.json",
+            "ledger/uat/bank-payments/18446744073709551614.json",
+        ] {
+            assert_eq!(WitnessKey::parse(other), None, "{other}");
+        }
     }
 
     #[test]

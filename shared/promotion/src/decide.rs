@@ -13,6 +13,7 @@ use gatekeeper_model::{
 use gatekeeper_proof::{
     Authority, PublicKeys, Statement, ledger,
     ledger::{Standing, StandingError},
+    witness,
 };
 use gatekeeper_readers::flyway::history::HistoryRow;
 use gatekeeper_store::{Body, Listed, record::Stored, revocation::StoredRevocation};
@@ -75,7 +76,11 @@ impl<'a> Known<'a> {
     /// The promotion, pinned; or every reason against it.
     pub(super) fn decide(self, second: SecondLook) -> Result<Answer, UnreadFact> {
         let Self { asked: Asked { request, home, now }, commit, first, mut reasons, built_attestation, .. } = self;
-        let SecondLook { objects, templates, before, required, approvals } = second;
+        let SecondLook { objects, templates, before, required, approvals, witnessed } = second;
+        let disagreements: Vec<_> = witnessed
+            .iter()
+            .filter_map(|(chain, look)| witness::compare(chain, look, first.keys.of(Authority::of(chain)), now))
+            .collect();
         reasons.extend(objects.iter().flat_map(unfit));
         let (Some(verdict), Some(manifest), Some((stage, config))) = (self.verdict, self.manifest, self.stage) else {
             return Ok(Err(sorted(reasons)));
@@ -108,6 +113,7 @@ impl<'a> Known<'a> {
             required: required.as_ref(),
             approvals: &approvals,
             identities: identities.as_ref(),
+            witness: &disagreements,
             now,
         }
         .rule();
@@ -155,6 +161,8 @@ fn may_change(code: Code) -> bool {
             | Code::RequiresNotMet
             | Code::SoakNotOver
             | Code::StageFrozen
+            | Code::WitnessBehind
+            | Code::WitnessUnreachable
     )
 }
 

@@ -1,5 +1,7 @@
 //! What the ledger tells of promotions.
 
+use std::collections::BTreeSet;
+
 use gatekeeper_model::{finding::Finding, identity::Person, ids::PromotionId};
 use gatekeeper_proof::ledger::{Event, Kind, RecordDigest};
 use gatekeeper_store::record;
@@ -26,7 +28,7 @@ pub fn of_promotion(record: &PromotionRecord, stage_record: Option<RecordDigest>
         approved_by: approved_by(record),
         reason: record.reason.clone(),
         outcome: record.status.as_str().to_owned(),
-        findings: record.break_glass.iter().flat_map(|broken| broken.waived.clone()).collect(),
+        findings: waived(record),
         findings_left_out: 0,
         record: Some(RecordDigest { key, version_id: None, sha256: record::digest(record)? }),
         break_glass: record.break_glass.is_some(),
@@ -54,6 +56,12 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         manifest_version_id: None,
         stage_record: None,
     }
+}
+
+/// What was found against it, with which it went on nevertheless.
+fn waived(record: &PromotionRecord) -> Vec<Finding> {
+    let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness);
+    waived.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn approved_by(record: &PromotionRecord) -> Vec<Person> {

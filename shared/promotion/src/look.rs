@@ -16,6 +16,7 @@ use gatekeeper_model::{
 use gatekeeper_proof::{
     Authority, PublicKey, PublicKeys, SigningError, Statement, ledger,
     ledger::{Standing, StandingError},
+    witness,
 };
 use gatekeeper_readers::{
     template,
@@ -58,8 +59,12 @@ pub(super) struct FirstLook {
     pub(super) state: Option<Stored<StageState>>,
     pub(super) lock: Option<Stored<Lock>>,
     pub(super) ledger_head: Option<Body>,
+    /// The head of the gate's chain.
+    pub(super) gate_head: Option<Body>,
     /// What the gate's chain of the ledger tells of revocations.
     pub(super) revocations: Result<Standing, StandingError>,
+    /// The places of the newest heads that the witness has of both chains; none where there is no witness.
+    witnessed: Option<[witness::Newest; 2]>,
     pub(super) approvals: Vec<RecordKey>,
     pub(super) keys: PublicKeys,
     pub(super) requester: Requester,
@@ -68,6 +73,7 @@ pub(super) struct FirstLook {
 /// One round trip. A `state` that was read already is taken as it is.
 pub(super) async fn first<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
+    witness: Option<&S>,
     stage: &StageName,
     commit: &Commit,
     state: Option<Stored<StageState>>,
@@ -83,7 +89,7 @@ pub(super) async fn first<S: ReadStore>(
         }
     };
     let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
-    let ledger_key = RecordKey::LedgerHead(chain).to_string();
+    let ledger_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let gate_chain = Chain::of_gate(commit.repo.clone());
     let gate_ledger_key = RecordKey::LedgerHead(gate_chain.clone()).to_string();
     let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
@@ -109,7 +115,14 @@ pub(super) async fn first<S: ReadStore>(
         async { Ok(keys.await?) },
         async { Ok(requester.await?) },
     );
-    let (stored, standing, proofs) = future::try_join3(stored, async { Ok(standing.await?) }, proofs).await?;
+    let witnessed = async {
+        let Some(witness) = witness else { return Ok(None) };
+        let (of_stage, of_gate) =
+            future::join(witness::newest(witness, &chain), witness::newest(witness, &gate_chain)).await;
+        Ok(Some([of_stage, of_gate]))
+    };
+    let (stored, standing, proofs, witnessed) =
+        future::try_join4(stored, async { Ok(standing.await?) }, proofs, witnessed).await?;
     let (listed, manifest, config, identities, attestation) = stored;
     let (verdict, revocation, state, lock) = standing;
     let (ledger_head, gate_head, approvals, keys, requester) = proofs;
@@ -132,7 +145,9 @@ pub(super) async fn first<S: ReadStore>(
         state,
         lock,
         ledger_head,
+        gate_head,
         revocations,
+        witnessed,
         approvals,
         keys,
         requester,
@@ -162,6 +177,8 @@ pub(super) struct SecondLook {
     pub(super) required: Option<ReadEarlier>,
     /// The approvals of the commit for the stage.
     pub(super) approvals: Vec<GivenApproval>,
+    /// Each chain that the promotion rests on, and what its witness has seen; nothing where there is no witness.
+    pub(super) witnessed: Vec<(Chain, witness::Look)>,
 }
 
 /// An object at the version that will be applied.
@@ -176,7 +193,11 @@ pub(super) struct LookedAt {
 }
 
 /// One round trip; two where a stage is required first, or where the verdict's rules are older than this gatekeeper's.
-pub(super) async fn second<S: ReadStore>(stores: Stores<'_, S>, known: &Known<'_>) -> Result<SecondLook, RecordError> {
+pub(super) async fn second<S: ReadStore>(
+    stores: Stores<'_, S>,
+    witness: Option<&S>,
+    known: &Known<'_>,
+) -> Result<SecondLook, RecordError> {
     let Stores { artefacts, records } = stores;
     let Known { asked, commit, first, .. } = known;
     let verdict = known.verdict.as_ref().map(|it| &it.record);
@@ -184,17 +205,46 @@ pub(super) async fn second<S: ReadStore>(stores: Stores<'_, S>, known: &Known<'_
     let stage = known.stage.as_ref().map(|(stage, _)| stage);
     let required = async {
         let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
-        earlier(records, first, commit).await
+        earlier(records, witness, first, commit, &known.first.keys).await
     };
-    let (objects, templates, before, required, approvals) = future::try_join5(
+    let (objects, templates, before, required, (approvals, mut witnessed)) = future::try_join5(
         async { Ok(objects(artefacts, built, &first.listed).await?) },
         templates(stores, known.manifest.as_ref(), verdict, &first.keys.gate),
         promotion_before(records, asked.request, first.state.as_ref().map(|it| &it.record)),
         required,
-        approvals(records, &first.approvals, first.keys.approval.as_ref()),
+        future::try_join(approvals(records, &first.approvals, first.keys.approval.as_ref()), async {
+            Ok(witnessed(records, witness, &asked.request.stage, commit, first).await?)
+        }),
     )
     .await?;
-    Ok(SecondLook { objects, templates, before, required, approvals })
+    let (required, of_required) = required.unzip();
+    witnessed.extend(of_required.flatten());
+    Ok(SecondLook { objects, templates, before, required, approvals, witnessed })
+}
+
+/// What the witness has seen of the stage's chain and of the gate's.
+async fn witnessed<S: ReadStore>(
+    records: &S,
+    witness: Option<&S>,
+    stage: &StageName,
+    commit: &Commit,
+    first: &FirstLook,
+) -> Result<Vec<(Chain, witness::Look)>, StoreError> {
+    let Some((witness, [of_stage, of_gate])) = witness.zip(first.witnessed.as_ref()) else { return Ok(Vec::new()) };
+    let look = async |chain: Chain, head: Option<&Body>, newest| {
+        let head = head.map(|body| body.bytes.clone());
+        let key = first.keys.of(Authority::of(&chain));
+        let look = witness::look(records, witness, &chain, head, newest, key).await?;
+        Ok::<_, StoreError>((chain, look))
+    };
+    let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
+    let gate_chain = Chain::of_gate(commit.repo.clone());
+    let (stage, gate) = future::try_join(
+        look(chain, first.ledger_head.as_ref(), of_stage),
+        look(gate_chain, first.gate_head.as_ref(), of_gate),
+    )
+    .await?;
+    Ok(vec![stage, gate])
 }
 
 /// Two reads an object, no bodies: its checksum and its tags, at the version that will be applied.
@@ -380,28 +430,43 @@ fn summary_key(promotion: &PromotionRef) -> RecordKey {
     RecordKey::PromotionAttestation(stage, repo, promotion_id, PromotionStatement::VerificationSummary, Form::Dsse)
 }
 
-async fn earlier(
-    records: &impl ReadStore,
+/// Beside it, what the witness has seen of the stage's chain, where there is one.
+async fn earlier<S: ReadStore>(
+    records: &S,
+    witness: Option<&S>,
     stage: &StageName,
     commit: &Commit,
-) -> Result<Option<ReadEarlier>, RecordError> {
+    keys: &PublicKeys,
+) -> Result<Option<(ReadEarlier, Option<(Chain, witness::Look)>)>, RecordError> {
     let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
     let (key, head_key) =
-        (RecordKey::Stage(stage.clone(), commit.repo.clone()), RecordKey::LedgerHead(chain).to_string());
-    let (state, ledger_head) = future::try_join(record::read::<StageState>(records, &key), async {
-        Ok(records.get(&head_key, None, ledger::MAX_BYTES).await?)
-    })
-    .await?;
-    let Some(state) = state else { return Ok(None) };
-    let promotion = match state.record.promotion_of(&commit.sha) {
-        None => None,
-        Some(completed) => {
-            let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
-            let promotion = PromotionRef { stage: stage.clone(), repo, promotion_id };
-            let key = summary_key(&promotion).to_string();
-            let summary = records.get(&key, None, gatekeeper_proof::MAX_BYTES).await?;
-            Some((promotion, summary))
+        (RecordKey::Stage(stage.clone(), commit.repo.clone()), RecordKey::LedgerHead(chain.clone()).to_string());
+    let newest = async {
+        match witness {
+            Some(witness) => Ok(Some((witness, witness::newest(witness, &chain).await))),
+            None => Ok(None),
         }
     };
-    Ok(Some(ReadEarlier { state, ledger_head, promotion }))
+    let (state, ledger_head, newest) = future::try_join3(
+        record::read::<StageState>(records, &key),
+        async { Ok(records.get(&head_key, None, ledger::MAX_BYTES).await?) },
+        newest,
+    )
+    .await?;
+    let Some(state) = state else { return Ok(None) };
+    let promotion = async {
+        let Some(completed) = state.record.promotion_of(&commit.sha) else { return Ok(None) };
+        let (repo, promotion_id) = (commit.repo.clone(), completed.promotion_id.clone());
+        let promotion = PromotionRef { stage: stage.clone(), repo, promotion_id };
+        let key = summary_key(&promotion).to_string();
+        let summary = records.get(&key, None, gatekeeper_proof::MAX_BYTES).await?;
+        Ok::<_, RecordError>(Some((promotion, summary)))
+    };
+    let witnessed = async {
+        let Some((witness, newest)) = &newest else { return Ok(None) };
+        let (head, key) = (ledger_head.as_ref().map(|body| body.bytes.clone()), keys.of(Authority::of(&chain)));
+        Ok(Some(witness::look(records, *witness, &chain, head, newest, key).await?))
+    };
+    let (promotion, witnessed) = future::try_join(promotion, witnessed).await?;
+    Ok(Some((ReadEarlier { state, ledger_head, promotion }, witnessed.map(|look| (chain, look)))))
 }

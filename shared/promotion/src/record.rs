@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
+    finding::Finding,
     identity::Identity,
     ids::{Commit, CommitSha, DatabaseName, InvalidId, PromotionId, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
@@ -143,6 +144,9 @@ pub struct PromotionRecord {
     /// What two people waived of the stage's rules; `None` where all of them held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// Where the witness outside disagreed with the ledger when it was started nevertheless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<Finding>,
     /// What is applied.
     pub plan: Plan,
     /// What the runner that carries out a part of it holds; `None` where no part is a runner's.

@@ -5,7 +5,7 @@
 //! attested, not revoked and unchanged: those are no rules of a stage.
 //!
 //! A rollback needs none of them: it brings back what was promoted by them once, and recovering is what one does in a
-//! freeze.
+//! freeze. That the witness outside is asked is a rule of the same kind: who recovers does not wait for another account.
 
 use gatekeeper_model::{
     finding::{Code, Finding},
@@ -80,6 +80,8 @@ pub struct Circumstances<'a> {
     pub approvals: &'a [GivenApproval],
     /// Who is who; or what is wrong with the document that says so.
     pub identities: Result<&'a Identities, &'a Finding>,
+    /// Where the witness outside disagrees with the ledger.
+    pub witness: &'a [Finding],
     /// The time.
     pub now: Timestamp,
 }
@@ -97,6 +99,9 @@ pub struct Ruling {
     pub not_counted: Vec<NotCounted>,
     /// What two people waived.
     pub break_glass: Option<BreakGlass>,
+    /// Where the witness outside disagrees with the ledger, and it goes on nevertheless: a rollback, which must not wait, and
+    /// what two people waived.
+    pub witness: Vec<Finding>,
 }
 
 impl Circumstances<'_> {
@@ -108,6 +113,7 @@ impl Circumstances<'_> {
             ruling.reasons.push(self.finding(Code::RequesterUnproven, format!("the proof of who asks: {why}")));
         }
         if self.request.rollback {
+            ruling.witness = self.witness.to_vec();
             return ruling;
         }
         let (approvals, not_counted, too_few) = self.approvals();
@@ -117,7 +123,7 @@ impl Circumstances<'_> {
         {
             ruling.reasons.push(invalid.clone());
         }
-        let broken = [self.requirement(), too_few, self.freeze()].concat();
+        let broken = [self.requirement(), too_few, self.freeze(), self.witness.to_vec()].concat();
         let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
         let nobody = match self.requester {
             Requester::Unnamed => Some(
@@ -137,6 +143,7 @@ impl Circumstances<'_> {
                 Some(second) => {
                     let (requester, approved_by) = (requester.person.clone(), CountedApproval::from(second));
                     ruling.break_glass = Some(BreakGlass { requester, approved_by, waived: broken });
+                    ruling.witness = self.witness.to_vec();
                 }
                 None => {
                     let message = format!(

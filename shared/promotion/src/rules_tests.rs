@@ -21,6 +21,7 @@ struct World {
     uat: Option<Earlier>,
     plan: Option<Sha256>,
     approvals: Vec<GivenApproval>,
+    witness: Vec<Finding>,
     now: Timestamp,
 }
 
@@ -53,6 +54,7 @@ impl World {
             uat: None,
             plan: None,
             approvals: Vec::new(),
+            witness: Vec::new(),
             now: at("12:00"),
         }
     }
@@ -129,6 +131,7 @@ impl World {
             plan_sha256: self.plan,
             required: self.uat.as_ref(),
             approvals: &self.approvals,
+            witness: &self.witness,
             now: self.now,
         };
         circumstances.rule()
@@ -339,6 +342,27 @@ fn two_people_waive_the_rules_and_it_is_written_down() {
     assert_eq!(waived, [Code::RequiresNotMet, Code::ApprovalsMissing, Code::StageFrozen]);
     assert_eq!((broken.requester.as_str(), broken.approved_by.person.as_str()), ("rita@bank.example", "ada"));
     assert_eq!(broken.approved_by.record.version_id.as_str(), "version of 09:00");
+}
+
+#[test]
+fn a_witness_that_disagrees_refuses_and_two_people_or_a_rollback_go_on_nevertheless() {
+    let disagrees = || {
+        let mut world = World::new(json!({})).approved("09:00", session("approver", "ada"));
+        world.witness = vec![Finding::new(Code::WitnessUnreachable, "prod/bank-payments", "AccessDenied")];
+        world
+    };
+    assert_eq!(disagrees().rule().reasons, disagrees().witness);
+    let mut glass = disagrees().but(|it| it.break_glass = true);
+    glass.request.break_glass = true;
+    let ruling = glass.rule();
+    assert_eq!(
+        (ruling.reasons, ruling.break_glass.unwrap().waived, ruling.witness),
+        (vec![], glass.witness.clone(), glass.witness)
+    );
+    let mut back = disagrees();
+    back.request.rollback = true;
+    let ruling = back.rule();
+    assert_eq!((ruling.reasons, ruling.break_glass, ruling.witness), (vec![], None, back.witness));
 }
 
 #[test]

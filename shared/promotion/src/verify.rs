@@ -108,12 +108,13 @@ pub struct Asked<'a> {
 }
 
 /// Verifies that the request's commit may be promoted to its stage, and plans it. `keys` and `requester` are waited for
-/// beside the first reads.
+/// beside the first reads. The ledger's chains that it rests on are held against the `witness`, where there is one.
 ///
 /// # Errors
 /// [`VerifyError`] where it could not look; that it may not be promoted is an answer.
 pub async fn verify<S: ReadStore>(
     stores: Stores<'_, S>,
+    witness: Option<&S>,
     asked: Asked<'_>,
     keys: impl Future<Output = Result<PublicKeys, SigningError>>,
     requester: impl Future<Output = Result<Requester, CallerUnknown>>,
@@ -122,9 +123,9 @@ pub async fn verify<S: ReadStore>(
         Ok(target) => target,
         Err(finding) => return Ok(Err(vec![finding])),
     };
-    let first = look::first(stores, &asked.request.stage, &commit, state, keys, requester).await?;
+    let first = look::first(stores, witness, &asked.request.stage, &commit, state, keys, requester).await?;
     let known = Known::of(asked, commit, first);
-    let second = look::second(stores, &known).await?;
+    let second = look::second(stores, witness, &known).await?;
     Ok(known.decide(second)?)
 }
 

@@ -14,7 +14,7 @@ impl World {
     }
 
     /// A commit that ran in `uat`, and that somebody may promote to `prod`.
-    async fn ready_for_prod() -> (Self, PromotionRequest) {
+    pub(super) async fn ready_for_prod() -> (Self, PromotionRequest) {
         let mut world = Self::built(1, |manifest| manifest["author"] = json!("ada@bank.example")).await;
         let to_prod = PromotionRequest { stage: "prod".parse().unwrap(), ..request() };
         world.approved("ben").await;

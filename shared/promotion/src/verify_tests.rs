@@ -32,6 +32,8 @@ use crate::{
 
 #[path = "verify_forgery_tests.rs"]
 mod forgery;
+#[path = "verify_witness_tests.rs"]
+mod witness;
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
@@ -41,6 +43,8 @@ const SHA: &str = "3f1c9a0b5d7e2468ace013579bdf02468ace1357";
 struct World {
     artefacts: Memory,
     records: Memory,
+    /// The witness outside, where there is one.
+    witness: Option<Memory>,
     requester: Requester,
 }
 
@@ -87,7 +91,7 @@ fn template(parameters: &Value) -> Value {
 
 impl World {
     fn new() -> Self {
-        Self { artefacts: Memory::default(), records: Memory::default(), requester: Requester::Unnamed }
+        Self { artefacts: Memory::default(), records: Memory::default(), witness: None, requester: Requester::Unnamed }
     }
 
     async fn built(reports: usize, change: impl FnOnce(&mut Value)) -> Self {
@@ -186,7 +190,8 @@ impl World {
         let keys = keys();
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(self.requester.clone())));
         let stores = Stores { artefacts: &self.artefacts, records: &self.records };
-        verify(stores, Asked { request, home: &home(), now: wall_clock() }, keys, requester).await.unwrap()
+        let asked = Asked { request, home: &home(), now: wall_clock() };
+        verify(stores, self.witness.as_ref(), asked, keys, requester).await.unwrap()
     }
 
     #[track_caller]
@@ -563,7 +568,7 @@ async fn a_recorded_history_that_cannot_be_read_is_not_none() {
         let keys = keys();
         let (keys, requester) = (future::ready(Ok(keys)), future::ready(Ok(Requester::Unnamed)));
         let stores = Stores { artefacts: &world.artefacts, records: &world.records };
-        verify(stores, Asked { request: &request(), home: &home(), now: wall_clock() }, keys, requester).await
+        verify(stores, None, Asked { request: &request(), home: &home(), now: wall_clock() }, keys, requester).await
     };
     assert_eq!(verified(json!([])).await.unwrap().unwrap().history_before.len(), 1);
     for odd in [json!({}), json!("rows"), json!([{"installed_rank": "one"}]), json!(null)] {

@@ -13,6 +13,7 @@ mod signer;
 mod statement;
 #[cfg(any(test, feature = "test-support"))]
 mod test_signer;
+pub mod witness;
 
 use gatekeeper_model::ids::Chain;
 

@@ -59,6 +59,13 @@ pub async fn keeps_the_contract(store: &(impl TagStore + WriteStore), prefix: &s
     assert_eq!(store.head(&key, None).await.unwrap().unwrap().version_id, second);
     assert!(store.get(&key, None, 3).await.is_err(), "larger than the limit");
 
+    // The first key and the folders are told without a listing of everything.
+    assert_eq!(store.first(prefix).await.unwrap().as_deref(), Some(key.as_str()));
+    assert_eq!(store.first(&format!("{prefix}nothing/")).await.unwrap(), None);
+    assert_eq!(store.folders(prefix).await.unwrap(), ["modules"]);
+    assert_eq!(store.folders(&format!("{prefix}modules/")).await.unwrap(), ["MOD-001"]);
+    assert_eq!(store.folders(&format!("{prefix}nothing/")).await.unwrap(), Vec::<String>::new());
+
     // Tags belong to a version, and setting replaces all of them.
     let tags = |pairs: &[(&str, &str)]| -> Tags {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -141,6 +141,13 @@ pub trait ReadStore: Sync {
     /// The newest version of every object under `prefix` that isn't deleted, by key.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
+    /// The first key under `prefix`, in one call however many there are. A deleted object that would be the first is an error:
+    /// whoever asks wants to know what was there.
+    fn first(&self, prefix: &str) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
+    /// The names of the folders directly under `prefix`, which ends with a slash: those of deleted objects too.
+    fn folders(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
     /// What is known of an object, in its newest or in the given version.
     fn head(
         &self,

@@ -4,7 +4,7 @@
 //! can repeat; and a call can be made to fail, as if the process had been killed there.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -272,6 +272,10 @@ fn broken(operation: &'static str, key: &str, what: &'static str) -> StoreError 
     StoreError { operation, bucket: "memory".to_owned(), key: key.to_owned(), source: what.into() }
 }
 
+fn hidden(key: &str) -> StoreError {
+    broken("ListObjectVersions", key, "a delete marker hides it")
+}
+
 impl ReadStore for Memory {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.turn("ListObjectVersions", prefix).await?;
@@ -287,6 +291,24 @@ impl ReadStore for Memory {
             })
         });
         Ok(newest.collect())
+    }
+
+    async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
+        self.turn("ListObjectVersions", prefix).await?;
+        let state = self.lock();
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        match state.objects.range::<str, _>(from).next().filter(|(key, _)| key.starts_with(prefix)) {
+            Some((key, _)) if state.newest(key).is_none() => Err(hidden(key)),
+            first => Ok(first.map(|(key, _)| key.clone())),
+        }
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.turn("ListObjectVersions", prefix).await?;
+        let state = self.lock();
+        let keys = state.objects.keys();
+        let folders = keys.filter_map(|key| Some(key.strip_prefix(prefix)?.split_once('/')?.0.to_owned()));
+        Ok(folders.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {

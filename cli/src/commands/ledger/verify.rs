@@ -12,12 +12,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream}
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
     ids::{Chain, Repo, StageName},
-    store_key::RecordKey,
+    store_key::{RecordKey, WitnessKey},
+    telemetry,
 };
 use gatekeeper_promotion::beside;
 use gatekeeper_proof::{
     PublicKeys, ledger,
     ledger::{Break, Kept, Proof},
+    witness,
 };
 use gatekeeper_store::ReadStore as _;
 
@@ -46,7 +48,8 @@ Examples:
 /// A chain without entries holds, and is said to be empty; `--against` tells it from one whose entries were removed.
 ///
 /// A chain whose newest entries were removed together with its head can only be told from a shorter one by a head that somebody
-/// kept outside: `--keep` writes the heads of today, `--against` holds the ledger against those of an earlier time.
+/// kept outside: where the gatekeeper has a witness (the stack's `WitnessBucket`), every head that it has seen is held against
+/// the ledger. `--keep` writes the heads of today, `--against` holds the ledger against those of an earlier time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -71,10 +74,12 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let records = aws.records().await?;
     let keys = public_keys(&aws).await?;
 
-    let chains = chains(&records, args).await?;
-    let (records, keys) = (&records, &keys);
+    // The keys were named by the same outputs.
+    let witness = aws.output("WitnessBucket").await.map(|bucket| aws.bucket(&bucket));
+    let chains = chains(&records, witness.as_ref(), args).await?;
+    let (records, keys, witness) = (&records, &keys, witness.as_ref());
     let proofs: Vec<Proof> = stream::iter(chains)
-        .map(|chain| async move { prove(records, keys, &chain, args.against.as_deref()).await })
+        .map(|chain| async move { prove(records, witness, keys, &chain, args.against.as_deref()).await })
         .buffered(CHAINS_IN_FLIGHT)
         .try_collect()
         .await?;
@@ -86,8 +91,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     Ok(Answer::yes_if(proofs.iter().all(Proof::holds)))
 }
 
-/// Every chain that is stored, or of which a head was kept, as far as it is asked for.
-async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain>> {
+/// Every chain that is stored, or of which a head was kept or witnessed, as far as it is asked for.
+async fn chains(records: &S3Store, witness: Option<&S3Store>, args: &Args) -> anyhow::Result<BTreeSet<Chain>> {
     let wanted = |chain: &Chain| {
         args.stage.as_ref().is_none_or(|stage| *stage == chain.stage)
             && args.repo.as_ref().is_none_or(|repo| *repo == chain.repo)
@@ -104,10 +109,34 @@ async fn chains(records: &S3Store, args: &Args) -> anyhow::Result<BTreeSet<Chain
     let stored = stored.chain(run.chain(approved).map(|(stage, repo)| Chain { stage, repo }));
     let kept = args.against.as_deref().map(kept_chains).transpose()?.unwrap_or_default();
     let named = args.stage.clone().zip(args.repo.clone()).map(|(stage, repo)| Chain { stage, repo });
-    Ok(stored.chain(kept).chain(named).filter(wanted).collect())
+    let witnessed = match witness {
+        Some(witness) => witnessed_chains(witness).await.with_context(|| {
+            let bucket = witness.bucket();
+            format!("the witness `{bucket}` could not be read: nobody can tell which chains it has seen")
+        })?,
+        None => Vec::new(),
+    };
+    Ok(stored.chain(kept).chain(named).chain(witnessed).filter(wanted).collect())
 }
 
-async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Option<&Path>) -> anyhow::Result<Proof> {
+/// The chains of which the witness outside has a head.
+async fn witnessed_chains(witness: &S3Store) -> anyhow::Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for stage in witness.folders(&WitnessKey::stage_prefix(None)).await? {
+        let Ok(stage) = stage.parse::<StageName>() else { continue };
+        let repos = witness.folders(&WitnessKey::stage_prefix(Some(&stage))).await?;
+        chains.extend(repos.iter().filter_map(|repo| Some(Chain { stage: stage.clone(), repo: repo.parse().ok()? })));
+    }
+    Ok(chains)
+}
+
+async fn prove(
+    records: &S3Store,
+    witness: Option<&S3Store>,
+    keys: &PublicKeys,
+    chain: &Chain,
+    against: Option<&Path>,
+) -> anyhow::Result<Proof> {
     let kept = match against.map(|folder| fs::read(folder.join(head_file(chain)))) {
         None => None,
         Some(Ok(head)) => Some(Kept(head)),
@@ -118,6 +147,11 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
     if !proof.holds() {
         return Ok(proof);
     }
+    if let Some(witness) = witness
+        && let Some(what) = witnessed(records, witness, keys, chain).await?
+    {
+        return Ok(Proof { broken: Some(Break { sequence: proof.newest, what }), ..proof });
+    }
     let altered = beside::altered(records, chain, keys).await?;
     let what = altered.first().map(|it| {
         let more = match altered.len() {
@@ -127,6 +161,22 @@ async fn prove(records: &S3Store, keys: &PublicKeys, chain: &Chain, against: Opt
         format!("beside it `{}`: {}: {}{more}", it.subject, it.code, it.message)
     });
     Ok(Proof { broken: what.map(|what| Break { sequence: proof.newest, what }), ..proof })
+}
+
+/// Where a chain is not the one that the witness outside has seen: by its newest head, and by every one that it has.
+async fn witnessed(
+    records: &S3Store,
+    witness: &S3Store,
+    keys: &PublicKeys,
+    chain: &Chain,
+) -> anyhow::Result<Option<String>> {
+    let key = keys.of(gatekeeper_proof::Authority::of(chain));
+    let look = witness::look_at(records, witness, chain, key).await?;
+    let found = match witness::compare(chain, &look, key, telemetry::wall_clock()) {
+        Some(found) => Some(found),
+        None => witness::every(records, witness, chain, key).await?,
+    };
+    Ok(found.map(|it| format!("{}: {}", it.code, it.message)))
 }
 
 /// The signed heads of chains, each with its place in the folder that they are kept in.

@@ -60,6 +60,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
         settings: Settings {
             artefact_bucket: "artefacts".to_owned(),
             records_bucket: "records".to_owned(),
+            witness_bucket: None,
             account_id: None,
             person_role_id: None,
             stage_boundary_arn: None,

@@ -1,6 +1,7 @@
 //! Where the promotion stands in the ledger, from its entry to the signed head; and what the gate's own chain tells.
 
 use gatekeeper_model::{
+    finding::Code,
     identity::Person,
     ids::{Chain, Sha256},
     store_key::RecordKey,
@@ -8,7 +9,8 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{history::altered_record, record::Status};
 use gatekeeper_proof::{
     Authority,
-    ledger::{Entry, Kind, StoredEntry, prove},
+    ledger::{Entry, Kind, StoredEntry, newest_of, prove},
+    witness,
 };
 
 use super::{Case, Checks, counted};
@@ -21,6 +23,8 @@ use crate::{
 const PART: Part = Part::Ledger;
 const CHAIN: &str = "the ledger is unbroken from the promotion's entry to its signed head";
 const GATE_CHAIN: &str = "the gate's own ledger is unbroken to its signed head";
+const SEEN: &str = "the ledger is the one that the witness outside has seen";
+const GATE_SEEN: &str = "the gate's own ledger is the one that the witness outside has seen";
 const RECORDED: &str = "the ledger holds the promotion, with the SHA-256 of its record";
 const NEWEST: &str = "what the stage is said to run is what the ledger says was promoted last";
 const REVOCATIONS: &str = "what the ledger tells of revocations is what is stored";
@@ -40,6 +44,9 @@ pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut C
         return None;
     }
     proved(exhibits, &chain, paper::HEAD, &entries, CHAIN, checks);
+    witnessed(exhibits, &chain, [paper::LEDGER, paper::HEAD, paper::WITNESS], SEEN, checks);
+    let gate_chain = Chain::of_gate(chain.repo.clone());
+    witnessed(exhibits, &gate_chain, [paper::GATE_LEDGER, paper::GATE_HEAD, paper::GATE_WITNESS], GATE_SEEN, checks);
     if let Some(case) = case {
         recorded(case, &entries, place, checks);
         newest(case, &entries, checks);
@@ -127,6 +134,38 @@ fn proved(exhibits: &Exhibits, chain: &Chain, head: &str, entries: &[StoredEntry
             let detail = format!("`{chain}`, entries {} to {}, the head signed with {who}", proof.first, proof.newest);
             checks.holds(PART, name, detail);
         }
+    }
+}
+
+/// Holds a chain against the newest head that the witness has of it. Without a witness there is nothing to tell.
+fn witnessed(exhibits: &Exhibits, chain: &Chain, [folder, head, witness]: [&str; 3], name: &str, checks: &mut Checks) {
+    if !exhibits.observed.has_witness {
+        return;
+    }
+    let Some(keys) = &exhibits.keys else {
+        return checks.unknown(PART, name, "the public keys could not be read");
+    };
+    let unread = first_unread(exhibits, folder).or_else(|| {
+        let why = exhibits.observed.unread.get(witness)?;
+        Some(format!("the witness could not be looked at: {why}"))
+    });
+    if let Some(why) = unread {
+        return checks.unknown(PART, name, why);
+    }
+    let key = keys.of(Authority::of(chain));
+    let seen = exhibits.bytes(witness);
+    let look = witness::Look::of(exhibits.bytes(head), seen, exhibits.entries(folder), chain, key);
+    let seen = seen.and_then(|seen| newest_of(seen, chain, key).ok());
+    match witness::compare(chain, &look, key, exhibits.observed.taken_at) {
+        None => {
+            let detail = match seen.and_then(|seen| Some((seen.sequence, seen.entry?.recorded_at))) {
+                Some((sequence, at)) => format!("up to entry {sequence}, which was written at {at:.0}"),
+                None => "it has nothing of it yet".to_owned(),
+            };
+            checks.holds(PART, name, detail);
+        }
+        Some(found) if found.code == Code::LedgerRolledBack => checks.fails(PART, name, found.message),
+        Some(found) => checks.unknown(PART, name, format!("{}: {}", found.code, found.message)),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
 
 const POLICY: &str = "the policy that the gate applied is stored as it was applied";
 const STAGE: &str = "the stage's rules are stored as the promotion applied them";
+const WITNESSED: &str = "the witness outside had seen the ledger as it was when the promotion started:";
 const KEPT: &str = "the promotion kept the stage's rules";
 const NO_POLICY: &str = "no policy was in force, and the gate applied ADR-053's own conditions";
 const NO_APPROVAL: &str = "the stage asks for no approval, and none was counted";
@@ -206,6 +207,10 @@ fn stage(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) -> Opti
 /// Whether the promotion kept the stage's rules; what two people waived is told as waived.
 fn kept(record: &PromotionRecord, stage: &Stage, checks: &mut Checks) {
     if record.rollback {
+        for found in &record.witness {
+            let why = format!("a rollback does not wait for it; {}: {}", found.code, found.message);
+            checks.waived(Part::Promotion, &format!("{WITNESSED} `{}`", found.subject), why);
+        }
         let detail = "a rollback needs none of them: it brings back what was promoted by them once";
         return checks.holds(Part::Promotion, KEPT, detail);
     }

@@ -355,6 +355,19 @@ if [ -n "$signed_stage" ]; then
   say $? "records/stage.json is the document that ledger/head.json was signed over"
 fi
 chain ledger/gate keys/gate.pem "gate/$repo"
+# witnessed FILE FOLDER KEY CHAIN: the newest head that the witness outside has is about an entry of the chain
+witnessed() {
+  [ -f "$1" ] || return
+  signed "$1" "$3" "$work/seen" &&
+    same "$(field .predicateType "$work/seen")" https://artefact-gatekeeper.example/ledger-head/v1 &&
+    same "$(field .predicate.stage "$work/seen")/$(field .predicate.repo "$work/seen")" "$4"
+  say $? "$1: the signature holds under $3, and it is of this chain"
+  place=$(printf %010d "$(number .predicate.sequence "$work/seen")")
+  same "$(subject "$work/seen" "ledger/$4/$place.json")" "$(digest "$2/$place.json")"
+  say $? "$1: what the witness outside has seen is $2/$place.json"
+}
+witnessed witness/stage.json ledger keys/promotion.pem "$stage/$repo"
+witnessed witness/gate.json ledger/gate keys/gate.pem "gate/$repo"
 record=$(digest records/promotion.json)
 entry=$(for file in ledger/[0-9]*.json; do
   jq -r --arg id "$promotion" --arg sha "$record" --arg file "$file" \

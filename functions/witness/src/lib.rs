@@ -1,0 +1,150 @@
+//! Handing the ledger's heads over to the witness outside: each as S3 tells of it, by its version, so that nobody can hide
+//! one by writing over it; and all of them on a schedule, for what was lost on the way.
+//!
+//! A head goes over only where it goes on from the newest that the witness has: `gatekeeper_proof::witness`.
+
+use std::collections::BTreeSet;
+
+use gatekeeper_aws::lambda::FunctionError;
+use gatekeeper_model::{
+    event::{Batch, Event},
+    ids::{Chain, StageName, VersionId},
+    store_key::RecordKey,
+    telemetry::{Logger, chain as whole},
+};
+use gatekeeper_proof::{
+    Authority, PublicKeys,
+    witness::{HandOverError, Handed, hand_over},
+};
+use gatekeeper_store::{ReadStore, StoreError, WriteStore};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Hands heads over.
+#[derive(Debug)]
+pub struct Witness<'a, R, W> {
+    /// Where the ledger is.
+    pub records: &'a R,
+    /// The bucket of the other account.
+    pub outside: &'a W,
+    /// Whose signatures count.
+    pub keys: &'a PublicKeys,
+    /// Where it tells of its work.
+    pub log: &'a Logger,
+}
+
+/// What became of an invocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a queue: which of its messages come again (Lambda developer guide, "Reporting batch item failures").
+    Queue {
+        /// The messages that failed.
+        #[serde(rename = "batchItemFailures")]
+        failures: Vec<BatchItemFailure>,
+    },
+    /// To whoever asked to catch up.
+    CaughtUp {
+        /// The chains that there are.
+        chains: usize,
+        /// How many heads the witness did not have.
+        handed_over: usize,
+    },
+}
+
+/// A message that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchItemFailure {
+    /// The queue's id for it.
+    #[serde(rename = "itemIdentifier")]
+    pub message_id: String,
+}
+
+/// The event of the schedule, and of whoever mends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatchUp {
+    catch_up: bool,
+}
+
+impl<R: ReadStore, W: WriteStore> Witness<'_, R, W> {
+    /// Hands over what the event tells of.
+    ///
+    /// # Errors
+    /// `InvalidWitnessEvent` for another event; `WitnessError` where a chain could not be caught up, at the end.
+    pub async fn handle(&self, payload: &Value) -> Result<Answer, FunctionError> {
+        let batch = Batch::parse(payload);
+        if batch.from_queue {
+            let mut failures = Vec::new();
+            for record in &batch.records {
+                if let Err(error) = self.message(record.events.as_deref()).await {
+                    self.log.error("a head was not handed over to the witness", json!({"error": error}));
+                    failures.push(BatchItemFailure { message_id: record.message_id.clone() });
+                }
+            }
+            return Ok(Answer::Queue { failures });
+        }
+        match serde_json::from_value::<CatchUp>(payload.clone()) {
+            Ok(CatchUp { catch_up: true }) => self.catch_up().await,
+            _ => {
+                let what = "neither events of a queue nor `{\"catch_up\": true}`";
+                Err(FunctionError::new("InvalidWitnessEvent", what))
+            }
+        }
+    }
+
+    /// One message of the queue.
+    async fn message<E: std::fmt::Display>(&self, events: Result<&[Event], &E>) -> Result<(), String> {
+        for event in events.map_err(ToString::to_string)? {
+            let chain = RecordKey::chain_of(&event.key);
+            let chain = chain.filter(|chain| RecordKey::LedgerHead(chain.clone()).to_string() == event.key);
+            let chain = chain.ok_or_else(|| format!("`{}` is no head of the ledger", event.key))?;
+            self.give(&chain, event.version_id.as_ref()).await.map_err(|error| whole(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn give(&self, chain: &Chain, version_id: Option<&VersionId>) -> Result<Handed, HandOverError> {
+        let key = self.keys.of(Authority::of(chain));
+        let handed = hand_over(self.records, self.outside, chain, version_id, key).await?;
+        if let Handed::Over(sequence) = handed {
+            self.log.info(
+                "a head was handed over to the witness",
+                json!({"chain": chain.to_string(), "sequence": sequence}),
+            );
+        }
+        Ok(handed)
+    }
+
+    /// Hands over the newest head of every chain, whatever became of the events that told of it. What fails doesn't keep
+    /// the rest from it.
+    async fn catch_up(&self) -> Result<Answer, FunctionError> {
+        let error = |error: StoreError| FunctionError::new("WitnessError", whole(&error));
+        let chains = self.chains().await.map_err(error)?;
+        let (mut handed_over, mut failed) = (0, Vec::new());
+        for chain in &chains {
+            match self.give(chain, None).await {
+                Ok(handed) => handed_over += usize::from(matches!(handed, Handed::Over(_))),
+                Err(error) => failed.push(whole(&error)),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(FunctionError::new("WitnessError", failed.join("; ")));
+        }
+        Ok(Answer::CaughtUp { chains: chains.len(), handed_over })
+    }
+
+    async fn chains(&self) -> Result<BTreeSet<Chain>, StoreError> {
+        let mut chains = BTreeSet::new();
+        for stage in self.records.folders(&RecordKey::ledgers_prefix(None)).await? {
+            let Ok(stage) = stage.parse::<StageName>() else { continue };
+            let repos = self.records.folders(&RecordKey::ledgers_prefix(Some(&stage))).await?;
+            let repos = repos.iter().filter_map(|repo| repo.parse().ok());
+            chains.extend(repos.map(|repo| Chain { stage: stage.clone(), repo }));
+        }
+        Ok(chains)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! A ledger that somebody rolled back, and a witness outside that can't be read.
+
+use aws_sdk_lambda::primitives::Blob;
+use e2e::watch::{PATIENCE, eventually};
+use gatekeeper_model::store_key::WitnessKey;
+use gatekeeper_promotion::drift::Drift;
+
+use super::*;
+
+/// What lies at a key of a bucket, to be put back later.
+struct Kept(Vec<(RecordKey, Vec<u8>)>);
+
+impl People {
+    fn chain(&self) -> Chain {
+        Chain { stage: STAGE.parse().unwrap(), repo: self.repo.clone() }
+    }
+
+    /// Waits until the witness has the head that is about the entry of this place.
+    async fn witnessed(&self, place: u64) {
+        let witness = self.here.aws.witness().await;
+        let key = WitnessKey::Head(self.chain(), place).to_string();
+        let bucket = &self.here.aws.outputs.witness_bucket;
+        let look = async || witness.s3.head_object().bucket(bucket).key(&key).send().await.is_ok();
+        eventually("the witness has the head", PATIENCE, look, |has| *has).await;
+    }
+
+    /// The head of the chain and the stage's document as they are now.
+    async fn keep(&self) -> Kept {
+        let chain = self.chain();
+        let keys = [RecordKey::LedgerHead(chain.clone()), RecordKey::Stage(chain.stage, chain.repo)];
+        let mut kept = Vec::new();
+        for key in keys {
+            let bytes = self.here.aws.record(&key).await.unwrap();
+            kept.push((key, bytes));
+        }
+        Kept(kept)
+    }
+
+    /// As whoever administers the gatekeeper's account can.
+    async fn put_back(&self, kept: &Kept) {
+        let (s3, bucket) = (&self.here.aws.root.s3, &self.here.aws.outputs.records_bucket);
+        for (key, bytes) in &kept.0 {
+            s3.put_object().bucket(bucket).key(key.to_string()).body(bytes.clone().into()).send().await.unwrap();
+        }
+    }
+
+    /// Hides an object by a delete marker, and gives the marker's version.
+    async fn hide(who: &Caller, bucket: &str, key: &str) -> String {
+        let deleted = who.s3.delete_object().bucket(bucket).key(key).send().await.unwrap();
+        deleted.version_id().unwrap().to_owned()
+    }
+
+    async fn show(who: &Caller, bucket: &str, key: &str, marker: &str) {
+        who.s3.delete_object().bucket(bucket).key(key).version_id(marker).send().await.unwrap();
+    }
+
+    async fn roll_back(&self, commit: &Commit) -> PromotionRecord {
+        let Commit { id, .. } = commit;
+        let asked = ["rollback", "--stage", STAGE, "--repo", id.repo.as_str(), "--sha", id.sha.as_str()];
+        self.run(&self.here.promoter, &[&asked, &["--reason", "it is wrong"] as &[_]].concat()).await.record()
+    }
+
+    async fn ledger_verify(&self) -> Told {
+        let auditor = self.here.aws.auditor().await;
+        self.run(&auditor, &["ledger", "verify", "--stage", STAGE, "--repo", self.repo.as_str()]).await
+    }
+
+    /// What a look of `watch-drift` finds.
+    async fn drift(&self) -> BTreeSet<Code> {
+        let event = json!({"stage": STAGE, "repo": self.repo});
+        let call = self.here.aws.root.lambda().invoke().function_name(&self.here.aws.outputs.watch_drift_function);
+        let answer = call.payload(Blob::new(event.to_string())).send().await.unwrap();
+        assert_eq!(answer.function_error(), None, "{answer:?}");
+        let key = RecordKey::Drift(STAGE.parse().unwrap(), self.repo.clone());
+        let drift: Drift = serde_json::from_slice(&self.here.aws.record(&key).await.unwrap()).unwrap();
+        drift.findings.iter().map(|it| it.finding.code).collect()
+    }
+}
+
+fn codes(findings: &[Finding]) -> Vec<Code> {
+    findings.iter().map(|it| it.code).collect()
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_rolled_back_promotes_nothing_and_everybody_hears_of_it() {
+    let people = People::new("rolled-back").await;
+    let (first, second, third) = (people.a_commit().await, people.a_commit().await, people.a_commit().await);
+    people.promote(&first, STAGE, &[]).await.record();
+    people.promote(&second, STAGE, &[]).await.record();
+    let before = people.keep().await;
+    people.promote(&third, STAGE, &[]).await.record();
+    people.witnessed(3).await;
+    let after = people.keep().await;
+    assert_eq!((people.ledger_verify().await.code, people.drift().await), (0, BTreeSet::new()));
+
+    let (root, records) = (&people.here.aws.root, &people.here.aws.outputs.records_bucket);
+    let entry = RecordKey::LedgerEntry(people.chain(), 3).to_string();
+    people.put_back(&before).await;
+    let marker = People::hide(root, records, &entry).await;
+    let reasons = people.promote(&third, STAGE, &[]).await.reasons();
+    assert_eq!(codes(&reasons), [Code::LedgerRolledBack], "{reasons:#?}");
+    assert!(reasons[0].message.starts_with("it ends at entry 2, and the witness has seen entry 3"), "{reasons:#?}");
+    assert_eq!(people.ledger(STAGE).await.len(), 2, "and nothing is in the way of whoever puts it back");
+    let told = people.ledger_verify().await;
+    assert!(told.code == 1 && told.document.to_string().contains("ledger-rolled-back"), "{told:#?}");
+    assert!(people.drift().await.contains(&Code::LedgerRolledBack));
+    assert_eq!(people.ledger(STAGE).await.len(), 2);
+
+    // Put back, it is what the witness has seen.
+    People::show(root, records, &entry, &marker).await;
+    people.put_back(&after).await;
+    assert_eq!(people.ledger_verify().await.code, 0);
+    assert_eq!(people.drift().await, BTreeSet::new());
+
+    // Who goes back does not wait, and the record and the ledger tell of it.
+    let told = people.ledger(STAGE).await.len() as u64;
+    people.witnessed(told).await;
+    people.put_back(&before).await;
+    for place in 3..=told {
+        People::hide(root, records, &RecordKey::LedgerEntry(people.chain(), place).to_string()).await;
+    }
+    let record = people.roll_back(&first).await;
+    assert_eq!((record.status, codes(&record.witness)), (Status::Succeeded, vec![Code::LedgerRolledBack]));
+    let entries = people.ledger(STAGE).await;
+    assert_eq!(codes(&entries.last().unwrap().event.findings), [Code::LedgerRolledBack]);
+    // What goes on from the older head makes it no better.
+    assert_eq!(codes(&people.promote(&third, STAGE, &[]).await.reasons()), [Code::LedgerRolledBack]);
+}
+
+#[tokio::test]
+async fn while_the_witness_can_not_be_read_only_who_recovers_goes_on() {
+    let people = People::new("unwitnessed").await;
+    let (first, second) = (people.a_commit().await, people.a_commit().await);
+    people.promote(&first, STAGE, &[]).await.record();
+    people.promote(&second, STAGE, &[]).await.record();
+    people.witnessed(2).await;
+    let (witness, bucket) = (people.here.aws.witness().await, &people.here.aws.outputs.witness_bucket);
+    let newest = WitnessKey::Head(people.chain(), 2).to_string();
+    let marker = People::hide(&witness, bucket, &newest).await;
+
+    let reasons = people.promote(&first, STAGE, &[]).await.reasons();
+    assert_eq!(codes(&reasons), [Code::WitnessUnreachable], "{reasons:#?}");
+    assert!(people.drift().await.contains(&Code::WitnessUnreachable));
+    assert_eq!(people.ledger_verify().await.code, 1);
+    let back = people.roll_back(&first).await;
+    assert_eq!((back.status, codes(&back.witness)), (Status::Succeeded, vec![Code::WitnessUnreachable]));
+    assert_eq!(people.approve(BOB, &second, STAGE, &["--break-glass"]).await.code, 0);
+    let forced = people.promote(&second, STAGE, &["--break-glass"]).await.record();
+    assert_eq!((forced.status, codes(&forced.witness)), (Status::Succeeded, vec![Code::WitnessUnreachable]));
+    assert_eq!(codes(&forced.break_glass.unwrap().waived), [Code::WitnessUnreachable]);
+
+    // What came meanwhile is caught up, and all is well.
+    People::show(&witness, bucket, &newest, &marker).await;
+    let catch_up = people.here.aws.root.lambda().invoke().function_name(&people.here.aws.outputs.witness_function);
+    let answer = catch_up.payload(Blob::new(r#"{"catch_up": true}"#)).send().await.unwrap();
+    let text = String::from_utf8_lossy(answer.payload().unwrap().as_ref()).into_owned();
+    // Of other tests' chains one may be rolled back right now, of which it tells: it keeps no other from it.
+    assert!(answer.function_error().is_none() || !text.contains(people.repo.as_str()), "{text}");
+    let last = people.ledger(STAGE).await.len() as u64;
+    people.witnessed(last).await;
+    people.promote(&first, STAGE, &[]).await.record();
+}
+
+#[tokio::test]
+async fn what_the_witness_has_nobody_of_the_gatekeepers_account_changes() {
+    let people = People::new("kept").await;
+    people.promote(&people.a_commit().await, STAGE, &[]).await.record();
+    people.witnessed(1).await;
+    let (aws, bucket) = (&people.here.aws, &people.here.aws.outputs.witness_bucket);
+    let key = WitnessKey::Head(people.chain(), 1).to_string();
+    let witness = aws.role_of(&aws.outputs.witness_function).await;
+    let promote = aws.role_of(&aws.outputs.promote_function).await;
+    let auditor = aws.auditor().await;
+    for who in [&witness, &promote, &auditor] {
+        assert!(who.s3.get_object().bucket(bucket).key(&key).send().await.is_ok(), "{}", who.session);
+        let put = |key: &str| who.s3.put_object().bucket(bucket).key(key).body(b"{}".to_vec().into());
+        put(&key).send().await.expect_err("a head is written over");
+        put(&key).if_none_match("*").send().await.expect_err("a head is written over");
+        put("other/1.json").if_none_match("*").send().await.expect_err("something else is written");
+        who.s3.delete_object().bucket(bucket).key(&key).send().await.expect_err("a head is hidden");
+    }
+    assert!(aws.ci().await.s3.get_object().bucket(bucket).key(&key).send().await.is_err());
+}
