@@ -146,6 +146,11 @@ remedies! {
     ExitCodeMissing "Run each suite by `gatekeeper run`, which keeps its exit code." "gatekeeper run unit --dir build/commit -- pnpm test:unit";
     PulumiMissing "Run `pulumi up` by `gatekeeper run`, which writes the program's commit into the manifest." "gatekeeper run pulumi --dir build/commit -- pulumi up --yes";
     IntegrationVanished "Bring the test back, or name it in `removed_tests` where it was removed on purpose." r#""removed_tests": ["pays a foreign invoice"]"#;
+    ProvenanceMissing "Have the pipeline attest what it built, and publish the bundle with the commit." "gatekeeper publish --prepared build/commit --provenance attestation.sigstore.json --wait";
+    ProvenanceInvalid "Have it attested anew by the pipeline, and publish the bundle as the attesting tool wrote it. Where the root is not the public one, put it into `config/trusted-roots/`." "gh attestation verify build/commit/build-manifest.json --repo example-bank/bank-payments";
+    ProvenanceBuilderNotAllowed "Build with a workflow that the policy allows, or have the policy allow this one." r#""builders": [{"issuer": "https://token.actions.githubusercontent.com", "workflow": "…"}]"#;
+    ProvenanceOtherCommit "Attest in the run that builds this commit: a bundle of another run proves nothing of it." "gatekeeper publish --prepare build/commit";
+    ProvenanceSubjectMissing "Attest the manifest and everything that it lists, after the last file was written and before anything is published." "gatekeeper publish --prepare build/commit";
     Revoked "Promote another commit; this one can be published again, which starts afresh." "gatekeeper commits --repo bank-payments --promotable uat";
 
     // Promotion.
@@ -156,6 +161,9 @@ remedies! {
     TagNotTrue "Somebody set the tag to `false`, or the gate is not done yet: look at the verdict." "gatekeeper show 3f1c9a0 --repo bank-payments";
     LedgerBroken "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
     StageRecordAltered "This is an incident unless a promotion is being recorded in this moment: look again, then follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
+    LedgerRolledBack "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
+    WitnessBehind "Look why the function `witness` does not hand heads over: its log, and its dead letters." "aws logs tail /aws/lambda/gatekeeper-witness --since 1h";
+    WitnessUnreachable "Look at the bucket's policy in the witness's account and at S3. What can't wait goes by break-glass." "aws s3 ls s3://WITNESS/heads/";
     StageUnknown "Mend the stage's name, or configure it." "gatekeeper stages get";
     StagesConfigInvalid "Mend the place that the message names." "gatekeeper stages check stages.json";
     IdentitiesConfigInvalid "Mend the place that the message names; until then nobody's approval counts." "gatekeeper schema identities > identities.schema.json";
@@ -181,6 +189,7 @@ remedies! {
     RequiresNotMet "Promote the commit to the stage that the message names first." "gatekeeper promote --repo bank-payments --sha 3f1c9a0 --stage uat --reason 'release'";
     SoakNotOver "Wait until the time that the message names; two people can break the glass." "gatekeeper status --repo bank-payments";
     ApprovalsMissing "Ask somebody who is neither the requester nor an author." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
+    ApprovalNotProved "Let the person approve again. If nobody did, somebody wrote into the records: follow the page for on-call." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
     StageFrozen "Wait for the window to end; rollbacks pass, and two people can break the glass." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --break-glass --reason 'payments are down'";
     BoundaryMissing "Let the template's roles and users name the stage boundary." r#""PermissionsBoundary": {"Ref": "StageBoundaryArn"}"#;
     RequesterUnproven "Ask with the command, under your own name, by the promoter's role." "gatekeeper promote --profile promoter --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'release'";
