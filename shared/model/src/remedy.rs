@@ -148,7 +148,7 @@ remedies! {
     IntegrationVanished "Bring the test back, or name it in `removed_tests` where it was removed on purpose." r#""removed_tests": ["pays a foreign invoice"]"#;
     ProvenanceMissing "Have the pipeline attest what it built, and publish the bundle with the commit." "gatekeeper publish build/commit --wait --prepared build/attest --provenance attestation.sigstore.json";
     ProvenanceInvalid "Have it attested anew by the pipeline, and publish the bundle as the attesting tool wrote it. Where the root is not the public one, put it into `config/trusted-roots/`." "gh attestation verify build/commit/build-manifest.json --repo example-bank/bank-payments";
-    ProvenanceBuilderNotAllowed "Build with a workflow that the policy allows, or have the policy allow this one." r#""builders": [{"issuer": "https://token.actions.githubusercontent.com", "workflow": "…"}]"#;
+    ProvenanceBuilderNotAllowed "Build with a workflow that the policy allows, or have the policy allow this one." r#""builders": [{"certificate": {"root": "github", "repository": "https://github.com/example-bank/{repo}", "workflow": "…@refs/tags/v*", …}}]"#;
     ProvenanceOtherCommit "Attest in the run that builds this commit: a bundle of another run proves nothing of it." "gatekeeper publish build/commit --prepare build/attest";
     ProvenanceSubjectMissing "Attest the manifest and everything that it lists, after the last file was written and before anything is published." "gatekeeper publish build/commit --prepare build/attest";
     Revoked "Promote another commit; this one can be published again, which starts afresh." "gatekeeper commits --repo bank-payments --promotable uat";
