@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// The repository
     #[arg(long, value_name = "REPO")]
     repo: Repo,
-    /// Only those that this stage could take and never ran, with what people or time still stand against
+    /// Only those that this stage could take and does not have yet, with what people or time still stand against
     #[arg(long, value_name = "STAGE")]
     promotable: Option<StageName>,
     /// How many

@@ -15,13 +15,14 @@ use gatekeeper_promotion::{
 use super::{Around, Looked, Row};
 
 /// The commit's row, where the stage could take it now or once people and time allow it; `None` where something else stands
-/// against it, or where the stage ran it already.
+/// against it, or where the stage has it already: it runs
+/// it, or ran it and no rollback took it off since.
 pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Around) -> Option<Row> {
     let Looked { row, manifest, manifest_version_id, approvals } = looked;
     let configured = around.stages.get(stage)?;
     let (manifest, manifest_version_id) = (manifest.as_ref()?, manifest_version_id.as_ref()?);
-    let ran_already = row.stages.iter().any(|it| it.stage == *stage);
-    if row.outcome != Some(Outcome::Built) || ran_already {
+    let has_it = around.states.get(stage).is_some_and(|state| state.stands(&row.commit_sha));
+    if row.outcome != Some(Outcome::Built) || has_it {
         return None;
     }
     let commit = Commit { repo: repo.clone(), sha: row.commit_sha.clone() };

@@ -100,6 +100,25 @@ async fn what_a_stage_could_take_is_told_by_promotes_own_rules() {
 }
 
 #[tokio::test]
+async fn what_a_rollback_took_off_a_stage_can_be_promoted_again() {
+    let world = world();
+    let [old, running] = ["0000001", "0000002"].map(|start| commit("bank-payments", start));
+    let completed = |commit: &Commit, id: &str, rollback: bool| {
+        json!({"commit_sha": commit.sha, "promotion_id": id, "manifest_version_id": "v1", "rollback": rollback,
+               "completed_at": "2026-05-03T00:00:00Z"})
+    };
+    let ids = ["01J00000000000000000000000", "01J00000000000000000000001", "01J00000000000000000000002"];
+    world.put(&RecordKey::Stage("uat".parse().unwrap(), old.repo.clone()), &json!({
+        "schema_version": 1, "stage": "uat", "repo": old.repo, "commit_sha": old.sha, "promotion_id": ids[2],
+        "since": "2026-05-03T00:00:00Z",
+        "history": [completed(&old, ids[0], false), completed(&running, ids[1], false), completed(&old, ids[2], true)],
+    }));
+    let (document, _) = asked(&world, "--repo bank-payments --promotable uat").await.unwrap();
+    let shas: Vec<_> = document.commits.iter().map(|row| row.commit_sha.clone()).collect();
+    assert!(shas.contains(&running.sha) && !shas.contains(&old.sha), "{shas:?}");
+}
+
+#[tokio::test]
 async fn unknown_names_are_errors_with_the_nearest_one() {
     let world = world();
     let told = async |arguments: &str| asked(&world, arguments).await.unwrap_err().to_string();
