@@ -17,7 +17,7 @@ use aws_sdk_s3::{
 use gatekeeper_aws::{
     TlsRoots, caller, config_loader,
     failure::said,
-    kms::{KeyArns, KmsKeys},
+    kms::{KeyArns, KmsKeys, KmsSigner},
     s3::S3Store,
     s3_client,
 };
@@ -25,7 +25,7 @@ use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
     telemetry,
 };
-use gatekeeper_proof::PublicKeys;
+use gatekeeper_proof::{KeyHolder as _, PublicKey, PublicKeys};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -221,6 +221,12 @@ pub(crate) async fn public_keys(aws: &Aws<'_>) -> anyhow::Result<PublicKeys> {
     let approval = aws.part(Part::ApprovalSigningKey).await?;
     let keys = KmsKeys::new(&aws.config, KeyArns { gate: &gate, promotion: &promotion, approval: &approval });
     keys.public_keys().await.context("the public keys could not be read")
+}
+
+/// The public key that approvals are verified by, as the stack names it.
+pub(crate) async fn approval_key(aws: &Aws<'_>) -> anyhow::Result<PublicKey> {
+    let key = KmsSigner::new(&aws.config, aws.part(Part::ApprovalSigningKey).await?);
+    key.public_key().await.context("the public key of approvals could not be read")
 }
 
 /// An outputs file: only texts matter, whatever else it holds.

@@ -16,14 +16,14 @@ pub(crate) struct Dated {
 /// A bucket that tells its folders and times, which needs the right to list it and no other.
 pub(crate) trait Records: ReadStore {
     /// The folders whose paths begin with `prefix`, each with its slash.
-    async fn folders(&self, prefix: &str) -> anyhow::Result<Vec<String>>;
+    async fn folders_beginning(&self, prefix: &str) -> anyhow::Result<Vec<String>>;
 
     /// The objects below a folder whose keys come after `after`, by key.
     async fn dated(&self, folder: &str, after: Option<&str>) -> anyhow::Result<Vec<Dated>>;
 }
 
 impl Records for S3Store {
-    async fn folders(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+    async fn folders_beginning(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let request = self.client().list_objects_v2().bucket(self.bucket()).prefix(prefix).delimiter("/");
         let mut pages = request.into_paginator().send();
         let mut folders = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) mod tests {
     }
 
     impl Records for Memory {
-        async fn folders(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        async fn folders_beginning(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
             let folder = |key: &str| {
                 let rest = key.get(prefix.len()..).unwrap_or_default();
                 rest.split_once('/').map(|(name, _)| format!("{prefix}{name}/")).unwrap_or_default()

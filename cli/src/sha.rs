@@ -75,13 +75,13 @@ impl GivenSha {
 
 /// The commits of a repository whose SHAs begin so.
 pub(crate) async fn begin_with(bucket: &impl Records, repo: &Repo, digits: &str) -> anyhow::Result<Vec<CommitSha>> {
-    let folders = bucket.folders(&format!("{repo}/{digits}")).await?;
+    let folders = bucket.folders_beginning(&format!("{repo}/{digits}")).await?;
     Ok(folders.iter().filter_map(|folder| folder.trim_end_matches('/').rsplit('/').next()?.parse().ok()).collect())
 }
 
 /// The repositories that a bucket holds commits of.
 pub(crate) async fn repos(bucket: &impl Records) -> anyhow::Result<Vec<Repo>> {
-    let folders = bucket.folders("").await?;
+    let folders = bucket.folders_beginning("").await?;
     Ok(folders.iter().filter_map(|folder| folder.trim_end_matches('/').parse().ok()).collect())
 }
 

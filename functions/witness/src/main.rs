@@ -4,20 +4,27 @@
 
 use std::sync::Arc;
 
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, kms::KmsKeys, lambda};
+use futures_util::future::try_join;
+use gatekeeper_aws::{Buckets, MissingSetting, Settings, kms::KmsSigner, lambda};
+use gatekeeper_proof::{KeyHolder as _, PublicKeys};
 use witness::Witness;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
-    let keys = Arc::new(KmsKeys::new(&config, settings.signing_key_arn()?, settings.promotion_signing_key_arn()?));
+    // Heads are signed with these two.
+    let signers = [settings.signing_key_arn()?, settings.promotion_signing_key_arn()?];
+    let signers = Arc::new(signers.map(|arn| KmsSigner::new(&config, arn)));
     let Buckets { records, witness, .. } = Buckets::new(&config, &settings);
     let outside = Arc::new((records, witness.ok_or(MissingSetting("WITNESS_BUCKET"))?));
     lambda::run(move |payload, invocation| {
-        let (keys, outside) = (Arc::clone(&keys), Arc::clone(&outside));
+        let (signers, outside) = (Arc::clone(&signers), Arc::clone(&outside));
         async move {
-            let keys = keys.public_keys().await.map_err(|error| lambda::FunctionError::new("WitnessError", error))?;
+            let [gate, promotion] = &*signers;
+            let keys = try_join(gate.public_key(), promotion.public_key()).await;
+            let (gate, promotion) = keys.map_err(|error| lambda::FunctionError::new("WitnessError", error))?;
+            let keys = PublicKeys { gate, promotion, approval: None };
             let witness = Witness { records: &outside.0, outside: &outside.1, keys: &keys, log: &invocation.log };
             witness.handle(&payload).await
         }

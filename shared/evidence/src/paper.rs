@@ -153,7 +153,7 @@ pub fn is_attached(name: &str) -> bool {
 /// Whether a file of a bundle is a document.
 #[must_use]
 pub fn is_document(name: &str) -> bool {
-    const FOLDERS: [&str; 10] = [
+    const FOLDERS: [&str; 11] = [
         "records/",
         "manifest/",
         "attestations/",

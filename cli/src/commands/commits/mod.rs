@@ -18,11 +18,12 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_promotion::{
-    approval::Approval, history::StageState, identities, identities::Identities, stage::Requirement,
+    approval::GivenApproval, history::StageState, identities, identities::Identities, stage::Requirement,
 };
+use gatekeeper_proof::PublicKey;
 use gatekeeper_store::{
     ReadStore, Stores, record,
-    record::{RecordError, Stored},
+    record::RecordError,
     revocation,
 };
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use serde::Serialize;
 
 pub(super) use self::text::paint;
 use crate::{
-    aws::{Aws, PlaceArgs},
+    aws::{Aws, PlaceArgs, approval_key},
     exit::Answer,
     output::Output,
     records::Records,
@@ -117,7 +118,7 @@ struct Looked {
     row: Row,
     manifest: Option<Manifest>,
     manifest_version_id: Option<VersionId>,
-    approvals: Vec<Stored<Approval>>,
+    approvals: Vec<GivenApproval>,
 }
 
 /// What commits are held against.
@@ -133,7 +134,13 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     output.passing("looking at the records …");
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
     let stores = Stores { artefacts: &artefacts, records: &records };
-    let (document, troubles) = look(args, stores, telemetry::wall_clock()).await?;
+    let key = async {
+        match &args.promotable {
+            Some(_) => approval_key(&aws).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (document, troubles) = look(args, stores, key, telemetry::wall_clock()).await?;
     output.clear_passing();
     for trouble in &troubles {
         output.warning(trouble);
@@ -146,6 +153,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 async fn look<S: Records>(
     args: &Args,
     stores: Stores<'_, S>,
+    approval_key: impl Future<Output = anyhow::Result<Option<PublicKey>>>,
     now: Timestamp,
 ) -> anyhow::Result<(Document, Vec<String>)> {
     let (records, repo) = (stores.records, &args.repo);
@@ -160,15 +168,20 @@ async fn look<S: Records>(
         stored.map(|stored| Identities::of(stored.as_ref()))
     };
     let prefix = RecordKey::built_prefix(repo);
-    let (seen, stages, ran, approvals, identities) = tokio::join!(
+    let (seen, stages, ran, approvals, identities, approval_key) = tokio::join!(
         records.dated(&prefix, None),
         Stages::read(records),
-        records.folders("stages/"),
+        records.folders_beginning("stages/"),
         approvals,
-        identities
+        identities,
+        approval_key
     );
     let (seen, ran, approvals) = (newest(&seen?), ran?, approvals?);
     let mut troubles: Vec<_> = stages.trouble.clone().into_iter().collect();
+    let approval_key = approval_key.unwrap_or_else(|error| {
+        troubles.push(format!("no approval counts here, for none can be verified: {error:#}"));
+        None
+    });
     let ran: Vec<StageName> =
         ran.iter().filter_map(|it| it.trim_end_matches('/').rsplit('/').next()?.parse().ok()).collect();
     if let Some(stage) = &args.promotable {
@@ -192,7 +205,7 @@ async fn look<S: Records>(
     }));
     let looks = stream::iter(seen.into_iter().take(looked_at)).map(async |(sha, at)| {
         let approvals = of_approvals.get(&sha).map_or(&[] as &[_], Vec::as_slice);
-        commit(stores, Commit { repo: repo.clone(), sha }, at, approvals).await
+        commit(stores, Commit { repo: repo.clone(), sha }, at, approvals, approval_key.as_ref()).await
     });
     let (states, looked) = tokio::join!(states, looks.buffered(LOOKS_IN_FLIGHT).collect::<Vec<_>>());
     let mut known = BTreeMap::new();
@@ -235,10 +248,7 @@ pub(super) fn newest(seen: &[crate::records::Dated]) -> Vec<(CommitSha, Timestam
 }
 
 /// A record; one that can't be read is told, and the others stand.
-fn told<T>(
-    read: Result<Option<Stored<T>>, RecordError>,
-    troubles: &mut Vec<String>,
-) -> Result<Option<Stored<T>>, RecordError> {
+fn told<T>(read: Result<Option<T>, RecordError>, troubles: &mut Vec<String>) -> Result<Option<T>, RecordError> {
     match read {
         Ok(found) => Ok(found),
         Err(error @ RecordError::Store(_)) => Err(error),
@@ -255,9 +265,10 @@ async fn commit<S: ReadStore>(
     commit: Commit,
     seen_at: Timestamp,
     approvals: &[RecordKey],
+    approval_key: Option<&PublicKey>,
 ) -> anyhow::Result<(Looked, Vec<String>)> {
     let (verdict_key, manifest_key) = (RecordKey::Verdict(commit.clone()), ArtefactPath::Manifest.of(&commit));
-    let approvals = join_all(approvals.iter().map(|key| record::read::<Approval>(records, key)));
+    let approvals = join_all(approvals.iter().map(|place| GivenApproval::read(records, place, approval_key)));
     let (verdict, revocation, body, approvals) = tokio::join!(
         record::read::<Verdict>(records, &verdict_key),
         revocation::read(records, &commit),

@@ -54,6 +54,7 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
         plan_sha256: None,
         required: required.as_ref(),
         approvals,
+        witness: &[],
         identities: around.identities.as_ref(),
         now: around.now,
     }

@@ -1,9 +1,15 @@
+use std::sync::LazyLock;
+
 use clap::Parser as _;
-use gatekeeper_model::ids::Sha256;
+use gatekeeper_promotion::approval::{Approval, SignedApproval};
+use gatekeeper_proof::{KeyHolder as _, LocalSigner};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::records::tests::{World, commit, large};
+
+/// The key of `approve`.
+static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(3));
 
 #[derive(clap::Parser)]
 struct Asked {
@@ -16,14 +22,15 @@ fn args(arguments: &str) -> Args {
 }
 
 async fn asked(world: &World, arguments: &str) -> anyhow::Result<(Document, Vec<String>)> {
-    look(&args(arguments), world.stores(), "2026-05-04T00:00:00Z".parse().unwrap()).await
+    let key = async { Ok(Some(SIGNER.public_key().await?)) };
+    look(&args(arguments), world.stores(), key, "2026-05-04T00:00:00Z".parse().unwrap()).await
 }
 
 fn plain(document: &Document) -> String {
     anstream::adapter::strip_str(&text::of(document)).to_string()
 }
 
-fn world() -> World {
+async fn world() -> World {
     let world = World::default();
     world.configure(r#"{"uat": {}, "prod": {"requires": "deployed:uat", "soak_minutes": 2880, "approvals": 2}}"#);
     let [old, running, rejected, new, revoked] =
@@ -42,13 +49,16 @@ fn world() -> World {
         "manifest_version_id": "v2", "approved_at": "2026-05-03T10:00:00Z", "reason": "looked at it", "break_glass": false,
         "approved_by": {"person": "ann@bank.example", "arn": "arn:aws:sts::111122223333:assumed-role/Approver/ann@bank.example"},
     });
-    world.put(&RecordKey::Approval("prod".parse().unwrap(), running, Sha256::of(b"ann")), &approval);
+    let approval: Approval = serde_json::from_value(approval).unwrap();
+    let place = Approval::key(&approval.stage, &running, &approval.approved_by.person);
+    let signed = SignedApproval::sign(approval, &*SIGNER).await.unwrap();
+    world.put(&place, &serde_json::to_value(signed).unwrap());
     world
 }
 
 #[tokio::test]
 async fn every_commit_is_told_with_what_the_gate_says_and_where_it_runs() {
-    let (document, troubles) = asked(&world(), "--repo bank-payments").await.unwrap();
+    let (document, troubles) = asked(&world().await, "--repo bank-payments").await.unwrap();
     assert_eq!(troubles, [""; 0]);
     insta::assert_snapshot!(plain(&document), @r"
     COMMIT   GATE      SINCE (UTC)       BRANCH        AUTHOR          STAGES
@@ -80,7 +90,7 @@ async fn every_commit_is_told_with_what_the_gate_says_and_where_it_runs() {
 
 #[tokio::test]
 async fn what_a_stage_could_take_is_told_by_promotes_own_rules() {
-    let world = world();
+    let world = world().await;
     let (document, _) = asked(&world, "--repo bank-payments --promotable prod").await.unwrap();
     insta::assert_snapshot!(plain(&document), @r"
     COMMIT   GATE   SINCE (UTC)       BRANCH        AUTHOR          STAGES
@@ -101,7 +111,7 @@ async fn what_a_stage_could_take_is_told_by_promotes_own_rules() {
 
 #[tokio::test]
 async fn what_a_rollback_took_off_a_stage_can_be_promoted_again() {
-    let world = world();
+    let world = world().await;
     let [old, running] = ["0000001", "0000002"].map(|start| commit("bank-payments", start));
     let completed = |commit: &Commit, id: &str, rollback: bool| {
         json!({"commit_sha": commit.sha, "promotion_id": id, "manifest_version_id": "v1", "rollback": rollback,
@@ -120,7 +130,7 @@ async fn what_a_rollback_took_off_a_stage_can_be_promoted_again() {
 
 #[tokio::test]
 async fn unknown_names_are_errors_with_the_nearest_one() {
-    let world = world();
+    let world = world().await;
     let told = async |arguments: &str| asked(&world, arguments).await.unwrap_err().to_string();
     insta::assert_snapshot!(told("--repo bank-payment").await, @"there is no repository `bank-payment` here; did you mean `bank-payments`?");
     insta::assert_snapshot!(told("--repo bank-payments --promotable pord").await, @"there is no stage `pord`; did you mean `prod`?");
@@ -128,7 +138,7 @@ async fn unknown_names_are_errors_with_the_nearest_one() {
 
 #[tokio::test]
 async fn what_cant_be_read_is_told_and_the_other_commits_stand() {
-    let world = world();
+    let world = world().await;
     world.put(&RecordKey::Verdict(commit("bank-payments", "4444444")), &json!({}));
     world.artefacts.deny("bank-payments/");
     let (document, troubles) = asked(&world, "--repo bank-payments").await.unwrap();

@@ -5,7 +5,7 @@ use aws_sdk_s3::{
     types::BucketVersioningStatus,
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
-use gatekeeper_aws::{failure::said, kms::KmsKeys, s3::S3Store, stage_account::stage_config};
+use gatekeeper_aws::{failure::said, kms::{KeyArns, KmsKeys}, s3::S3Store, stage_account::stage_config};
 use gatekeeper_model::{ids::StageName, telemetry};
 use gatekeeper_promotion::stage::Stage;
 
@@ -118,8 +118,11 @@ async fn bucket(aws: &Aws<'_>, part: Part, what: &str) -> (Vec<Line>, Option<S3S
 
 async fn keys(aws: &Aws<'_>) -> Vec<Line> {
     let what = "signing keys";
-    let keys = async { anyhow::Ok((aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?)) };
-    let (gate, promotion) = match keys.await {
+    let keys = async {
+        let (gate, promotion) = (aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
+        anyhow::Ok((gate, promotion, aws.part(Part::ApprovalSigningKey).await?))
+    };
+    let (gate, promotion, approval) = match keys.await {
         Ok(keys) => keys,
         Err(error) => {
             let why = telemetry::chain(error.as_ref());
@@ -130,8 +133,9 @@ async fn keys(aws: &Aws<'_>) -> Vec<Line> {
             )];
         }
     };
-    match KmsKeys::new(&aws.config, gate, promotion).public_keys().await {
-        Ok(_) => vec![Line::ok(what, "both can be read, so signatures can be verified")],
+    let arns = KeyArns { gate: &gate, promotion: &promotion, approval: &approval };
+    match KmsKeys::new(&aws.config, arns).public_keys().await {
+        Ok(_) => vec![Line::ok(what, "all three can be read, so signatures can be verified")],
         Err(error) => {
             let why = telemetry::chain(&error);
             let what_to_do =
