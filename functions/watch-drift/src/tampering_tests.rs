@@ -14,7 +14,6 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_promotion::{
-    approval,
     approval::{Approval, SignedApproval},
     beside,
     boundary::Home,
@@ -160,7 +159,7 @@ impl Store {
         }
         proofs.extend(gate_ledger(records, &uat().repo, keys).await.unwrap());
         proofs.extend(beside::unattested_verdict(records, &commit, keys).await.unwrap());
-        proofs.extend(approval::unproved(records, &uat(), keys.approval.as_ref()).await.unwrap());
+        proofs.extend(beside::unproved_approvals(records, &uat(), keys.approval.as_ref()).await.unwrap());
         let look = Look {
             functions: promoted.as_ref().map(live).unwrap_or_default(),
             verdict: Some(self.verdict().await),
