@@ -322,6 +322,8 @@ def pulumi() -> None:
             if path.exists():
                 content = json.loads(path.read_text())
                 write("documents", f"pulumi-{case.name}-{file}.json", json.dumps(short(content), separators=(",", ":")), f"pulumi-{kind}")
+    for path in sorted((FIXTURES / "src/pulumi/fixtures/3.276.0/looked").iterdir()):
+        write("documents", f"pulumi-refresh-{path.name}", json.dumps(short(json.loads(path.read_text())), separators=(",", ":")), "pulumi-refresh")
 
 
 def main() -> None:

@@ -231,13 +231,13 @@ class Promotion(Case):
     def test_the_promoter_invokes_promote_and_nothing_else(self):
         self.only(("SmokeTestRole", "administrator", "made"), "lambda:InvokeFunction", f"{FUNCTION}bank-payments-uat-authorise")
         self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-promote")
-        self.only(("PromoterRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-judge-run") # and hands in runs
+        self.only(("PromoterRole", "WatchDriftRole", "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-judge-run") # hands in runs; looks
         self.only(("PromoteRole", "administrator"), "states:StartExecution", DEFAULT.outputs["PromotionStateMachine"])
 
     def test_a_workflow_promotes_like_the_promoter_and_opens_no_portal(self):
         both = ("PromoterRole", "GitHubPromoterRole")
-        for name in ("promote", "judge-run"):
-            self.only((*both, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-{name}", GITHUB)
+        for name, others in (("promote", ()), ("judge-run", ("WatchDriftRole",))):
+            self.only((*both, *others, "administrator"), "lambda:InvokeFunction", f"{FUNCTION}gatekeeper-{name}", GITHUB)
         self.only((*GATE, *both), "s3:PutObject", f"{RECORDS}/{COMMIT}/revocation.json", GITHUB)
         self.only((*GATE, "CiRole", *both, "administrator"), "s3:PutObjectTagging", f"{ARTEFACTS}/{MANIFEST}", GITHUB,
                   **tags(integration_passed="false"))

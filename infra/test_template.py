@@ -169,7 +169,8 @@ class Functions(unittest.TestCase):
                                        "PERSON_ROLE_ID": "AROAPROMOTERROLE", "SHARED_ACCOUNT": "",
                                        "STAGE_BOUNDARY_ARN": STACK.outputs["StageBoundaryArn"]}
         gate = built | {"GATE_ROLE_IDS": "AROAINTAKEROLE", "EVENT_QUEUE_URL": STACK.outputs["EventQueueUrl"]}
-        watch = built | promotion | approval | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
+        watch = built | promotion | approval | {"MIGRATE_DATABASE_FUNCTION": "gatekeeper-migrate-database", "JUDGE_RUN_FUNCTION": "gatekeeper-judge-run",
+                                                "ALARM_TOPIC_ARN": STACK.outputs["AlarmTopicArn"]}
         more = {"WatchDriftFunction": watch, "RecordPromotionFunction": promotion, "IntakeFunction": gate, "PromoteFunction": promote,
                 "ApproveFunction": approval | {"ACCOUNT_ID": ACCOUNT, "PERSON_ROLE_ID": "AROAAPPROVERROLE"},
                 "PortalFunction": built | promotion | approval,

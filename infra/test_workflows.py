@@ -345,7 +345,7 @@ class Commands(unittest.TestCase):
     def test_each_is_known(self) -> None:
         for name, command in commands():
             with self.subTest(name, command=command):
-                self.assertIn(command.split()[0], ("dbt", "flyway", "gatekeeper", "git", "make", "node", "pnpm", "pulumi"))
+                self.assertIn(command.split()[0], ("aws", "dbt", "flyway", "gatekeeper", "git", "make", "node", "pnpm", "pulumi"))
 
     def test_the_gatekeepers_exist_with_their_options(self) -> None:
         for name, command in commands():

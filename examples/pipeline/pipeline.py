@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
                         "would deploy, and DuckDB is the warehouse of bank-risk-platform")
     parser.add_argument("--promote", action="store_true", help="promotes the commit to UAT when it is through, with a runner that does what the gatekeeper's lease says: "
                         "bank-platform and bank-risk-platform")
-    parser.add_argument("--roll-back", action="store_true", help="with `--promote`: promotes the commit before first, and goes back to it")
+    parser.add_argument("--roll-back", action="store_true", help="with `--promote`: promotes the commit before first, and goes back to it, in Pulumi's case from a stack that drifted")
     parser.add_argument("--as", dest="name", metavar="NAME", help="what the repository is called there, where several share one local AWS")
     return parser.parse_args()
 
@@ -98,6 +98,7 @@ def main() -> int:
                 if code == 0 and given.promote:
                     promote(term, run)
                     if earlier is not None:
+                        Promotion(run).drift(term)
                         promote(term, earlier, "rollback")
                 return code
     except (WorkflowError, Unsupported, Failed) as error:

@@ -15,7 +15,9 @@ import boto3
 from botocore.exceptions import ClientError
 
 import actions
+from processes import Failed
 from run import BRANCH
+from stacks import PROJECT
 from workflow import ROOT
 
 if TYPE_CHECKING:
@@ -72,6 +74,41 @@ class Promotion:
         with term.doing(f"gatekeeper evidence --stage {STAGE}"):
             self.assume("auditor", self.run.dev.outputs["AuditorRoleArn"], "audit")
             self.gatekeeper("evidence", "--repo", self.run.repo, "--stage", STAGE)
+
+    def drift(self, term: Terminal) -> None:
+        """Of a Pulumi stack: what was changed behind its back, and what went past the gatekeeper, is drift; a promotion ends it."""
+        stacks = self.run.dev.stacks
+        if stacks is None:
+            return
+        bucket, s3 = f"bank-artefacts-{STAGE}", stacks.client("s3", STAGE)
+        shutil.rmtree(self.run.folder / "runner")
+        with term.doing("the runner, again"):
+            self.runner()
+        for status, wanted in (("Enabled", set()), ("Suspended", {"pulumi-drifted"}), ("Enabled", set())):
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+            with term.doing(f"pulumi refresh --preview-only, where the bucket's versioning is {status.lower()}"):
+                printed = self.run.processes.run(["pulumi", "refresh", "--stack", STAGE, "--preview-only", "--json"], self.run.workspace, self.run.env)[1]
+                stacks.client("s3", STAGE).put_object(Bucket=stacks.buckets[STAGE], Key=f".pulumi/gatekeeper/{PROJECT}/{STAGE}/refresh.json", Body=printed.encode())
+            with term.doing(f"watch-drift finds {', '.join(wanted) or 'nothing'}"):
+                self.finds(wanted)
+        with term.doing("pulumi refresh, which writes what it finds"):
+            self.run.processes.run(["pulumi", "refresh", "--stack", STAGE, "--yes", "--skip-preview"], self.run.workspace, self.run.env)
+        with term.doing("watch-drift finds pulumi-stack-changed"):
+            self.finds({"pulumi-stack-changed"})
+
+    def finds(self, wanted: set[str]) -> None:
+        """Has watch-drift look, and reads what it wrote."""
+        outputs = self.run.dev.outputs
+        administrator = {"endpoint_url": outputs["Endpoint"], "region_name": outputs["Region"], "aws_access_key_id": outputs["AccessKeyId"],
+                         "aws_secret_access_key": outputs["SecretAccessKey"]}
+        asked = json.dumps({"stage": STAGE, "repo": self.run.repo}).encode()
+        answer = boto3.client("lambda", **administrator).invoke(FunctionName=outputs["WatchDriftFunction"], Payload=asked)
+        if "FunctionError" in answer:
+            raise Failed(f"watch-drift: {answer['Payload'].read().decode()}")
+        written = boto3.client("s3", **administrator).get_object(Bucket=outputs["RecordsBucket"], Key=f"drift/{STAGE}/{self.run.repo}.json")
+        drift = json.loads(written["Body"].read())
+        if {it["code"] for it in drift["findings"]} != wanted:
+            raise Failed(f"watch-drift found {json.dumps([drift['findings'], drift['notes']], indent=1)}, and not {wanted}")
 
     # ---- who asks
 

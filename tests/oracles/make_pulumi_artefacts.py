@@ -105,6 +105,21 @@ class Program:
             kept.write_text(text if text.endswith("\n") or kept.name in ("state.json", "checkpoint.json") else text + "\n")
 
 
+def looked(into):
+    """What refreshes that only look print: nothing differs, a setting and a resource do, and one that could not look."""
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(folder)
+        program.shape("first")
+        program.up("looked at")
+        for name, meets, ends in (("same", "", 0), ("drifted", "drift", 0), ("denied", "denial", 1)):
+            program.environment["ORACLE_MEETS"] = meets
+            printed = program.run("refresh", "--preview-only", "--json", ends=ends)
+            told = json.loads(printed)
+            told["steps"] = told.get("steps", [])[:2]  # all are alike
+            (into / f"{name}.json").write_text(json.dumps(told, indent=1).replace(str(folder), "/folder").replace(str(SDK), "/sdk") + "\n")
+
+
 def planned(program):
     """A preview as JSON, and the plan that is kept; both of the same changes."""
     preview = program.run("preview", "--json")
@@ -159,6 +174,8 @@ def main():
             time.sleep(0.1)
         os.killpg(started.pid, signal.SIGKILL)
         program.keep(into / "killed")
+    print("   looked")
+    looked(into / "looked")
     with tempfile.TemporaryDirectory() as folder:
         print("   packed")
         program = Program(folder, PULUMI_DIY_BACKEND_GZIP="true")

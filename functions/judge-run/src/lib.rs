@@ -1,12 +1,14 @@
 //! Leases a part of a promotion to a runner, waits for what the runner hands in, and judges it.
 //!
-//! It is asked by two. The state machine asks it as a step: the first answer opens the lease, and the last says what each run
-//! came to. Whoever holds the lease's token hands in a run ([`complete`]), at any time while the lease is open.
+//! It is asked by several. The state machine asks it as a step: the first answer opens the lease, and the last says what each
+//! run came to. Whoever holds the lease's token hands in a run ([`complete`]), at any time while the lease is open. Later
+//! `watch-drift` asks whether what was left still stands, since this function alone may read the backends of Pulumi's stacks.
 
 pub mod complete;
 mod pulumi;
+mod standing;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_config::SdkConfig;
 use futures_util::future;
@@ -14,12 +16,18 @@ use gatekeeper_aws::{
     lambda::{FunctionError, Invocation},
     promotion_step::Begun,
 };
-use gatekeeper_model::telemetry::{Clock, chain};
+use gatekeeper_model::{
+    ids::RunName,
+    telemetry::{Clock, chain},
+};
 use gatekeeper_promotion::{
     facts::RunFacts,
     plan::Plan,
     record::{PinnedRecord, PromotionRecord},
-    runs::{CompleteAnswer, CompleteEvent, Completion, Lease, OpenLease, PlannedRun},
+    runs::{
+        CompleteAnswer, CompleteEvent, Completion, Lease, OpenLease, PlannedRun,
+        standing::{RunLook, StandingEvent},
+    },
     step::{Direction, PromotionRef, Report, ReportStatus, StepAnswer, StepStatus},
 };
 use gatekeeper_proof::KeyHolder;
@@ -28,7 +36,7 @@ use gatekeeper_store::{
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// How long the state machine waits before it asks again: at first, and at most. A runner takes minutes, and each ask is a
@@ -56,27 +64,31 @@ pub struct Step<S> {
 pub enum Answer {
     /// What a run came to.
     Completed(Box<CompleteAnswer>),
+    /// What is there now of each run of a promotion.
+    Standing(BTreeMap<RunName, RunLook>),
     /// As a step.
     Step(StepAnswer<RunFacts>),
 }
 
 impl<S: WriteStore> Step<S> {
-    /// Takes a run that is handed in, or does the step.
+    /// Takes a run, tells what is there now of what runners left, or does the step.
     ///
     /// # Errors
-    /// `InvalidStepInput` or `InvalidCompletionEvent` where the event is neither; `StepError` where something could not be
-    /// looked at or written, and it may be asked again.
+    /// `InvalidStepInput`, `InvalidCompletionEvent` or `InvalidStandingEvent` where the event is none of
+    /// these; `StepError` where something could not be looked at or written, and it may be asked again.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<Answer, FunctionError> {
+        let failed = |error: anyhow::Error| FunctionError::new("StepError", format!("{error:#}"));
+        if event.get("standing").is_some() {
+            let StandingEvent { standing } = parsed(event, "InvalidStandingEvent")?;
+            return self.standing(&standing).await.map(Answer::Standing).map_err(failed);
+        }
         if event.get("complete").is_none() {
             return self.step(event, invocation).await.map(Answer::Step);
         }
         // The message names the field, and none of what stands in it: the token is a secret.
-        let CompleteEvent { complete } =
-            serde_json::from_value(event).map_err(|error| FunctionError::new(CompleteEvent::ERROR_TYPE, error))?;
+        let CompleteEvent { complete } = parsed(event, CompleteEvent::ERROR_TYPE)?;
         let answer = self.complete(&complete, &invocation.log).await;
-        answer
-            .map(|it| Answer::Completed(Box::new(it)))
-            .map_err(|error| FunctionError::new("StepError", format!("{error:#}")))
+        answer.map(|it| Answer::Completed(Box::new(it))).map_err(failed)
     }
 
     async fn step(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer<RunFacts>, FunctionError> {
@@ -199,6 +211,10 @@ fn way_back(record: &PromotionRecord, opened: Option<&OpenLease>, now: Timestamp
         Report::begun(run.name().to_string(), now).ended(ReportStatus::Failed, detail, now)
     });
     StepAnswer::of(reports.collect(), 0, 0)
+}
+
+fn parsed<T: DeserializeOwned>(event: Value, error_type: &'static str) -> Result<T, FunctionError> {
+    serde_json::from_value(event).map_err(|error| FunctionError::new(error_type, error))
 }
 
 #[cfg(test)]

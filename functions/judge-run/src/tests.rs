@@ -112,7 +112,7 @@ impl World {
     async fn step(&self, clock: Clock, direction: &str) -> Result<StepAnswer<RunFacts>, FunctionError> {
         match self.asked(clock, json!({"promotion": promotion(), "direction": direction})).await? {
             Answer::Step(answer) => Ok(answer),
-            Answer::Completed(answer) => panic!("{answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -120,7 +120,7 @@ impl World {
         let event = serde_json::to_value(CompleteEvent { complete }).unwrap();
         match self.asked(clock, event).await.unwrap() {
             Answer::Completed(answer) => *answer,
-            Answer::Step(answer) => panic!("{answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -352,4 +352,29 @@ async fn of_two_runs_the_failed_one_is_told_when_nobody_works_any_more() {
     let step = world.step(within, "forward").await.unwrap();
     let ends: Vec<_> = step.progress.iter().map(|it| it.status).collect();
     assert_eq!((step.status, ends), (StepStatus::Failed, vec![ReportStatus::Failed, ReportStatus::Applied]));
+}
+
+/// The same as a promotion of a Pulumi program that succeeded.
+async fn pulumi(world: &World) {
+    let run = json!({
+        "kind": "pulumi", "program_sha": "b".repeat(40), "backend": "s3://state", "project": "bank-platform", "stack": "uat",
+    });
+    let change = |record: &mut Value| {
+        record["status"] = json!("succeeded");
+        record["plan"]["runs"] = json!([run]);
+    };
+    world.change(change).await;
+}
+
+#[tokio::test]
+async fn what_is_there_of_a_stack_is_unknown_where_it_can_not_be_looked_at() {
+    let world = World::new().await;
+    let asked = async || {
+        let answer = world.asked(within, json!({"standing": promotion()})).await.unwrap();
+        serde_json::to_value(answer).unwrap()
+    };
+    assert_eq!(asked().await, json!({}), "of dbt nothing is looked at");
+    pulumi(&world).await;
+    let why = "the promotion's record does not tell what its update left";
+    assert_eq!(asked().await, json!({"pulumi": {"unknown": why}}));
 }

@@ -7,6 +7,7 @@
 mod databases;
 mod look;
 mod proofs;
+mod runs;
 mod stacks;
 mod tell;
 
@@ -21,6 +22,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::drift::{Drift, WatchRequest};
 use gatekeeper_store::ReadStore as _;
+pub use runs::Runs;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -36,6 +38,8 @@ pub struct Watcher {
     pub keys: KmsKeys,
     /// What looks at databases.
     pub databases: Databases,
+    /// What looks at what runners left.
+    pub runs: Runs,
     /// Tells people.
     pub sns: aws_sdk_sns::Client,
     /// Where people listen.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
-    future::{try_join, try_join3, try_join4},
+    future::{join, try_join, try_join3, try_join4},
     stream,
 };
 use gatekeeper_aws::{live, stack_functions::looking_client, stage_account::stage_config};
@@ -83,7 +83,7 @@ impl Watcher {
         let seen = self.look((state, *state_sha256), known, before.map(|it| &it.record), is_thorough, now).await?;
         let promoted = Promoted { state, record: record.as_ref().map_err(String::as_str), last };
         let unread = seen.look.unread();
-        let mut drift = Drift::after(before.map(|it| &it.record), state, compare(promoted, &seen.look), now);
+        let mut drift = Drift::after(before.map(|it| &it.record), state, compare(promoted, &seen.look, now), now);
         if seen.databases_asked {
             drift.databases_checked_at = Some(now);
         }
@@ -159,8 +159,11 @@ impl Watcher {
         let is_due = is_thorough || asked.is_none_or(|asked| now.duration_since(asked) >= DATABASES_EVERY);
         let databases = async {
             match record.filter(|_| is_due) {
-                Some(record) => Ok::<_, anyhow::Error>(self.databases.look(record).await),
-                None => Ok((BTreeMap::new(), Vec::new())),
+                Some(record) => {
+                    let (databases, runs) = join(self.databases.look(record), self.runs.look(record)).await;
+                    Ok::<_, anyhow::Error>((databases, runs))
+                }
+                None => Ok(((BTreeMap::new(), Vec::new()), BTreeMap::new())),
             }
         };
         let config = stage_config(&self.config, record.and_then(|it| it.role_arn.as_deref())).await;
@@ -197,7 +200,7 @@ impl Watcher {
             let verdict = async { anyhow::Ok(record::read::<Verdict>(records, &key).await?) };
             try_join(verdict, async { Ok(revocation::read(records, &commit).await?) }).await
         };
-        let (live, (databases, histories), (proofs, ledger, revocations), (verdict, revocation)) =
+        let (live, ((databases, histories), runs), (proofs, ledger, revocations), (verdict, revocation)) =
             try_join4(self.live(&config, record, is_thorough, now), databases, proofs, verdict).await?;
         let Live { functions, stacks, objects } = live;
         let look = Look {
@@ -205,6 +208,7 @@ impl Watcher {
             functions,
             stacks,
             databases,
+            runs,
             histories,
             objects,
             verdict: verdict.map(|it| it.record),
@@ -212,8 +216,8 @@ impl Watcher {
             revocations,
             proofs,
         };
-        let has_databases = record.is_some_and(|record| !record.plan.databases.is_empty());
-        Ok(Seen { look, databases_asked: is_due && has_databases, ledger })
+        let is_asked = |record: &PromotionRecord| !record.plan.databases.is_empty() || !record.plan.runs.is_empty();
+        Ok(Seen { look, databases_asked: is_due && record.is_some_and(is_asked), ledger })
     }
 
     /// What is live of a promotion, and what is stored of it.

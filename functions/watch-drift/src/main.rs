@@ -11,10 +11,10 @@ use gatekeeper_aws::{
     pacer::Pacers,
 };
 use gatekeeper_model::telemetry;
-use watch_drift::{Databases, Watcher};
+use watch_drift::{Databases, Runs, Watcher};
 
-/// The longest that `migrate-database` is waited for; this function's own timeout in infra/template.yaml is longer.
-const DATABASES_TIMEOUT: Duration = Duration::from_mins(3);
+/// The longest that `migrate-database` and `judge-run` are waited for; this function's own timeout in infra/template.yaml is longer.
+const ASKING_TIMEOUT: Duration = Duration::from_mins(3);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -26,13 +26,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         approval: settings.approval_signing_key_arn()?,
     };
     let keys = KmsKeys::new(&config, arns);
+    let lambda = aws_sdk_lambda::Client::new(&asking_once(&config, ASKING_TIMEOUT));
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),
         keys,
-        databases: Databases {
-            lambda: aws_sdk_lambda::Client::new(&asking_once(&config, DATABASES_TIMEOUT)),
-            function: settings.migrate_database_function,
-        },
+        databases: Databases { lambda: lambda.clone(), function: settings.migrate_database_function },
+        runs: Runs { lambda, function: settings.judge_run_function.ok_or(MissingSetting("JUDGE_RUN_FUNCTION"))? },
         sns: aws_sdk_sns::Client::new(&config),
         topic_arn: settings.alarm_topic_arn.ok_or(MissingSetting("ALARM_TOPIC_ARN"))?,
         config,

@@ -169,7 +169,7 @@ impl Store {
             ..Look::default()
         };
         let record = promoted.as_ref().ok_or("it is gone");
-        let found = compare(Promoted { state: &state, record, last: record }, &look).findings;
+        let found = compare(Promoted { state: &state, record, last: record }, &look, minute(180)).findings;
         // Neither stacks nor databases are looked at here.
         found.iter().map(|it| it.code).filter(|code| !self.noise.contains(code)).collect()
     }

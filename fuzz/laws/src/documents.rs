@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The laws of documents. The first line says which one follows: `manifest`, `policy`, `stages`, `identities`, `handoff`,
-/// `event`, `dbt-manifest`, `dbt-run-results`, `pulumi-history`, `pulumi-state`, `pulumi-preview`; or `key` or `id`, each line of which is one.
+/// `event`, `dbt-manifest`, `dbt-run-results`, `pulumi-history`, `pulumi-state`, `pulumi-preview`, `pulumi-refresh`; or `key` or `id`, each line of which is one.
 pub fn documents(input: &[u8]) {
     let Some((kind, document)) = kind(input) else { return };
     match (kind, str::from_utf8(document)) {
@@ -34,6 +34,7 @@ pub fn documents(input: &[u8]) {
         ("pulumi-history", _) => pulumi::history(document),
         ("pulumi-state", _) => pulumi::state(document),
         ("pulumi-preview", _) => pulumi::preview(document),
+        ("pulumi-refresh", _) => pulumi::refresh(document),
         ("handoff", Ok(text)) => {
             if let Ok(front) = FrontMatter::of(text) {
                 reads_back(&front);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     input::{Pieces, choose, plain_json},
-    product::pulumi::{history, preview, state},
+    product::pulumi::{history, preview, refresh, state},
 };
 
 /// A word that stands for a secret: of a document's values that nobody asked for, nothing is ever told.
@@ -51,6 +51,17 @@ pub(crate) fn state(document: &[u8]) {
         assert_eq!(resource.is_protected, told["protect"] == json!(true), "{urn}");
         assert_eq!(resource.is_retained, told["retainOnDelete"] == json!(true), "{urn}");
     }
+}
+
+/// A refresh that is taken tells every count but that of what stayed the same, and no error.
+pub(crate) fn refresh(document: &[u8]) {
+    let read = |reader: &mut dyn io::Read| refresh::differing(reader);
+    let Some((differing, Some(value))) = held(document, read, &["config"]) else { return };
+    let counts = value["changeSummary"].as_object().into_iter().flatten();
+    let told = counts.filter(|(kind, count)| *kind != "same" && **count != json!(0)).count();
+    assert!(differing.len() <= told && differing.is_empty() == (told == 0), "{differing:?}");
+    let diagnostics = value["diagnostics"].as_array().into_iter().flatten();
+    assert!(diagnostics.filter(|it| it["severity"] == json!("error")).count() == 0, "it has not looked at everything");
 }
 
 /// Of a preview that is taken, no change and no loss is left out.

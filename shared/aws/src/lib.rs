@@ -71,6 +71,8 @@ pub struct Settings {
     pub state_machine_arn: Option<String>,
     /// The function that looks at databases and migrates them, for the one that asks it to look.
     pub migrate_database_function: Option<String>,
+    /// The function that reads what runners left.
+    pub judge_run_function: Option<String>,
     /// The topic that tells people, for the function that watches.
     pub alarm_topic_arn: Option<String>,
     /// The role that CloudFormation takes for the stages' stacks.
@@ -119,6 +121,7 @@ impl Settings {
             records_bucket: required("RECORDS_BUCKET")?,
             state_machine_arn: setting("STATE_MACHINE_ARN"),
             migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
+            judge_run_function: setting("JUDGE_RUN_FUNCTION"),
             alarm_topic_arn: setting("ALARM_TOPIC_ARN"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),

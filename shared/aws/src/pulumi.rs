@@ -9,8 +9,8 @@ use aws_sdk_s3::Client;
 use gatekeeper_model::ids::{Sha256, VersionId};
 use gatekeeper_readers::pulumi::{
     Packing,
-    backend::{Entry, EntryKey, Look, S3Backend, StateObject},
-    history, state,
+    backend::{Entry, EntryKey, Look, Refresh, S3Backend, StateObject},
+    history, refresh, state,
 };
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256 as Hasher};
@@ -123,6 +123,18 @@ impl PulumiStack {
             size,
             state: said,
         }))
+    }
+
+    /// What a refresh that only looked said last; `None` where nobody has left that.
+    ///
+    /// # Errors
+    /// Where the bucket can't be looked at.
+    pub async fn refresh(&self) -> Result<Option<Refresh>, BackendError> {
+        let key = self.backend.refresh_key(&self.project, &self.stack);
+        let listed = self.list(&key, None).await?;
+        let Some((key, Some(left_at))) = listed.into_iter().find(|(it, _)| *it == key) else { return Ok(None) };
+        let came = self.parsed(&key, refresh::differing).await?;
+        Ok(came.map(|came| Refresh { left_at, differing: came.said }))
     }
 
     async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BackendError> {

@@ -112,3 +112,23 @@ async fn what_could_not_be_looked_at_is_no_absence() {
     let error = looked_at(denied).await.unwrap_err();
     assert!(error.to_string().contains("ListObjectsV2 of `s3://bank-pulumi-state/team/.pulumi/history"), "{error}");
 }
+
+#[tokio::test]
+async fn what_a_refresh_left_is_read_with_the_time_at_which_the_bucket_got_it() {
+    let key = "team/.pulumi/gatekeeper/bank-platform/dev/refresh.json";
+    let left = |keys: Vec<String>| {
+        let answer = move |request: Request| match request.method.as_str() {
+            "HEAD" => http(200, vec![], String::new()),
+            _ if request.path.contains("list-type=2") => listing(&keys),
+            _ => http(200, vec![], fixture("looked", "drifted.json")),
+        };
+        async move {
+            let backend = "s3://bank-pulumi-state/team".parse().unwrap();
+            PulumiStack::of(&config(answer), backend, "bank-platform", "dev").await.refresh().await.unwrap()
+        }
+    };
+    let refresh = left(vec![key.to_owned()]).await.unwrap();
+    assert_eq!(refresh.left_at.to_string(), "2026-11-30T20:50:00Z");
+    assert_eq!(refresh.differing, Ok([("delete".to_owned(), 1), ("update".to_owned(), 1)].into()));
+    assert_eq!(left(vec![format!("{key}.old")]).await, None);
+}

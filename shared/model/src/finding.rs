@@ -248,6 +248,8 @@ codes! {
     TemplateChanged "template-changed" "a stack was updated from another template than the promoted one";
     StackDrifted "stack-drifted" "CloudFormation finds resources of a stack changed behind its back";
     StackMissing "stack-missing" "a promoted stack is not there any more";
+    PulumiStackChanged "pulumi-stack-changed" "a Pulumi stack was updated since the promotion, and not by one, or its state is another one";
+    PulumiDrifted "pulumi-drifted" "`pulumi refresh` finds resources of a stack changed behind its back";
     SchemaDrifted "schema-drifted" "a database's schema is not the one that the promotion left";
     ArtefactChanged "artefact-changed" "a stored object of the commit that runs is not the promoted version any more, or not tagged `integration-passed=true`";
     RevokedCommitRunning "revoked-commit-running" "a stage runs a commit that was taken back";

@@ -25,6 +25,10 @@ class Provider {
     return { outs: news };
   }
   async read(id, urn, props) {
+    const meets = process.env.ORACLE_MEETS;
+    if (meets === 'denial') throw new Error('AccessDenied: it is not allowed');
+    if (meets === 'drift' && urn.includes('sqs/queue')) return {};
+    if (meets === 'drift' && urn.includes('s3/bucket')) return { id, props: { ...props, changed: 'by hand' } };
     return { id, props };
   }
   async delete() {}

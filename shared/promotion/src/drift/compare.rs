@@ -5,19 +5,21 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use gatekeeper_gate::judgement::INTEGRATION_PASSED;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Commit, DatabaseName, Sha256, StackName, VersionId},
+    ids::{Commit, DatabaseName, RunName, Sha256, StackName, VersionId},
     revocation::TakenBack,
     store_key::{ArtefactPath, RecordKey},
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::ledger::Standing;
 use gatekeeper_store::Tags;
+use jiff::Timestamp;
 
 use super::Compared;
 use crate::{
     history::StageState,
     plan::{PlannedDatabase, PlannedFunction, PlannedStack},
     record::{LiveFunction, PromotionRecord, SchemaComparison, Status},
+    runs::standing::RunLook,
 };
 
 /// The most of a schema's difference that goes into a finding, in bytes: people get it by mail.
@@ -49,6 +51,8 @@ pub struct Look {
     pub stacks: BTreeMap<StackName, StackLook>,
     /// The databases.
     pub databases: BTreeMap<DatabaseName, DatabaseLook>,
+    /// What runners left.
+    pub runs: BTreeMap<RunName, RunLook>,
     /// What was found of schema histories where none should be.
     pub histories: Vec<Finding>,
     /// The stored objects that were promoted.
@@ -147,7 +151,7 @@ impl<'a> Runs<'a> {
 
 /// Compares a stage with what was promoted to it.
 #[must_use]
-pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
+pub fn compare(promoted: Promoted<'_>, look: &Look, now: Timestamp) -> Compared {
     let mut compared = Compared { findings: look.proofs.clone(), ..Compared::default() };
     match promoted.record {
         Err(why) => compared.find(Code::RecordMissing, record_key(promoted.state), why),
@@ -177,11 +181,7 @@ pub fn compare(promoted: Promoted<'_>, look: &Look) -> Compared {
                 compared.stack(planned, look.stacks.get(&planned.stack_name));
             }
             for run in &record.plan.runs {
-                // Nobody looks for it here: that nothing is found of it must not be taken for no difference.
-                compared.notes.push(format!(
-                    "`{}`: what a runner carried out is not compared with what is there now",
-                    run.name()
-                ));
+                compared.run(run, record, look.runs.get(&run.name()), now);
             }
             for planned in &record.plan.databases {
                 compared.database(planned, record, promoted.last, look.databases.get(&planned.database));
@@ -226,11 +226,11 @@ impl Look {
 }
 
 impl Compared {
-    fn find(&mut self, code: Code, subject: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn find(&mut self, code: Code, subject: impl Into<String>, message: impl Into<String>) {
         self.findings.push(Finding::new(code, subject, message));
     }
 
-    fn unseen(&mut self, code: Code, subject: impl Into<String>) {
+    pub(super) fn unseen(&mut self, code: Code, subject: impl Into<String>) {
         self.unseen.insert((code, subject.into()));
     }
 

@@ -5,6 +5,7 @@
 
 mod compare;
 mod request;
+mod runs;
 #[cfg(test)]
 mod telling_tests;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use gatekeeper_model::{
 };
 use jiff::{SignedDuration, Timestamp};
 pub use request::WatchRequest;
+pub use runs::proof_of;
 use serde::{Deserialize, Serialize};
 
 use crate::{history::StageState, lock::Lock};
@@ -50,7 +52,7 @@ pub struct Drift {
     pub checked_at: Timestamp,
     /// When what is found changed last.
     pub changed_at: Timestamp,
-    /// When the databases were asked last, where the commit has any.
+    /// When the databases, and the backends of Pulumi's stacks, were asked last, where the commit has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases_checked_at: Option<Timestamp>,
     /// How far the stage's chain of the ledger was proved.

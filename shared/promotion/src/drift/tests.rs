@@ -144,7 +144,7 @@ fn object(path: &str) -> ObjectLook {
 }
 
 fn compared(record: &PromotionRecord, look: &Look) -> Compared {
-    compare(Promoted { state: &state(), record: Ok(record), last: Ok(record) }, look)
+    compare(Promoted { state: &state(), record: Ok(record), last: Ok(record) }, look, at(0))
 }
 
 /// What is found, a line each, after a change to the stage.
@@ -272,7 +272,7 @@ fn a_failed_promotion_since_is_what_settings_and_schemas_are_compared_with() {
     look.databases.insert("ledger".parse().unwrap(), schema);
     let record = record();
     let promoted = Promoted { state: &state(), record: Ok(&record), last: Ok(&failed) };
-    assert_eq!(compare(promoted, &look), Compared::default());
+    assert_eq!(compare(promoted, &look, at(0)), Compared::default());
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn a_commit_that_may_no_longer_run_is_found_with_where_it_runs() {
 fn a_record_that_is_gone_or_of_something_else_is_found() {
     let promoted =
         Promoted { state: &state(), record: Err("there is no such record"), last: Err("there is no such record") };
-    insta::assert_snapshot!(lines(&compare(promoted, &Look { verdict: look().verdict, ..Look::default() }).findings), @"record-missing promotions/uat/bank-payments/01J0000000000000000000000A.json: there is no such record");
+    insta::assert_snapshot!(lines(&compare(promoted, &Look { verdict: look().verdict, ..Look::default() }, at(0)).findings), @"record-missing promotions/uat/bank-payments/01J0000000000000000000000A.json: there is no such record");
     let changes: [fn(&mut PromotionRecord); 4] = [
         |it| it.commit_sha = "b".repeat(40).parse().unwrap(),
         |it| it.repo = "bank-kyc".parse().unwrap(),
@@ -485,7 +485,7 @@ fn what_the_record_tells_and_cannot_be_read_is_a_note_and_no_agreement() {
     // Neither does a record of the last promotion that can't be read stand for one that changed nothing.
     let record = record();
     let promoted = Promoted { state: &state(), record: Ok(&record), last: Err("the record is not valid") };
-    let seen = compare(promoted, &look());
+    let seen = compare(promoted, &look(), at(0));
     assert_eq!(seen.unseen.len(), 2, "{:?}", seen.unseen);
     assert!(seen.notes.iter().any(|note| note.contains("the record is not valid")), "{:?}", seen.notes);
 }

@@ -7,6 +7,7 @@
 
 pub mod dbt;
 pub mod pulumi;
+pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 

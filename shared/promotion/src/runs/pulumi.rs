@@ -200,7 +200,7 @@ pub fn looked_at_since(lease: &OpenLease) -> Timestamp {
 /// What the stage's backend says of the update that was made for a lease. What is refused was not made for it.
 #[must_use]
 pub fn judge(planned: &PlannedPulumi, lease: &OpenLease, look: &Look) -> Judgement {
-    let subject = format!("{} of {}", planned.stack, planned.project);
+    let subject = planned.subject();
     let refused = |code: Code, message: String| Judgement::Refused(vec![Finding::new(code, subject.as_str(), message)]);
     if look.is_locked {
         let message = "an update of the stack is under way, by its lock in the backend: hand it in when that has ended";

@@ -1,9 +1,11 @@
 //! Where a backend of one's own keeps a stack: objects of a bucket, whose keys follow from project and stack (Pulumi
 //! documentation, "DIY backends").
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use gatekeeper_model::ids::{BucketName, Sha256, VersionId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Packing, history::Update, state::State};
 
@@ -43,6 +45,13 @@ impl S3Backend {
     #[must_use]
     pub fn lock_prefix(&self, project: &str, stack: &str) -> String {
         format!("{}.pulumi/locks/organization/{project}/{stack}/", self.folder)
+    }
+
+    /// Where a runner leaves what `pulumi refresh --preview-only --json` printed of a stack last. Pulumi itself knows nothing
+    /// of it.
+    #[must_use]
+    pub fn refresh_key(&self, project: &str, stack: &str) -> String {
+        format!("{}.pulumi/gatekeeper/{project}/{stack}/refresh.json", self.folder)
     }
 }
 
@@ -137,6 +146,15 @@ pub struct Entry {
     pub update: Result<Update, String>,
     /// The SHA-256 of the state that the update left; `None` where no copy lies beside it.
     pub checkpoint_sha256: Option<Sha256>,
+}
+
+/// What a refresh that only looked said of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// When it was left in the bucket, by the bucket's own clock.
+    pub left_at: Timestamp,
+    /// How many resources differ from the state, by Pulumi's word for it; or why that can't be read.
+    pub differing: Result<BTreeMap<String, u64>, String>,
 }
 
 /// A stack's state, as an object.

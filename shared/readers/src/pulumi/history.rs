@@ -126,15 +126,16 @@ struct Environment {
     plan: Option<String>,
 }
 
+/// How often each kind of change was made.
 #[derive(Default)]
-struct Counts(BTreeMap<String, u64>);
+pub(super) struct Counts(pub(super) BTreeMap<String, u64>);
 
 impl Collect for Counts {
     type Item = u64;
 
     fn take<E: de::Error>(&mut self, name: String, count: u64) -> Result<(), E> {
         if self.0.len() == MAX_KINDS {
-            return Err(E::custom(format_args!("`resourceChanges` has more than {MAX_KINDS} members")));
+            return Err(E::custom(format_args!("more than {MAX_KINDS} kinds of changes are counted")));
         }
         self.0.insert(shown(&name), count);
         Ok(())

@@ -7,6 +7,7 @@ pub mod backend;
 pub mod history;
 mod holds;
 pub mod preview;
+pub mod refresh;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -162,13 +162,14 @@ struct Kept {
     custom: Option<bool>,
 }
 
+/// How many errors a document tells of.
 #[derive(Default)]
-struct Diagnostics {
-    errors: u64,
+pub(super) struct Diagnostics {
+    pub(super) errors: u64,
 }
 
 #[derive(Deserialize)]
-struct Diagnostic {
+pub(super) struct Diagnostic {
     #[serde(default)]
     severity: String,
 }

@@ -195,3 +195,15 @@ fn a_urn_is_taken_apart() {
         assert_eq!(wrong.parse::<Urn>(), Err(InvalidUrn), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_refresh_that_only_looks_tells_counts_and_one_that_could_not_look_nothing() {
+    let of = |case, file| refresh::differing(File::open(fixture(case, file)).unwrap()).unwrap();
+    let differing = |file| of("looked", file);
+    assert_eq!(differing("same.json"), Ok([].into()));
+    assert_eq!(differing("drifted.json"), Ok([("delete".to_owned(), 1), ("update".to_owned(), 1)].into()));
+    let why = "the refresh tells of 6 errors, so it has not looked at everything";
+    assert_eq!(differing("denied.json"), Err(why.to_owned()));
+    let preview = of("first", "plan.json").unwrap_err();
+    assert!(preview.contains("missing field `changeSummary`"), "{preview}");
+}
