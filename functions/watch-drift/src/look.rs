@@ -17,7 +17,7 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
-    approval, beside,
+    beside,
     drift::{Drift, Look, ObjectLook, Origin, Promoted, ProvedLedger, compare, is_under_way, promoted_versions},
     history::StageState,
     lock::Lock,
@@ -196,7 +196,7 @@ impl Watcher {
             let unproved =
                 before.is_some_and(|it| it.findings.iter().any(|it| it.finding.code == Code::ApprovalNotProved));
             if unproved || proved.as_ref().is_none_or(|it| it.proved_at == now) {
-                findings.extend(approval::unproved(records, &chain, keys.approval.as_ref()).await?);
+                findings.extend(beside::unproved_approvals(records, &chain, keys.approval.as_ref()).await?);
             }
             findings.extend(beside::unattested_verdict(records, &commit, &keys).await?);
             findings.extend(attestation.into_iter().chain(broken));

@@ -14,7 +14,6 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_promotion::{
-    approval,
     approval::{Approval, SignedApproval},
     beside,
     boundary::Home,
@@ -109,7 +108,7 @@ impl Store {
         let stores = Stores { artefacts: &self.world.artefacts, records: &self.world.records };
         let keys = std::future::ready(Ok(self.world.keys()));
         let requester = std::future::ready(Ok(Requester::Proven(rita)));
-        match verify(stores, Asked { request: &request, home: &home, now }, keys, requester).await {
+        match verify(stores, None, Asked { request: &request, home: &home, now }, keys, requester).await {
             Ok(Ok(verified)) => Ok(*verified),
             Ok(Err(reasons)) => {
                 let codes: BTreeSet<_> = reasons.iter().map(|it| it.code.as_str()).collect();
@@ -160,7 +159,7 @@ impl Store {
         }
         proofs.extend(gate_ledger(records, &uat().repo, keys).await.unwrap());
         proofs.extend(beside::unattested_verdict(records, &commit, keys).await.unwrap());
-        proofs.extend(approval::unproved(records, &uat(), keys.approval.as_ref()).await.unwrap());
+        proofs.extend(beside::unproved_approvals(records, &uat(), keys.approval.as_ref()).await.unwrap());
         let look = Look {
             functions: promoted.as_ref().map(live).unwrap_or_default(),
             verdict: Some(self.verdict().await),
@@ -170,7 +169,7 @@ impl Store {
             ..Look::default()
         };
         let record = promoted.as_ref().ok_or("it is gone");
-        let found = compare(Promoted { state: &state, record, last: record }, &look).findings;
+        let found = compare(Promoted { state: &state, record, last: record }, &look, minute(180)).findings;
         // Neither stacks nor databases are looked at here.
         found.iter().map(|it| it.code).filter(|code| !self.noise.contains(code)).collect()
     }

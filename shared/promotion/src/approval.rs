@@ -1,16 +1,15 @@
 //! Approvals: `approvals/{stage}/{repo}/{sha}/{SHA-256 of the person}.json`, one for each person, and what a promotion
 //! keeps of those that it rests on.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use gatekeeper_model::{
-    finding::{Code, Finding},
+    finding::Finding,
     identity::{BoundRequest, Identity, IdentityProof, Person},
-    ids::{Chain, Commit, CommitSha, Repo, Sha256, StageName, VersionId},
+    ids::{Commit, CommitSha, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_proof::{Digest, Envelope, Predicate, PublicKey, Signer, SigningError, Statement, Subject};
 use gatekeeper_store::{
-    CALLS_IN_FLIGHT, ReadStore, StoreError, record,
+    ReadStore, record,
     record::{RecordError, Stored},
 };
 use jiff::Timestamp;
@@ -254,46 +253,6 @@ impl GivenApproval {
     }
 }
 
-/// What lies among a repository's approvals for a stage and is nobody's word: altered, copied, planted, or of before approvals
-/// were signed.
-///
-/// # Errors
-/// [`StoreError`] where it could not look.
-pub async fn unproved(
-    records: &impl ReadStore,
-    chain: &Chain,
-    key: Option<&PublicKey>,
-) -> Result<Vec<Finding>, StoreError> {
-    let prefix = RecordKey::approvals_of(&chain.stage, &chain.repo);
-    let listed = records.list(&prefix).await?;
-    let prefix = &prefix;
-    stream::iter(listed)
-        .map(|object| async move {
-            let place = object.key.strip_prefix(prefix).and_then(|it| it.split_once('/')).and_then(|(sha, _)| {
-                let commit = Commit { repo: chain.repo.clone(), sha: sha.parse().ok()? };
-                RecordKey::approval_of(&chain.stage, &commit, &object.key)
-            });
-            let why = match place {
-                None => "no approval lies at such a place".to_owned(),
-                Some(place) => match GivenApproval::read(records, &place, key).await {
-                    Ok(given) => match given.map(|it| it.proof) {
-                        None | Some(Ok(_)) => return Ok(None),
-                        Some(Err(not_proved)) => not_proved.to_string(),
-                    },
-                    Err(RecordError::Store(error)) => return Err(error),
-                    Err(error) => error.to_string(),
-                },
-            };
-            let message =
-                format!("{why}; it counts for nothing; see `approval-not-proved` in the guide for people on call");
-            Ok(Some(Finding::new(Code::ApprovalNotProved, object.key, message)))
-        })
-        .buffered(CALLS_IN_FLIGHT)
-        .try_filter_map(future::ok)
-        .try_collect()
-        .await
-}
-
 /// An approval that a promotion rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedApproval {
@@ -311,21 +270,27 @@ pub struct CountedApproval {
     pub record: PinnedRecord,
 }
 
-impl From<&GivenApproval> for CountedApproval {
-    fn from(GivenApproval { stored, proof }: &GivenApproval) -> Self {
+impl GivenApproval {
+    /// What a promotion keeps of it where it is proved; `None` where it isn't.
+    #[must_use]
+    pub fn counted(&self) -> Option<CountedApproval> {
+        let Self { stored, proof } = self;
+        let signed_by = match proof {
+            Ok(key) => Some(*key),
+            Err(_) => return None,
+        };
         let Approval { stage, approved_by, approved_at, .. } = &stored.record;
-        let commit = stored.record.commit();
-        Self {
-            signed_by: proof.as_ref().ok().copied(),
+        Some(CountedApproval {
             person: approved_by.person.clone(),
             arn: approved_by.arn.clone(),
             approved_at: *approved_at,
+            signed_by,
             record: PinnedRecord {
-                key: Approval::key(stage, &commit, &approved_by.person).to_string(),
+                key: Approval::key(stage, &stored.record.commit(), &approved_by.person).to_string(),
                 version_id: stored.version_id.clone(),
                 sha256: stored.sha256,
             },
-        }
+        })
     }
 }
 

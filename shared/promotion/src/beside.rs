@@ -13,14 +13,14 @@ use gatekeeper_model::{
     store_key::{Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{Authority, Digest, PublicKeys, Statement, ledger, ledger::StandingError};
+use gatekeeper_proof::{Authority, Digest, PublicKey, PublicKeys, Statement, ledger, ledger::StandingError};
 use gatekeeper_store::{
-    CALLS_IN_FLIGHT, ReadStore, record,
+    CALLS_IN_FLIGHT, ReadStore, StoreError, record,
     record::{RecordError, Stored},
 };
 
 use crate::{
-    approval,
+    approval::GivenApproval,
     history::{StageState, altered_record},
 };
 
@@ -37,7 +37,7 @@ pub async fn altered(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys)
     let (head, document, approvals) = try_join3(
         records.get(&head_key, None, ledger::MAX_BYTES),
         records.get(&document_key, None, ledger::MAX_BYTES),
-        approval::unproved(records, chain, keys.approval.as_ref()),
+        unproved_approvals(records, chain, keys.approval.as_ref()),
     )
     .await?;
     let head = head.as_ref().map(|body| body.bytes.as_slice());
@@ -60,6 +60,46 @@ pub async fn altered(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys)
     }
     findings.extend(approvals);
     Ok(findings)
+}
+
+/// What lies among a repository's approvals for a stage and is nobody's word: altered, copied, planted, or of before approvals
+/// were signed.
+///
+/// # Errors
+/// [`StoreError`] where it could not look.
+pub async fn unproved_approvals(
+    records: &impl ReadStore,
+    chain: &Chain,
+    key: Option<&PublicKey>,
+) -> Result<Vec<Finding>, StoreError> {
+    let prefix = RecordKey::approvals_of(&chain.stage, &chain.repo);
+    let listed = records.list(&prefix).await?;
+    let prefix = &prefix;
+    stream::iter(listed)
+        .map(|object| async move {
+            let place = object.key.strip_prefix(prefix).and_then(|it| it.split_once('/')).and_then(|(sha, _)| {
+                let commit = Commit { repo: chain.repo.clone(), sha: sha.parse().ok()? };
+                RecordKey::approval_of(&chain.stage, &commit, &object.key)
+            });
+            let why = match place {
+                None => "no approval lies at such a place".to_owned(),
+                Some(place) => match GivenApproval::read(records, &place, key).await {
+                    Ok(given) => match given.map(|it| it.proof) {
+                        None | Some(Ok(_)) => return Ok(None),
+                        Some(Err(not_proved)) => not_proved.to_string(),
+                    },
+                    Err(RecordError::Store(error)) => return Err(error),
+                    Err(error) => error.to_string(),
+                },
+            };
+            let message =
+                format!("{why}; it counts for nothing; see `approval-not-proved` in the guide for people on call");
+            Ok(Some(Finding::new(Code::ApprovalNotProved, object.key, message)))
+        })
+        .buffered(CALLS_IN_FLIGHT)
+        .try_filter_map(future::ok)
+        .try_collect()
+        .await
 }
 
 /// The commits that the gate's chain says were taken back, and whose verdicts say that they are Built as they were then.

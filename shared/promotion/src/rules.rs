@@ -139,9 +139,9 @@ impl Circumstances<'_> {
         if !self.request.break_glass {
             ruling.reasons.extend(broken);
         } else if let Some(requester) = self.requester.identity() {
-            match self.second_person(&requester.person) {
-                Some(second) => {
-                    let (requester, approved_by) = (requester.person.clone(), CountedApproval::from(second));
+            match self.second_person(&requester.person).and_then(GivenApproval::counted) {
+                Some(approved_by) => {
+                    let requester = requester.person.clone();
                     ruling.break_glass = Some(BreakGlass { requester, approved_by, waived: broken });
                     ruling.witness = self.witness.to_vec();
                 }
@@ -223,7 +223,7 @@ impl Circumstances<'_> {
         let authors = Authors::of(self.manifest, identities);
         let counting = self.counting(&authors, identities);
         let (counted, not_counted) = counting.count(self.approvals);
-        let counted: Vec<_> = counted.into_iter().map(CountedApproval::from).collect();
+        let counted: Vec<_> = counted.into_iter().filter_map(GivenApproval::counted).collect();
         if needed == 0 {
             return (counted, not_counted, Vec::new());
         }

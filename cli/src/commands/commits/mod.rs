@@ -21,11 +21,7 @@ use gatekeeper_promotion::{
     approval::GivenApproval, history::StageState, identities, identities::Identities, stage::Requirement,
 };
 use gatekeeper_proof::PublicKey;
-use gatekeeper_store::{
-    ReadStore, Stores, record,
-    record::RecordError,
-    revocation,
-};
+use gatekeeper_store::{ReadStore, Stores, record, record::RecordError, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -5,7 +5,12 @@ use aws_sdk_s3::{
     types::BucketVersioningStatus,
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
-use gatekeeper_aws::{failure::said, kms::{KeyArns, KmsKeys}, s3::S3Store, stage_account::stage_config};
+use gatekeeper_aws::{
+    failure::said,
+    kms::{KeyArns, KmsKeys},
+    s3::S3Store,
+    stage_account::stage_config,
+};
 use gatekeeper_model::{ids::StageName, telemetry};
 use gatekeeper_promotion::stage::Stage;
 

@@ -158,7 +158,8 @@ async fn meant(args: &Args, records: &impl Records) -> anyhow::Result<Commit> {
 /// What is known of the commit, and what could not be told: two round trips once it is known which it is, of four at most.
 async fn look<S: Records>(args: &Args, stores: Stores<'_, S>) -> anyhow::Result<(Document, Vec<String>)> {
     let records = stores.records;
-    let (commit, stages, ran) = tokio::join!(meant(args, records), Stages::read(records), records.folders_beginning("stages/"));
+    let (commit, stages, ran) =
+        tokio::join!(meant(args, records), Stages::read(records), records.folders_beginning("stages/"));
     let commit = commit?;
     let ran = ran?;
     let ran = ran.iter().filter_map(|it| it.trim_end_matches('/').rsplit('/').next()?.parse().ok());
