@@ -72,7 +72,7 @@ class Stacks:
             {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "Resource": [state, f"{state}/*"]},
             {"Effect": "Allow", "Action": "s3:*", "Resource": [store, f"{store}/*"]},
             {"Effect": "Allow", "Action": "kms:*", "Resource": "*"},
-            {"Effect": "Allow", "Action": "iam:CreateOpenIDConnectProvider", "Resource": "*"},  # MiniStack asks for it without the provider's name
+            {"Effect": "Allow", "Action": ["iam:CreateOpenIDConnectProvider", "iam:GetOpenIDConnectProvider"], "Resource": "*"},  # MiniStack asks for them without the provider's name
             {"Effect": "Allow", "Action": "iam:*", "Resource": [f"arn:aws:iam::{account}:role/*-{stage}-ci", f"arn:aws:iam::{account}:oidc-provider/*"]},
         ]
 

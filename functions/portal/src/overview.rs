@@ -13,7 +13,7 @@ use gatekeeper_model::{
     store_key::RecordKey,
     verdict::Verdict,
 };
-use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord};
+use gatekeeper_promotion::{drift::Drift, history::StageState, lock::Lock, record::PromotionRecord, runs::OpenLease};
 use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError, revocation};
 
 use crate::{
@@ -60,6 +60,8 @@ pub(crate) struct UnderWay {
     pub(crate) commit: Option<String>,
     pub(crate) requested_by: Option<String>,
     pub(crate) since: Time,
+    /// Until when a runner has the lease for its part.
+    pub(crate) leased_until: Option<Time>,
 }
 
 /// Three dependent round trips, whatever the number of stages and repositories: their names, what runs and who holds the lock,
@@ -137,12 +139,16 @@ async fn under_way(
     unreadable: &mut Vec<String>,
 ) -> Result<Option<UnderWay>, StoreError> {
     let Some(Lock { promotion_id, taken_at, .. }) = lock else { return Ok(None) };
-    let record =
-        read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id)).await?;
-    let record = record.or_note(unreadable);
+    let (record, lease) = try_join(
+        read::<PromotionRecord>(records, RecordKey::Promotion(stage.clone(), repo.clone(), promotion_id.clone())),
+        read::<OpenLease>(records, RecordKey::OpenLease(stage.clone(), repo.clone(), promotion_id)),
+    )
+    .await?;
+    let (record, lease) = (record.or_note(unreadable), lease.or_note(unreadable));
     Ok(Some(UnderWay {
         commit: record.as_ref().map(|it| short(&it.commit_sha).to_owned()),
         requested_by: record.map(|it| it.asked_by().to_owned()),
         since: Time(taken_at),
+        leased_until: lease.map(|it| Time(it.expires_at)),
     }))
 }

@@ -113,6 +113,13 @@ impl Portal<Memory> {
         }));
     }
 
+    fn leased(&self, stage: &str, commit: &Commit, id: &str) {
+        let key = RecordKey::OpenLease(stage.parse().unwrap(), commit.repo.clone(), id.parse().unwrap());
+        self.put(&key, &json!({
+            "schema_version": 1, "promotion_id": id, "opened_at": "2026-05-02T03:10:00Z", "expires_at": "2026-05-02T04:10:00Z",
+        }));
+    }
+
     async fn happened(&self, stage: &str, number: u32, kind: Kind, outcome: &str) {
         let event = ledger::Event {
             commit_sha: Some(sha("a")),
@@ -163,6 +170,7 @@ fn world() -> Portal<Memory> {
     portal.drifted("prod", &good, PROMOTION, &["it runs other bytes", "its template is another one"]);
     portal.drifted("uat", &revoked, "01JT0000000000000000000000", &["of the promotion before"]);
     portal.promoting("prod", &next, "01JT0000000000000000000002");
+    portal.leased("prod", &next, "01JT0000000000000000000002");
     portal.promoting("prod", &commit("bank-core", "d"), "01JT0000000000000000000003");
     portal
 }
