@@ -77,7 +77,7 @@ async fn who_approved_is_verified_offline_by_us_and_by_stock_tools() {
     let exhibits = world.exhibits(question()).await;
     let files = bundle::files(&exhibits, &judge(&exhibits)).unwrap();
     let own = OwnKeys { approval: Some(LocalSigner::from_seed(3).key()), ..OwnKeys::default() };
-    let verified = verify(&files, &own).unwrap();
+    let verified = verify(&files, &own, None).unwrap();
     assert_eq!(troubles(&verified), Vec::<String>::new());
     assert!(verified.checks.iter().any(|it| it.name.starts_with("`approve` signed")), "{:?}", verified.checks);
     let folder = tempfile::tempdir().unwrap();
@@ -87,12 +87,12 @@ async fn who_approved_is_verified_offline_by_us_and_by_stock_tools() {
     assert!(said.contains("holds  approvals/001.json: the signature holds under keys/approval.pem"), "{said}");
 
     let strange = OwnKeys { approval: Some(LocalSigner::from_seed(2).key()), ..OwnKeys::default() };
-    assert_eq!(verify(&files, &strange).unwrap().verdict, Holds::Fails);
+    assert_eq!(verify(&files, &strange, None).unwrap().verdict, Holds::Fails);
     let mut without = files.clone();
     without.remove(bundle::APPROVAL_KEY);
     let sums = bundle::sums(&without);
     without.insert(SUMS.to_owned(), sums.into_bytes());
-    assert_eq!(verify(&without, &OwnKeys::default()).unwrap().verdict, Holds::Fails);
+    assert_eq!(verify(&without, &OwnKeys::default(), None).unwrap().verdict, Holds::Fails);
     let folder = tempfile::tempdir().unwrap();
     write(&without, folder.path());
     assert_eq!(run(folder.path(), &[]).0, Some(1));

@@ -75,6 +75,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             promotion_signing_key_arn: None,
             approval_signing_key_arn: None,
             judge_run_function: None,
+            verify_provenance_function: None,
             alarm_topic_arn: None,
         },
         config: cloud::config(cloud),
