@@ -197,7 +197,7 @@ test-e2e: functions example outsiders
 	@infra/local/setup_pg_dump_versions.sh
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
 	  cargo test --quiet --locked --workspace \
-	    --test approvals --test burst --test databases --test drift --test e2e --test evidence --test portal --test promotion --test publish --test real_database
+	    --test approvals --test burst --test databases --test drift --test e2e --test evidence --test portal --test promotion --test provenance --test publish --test real_database
 
 .PHONY: test-pipeline
 test-pipeline: functions example

@@ -1,5 +1,7 @@
 //! Who built a commit: provenance of a Sigstore instance of the test's own, verified by the deployed function.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use e2e::{
     commit::{Commit, junit, path},
     instance::{Caller, Instance},
