@@ -47,7 +47,8 @@ async fn world() -> World {
     let approval = json!({
         "schema_version": 1, "repo": "bank-payments", "commit_sha": running.sha, "stage": "prod",
         "manifest_version_id": "v2", "approved_at": "2026-05-03T10:00:00Z", "reason": "looked at it", "break_glass": false,
-        "approved_by": {"person": "ann@bank.example", "arn": "arn:aws:sts::111122223333:assumed-role/Approver/ann@bank.example"},
+        "approved_by": {"person": "ann@bank.example", "arn": "arn:aws:sts::111122223333:assumed-role/Approver/ann@bank.example",
+                        "account": "111122223333", "user_id": "AROAEXAMPLE"},
     });
     let approval: Approval = serde_json::from_value(approval).unwrap();
     let place = Approval::key(&approval.stage, &running, &approval.approved_by.person);
@@ -97,10 +98,10 @@ async fn what_a_stage_could_take_is_told_by_promotes_own_rules() {
     0000002  built  2026-05-02 03:05  feature/PAY…  somebody.with…  uat
              waits: soak-not-over: `uat` must run the commit for 48 h before, of
              which 24 h 1 min are left; it is over at 2026-05-05T00:01:00Z
-             waits: approvals-missing: 0 of 2 approvals; ask somebody who is neither
-             the requester nor the author for `gatekeeper approve --stage prod
-             --repo bank-payments --sha 0000002000000000000000000000000000000000
-             --reason …`
+             waits: approvals-missing: 1 of 2 approvals (`ann@bank.example`
+             approved); ask somebody who is neither the requester nor the author for
+             `gatekeeper approve --stage prod --repo bank-payments --sha
+             0000002000000000000000000000000000000000 --reason …`
     ");
     let (document, _) = asked(&world, "--repo bank-payments --promotable uat").await.unwrap();
     insta::assert_snapshot!(plain(&document), @r"
