@@ -75,7 +75,7 @@ fn every_way_past_the_gatekeeper_is_told() {
         told(|it| it.state_sha256 = None),
         told(|it| it.state_sha256 = Some(Sha256::of(b"edited"))).replace(&Sha256::of(b"state").to_string(), "LEFT"),
         told(|it| {
-            it.refresh.as_mut().unwrap().differing = Ok([("delete".to_owned(), 1), ("update".to_owned(), 2)].into())
+            it.refresh.as_mut().unwrap().differing = Ok([("delete".to_owned(), 1), ("update".to_owned(), 2)].into());
         }),
         told(|it| it.refresh.as_mut().unwrap().differing = Err("it tells of 1 errors".to_owned())),
     ];
