@@ -324,7 +324,8 @@ def deploy(instance: Instance) -> dict[str, str]:
     outputs = stack_outputs(instance)
     if "RecordsBucket" not in outputs:
         raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")
-    witness(instance, outputs)
+    if "WitnessRoleArn" in outputs:  # a template of a test of its own hands nothing over
+        witness(instance, outputs)
     let_root_be_somebody(instance, outputs)
     upload_stages(instance, outputs["RecordsBucket"])
     return {**outputs, "StageRoleArn": STAGE_ROLE_ARN, "BackendReadRoleArn": BACKEND_ROLE_ARN,
