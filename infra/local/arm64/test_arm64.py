@@ -29,9 +29,9 @@ AARCH64 = 183  # EM_AARCH64
 # What runs `function`, an arm64 program, on another machine; it is a `bootstrap` like any other.
 EMULATED = '#!/bin/sh\nexec qemu-aarch64-static -L /usr/aarch64-linux-gnu "${0%/*}/function" "$@"\n'
 SAMPLES = re.compile(r"(?m)^\| `([\w-]+\.json)` \| ([\w-]+) \|")
-# The steps of a promotion and the portal have no samples: the state machine and a browser ask them.
+# The steps of a promotion, who verifies for the gate and the portal have no samples: the state machine, intake and a browser ask them.
 FURTHER: dict[str, list[Any]] = {
-    **{step: [{}] for step in ("apply-stack", "deploy-function", "judge-run", "smoke-test", "record-promotion")},
+    **{step: [{}] for step in ("apply-stack", "deploy-function", "judge-run", "smoke-test", "record-promotion", "verify-provenance")},
     "portal": [{"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": {}, "requestContext": {"http": {"method": "GET", "path": path}}}
                for path in ("/", "/nothing")],
 }

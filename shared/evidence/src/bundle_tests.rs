@@ -2,8 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use gatekeeper_promotion::record::LiveFunction;
+use gatekeeper_promotion::record::{LiveFunction, PromotionRecord};
 use gatekeeper_proof::LocalSigner;
+use gatekeeper_store::record;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::{
     bundle::{self, Files, MAX_ALL_ATTACHED_BYTES, MAX_ATTACHED_BYTES, SUMS},
     bundle_verify::{MaxAge, OwnKeys, verify, whole as whole_by_sums},
     collect::attach,
-    exhibits::Live,
+    exhibits::{Exhibits, Live},
     judge,
     model::{Evidence, Holds},
     sample::{World, question},
@@ -80,6 +81,17 @@ async fn who_approved_is_verified_offline_by_us_and_by_stock_tools() {
     let verified = verify(&files, &own, None).unwrap();
     assert_eq!(troubles(&verified), Vec::<String>::new());
     assert!(verified.checks.iter().any(|it| it.name.starts_with("`approve` signed")), "{:?}", verified.checks);
+    let planned = |exhibits: &Exhibits| {
+        let checks = judge(exhibits).checks;
+        checks.into_iter().find(|it| it.name.starts_with("what was applied is the plan")).unwrap()
+    };
+    assert_eq!(planned(&exhibits).holds, Holds::Holds, "{:?}", planned(&exhibits));
+    let mut other = exhibits.clone();
+    let bytes = &mut other.documents.get_mut(crate::paper::PROMOTION).unwrap().bytes;
+    let mut record: PromotionRecord = serde_json::from_slice(bytes).unwrap();
+    record.accept_schema_difference = true;
+    *bytes = record::to_bytes(&record).unwrap();
+    assert_eq!(planned(&other).holds, Holds::Fails, "another plan than the one that `ann` approved");
     let folder = tempfile::tempdir().unwrap();
     write(&files, folder.path());
     let (code, said) = run(folder.path(), &[]);

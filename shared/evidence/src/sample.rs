@@ -136,19 +136,25 @@ impl World {
         world
     }
 
-    /// A commit that somebody approved and that is promoted.
+    /// A commit that somebody approved, with its plan, and that is promoted.
     pub async fn approved() -> Self {
         let world = Self::empty();
         world.configure(|_| {}).await;
         world.upload(1, |_| {});
         world.judge_all().await;
-        world.approve("ann", question().stage).await;
+        let plan = world.record(PROMOTION, false).await.plan_digest();
+        world.approve_plan("ann", question().stage, Some(plan)).await;
         world.promote(PROMOTION, false).await;
         world
     }
 
     /// Has a person approve the commit, as it is stored, for a stage.
     pub async fn approve(&self, name: &str, stage: StageName) {
+        self.approve_plan(name, stage, None).await;
+    }
+
+    /// Has a person approve it with this plan, or any.
+    pub async fn approve_plan(&self, name: &str, stage: StageName, plan_sha256: Option<Sha256>) {
         let key = ArtefactPath::Manifest.of(&commit());
         let manifest = self.artefacts.head(&key, None).await.unwrap().unwrap();
         let arn = format!("arn:aws:sts::111122223333:assumed-role/approver/{name}");
@@ -162,7 +168,7 @@ impl World {
             approved_at: at(-60),
             reason: "looked at the change".to_owned(),
             break_glass: false,
-            plan_sha256: None,
+            plan_sha256,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
         let signed = SignedApproval::sign(approval, &self.approval).await.unwrap();

@@ -9,15 +9,18 @@ use serde_json::Value;
 
 use crate::{
     plan::{Plan, PlannedMigration},
+    record::PromotionRecord,
     replacement::ResourcePath,
     request::PromotionRequest,
     runs::PlannedRun,
 };
 
+/// What is digested, and in which edition.
+const DOCUMENT: &str = "artefact-gatekeeper plan v1";
+
 /// What the digest is of.
 #[derive(Serialize)]
 struct Subject<'a> {
-    /// What is digested, and in which edition.
     document: &'static str,
     repo: &'a Repo,
     commit_sha: &'a CommitSha,
@@ -38,23 +41,16 @@ impl Plan {
     /// stage's database has run already. Nor are who asks, why, and whose approvals there are.
     #[must_use]
     pub fn digest(&self, commit: &Commit, request: &PromotionRequest) -> Sha256 {
-        let migrations = self.migrations.iter();
-        let migrations = migrations.map(|it| PlannedMigration { state: None, ..it.clone() }).collect();
-        let plan = Self { migrations, ..self.clone() };
-        let subject = Subject {
-            document: "artefact-gatekeeper plan v1",
+        digest(Subject {
+            document: DOCUMENT,
             repo: &commit.repo,
             commit_sha: &commit.sha,
             stage: &request.stage,
             rollback: request.rollback,
             accept_replacement: &request.accept_replacement,
             accept_schema_difference: request.accept_schema_difference,
-            plan: &plan,
-        };
-        // Every part of it is written by names, so it can be written.
-        let mut value = serde_json::to_value(&subject).unwrap_or_default();
-        sort(&mut value);
-        Sha256::of(value.to_string().as_bytes())
+            plan: self,
+        })
     }
 
     /// Whether the preview of its Pulumi program changes this resource.
@@ -62,6 +58,33 @@ impl Plan {
     pub fn changes_urn(&self, urn: &Urn) -> bool {
         self.runs.iter().any(|run| matches!(run, PlannedRun::Pulumi(program) if program.changes.0.contains_key(urn)))
     }
+}
+
+impl PromotionRecord {
+    /// The digest of what was applied, as approvals of it name it: [`Plan::digest`].
+    #[must_use]
+    pub fn plan_digest(&self) -> Sha256 {
+        digest(Subject {
+            document: DOCUMENT,
+            repo: &self.repo,
+            commit_sha: &self.commit_sha,
+            stage: &self.stage,
+            rollback: self.rollback,
+            accept_replacement: &self.accept_replacement,
+            accept_schema_difference: self.accept_schema_difference,
+            plan: &self.plan,
+        })
+    }
+}
+
+fn digest(subject: Subject<'_>) -> Sha256 {
+    let migrations = subject.plan.migrations.iter();
+    let migrations = migrations.map(|it| PlannedMigration { state: None, ..it.clone() }).collect();
+    let plan = Plan { migrations, ..subject.plan.clone() };
+    // Every part of it is written by names, so it can be written.
+    let mut value = serde_json::to_value(&Subject { plan: &plan, ..subject }).unwrap_or_default();
+    sort(&mut value);
+    Sha256::of(value.to_string().as_bytes())
 }
 
 /// Sorts the members of every object, whatever order the parser keeps.

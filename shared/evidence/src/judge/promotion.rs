@@ -23,6 +23,7 @@ const SMOKE: &str = "every smoke check answered as it should after the promotion
 const NO_SMOKE: &str = "no smoke check is configured, and none was asked";
 const APPROVED: &str = "the approvals that counted are stored as they were counted";
 const SIGNED: &str = "`approve` signed the approvals that counted, as it was told by whom";
+const PLANNED: &str = "what was applied is the plan that was approved, where an approval names one";
 const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
 
@@ -135,7 +136,7 @@ fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
 /// Checks the signatures of the approvals that counted by them: those that were counted before approvals were signed have
 /// none, as the record says, which the ledger is signed over.
 fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
-    let (mut wrong, mut open, mut count) = (Vec::new(), Vec::new(), 0);
+    let (mut wrong, mut open, mut count, mut plans) = (Vec::new(), Vec::new(), 0, Vec::new());
     let key = case.exhibits.keys.as_ref().and_then(|keys| keys.approval.as_ref());
     for (approval, place) in record.counted_approvals().zip(1..) {
         let Some(signed_by) = approval.signed_by else { continue };
@@ -152,7 +153,10 @@ fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Chec
                 continue;
             }
             Ok(read) => match read.value.proof(place_there, key) {
-                Ok(by) if by == signed_by && read.value.approval.approved_by.person == approval.person => continue,
+                Ok(by) if by == signed_by && read.value.approval.approved_by.person == approval.person => {
+                    plans.extend(read.value.approval.plan_sha256.map(|plan| (person, plan)));
+                    continue;
+                }
                 Ok(by) => format!("it is signed with the key `{by}`, the promotion counted one by `{signed_by}`"),
                 Err(not_proved) => not_proved.to_string(),
             },
@@ -161,6 +165,14 @@ fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Chec
     }
     if count > 0 {
         checks.judged(Part::Promotion, SIGNED, &wrong, &open, counted(count, "signature"));
+    }
+    if !plans.is_empty() {
+        let applied = record.plan_digest();
+        let others = plans.iter().filter(|(_, plan)| *plan != applied);
+        let wrong: Vec<_> = others
+            .map(|(person, plan)| format!("`{person}` approved the plan `{plan}`, and `{applied}` was applied"))
+            .collect();
+        checks.none_wrong(Part::Promotion, PLANNED, &wrong, format!("`{applied}`, derived again from the record"));
     }
 }
 
