@@ -19,7 +19,7 @@ use crate::{
 const DOCUMENT: &str = "artefact-gatekeeper plan v1";
 
 /// What the digest is of.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct Subject<'a> {
     document: &'static str,
     repo: &'a Repo,
@@ -82,7 +82,7 @@ fn digest(subject: Subject<'_>) -> Sha256 {
     let migrations = migrations.map(|it| PlannedMigration { state: None, ..it.clone() }).collect();
     let plan = Plan { migrations, ..subject.plan.clone() };
     // Every part of it is written by names, so it can be written.
-    let mut value = serde_json::to_value(&Subject { plan: &plan, ..subject }).unwrap_or_default();
+    let mut value = serde_json::to_value(Subject { plan: &plan, ..subject }).unwrap_or_default();
     sort(&mut value);
     Sha256::of(value.to_string().as_bytes())
 }
