@@ -1,10 +1,13 @@
 //! What commands for people ask of the buckets beyond reading: which folders there are, and when something was written.
 
 use gatekeeper_aws::{s3::S3Store, timestamp};
-use gatekeeper_store::ReadStore;
+use gatekeeper_store::{ReadStore, Stores};
 use jiff::Timestamp;
 
-use crate::aws::called;
+use crate::{
+    aws::{Aws, called},
+    output::Output,
+};
 
 /// An object and when its newest version was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,22 @@ impl Records for S3Store {
     }
 }
 
+/// Has the buckets looked at, says so meanwhile, and warns of what could not be told.
+pub(crate) async fn looked<D>(
+    aws: &Aws<'_>,
+    output: &mut Output,
+    look: impl AsyncFnOnce(Stores<'_, S3Store>) -> anyhow::Result<(D, Vec<String>)>,
+) -> anyhow::Result<D> {
+    output.passing("looking at the records …");
+    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
+    let (document, troubles) = look(Stores { artefacts: &artefacts, records: &records }).await?;
+    output.clear_passing();
+    for trouble in &troubles {
+        output.warning(trouble);
+    }
+    Ok(document)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::{
@@ -60,7 +79,7 @@ pub(crate) mod tests {
         ids::{Commit, CommitSha, Sha256, StageName, VersionId},
         store_key::{ArtefactPath, RecordKey},
     };
-    use gatekeeper_store::{Stores, memory::Memory};
+    use gatekeeper_store::memory::Memory;
     use serde_json::{Value, json};
 
     use super::*;

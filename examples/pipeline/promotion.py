@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,20 +35,16 @@ class Promotion:
     """The promotion of a run's commit."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.lease, self.preview, self.evidence = run, run.folder / "lease.json", run.folder / "preview.json", run.folder / "evidence"
+        self.run, folder = run, Path(tempfile.mkdtemp(prefix="promotion-", dir=run.folder))
+        self.lease, self.preview, self.evidence = folder / "lease.json", folder / "preview.json", folder / "evidence"
         outputs = run.dev.outputs
         # Where the gatekeeper is; who asks is in the environment.
-        self.outputs = run.folder / "outputs.json"
+        self.outputs = folder / "outputs.json"
         self.outputs.write_text(json.dumps({name: value for name, value in outputs.items() if name not in ("AccessKeyId", "SecretAccessKey")}))
 
     def go(self, term: Terminal, command: str = "promote") -> None:
         """From the stage's configuration to the evidence; with `rollback` as the command back to this commit."""
         request = ["--repo", self.run.repo, "--sha", self.run.sha, "--stage", STAGE, "--reason", REASONS[command]]
-        for left in (self.lease, self.preview, self.evidence, *(self.run.folder / it for it in ("runner", "promoter", "auditor"))):
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink(missing_ok=True)
         with term.doing(f"{STAGE}: its configuration names what a runner does"):
             self.configure()
         with term.doing("the runner: the commit, and what it needs"):
@@ -81,7 +78,6 @@ class Promotion:
         if stacks is None:
             return
         bucket, s3 = f"bank-artefacts-{STAGE}", stacks.client("s3", STAGE)
-        shutil.rmtree(self.run.folder / "runner")
         with term.doing("the runner, again"):
             self.runner()
         for status, wanted in (("Enabled", set()), ("Suspended", {"pulumi-drifted"}), ("Enabled", set())):

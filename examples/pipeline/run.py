@@ -50,6 +50,7 @@ class Run:
     def on_a_machine(self, name: str) -> None:
         """A machine as new, on which nothing of an earlier one is left."""
         machine = self.folder / name
+        shutil.rmtree(machine, ignore_errors=True)
         self.workspace, self.outputs = machine / "workspace", {}
         for folder in ("home", "tmp"):
             (machine / folder).mkdir(parents=True)

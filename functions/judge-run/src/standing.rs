@@ -6,11 +6,10 @@ use anyhow::Context as _;
 use gatekeeper_aws::{pulumi::PulumiStack, stage_account::stage_config};
 use gatekeeper_model::ids::RunName;
 use gatekeeper_promotion::{
-    drift::proof_of,
     record::PromotionRecord,
     runs::{
         PlannedPulumi, PlannedRun,
-        standing::{RunLook, StackNow},
+        standing::{RunLook, StackNow, proof_of},
     },
     step::PromotionRef,
 };

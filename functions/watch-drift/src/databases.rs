@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_lambda::{Client, primitives::Blob};
-use gatekeeper_model::{finding::Finding, ids::DatabaseName, telemetry::chain};
+use aws_sdk_lambda::Client;
+use gatekeeper_model::{finding::Finding, ids::DatabaseName};
 use gatekeeper_promotion::{
     database_check::{ParityAnswer, ParityEvent, ParityQuestion},
     drift::DatabaseLook,
     record::PromotionRecord,
 };
+
+use crate::ask::ask;
 
 /// What looks at a stage's databases.
 #[derive(Debug)]
@@ -56,13 +58,7 @@ impl Databases {
             role_arn: record.role_arn.clone(),
             databases: record.plan.databases.clone(),
         };
-        let event = serde_json::to_vec(&ParityEvent { parity }).map_err(|error| error.to_string())?;
-        let answer = self.lambda.invoke().function_name(function).payload(Blob::new(event)).send().await;
-        let answer = answer.map_err(|error| format!("`{function}` could not be asked: {}", chain(&error)))?;
-        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        if answer.function_error.is_some() {
-            return Err(format!("`{function}` could not look: {}", String::from_utf8_lossy(&body)));
-        }
+        let body = ask(&self.lambda, function, &ParityEvent { parity }).await?;
         serde_json::from_slice(&body)
             .map_err(|error| format!("`{function}` gave an answer that is not one to a comparison: {error}"))
     }

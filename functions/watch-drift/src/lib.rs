@@ -4,6 +4,7 @@
 //! What is found is decided by [`gatekeeper_promotion::drift`]; here it is looked at and told: in the stage's document, in the
 //! ledger, to people, in metrics. It changes nothing in a stage.
 
+mod ask;
 mod databases;
 mod look;
 mod proofs;

@@ -210,6 +210,7 @@ impl Watcher {
         let (live, ((databases, histories), runs), (proofs, ledger, revocations), (verdict, revocation)) =
             try_join4(self.live(&config, record, is_thorough, now), databases, proofs, verdict).await?;
         let Live { functions, stacks, objects } = live;
+        let databases_asked = !databases.is_empty() || !runs.is_empty();
         let look = Look {
             origins: self.origins(&functions).await?,
             functions,
@@ -223,8 +224,7 @@ impl Watcher {
             revocations,
             proofs,
         };
-        let is_asked = |record: &PromotionRecord| !record.plan.databases.is_empty() || !record.plan.runs.is_empty();
-        Ok(Seen { look, databases_asked: is_due && record.is_some_and(is_asked), ledger })
+        Ok(Seen { look, databases_asked, ledger })
     }
 
     /// What is live of a promotion, and what is stored of it.

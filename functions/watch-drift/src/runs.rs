@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_lambda::{Client, primitives::Blob};
-use gatekeeper_model::{ids::RunName, telemetry::chain};
+use aws_sdk_lambda::Client;
+use gatekeeper_model::ids::RunName;
 use gatekeeper_promotion::{
     record::PromotionRecord,
     runs::{
@@ -11,6 +11,8 @@ use gatekeeper_promotion::{
         standing::{RunLook, StandingEvent},
     },
 };
+
+use crate::ask::ask;
 
 /// What looks at what runners left.
 #[derive(Debug)]
@@ -37,14 +39,7 @@ impl Runs {
 
     async fn ask(&self, record: &PromotionRecord) -> Result<BTreeMap<RunName, RunLook>, String> {
         let function = &self.function;
-        let event = StandingEvent { standing: record.reference() };
-        let event = serde_json::to_vec(&event).map_err(|error| error.to_string())?;
-        let answer = self.lambda.invoke().function_name(function).payload(Blob::new(event)).send().await;
-        let answer = answer.map_err(|error| format!("`{function}` could not be asked: {}", chain(&error)))?;
-        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        if answer.function_error.is_some() {
-            return Err(format!("`{function}` could not look: {}", String::from_utf8_lossy(&body)));
-        }
+        let body = ask(&self.lambda, function, &StandingEvent { standing: record.reference() }).await?;
         serde_json::from_slice(&body).map_err(|error| format!("`{function}` gave an answer that is none: {error}"))
     }
 }

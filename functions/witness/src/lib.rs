@@ -3,17 +3,15 @@
 //!
 //! A head goes over only where it goes on from the newest that the witness has: `gatekeeper_proof::witness`.
 
-use std::collections::BTreeSet;
-
 use gatekeeper_aws::lambda::FunctionError;
 use gatekeeper_model::{
     event::{Batch, Event},
-    ids::{Chain, StageName, VersionId},
+    ids::{Chain, VersionId},
     store_key::RecordKey,
     telemetry::{Logger, chain as whole},
 };
 use gatekeeper_proof::{
-    Authority, PublicKeys,
+    Authority, PublicKeys, ledger,
     witness::{HandOverError, Handed, hand_over},
 };
 use gatekeeper_store::{ReadStore, StoreError, WriteStore};
@@ -120,7 +118,7 @@ impl<R: ReadStore, W: WriteStore> Witness<'_, R, W> {
     /// the rest from it.
     async fn catch_up(&self) -> Result<Answer, FunctionError> {
         let error = |error: StoreError| FunctionError::new("WitnessError", whole(&error));
-        let chains = self.chains().await.map_err(error)?;
+        let chains = ledger::chains(self.records, RecordKey::ledgers_prefix).await.map_err(error)?;
         let (mut handed_over, mut failed) = (0, Vec::new());
         for chain in &chains {
             match self.give(chain, None).await {
@@ -132,17 +130,6 @@ impl<R: ReadStore, W: WriteStore> Witness<'_, R, W> {
             return Err(FunctionError::new("WitnessError", failed.join("; ")));
         }
         Ok(Answer::CaughtUp { chains: chains.len(), handed_over })
-    }
-
-    async fn chains(&self) -> Result<BTreeSet<Chain>, StoreError> {
-        let mut chains = BTreeSet::new();
-        for stage in self.records.folders(&RecordKey::ledgers_prefix(None)).await? {
-            let Ok(stage) = stage.parse::<StageName>() else { continue };
-            let repos = self.records.folders(&RecordKey::ledgers_prefix(Some(&stage))).await?;
-            let repos = repos.iter().filter_map(|repo| repo.parse().ok());
-            chains.extend(repos.map(|repo| Chain { stage: stage.clone(), repo }));
-        }
-        Ok(chains)
     }
 }
 

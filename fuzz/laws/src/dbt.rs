@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    input::{Pieces, choose, plain_json, told},
+    input::{Pieces, cut, plain_json, reads_back, told},
     product::{Code, DbtRules, dbt},
 };
 
@@ -20,8 +20,7 @@ pub(crate) fn manifest(document: &[u8]) {
         assert!(!findings.is_empty());
         return;
     };
-    let json = serde_json::to_vec(&facts).expect("facts are written");
-    assert_eq!(serde_json::from_slice::<dbt::manifest::Facts>(&json).expect("facts read back"), facts);
+    reads_back(&facts);
     assert!(read(cut(document)).1.is_none(), "cut off");
     assert!(facts.built.is_disjoint(&facts.others), "a node is built or it isn't");
     let target = dbt::check::check_target(SUBJECT, &facts, &DbtRules::default());
@@ -56,8 +55,7 @@ pub(crate) fn run_results(document: &[u8]) {
         assert!(!findings.is_empty());
         return;
     };
-    let json = serde_json::to_vec(&results).expect("results are written");
-    assert_eq!(serde_json::from_slice::<dbt::run_results::RunResults>(&json).expect("results read back"), results);
+    reads_back(&results);
     assert!(read(cut(document)).1.is_none(), "cut off");
 
     let Some(value) = plain_json(document) else { return };
@@ -77,10 +75,4 @@ pub(crate) fn run_results(document: &[u8]) {
     assert_eq!(found.iter().any(|it| it.code == Code::DbtBuildFailed), is_bad, "{statuses:?}");
     let is_build = value["args"]["which"].as_str() == Some("build");
     assert!(is_build || value["args"]["which"].is_null() || found.iter().any(|it| it.code == Code::DbtBuildPartial));
-}
-
-/// A document without its end.
-fn cut(document: &[u8]) -> &[u8] {
-    let end = document.trim_ascii_end().len();
-    &document[..choose(document, end)]
 }

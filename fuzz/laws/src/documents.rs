@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
     dbt,
-    input::{choose, has_a_key_twice, kind, plain_json, told},
+    input::{choose, has_a_key_twice, kind, plain_json, reads_back, told},
     keys,
     product::{
         ArtefactKey, ArtefactPath, Batch, Change, Commit, FreezeSpan, FrontMatter, Identities, Manifest, Person,
@@ -47,13 +46,6 @@ pub fn documents(input: &[u8]) {
         ("id", Ok(text)) => text.split('\n').take(16).for_each(keys::id),
         _ => {}
     }
-}
-
-/// A value reads back from its JSON.
-fn reads_back<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) -> Vec<u8> {
-    let json = serde_json::to_vec(value).expect("a document is written");
-    assert_eq!(serde_json::from_slice::<T>(&json).expect("a document reads back"), *value);
-    json
 }
 
 /// A document that is taken has no key twice: another reader would believe the other one.

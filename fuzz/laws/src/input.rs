@@ -7,8 +7,8 @@ use std::{
 };
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Value;
 
@@ -152,4 +152,17 @@ pub(crate) fn plain_json(json: &[u8]) -> Option<Value> {
 pub(crate) fn is_json(json: &[u8]) -> bool {
     let mut parser = serde_json::Deserializer::from_slice(json);
     IgnoredAny::deserialize(&mut parser).is_ok() && parser.end().is_ok()
+}
+
+/// A value reads back from its JSON, which is given.
+pub(crate) fn reads_back<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) -> Vec<u8> {
+    let json = serde_json::to_vec(value).expect("a document is written");
+    assert_eq!(serde_json::from_slice::<T>(&json).expect("a document reads back"), *value);
+    json
+}
+
+/// A document without its end.
+pub(crate) fn cut(document: &[u8]) -> &[u8] {
+    let end = document.trim_ascii_end().len();
+    &document[..choose(document, end)]
 }

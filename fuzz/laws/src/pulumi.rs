@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Debug, io};
 use serde_json::{Value, json};
 
 use crate::{
-    input::{Pieces, choose, plain_json},
+    input::{Pieces, cut, plain_json, reads_back},
     product::pulumi::{history, preview, refresh, state},
 };
 
@@ -68,8 +68,7 @@ pub(crate) fn refresh(document: &[u8]) {
 pub(crate) fn preview(document: &[u8]) {
     let read = |reader: &mut dyn io::Read| preview::read(reader);
     let Some((preview, value)) = held(document, read, &["config"]) else { return };
-    let json = serde_json::to_vec(&preview.changes).expect("changes are written");
-    assert_eq!(serde_json::from_slice::<preview::Changes>(&json).expect("changes read back"), preview.changes);
+    reads_back(&preview.changes);
     let counted: u64 = preview.changes.counts().values().sum();
     assert_eq!(counted, preview.changes.0.len() as u64, "each resource counts once");
     let Some(value) = value else { return };
@@ -107,8 +106,7 @@ fn held<T: PartialEq + Debug>(
             return None;
         }
     };
-    let end = document.trim_ascii_end().len();
-    assert!(read(&mut &document[..choose(document, end)]).is_err(), "cut off");
+    assert!(read(&mut cut(document)).is_err(), "cut off");
     let value = plain_json(document);
     if let Some(value) = &value {
         assert_eq!(read(&mut value.to_string().as_bytes()).as_ref(), Ok(&kept), "spelt otherwise");
@@ -121,9 +119,4 @@ fn held<T: PartialEq + Debug>(
         }
     }
     Some((kept, value))
-}
-
-fn reads_back<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + Debug>(value: &T) {
-    let json = serde_json::to_vec(value).expect("what is kept is written");
-    assert_eq!(serde_json::from_slice::<T>(&json).expect("what is kept reads back"), *value);
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use aws_sdk_s3::{
     Client,
+    operation::list_object_versions::ListObjectVersionsOutput,
     primitives::ByteStream,
     types::{ChecksumMode, ChecksumType, EncodingType, ObjectLockLegalHoldStatus, Tag, Tagging},
 };
@@ -59,6 +60,44 @@ impl S3Store {
     ) -> StoreError {
         StoreError { operation, bucket: self.bucket.clone(), key: key.to_owned(), source: source.into() }
     }
+
+    /// Hands over each page of the versions under a prefix, or of the folders that end with a delimiter there, with what
+    /// reads the names in it.
+    async fn each_page(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        mut take: impl FnMut(
+            &ListObjectVersionsOutput,
+            &dyn Fn(&str) -> Result<String, StoreError>,
+        ) -> Result<(), StoreError>
+        + Send,
+    ) -> Result<(), StoreError> {
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_delimiter(delimiter.map(str::to_owned))
+                // XML can't hold every character that a key can.
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
+            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+            take(&page, &decoded)?;
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(());
+            }
+            key_marker = page.next_key_marker().map(decoded).transpose()?;
+            version_marker = page.next_version_id_marker().map(str::to_owned);
+        }
+    }
 }
 
 /// `x-amz-tagging-count`, which is not sent where there are no tags.
@@ -69,22 +108,7 @@ fn counted(tags: Option<i32>) -> usize {
 impl ReadStore for S3Store {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
-        let (mut key_marker, mut version_marker) = (None, None);
-        loop {
-            let page = self
-                .client
-                .list_object_versions()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                // XML can't hold every character that a key can.
-                .encoding_type(EncodingType::Url)
-                .set_key_marker(key_marker)
-                .set_version_id_marker(version_marker)
-                .send()
-                .await
-                .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
-            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
-            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+        self.each_page(prefix, None, |page, decoded| {
             for version in page.versions().iter().filter(|version| version.is_latest() == Some(true)) {
                 let size = version.size().and_then(|size| u64::try_from(size).ok());
                 let (Some(key), Some(version_id), Some(size)) = (version.key(), version.version_id(), size) else {
@@ -93,12 +117,10 @@ impl ReadStore for S3Store {
                 };
                 listed.push(Listed { key: decoded(key)?, version_id: version_id.into(), size });
             }
-            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
-                return Ok(listed);
-            }
-            key_marker = page.next_key_marker().map(decoded).transpose()?;
-            version_marker = page.next_version_id_marker().map(str::to_owned);
-        }
+            Ok(())
+        })
+        .await?;
+        Ok(listed)
     }
 
     async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
@@ -123,33 +145,16 @@ impl ReadStore for S3Store {
 
     async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut folders = Vec::new();
-        let (mut key_marker, mut version_marker) = (None, None);
-        loop {
-            let page = self
-                .client
-                .list_object_versions()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                .delimiter("/")
-                .encoding_type(EncodingType::Url)
-                .set_key_marker(key_marker)
-                .set_version_id_marker(version_marker)
-                .send()
-                .await
-                .map_err(|error| self.failed("ListObjectVersions", prefix, said(&error)))?;
-            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
-            let decoded = |key: &str| if is_encoded { self.decoded(key) } else { Ok(key.to_owned()) };
+        self.each_page(prefix, Some("/"), |page, decoded| {
             for folder in page.common_prefixes().iter().filter_map(|it| it.prefix()) {
                 let folder = decoded(folder)?;
                 let name = folder.strip_prefix(prefix).and_then(|rest| rest.strip_suffix('/'));
                 folders.extend(name.map(str::to_owned));
             }
-            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
-                return Ok(folders);
-            }
-            key_marker = page.next_key_marker().map(decoded).transpose()?;
-            version_marker = page.next_version_id_marker().map(str::to_owned);
-        }
+            Ok(())
+        })
+        .await?;
+        Ok(folders)
     }
 
     async fn head(&self, key: &str, version_id: Option<&VersionId>) -> Result<Option<Head>, StoreError> {

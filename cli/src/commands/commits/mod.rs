@@ -30,7 +30,7 @@ use crate::{
     aws::{Aws, PlaceArgs, approval_key},
     exit::Answer,
     output::Output,
-    records::Records,
+    records::{Records, looked},
     sha,
     stages::Stages,
 };
@@ -127,20 +127,14 @@ struct Around {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::at(&args.place).await?;
-    output.passing("looking at the records …");
-    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
-    let stores = Stores { artefacts: &artefacts, records: &records };
     let key = async {
         match &args.promotable {
             Some(_) => approval_key(&aws).await.map(Some),
             None => Ok(None),
         }
     };
-    let (document, troubles) = look(args, stores, key, telemetry::wall_clock()).await?;
-    output.clear_passing();
-    for trouble in &troubles {
-        output.warning(trouble);
-    }
+    let now = telemetry::wall_clock();
+    let document = looked(&aws, output, async |stores| look(args, stores, key, now).await).await?;
     output.result(&document, &text::of(&document))?;
     Ok(Answer::Yes)
 }

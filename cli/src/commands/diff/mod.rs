@@ -32,7 +32,7 @@ use crate::{
     exit::{Answer, Misuse},
     json_diff::{Difference, differences},
     output::Output,
-    records::{Dated, Records},
+    records::{Dated, Records, looked},
     sha,
     sha::GivenSha,
     stages::Stages,
@@ -141,14 +141,7 @@ struct Side {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::at(&args.place).await?;
-    output.passing("looking at the records …");
-    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
-    let stores = Stores { artefacts: &artefacts, records: &records };
-    let (document, troubles) = look(args, stores).await?;
-    output.clear_passing();
-    for trouble in &troubles {
-        output.warning(trouble);
-    }
+    let document = looked(&aws, output, async |stores| look(args, stores).await).await?;
     output.result(&document, &text::of(&document))?;
     Ok(Answer::Yes)
 }

@@ -110,24 +110,13 @@ async fn chains(records: &S3Store, witness: Option<&S3Store>, args: &Args) -> an
     let kept = args.against.as_deref().map(kept_chains).transpose()?.unwrap_or_default();
     let named = args.stage.clone().zip(args.repo.clone()).map(|(stage, repo)| Chain { stage, repo });
     let witnessed = match witness {
-        Some(witness) => witnessed_chains(witness).await.with_context(|| {
+        Some(witness) => ledger::chains(witness, WitnessKey::stage_prefix).await.with_context(|| {
             let bucket = witness.bucket();
             format!("the witness `{bucket}` could not be read: nobody can tell which chains it has seen")
         })?,
-        None => Vec::new(),
+        None => BTreeSet::new(),
     };
     Ok(stored.chain(kept).chain(named).chain(witnessed).filter(wanted).collect())
-}
-
-/// The chains of which the witness outside has a head.
-async fn witnessed_chains(witness: &S3Store) -> anyhow::Result<Vec<Chain>> {
-    let mut chains = Vec::new();
-    for stage in witness.folders(&WitnessKey::stage_prefix(None)).await? {
-        let Ok(stage) = stage.parse::<StageName>() else { continue };
-        let repos = witness.folders(&WitnessKey::stage_prefix(Some(&stage))).await?;
-        chains.extend(repos.iter().filter_map(|repo| Some(Chain { stage: stage.clone(), repo: repo.parse().ok()? })));
-    }
-    Ok(chains)
 }
 
 async fn prove(

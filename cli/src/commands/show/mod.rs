@@ -27,7 +27,7 @@ use crate::{
     aws::{Aws, PlaceArgs},
     exit::{Answer, Misuse},
     output::Output,
-    records::Records,
+    records::{Records, looked},
     sha,
     sha::GivenSha,
     stages::Stages,
@@ -116,14 +116,7 @@ impl Told {
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let aws = Aws::at(&args.place).await?;
-    output.passing("looking at the records …");
-    let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
-    let stores = Stores { artefacts: &artefacts, records: &records };
-    let (document, troubles) = look(args, stores).await?;
-    output.clear_passing();
-    for trouble in &troubles {
-        output.warning(trouble);
-    }
+    let document = looked(&aws, output, async |stores| look(args, stores).await).await?;
     output.result(&document, &text::of(&document))?;
     Ok(Answer::yes_if(document.outcome == Some(Outcome::Built)))
 }

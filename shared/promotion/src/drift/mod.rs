@@ -23,7 +23,6 @@ use gatekeeper_model::{
 };
 use jiff::{SignedDuration, Timestamp};
 pub use request::WatchRequest;
-pub use runs::proof_of;
 use serde::{Deserialize, Serialize};
 
 use crate::{history::StageState, lock::Lock};

@@ -5,14 +5,12 @@ use jiff::Timestamp;
 
 use super::Compared;
 use crate::{
-    facts::RunFacts,
     record::PromotionRecord,
     runs::{
-        PlannedPulumi, PlannedRun, RunProof,
+        PlannedRun,
         pulumi::PulumiProof,
-        standing::{REFRESH_HOLDS, RunLook, StackNow},
+        standing::{REFRESH_HOLDS, RunLook, StackNow, proof_of},
     },
-    step::Direction,
 };
 
 /// The codes of what may be found of a stack.
@@ -99,26 +97,6 @@ impl Compared {
             }
         }
     }
-}
-
-impl PlannedPulumi {
-    /// What findings call the stack: `uat of bank-platform`.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        format!("{} of {}", self.stack, self.project)
-    }
-}
-
-/// What the promotion's update left, as the record of the step tells it.
-#[must_use]
-pub fn proof_of(record: &PromotionRecord) -> Option<PulumiProof> {
-    record.reported::<RunFacts>().find_map(|it| {
-        let (direction, report) = it.ok()?;
-        match report.facts.proof.read() {
-            Ok(Some(RunProof::Pulumi(proof))) if direction == Direction::Forward => Some(proof.clone()),
-            _ => None,
-        }
-    })
 }
 
 #[cfg(test)]

@@ -92,6 +92,14 @@ pub struct PlannedDbt {
     pub schema: Option<String>,
 }
 
+impl PlannedPulumi {
+    /// What findings call the stack: `uat of bank-platform`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{} of {}", self.stack, self.project)
+    }
+}
+
 impl PlannedRun {
     /// Its name: the one of its kind, or of its module.
     #[must_use]

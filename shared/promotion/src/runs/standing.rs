@@ -8,8 +8,12 @@ use gatekeeper_readers::pulumi::backend::{Look, Refresh};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::pulumi::PulumiProof;
-use crate::step::PromotionRef;
+use super::{RunProof, pulumi::PulumiProof};
+use crate::{
+    facts::RunFacts,
+    record::PromotionRecord,
+    step::{Direction, PromotionRef},
+};
 
 /// After this long a refresh tells nothing of the present: it is made once a day.
 pub const REFRESH_HOLDS: SignedDuration = SignedDuration::from_hours(48);
@@ -67,4 +71,16 @@ impl StackNow {
             refresh: refresh.filter(|it| it.left_at >= proof.ended_at),
         }
     }
+}
+
+/// What the promotion's update left, as the record of the step tells it.
+#[must_use]
+pub fn proof_of(record: &PromotionRecord) -> Option<PulumiProof> {
+    record.reported::<RunFacts>().find_map(|it| {
+        let (direction, report) = it.ok()?;
+        match report.facts.proof.read() {
+            Ok(Some(RunProof::Pulumi(proof))) if direction == Direction::Forward => Some(proof.clone()),
+            _ => None,
+        }
+    })
 }

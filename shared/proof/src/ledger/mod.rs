@@ -11,12 +11,15 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use append::{Appended, LedgerError, append};
 use gatekeeper_model::{
     finding::Finding,
     identity::Person,
-    ids::{Chain, CommitSha, PromotionId, Sha256, VersionId},
+    ids::{Chain, CommitSha, PromotionId, Sha256, StageName, VersionId},
 };
+use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
 pub use prove::{
     Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, verify,
@@ -25,6 +28,24 @@ use serde::{Deserialize, Serialize};
 pub use standing::{Standing, StandingError, standing, standing_of};
 
 use crate::{NAMESPACE, Predicate};
+
+/// The chains of which something lies in a bucket, by its folders: `folder` tells where those of a stage or of every stage lie.
+///
+/// # Errors
+/// [`StoreError`] where it could not look.
+pub async fn chains(
+    store: &impl ReadStore,
+    folder: impl Fn(Option<&StageName>) -> String,
+) -> Result<BTreeSet<Chain>, StoreError> {
+    let mut chains = BTreeSet::new();
+    for stage in store.folders(&folder(None)).await? {
+        let Ok(stage) = stage.parse::<StageName>() else { continue };
+        let repos = store.folders(&folder(Some(&stage))).await?;
+        let repos = repos.iter().filter_map(|repo| repo.parse().ok());
+        chains.extend(repos.map(|repo| Chain { stage: stage.clone(), repo }));
+    }
+    Ok(chains)
+}
 
 /// The largest entry or head that is read back, in bytes.
 pub const MAX_BYTES: u64 = 1024 * 1024;
