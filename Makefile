@@ -88,6 +88,16 @@ rie: functions ## functions under AWS's own Runtime Interface Emulator, beside a
 	@infra/local/setup_go.sh rie
 	@infra/local/with_instance.sh $(PYTHON) infra/local/rie/test_rie.py
 
+# Not a part of `make test`: it needs the AWS CLI, which is 120 MB.
+.PHONY: deploy-local
+deploy-local: functions ## infra/deploy.sh itself, with the real AWS CLI, on a local AWS that has nothing yet
+	@benches/setup.sh
+	@$(PYTHON) infra/local/deploy/test_deploy.py
+
+.PHONY: release
+release: ## builds what a release holds into target/release-VERSION, as .github/workflows/release.yml does
+	@infra/release/build.sh $$(sed -nE '/^\[workspace\.package\]/,/^\[/ s/^version = "(.*)"$$/\1/p' Cargo.toml)
+
 .PHONY: deploy
 deploy: ## deploys into the AWS account of your credentials; `infra/deploy.sh --help` tells how
 	@infra/deploy.sh $(ARGS)
@@ -184,7 +194,7 @@ test-docs: functions
 test-local: functions outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows test_release
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 .PHONY: test-faults

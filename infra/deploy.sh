@@ -9,11 +9,11 @@ usage() {
   cat <<'HELP'
 usage: infra/deploy.sh [option…]
 
-Builds the functions (cargo-lambda), uploads them and deploys infra/template.yaml (AWS CLI) with the credentials
-that the AWS CLI finds. Parameters that aren't given keep what the stack has, or their defaults.
+Builds the functions (cargo-lambda) or takes those of a release, uploads them and deploys infra/template.yaml (AWS CLI)
+with the credentials that the AWS CLI finds. Parameters that aren't given keep what the stack has, or their defaults.
 
   --stack NAME           the stack's name (default gatekeeper)
-  --region REGION        default: AWS_REGION, AWS_DEFAULT_REGION, else ap-southeast-2
+  --region REGION        default: AWS_REGION or AWS_DEFAULT_REGION; without any of them nothing is deployed
   --architecture A       arm64 (default) or x86_64
   --parameter KEY=VALUE  a parameter of the template; can be given many times
   --deployer ARN         who may write config/* and change the buckets' and signing keys' settings, as a role or user ARN;
@@ -30,8 +30,10 @@ that the AWS CLI finds. Parameters that aren't given keep what the stack has, or
   --postgres-image I     postgres:18-bookworm@sha256:…
                          `docker buildx imagetools inspect flyway/flyway:11.8.2` shows a digest
   --code-bucket NAME     where the functions' ZIPs go; made when missing (default gatekeeper-code-ACCOUNT-REGION)
+  --version VERSION      takes the functions from the release VERSION, which must be built from the commit that is checked out
+                         here: GitHub's attestation of each file has to say so (needs `gh`)
   --skip-build           deploys what lies in target/lambda
-  --plan                 makes the change set and shows it, but doesn't execute it
+  --plan                 shows the change set and executes nothing. What it took to make it is deleted again
   --help                 this text
 HELP
 }
@@ -46,7 +48,7 @@ need() { # need COMMAND HOW-TO-GET-IT
 }
 
 stack=gatekeeper
-region=${AWS_REGION:-${AWS_DEFAULT_REGION:-ap-southeast-2}}
+region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}}
 architecture=arm64
 code_bucket=''
 image_repository=''
@@ -55,6 +57,7 @@ postgres_image=''
 stages=''
 policy=''
 identities=''
+version=''
 build=yes
 execute=yes
 parameters=()
@@ -65,13 +68,14 @@ while [ $# -gt 0 ]; do
     --help | -h) usage; exit 0 ;;
     --skip-build) build=no; shift; continue ;;
     --plan) execute=no; shift; continue ;;
-    --stack | --region | --architecture | --parameter | --deployer | --stages | --identities | --policy | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
+    --stack | --region | --version | --architecture | --parameter | --deployer | --stages | --identities | --policy | --code-bucket | --image-repository | --flyway-image | --postgres-image) ;;
     *) usage >&2; fail "unknown option \`$1\`" 2 ;;
   esac
   [ $# -ge 2 ] || fail "\`$1\` needs a value" 2
   case $1 in
     --stack) stack=$2 ;;
     --region) region=$2 ;;
+    --version) version=$2 ;;
     --architecture) architecture=$2 ;;
     --parameter) parameters+=("$2") ;;
     --deployer) deployers+=("$2") ;;
@@ -86,6 +90,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
+[ -n "$region" ] || fail 'which region? Give `--region`, or set AWS_REGION' 2
 case $architecture in
   arm64) platform=linux/arm64 ;;
   x86_64) platform=linux/amd64 ;;
@@ -122,7 +127,13 @@ fi
 need aws 'install the AWS CLI, https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
 export AWS_DEFAULT_REGION=$region AWS_REGION=$region AWS_PAGER=''
 
-if [ "$build" = yes ]; then
+if [ -n "$version" ]; then
+  have=$(sed -nE '/^\[workspace\.package\]/,/^\[/ s/^version = "(.*)"$/\1/p' Cargo.toml)
+  [ "$version" = "$have" ] || fail "this checkout is of version $have, and its template goes with its functions: check out v$version" 2
+  rm -rf target/lambda
+  infra/release/get.sh target/released "functions-$version-$architecture.zip"
+  python3 infra/release/archive.py unpack "target/released/functions-$version-$architecture.zip" target/lambda
+elif [ "$build" = yes ]; then
   infra/build_functions.sh "$architecture" target/lambda "${FUNCTIONS[@]}"
 fi
 for function in "${FUNCTIONS[@]}"; do
@@ -144,8 +155,18 @@ caller_arn() {
   esac
 }
 
+# Only the answer that there is no such stack means that: whatever else goes wrong is an error.
 new=no
-aws cloudformation describe-stacks --stack-name "$stack" >/dev/null 2>&1 || new=yes
+reviewed=no
+if ! told=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2>&1); then
+  case $told in
+    *"does not exist"*) new=yes ;;
+    *) fail "the stack \`$stack\` of account $account in $region can't be looked at: $told" ;;
+  esac
+elif [ "$told" = REVIEW_IN_PROGRESS ]; then
+  reviewed=yes # a change set was made for it and never executed
+  new=yes
+fi
 if [ ${#deployers[@]} -eq 0 ] && [ "$new" = yes ]; then
   deployers=("$(caller_arn)")
 fi
@@ -164,6 +185,7 @@ if [ -z "$image_repository" ] && [[ " ${parameters[*]}" != *' MigrateDatabaseIma
     fail "the stack has migrate-database: give \`--image-repository\`, or \`--parameter MigrateDatabaseImageUri=…\` with an image or nothing"
 fi
 if [ -n "$image_repository" ]; then
+  [ "$execute" = yes ] || fail 'with `--image-repository` there is no `--plan`: an image must be pushed before its digest is known' 2
   registry=$account.dkr.ecr.$region.amazonaws.com
   tag=$registry/$image_repository:$(date -u +%Y%m%dT%H%M%SZ) # for people; the stack names the digest
   built=$(mktemp)
@@ -177,19 +199,57 @@ if [ -n "$image_repository" ]; then
   parameters+=("MigrateDatabaseImageUri=$registry/$image_repository@$digest")
 fi
 
-if ! aws s3api head-bucket --bucket "$code_bucket" --expected-bucket-owner "$account" >/dev/null 2>&1; then
-  echo "making the bucket $code_bucket"
+made_bucket=no
+if ! told=$(aws s3api head-bucket --bucket "$code_bucket" --expected-bucket-owner "$account" 2>&1); then
+  [[ $told == *'(404)'* ]] || fail "the bucket \`$code_bucket\` can't be used as account $account: $told"
+  [ "$execute" = no ] || echo "making the bucket $code_bucket"
   location=()
   # us-east-1 is the one region that may not be named.
   [ "$region" = us-east-1 ] || location=(--create-bucket-configuration "LocationConstraint=$region")
   aws s3api create-bucket --bucket "$code_bucket" "${location[@]}" >/dev/null
+  made_bucket=yes
   aws s3api put-public-access-block --bucket "$code_bucket" --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
   aws s3api put-bucket-versioning --bucket "$code_bucket" --versioning-configuration Status=Enabled
 fi
 
-packaged=$(mktemp)
-trap 'rm -f "$packaged"' EXIT
+versions() { # KEY and VERSION of everything that lies in the code bucket below this stack's name
+  aws s3api list-object-versions --bucket "$code_bucket" --prefix "$stack/" --output text \
+    --query '[Versions, DeleteMarkers][] | [?Key] | [].[Key, VersionId]' | sort
+}
+
+change_sets() { # the names of the stack's change sets
+  aws cloudformation list-change-sets --stack-name "$stack" --query 'Summaries[].ChangeSetName' --output text 2>/dev/null | tr '\t' '\n' | sort
+}
+
+scratch=$(mktemp -d)
+# What a plan made is taken away again, whatever became of it: the change set, the stack that exists for it alone, what was
+# uploaded for it, and the bucket.
+clean_up() {
+  local ended=$? change_set key version template
+  trap - EXIT
+  if [ "$execute" = no ]; then
+    set +e
+    comm -13 "$scratch/change_sets" <(change_sets) | while read -r change_set; do
+      aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$change_set" >/dev/null
+    done
+    if [ "$new" = yes ] && [ "$reviewed" = no ]; then aws cloudformation delete-stack --stack-name "$stack"; fi
+    template=$stack/$(md5sum "$packaged" | cut -d ' ' -f 1).template
+    comm -13 "$scratch/versions" <(versions) | while read -r key version; do
+      # Somebody else may deploy meanwhile.
+      [ "$key" = "$template" ] || grep -qF "$key" "$packaged" || continue
+      aws s3api delete-object --bucket "$code_bucket" --key "$key" --version-id "$version" >/dev/null
+    done
+    if [ "$made_bucket" = yes ]; then aws s3api delete-bucket --bucket "$code_bucket"; fi
+  fi
+  rm -rf "$scratch"
+  exit "$ended"
+}
+packaged=$scratch/packaged.yaml
+versions > "$scratch/versions"
+change_sets > "$scratch/change_sets" || true
+trap clean_up EXIT
+
 aws cloudformation package --template-file infra/template.yaml --s3-bucket "$code_bucket" --s3-prefix "$stack" \
   --output-template-file "$packaged" >/dev/null
 
@@ -198,7 +258,14 @@ deploy=(aws cloudformation deploy --stack-name "$stack" --template-file "$packag
   --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset
   --parameter-overrides "${parameters[@]}")
 if [ "$execute" = no ]; then
-  "${deploy[@]}" --no-execute-changeset
+  "${deploy[@]}" --no-execute-changeset > "$scratch/deploy"
+  change_set=$(grep -oE 'arn:[^ ]+:changeSet/[^ ]+' "$scratch/deploy" | head -n 1 || true)
+  if [ -z "$change_set" ]; then
+    cat "$scratch/deploy"
+    exit 0
+  fi
+  aws cloudformation describe-change-set --change-set-name "$change_set" --output table \
+    --query 'Changes[].ResourceChange.{"1 Action": Action, "2 Resource": LogicalResourceId, "3 Type": ResourceType, "4 Replacement": Replacement || `-`}'
   exit 0
 fi
 "${deploy[@]}"
