@@ -73,7 +73,8 @@ class Act:
         self.server = GitServer(repositories, {GITHUB_TOKEN: False, PUSH_TOKEN: True})
         self.actions = run.folder / "actions"
         self.used: dict[str, Path] = {}
-        for path in (*WORKFLOWS.glob("*.yml"), *(WORKFLOWS.parent / "actions").glob("*/action.yml")):
+        called = (path for path in WORKFLOWS.glob("*.yml") if "workflow_call" in read(path)["on"])
+        for path in (*called, *(WORKFLOWS.parent / "actions").glob("*/action.yml")):
             self.use(path)
         self.programs = run.folder / "programs"
         self.programs.mkdir()
