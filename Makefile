@@ -48,6 +48,12 @@ fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how l
 provenance: ## real Sigstore bundles, and with SIGSTORE_CONFORMANCE=DIR the cases of that repository's checkout; prints times
 	@tests/oracles/provenance.sh $(SIGSTORE_CONFORMANCE)
 
+# Not a part of `make test`: cosign, twice, and slsa-verifier are built from their modules, which takes minutes the first time.
+.PHONY: stock-tools
+stock-tools: tools outsiders ## the manual's lines for cosign 3 and 2.6, slsa-verifier, openssl and npm's verifier, run on a bundle
+	@infra/local/setup_go.sh cosign cosign-2 slsa-verifier
+	cargo test --quiet --locked --workspace --test stock_tools -- --ignored
+
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)

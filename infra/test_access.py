@@ -160,6 +160,8 @@ class Records(Case):
             f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
             f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md": GATE,
             f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md": (*GATE, "RecordPromotionRole"),
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-revoked-{SHA}.handoff.md": GATE,
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-rolled-back-{SHA}.handoff.md": ("RecordPromotionRole",),
             f"{COMMIT}/attestations/built.dsse.json": GATE,
             "built/bank-payments/3f1c.json": GATE,
             "digests/3f1c/bank-payments/3f1c.json": GATE,
@@ -223,7 +225,7 @@ class Records(Case):
         self.assertTrue(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS))
 
     def test_ci_writes_no_handoff(self):
-        for kind in ("built", "deployed"):
+        for kind in ("built", "deployed", "revoked", "rolled-back"):
             self.assertFalse(DEFAULT.may("CiRole", "s3:PutObject", f"{RECORDS}/{COMMIT}/docs/handoffs/MOD-012-ci-{kind}-3f1c.handoff.md"))
 
 
@@ -512,6 +514,8 @@ class ExactKeys(Case):
         "Revocation": ((*GATE, "PromoterRole", "GitHubPromoterRole"), f"{COMMIT}/revocation.json"),
         "BuiltHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md"),
         "DeployedHandoff": ((*GATE, "RecordPromotionRole"), f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md"),
+        "RevokedHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-revoked-{SHA}.handoff.md"),
+        "RolledBackHandoff": (("RecordPromotionRole",), f"{COMMIT}/docs/handoffs/MOD-012-ci-rolled-back-{SHA}.handoff.md"),
         "Inspections": (GATE, f"inspections/11/bank-payments/{SHA}.json"),
         "StagesConfig": ((), "config/stages.json"),
         "PolicyConfig": ((), "config/policy.json"),

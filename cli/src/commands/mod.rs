@@ -22,6 +22,7 @@ pub(crate) mod observe;
 pub(crate) mod portal;
 pub(crate) mod promote;
 pub(crate) mod publish;
+pub(crate) mod revocations;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod run;

@@ -1,25 +1,23 @@
-//! Writes down what a promotion came to: its record, what the stage runs now, the Deployed handoffs; releases the
+//! Writes down what a promotion came to: its record, what the stage runs now, the handoffs; releases the
 //! lock; and after a failure sends the state machine back to the commit before, where there is one.
 //!
 //! Every write can be repeated: killed anywhere and started again, it ends in the same records.
 
 mod attest;
+mod handoffs;
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{kms::KmsSigner, lambda::FunctionError, live, s3::S3Store, stage_account::stage_config};
 use gatekeeper_model::{
-    front_matter::{self, FrontMatter},
-    ids::{Chain, StageName},
+    ids::Chain,
     store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
-    attestation::{carried_out, deployment},
+    attestation::deployment,
     complete, entry,
     facts::FunctionFacts,
-    handoff,
     handover::{Handover, RecordAnswer},
     lock::Lock,
     record::{LiveFunction, PromotionRecord, Status},
@@ -111,9 +109,10 @@ pub async fn record_outcome(
         if status == Status::Succeeded {
             let advanced = complete::advance_stage(records, &record, ended_at).await?;
             stage_record = Some(advanced.context("the stage's state was changed by somebody else")?);
-            write_handoffs(records, &record, ended_at).await?;
+            handoffs::write_deployed(records, &record, ended_at).await?;
             attest(records, signer, &record, ended_at).await?;
         }
+        handoffs::write_rolled_back(records, &record, ended_at, &log).await?;
         let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };
         let event = entry::of_promotion(&record, stage_record)?;
         ledger::append(records, signer, &chain, &event, Some(record.started_at), now).await?;
@@ -176,63 +175,6 @@ fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer<FunctionFac
         }
     }
     live
-}
-
-/// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an
-/// earlier stage, such as dev's, is followed by this one as its next version.
-async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
-    let commit = record.commit();
-    let evidence = PromotionRecord::key(&PromotionRef {
-        stage: record.stage.clone(),
-        repo: record.repo.clone(),
-        promotion_id: record.promotion_id.clone(),
-    });
-    let comparisons = record.schema_comparisons()?;
-    let runs = carried_out(record)?;
-    let documents = record.plan.modules().into_iter().map(|module| {
-        let artefacts = record.plan.artefacts_of(module);
-        let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
-        let databases = record.plan.databases.iter().filter(|it| it.modules.contains(module));
-        let schemas = databases.filter_map(|it| comparisons.get(&it.database).map(|found| (&it.database, found)));
-        let is_of_it = |name: &str| {
-            let mut planned = record.plan.runs.iter().filter(|run| run.name().as_str() == name);
-            planned.any(|run| run.modules().any(|it| it == module))
-        };
-        let runs = runs.iter().filter(|it| is_of_it(&it.run));
-        let mut document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
-        handoff::add_runs(&mut document, runs);
-        (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)
-    });
-    let documents: Vec<_> = documents.collect();
-    stream::iter(documents)
-        .map(|(key, document)| write_handoff(records, key, document, &record.stage))
-        .buffer_unordered(16)
-        .try_for_each(|()| async { Ok(()) })
-        .await
-        .context("a handoff document could not be written")
-}
-
-async fn write_handoff(
-    records: &impl WriteStore,
-    key: RecordKey,
-    document: String,
-    stage: &StageName,
-) -> anyhow::Result<()> {
-    let key = key.to_string();
-    let precondition = match records.get(&key, None, front_matter::MAX_BYTES).await? {
-        None => Precondition::Absent,
-        Some(there) => {
-            let front_matter = FrontMatter::of(&String::from_utf8_lossy(&there.bytes));
-            if front_matter.is_ok_and(|it| it.stage == *stage) {
-                return Ok(());
-            }
-            Precondition::Unchanged(there.etag)
-        }
-    };
-    let written = records.put(&key, document.as_bytes(), "text/markdown", &precondition).await?;
-    // The step is retried then, and looks again.
-    anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by somebody else");
-    Ok(())
 }
 
 /// Releases the lock, where this promotion still holds it.

@@ -4,6 +4,8 @@ use aws_config::SdkConfig;
 use aws_smithy_types::base64;
 use gatekeeper_model::ids::Sha256;
 use gatekeeper_proof::{KeyHolder, PublicKey, PublicKeys, Signer, Signing, SigningError};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -129,6 +131,36 @@ impl Signer for KmsSigner {
     }
 }
 
+/// When KMS last used a key (KMS API reference, `GetKeyLastUsage`): of calls that succeeded, up to an hour late.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LastUsage {
+    /// What it was used for, such as `Sign`.
+    pub operation: String,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// CloudTrail's id of the event.
+    pub event_id: Option<String>,
+}
+
+/// Asks when a key was last used; `None` where KMS knows of no use.
+///
+/// # Errors
+/// [`SigningError`] where it could not be asked.
+pub async fn last_usage(config: &SdkConfig, key_arn: &str) -> Result<Option<LastUsage>, SigningError> {
+    let operation = "kms:GetKeyLastUsage";
+    let failed = |source| SigningError::Key { key: key_arn.to_owned(), operation, source };
+    let ask = JsonOperation::new(config, KMS, "GetKeyLastUsage");
+    let answer = ask.call(&json!({"KeyId": key_arn})).await.map_err(|error| failed(said(&error).into()))?;
+    let Some(usage) = answer.get("KeyLastUsage").filter(|it| it.as_object().is_some_and(|it| !it.is_empty())) else {
+        return Ok(None);
+    };
+    let text = |name: &str| usage.get(name).and_then(Value::as_str).map(str::to_owned);
+    let operation = text("Operation").ok_or_else(|| failed("it answered without `Operation`".into()))?;
+    let seconds = usage.get("Timestamp").and_then(Value::as_f64).map(SignedDuration::try_from_secs_f64);
+    let at = seconds.and_then(|it| Timestamp::from_duration(it.ok()?).ok());
+    Ok(Some(LastUsage { operation, at, event_id: text("CloudTrailEventId") }))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -175,6 +207,20 @@ mod tests {
             sent.iter().map(|(target, body)| (target.as_str(), serde_json::from_str(body).unwrap())).collect();
         let (ours, sdk) = asked.split_at(2);
         assert_eq!(ours, sdk, "and the key once only");
+    }
+
+    #[tokio::test]
+    async fn the_last_use_of_a_key_is_read_as_kms_tells_it() {
+        let usage = json!({"KeyLastUsage": {"Operation": "Sign", "Timestamp": 1_777_692_600.25, "CloudTrailEventId": "e1",
+            "KmsRequestId": "r1"}, "KeyCreationDate": 1.0, "TrackingStartDate": 1.0});
+        let asked = |answer: Value| scripted::config(move |_: Request| Answer::json(&answer));
+        let told = last_usage(&asked(usage), "arn:key").await.unwrap().unwrap();
+        let at = "2026-05-02T03:30:00.25Z".parse().unwrap();
+        assert_eq!(told, LastUsage { operation: "Sign".to_owned(), at: Some(at), event_id: Some("e1".to_owned()) });
+        for nothing in [json!({}), json!({"KeyLastUsage": {}}), json!({"KeyLastUsage": null})] {
+            assert_eq!(last_usage(&asked(nothing), "arn:key").await.unwrap(), None);
+        }
+        assert!(last_usage(&asked(json!({"KeyLastUsage": {"Timestamp": 1}})), "arn:key").await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Verifying a bundle offline: its documents are judged again, exactly as the store's were.
 
+use std::fmt::Write as _;
+
 use gatekeeper_model::ids::Chain;
 use gatekeeper_proof::{Authority, PublicKey, PublicKeys, ledger::newest_of};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +14,7 @@ use super::{
     exhibits::{Document, EDITION, Exhibits, Observed},
     forms, html, judge,
     model::{Check, Evidence, Holds, Part},
-    paper,
+    paper, revocations,
 };
 
 /// Keys that who verifies got elsewhere: those of the bundle must be these.
@@ -40,6 +42,19 @@ pub struct MaxAge {
 /// # Errors
 /// [`InvalidBundle`] where it doesn't even tell what it is about.
 pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<Evidence, InvalidBundle> {
+    verify_against(files, own, max_age, &[])
+}
+
+/// The same, held against files of revocations too, which may be newer than the bundle.
+///
+/// # Errors
+/// [`InvalidBundle`] as [`verify`].
+pub fn verify_against(
+    files: &Files,
+    own: &OwnKeys,
+    max_age: Option<MaxAge>,
+    revocations: &[revocations::Given<'_>],
+) -> Result<Evidence, InvalidBundle> {
     let observed = files.get(OBSERVED).ok_or_else(|| InvalidBundle(format!("there is no `{OBSERVED}`")))?;
     let observed: Observed =
         serde_json::from_slice(observed).map_err(|error| InvalidBundle(format!("`{OBSERVED}`: {error}")))?;
@@ -63,7 +78,9 @@ pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<E
     let mut evidence = judge(&exhibits);
     checks.push(conclusions(files, &exhibits, &evidence));
     checks.push(texts(files, &exhibits));
-    checks.push(age(&exhibits, max_age));
+    let taken_back = revocations::held_against(&exhibits, revocations);
+    checks.push(age(&exhibits, taken_back.newest, max_age));
+    checks.extend(taken_back.checks);
     evidence.checks.extend(checks);
     Ok(evidence.concluded())
 }
@@ -73,8 +90,9 @@ fn check(name: &str, wrong: &[String], detail: &str) -> Check {
     Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::of(wrong.is_empty()), detail }
 }
 
-/// When the bundle was made at the earliest, by what is signed in it: when it says it was made, nobody signed.
-fn age(exhibits: &Exhibits, max_age: Option<MaxAge>) -> Check {
+/// When the bundle was made at the earliest, by what is signed in it: when it says it was made, nobody signed. Revocations that
+/// it was held against may be newer.
+fn age(exhibits: &Exhibits, told_since: Option<Timestamp>, max_age: Option<MaxAge>) -> Check {
     let name = "how old the bundle is at most follows from what is signed in it";
     let chain = exhibits.chain();
     let gate = Chain::of_gate(chain.repo.clone());
@@ -84,16 +102,26 @@ fn age(exhibits: &Exhibits, max_age: Option<MaxAge>) -> Check {
         let key = exhibits.keys.as_ref()?.of(Authority::of(chain));
         Some(newest_of(exhibits.bytes(name)?, chain, key).ok()?.entry?.recorded_at)
     });
-    let Some(newest) = signed.max() else {
+    let of_bundle = signed.max();
+    let Some(newest) = of_bundle.max(told_since) else {
         let wrong: Vec<_> = max_age.iter().map(|_| "no time is signed in it".to_owned()).collect();
         return check(name, &wrong, "no time is signed in it");
     };
     let too_old = max_age.filter(|it| it.now.duration_since(newest) > it.at_most);
     let wrong = too_old.map(|it| {
         let at_most = it.at_most.as_hours();
-        format!("the newest entry of the ledgers in it was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew")
+        let in_it = if told_since.is_some() { "the ledgers in it and of the revocations" } else { "the ledgers in it" };
+        format!(
+            "the newest entry of {in_it} was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew"
+        )
     });
-    let detail = format!("it was made after {newest:.0}, when the newest entry of the ledgers in it was signed");
+    let mut detail = match of_bundle {
+        Some(at) => format!("it was made after {at:.0}, when the newest entry of the ledgers in it was signed"),
+        None => "no time is signed in it".to_owned(),
+    };
+    if let Some(at) = told_since {
+        let _ = write!(detail, "; the newest entry of the revocations was signed at {at:.0}");
+    }
     check(name, &wrong.into_iter().collect::<Vec<_>>(), &detail)
 }
 

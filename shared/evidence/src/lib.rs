@@ -16,6 +16,7 @@ pub mod html;
 mod judge;
 pub mod model;
 pub mod paper;
+pub mod revocations;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 #[cfg(test)]

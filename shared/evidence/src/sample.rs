@@ -13,6 +13,7 @@ use gatekeeper_model::{
     ids::{Chain, Commit, Sha256, StageName},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     telemetry::Logger,
+    verdict::Revocation,
 };
 use gatekeeper_promotion::{
     approval::{Approval, SignedApproval},
@@ -389,6 +390,25 @@ impl World {
         let Question { stage, repo, .. } = question();
         let (chain, key) = (Chain { stage, repo }, self.promotion.key());
         gatekeeper_proof::witness::hand_over(&self.records, witness, &chain, None, &key).await.unwrap();
+    }
+
+    /// Takes the commit back, which the gate then enters into its chain.
+    pub async fn revoke(&self, reason: &str) {
+        let key = ArtefactPath::Manifest.of(&commit());
+        let manifest = self.artefacts.head(&key, None).await.unwrap().unwrap().version_id;
+        let revocation = Revocation {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            manifest_version_id: manifest,
+            revoked_by: "arn:aws:sts::111122223333:assumed-role/promoter/jane".to_owned(),
+            revoked_at: "2026-05-02T12:00:00Z".parse().unwrap(),
+            reason: reason.to_owned(),
+        };
+        let record = RecordKey::Revocation(commit());
+        record::write(&self.records, &record, &revocation, &Precondition::Absent).await.unwrap();
+        self.artefacts.tag(&key, &[("integration-passed", "false")], "jane");
+        self.judge_all().await;
     }
 
     /// Has a later request to the same stage refused.

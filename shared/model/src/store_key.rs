@@ -237,6 +237,10 @@ pub enum RecordKey {
     BuiltHandoff(Commit, ModuleId),
     /// The handoff document that a module is Deployed (CONTRACT §7).
     DeployedHandoff(Commit, ModuleId),
+    /// The handoff document that a module's commit was taken back.
+    RevokedHandoff(Commit, ModuleId),
+    /// The handoff document that a stage went back from a module's commit.
+    RolledBackHandoff(Commit, ModuleId),
     /// What the inspections of a commit's objects found, by the version of their rules: one record for all of them.
     Inspections(u32, Commit),
     /// The stages' configuration (CONTRACT §6).
@@ -474,7 +478,7 @@ impl RecordKey {
         stage.map_or_else(|| "locks/".to_owned(), |stage| format!("locks/{stage}/"))
     }
 
-    /// Where [`RecordKey::BuiltHandoff`] and [`RecordKey::DeployedHandoff`] of a commit lie.
+    /// Where the handoff documents of a commit lie.
     #[must_use]
     pub fn handoffs_prefix(commit: &Commit) -> String {
         format!("{}docs/handoffs/", commit.prefix())
@@ -485,8 +489,8 @@ impl RecordKey {
     pub fn handoff_of(commit: &Commit, key: &str) -> Option<Self> {
         let name = key.strip_prefix(&Self::handoffs_prefix(commit))?;
         let module: ModuleId = name.split_once("-ci-")?.0.parse().ok()?;
-        let kinds = [Self::BuiltHandoff(commit.clone(), module.clone()), Self::DeployedHandoff(commit.clone(), module)];
-        kinds.into_iter().find(|it| it.to_string() == key)
+        let kinds = [Self::BuiltHandoff, Self::DeployedHandoff, Self::RevokedHandoff, Self::RolledBackHandoff];
+        kinds.into_iter().map(|kind| kind(commit.clone(), module.clone())).find(|it| it.to_string() == key)
     }
 
     /// The stage and repository that the key of a [`RecordKey::Stage`] or [`RecordKey::Lock`] is about.
@@ -549,6 +553,12 @@ impl fmt::Display for RecordKey {
             }
             Self::DeployedHandoff(commit, module) => {
                 write!(f, "{}docs/handoffs/{module}-ci-deployed-{}.handoff.md", commit.prefix(), commit.sha)
+            }
+            Self::RevokedHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-revoked-{}.handoff.md", commit.prefix(), commit.sha)
+            }
+            Self::RolledBackHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-rolled-back-{}.handoff.md", commit.prefix(), commit.sha)
             }
             Self::Inspections(rules, commit) => write!(f, "inspections/{rules}/{}/{}.json", commit.repo, commit.sha),
             Self::StagesConfig => f.write_str("config/stages.json"),
@@ -652,8 +662,13 @@ mod tests {
     #[test]
     fn the_handoffs_of_a_listing_read_back_and_nothing_else_does() {
         let module: ModuleId = "MOD-012".parse().unwrap();
-        for handoff in [RecordKey::BuiltHandoff(commit(), module.clone()), RecordKey::DeployedHandoff(commit(), module)]
-        {
+        for kind in [
+            RecordKey::BuiltHandoff,
+            RecordKey::DeployedHandoff,
+            RecordKey::RevokedHandoff,
+            RecordKey::RolledBackHandoff,
+        ] {
+            let handoff = kind(commit(), module.clone());
             assert_eq!(RecordKey::handoff_of(&commit(), &handoff.to_string()), Some(handoff));
         }
         let folder = RecordKey::handoffs_prefix(&commit());
@@ -759,7 +774,9 @@ mod tests {
             RecordKey::Verdict(commit.clone()),
             RecordKey::Revocation(commit.clone()),
             RecordKey::BuiltHandoff(commit.clone(), module.clone()),
-            RecordKey::DeployedHandoff(commit.clone(), module),
+            RecordKey::DeployedHandoff(commit.clone(), module.clone()),
+            RecordKey::RevokedHandoff(commit.clone(), module.clone()),
+            RecordKey::RolledBackHandoff(commit.clone(), module),
             RecordKey::StagesConfig,
             RecordKey::PolicyConfig,
             RecordKey::IdentitiesConfig,
@@ -780,6 +797,8 @@ mod tests {
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/revocation.json
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-built-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-revoked-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-rolled-back-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         config/stages.json
         config/policy.json
         config/identities.json
