@@ -39,7 +39,7 @@ async fn is_not_deployed(here: &Promotions, commit: &Commit) {
 /// The handoff that the stage went back from a commit to another one.
 async fn is_rolled_back(here: &Promotions, commit: &Commit, to: &Commit, was_deployed: bool) {
     let key = |kind: fn(_, _) -> RecordKey| kind(commit.id.clone(), "MOD-012".parse().unwrap());
-    let document = here.aws.record(&key(RecordKey::RolledBackHandoff)).await.expect("it is handed off");
+    let document = here.aws.record(&key(RecordKey::RolledBackHandoff)).await.unwrap();
     let text = String::from_utf8(document).unwrap();
     let read = FrontMatter::of(&text).unwrap();
     assert_eq!((read.build_status, read.stage.as_str()), (BuildStatus::RolledBack, STAGE), "{text}");

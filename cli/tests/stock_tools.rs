@@ -1,6 +1,8 @@
 //! The lines of the manual by which tools that are not ours verify what the gatekeeper signed, run as they stand there, with the
 //! tools themselves: `make stock-tools`, which builds these first.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -178,7 +180,7 @@ async fn the_lines_of_the_manual_hold_and_refuse_what_is_not_so() {
 }
 
 /// A timestamp authority of openssl's own, in a folder.
-const AUTHORITY: &str = r#"
+const AUTHORITY: &str = r"
 cat > tsa.cnf <<'END'
 [tsa]
 default_tsa = local
@@ -200,7 +202,7 @@ for name in root tsa; do openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curv
 openssl req -x509 -new -key root.key -subj /CN=root -days 2 -out root.pem
 openssl req -new -key tsa.key -subj /CN=tsa -out tsa.csr
 openssl x509 -req -in tsa.csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile tsa.cnf -extensions signer -out tsa.pem
-"#;
+";
 
 fn authority() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ use super::{
 const SCHEMA_VERSION: u32 = 1;
 
 /// The largest file that is read, in bytes: it comes from a stranger.
-pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 const PROVED: &str = "what was taken back since is told by a file that the gate signed";
 const STANDS: &str = "the commit has not been taken back since, as far as the revocations tell";
@@ -103,6 +103,9 @@ impl Revocations {
     /// # Errors
     /// In words, where it is none.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > MAX_BYTES {
+            return Err(format!("it is larger than {MAX_BYTES} bytes"));
+        }
         let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match read.schema_version {
             SCHEMA_VERSION => Ok(read),

@@ -45,11 +45,14 @@ pub(super) struct Trail {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    event_source: String,
-    event_name: String,
-    event_time: Timestamp,
+    #[serde(rename = "eventSource")]
+    source: String,
+    #[serde(rename = "eventName")]
+    name: String,
+    #[serde(rename = "eventTime")]
+    time: Timestamp,
     #[serde(rename = "eventID")]
-    event_id: String,
+    id: String,
     #[serde(default)]
     user_identity: Identity,
     #[serde(default)]
@@ -100,9 +103,9 @@ impl Trail {
     }
 
     fn take(&mut self, event: Event) {
-        let at = event.event_time;
+        let at = event.time;
         self.span = Some(self.span.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
-        if event.event_source != "kms.amazonaws.com" || event.event_name != "Sign" {
+        if event.source != "kms.amazonaws.com" || event.name != "Sign" {
             return;
         }
         if event.error_code.is_some() {
@@ -117,7 +120,7 @@ impl Trail {
             at,
             key: named.or_else(asked).unwrap_or_default(),
             principal: principal.unwrap_or_else(|| "unknown".to_owned()),
-            event_id: event.event_id,
+            event_id: event.id,
         };
         self.signed.insert(signed.event_id.clone(), signed);
     }
@@ -232,10 +235,10 @@ mod tests {
     fn what_is_no_file_of_cloudtrails_is_wrong_use() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.json");
-        assert!(Trail::read(&[file.clone()]).unwrap_err().0.contains("can't be read"));
+        assert!(Trail::read(std::slice::from_ref(&file)).unwrap_err().0.contains("can't be read"));
         for text in ["", "{}", "[]", r#"{"Records": [{}]}"#, r#"{"Events": [{}]}"#, "\u{1f}\u{8b}"] {
             fs::write(&file, text).unwrap();
-            assert!(Trail::read(&[file.clone()]).is_err(), "{text}");
+            assert!(Trail::read(std::slice::from_ref(&file)).is_err(), "{text}");
         }
         fs::write(&file, [0x1f, 0x8b, 0]).unwrap();
         assert!(Trail::read(&[file]).is_err());
