@@ -16,6 +16,7 @@ use gatekeeper_model::{
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
+    brake::Stopped,
     attestation::{carried_out, deployment},
     complete, entry,
     facts::FunctionFacts,
@@ -23,7 +24,7 @@ use gatekeeper_promotion::{
     handover::{Handover, RecordAnswer},
     lock::Lock,
     record::{LiveFunction, PromotionRecord, Status},
-    step::{PromotionRef, StepAnswer},
+    step::{Direction, PromotionRef, StepAnswer},
     transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
@@ -90,7 +91,11 @@ pub async fn record_outcome(
         .with("promotion_id", stored.record.promotion_id.as_str())
         .with("stage", stored.record.stage.as_str());
     let had_ended = stored.record.ended_at.is_some();
-    let record = completed_record(&stored.record, input, live, now)?;
+    let mut record = completed_record(&stored.record, input, live, now)?;
+    // Who stopped it once all was done came too late.
+    if !had_ended && record.stopped.is_none() && input.direction == Direction::Forward && record.status != Status::Succeeded {
+        record.stopped = Stopped::read(records, &input.promotion, &signer.public_key().await?).await?;
+    }
     let (status, ended_at) = (record.status, record.ended_at);
     let cause = input.failure(has_runs(&record)).or_else(|| overruled(status));
 
@@ -120,7 +125,7 @@ pub async fn record_outcome(
         release_lock(records, &input.promotion, now).await?;
     }
 
-    let fields = json!({"step": "record-promotion", "status": status, "cause": cause, "live": record.live});
+    let fields = json!({"step": "record-promotion", "status": status, "cause": cause, "live": record.live, "stopped": record.stopped});
     match status {
         Status::Succeeded => log.info("promotion succeeded", fields),
         Status::GoingBack => log.warn("promotion failed, going back to the commit before", fields),

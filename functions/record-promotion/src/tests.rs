@@ -85,6 +85,8 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         witness: Vec::new(),
+        hold: None,
+        stopped: None,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,

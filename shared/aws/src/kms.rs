@@ -102,6 +102,12 @@ impl KmsKeys {
         Ok(PublicKeys { gate, promotion, approval: Some(approval) })
     }
 
+    /// The key of the function `approve`, to verify by.
+    #[must_use]
+    pub fn approval(&self) -> &KmsSigner {
+        &self.approval
+    }
+
     /// Promotion's key, to sign with.
     #[must_use]
     pub fn promotion(&self) -> &KmsSigner {

@@ -1,19 +1,24 @@
 //! How every step that applies a plan begins: it reads its input and its promotion's record.
 
+use futures_util::future::try_join;
 use gatekeeper_model::{
     ids::Commit,
-    telemetry::{Logger, chain},
+    telemetry::{Logger, chain, wall_clock},
 };
 use gatekeeper_promotion::{
+    brake::{Stopping, stopping},
     facts::StepFacts,
     plan::Plan,
     record::PromotionRecord,
-    step::{Direction, Report, StepInput},
+    step::{Direction, Report, ReportStatus, Step, StepAnswer, StepInput},
 };
 use gatekeeper_store::ReadStore;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lambda::{FunctionError, Invocation};
+
+/// What a report is about that says who stopped a promotion.
+pub const STOP: &str = "stop";
 
 /// A step that tells `F` and has begun.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct Begun<F> {
     pub plan: Plan,
     /// What the step answered before, where it is asked again.
     pub progress: Vec<Report<F>>,
+    /// That somebody stops the promotion, on its way forward: then nothing new is begun.
+    pub stopping: Option<Stopping>,
     /// Where it tells of its work.
     pub log: Logger,
 }
@@ -41,8 +48,9 @@ impl<F: StepFacts> Begun<F> {
     pub async fn of(event: Value, records: &impl ReadStore, invocation: &Invocation) -> Result<Self, FunctionError> {
         let input: StepInput<F> =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
-        let record = PromotionRecord::load(records, &input.promotion).await;
-        let record = record.map_err(|error| FunctionError::new("StepError", chain(&error)))?.record;
+        let looks = try_join(PromotionRecord::load(records, &input.promotion), stopping(records, &input.promotion)).await;
+        let (record, stopping) = looks.map_err(|error| FunctionError::new("StepError", chain(&error)))?;
+        let record = record.record;
         // Who took its lock over has proved it dead: nothing of it is applied behind his back, should it wake up again.
         if record.ended_at.is_some() {
             let message =
@@ -59,7 +67,23 @@ impl<F: StepFacts> Begun<F> {
             .with("stage", record.stage.as_str())
             .with("step", F::STEP.as_str());
         let plan = plan.clone();
-        Ok(Self { record, direction: input.direction, commit, plan, progress: input.progress, log })
+        let stopping = stopping.filter(|_| input.direction == Direction::Forward);
+        Ok(Self { record, direction: input.direction, commit, plan, progress: input.progress, stopping, log })
+    }
+
+    /// The answer of a step that somebody stops before it begins, or between two things that it does. What it is in the middle
+    /// of it ends first, unless it only asks questions.
+    #[must_use]
+    pub fn stopped(&self) -> Option<StepAnswer<F>> {
+        let Stopping { told } = self.stopping.as_ref()?;
+        let is_at_work = self.progress.iter().any(|report| report.ended_at.is_none());
+        if is_at_work && F::STEP != Step::SmokeTest {
+            return None;
+        }
+        self.log.warn("the promotion is stopped", json!({"detail": told}));
+        let report = Report::begun(STOP, wall_clock()).ended(ReportStatus::Failed, told, wall_clock());
+        let progress: Vec<_> = self.progress.iter().filter(|it| it.ended_at.is_some()).cloned().chain([report]).collect();
+        Some(StepAnswer::of(progress, 0, 0))
     }
 }
 

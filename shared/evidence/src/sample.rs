@@ -426,6 +426,8 @@ impl World {
             identities_config: None,
             break_glass: None,
             witness: Vec::new(),
+            hold: None,
+            stopped: None,
             reason: request.reason,
             rollback,
             accept_schema_difference: false,

@@ -170,6 +170,11 @@ text_id!(
     PromotionId, "promotion id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
     "26 characters of Crockford's base 32", valid_promotion_id
 );
+text_id!(
+    /// What holds a stage, a ULID.
+    HoldId, "hold's id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
+    "26 characters of Crockford's base 32", valid_promotion_id
+);
 
 /// Makes a newtype over the text that S3 gives: it has no grammar, and nothing but S3 makes one.
 macro_rules! opaque_id {
@@ -246,6 +251,12 @@ impl StageName {
     #[must_use]
     pub fn gate() -> Self {
         Self("gate".to_owned())
+    }
+
+    /// No stage either: what the ledger calls the chains of what holds stages.
+    #[must_use]
+    pub fn holds() -> Self {
+        Self("holds".to_owned())
     }
 }
 
@@ -575,6 +586,12 @@ impl Chain {
     #[must_use]
     pub fn of_gate(repo: Repo) -> Self {
         Self { stage: StageName::gate(), repo }
+    }
+
+    /// The chain of what holds a stage, for every repository alike.
+    #[must_use]
+    pub fn of_holds(stage: &StageName) -> Self {
+        Self { stage: StageName::holds(), repo: Repo(format!("stage-{stage}")) }
     }
 
     /// Whether it is one of the gate's own.

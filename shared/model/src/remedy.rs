@@ -190,6 +190,10 @@ remedies! {
     SoakNotOver "Wait until the time that the message names; two people can break the glass." "gatekeeper status --repo bank-payments";
     ApprovalsMissing "Ask somebody who is neither the requester nor an author." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
     ApprovalNotProved "Let the person approve again. If nobody did, somebody wrote into the records: follow the page for on-call." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
+    StageOnHold "Ask who holds the stage, or see what the message says is wrong with it; an approver releases it. Rollbacks pass, and two people can break the glass." "gatekeeper release --stage uat --reason 'the error rate is normal again'";
+    PromotionStopped "Ask who stopped it: the record tells the reason. Nothing keeps the commit from being promoted again." "gatekeeper follow 01J0000000000000000000000A";
+    PromotionNotStoppable "See what has become of it. What has been promoted already is taken back by a rollback." "gatekeeper rollback --repo bank-payments --stage uat --reason 'rounds down'";
+    StageNotHeld "Look at the stage: it was released meanwhile, or somebody has held it anew." "gatekeeper status --stage uat";
     StageFrozen "Wait for the window to end; rollbacks pass, and two people can break the glass." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --break-glass --reason 'payments are down'";
     BoundaryMissing "Let the template's roles and users name the stage boundary." r#""PermissionsBoundary": {"Ref": "StageBoundaryArn"}"#;
     RequesterUnproven "Ask with the command, under your own name, by the promoter's role." "gatekeeper promote --profile promoter --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'release'";

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{
-        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo,
+        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, HoldId, MigrationPath, ModuleId, PromotionId, Repo,
         RunName, Sha256, StackName, StageName,
     },
     provenance::RootName,
@@ -265,6 +265,10 @@ pub enum RecordKey {
     BuiltAttestation(Commit, Form),
     /// What a promotion that succeeded attests.
     PromotionAttestation(StageName, Repo, PromotionId, PromotionStatement, Form),
+    /// That somebody stops a promotion.
+    StopWish(StageName, Repo, PromotionId),
+    /// That a person releases a stage that is held.
+    HoldRelease(StageName, HoldId),
     /// Since when a runner may carry out its part of a promotion, and until when.
     OpenLease(StageName, Repo, PromotionId),
     /// What a runner's part of a promotion came to.
@@ -451,7 +455,8 @@ impl RecordKey {
     #[must_use]
     pub fn approval_stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
         let mut parts = key.strip_prefix("approvals/")?.split('/');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let (stage, repo, _) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((stage.parse().ok()?, repo.parse().ok()?))
     }
 
     /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; `None` where none lies there.
@@ -569,6 +574,8 @@ impl fmt::Display for RecordKey {
             Self::PromotionAttestation(stage, repo, id, statement, form) => {
                 write!(f, "promotions/{stage}/{repo}/{id}/{}.{}", statement.as_str(), form.suffix())
             }
+            Self::StopWish(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/stop.json"),
+            Self::HoldRelease(stage, id) => write!(f, "approvals/{stage}/{id}.json"),
             Self::OpenLease(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/runs/lease.json"),
             Self::RunCompletion(stage, repo, id, run) => write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}.json"),
             Self::RunEvidence(stage, repo, id, run, file) => {
@@ -766,6 +773,8 @@ mod tests {
             RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
             RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::StopWish(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::HoldRelease(stage.clone(), "01J0000000000000000000000B".parse().unwrap()),
             RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::RunCompletion(stage.clone(), commit.repo.clone(), id.clone(), run.clone()),
             RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id, run, RunFile::RunResults),
@@ -786,6 +795,8 @@ mod tests {
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/last.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/3f1c9a0b5d7e2468ace013579bdf02468ace1357.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json
+        promotions/uat/bank-payments/01J0000000000000000000000A/stop.json
+        approvals/uat/01J0000000000000000000000B.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/lease.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/run_results.json

@@ -45,7 +45,7 @@ pub struct ApprovalRequest {
 /// A malformed event: the function error `InvalidApprovalEvent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
-pub struct InvalidApprovalEvent(Vec<String>);
+pub struct InvalidApprovalEvent(pub Vec<String>);
 
 impl InvalidApprovalEvent {
     /// The function error's `errorType`.
@@ -118,6 +118,7 @@ impl ApprovalRequest {
             switches: self.break_glass.then_some("break_glass").into_iter().collect(),
             accept_replacement: Vec::new(),
             plan_sha256: self.plan_sha256,
+            id: None,
         }
     }
 }
@@ -187,6 +188,13 @@ pub struct SignedApproval {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotProved(String);
+
+impl NotProved {
+    /// Why.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
 
 impl SignedApproval {
     /// Signs an approval: one call of KMS.

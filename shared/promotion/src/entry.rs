@@ -34,6 +34,7 @@ pub fn of_promotion(record: &PromotionRecord, stage_record: Option<RecordDigest>
         break_glass: record.break_glass.is_some(),
         manifest_version_id: None,
         stage_record,
+        hold: None,
     })
 }
 
@@ -55,13 +56,15 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         break_glass: request.break_glass,
         manifest_version_id: None,
         stage_record: None,
+        hold: None,
     }
 }
 
-/// What was found against it, with which it went on nevertheless.
+/// What was found against it, with which it went on nevertheless, and who stopped it.
 fn waived(record: &PromotionRecord) -> Vec<Finding> {
-    let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness);
-    waived.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness).cloned();
+    let stopped = record.stopped.iter().map(|it| it.finding(&record.stage));
+    waived.chain(stopped).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn approved_by(record: &PromotionRecord) -> Vec<Person> {

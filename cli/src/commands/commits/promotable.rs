@@ -54,6 +54,8 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
         plan_sha256: None,
         required: required.as_ref(),
         approvals,
+        // What holds the stage is no commit's fault; `status` tells it.
+        hold: None,
         witness: &[],
         identities: around.identities.as_ref(),
         now: around.now,

@@ -185,6 +185,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
             break_glass: false,
             manifest_version_id: Some(manifest.clone()),
             stage_record: None,
+            hold: None,
         };
         let chain = Chain::of_gate(commit.repo.clone());
         // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.

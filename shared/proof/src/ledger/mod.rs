@@ -1,6 +1,7 @@
 //! The ledger: what was asked of a stage and what became of it, in an order that nobody can change afterwards.
 //!
-//! There is a chain for each stage and repository, and one of the gate's own for each repository, which holds revocations.
+//! There is a chain for each stage and repository, one of the gate's own for each repository, which tells revocations, and one
+//! for each stage of what holds it.
 //! An entry carries the SHA-256 of the one before and is never written again. The head is a signed statement about the
 //! newest entry, with that entry in it, and is written first: so an entry is signed before it is stored, what was left
 //! unwritten is written by whoever comes next, and a chain whose tail was cut off doesn't end where its head says.
@@ -17,12 +18,12 @@ pub use append::{Appended, LedgerError, append};
 use gatekeeper_model::{
     finding::Finding,
     identity::Person,
-    ids::{Chain, CommitSha, PromotionId, Sha256, StageName, VersionId},
+    ids::{Chain, CommitSha, HoldId, PromotionId, Sha256, StageName, VersionId},
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
 pub use prove::{
-    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, verify,
+    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, unproved_standing_in, verify,
 };
 use serde::{Deserialize, Serialize};
 pub use standing::{Standing, StandingError, standing, standing_of};
@@ -113,6 +114,26 @@ pub struct Event {
     /// The document that tells what the stage runs from then on, where that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_record: Option<RecordDigest>,
+    /// What holds a stage from then on, or held it until then: in a chain of what holds a stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// That a stage is held: nothing new is promoted to it until somebody releases it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Which one: its release names it.
+    pub id: HoldId,
+    /// Who holds it, as AWS named them.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, as they said.
+    pub reason: String,
+    /// Who had asked for the promotions that were under way then, and were sent back: one of them alone doesn't release it
+    /// where the stage asks for approvals.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub interrupted: BTreeSet<Person>,
 }
 
 impl Event {
@@ -149,6 +170,7 @@ impl Event {
             break_glass: false,
             manifest_version_id: None,
             stage_record: None,
+            hold: None,
         }
     }
 }
@@ -167,6 +189,10 @@ pub enum Kind {
     Revocation,
     /// What runs is no longer what was promoted, or is again.
     Drift,
+    /// A stage is held.
+    Hold,
+    /// A stage that was held isn't any more.
+    Release,
 }
 
 impl Kind {
@@ -179,6 +205,8 @@ impl Kind {
             Self::Refusal => "refusal",
             Self::Revocation => "revocation",
             Self::Drift => "drift",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 }

@@ -6,7 +6,7 @@ use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{Appended, Chain, Entry, LedgerHead, MAX_BYTES, Standing};
-use crate::{Digest, InvalidAttestation, PublicKey, Statement};
+use crate::{Digest, Envelope, InvalidAttestation, PublicKey, Statement};
 
 /// How often a chain is read again because somebody appended to it meanwhile.
 const MAX_LOOKS: u32 = 16;
@@ -116,6 +116,13 @@ pub fn newest_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<StoredEn
 /// [`InvalidAttestation`] as [`head_of`].
 pub fn standing_in(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Option<Standing>, InvalidAttestation> {
     open(dsse, chain, key).map(|(_, held)| held.standing)
+}
+
+/// What a head says to hold by all entries, whoever signed it: of use only for showing it to who can't verify it.
+#[must_use]
+pub fn unproved_standing_in(dsse: &[u8]) -> Option<Standing> {
+    let payload = Envelope::parse(dsse).ok()?.payload().ok()?;
+    serde_json::from_slice::<Statement<LedgerHead>>(&payload).ok()?.predicate.standing
 }
 
 /// Proves the entries of a chain from the first that is given: each goes on from the one before, and the head is about the last

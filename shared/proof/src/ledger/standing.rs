@@ -9,7 +9,7 @@ use gatekeeper_model::{
 use gatekeeper_store::{ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Event, Kind, RecordDigest, prove};
+use super::{Chain, Event, Hold, Kind, RecordDigest, prove};
 use crate::{InvalidAttestation, PublicKey};
 
 /// What holds by all entries of a chain. Records beside the ledger say the same, and whoever may write them could put
@@ -24,6 +24,9 @@ pub struct Standing {
     /// stage's. None where that promotion was recorded before heads told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_record: Option<RecordDigest>,
+    /// What holds the stage: in a chain of what holds a stage. None where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
 }
 
 impl Standing {
@@ -35,6 +38,12 @@ impl Standing {
         }
         if event.stage_record.is_some() {
             self.stage_record.clone_from(&event.stage_record);
+        }
+        match (event.kind, &event.hold) {
+            (Kind::Hold, Some(hold)) => self.hold = Some(hold.clone()),
+            // Told late, a release is of the hold that it names and of none that came after it.
+            (Kind::Release, Some(released)) => self.hold = self.hold.filter(|standing| standing.id != released.id),
+            _ => {}
         }
         self
     }
