@@ -37,7 +37,11 @@ async fn a_promotion_that_is_stopped_goes_back_and_tells_who_stopped_it() {
     let id = started.promotion.promotion_id.as_str();
     let stop = ["stop", id, "--reason", "the wrong commit", "--no-follow"];
     let told = people.run(&people.here.promoter, &stop).await;
-    assert_eq!((told.code, &told.document["status"], &told.document["by"]), (0, &json!("stopping"), &json!(JANE)), "{told:#?}");
+    assert_eq!(
+        (told.code, &told.document["status"], &told.document["by"]),
+        (0, &json!("stopping"), &json!(JANE)),
+        "{told:#?}"
+    );
 
     let record = people.here.ended(&started).await;
     assert_eq!(record.status, Status::RolledBack);
@@ -98,7 +102,10 @@ async fn a_held_stage_takes_nothing_new_until_an_approver_releases_it() {
     assert_eq!(denied.status.code(), Some(3), "{}", String::from_utf8_lossy(&denied.stderr));
     let bob = people.here.aws.approver(BOB).await;
     let told = people.run(&bob, &release).await;
-    assert_eq!((told.code, &told.document["status"], &told.document["released_by"]), (0, &json!("released"), &json!(BOB)));
+    assert_eq!(
+        (told.code, &told.document["status"], &told.document["released_by"]),
+        (0, &json!("released"), &json!(BOB))
+    );
     people.promote(&second, HELD_STAGE, &[]).await.record();
     let told = people.run(&bob, &release).await;
     assert_eq!(told.codes(), [Code::StageNotHeld].into());
@@ -114,6 +121,7 @@ async fn a_held_stage_takes_nothing_new_until_an_approver_releases_it() {
     assert_eq!(told, [(Kind::Hold, JANE.to_owned()), (Kind::Release, BOB.to_owned())]);
     let auditor = people.here.aws.auditor().await;
     let verify = ["ledger", "verify", "--stage", chain.stage.as_str(), "--repo", chain.repo.as_str()];
-    let proved = eventually("the chain is proved", PATIENCE, async || people.run(&auditor, &verify).await, |it| it.code == 0);
+    let proved =
+        eventually("the chain is proved", PATIENCE, async || people.run(&auditor, &verify).await, |it| it.code == 0);
     assert_eq!(proved.await.document[0]["newest"], 2);
 }

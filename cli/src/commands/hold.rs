@@ -103,13 +103,8 @@ pub(super) async fn pull(
 
 fn held(stage: &StageName, hold: &Hold, already: bool, sent_back: &[UnderWay], goes_on: &[UnderWay]) -> String {
     let already = if already { ", as before" } else { "" };
-    let mut text = format!(
-        "{}  {stage}, by `{}` since {:.0}{already}\n\n  {}\n",
-        good("held"),
-        hold.by,
-        hold.since,
-        hold.reason
-    );
+    let mut text =
+        format!("{}  {stage}, by `{}` since {:.0}{already}\n\n  {}\n", good("held"), hold.by, hold.since, hold.reason);
     for (title, promotions) in [("sent back before their next step", sent_back), ("going on", goes_on)] {
         if promotions.is_empty() {
             continue;
@@ -133,14 +128,25 @@ mod tests {
     fn a_hold_tells_what_goes_back_and_who_lets_go() {
         let hold = json!({"id": "01J0000000000000000000000H", "by": "jane@bank.example", "since": "2026-05-02T03:04:05Z",
                           "reason": "the error rate doubled"});
-        let under_way = |id: &str, repo: &str| {
-            json!({"promotion_id": format!("01J0000000000000000000000{id}"), "repo": repo, "asked_by": "bob@bank.example"})
-        };
+        let under_way = |id: &str, repo: &str| json!({"promotion_id": format!("01J0000000000000000000000{id}"), "repo": repo, "asked_by": "bob@bank.example"});
         let answer = json!({"status": "held", "hold": hold, "already": true, "sent_back": [under_way("A", "bank-payments")],
                             "goes_on": [under_way("B", "bank-core")]});
         let BrakeAnswer::Held { hold, already, sent_back, goes_on } = serde_json::from_value(answer).unwrap() else {
             panic!("it is held")
         };
-        insta::assert_snapshot!(held(&"uat".parse().unwrap(), &hold, already, &sent_back, &goes_on), @"");
+        let text = held(&"uat".parse().unwrap(), &hold, already, &sent_back, &goes_on);
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text), @r"
+        held  uat, by `jane@bank.example` since 2026-05-02T03:04:05Z, as before
+
+          the error rate doubled
+
+          sent back before their next step
+            01J0000000000000000000000A  bank-payments, asked for by `bob@bank.example`
+
+          going on
+            01J0000000000000000000000B  bank-core, asked for by `bob@bank.example`
+
+        an approver releases it: gatekeeper release --stage uat --reason …
+        ");
     }
 }

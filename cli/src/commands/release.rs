@@ -72,7 +72,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     // Whether it is signed, promote looks at: an unsigned one releases nothing.
     let hold = head.and_then(|head| ledger::unproved_standing_in(&head.bytes)).and_then(|it| it.hold);
     output.clear_passing();
-    let refused = |reasons: &[Reason]| format!("{}  {stage} is not released\n{}", bad("refused"), reason::reasons(reasons, None));
+    let refused =
+        |reasons: &[Reason]| format!("{}  {stage} is not released\n{}", bad("refused"), reason::reasons(reasons, None));
     let Some(hold) = hold else {
         let reason = Finding::new(Code::StageNotHeld, stage.as_str(), "nothing holds the stage");
         let document = json!({"status": "refused", "reasons": [reason]});

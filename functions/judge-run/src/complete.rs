@@ -96,9 +96,11 @@ impl<S: WriteStore> Step<S> {
             let message = format!("the promotion is `{}`: nothing of it is taken any more", record.status.as_str());
             return refuse(Code::LeaseNotOpen, message);
         }
-        let (open, stopping) =
-            try_join(record::read::<OpenLease>(&self.records, &OpenLease::key(promotion)), stopping(&self.records, promotion))
-                .await?;
+        let (open, stopping) = try_join(
+            record::read::<OpenLease>(&self.records, &OpenLease::key(promotion)),
+            stopping(&self.records, promotion),
+        )
+        .await?;
         if let Some(Stopping { told }) = stopping {
             return refuse(Code::LeaseNotOpen, format!("{told}: nothing of the promotion is taken any more"));
         }

@@ -11,8 +11,8 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     brake::{
-        Action, BrakeRequest, GivenRelease, SignedWord, StopWish, Word as _, askers, holding, is_sent_back, not_stoppable,
-        standing, under_way, who,
+        Action, BrakeRequest, GivenRelease, SignedWord, StopWish, Word as _, askers, holding, is_sent_back,
+        not_stoppable, standing, under_way, who,
     },
     decide::config_of,
     identities::Identities,
@@ -105,8 +105,11 @@ impl<S: WriteStore> Braking<'_, S> {
         match &request.action {
             Action::Hold => self.hold(request, caller, now).await,
             Action::Stop { repo, promotion_id } => {
-                let promotion =
-                    PromotionRef { stage: request.stage.clone(), repo: repo.clone(), promotion_id: promotion_id.clone() };
+                let promotion = PromotionRef {
+                    stage: request.stage.clone(),
+                    repo: repo.clone(),
+                    promotion_id: promotion_id.clone(),
+                };
                 self.stop(request, &promotion, caller, now).await
             }
         }
@@ -126,7 +129,8 @@ impl<S: WriteStore> Braking<'_, S> {
     ) -> anyhow::Result<BrakeAnswer> {
         let stage_name = &request.stage;
         let chain = Chain::of_holds(stage_name);
-        let (head_key, config_key) = (RecordKey::LedgerHead(chain.clone()).to_string(), RecordKey::StagesConfig.to_string());
+        let (head_key, config_key) =
+            (RecordKey::LedgerHead(chain.clone()).to_string(), RecordKey::StagesConfig.to_string());
         let identities_key = RecordKey::IdentitiesConfig.to_string();
         let looks = future::try_join5(
             async { anyhow::Ok(caller.await?) },
@@ -135,9 +139,10 @@ impl<S: WriteStore> Braking<'_, S> {
             async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
             async { Ok(under_way(self.records, stage_name).await?) },
         );
-        let (looks, (key, approvals)) =
-            future::try_join(looks, async { Ok(future::try_join(self.signer.public_key(), self.approvals.public_key()).await?) })
-                .await?;
+        let (looks, (key, approvals)) = future::try_join(looks, async {
+            Ok(future::try_join(self.signer.public_key(), self.approvals.public_key()).await?)
+        })
+        .await?;
         let (caller, head, config, identities, running) = looks;
         let mut reasons = Vec::new();
         let caller = proven(caller, stage_name, &mut reasons);

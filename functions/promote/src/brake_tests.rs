@@ -41,8 +41,11 @@ struct World {
 
 impl World {
     fn new(approvals: u8) -> Self {
-        let world =
-            Self { records: Memory::default(), signer: LocalSigner::from_seed(2), approvals: LocalSigner::from_seed(3) };
+        let world = Self {
+            records: Memory::default(),
+            signer: LocalSigner::from_seed(2),
+            approvals: LocalSigner::from_seed(3),
+        };
         let stages = json!({"schema_version": 1, "stages": {"dev": {}, "uat": {"approvals": approvals}}});
         world.put(&RecordKey::StagesConfig, &stages);
         world
@@ -71,8 +74,7 @@ impl World {
 
     async fn asked(&self, request: BrakeRequest, caller: Result<Caller, NotProven>, now: Timestamp) -> BrakeAnswer {
         let log = Logger::silent();
-        let braking =
-            Braking { records: &self.records, signer: &self.signer, approvals: &self.approvals, log: &log };
+        let braking = Braking { records: &self.records, signer: &self.signer, approvals: &self.approvals, log: &log };
         braking.answer(&request, async { Ok(caller) }, now).await.unwrap()
     }
 
@@ -81,8 +83,12 @@ impl World {
     }
 
     async fn stop(&self, id: &str, repo: &str) -> BrakeAnswer {
+        self.stop_at(5, id, repo).await
+    }
+
+    async fn stop_at(&self, minute: u8, id: &str, repo: &str) -> BrakeAnswer {
         let action = Action::Stop { repo: repo.parse().unwrap(), promotion_id: id.parse().unwrap() };
-        self.asked(request(action), jane(), at(5)).await
+        self.asked(request(action), jane(), at(minute)).await
     }
 
     /// The word of somebody that releases a hold.
@@ -219,24 +225,31 @@ async fn a_head_that_proves_nothing_holds_nothing_and_releases_nothing() {
 async fn a_promotion_is_stopped_once_and_what_has_no_way_back_is_not() {
     let world = World::new(0);
     world.promoting(UNDER_WAY, "bank-payments", &json!({}));
-    for already in [false, true] {
-        let answer = world.stop(UNDER_WAY, "bank-payments").await;
-        let expected = BrakeAnswer::Stopping { promotion_id: UNDER_WAY.parse().unwrap(), by: "jane".to_owned(), already };
+    for (minute, already) in [(5, false), (6, true)] {
+        let answer = world.stop_at(minute, UNDER_WAY, "bank-payments").await;
+        let expected =
+            BrakeAnswer::Stopping { promotion_id: UNDER_WAY.parse().unwrap(), by: "jane".to_owned(), already };
         assert_eq!(answer, expected);
     }
     let stopped = world.stopped(UNDER_WAY, "bank-payments").await.unwrap();
-    assert_eq!((stopped.by.as_deref(), stopped.hold, stopped.reason.as_str()), (Some("jane"), None, "the error rate doubled"));
+    assert_eq!(
+        (stopped.by.as_deref(), stopped.hold, stopped.reason.as_str()),
+        (Some("jane"), None, "the error rate doubled")
+    );
     let mut told = vec![reasons(world.stop(OTHER, "bank-payments").await)];
-    for changes in [
-        json!({"rollback": true}),
-        json!({"status": "going-back"}),
-        json!({"status": "succeeded", "ended_at": at(1)}),
-    ] {
+    for changes in
+        [json!({"rollback": true}), json!({"status": "going-back"}), json!({"status": "succeeded", "ended_at": at(1)})]
+    {
         world.promoting(OTHER, "bank-core", &changes);
         told.push(reasons(world.stop(OTHER, "bank-core").await));
         assert_eq!(world.stopped(OTHER, "bank-core").await, None);
     }
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    promotion-not-stoppable: there is no such promotion of `bank-payments` to `uat`; see `gatekeeper status`
+    promotion-not-stoppable: `01J0000000000000000000000B` is a rollback: there is no way back behind it, and half of it is worse than all of it; wait for its end, then promote
+    promotion-not-stoppable: `01J0000000000000000000000B` failed and goes back already; `gatekeeper follow 01J0000000000000000000000B` follows it
+    promotion-not-stoppable: `01J0000000000000000000000B` has ended as `succeeded`: `gatekeeper rollback --repo bank-core --stage uat` takes back what was promoted
+    ");
 }
 
 /// Whoever may write records can plant a wish: the steps stop, and the record says that it is nobody's word.

@@ -183,11 +183,9 @@ impl<S: WriteStore> Starter<'_, S> {
         }
         let stage = &record.stage;
         let head = RecordKey::LedgerHead(Chain::of_holds(stage)).to_string();
-        let (head, key) = future::join(
-            async { self.records.get(&head, None, ledger::MAX_BYTES).await },
-            self.signer.public_key(),
-        )
-        .await;
+        let (head, key) =
+            future::join(async { self.records.get(&head, None, ledger::MAX_BYTES).await }, self.signer.public_key())
+                .await;
         let (head, key) = (head?, key?);
         Ok(match brake::standing(stage, head.as_ref().map(|body| body.bytes.as_slice()), &key) {
             Ok(hold) => hold.map(|hold| brake::on_hold(stage, &hold, None)),

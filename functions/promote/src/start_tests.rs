@@ -201,7 +201,7 @@ async fn a_stage_that_is_held_in_this_very_moment_starts_nothing() {
         assert_eq!(world.calls.lock().unwrap().is_empty(), !starts);
         assert_eq!(world.holder().is_some(), starts);
         if let Begun::Held(held) = begun {
-            insta::assert_snapshot!(held.message, @"");
+            insta::assert_snapshot!(held.message, @"held by `ann` since 2026-05-02T03:10:00Z: the error rate doubled; an approver releases it by `gatekeeper release --stage uat --reason …`");
             assert_eq!(world.record(NEW).unwrap().status, Status::Failed);
             assert!(world.ledger().await.holds());
         }

@@ -16,8 +16,8 @@ use gatekeeper_model::{
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
-    brake::Stopped,
     attestation::{carried_out, deployment},
+    brake::Stopped,
     complete, entry,
     facts::FunctionFacts,
     handoff,
@@ -93,7 +93,11 @@ pub async fn record_outcome(
     let had_ended = stored.record.ended_at.is_some();
     let mut record = completed_record(&stored.record, input, live, now)?;
     // Who stopped it once all was done came too late.
-    if !had_ended && record.stopped.is_none() && input.direction == Direction::Forward && record.status != Status::Succeeded {
+    if !had_ended
+        && record.stopped.is_none()
+        && input.direction == Direction::Forward
+        && record.status != Status::Succeeded
+    {
         record.stopped = Stopped::read(records, &input.promotion, &signer.public_key().await?).await?;
     }
     let (status, ended_at) = (record.status, record.ended_at);

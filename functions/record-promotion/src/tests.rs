@@ -589,3 +589,42 @@ async fn a_version_that_cannot_be_read_is_not_recorded_as_none() {
     assert!(recorded.live[0].unread.as_ref().unwrap().contains("a fact `version` that can't be read"), "{recorded:#?}");
     assert_eq!(json!(recorded.steps[1].reports[0]), report, "the record holds it as it was told");
 }
+
+/// That somebody stops the promotion, signed by a key.
+async fn stopped(world: &World, signer: &LocalSigner) {
+    let wish = gatekeeper_promotion::brake::StopWish {
+        schema_version: 1,
+        promotion: promotion(),
+        by: "ann@bank.example".to_owned(),
+        stopped_at: now(),
+        reason: "the wrong commit".to_owned(),
+        hold: None,
+    };
+    let signed = gatekeeper_promotion::brake::SignedWord::sign(wish, signer).await.unwrap();
+    let key = gatekeeper_promotion::brake::StopWish::key_of(&promotion());
+    record::write(&world.records, &key, &signed, &Precondition::Absent).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_record_and_the_ledger_tell_who_stopped_a_promotion_if_that_is_signed() {
+    for (seed, by) in [(2, Some("ann@bank.example")), (1, None)] {
+        let world = World::started(&record(false, true)).await;
+        stopped(&world, &LocalSigner::from_seed(seed)).await;
+        let answer = world.outcome(&input(Direction::Forward, Some(Step::DeployFunction), None)).await.unwrap();
+        assert_eq!(answer.status, Status::GoingBack);
+        assert_eq!(world.record().stopped.unwrap().by.as_deref(), by);
+        let answer = world.outcome(&input(Direction::Back, None, None)).await.unwrap();
+        assert_eq!(answer.status, Status::RolledBack);
+        assert_eq!(world.record().stopped.unwrap().by.as_deref(), by, "the way back keeps it");
+        let event = entry::of_promotion(&world.record(), None).unwrap();
+        assert_eq!(event.findings[0].code, gatekeeper_model::finding::Code::PromotionStopped);
+    }
+}
+
+#[tokio::test]
+async fn who_stops_a_promotion_once_all_is_done_comes_too_late() {
+    let world = World::started(&record(false, true)).await;
+    stopped(&world, &LocalSigner::from_seed(2)).await;
+    let answer = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert_eq!((answer.status, world.record().stopped), (Status::Succeeded, None));
+}

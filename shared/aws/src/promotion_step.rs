@@ -48,7 +48,8 @@ impl<F: StepFacts> Begun<F> {
     pub async fn of(event: Value, records: &impl ReadStore, invocation: &Invocation) -> Result<Self, FunctionError> {
         let input: StepInput<F> =
             serde_json::from_value(event).map_err(|error| FunctionError::new("InvalidStepInput", error))?;
-        let looks = try_join(PromotionRecord::load(records, &input.promotion), stopping(records, &input.promotion)).await;
+        let looks =
+            try_join(PromotionRecord::load(records, &input.promotion), stopping(records, &input.promotion)).await;
         let (record, stopping) = looks.map_err(|error| FunctionError::new("StepError", chain(&error)))?;
         let record = record.record;
         // Who took its lock over has proved it dead: nothing of it is applied behind his back, should it wake up again.
@@ -82,14 +83,18 @@ impl<F: StepFacts> Begun<F> {
         }
         self.log.warn("the promotion is stopped", json!({"detail": told}));
         let report = Report::begun(STOP, wall_clock()).ended(ReportStatus::Failed, told, wall_clock());
-        let progress: Vec<_> = self.progress.iter().filter(|it| it.ended_at.is_some()).cloned().chain([report]).collect();
+        let progress: Vec<_> =
+            self.progress.iter().filter(|it| it.ended_at.is_some()).cloned().chain([report]).collect();
         Some(StepAnswer::of(progress, 0, 0))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use gatekeeper_promotion::facts::StackFacts;
+    use gatekeeper_promotion::{
+        facts::{SmokeFacts, StackFacts},
+        step::StepStatus,
+    };
     use gatekeeper_store::{Precondition, WriteStore as _, memory::Memory};
     use serde_json::json;
 
@@ -123,5 +128,46 @@ mod tests {
             let begun = Begun::<StackFacts>::of(event, &records, &invocation).await;
             assert_eq!(begun.is_ok(), begins, "{status}");
         }
+    }
+
+    fn begun<F: StepFacts>(progress: Vec<Report<F>>, is_stopped: bool) -> Begun<F> {
+        let id = "01J0000000000000000000000A";
+        let record = json!({
+            "schema_version": 1, "promotion_id": id, "repo": "bank-payments", "commit_sha": "b".repeat(40), "stage": "uat",
+            "requested_by": "jane@bank.example", "reason": "release", "rollback": false, "status": "running",
+            "execution_arn": "arn", "started_at": "2026-05-02T03:04:05Z", "ended_at": null, "verdict_version_id": "v1",
+            "manifest_version_id": "m1", "stages_config_version_id": "c1", "role_arn": null, "stack_role_arn": null,
+            "plan": Plan::default(), "way_back": null, "steps": [], "live": [],
+        });
+        let record: PromotionRecord = serde_json::from_value(record).unwrap();
+        let (commit, told) = (record.commit(), "stopped by `ann`".to_owned());
+        Begun {
+            record,
+            direction: Direction::Forward,
+            commit,
+            plan: Plan::default(),
+            progress,
+            stopping: is_stopped.then_some(Stopping { told }),
+            log: Logger::silent(),
+        }
+    }
+
+    #[test]
+    fn a_step_stops_before_it_begins_or_between_two_things_and_not_in_the_middle_of_one() {
+        let now = wall_clock();
+        let done = || Report::<StackFacts>::begun("one", now).ended(ReportStatus::Applied, "", now);
+        let at_work = || Report::<StackFacts>::begun("two", now);
+        for (progress, stops) in [(vec![], true), (vec![done()], true), (vec![done(), at_work()], false)] {
+            let told = progress.len();
+            let answer = begun(progress.clone(), true).stopped();
+            assert_eq!(answer.is_some(), stops, "{progress:?}");
+            assert_eq!(begun(progress, false).stopped(), None);
+            let Some(answer) = answer else { continue };
+            let last = answer.progress.last().unwrap();
+            assert_eq!((answer.status, answer.progress.len()), (StepStatus::Failed, told + 1));
+            assert_eq!((last.subject.as_str(), last.detail.as_str()), (STOP, "stopped by `ann`"));
+        }
+        let asking = vec![Report::<SmokeFacts>::begun("health", now)];
+        assert!(begun(asking, true).stopped().is_some(), "questions change nothing");
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{
-        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, HoldId, MigrationPath, ModuleId, PromotionId, Repo,
-        RunName, Sha256, StackName, StageName,
+        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, HoldId, MigrationPath, ModuleId, PromotionId,
+        Repo, RunName, Sha256, StackName, StageName,
     },
     provenance::RootName,
 };

@@ -559,7 +559,8 @@ pub fn standing(stage: &StageName, head: Option<&[u8]>, key: &PublicKey) -> Resu
     match ledger::standing_in(head, &chain, key) {
         Ok(standing) => Ok(standing.and_then(|it| it.hold)),
         Err(error) => {
-            let message = format!("so nobody can tell whether the stage is held: {error}; see `gatekeeper ledger verify`");
+            let message =
+                format!("so nobody can tell whether the stage is held: {error}; see `gatekeeper ledger verify`");
             Err(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
         }
     }

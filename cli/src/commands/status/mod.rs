@@ -22,7 +22,12 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     brake::{Release, SignedWord},
-    drift::Drift, history::StageState, lock::Lock, record::PromotionRecord, runs::OpenLease, step::PromotionRef,
+    drift::Drift,
+    history::StageState,
+    lock::Lock,
+    record::PromotionRecord,
+    runs::OpenLease,
+    step::PromotionRef,
 };
 use gatekeeper_proof::{ledger, ledger::Hold};
 use gatekeeper_store::{ReadStore, record, revocation};

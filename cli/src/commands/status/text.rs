@@ -2,10 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gatekeeper_model::{
-    ids::CommitSha,
-    verdict::Outcome,
-};
+use gatekeeper_model::{ids::CommitSha, verdict::Outcome};
 use gatekeeper_promotion::record::Status;
 use jiff::Timestamp;
 

@@ -23,7 +23,8 @@ use gatekeeper_model::{
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
 pub use prove::{
-    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, unproved_standing_in, verify,
+    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in,
+    unproved_standing_in, verify,
 };
 use serde::{Deserialize, Serialize};
 pub use standing::{Standing, StandingError, standing, standing_of};
