@@ -89,8 +89,10 @@ pub(crate) async fn follow(
 /// What is said to whoever stops following.
 fn goes_on(promotion: &PromotionRef) -> String {
     let PromotionRef { stage, repo, promotion_id } = promotion;
-    format!("the promotion of {repo} to {stage} goes on; `gatekeeper follow {promotion_id}` follows it again, and \
-         `gatekeeper stop {promotion_id} --reason …` stops it")
+    format!(
+        "the promotion of {repo} to {stage} goes on; `gatekeeper follow {promotion_id}` follows it again, and \
+         `gatekeeper stop {promotion_id} --reason …` stops it"
+    )
 }
 
 async fn to_there(

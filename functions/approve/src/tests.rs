@@ -307,11 +307,11 @@ async fn a_release_is_refused_with_every_reason_and_written_nowhere() {
     assert_eq!(
         told,
         [
-            "requester-unproven",
-            "stage-not-held",
             "stage-not-held",
             "requester-unproven",
             "stage-not-held",
+            "stage-not-held",
+            "requester-unproven",
             "requester-unproven"
         ]
     );

@@ -402,14 +402,14 @@ async fn a_promotion_that_is_stopped_waits_for_no_runner_and_takes_nothing_from_
     let event = json!({"promotion": promotion(), "direction": "forward", "progress": waiting.progress});
     let Answer::Step(answer) = world.asked(within, event).await.unwrap() else { panic!("a step answers") };
     assert_eq!((answer.status, answer.progress[0].status), (StepStatus::Failed, ReportStatus::Failed));
-    insta::assert_snapshot!(answer.progress[0].detail, @"stopped by `jane@bank.example` at 2026-11-30T00:01:00Z: the wrong models; a runner had the lease until then: look what it did, for it may have changed the stage");
+    let told = "stopped by `jane@bank.example` at 2026-11-30T00:01:00Z: the wrong models; a runner had the lease until then: look what \
+                it did, for it may have changed the stage";
+    assert_eq!(answer.progress[0].detail, told);
     let CompleteAnswer::Refused { reasons } = world.complete(within, handing_in(&fixture("promoted"))).await else {
         panic!("it was taken");
     };
     assert_eq!(reasons[0].code, Code::LeaseNotOpen);
     assert!(reasons[0].message.starts_with("stopped by `jane@bank.example`"), "{reasons:?}");
-    // The way back is not stopped: it tells that the runner may have changed the stage.
-    assert_eq!(world.step(within, "back").await.unwrap().progress[0].subject, "dbt-MOD-301");
 }
 
 #[tokio::test]

@@ -166,3 +166,17 @@ async fn a_chain_that_is_not_the_one_the_witness_has_seen_is_found_whoever_promo
     assert_eq!(found(&[chain()]).await.1, everywhere);
     assert_eq!(found(&[]).await.0.len(), 2, "the stage's chain and the gate's");
 }
+
+#[tokio::test]
+async fn what_holds_a_stage_is_proved_beside_the_stages_own_ledger() {
+    let world = World::promoted().await;
+    let (keys, holds) = (world.keys(), Chain::of_holds(&question().stage));
+    let found = async || short_ledger(&world.records, &holds, &keys).await.unwrap();
+    assert_eq!(found().await, None, "nobody has held it");
+    let bare = Event::bare(Kind::Hold, "hold/1", "held");
+    ledger::append(&world.records, &world.promotion, &holds, &bare, None, now()).await.unwrap();
+    assert_eq!(found().await, None);
+    world.records.upload(&RecordKey::LedgerEntry(holds.clone(), 1).to_string(), b"{}", &[]);
+    let broken = found().await.unwrap();
+    assert_eq!((broken.code, broken.subject), (Code::LedgerBroken, holds.to_string()));
+}

@@ -105,7 +105,7 @@ async fn a_witness_that_can_not_be_read_or_was_given_nothing_refuses() {
     let reasons = world.refused(&to_prod()).await;
     assert_eq!(
         reasons.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>(),
-        ["gate/bank-payments", "prod/bank-payments", "uat/bank-payments"]
+        ["gate/bank-payments", "holds/stage-prod", "prod/bank-payments", "uat/bank-payments"]
     );
 
     let world = World::witnessed().await;

@@ -159,7 +159,7 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
       "Version": "2010-05-15"
     }
     "#);
-    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject DescribeStacks DescribeChangeSet");
+    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject GetObject DescribeStacks DescribeChangeSet");
 }
 
 /// A template that names dev, of so many functions, and what the plan says of its form.
