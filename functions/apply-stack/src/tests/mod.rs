@@ -162,6 +162,22 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
     insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject GetObject DescribeStacks DescribeChangeSet");
 }
 
+/// Whatever lies there stops it: also what can't be read.
+#[tokio::test]
+async fn a_stack_that_is_not_begun_is_not_begun_once_somebody_stops_the_promotion() {
+    let at_work = json!([{"subject": "bank-uat-data", "status": "in-progress", "detail": "", "started_at": "2026-05-02T03:04:05Z"}]);
+    for progress in [json!([]), at_work] {
+        let mut cloud = cloud_to_update(TEMPLATE);
+        cloud.objects.insert(format!("records/promotions/uat/bank/{PROMOTION}/stop.json"), b"planted".to_vec());
+        let cloud = Arc::new(Mutex::new(cloud));
+        let answer = step(&cloud).handle(input(&progress), invocation()).await.unwrap();
+        let report = answer.progress.last().unwrap();
+        assert_eq!((answer.status, report.subject.as_str()), (StepStatus::Failed, "stop"), "{answer:?}");
+        assert!(report.detail.contains("which can't be read"), "{report:?}");
+        assert_eq!(cloud.lock().unwrap().calls, ["GetObject", "GetObject"], "nothing of the stage is asked");
+    }
+}
+
 /// A template that names dev, of so many functions, and what the plan says of its form.
 fn synthesised(functions: usize) -> (Cloud, String) {
     let mut template: Value = serde_json::from_str(CDK).unwrap();
