@@ -167,7 +167,7 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
 async fn a_stack_that_is_not_begun_is_not_begun_once_somebody_stops_the_promotion() {
     let at_work = json!([{"subject": "bank-uat-data", "status": "in-progress", "detail": "", "started_at": "2026-05-02T03:04:05Z"}]);
     for progress in [json!([]), at_work] {
-        let mut cloud = cloud_to_update(TEMPLATE);
+        let mut cloud = cloud_to_update(PLAIN);
         cloud.objects.insert(format!("records/promotions/uat/bank/{PROMOTION}/stop.json"), b"planted".to_vec());
         let cloud = Arc::new(Mutex::new(cloud));
         let answer = step(&cloud).handle(input(&progress), invocation()).await.unwrap();
