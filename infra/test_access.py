@@ -517,6 +517,7 @@ class ExactKeys(Case):
         "PolicyConfig": ((), "config/policy.json"),
         "IdentitiesConfig": ((), "config/identities.json"),
         "TrustedRoot": ((), "config/trusted-roots/corp.json"),
+        "TrustRoot": ((), "config/trust/2.root.json"),
         "LastBuilt": (GATE, f"built/bank-payments/{D}/last.json"),
         "Predecessor": (GATE, f"built/bank-payments/{D}/{SHA}.json"),
         "Promotion": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX.json"),

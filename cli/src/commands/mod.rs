@@ -15,6 +15,7 @@ pub(crate) mod explain;
 pub(crate) mod flyway;
 pub(crate) mod follow;
 pub(crate) mod handoffs;
+pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod man;

@@ -105,7 +105,7 @@ impl<S: WriteStore> Approver<S> {
         let people = future::try_join3(
             async { Ok(self.artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
             async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
-            async { Ok(self.signer.public_key().await?) },
+            async { Ok(self.signer.trusted().await?) },
         );
         let (stored, (document, identities, key)) = future::try_join(stored, people).await?;
         let (identity, config, verdict, revocation, listed) = stored;

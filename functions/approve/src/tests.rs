@@ -132,12 +132,12 @@ async fn an_approval_is_signed_and_one_that_is_not_is_given_again() {
     let world = world(JANE).await;
     world.approve(&request()).await;
     let place = Approval::key(&request().stage, &request().commit(), &Person::named("jane@bank.example"));
-    let key = LocalSigner::from_seed(3).key();
+    let key = LocalSigner::from_seed(3).keys();
     let signed = async || {
         let given = GivenApproval::read(&world.approver.records, &place, Some(&key)).await.unwrap().unwrap();
         given.proof.map_err(|why| why.to_string())
     };
-    assert_eq!(signed().await, Ok(key.fingerprint()));
+    assert_eq!(signed().await, Ok(key.present().fingerprint()));
     let stored = record::read::<SignedApproval>(&world.approver.records, &place).await.unwrap().unwrap().record;
 
     let mut unsigned = stored.clone();
@@ -150,7 +150,7 @@ async fn an_approval_is_signed_and_one_that_is_not_is_given_again() {
         world.put(&place, &serde_json::to_value(&planted).unwrap()).await;
         told.push(signed().await.unwrap_err());
         assert_eq!(world.approve(&request()).await["already"], false);
-        assert_eq!(signed().await, Ok(key.fingerprint()));
+        assert_eq!(signed().await, Ok(key.present().fingerprint()));
     }
     insta::assert_snapshot!(told.join("\n"), @"
     it is not signed

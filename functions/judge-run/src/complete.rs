@@ -152,7 +152,7 @@ impl<S: WriteStore> Step<S> {
         let (commit, manifest) = (record.commit(), &record.manifest_version_id);
         let told = async { Ok::<_, anyhow::Error>(revocation::read(&self.records, &commit).await?) };
         let signed = async {
-            let key = self.gate_key.public_key().await?;
+            let key = self.gate_key.trusted().await?;
             Ok(ledger::standing(&self.records, &Chain::of_gate(commit.repo.clone()), &key).await?)
         };
         let (told, signed) = try_join(told, signed).await?;

@@ -223,7 +223,7 @@ impl<S: WriteStore> Starter<'_, S> {
                 stage_record = Some(advanced.context("the stage was changed by somebody else; ask again")?);
             }
             let chain = Chain { stage: closed.stage.clone(), repo: closed.repo.clone() };
-            let (event, since) = (entry::of_promotion(&closed, stage_record)?, Some(closed.started_at));
+            let (event, since) = (entry::of_promotion(&closed, stage_record, Vec::new())?, Some(closed.started_at));
             ledger::append(self.records, self.signer, &chain, &event, since, self.now).await?;
             return Ok(Some(closed.status));
         }

@@ -158,7 +158,7 @@ impl World {
 
     async fn ledger(&self) -> Proof {
         let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
-        verify(&*self.records, &chain, None, &self.signer.key()).await.unwrap()
+        verify(&*self.records, &chain, None, &self.signer.keys()).await.unwrap()
     }
 }
 

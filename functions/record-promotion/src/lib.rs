@@ -107,15 +107,15 @@ pub async fn record_outcome(
         anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
     }
     if let Some(ended_at) = ended_at {
-        let mut stage_record = None;
+        let (mut stage_record, mut attestations) = (None, Vec::new());
         if status == Status::Succeeded {
             let advanced = complete::advance_stage(records, &record, ended_at).await?;
             stage_record = Some(advanced.context("the stage's state was changed by somebody else")?);
             write_handoffs(records, &record, ended_at).await?;
-            attest(records, signer, &record, ended_at).await?;
+            attestations = attest(records, signer, &record, ended_at).await?;
         }
         let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };
-        let event = entry::of_promotion(&record, stage_record)?;
+        let event = entry::of_promotion(&record, stage_record, attestations)?;
         ledger::append(records, signer, &chain, &event, Some(record.started_at), now).await?;
         release_lock(records, &input.promotion, now).await?;
     }

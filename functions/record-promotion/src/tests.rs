@@ -214,14 +214,14 @@ impl World {
         };
         let dsse = self.records.bytes_of(&key(Form::Dsse))?;
         assert!(self.records.bytes_of(&key(Form::Sigstore)).is_some());
-        let keys = PublicKeys { gate: LocalSigner::from_seed(1).key(), promotion: self.signer.key(), approval: None };
+        let keys = PublicKeys::fixed(LocalSigner::from_seed(1).key(), self.signer.key(), None);
         Some(Statement::open(&dsse, &keys).unwrap())
     }
 
     /// What the ledger holds of the promotion's stage, proved.
     async fn ledger(&self) -> Vec<ledger::Entry> {
         let chain = Chain { stage: promotion().stage, repo: promotion().repo };
-        let key = self.signer.key();
+        let key = self.signer.keys();
         let proof = ledger::verify(&self.records, &chain, None, &key).await.unwrap();
         assert_eq!(proof.broken, None);
         let (entries, _) = ledger::read_since(&self.records, &chain, 1, &key).await.unwrap();

@@ -54,7 +54,8 @@ async fn the_attestation_that_a_promotion_rests_on_holds_until_something_is_chan
 async fn an_attestation_that_promotions_key_signed_proves_nothing() {
     let world = World::promoted().await;
     let record = record_of(&world).await;
-    let swapped = PublicKeys { gate: world.keys().promotion, promotion: world.keys().gate, approval: None };
+    let swapped =
+        PublicKeys { gate: world.keys().promotion, promotion: world.keys().gate, approval: None, trust: None };
     let finding = attestation(&world.records, &record, &swapped).await.unwrap().unwrap();
     assert!(finding.message.starts_with("the signature does not hold"), "{finding:?}");
 }

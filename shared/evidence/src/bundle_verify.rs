@@ -9,6 +9,7 @@ use super::{
         APPROVAL_KEY, EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT,
         SCRIPT, SCRIPT_TEXT, SUMS, sums, title,
     },
+    bundle_trust,
     exhibits::{Document, EDITION, Exhibits, Observed},
     forms, html, judge,
     model::{Check, Evidence, Holds, Part},
@@ -24,6 +25,8 @@ pub struct OwnKeys {
     pub promotion: Option<PublicKey>,
     /// That of approvals.
     pub approval: Option<PublicKey>,
+    /// A version of the trust root, as its document.
+    pub root: Option<Vec<u8>>,
 }
 
 /// How old a bundle may be.
@@ -52,7 +55,10 @@ pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<E
     } else {
         own.approval.clone()
     };
-    let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion, approval });
+    let keys = match bundle_trust::keys(files, own.root.as_deref(), &mut checks) {
+        None => gate.zip(promotion).map(|(gate, promotion)| PublicKeys::fixed(gate, promotion, approval)),
+        Some(named) => named.ok(),
+    };
 
     // A file that was not read for the evidence is none of its documents: `known` tells of it.
     let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
@@ -123,7 +129,7 @@ pub(super) fn whole(files: &Files) -> Check {
 fn known(files: &Files, observed: &Observed) -> Check {
     const OWN: [&str; 9] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY, APPROVAL_KEY];
     // What follows from the documents is compared with the conclusions.
-    let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/");
+    let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/") || bundle_trust::is_root(name);
     let strange = files.keys().filter(|name| !is_own(name) && !observed.versions.contains_key(*name));
     let mut wrong: Vec<_> = strange.map(|name| format!("`{name}` was not read for this evidence")).collect();
     let missing = observed.versions.keys().filter(|name| !files.contains_key(*name));

@@ -7,6 +7,9 @@
 pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;
+pub mod bundle_trust;
+#[cfg(test)]
+mod bundle_trust_tests;
 pub mod bundle_verify;
 pub mod collect;
 pub mod exhibits;

@@ -178,7 +178,8 @@ impl World {
     /// The public keys.
     #[must_use]
     pub fn keys(&self) -> PublicKeys {
-        PublicKeys { gate: self.gate.key(), promotion: self.promotion.key(), approval: Some(self.approval.key()) }
+        let (gate, promotion) = (self.gate.keys(), self.promotion.keys());
+        PublicKeys { gate, promotion, approval: Some(self.approval.keys()), trust: None }
     }
 
     /// Reads what there is, the functions live as promoted.
@@ -368,6 +369,7 @@ impl World {
         let ended = record.ended_at.unwrap_or_default();
         let summary = verification_summary(&record).unwrap().sign(&self.promotion).await.unwrap();
         let deployment = deployment(&record, ended).unwrap().sign(&self.promotion).await.unwrap();
+        let mut attestations = Vec::new();
         for (statement, signed) in
             [(PromotionStatement::VerificationSummary, summary), (PromotionStatement::Deployment, deployment)]
         {
@@ -376,18 +378,22 @@ impl World {
                 let (stage, repo, id) =
                     (promotion.stage.clone(), promotion.repo.clone(), promotion.promotion_id.clone());
                 let key = RecordKey::PromotionAttestation(stage, repo, id, statement, form).to_string();
+                if form == Form::Dsse {
+                    let sha256 = Sha256::of(&bytes);
+                    attestations.push(ledger::RecordDigest { key: key.clone(), version_id: None, sha256 });
+                }
                 self.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
             }
         }
         let stage_record = complete::advance_stage(&self.records, &record, ended).await.unwrap();
-        self.append(&entry::of_promotion(&record, stage_record).unwrap(), ended).await;
+        self.append(&entry::of_promotion(&record, stage_record, attestations).unwrap(), ended).await;
     }
 
     /// Gives a witness outside the stage's head as it is now.
     pub async fn hand_over(&mut self) {
         let witness = self.witness.get_or_insert_default();
         let Question { stage, repo, .. } = question();
-        let (chain, key) = (Chain { stage, repo }, self.promotion.key());
+        let (chain, key) = (Chain { stage, repo }, self.promotion.keys());
         gatekeeper_proof::witness::hand_over(&self.records, witness, &chain, None, &key).await.unwrap();
     }
 

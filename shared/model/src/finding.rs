@@ -201,6 +201,7 @@ codes! {
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
     StageRecordAltered "stage-record-altered" "the document that tells what a stage runs is not the one that the stage's ledger was signed over";
     LedgerRolledBack "ledger-rolled-back" "the ledger is not the one that the witness outside has seen: entries were removed with their head, or the chain went on from an older one";
+    TrustRootExpired "trust-root-expired" "the trust root, which names the keys that count, has expired, so an older one than there is may be told";
     WitnessBehind "witness-behind" "the witness outside has not been given the newest entries of the ledger, so nobody could tell if they were removed";
     WitnessUnreachable "witness-unreachable" "the witness outside can't be read, so nobody can tell whether the ledger is the one that it has seen";
     StageUnknown "stage-unknown" "the stage is not configured";

@@ -162,6 +162,7 @@ remedies! {
     LedgerBroken "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
     StageRecordAltered "This is an incident unless a promotion is being recorded in this moment: look again, then follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
     LedgerRolledBack "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
+    TrustRootExpired "Make the next version of the trust root, have it signed by as many people as it asks for, and publish it: see `gatekeeper keys list`." "gatekeeper keys renew --out next.root.json";
     WitnessBehind "Look why the function `witness` does not hand heads over, in its log and its dead letters; it hands over what was lost each hour, or when it is asked to." "aws lambda invoke --function-name gatekeeper-witness --cli-binary-format raw-in-base64-out --payload '{\"catch_up\": true}' answer.json";
     WitnessUnreachable "Look at the bucket's policy in the witness's account and at S3. What can't wait goes by break-glass." "aws s3 ls s3://WITNESS/heads/";
     StageUnknown "Mend the stage's name, or configure it." "gatekeeper stages get";

@@ -277,6 +277,8 @@ pub enum RecordKey {
     LedgerHead(Chain),
     /// That a Built commit has objects of these bytes.
     DigestIndex(Sha256, Commit),
+    /// A version of the trust root, from 1: which keys count, as people signed it.
+    TrustRoot(u64),
 }
 
 /// The form in which a signed statement is stored.
@@ -580,6 +582,7 @@ impl fmt::Display for RecordKey {
                 write!(f, "{}{}/{}.json", Self::digest_prefix(digest), commit.repo, commit.sha)
             }
             Self::Drift(stage, repo) => write!(f, "drift/{stage}/{repo}.json"),
+            Self::TrustRoot(version) => write!(f, "config/trust/{version}.root.json"),
         }
     }
 }

@@ -114,6 +114,7 @@ impl<'a> Known<'a> {
             approvals: &approvals,
             identities: identities.as_ref(),
             witness: &disagreements,
+            trust: first.keys.trust.as_ref().map(|trust| &trust.root),
             now,
         }
         .rule();
@@ -161,6 +162,7 @@ fn may_change(code: Code) -> bool {
             | Code::RequiresNotMet
             | Code::SoakNotOver
             | Code::StageFrozen
+            | Code::TrustRootExpired
             | Code::WitnessBehind
             | Code::WitnessUnreachable
     )
@@ -205,7 +207,7 @@ fn never_ran(
 /// What is wrong with the stage's ledger: nothing can be written on top of a head that doesn't hold.
 fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &PublicKeys) -> Option<Finding> {
     let chain = Chain { stage: stage.clone(), repo: repo.clone() };
-    let error = ledger::head_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
+    let error = ledger::newest_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
 }

@@ -14,7 +14,7 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{
-    Authority, PublicKey, PublicKeys, SigningError, Statement, ledger,
+    Authority, PublicKeys, SigningError, Statement, TrustedKeys, ledger,
     ledger::{Standing, StandingError},
     witness,
 };
@@ -274,7 +274,7 @@ async fn templates<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
-    gate: &PublicKey,
+    gate: &TrustedKeys,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
     let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
     let Some((manifest, verdict)) = manifest.zip(verdict) else { return Ok(BTreeMap::new()) };
@@ -370,10 +370,10 @@ async fn promotion_before(
 async fn approvals(
     records: &impl ReadStore,
     places: &[RecordKey],
-    key: Option<&PublicKey>,
+    keys: Option<&TrustedKeys>,
 ) -> Result<Vec<GivenApproval>, RecordError> {
     stream::iter(places)
-        .map(|place| GivenApproval::read(records, place, key))
+        .map(|place| GivenApproval::read(records, place, keys))
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(future::ok)
         .try_collect()

@@ -12,6 +12,7 @@ use gatekeeper_model::{
     identity::{Identity, Person},
     ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
+    store_key::RecordKey,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -82,6 +83,8 @@ pub struct Circumstances<'a> {
     pub identities: Result<&'a Identities, &'a Finding>,
     /// Where the witness outside disagrees with the ledger.
     pub witness: &'a [Finding],
+    /// The trust root that names the keys, where there is one.
+    pub trust: Option<&'a gatekeeper_proof::trust::Root>,
     /// The time.
     pub now: Timestamp,
 }
@@ -123,7 +126,7 @@ impl Circumstances<'_> {
         {
             ruling.reasons.push(invalid.clone());
         }
-        let broken = [self.requirement(), too_few, self.freeze(), self.witness.to_vec()].concat();
+        let broken = [self.requirement(), too_few, self.freeze(), self.expired(), self.witness.to_vec()].concat();
         let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
         let nobody = match self.requester {
             Requester::Unnamed => Some(
@@ -200,6 +203,21 @@ impl Circumstances<'_> {
             minutes(left)
         );
         vec![self.finding(Code::SoakNotOver, message)]
+    }
+
+    /// A trust root that has expired may be an old one that somebody keeps us at. A rollback doesn't wait for that, and two
+    /// people may waive it.
+    fn expired(&self) -> Vec<Finding> {
+        let expired = self.trust.filter(|root| root.has_expired(self.now));
+        let finding = expired.map(|root| {
+            let (version, expires) = (root.version, root.expires);
+            let message = format!(
+                "version {version} of the trust root expired at {expires:.0}, and no later one is stored: `gatekeeper keys \
+                 renew` makes it, which people sign"
+            );
+            Finding::new(Code::TrustRootExpired, RecordKey::TrustRoot(version).to_string(), message)
+        });
+        finding.into_iter().collect()
     }
 
     fn freeze(&self) -> Vec<Finding> {

@@ -121,6 +121,7 @@ impl World {
             }),
         };
         let circumstances = Circumstances {
+            trust: None,
             identities: identities.as_ref(),
             stage: &config.stages[&self.request.stage],
             request: &self.request,

@@ -67,8 +67,8 @@ fn signer_of(stage: &str) -> LocalSigner {
     LocalSigner::from_seed(if stage == "gate" { 1 } else { 2 })
 }
 
-fn key_of(stage: &str) -> gatekeeper_proof::PublicKey {
-    signer_of(stage).key()
+fn key_of(stage: &str) -> gatekeeper_proof::TrustedKeys {
+    signer_of(stage).keys()
 }
 
 fn to_prod() -> PromotionRequest {

@@ -74,6 +74,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             signing_key_arn: None,
             promotion_signing_key_arn: None,
             approval_signing_key_arn: None,
+            trust_root: None,
             judge_run_function: None,
             verify_provenance_function: None,
             alarm_topic_arn: None,

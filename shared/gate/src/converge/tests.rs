@@ -608,7 +608,7 @@ async fn whichever_answer_to_a_write_is_lost_it_ends_the_same() {
                 world.assert_settled().await;
             }
             let chain = gatekeeper_model::ids::Chain::of_gate(commit().repo);
-            let proof = ledger::verify(&world.records, &chain, None, &SIGNER.key()).await.unwrap();
+            let proof = ledger::verify(&world.records, &chain, None, &SIGNER.keys()).await.unwrap();
             assert_eq!((proof.newest, proof.broken), (1, None), "{lost:?} at write {number}");
         }
     }

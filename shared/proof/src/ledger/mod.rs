@@ -6,6 +6,8 @@
 //! unwritten is written by whoever comes next, and a chain whose tail was cut off doesn't end where its head says.
 
 mod append;
+#[cfg(test)]
+mod hand_over_tests;
 mod prove;
 mod standing;
 #[cfg(test)]
@@ -22,12 +24,13 @@ use gatekeeper_model::{
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
 pub use prove::{
-    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, verify,
+    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, signed_head,
+    standing_in, verify,
 };
 use serde::{Deserialize, Serialize};
 pub use standing::{Standing, StandingError, standing, standing_of};
 
-use crate::{NAMESPACE, Predicate};
+use crate::{NAMESPACE, Predicate, PublicKey};
 
 /// The chains of which something lies in a bucket, by its folders: `folder` tells where those of a stage or of every stage lie.
 ///
@@ -113,9 +116,49 @@ pub struct Event {
     /// The document that tells what the stage runs from then on, where that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_record: Option<RecordDigest>,
+    /// What was signed of a promotion, by its bytes: so that it counts when its key is revoked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<RecordDigest>,
+    /// To which key the chain was handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
+}
+
+/// That a chain goes on under another key: the new one signs it, over the last head of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The fingerprint of the key that signed the chain so far.
+    pub from: Sha256,
+    /// The fingerprint of the key that signs it from now on.
+    pub to: Sha256,
+    /// The SHA-256 of the last head that the key before signed.
+    pub head_sha256: Sha256,
 }
 
 impl Event {
+    /// That a chain goes on under another key.
+    fn handed_over(from: &PublicKey, to: &PublicKey, head: &[u8]) -> Self {
+        let (from, to) = (from.fingerprint(), to.fingerprint());
+        Self {
+            kind: Kind::KeyHandOver,
+            id: format!("key-hand-over/{to}"),
+            commit_sha: None,
+            promotion_id: None,
+            by: "artefact-gatekeeper".to_owned(),
+            approved_by: Vec::new(),
+            reason: format!("the trust root names the key `{to}`"),
+            outcome: "handed-over".to_owned(),
+            findings: Vec::new(),
+            findings_left_out: 0,
+            record: None,
+            break_glass: false,
+            manifest_version_id: None,
+            stage_record: None,
+            attestations: Vec::new(),
+            hand_over: Some(HandOver { from, to, head_sha256: Sha256::of(head) }),
+        }
+    }
+
     /// The same in so many words as an entry may have: somebody may be refused for thousands of reasons.
     fn bounded(mut self) -> Self {
         self.findings_left_out += self.findings.len().saturating_sub(MAX_FINDINGS);
@@ -149,6 +192,8 @@ impl Event {
             break_glass: false,
             manifest_version_id: None,
             stage_record: None,
+            attestations: Vec::new(),
+            hand_over: None,
         }
     }
 }
@@ -167,6 +212,8 @@ pub enum Kind {
     Revocation,
     /// What runs is no longer what was promoted, or is again.
     Drift,
+    /// The chain goes on under another key.
+    KeyHandOver,
 }
 
 impl Kind {
@@ -179,6 +226,7 @@ impl Kind {
             Self::Refusal => "refusal",
             Self::Revocation => "revocation",
             Self::Drift => "drift",
+            Self::KeyHandOver => "key-hand-over",
         }
     }
 }
@@ -215,6 +263,10 @@ pub struct LedgerHead {
 
 impl Predicate for LedgerHead {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/ledger-head/v1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.recorded_at)
+    }
 }
 
 // The two spellings of the namespace can't drift apart.
