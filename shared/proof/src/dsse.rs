@@ -27,6 +27,9 @@ struct EnvelopeSignature {
     sig: String,
 }
 
+/// A payload, what is signed of it, and the signature.
+type Opened = (Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// What is in an envelope and a bundle beside the payload, and more.
 const BESIDE_PAYLOAD: usize = 1024;
 
@@ -89,7 +92,7 @@ impl Envelope {
     }
 
     /// The payload, what is signed of it, and the signature.
-    fn opened(&self) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), InvalidAttestation> {
+    fn opened(&self) -> Result<Opened, InvalidAttestation> {
         let malformed = |what: &str| InvalidAttestation::Malformed(what.to_owned());
         let [signature] = &self.signatures;
         if self.payload_type != IN_TOTO || !signature.keyid.is_empty() {

@@ -105,6 +105,7 @@ impl TrustError {
 
 impl Authorities {
     /// Each list, with its name.
+    #[must_use]
     pub fn each(&self) -> [(&'static str, &Vec<NamedKey>); 3] {
         [("gate", &self.gate), ("promotion", &self.promotion), ("approval", &self.approval)]
     }
