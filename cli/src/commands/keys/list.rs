@@ -88,7 +88,7 @@ fn listed(
     let newest = walked.and_then(|walked| walked.documents.last());
     let signed_by = match (newest, walked) {
         (Some((_, document)), Some(walked)) => SignedRoot::parse(document)?.signed_by(&walked.root)?,
-        _ => Default::default(),
+        _ => std::collections::BTreeSet::default(),
     };
     Ok(Listed {
         pinned: pin.map(ToString::to_string),

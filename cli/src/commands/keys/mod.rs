@@ -304,7 +304,7 @@ async fn revoke(args: &RevokeArgs, output: &mut Output) -> anyhow::Result<Answer
     let mut root = next::after(&before, expires(&args.written, now));
     let last = match args.whose.authority() {
         Some(authority) => last_entries(&records, authority, &args.key, &PublicKeys::named_by(walked)?).await?,
-        None => Default::default(),
+        None => std::collections::BTreeMap::default(),
     };
     let chains = last.len();
     next::revoke(&mut root, args.whose, args.key, args.since.unwrap_or(now), &args.reason, last).map_err(Misuse)?;
