@@ -303,6 +303,7 @@ impl World {
         let mut manifest = json!({
             "schema_version": 1, "repo": commit().repo, "commit_sha": SHA, "branch": "main", "timestamp": at(-4000),
             "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/123", "run_attempt": 1, "actor": "ci"},
+            "changes": ["https://github.com/example-bank/bank-payments/pull/7", "https://tickets.bank.example/PAY-42"],
             "modules": [{
                 "id": "MOD-012",
                 "functions": bundles,
