@@ -48,6 +48,12 @@ fuzz: ## the readers against changed inputs, a minute each; SECONDS=N says how l
 provenance: ## real Sigstore bundles, and with SIGSTORE_CONFORMANCE=DIR the cases of that repository's checkout; prints times
 	@tests/oracles/provenance.sh $(SIGSTORE_CONFORMANCE)
 
+# Not a part of `make test`: cosign, twice, and slsa-verifier are built from their modules, which takes minutes the first time.
+.PHONY: stock-tools
+stock-tools: tools outsiders ## the manual's lines for cosign 3 and 2.6, slsa-verifier, openssl and npm's verifier, run on a bundle
+	@infra/local/setup_go.sh cosign cosign-2 slsa-verifier
+	cargo test --quiet --locked --workspace --test stock_tools -- --ignored
+
 .PHONY: pipeline
 pipeline: functions example ## the 14 steps of an example's CI on a local AWS; ARGS="--break N" breaks one, ARGS=--help tells more
 	@$(PYTHON) examples/pipeline/pipeline.py $(ARGS)
@@ -194,7 +200,7 @@ test-docs: functions
 test-local: functions outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows test_release
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows test_release test_tell_github
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 .PHONY: test-faults
@@ -208,6 +214,7 @@ test-e2e: functions example outsiders
 	RUST_TEST_THREADS=8 infra/local/with_instance.sh \
 	  cargo test --quiet --locked --workspace \
 	    --test approvals --test burst --test databases --test drift --test e2e --test evidence --test portal --test promotion --test provenance --test publish --test real_database
+	infra/local/with_instance.sh cargo test --quiet --locked --workspace --test keys
 
 .PHONY: test-pipeline
 test-pipeline: functions example

@@ -143,7 +143,7 @@ def parameters_page() -> str:
         "HasCi": "`CiPrincipalArns` or `GitHubSubjects` is set", "HasPromoterPrincipals": "`PromoterPrincipalArns` is set",
         "HasGitHubPromoters": "`GitHubPromoterSubjects` is set", "HasApproverPrincipals": "`ApproverPrincipalArns` is set",
         "HasAuditorPrincipals": "`AuditorPrincipalArns` is set", "IsShared": "`SharedAccount` is `accepted`",
-        "HasWitness": "`WitnessBucket` is set",
+        "HasWitness": "`WitnessBucket` is set", "HasTrustRoot": "`TrustRoot` is set",
     }
     for name, it in source["Outputs"].items():
         where = conditions[it["Condition"]] if "Condition" in it else "always"

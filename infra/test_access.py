@@ -160,6 +160,8 @@ class Records(Case):
             f"{COMMIT}/revocation.json": (*GATE, "PromoterRole"),
             f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md": GATE,
             f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md": (*GATE, "RecordPromotionRole"),
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-revoked-{SHA}.handoff.md": GATE,
+            f"{COMMIT}/docs/handoffs/MOD-012-ci-rolled-back-{SHA}.handoff.md": ("RecordPromotionRole",),
             f"{COMMIT}/attestations/built.dsse.json": GATE,
             "built/bank-payments/3f1c.json": GATE,
             "digests/3f1c/bank-payments/3f1c.json": GATE,
@@ -223,7 +225,7 @@ class Records(Case):
         self.assertTrue(DEFAULT.may("CiRole", "s3:ListBucket", RECORDS))
 
     def test_ci_writes_no_handoff(self):
-        for kind in ("built", "deployed"):
+        for kind in ("built", "deployed", "revoked", "rolled-back"):
             self.assertFalse(DEFAULT.may("CiRole", "s3:PutObject", f"{RECORDS}/{COMMIT}/docs/handoffs/MOD-012-ci-{kind}-3f1c.handoff.md"))
 
 
@@ -512,11 +514,14 @@ class ExactKeys(Case):
         "Revocation": ((*GATE, "PromoterRole", "GitHubPromoterRole"), f"{COMMIT}/revocation.json"),
         "BuiltHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-built-{SHA}.handoff.md"),
         "DeployedHandoff": ((*GATE, "RecordPromotionRole"), f"{COMMIT}/docs/handoffs/MOD-012-ci-deployed-{SHA}.handoff.md"),
+        "RevokedHandoff": (GATE, f"{COMMIT}/docs/handoffs/MOD-012-ci-revoked-{SHA}.handoff.md"),
+        "RolledBackHandoff": (("RecordPromotionRole",), f"{COMMIT}/docs/handoffs/MOD-012-ci-rolled-back-{SHA}.handoff.md"),
         "Inspections": (GATE, f"inspections/11/bank-payments/{SHA}.json"),
         "StagesConfig": ((), "config/stages.json"),
         "PolicyConfig": ((), "config/policy.json"),
         "IdentitiesConfig": ((), "config/identities.json"),
         "TrustedRoot": ((), "config/trusted-roots/corp.json"),
+        "TrustRoot": ((), "config/trust/2.root.json"),
         "LastBuilt": (GATE, f"built/bank-payments/{D}/last.json"),
         "Predecessor": (GATE, f"built/bank-payments/{D}/{SHA}.json"),
         "Promotion": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX.json"),
@@ -526,6 +531,8 @@ class ExactKeys(Case):
         "Approval": (("ApproveRole",), f"approvals/uat/{COMMIT}/{D}.json"),
         "BuiltAttestation": (GATE, f"{COMMIT}/attestations/built.dsse.json"),
         "PromotionAttestation": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX/deployment.dsse.json"),
+        "StopWish": (("PromoteRole", "RecordPromotionRole"), f"promotions/uat/bank-payments/{PROMOTION}/stop.json"),
+        "HoldRelease": (("ApproveRole",), f"approvals/uat/{PROMOTION}.json"),
         "OpenLease": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/lease.json"),
         "RunCompletion": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301.json"),
         "RunEvidence": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301/run_results.json"),
@@ -757,8 +764,28 @@ class Approvals(Case):
     def test_who_counts_them_reads_them(self):
         for who in ("PromoteRole", "ApproveRole"):
             self.assertTrue(DEFAULT.may(who, "s3:GetObject", self.APPROVAL), who)
-            for prefix, allowed in ((f"approvals/prod/{COMMIT}/", True), (f"{COMMIT}/", False), ("", False)):
+            for prefix, allowed in ((f"approvals/prod/{COMMIT}/", True), (f"{COMMIT}/", False), ("", False), ("locks/prod/", who == "PromoteRole")):
                 self.assertEqual(DEFAULT.may(who, "s3:ListBucketVersions", RECORDS, s3__prefix=prefix), allowed, f"{who} {prefix}")
+
+
+class Brake(Case):
+    STOP = f"promotions/uat/bank-payments/{PROMOTION}/stop.json"
+    HOLDS = "ledger/holds/stage-uat/head.json"
+
+    def test_promote_alone_is_asked_to_stop_promotions_and_what_completes_them_could(self):
+        self.only(("PromoteRole", "RecordPromotionRole"), "s3:PutObject", f"{RECORDS}/{self.STOP}")
+
+    def test_approve_releases_by_its_word_and_enters_nothing(self):
+        self.only(("ApproveRole",), "s3:PutObject", f"{RECORDS}/approvals/uat/{PROMOTION}.json")
+        self.assertFalse(DEFAULT.may("ApproveRole", "s3:PutObject", f"{RECORDS}/{self.HOLDS}"))
+        for who in ("ApproveRole", "ApproverRole", "PromoterRole", "AuditorRole"):
+            self.assertTrue(DEFAULT.may(who, "s3:GetObject", f"{RECORDS}/{self.HOLDS}"), who)
+        self.assertFalse(DEFAULT.may("ApproverRole", "s3:GetObject", f"{RECORDS}/ledger/uat/bank-payments/head.json"))
+
+    def test_every_step_sees_that_a_promotion_is_stopped_and_that_it_is_not(self):
+        for who in ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "JudgeRunRole", "SmokeTestRole", "RecordPromotionRole"):
+            self.assertTrue(DEFAULT.may(who, "s3:GetObject", f"{RECORDS}/{self.STOP}"), who)
+            self.assertTrue(DEFAULT.may(who, "s3:ListBucket", RECORDS), f"{who}: S3 says that nothing is there to those who may list")
 
 
 class Drift(Case):

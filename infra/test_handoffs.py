@@ -30,7 +30,7 @@ DOCUMENTS = {it.name.split("__")[-1]: front_matter(it) for it in SHARED.glob("*/
 
 class Handoffs(unittest.TestCase):
     def test_what_the_gatekeeper_writes_is_valid(self):
-        self.assertEqual(set(DOCUMENTS), {"built.snap", "deployed.snap", "odd_names.snap"})
+        self.assertEqual(set(DOCUMENTS), {"built.snap", "deployed.snap", "odd_names.snap", "revoked.snap"})
         for name, document in DOCUMENTS.items():
             with self.subTest(name):
                 jsonschema.validate(document, SCHEMA, format_checker=jsonschema.FormatChecker())
@@ -38,6 +38,11 @@ class Handoffs(unittest.TestCase):
     def test_every_name_is_a_text_whatever_it_looks_like(self):
         document = DOCUMENTS["odd_names.snap"]
         self.assertEqual((document["repo"], document["stage"], document["commit_sha"]), ("2026-05-02", "no", "1" * 40))
+
+    def test_a_document_that_takes_another_back_names_it(self):
+        document = DOCUMENTS["revoked.snap"]
+        self.assertEqual(document["build_status"], "Revoked")
+        self.assertRegex(document["supersedes"], r"/docs/handoffs/MOD-012-ci-built-[0-9a-f]{40}\.handoff\.md$")
 
     def test_what_is_no_handoff_is_not_valid(self):
         for field, value in {"module_id": "MOD-12", "repo": "Bank", "commit_sha": "main", "build_status": "Released",

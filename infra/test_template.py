@@ -110,6 +110,30 @@ class Keys(unittest.TestCase):
             self.assertEqual((signing["KeySpec"], signing["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
         self.assertTrue(STACK.properties("EncryptionKey")["EnableKeyRotation"])
 
+    def test_another_key_signs_in_place_of_the_stacks_own_which_stays(self):
+        other = f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        for who, key in (("Gate", "SigningKey"), ("Promotion", "PromotionSigningKey"), ("Approval", "ApprovalSigningKey")):
+            stack = Rendered(**{f"{who}KeyArn": other, "TrustRoot": "1:" + "3f" * 32})
+            variable = {"Gate": "", "Promotion": "PROMOTION_", "Approval": "APPROVAL_"}[who] + "SIGNING_KEY_ARN"
+            told = [one["Environment"]["Variables"][variable] for one in stack.of_type("AWS::Lambda::Function").values()
+                    if variable in one.get("Environment", {}).get("Variables", {})]
+            self.assertEqual((set(told), stack.outputs[f"{key}Arn"]), ({other}, other), who)
+            self.assertIn(key, stack.resources)
+            self.assertEqual(stack.outputs["TrustRoot"], "1:" + "3f" * 32)
+        self.assertNotIn("TrustRoot", STACK.outputs)
+
+    def test_a_key_of_its_own_stack_stays_and_only_its_signers_sign(self):
+        made = Rendered(HERE / "signing-key.yaml", SignerRoleArns=STACK.outputs["GateSignerRoleArns"], DeployerPrincipalArns=f"arn:aws:iam::{ACCOUNT}:role/deployer")
+        key = made.properties("Key")
+        self.assertEqual((key["KeySpec"], key["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
+        self.assertEqual({made.resources["Key"][policy] for policy in ("DeletionPolicy", "UpdateReplacePolicy")}, {"Retain"})
+        own = STACK.properties("SigningKey")["KeyPolicy"]["Statement"]
+        managed = next(one for one in own if one["Sid"] == "AccountManagesAndVerifies")
+        self.assertEqual(next(one for one in key["KeyPolicy"]["Statement"] if one["Sid"] == managed["Sid"]), managed)
+        allowed = [one for one in key["KeyPolicy"]["Statement"] if one["Effect"] == "Allow" and one is not None and "kms:Sign" in one["Action"]]
+        self.assertEqual([one["Principal"] for one in allowed], [{"AWS": [STACK.attribute("IntakeRole", "Arn")]}])
+        self.assertIn("OnlyDeployersChangeTheKey", {one["Sid"] for one in key["KeyPolicy"]["Statement"]})
+
     def test_logs_and_alarms_may_use_the_encryption_key_and_alarms_the_topic(self):
         self.assertEqual(STACK.properties("AlarmTopic")["KmsMasterKeyId"], STACK.outputs["EncryptionKeyArn"])
         services = {statement["Principal"].get("Service") for statement in STACK.properties("EncryptionKey")["KeyPolicy"]["Statement"]
@@ -162,7 +186,7 @@ class Functions(unittest.TestCase):
 
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon", "SDK_LOG_LEVEL": "warn"}
-        witness = {"WITNESS_BUCKET": ""}
+        witness = {"WITNESS_BUCKET": "", "TRUST_ROOT": ""}
         built, promotion, approval = ({name: STACK.outputs[output]} for name, output in
                                       (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn"),
                                        ("APPROVAL_SIGNING_KEY_ARN", "ApprovalSigningKeyArn")))
@@ -179,7 +203,7 @@ class Functions(unittest.TestCase):
                 "MigrateDatabaseFunction": {"DATABASE_CA_FILE": "/etc/ssl/certs/ca-certificates.crt"},
                 "JudgeRunFunction": built, "ApplyStackFunction": {"STACK_ROLE_ARN": STACK.outputs["StackRoleArn"]}}
         for name, one in self.functions.items():
-            knows = {} if name == "MigrateDatabaseFunction" else witness  # it comes to no ledger
+            knows = {} if name == "MigrateDatabaseFunction" else witness  # it comes to no ledger and verifies nothing
             self.assertEqual(one["Environment"]["Variables"], known | knows | more.get(name, {}), name)
 
     def test_each_logs_json_into_its_own_group_and_nowhere_else(self):

@@ -25,6 +25,8 @@ use gatekeeper_promotion::{
 use gatekeeper_proof::ledger::{Entry, Kind};
 use serde_json::{Value, json};
 
+#[path = "holds.rs"]
+mod holds;
 #[path = "witness.rs"]
 mod witness;
 
@@ -324,6 +326,7 @@ async fn nobody_asks_in_another_ones_name() {
             switches: Vec::new(),
             accept_replacement: Vec::new(),
             plan_sha256: None,
+            id: None,
         };
         let now = gatekeeper_model::telemetry::wall_clock();
         gatekeeper_aws::caller::prove(&people.here.promoter.config, &request, now).await.unwrap()

@@ -17,7 +17,7 @@ use e2e::{
 };
 use gatekeeper_evidence::bundle;
 use gatekeeper_model::{
-    ids::{Repo, Sha256},
+    ids::{Chain, Repo, Sha256},
     store_key::RecordKey,
 };
 use gatekeeper_promotion::record::PromotionRecord;
@@ -309,4 +309,102 @@ async fn a_promotion_record_that_an_administrator_deleted_or_rewrote_is_missed()
     assert!(troubles.contains("the promotion's record is there and is about this commit"), "{troubles}");
     // The stage, its stack and the way to its functions are in the record that is gone.
     assert!(told.document["evidence"][0]["runs"]["functions"].as_array().unwrap().is_empty(), "{STACK}");
+}
+
+/// A bundle says for ever what was so; who has been told since refuses it, offline. And the wiki is told too.
+#[tokio::test]
+async fn what_was_taken_back_since_is_refused_offline_and_handed_off() {
+    let here = Promotions::get().await;
+    let repo = a_repo("taken-back");
+    let (repo, commit) = (repo.as_str(), here.a_commit(&repo, 200).await);
+    here.promoted(&commit, STAGE).await;
+    let auditor = Auditor::of(&here).await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (archive, before, after) = (at("evidence.zip"), at("before.json"), at("after.json"));
+    let said = |output: Output| {
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap(), said.into_owned())
+    };
+    let asks = async |arguments: &[&str]| said(auditor.run(arguments).await);
+    assert_eq!(asks(&["evidence", "--stage", STAGE, "--repo", repo, "--bundle", &archive]).await.0, 0);
+
+    // Nothing was taken back yet, and where nothing was entered nothing is signed.
+    let (code, told) = asks(&["revocations", "--repo", repo, "--out", &before]).await;
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("nothing was ever taken back"), "{told}");
+    assert_eq!(asks(&["verify", &archive, "--revocations", &before]).await.0, 3);
+    let (code, told) = asks(&["revocations", "--repo", &format!("{repo}x"), "--out", &before]).await;
+    assert_eq!(code, 2, "{told}");
+
+    let promoter = Auditor::promoter(&here).await;
+    let sha = commit.id.sha.as_str();
+    let revoke = ["revoke", "--repo", repo, "--sha", sha, "--reason", "rounds down"];
+    let (code, told) = said(promoter.run(&revoke).await);
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = asks(&["revocations", "--repo", repo, "--out", &after]).await;
+    assert_eq!((code, told.contains("holds 1 revocation of")), (0, true), "{told}");
+    assert_eq!(asks(&["verify", &archive]).await.0, 0, "by itself it says what was so");
+    let (code, told) = asks(&["verify", &archive, "--revocations", &before, "--revocations", &after]).await;
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains(&format!("`{sha}` was taken back, by ")) && told.contains("rounds down"), "{told}");
+
+    let ci = Auditor { aws: here.aws.clone(), who: here.aws.ci().await };
+    let into = at("handoffs");
+    let pull = ["handoffs", "pull", "--repo", repo, "--sha", sha, "--into", &into, "--output", "json"];
+    let (code, told) =
+        said(ci.run(&[&pull as &[_], &["--stage", STAGE, "--wait=30", "--expect", "revoked"]].concat()).await);
+    assert_eq!(code, 0, "{told}");
+    let mut names: Vec<_> = fs::read_dir(&into).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    // What dev was told is not of this stage.
+    assert_eq!(
+        names,
+        ["deployed", "revoked"].map(|kind| format!("MOD-012-ci-{kind}-{sha}.handoff.md").as_str().into())
+            as [std::ffi::OsString; 2]
+    );
+    let (code, told) = said(ci.run(&[&pull as &[_], &["--wait=1", "--expect", "built"]].concat()).await);
+    assert_eq!((code, told.contains("the gate says no")), (1, true), "{told}");
+}
+
+/// KMS's own record of signatures against what is stored.
+#[tokio::test]
+async fn a_signature_that_nothing_stored_accounts_for_is_named() {
+    let here = Promotions::get().await;
+    let repo = a_repo("signatures");
+    let record = here.promoted(&here.a_commit(&repo, 200).await, STAGE).await;
+    let auditor = Auditor::of(&here).await;
+    let head = RecordKey::LedgerHead(Chain { stage: record.stage.clone(), repo: repo.clone() }).to_string();
+    let listed = here.aws.root.s3.list_object_versions().bucket(&here.aws.outputs.records_bucket).prefix(&head);
+    let listed = listed.send().await.unwrap();
+    let event = |id: &str, at: &str, who: &str| {
+        json!({
+            "eventSource": "kms.amazonaws.com", "eventName": "Sign", "eventID": id, "eventTime": at,
+            "userIdentity": {"arn": who}, "resources": [{"ARN": here.aws.outputs.promotion_signing_key_arn}],
+        })
+    };
+    let own = "arn:aws:sts::000000000000:assumed-role/gatekeeper/record-promotion";
+    let stored = listed.versions().iter().map(|it| it.last_modified().unwrap().to_string());
+    let mut events: Vec<_> = stored.enumerate().map(|(place, at)| event(&format!("e{place}"), &at, own)).collect();
+    assert_eq!(events.len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let trail = folder.path().join("trail.json");
+    let compared = async |events: &[Value]| {
+        fs::write(&trail, json!({"Records": events}).to_string()).unwrap();
+        let output = auditor.run(&["ledger", "signatures", trail.to_str().unwrap(), "--output", "json"]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+        (output.status.code().unwrap(), document["keys"][1].clone())
+    };
+    // Other tests sign meanwhile, and this trail tells of one signature alone.
+    let (code, promotion) = compared(&events).await;
+    assert!([0, 3].contains(&code), "{promotion}");
+    assert_eq!((&promotion["accounted_for"], &promotion["unaccounted"]), (&json!(1), &json!([])), "{promotion}");
+
+    events.push(event("kept", "2020-01-01T00:00:00Z", "arn:aws:sts::000000000000:assumed-role/admin/mallory"));
+    let (code, promotion) = compared(&events).await;
+    assert_eq!(code, 1, "{promotion}");
+    let [kept] = promotion["unaccounted"].as_array().unwrap().as_slice() else { panic!("{promotion}") };
+    assert_eq!((&kept["event_id"], &kept["at"]), (&json!("kept"), &json!("2020-01-01T00:00:00Z")));
+    assert!(kept["principal"].as_str().unwrap().ends_with("/mallory"), "{kept}");
 }

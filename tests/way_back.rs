@@ -6,7 +6,11 @@ use e2e::{
     promotion::{Promotions, STAGE, a_commit, a_repo, break_template, change_template, outcomes, rollback_of},
     zips,
 };
-use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
+use gatekeeper_model::{
+    front_matter::{BuildStatus, FrontMatter},
+    ids::Sha256,
+    store_key::RecordKey,
+};
 use gatekeeper_promotion::{
     facts::{SmokeFacts, StackFacts},
     record::{PromotionRecord, Status},
@@ -30,6 +34,18 @@ async fn code(here: &Promotions, record: &PromotionRecord) -> Sha256 {
 async fn is_not_deployed(here: &Promotions, commit: &Commit) {
     let handoff = RecordKey::DeployedHandoff(commit.id.clone(), "MOD-012".parse().unwrap());
     assert!(here.aws.record(&handoff).await.is_none());
+}
+
+/// The handoff that the stage went back from a commit to another one.
+async fn is_rolled_back(here: &Promotions, commit: &Commit, to: &Commit, was_deployed: bool) {
+    let key = |kind: fn(_, _) -> RecordKey| kind(commit.id.clone(), "MOD-012".parse().unwrap());
+    let document = here.aws.record(&key(RecordKey::RolledBackHandoff)).await.unwrap();
+    let text = String::from_utf8(document).unwrap();
+    let read = FrontMatter::of(&text).unwrap();
+    assert_eq!((read.build_status, read.stage.as_str()), (BuildStatus::RolledBack, STAGE), "{text}");
+    let deployed = key(RecordKey::DeployedHandoff).to_string();
+    assert_eq!(read.supersedes, was_deployed.then_some(deployed), "{text}");
+    assert!(text.contains(&format!("to `{}`", to.id.sha)), "{text}");
 }
 
 #[tokio::test]
@@ -110,6 +126,7 @@ async fn a_failing_smoke_test_brings_the_commit_before_back() {
     assert_eq!((record.live[0].code_sha256, record.live[0].is_promoted_code), (Some(zip_of(&good)), false));
     assert_eq!(here.state(&repo, STAGE).await, before, "the stage runs what it ran");
     is_not_deployed(&here, &bad).await;
+    is_rolled_back(&here, &bad, &good, false).await;
     // And it is as it was for whoever comes next.
     here.promoted(&good, STAGE).await;
 }
@@ -192,7 +209,7 @@ async fn a_rollback_goes_to_the_commit_before_and_then_further_back() {
         commits.push(here.a_commit(&repo, 200).await);
         here.promoted(commits.last().unwrap(), STAGE).await;
     }
-    for goal in [&commits[1], &commits[0]] {
+    for (from, goal) in [(&commits[2], &commits[1]), (&commits[1], &commits[0])] {
         let record = here.ended(&here.start(&rollback_of(&repo, None, STAGE)).await).await;
         assert_eq!((record.status, record.rollback), (Status::Succeeded, true));
         assert_eq!(record.commit_sha, goal.id.sha);
@@ -200,11 +217,15 @@ async fn a_rollback_goes_to_the_commit_before_and_then_further_back() {
         assert_eq!(code(&here, &record).await, zip_of(goal));
         let state = here.state(&repo, STAGE).await.unwrap();
         assert_eq!((&state.commit_sha, &state.promotion_id), (&goal.id.sha, &record.promotion_id));
+        is_rolled_back(&here, from, goal, true).await;
     }
     // To a given one, forward again.
     let record = here.ended(&here.start(&rollback_of(&repo, Some(&commits[2]), STAGE)).await).await;
     assert_eq!((record.status, &record.commit_sha), (Status::Succeeded, &commits[2].id.sha));
     assert_eq!(code(&here, &record).await, zip_of(&commits[2]));
+    let deployed = RecordKey::DeployedHandoff(commits[2].id.clone(), "MOD-012".parse().unwrap());
+    let again = FrontMatter::of(&String::from_utf8(here.aws.record(&deployed).await.unwrap()).unwrap()).unwrap();
+    assert_eq!(again.timestamp, record.ended_at.unwrap(), "it is Deployed again");
 }
 
 #[tokio::test]

@@ -19,13 +19,13 @@ use gatekeeper_aws::{
     failure::said,
     kms::{KeyArns, KmsKeys, KmsSigner},
     s3::S3Store,
-    s3_client,
+    s3_client, trust,
 };
 use gatekeeper_model::{
     identity::{BoundRequest, IdentityProof},
     telemetry,
 };
-use gatekeeper_proof::{KeyHolder as _, PublicKey, PublicKeys};
+use gatekeeper_proof::{KeyHolder as _, PublicKeys, TrustedKeys, trust::Pin};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -215,18 +215,34 @@ impl PlaceArgs {
     }
 }
 
-/// The gatekeeper's public keys, as the stack names them.
+/// The version of the trust root that the installation trusts, where there is one.
+pub(crate) async fn pinned_root(aws: &Aws<'_>) -> anyhow::Result<Option<Pin>> {
+    let pin = aws.output("TrustRoot").await.filter(|it| !it.is_empty());
+    Ok(pin
+        .map(|pin| pin.parse())
+        .transpose()
+        .map_err(|error: gatekeeper_proof::trust::InvalidPin| Misuse(error.to_string()))?)
+}
+
+/// The gatekeeper's public keys, as the trust root names them that the stack pins, or as the stack does.
 pub(crate) async fn public_keys(aws: &Aws<'_>) -> anyhow::Result<PublicKeys> {
+    if let Some(pin) = pinned_root(aws).await? {
+        let walked = trust::read(&aws.records().await?, &pin).await.context("the trust root could not be read")?;
+        return Ok(PublicKeys::named_by(walked)?);
+    }
     let (gate, promotion) = (aws.part(Part::SigningKey).await?, aws.part(Part::PromotionSigningKey).await?);
     let approval = aws.part(Part::ApprovalSigningKey).await?;
     let keys = KmsKeys::new(&aws.config, KeyArns { gate: &gate, promotion: &promotion, approval: &approval });
     keys.public_keys().await.context("the public keys could not be read")
 }
 
-/// The public key that approvals are verified by, as the stack names it.
-pub(crate) async fn approval_key(aws: &Aws<'_>) -> anyhow::Result<PublicKey> {
+/// The public keys that approvals are verified by.
+pub(crate) async fn approval_key(aws: &Aws<'_>) -> anyhow::Result<TrustedKeys> {
+    if pinned_root(aws).await?.is_some() {
+        return public_keys(aws).await?.approval.context("the trust root names no key of approvals");
+    }
     let key = KmsSigner::new(&aws.config, aws.part(Part::ApprovalSigningKey).await?);
-    key.public_key().await.context("the public key of approvals could not be read")
+    key.trusted().await.context("the public key of approvals could not be read")
 }
 
 /// An outputs file: only texts matter, whatever else it holds.

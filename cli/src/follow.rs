@@ -89,7 +89,10 @@ pub(crate) async fn follow(
 /// What is said to whoever stops following.
 fn goes_on(promotion: &PromotionRef) -> String {
     let PromotionRef { stage, repo, promotion_id } = promotion;
-    format!("the promotion of {repo} to {stage} goes on; `gatekeeper follow {promotion_id}` follows it again")
+    format!(
+        "the promotion of {repo} to {stage} goes on; `gatekeeper follow {promotion_id}` follows it again, and \
+         `gatekeeper stop {promotion_id} --reason …` stops it"
+    )
 }
 
 async fn to_there(
@@ -262,7 +265,7 @@ mod tests {
             repo: "bank-payments".parse().unwrap(),
             promotion_id: "01J0000000000000000000000A".parse().unwrap(),
         };
-        insta::assert_snapshot!(goes_on(&promotion), @"the promotion of bank-payments to uat goes on; `gatekeeper follow 01J0000000000000000000000A` follows it again");
+        insta::assert_snapshot!(goes_on(&promotion), @"the promotion of bank-payments to uat goes on; `gatekeeper follow 01J0000000000000000000000A` follows it again, and `gatekeeper stop 01J0000000000000000000000A --reason …` stops it");
     }
 
     #[test]

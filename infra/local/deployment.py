@@ -142,8 +142,8 @@ def package(s3: Any) -> dict:
     return template
 
 
-def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]:
-    """The parameters that differ from their defaults on this machine."""
+def stack_parameters(instance: Instance, template: dict, given: dict[str, str]) -> list[dict[str, str]]:
+    """The parameters that differ from their defaults on this machine, and those that are given."""
     values = {
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "StackRolePolicyArns": ADMINISTRATOR,
@@ -157,6 +157,7 @@ def stack_parameters(instance: Instance, template: dict) -> list[dict[str, str]]
         "MigrateDatabaseImageUri": f"no-image@sha256:{'0' * 64}",  # see INSTEAD_OF_IMAGES
         "DatabaseSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",  # whatever a test calls its secret
         "DatabaseCaFile": str(instance.database.ca_file),
+        **given,
     }
     declared = template.get("Parameters", {})
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items() if name in declared]
@@ -189,7 +190,7 @@ def failures(cloudformation: Any) -> str:
     return "\n".join(f"  {what} ({kind}): {reason}" for what, kind, reason in dict.fromkeys(failed[::-1] + refused))
 
 
-def apply(instance: Instance, template: dict) -> None:
+def apply(instance: Instance, template: dict, given: dict[str, str]) -> None:
     """Brings the stack to the template by a change set; raises `LocalError` with each failed resource's reason."""
     s3, cloudformation = instance.client("s3"), instance.client("cloudformation")
     body = json.dumps(template, sort_keys=True, default=str).encode()  # YAML reads an unquoted version as a date
@@ -204,7 +205,7 @@ def apply(instance: Instance, template: dict) -> None:
         ChangeSetName=f"deploy-{time.time_ns()}",
         ChangeSetType="UPDATE" if exists else "CREATE",
         TemplateURL=f"{instance.endpoint}/{location['Bucket']}/{location['Key']}",
-        Parameters=stack_parameters(instance, template),
+        Parameters=stack_parameters(instance, template, given),
         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )["Id"]
     if wait(lambda: cloudformation.describe_change_set(ChangeSetName=change_set), "Status") == "FAILED":
@@ -313,14 +314,15 @@ def upload_stages(instance: Instance, bucket: str) -> None:
                       ContentType="application/json", ChecksumAlgorithm="SHA256")
 
 
-def deploy(instance: Instance) -> dict[str, str]:
-    """Everything that the gatekeeper needs in the instance; returns what outputs.json says about it."""
+def deploy(instance: Instance, given: dict[str, str] | None = None) -> dict[str, str]:
+    """Everything that the gatekeeper needs in the instance, with these parameters of its template; returns what outputs.json says
+    about it."""
     s3 = instance.client("s3")
     ensure_bucket(s3, DEPLOYMENT_BUCKET)
     cdk_bootstrap(instance, ACCOUNT)
     stage_account(instance)
     people(instance)
-    apply(instance, package(s3))
+    apply(instance, package(s3), given or {})
     outputs = stack_outputs(instance)
     if "RecordsBucket" not in outputs:
         raise LocalError(f"`{TEMPLATE}` has no output `RecordsBucket`")

@@ -22,19 +22,19 @@ from instance import ACCOUNT, REGION, Instance, LocalError, state_folder
 from postgres import private
 
 
-def up(instance: Instance) -> None:
-    """Starts and deploys what isn't there yet, and deploys again what has changed."""
+def up(instance: Instance, given: dict[str, str] | None = None) -> None:
+    """Starts and deploys what isn't there yet, and deploys again what has changed, or with the parameters that are given."""
     began = time.monotonic()
     fingerprint = deployment.fingerprint()
     running = instance.is_up() and instance.runs_this_code()
-    if running and deployed_fingerprint(instance) == fingerprint:
+    if running and not given and deployed_fingerprint(instance) == fingerprint:
         print(f"already up at {instance.endpoint}")
         return
     if not running:
         instance.stop()
         instance.start()
     try:
-        deploy_to(instance)
+        deploy_to(instance, given)
     except BaseException:
         if not running:
             instance.stop()  # nothing half deployed stays behind
@@ -42,10 +42,10 @@ def up(instance: Instance) -> None:
     print(f"up at {instance.endpoint} in {time.monotonic() - began:.1f} s")
 
 
-def deploy_to(instance: Instance) -> None:
+def deploy_to(instance: Instance, given: dict[str, str] | None = None) -> None:
     """Deploys the gatekeeper into an instance that runs, and writes its outputs."""
     fingerprint = deployment.fingerprint()
-    outputs = deployment.deploy(instance)
+    outputs = deployment.deploy(instance, given)
     write_outputs(instance, {
         "Endpoint": instance.endpoint, "Region": REGION, "AccountId": ACCOUNT,
         "AccessKeyId": ACCOUNT, "SecretAccessKey": ACCOUNT,
@@ -88,14 +88,22 @@ def write_outputs(instance: Instance, outputs: dict[str, str]) -> None:
 
 def main() -> None:
     """Reads the command line; trouble ends with a message and exit code 1."""
-    commands = {"up": up, "down": down, "status": status}
+    commands = ("up", "down", "status")
     parser = argparse.ArgumentParser(description="the local AWS with the gatekeeper deployed")
     parser.add_argument("command", choices=commands)
-    command = parser.parse_args().command
+    parser.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE",
+                        help="of `up`: a parameter of the template, for this deployment; can be given many times")
+    asked = parser.parse_args()
+    given = dict(parameter.split("=", 1) for parameter in asked.parameter if "=" in parameter)
+    if len(given) != len(asked.parameter) or (given and asked.command != "up"):
+        parser.error("`--parameter KEY=VALUE` goes with `up`")
     instance = Instance(state_folder())
     try:
         with instance.locked():
-            commands[command](instance)
+            match asked.command:
+                case "up": up(instance, given)
+                case "down": down(instance)
+                case _: status(instance)
     except (LocalError, BotoCoreError, ClientError) as error:
         sys.exit(f"error: {error}")
 

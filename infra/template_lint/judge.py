@@ -37,7 +37,8 @@ EVERYTHING = {
     "MigrateDatabaseImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/migrate-database@sha256:" + "3f" * 32,
     "DatabaseSubnetIds": "subnet-1", "DatabaseSecurityGroupIds": "sg-1", "ArtefactLockDays": "400", "AccessLogBucket": "access-logs",
     "ReplicaArtefactBucket": "replica-artefacts", "ReplicaRecordsBucket": "replica-records", "ReplicaAccountId": ACCOUNT,
-    "ReplicaKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/replica",
+    "ReplicaKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/replica", "TrustRoot": "1:" + "3f" * 32,
+    **{f"{who}KeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{who.lower()}" for who in ("Gate", "Promotion", "Approval")},
 }
 
 

@@ -35,6 +35,8 @@ use crate::{
 pub const STAGE: &str = "e2e";
 /// The same, and asks on for two minutes: a promotion of a commit that answers wrong goes on until it is stopped.
 pub const SLOW_STAGE: &str = "e2e-slow";
+/// The same, and people hold it.
+pub const HELD_STAGE: &str = "e2e-held";
 /// Asks a URL that no commit here puts out.
 pub const URL_STAGE: &str = "e2e-url";
 /// Has the databases of these tests, whose schemas must be the tested ones.
@@ -62,6 +64,7 @@ fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
     };
     let parameters = json!({"LogLevel": "info"});
     config["stages"][STAGE] = json!({"parameters": parameters, "smoke": asks(1)});
+    config["stages"][HELD_STAGE] = json!({"parameters": parameters, "smoke": asks(120)});
     config["stages"][SLOW_STAGE] = json!({"parameters": parameters, "smoke": asks(120)});
     config["stages"][URL_STAGE] = json!({"smoke": [{"stack": STACK, "output": "ApiUrl", "path": "/health"}]});
     let later = |rules: Value| {

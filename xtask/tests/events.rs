@@ -9,8 +9,9 @@ use gatekeeper_model::{
     store_key::ArtefactKey, store_key::ArtefactPath,
 };
 use gatekeeper_promotion::{
-    approval::ApprovalRequest, database_check::DatabaseCheckEvent, database_check::ParityEvent, drift::WatchRequest,
-    request::PromotionRequest, runs::CompleteEvent,
+    approval::ApprovalRequest, brake::Action, brake::BrakeRequest, brake::ReleaseRequest,
+    database_check::DatabaseCheckEvent, database_check::ParityEvent, drift::WatchRequest, request::PromotionRequest,
+    runs::CompleteEvent,
 };
 use serde_json::Value;
 
@@ -42,6 +43,12 @@ const PROMOTE: [(&str, bool, bool); 5] = [
 
 /// The sample for `approve`.
 const APPROVE: &str = "approval.json";
+
+/// Every sample for `promote` from whoever pulls the brake.
+const BRAKE: [&str; 2] = ["hold.json", "stop.json"];
+
+/// The sample for `approve` from whoever lets go of it.
+const RELEASE: &str = "release.json";
 
 /// The sample for `judge-run` from whoever hands in a run.
 const COMPLETION: &str = "completion.json";
@@ -116,6 +123,17 @@ fn an_approval_is_read_with_its_proof() {
 }
 
 #[test]
+fn what_pulls_the_brake_and_lets_go_of_it_is_read_with_its_proof() {
+    for name in BRAKE {
+        let (request, proof) = BrakeRequest::parse(&sample(name)).unwrap();
+        let is_stop = matches!(request.action, Action::Stop { .. });
+        assert_eq!((is_stop, proof.method.as_str()), (name == "stop.json", "POST"));
+    }
+    let (request, _) = ReleaseRequest::parse(&sample(RELEASE)).unwrap();
+    assert_eq!(request.stage.as_str(), "uat");
+}
+
+#[test]
 fn a_run_that_is_handed_in_is_read() {
     let CompleteEvent { complete } = serde_json::from_value(sample(COMPLETION)).unwrap();
     assert_eq!((complete.run.as_str(), complete.evidence.len()), ("dbt-MOD-301", 2));
@@ -146,11 +164,12 @@ fn no_sample_goes_untested() {
     let promote = PROMOTE.iter().map(|(name, ..)| *name);
     let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([
         APPROVE,
+        RELEASE,
         COMPLETION,
         DATABASE_CHECK,
         DATABASE_PARITY,
         CATCH_UP,
     ]);
-    let tested = tested.chain(WATCH.iter().map(|(name, _)| *name));
+    let tested = tested.chain(BRAKE).chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{AssetFile, AssetKey, Commit, ModuleId, StackName},
+    ids::{AssetFile, AssetKey, ChangeUrl, Commit, ModuleId, StackName},
     manifest::{Author, Build, SCHEMA_VERSION},
     store_key::ArtefactPath,
     suite::Suite,
@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) author: Option<String>,
     /// Empty where nobody is known beside those of the folder's own document.
     pub(crate) authors: Vec<Author>,
+    /// Empty where nothing is known beside those of the folder's own document.
+    pub(crate) changes: Vec<ChangeUrl>,
     /// `None` where the folder's own document says which, or none is known.
     pub(crate) build: Option<Build>,
     /// What `gatekeeper flyway validate --write` wrote.
@@ -81,7 +83,7 @@ pub(crate) fn draft(
 ) -> Result<Draft, Misuse> {
     let (Draft { mut document, warnings }, mut reasons) = listed(base, files, contents);
     reasons.extend(recount(&mut document));
-    let Facts { commit, branch, author, authors, build, flyway, observed, timestamp } = facts;
+    let Facts { commit, branch, author, authors, changes, build, flyway, observed, timestamp } = facts;
     for (field, value) in
         [("schema_version", json!(SCHEMA_VERSION)), ("repo", json!(commit.repo)), ("commit_sha", json!(commit.sha))]
     {
@@ -103,6 +105,9 @@ pub(crate) fn draft(
     }
     if !authors.is_empty() {
         document.insert("authors".to_owned(), json!(authors));
+    }
+    if !changes.is_empty() {
+        document.insert("changes".to_owned(), json!(changes));
     }
     if let Some(build) = build {
         document.insert("build".to_owned(), json!(build));
@@ -471,6 +476,7 @@ mod tests {
             branch: Some("main".to_owned()),
             author: None,
             authors: Vec::new(),
+            changes: Vec::new(),
             build: None,
             flyway: Map::new(),
             observed: None,
@@ -580,6 +586,17 @@ mod tests {
         assert_eq!((&function["logical_id"], &function["memory"]), (&json!("OtherFn"), &json!(512)));
         assert_eq!(document["modules"][0]["removed"][0]["function"], "refund");
         assert_eq!(document["sbom"]["format"], "spdx");
+    }
+
+    #[test]
+    fn what_asked_for_the_change_is_what_the_command_was_told_else_what_the_build_says() {
+        let [pull, ticket] =
+            ["https://github.com/example-bank/bank-payments/pull/7", "https://tickets.bank.example/PAY-42"];
+        let base = json!({"changes": [ticket]}).as_object().unwrap().clone();
+        let drafted = |facts| draft(base.clone(), &[], &Contents::default(), |_| Vec::new(), facts).unwrap().document;
+        assert_eq!(drafted(facts())["changes"], json!([ticket]));
+        let told = Facts { changes: vec![pull.parse().unwrap()], ..facts() };
+        assert_eq!(drafted(told)["changes"], json!([pull]));
     }
 
     #[test]

@@ -41,8 +41,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let found = find(&aws.records().await?, &args.id).await?;
     output.clear_passing();
     let Some(found) = found else {
-        let message = "no promotion has this id; `gatekeeper status` tells which are under way";
-        return Err(Misuse(format!("`{}`: {message}", args.id)).into());
+        return Err(unknown(&args.id).into());
     };
     if matches!(found.status, Status::Running | Status::GoingBack) {
         output.progress(&format!(
@@ -58,9 +57,14 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     Ok(Answer::yes_if(found.status == Status::Succeeded))
 }
 
+/// That there is no such promotion.
+pub(super) fn unknown(id: &PromotionId) -> Misuse {
+    Misuse(format!("`{id}`: no promotion has this id; `gatekeeper status` tells which are under way"))
+}
+
 /// The record of a promotion, in two dependent round trips: its id tells neither stage nor repository, but whatever was ever
 /// promoted has a lock.
-async fn find(records: &impl Records, id: &PromotionId) -> anyhow::Result<Option<PromotionRecord>> {
+pub(super) async fn find(records: &impl Records, id: &PromotionId) -> anyhow::Result<Option<PromotionRecord>> {
     let locks = records.dated(&RecordKey::locks_prefix(None), None).await?;
     let places = locks.iter().filter_map(|it| RecordKey::stage_and_repo(&it.key));
     let looks = places.map(async |(stage, repo)| {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use gatekeeper_evidence::{
     bundle,
-    bundle_verify::{MaxAge, OwnKeys, verify},
+    bundle_verify::{MaxAge, OwnKeys, verify_against},
     model::Holds,
+    revocations::Given,
     text,
 };
 use gatekeeper_model::telemetry;
@@ -23,7 +24,8 @@ const EXAMPLES: &str = "\
 Examples:
   gatekeeper verify evidence.zip
   gatekeeper verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem
-  gatekeeper verify evidence.zip --max-age 30d";
+  gatekeeper verify evidence.zip --root 1.root.json
+  gatekeeper verify evidence.zip --revocations revocations.json --max-age 30d";
 
 /// Verifies a bundle of `gatekeeper evidence` without network: every signature, digest and link in it
 #[derive(Debug, clap::Args)]
@@ -41,8 +43,16 @@ pub(crate) struct Args {
     /// The public key that approvals are signed with as you got it elsewhere, in PEM
     #[arg(long, value_name = "FILE")]
     approval_key: Option<PathBuf>,
+    /// A file that `gatekeeper revocations` wrote, mostly later than the bundle; may be given more than once. A bundle of a
+    /// commit that was taken back by then is refused, and so is a file that is older than the bundle, or that another key signed
+    #[arg(long, value_name = "FILE")]
+    revocations: Vec<PathBuf>,
+    /// A version of the trust root that you got elsewhere, `N.root.json`: which keys count follows from it, and from later
+    /// versions in the bundle that people of it have signed
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
     /// Refuses a bundle in which nothing newer is signed than this, such as `30d` or `12h`: when it was made is told by the
-    /// newest entry of the ledgers in it, for what a bundle says of itself nobody signed
+    /// newest entry of the ledgers in it, or of `--revocations`, for what a bundle says of itself nobody signed
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_age: Option<SignedDuration>,
 }
@@ -59,11 +69,16 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         gate: args.gate_key.as_deref().map(key).transpose()?,
         promotion: args.promotion_key.as_deref().map(key).transpose()?,
         approval: args.approval_key.as_deref().map(key).transpose()?,
+        root: args.root.as_deref().map(read).transpose()?,
     };
     let max_age = args.max_age.map(|at_most| MaxAge { at_most, now: telemetry::wall_clock() });
     let archive = read(&args.bundle)?;
+    let named = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
+    let revocations = args.revocations.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
+    let revocations: Vec<_> = revocations.iter().map(|(name, bytes)| Given { name, bytes }).collect();
     let verified = bundle::unpack(&archive).and_then(|files| {
-        let evidence = verify(&files, &own, max_age)?.with_checks(provenance::verified_again(&files));
+        let evidence =
+            verify_against(&files, &own, max_age, &revocations)?.with_checks(provenance::verified_again(&files));
         Ok((evidence, files.contains_key(bundle::APPROVAL_KEY)))
     });
     let (evidence, has_approval_key) = match verified {
@@ -75,8 +90,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         }
     };
     output.result(&evidence, &text::render(&evidence, held))?;
-    let is_compared = own.gate.is_some() && own.promotion.is_some();
-    if !is_compared || (own.approval.is_none() && has_approval_key) {
+    let is_compared = own.root.is_some() || (own.gate.is_some() && own.promotion.is_some());
+    if !is_compared || (own.root.is_none() && own.approval.is_none() && has_approval_key) {
         output.warning(
             "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",
         );

@@ -13,6 +13,7 @@ mod exit_codes;
 mod explain;
 mod flyway;
 mod help;
+mod keys;
 mod man;
 mod profiles;
 mod publish;

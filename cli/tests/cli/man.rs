@@ -75,7 +75,7 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(complete("gatekeeper pro"), "promote");
     assert_eq!(complete("gatekeeper flyway v"), "validate");
     assert_eq!(complete("gatekeeper handoffs pull --exp"), "--expect");
-    assert_eq!(complete("gatekeeper handoffs pull --expect "), "built deployed");
+    assert_eq!(complete("gatekeeper handoffs pull --expect "), "built deployed revoked rolled-back");
     assert_eq!(complete("gatekeeper run d"), "deploy dcm-plan dcm-deploy dbt-build");
 }
 

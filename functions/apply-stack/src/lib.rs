@@ -24,11 +24,12 @@ use aws_config::SdkConfig;
 use gatekeeper_aws::{
     Buckets, Settings,
     lambda::{FunctionError, Invocation},
-    promotion_step::Begun,
+    promotion_step::{Begun, STOP},
     stage_account::stage_config,
 };
 use gatekeeper_model::telemetry::{Logger, wall_clock};
 use gatekeeper_promotion::{
+    brake::Stopping,
     changes::{Changes, ChangesEvent},
     facts::StackFacts,
     record::PromotionRecord,
@@ -94,7 +95,10 @@ impl ApplyStack {
     ) -> Result<StepAnswer<StackFacts>, FunctionError> {
         let buckets = Buckets::new(&self.config, &self.settings);
         let begun = Box::pin(Begun::<StackFacts>::of(payload, &buckets.records, &invocation)).await?;
-        let Begun { record, direction, commit, plan, progress: before, log } = begun;
+        if let Some(answer) = begun.stopped() {
+            return Ok(answer);
+        }
+        let Begun { record, direction, commit, plan, progress: before, stopping, log } = begun;
         let log = log.with("direction", direction_word(direction));
 
         let stage = Box::pin(stage_config(&self.config, record.role_arn.as_deref())).await;
@@ -112,6 +116,11 @@ impl ApplyStack {
         for stack in &plan.stacks {
             let name = stack.stack_name.as_str();
             let begun = before.iter().find(|report| report.subject == name).cloned();
+            if let (None, Some(Stopping { told })) = (&begun, &stopping) {
+                let stopped = Report::begun(STOP, wall_clock());
+                progress.push(stopped.ended(ReportStatus::Failed, told, wall_clock()));
+                break;
+            }
             let mut report = begun.unwrap_or_else(|| Report::begun(name, wall_clock()));
             if report.ended_at.is_none() {
                 match Box::pin(work.advance(stack, &mut report)).await {

@@ -5,8 +5,8 @@ use futures_util::future;
 use gatekeeper_aws::{caller::Callers, lambda::FunctionError};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    identity::{Caller, Identity, IdentityProof, Person},
-    ids::{Commit, VersionId},
+    identity::{Caller, Identity, IdentityProof, NotProven, Person},
+    ids::{Chain, Commit, HoldId, VersionId},
     manifest,
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
@@ -15,14 +15,19 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     approval::{Approval, ApprovalRequest, GivenApproval, InvalidApprovalEvent, NotProved, SignedApproval},
+    brake::{GivenRelease, Release, ReleaseRequest, SignedWord, Word as _, not_theirs},
     counting::{Counting, NotCounted, Owners, unproved},
     decide::{built_verdict, config_of},
     identities,
     identities::{Authors, Identities},
     stage,
 };
-use gatekeeper_proof::Signer;
-use gatekeeper_store::{Body, Precondition, WriteStore, Written, record, record::RecordError, revocation};
+use gatekeeper_proof::{Signer, ledger};
+use gatekeeper_store::{
+    Body, Precondition, WriteStore, Written, record,
+    record::{RecordError, Stored},
+    revocation,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -48,7 +53,16 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         reasons: Vec<Finding>,
     },
-    /// It can't be approved; nothing was written.
+    /// A stage that was held is released.
+    Released {
+        /// Who released it, as STS said.
+        released_by: Person,
+        /// The hold.
+        hold_id: HoldId,
+        /// Whether that was written down before already.
+        already: bool,
+    },
+    /// It can't be approved or released; nothing was written.
     Refused {
         /// Every reason.
         reasons: Vec<Finding>,
@@ -74,8 +88,15 @@ impl<S: WriteStore> Approver<S> {
     /// # Errors
     /// `InvalidApprovalEvent` for a malformed event, `ApproveError` where it could not look or write.
     pub async fn handle(&self, event: &Value, log: &Logger) -> Result<Answer, FunctionError> {
-        let (request, proof) = ApprovalRequest::parse(event)
-            .map_err(|error| FunctionError::new(InvalidApprovalEvent::ERROR_TYPE, error))?;
+        let invalid = |error| FunctionError::new(InvalidApprovalEvent::ERROR_TYPE, error);
+        if event.get("action").is_some() {
+            let (request, proof) =
+                ReleaseRequest::parse(event).map_err(|wrong| invalid(InvalidApprovalEvent(wrong)))?;
+            let log = log.with("stage", request.stage.as_str());
+            let answer = self.release(&request, &proof, &log, wall_clock()).await;
+            return answer.map_err(|error| FunctionError::new("ApproveError", format!("{error:#}")));
+        }
+        let (request, proof) = ApprovalRequest::parse(event).map_err(invalid)?;
         let log = log.for_commit(&request.commit()).with("stage", request.stage.as_str());
         let answer = self.answer(&request, &proof, &log, wall_clock()).await;
         answer.map_err(|error| FunctionError::new("ApproveError", format!("{error:#}")))
@@ -105,20 +126,13 @@ impl<S: WriteStore> Approver<S> {
         let people = future::try_join3(
             async { Ok(self.artefacts.get(&manifest_key, None, manifest::MAX_BYTES).await?) },
             async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
-            async { Ok(self.signer.public_key().await?) },
+            async { Ok(self.signer.trusted().await?) },
         );
         let (stored, (document, identities, key)) = future::try_join(stored, people).await?;
         let (identity, config, verdict, revocation, listed) = stored;
 
         let mut reasons = Vec::new();
-        let identity = match identity {
-            Ok(Caller::Person(identity)) => Ok(identity),
-            Ok(Caller::Other(arn)) => Err(format!(
-                "a person must approve, by a session of the approver's role, and `{arn}` is not such a session"
-            )),
-            Err(wrong) => Err(format!("the proof of who approves: {wrong}")),
-        };
-        let identity = identity.map_err(|message| {
+        let identity = approver(identity).map_err(|message| {
             reasons.push(Finding::new(Code::RequesterUnproven, request.stage.as_str(), message));
         });
         let stage = config_of(config, &request.stage, &mut reasons).map(|(stage, _)| stage);
@@ -175,6 +189,84 @@ impl<S: WriteStore> Approver<S> {
         Ok(Answer::Approved { approved_by: identity.person, already, approvals, needed, not_counted, reasons })
     }
 
+    /// Writes down that a person releases a stage. What that is worth, `promote` decides; what it would not count is refused.
+    async fn release(
+        &self,
+        request: &ReleaseRequest,
+        proof: &IdentityProof,
+        log: &Logger,
+        now: Timestamp,
+    ) -> anyhow::Result<Answer> {
+        let ReleaseRequest { stage: stage_name, hold_id, .. } = request;
+        let chain = Chain::of_holds(stage_name);
+        let bound = request.bound(&chain);
+        let keys = [RecordKey::StagesConfig, RecordKey::IdentitiesConfig, RecordKey::LedgerHead(chain.clone())];
+        let [config_key, identities_key, head_key] = keys.map(|key| key.to_string());
+        let (caller, config, identities, head, before) = future::try_join5(
+            async { anyhow::Ok(self.callers.identify(proof, &bound, now).await?) },
+            async { Ok(self.records.get(&config_key, None, stage::MAX_BYTES).await?) },
+            async { Ok(self.records.get(&identities_key, None, identities::MAX_BYTES).await?) },
+            async { Ok(self.records.get(&head_key, None, ledger::MAX_BYTES).await?) },
+            async {
+                let keys = self.signer.trusted().await?;
+                Ok(GivenRelease::read(&self.records, stage_name, hold_id, Some(&keys)).await?)
+            },
+        )
+        .await?;
+        let mut reasons = Vec::new();
+        let identity = approver(caller).map_err(|message| {
+            reasons.push(Finding::new(Code::RequesterUnproven, stage_name.as_str(), message));
+        });
+        let stage = config_of(config, stage_name, &mut reasons).map(|(stage, _)| stage);
+        let identities = Identities::of(identities.as_ref()).map_err(|invalid| reasons.push(invalid));
+        // The signature is promotion's, and promote looks at it: what an unsigned head says releases nothing.
+        let hold = head.and_then(|head| ledger::unproved_standing_in(&head.bytes)).and_then(|standing| standing.hold);
+        match &hold {
+            Some(hold) if hold.id == *hold_id => {}
+            Some(hold) => {
+                let message = format!(
+                    "`{hold_id}` was looked at, and `{}` holds the stage now, by `{}`: {}; look again",
+                    hold.id, hold.by, hold.reason
+                );
+                reasons.push(Finding::new(Code::StageNotHeld, stage_name.as_str(), message));
+            }
+            None => reasons.push(Finding::new(Code::StageNotHeld, stage_name.as_str(), "nothing holds the stage")),
+        }
+        if let (Ok(identity), Some(stage), Ok(identities), Some(hold)) = (&identity, &stage, &identities, &hold)
+            && let Some(why) = not_theirs(&identity.person, hold, stage.approvals, identities)
+        {
+            reasons.push(Finding::new(Code::RequesterUnproven, stage_name.as_str(), why));
+        }
+        let (Ok(identity), Some(stage), Ok(identities), Some(hold), true) =
+            (identity, stage, identities, hold, reasons.is_empty())
+        else {
+            reasons.sort();
+            log.warn("release refused", json!({"reasons": reasons}));
+            return Ok(Answer::Refused { reasons });
+        };
+        if let Some(before) = before.as_ref().filter(|it| it.why_not(&hold, stage.approvals, &identities).is_none()) {
+            let released_by = before.word().released_by.person.clone();
+            return Ok(Answer::Released { released_by, hold_id: hold.id, already: true });
+        }
+        let word = Release {
+            schema_version: 1,
+            stage: stage_name.clone(),
+            hold_id: hold.id.clone(),
+            released_by: identity.clone(),
+            released_at: now,
+            reason: request.reason.clone(),
+        };
+        let key = word.key();
+        let signed = SignedWord::sign(word, &*self.signer).await?;
+        // What lies there and doesn't count gives way.
+        let precondition = Stored::precondition(before.as_ref().map(|it| &it.stored));
+        let written = record::write(&self.records, &key, &signed, &precondition).await?;
+        anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was written at the same time; look again");
+        log.warn("stage released", json!({"by": identity.arn, "reason": request.reason, "hold_id": hold.id}));
+        log.count("Releases", None, 1);
+        Ok(Answer::Released { released_by: identity.person, hold_id: hold.id, already: false })
+    }
+
     async fn write(
         &self,
         request: &ApprovalRequest,
@@ -191,6 +283,17 @@ impl<S: WriteStore> Approver<S> {
         let written = record::write(&self.records, &key, &approval, &precondition).await?;
         anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was written at the same time; approve again");
         Ok(())
+    }
+}
+
+/// The person who asks, or why it is none.
+fn approver(caller: Result<Caller, NotProven>) -> Result<Identity, String> {
+    match caller {
+        Ok(Caller::Person(identity)) => Ok(identity),
+        Ok(Caller::Other(arn)) => Err(format!(
+            "a person must approve, by a session of the approver's role, and `{arn}` is not such a session"
+        )),
+        Err(wrong) => Err(format!("the proof of who approves: {wrong}")),
     }
 }
 

@@ -5,18 +5,26 @@
 use std::sync::Arc;
 
 use approve::Approver;
-use gatekeeper_aws::{Buckets, Settings, caller::Callers, kms::KmsSigner, lambda};
+use gatekeeper_aws::{
+    Buckets, Settings,
+    caller::Callers,
+    kms::{KeyOf, KmsSigner},
+    lambda,
+    trust::Trust,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
+    let trust = Trust::of(&config, &settings)?;
+    let signer = KmsSigner::new(&config, settings.approval_signing_key_arn()?);
     let approver = Arc::new(Approver {
         artefacts,
         records,
         callers: Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?,
-        signer: Box::new(KmsSigner::new(&config, settings.approval_signing_key_arn()?)),
+        signer: Box::new(signer.trusting(trust.as_ref(), KeyOf::Approval)),
     });
     lambda::run(move |event, invocation| {
         let approver = Arc::clone(&approver);

@@ -132,12 +132,12 @@ async fn an_approval_is_signed_and_one_that_is_not_is_given_again() {
     let world = world(JANE).await;
     world.approve(&request()).await;
     let place = Approval::key(&request().stage, &request().commit(), &Person::named("jane@bank.example"));
-    let key = LocalSigner::from_seed(3).key();
+    let key = LocalSigner::from_seed(3).keys();
     let signed = async || {
         let given = GivenApproval::read(&world.approver.records, &place, Some(&key)).await.unwrap().unwrap();
         given.proof.map_err(|why| why.to_string())
     };
-    assert_eq!(signed().await, Ok(key.fingerprint()));
+    assert_eq!(signed().await, Ok(key.present().fingerprint()));
     let stored = record::read::<SignedApproval>(&world.approver.records, &place).await.unwrap().unwrap().record;
 
     let mut unsigned = stored.clone();
@@ -150,7 +150,7 @@ async fn an_approval_is_signed_and_one_that_is_not_is_given_again() {
         world.put(&place, &serde_json::to_value(&planted).unwrap()).await;
         told.push(signed().await.unwrap_err());
         assert_eq!(world.approve(&request()).await["already"], false);
-        assert_eq!(signed().await, Ok(key.fingerprint()));
+        assert_eq!(signed().await, Ok(key.present().fingerprint()));
     }
     insta::assert_snapshot!(told.join("\n"), @"
     it is not signed
@@ -238,4 +238,84 @@ async fn an_event_without_a_proof_is_malformed() {
     let event = serde_json::to_value(request()).unwrap();
     let error = world(JANE).await.approver.handle(&event, &Logger::silent()).await.unwrap_err();
     assert_eq!((error.error_type, error.message.as_str()), ("InvalidApprovalEvent", "`identity_proof`: missing"));
+}
+
+/// The stage is held, as promotion's key has signed it; by its own chain's head.
+async fn held(world: &World, interrupted: &str) -> ledger::Hold {
+    let hold = ledger::Hold {
+        id: "01J0000000000000000000000H".parse().unwrap(),
+        by: "bob@bank.example".to_owned(),
+        since: wall_clock(),
+        reason: "the error rate doubled".to_owned(),
+        interrupted: [Person::named(interrupted)].into(),
+    };
+    let chain = Chain::of_holds(&request().stage);
+    let (event, signer) = (gatekeeper_promotion::brake::holding(&hold), LocalSigner::from_seed(2));
+    ledger::append(&world.approver.records, &signer, &chain, &event, None, hold.since).await.unwrap();
+    hold
+}
+
+async fn release(world: &World, hold_id: &str) -> Value {
+    let mut request = ReleaseRequest {
+        action: ReleaseRequest::ACTION,
+        stage: request().stage,
+        hold_id: hold_id.parse().unwrap(),
+        reason: "the error rate is normal again".to_owned(),
+        identity_proof: None,
+    };
+    let holds = Chain::of_holds(&request.stage);
+    let bound = request.bound(&holds);
+    request.identity_proof = Some(caller::prove(&world.config, &bound, wall_clock()).await.unwrap());
+    let event = serde_json::to_value(&request).unwrap();
+    serde_json::to_value(world.approver.handle(&event, &Logger::silent()).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_held_stage_is_released_once_in_words_that_its_key_signs() {
+    let world = world(JANE).await;
+    let hold = held(&world, "bob@bank.example").await;
+    for already in [false, true] {
+        let expected =
+            json!({"status": "released", "released_by": "jane@bank.example", "hold_id": hold.id, "already": already});
+        assert_eq!(release(&world, hold.id.as_str()).await, expected);
+    }
+    let keys = LocalSigner::from_seed(3).keys();
+    let given =
+        GivenRelease::read(&world.approver.records, &request().stage, &hold.id, Some(&keys)).await.unwrap().unwrap();
+    assert_eq!(given.why_not(&hold, 2, &Identities::default()), None);
+    // Another keys, or none, and it is nobody's word.
+    for keys in [Some(LocalSigner::from_seed(2).keys()), None] {
+        let given = GivenRelease::read(&world.approver.records, &request().stage, &hold.id, keys.as_ref()).await;
+        assert!(given.unwrap().unwrap().why_not(&hold, 2, &Identities::default()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_refused_with_every_reason_and_written_nowhere() {
+    let nobody = world("arn:aws:iam::111122223333:root").await;
+    let jane = world(JANE).await;
+    let mut refusals =
+        vec![release(&nobody, "01J0000000000000000000000H").await, release(&jane, "01J0000000000000000000000H").await];
+    held(&jane, "jane").await;
+    refusals.push(release(&jane, "01J0000000000000000000000G").await);
+    refusals.push(release(&jane, "01J0000000000000000000000H").await);
+    let told: Vec<_> = refusals
+        .iter()
+        .flat_map(|it| it["reasons"].as_array().unwrap())
+        .map(|it| it["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "stage-not-held",
+            "requester-unproven",
+            "stage-not-held",
+            "stage-not-held",
+            "requester-unproven",
+            "requester-unproven"
+        ]
+    );
+    for world in [&nobody, &jane] {
+        assert!(world.approver.records.list("approvals/").await.unwrap().is_empty());
+    }
 }

@@ -102,8 +102,11 @@ impl<S: ReadStore> Step<S> {
         event: Value,
         invocation: &Invocation,
     ) -> Result<StepAnswer<FunctionFacts>, FunctionError> {
-        let Begun { record, plan, progress, log, .. } =
-            Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
+        let begun = Begun::<FunctionFacts>::of(event, &self.records, invocation).await?;
+        if let Some(answer) = begun.stopped() {
+            return Ok(answer);
+        }
+        let Begun { record, plan, progress, log, .. } = begun;
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();
         let stop = Instant::now() + left.saturating_sub(BEFORE_THE_END);

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use gatekeeper_aws::{
     Buckets, Settings,
-    kms::KmsSigner,
+    kms::{KeyOf, KmsSigner},
     lambda::{FunctionError, Invocation, run as run_lambda},
+    trust::Trust,
 };
 use gatekeeper_gate::converge::Gate;
 use gatekeeper_model::telemetry;
@@ -26,7 +27,8 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let gate_role_ids: Arc<[String]> = settings.gate_role_ids.iter().cloned().collect();
     let config = gatekeeper_aws::config();
     let buckets = Arc::new(Buckets::new(&config, &settings));
-    let signer = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
+    let signer = KmsSigner::new(&config, settings.signing_key_arn()?);
+    let signer = Arc::new(signer.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Gate));
     let queue = Arc::new(Queue::new(&config, settings.event_queue_url()?));
     let verifier = Arc::new(Function::new(&config, settings.verify_provenance_function.as_deref()));
     run_lambda(move |payload, Invocation { log, .. }| {

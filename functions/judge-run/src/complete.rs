@@ -18,6 +18,7 @@ use gatekeeper_model::{
     telemetry::Logger,
 };
 use gatekeeper_promotion::{
+    brake::{Stopping, stopping},
     record::{PromotionRecord, Status},
     runs::{Complete, CompleteAnswer, Completion, HandedIn, Judgement, OpenLease, PlannedDbt, PlannedRun, dbt},
     step::PromotionRef,
@@ -95,7 +96,15 @@ impl<S: WriteStore> Step<S> {
             let message = format!("the promotion is `{}`: nothing of it is taken any more", record.status.as_str());
             return refuse(Code::LeaseNotOpen, message);
         }
-        let Some(open) = record::read::<OpenLease>(&self.records, &OpenLease::key(promotion)).await? else {
+        let (open, stopping) = try_join(
+            record::read::<OpenLease>(&self.records, &OpenLease::key(promotion)),
+            stopping(&self.records, promotion),
+        )
+        .await?;
+        if let Some(Stopping { told }) = stopping {
+            return refuse(Code::LeaseNotOpen, format!("{told}: nothing of the promotion is taken any more"));
+        }
+        let Some(open) = open else {
             let message =
                 "the lease is not open yet: the steps before are at work; wait for `gatekeeper promote --lease`";
             return refuse(Code::LeaseNotOpen, message.to_owned());
@@ -152,7 +161,7 @@ impl<S: WriteStore> Step<S> {
         let (commit, manifest) = (record.commit(), &record.manifest_version_id);
         let told = async { Ok::<_, anyhow::Error>(revocation::read(&self.records, &commit).await?) };
         let signed = async {
-            let key = self.gate_key.public_key().await?;
+            let key = self.gate_key.trusted().await?;
             Ok(ledger::standing(&self.records, &Chain::of_gate(commit.repo.clone()), &key).await?)
         };
         let (told, signed) = try_join(told, signed).await?;

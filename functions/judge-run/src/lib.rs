@@ -21,6 +21,7 @@ use gatekeeper_model::{
     telemetry::{Clock, chain},
 };
 use gatekeeper_promotion::{
+    brake::Stopping,
     facts::RunFacts,
     plan::Plan,
     record::{PinnedRecord, PromotionRecord},
@@ -92,7 +93,11 @@ impl<S: WriteStore> Step<S> {
     }
 
     async fn step(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer<RunFacts>, FunctionError> {
-        let Begun { record, direction, log, .. } = Begun::<RunFacts>::of(event, &self.records, invocation).await?;
+        let begun = Begun::<RunFacts>::of(event, &self.records, invocation).await?;
+        if let Some(answer) = begun.stopped() {
+            return Ok(answer);
+        }
+        let Begun { record, direction, stopping, log, .. } = begun;
         let failed = |error: RecordError| FunctionError::new("StepError", chain(&error));
         let promotion = record.reference();
         let now = (self.clock)();
@@ -108,7 +113,7 @@ impl<S: WriteStore> Step<S> {
                 let open = self.open(&promotion, lease, now).await.map_err(failed)?;
                 let runs = record.plan.runs.iter();
                 let completed = future::try_join_all(runs.map(|run| self.completion(&promotion, run)));
-                forward(&record.plan, &open, &completed.await.map_err(failed)?, now)
+                forward(&record.plan, &open, &completed.await.map_err(failed)?, stopping.as_ref(), now)
             }
         };
         log.info("runs looked at", json!({"outcome": answer.status, "runs": record.plan.runs.len()}));
@@ -140,11 +145,12 @@ impl<S: WriteStore> Step<S> {
 }
 
 /// What the runs of a plan came to so far. That one has failed is told once nobody works on another one any more: by then the
-/// lock is released.
+/// lock is released. A promotion that is stopped waits for nobody: its lease takes nothing from then on.
 fn forward(
     plan: &Plan,
     open: &OpenLease,
     completed: &[Option<(String, Stored<Completion>)>],
+    stopping: Option<&Stopping>,
     now: Timestamp,
 ) -> StepAnswer<RunFacts> {
     let reports = plan.runs.iter().zip(completed).map(|(run, completed)| {
@@ -152,6 +158,13 @@ fn forward(
         report.facts.expires_at = open.expires_at.into();
         match completed {
             Some((key, stored)) => told(report, key, stored),
+            None if stopping.is_some() => {
+                let told = stopping.map_or("", |it| it.told.as_str());
+                let detail = format!(
+                    "{told}; a runner had the lease until then: look what it did, for it may have changed the stage"
+                );
+                report.ended(ReportStatus::Failed, detail, now)
+            }
             None if open.is_over(now) => {
                 let detail = format!(
                     "the lease ran out at {} and nothing was handed in: look what the runner did, for it may have changed the \

@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner, lambda};
+use gatekeeper_aws::{
+    Buckets, Settings,
+    kms::{KeyOf, KmsSigner},
+    lambda,
+    trust::Trust,
+};
 use gatekeeper_model::telemetry;
 use judge_run::Step;
 
@@ -13,7 +18,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     let Buckets { artefacts, records, .. } = Buckets::new(&config, &settings);
-    let gate_key = Arc::new(KmsSigner::new(&config, settings.signing_key_arn()?));
+    let gate_key = KmsSigner::new(&config, settings.signing_key_arn()?);
+    let gate_key = Arc::new(gate_key.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Gate));
     let step = Arc::new(Step { artefacts, records, gate_key, config, clock: telemetry::wall_clock });
     lambda::run(move |event, invocation| {
         let step = Arc::clone(&step);

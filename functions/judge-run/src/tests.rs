@@ -378,3 +378,45 @@ async fn what_is_there_of_a_stack_is_unknown_where_it_can_not_be_looked_at() {
     let why = "the promotion's record does not tell what its update left";
     assert_eq!(asked().await, json!({"pulumi": {"unknown": why}}));
 }
+
+/// That somebody stops the promotion; whoever signed it.
+async fn stopped(world: &World) {
+    let wish = gatekeeper_promotion::brake::StopWish {
+        schema_version: 1,
+        promotion: promotion(),
+        by: "jane@bank.example".to_owned(),
+        stopped_at: at(60),
+        reason: "the wrong models".to_owned(),
+        hold: None,
+    };
+    let signed = gatekeeper_promotion::brake::SignedWord::sign(wish, &**SIGNER).await.unwrap();
+    let key = gatekeeper_promotion::brake::StopWish::key_of(&promotion());
+    world.put(&key, &serde_json::to_value(signed).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_promotion_that_is_stopped_waits_for_no_runner_and_takes_nothing_from_one() {
+    let world = World::new().await.opened().await;
+    let waiting = world.step(within, "forward").await.unwrap();
+    stopped(&world).await;
+    let event = json!({"promotion": promotion(), "direction": "forward", "progress": waiting.progress});
+    let Answer::Step(answer) = world.asked(within, event).await.unwrap() else { panic!("a step answers") };
+    assert_eq!((answer.status, answer.progress[0].status), (StepStatus::Failed, ReportStatus::Failed));
+    let told = "stopped by `jane@bank.example` at 2026-11-30T00:01:00Z: the wrong models; a runner had the lease until then: look what \
+                it did, for it may have changed the stage";
+    assert_eq!(answer.progress[0].detail, told);
+    let CompleteAnswer::Refused { reasons } = world.complete(within, handing_in(&fixture("promoted"))).await else {
+        panic!("it was taken");
+    };
+    assert_eq!(reasons[0].code, Code::LeaseNotOpen);
+    assert!(reasons[0].message.starts_with("stopped by `jane@bank.example`"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_lease_is_not_opened_for_a_promotion_that_is_stopped() {
+    let world = World::new().await;
+    stopped(&world).await;
+    let answer = world.step(within, "forward").await.unwrap();
+    assert_eq!((answer.status, answer.progress[0].subject.as_str()), (StepStatus::Failed, "stop"));
+    assert!(record::read::<OpenLease>(&world.0.records, &OpenLease::key(&promotion())).await.unwrap().is_none());
+}

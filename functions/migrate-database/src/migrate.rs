@@ -61,8 +61,11 @@ impl<S: ReadStore> Step<S> {
         event: Value,
         invocation: &Invocation,
     ) -> Result<StepAnswer<DatabaseFacts>, FunctionError> {
-        let Begun { record, direction, plan, progress, log, .. } =
-            Begun::<DatabaseFacts>::of(event, &self.records, invocation).await?;
+        let begun = Begun::<DatabaseFacts>::of(event, &self.records, invocation).await?;
+        if let Some(answer) = begun.stopped() {
+            return Ok(answer);
+        }
+        let Begun { record, direction, plan, progress, log, .. } = begun;
         let expected = plan.databases.len();
         if expected == 0 {
             log.info("no database to migrate", json!({"outcome": "done"}));

@@ -101,9 +101,9 @@ impl<S: ReadStore> Portal<S> {
 
     async fn keys(&self) -> Result<PublicKeys, SigningError> {
         let Self { gate_key, promotion_key, approval_key, .. } = self;
-        let keys = try_join3(gate_key.public_key(), promotion_key.public_key(), approval_key.public_key());
+        let keys = try_join3(gate_key.trusted(), promotion_key.trusted(), approval_key.trusted());
         let (gate, promotion, approval) = keys.await?;
-        Ok(PublicKeys { gate, promotion, approval: Some(approval) })
+        Ok(PublicKeys { gate, promotion, approval: Some(approval), trust: None })
     }
 }
 

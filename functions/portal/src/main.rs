@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner, sdk_log};
+use gatekeeper_aws::{
+    Buckets, Settings,
+    kms::{KeyOf, KmsSigner},
+    sdk_log,
+    trust::Trust,
+};
 use gatekeeper_model::{telemetry, telemetry::Logger};
 use lambda_http::{Request, service_fn};
 use portal::Portal;
@@ -14,13 +19,15 @@ async fn main() -> Result<(), lambda_http::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     let Buckets { artefacts, records, witness } = Buckets::new(&config, &settings);
+    let trust = Trust::of(&config, &settings)?;
+    let key = |arn: &str, of| Box::new(KmsSigner::new(&config, arn).trusting(trust.as_ref(), of));
     let portal = Arc::new(Portal {
         artefacts,
         records,
         witness,
-        gate_key: Box::new(KmsSigner::new(&config, settings.signing_key_arn()?)),
-        promotion_key: Box::new(KmsSigner::new(&config, settings.promotion_signing_key_arn()?)),
-        approval_key: Box::new(KmsSigner::new(&config, settings.approval_signing_key_arn()?)),
+        gate_key: key(settings.signing_key_arn()?, KeyOf::Gate),
+        promotion_key: key(settings.promotion_signing_key_arn()?, KeyOf::Promotion),
+        approval_key: key(settings.approval_signing_key_arn()?, KeyOf::Approval),
         log,
         clock: telemetry::wall_clock,
     });

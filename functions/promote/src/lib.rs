@@ -1,5 +1,6 @@
 //! The manual event (CONTRACT §5): verified and planned by the core, then locked, recorded and started here.
 
+mod brake;
 mod changes_check;
 mod database_check;
 mod patience;
@@ -25,6 +26,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     approval::BreakGlass,
     boundary::Home,
+    brake::BrakeRequest,
     changes::Changes,
     counting::NotCounted,
     entry,
@@ -43,7 +45,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use crate::database_check::DatabaseChecker;
+pub use crate::{
+    brake::{BrakeAnswer, Braking},
+    database_check::DatabaseChecker,
+};
 use crate::{
     changes_check::ChangesChecker,
     patience::look_with_patience,
@@ -53,7 +58,17 @@ use crate::{
 /// What must be left of an invocation for an answer.
 const ANSWERING: Duration = Duration::from_secs(5);
 
-/// What `promote` answers.
+/// What `promote` answers: to whoever asks for a promotion, or pulls the brake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answered {
+    /// To a request for a promotion or a rollback.
+    Promotion(Box<Answer>),
+    /// To a hold or a stop.
+    Brake(BrakeAnswer),
+}
+
+/// What `promote` answers to a request for a promotion or a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// What became of the request.
@@ -140,12 +155,29 @@ impl Promoter {
     /// # Errors
     /// `InvalidPromotionEvent` for a malformed event, `StartUnsure` where a promotion may run or not, `PromoteError` where it
     /// could not look or write, and nothing was started.
-    pub async fn handle(&self, event: &Value, invocation: &Invocation) -> Result<Answer, FunctionError> {
-        let request = PromotionRequest::parse(event)
-            .map_err(|error| FunctionError::new(InvalidPromotionEvent::ERROR_TYPE, error))?;
+    pub async fn handle(&self, event: &Value, invocation: &Invocation) -> Result<Answered, FunctionError> {
+        let invalid = |error| FunctionError::new(InvalidPromotionEvent::ERROR_TYPE, error);
+        if BrakeRequest::is_in(event) {
+            let (request, proof) = BrakeRequest::parse(event).map_err(invalid)?;
+            let log = invocation.log.with("stage", request.stage.as_str());
+            let braking = Braking {
+                records: &self.buckets.records,
+                signer: self.keys.promotion(),
+                approvals: self.keys.approval(),
+                log: &log,
+            };
+            let holds = Chain::of_holds(&request.stage);
+            let caller = async { self.callers.identify(&proof, &request.bound(&holds), wall_clock()).await };
+            let answer = braking.answer(&request, caller, wall_clock()).await;
+            return match answer {
+                Ok(answer) => Ok(Answered::Brake(answer)),
+                Err(error) => Err(FunctionError::new("PromoteError", format!("{error:#}"))),
+            };
+        }
+        let request = PromotionRequest::parse(event).map_err(invalid)?;
         let log = invocation.log.with("stage", request.stage.as_str()).with("repo", request.repo.as_str());
         let answer = self.answer(&request, invocation.deadline, &log).await;
-        answer.map_err(|error| {
+        answer.map(|it| Answered::Promotion(Box::new(it))).map_err(|error| {
             let kind = if error.is::<Unsure>() { "StartUnsure" } else { "PromoteError" };
             FunctionError::new(kind, format!("{error:#}"))
         })
@@ -259,6 +291,10 @@ impl Promoter {
         now: Timestamp,
         log: &Logger,
     ) -> anyhow::Result<Answer> {
+        if let Some(released) = verified.ruling.released.take() {
+            let (hold, release) = *released;
+            brake::enter_release(&self.buckets.records, self.keys.promotion(), &hold, &release, now).await?;
+        }
         let promotion = PromotionRef {
             stage: request.stage.clone(),
             repo: request.repo.clone(),
@@ -278,6 +314,7 @@ impl Promoter {
                 return self.refuse(request, vec![in_progress(request, lock.as_ref())], &log).await;
             }
             Begun::CaughtUp(lock) => return self.refuse(request, vec![caught_up(request, &lock)], &log).await,
+            Begun::Held(held) => return self.refuse(request, vec![held], &log).await,
         }
         if !record.witness.is_empty() {
             log.warn(
@@ -449,6 +486,8 @@ fn new_record(
         not_counted: verified.ruling.not_counted,
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
+        hold: verified.ruling.hold,
+        stopped: None,
         witness: verified.ruling.witness,
         plan: verified.plan,
         lease: None,

@@ -9,6 +9,7 @@ use gatekeeper_aws::{
     caller::Callers,
     kms::{KeyArns, KmsKeys},
     lambda,
+    trust::Trust,
 };
 use gatekeeper_promotion::boundary::Home;
 use promote::{DatabaseChecker, Promoter};
@@ -25,7 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         promotion: settings.promotion_signing_key_arn()?,
         approval: settings.approval_signing_key_arn()?,
     };
-    let keys = KmsKeys::new(&config, arns);
+    let keys = KmsKeys::new(&config, arns).trusting(Trust::of(&config, &settings)?);
     let callers = Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?;
     let home = Home {
         artefact_bucket: settings.artefact_bucket.clone(),

@@ -5,10 +5,11 @@
 
 use anyhow::{Context as _, anyhow};
 use aws_sdk_sfn::types::ExecutionStatus;
+use futures_util::future;
 use gatekeeper_aws::failure;
-use gatekeeper_model::{ids::Chain, store_key::RecordKey, telemetry::Logger};
+use gatekeeper_model::{finding::Finding, ids::Chain, store_key::RecordKey, telemetry::Logger};
 use gatekeeper_promotion::{
-    complete, entry,
+    brake, complete, entry,
     lock::{Execution, Lock, STARTING},
     record::{PromotionRecord, Status},
     step::{Direction, PromotionRef, StepInput},
@@ -43,6 +44,8 @@ pub(crate) enum Begun {
     /// The promotion that held the lock had succeeded and was not recorded to its end. Now it is, and the stage runs another
     /// commit than the one that was verified against.
     CaughtUp(Lock),
+    /// Somebody held the stage in this very moment.
+    Held(Finding),
 }
 
 /// It is not known whether an execution runs.
@@ -61,6 +64,7 @@ pub(crate) struct Unsure {
 
 /// Why no execution runs, or why that can't be told.
 enum Failure {
+    Held(Finding),
     NotStarted(anyhow::Error),
     Unsure(anyhow::Error),
 }
@@ -107,6 +111,10 @@ impl<S: WriteStore> Starter<'_, S> {
         };
         match self.record_and_start(&promotion, record).await {
             Ok(()) => Ok(Begun::Started),
+            Err(Failure::Held(held)) => {
+                self.give_up(&promotion, &lock_key, &lock).await.with_context(|| self.not_locked(&promotion))?;
+                Ok(Begun::Held(held))
+            }
             Err(Failure::NotStarted(error)) => {
                 // Nothing was applied: let the next request in at once rather than when the lock is proved dead.
                 let given_up = self.give_up(&promotion, &lock_key, &lock).await;
@@ -138,10 +146,17 @@ impl<S: WriteStore> Starter<'_, S> {
 
     async fn record_and_start(&self, promotion: &PromotionRef, record: &PromotionRecord) -> Result<(), Failure> {
         let key = PromotionRecord::key(promotion);
-        match record::write(self.records, &key, record, &Precondition::Absent).await {
+        let write = record::write(self.records, &key, record, &Precondition::Absent);
+        // Who holds the stage looks for locks after that is entered, and here the lock is taken before it is looked for: so
+        // one of the two sees the other.
+        let (written, held) = future::join(write, self.held(record)).await;
+        match written {
             Ok(Written::Done { .. }) => {}
             Ok(Written::Conflict) => return Err(Failure::NotStarted(anyhow!("another record stands at `{key}`"))),
             Err(error) => return Err(Failure::NotStarted(error.into())),
+        }
+        if let Some(held) = held.map_err(Failure::NotStarted)? {
+            return Err(Failure::Held(held));
         }
         let input: StepInput =
             StepInput { promotion: promotion.clone(), direction: Direction::Forward, progress: Vec::new() };
@@ -159,6 +174,22 @@ impl<S: WriteStore> Starter<'_, S> {
                 Err(Failure::Unsure(look.context(format!("starting it failed: {started:#}; then"))))
             }
         }
+    }
+
+    /// What holds the stage by now, of a promotion that it keeps back.
+    async fn held(&self, record: &PromotionRecord) -> anyhow::Result<Option<Finding>> {
+        if !brake::is_sent_back(record) {
+            return Ok(None);
+        }
+        let stage = &record.stage;
+        let head = RecordKey::LedgerHead(Chain::of_holds(stage)).to_string();
+        let (head, keys) =
+            future::join(async { self.records.get(&head, None, ledger::MAX_BYTES).await }, self.signer.trusted()).await;
+        let (head, keys) = (head?, keys?);
+        Ok(match brake::standing(stage, head.as_ref().map(|body| body.bytes.as_slice()), &keys) {
+            Ok(hold) => hold.map(|hold| brake::on_hold(stage, &hold, None)),
+            Err(broken) => Some(broken),
+        })
     }
 
     /// Completes the record of a promotion that was not started as failed, and releases its lock.
@@ -223,7 +254,7 @@ impl<S: WriteStore> Starter<'_, S> {
                 stage_record = Some(advanced.context("the stage was changed by somebody else; ask again")?);
             }
             let chain = Chain { stage: closed.stage.clone(), repo: closed.repo.clone() };
-            let (event, since) = (entry::of_promotion(&closed, stage_record)?, Some(closed.started_at));
+            let (event, since) = (entry::of_promotion(&closed, stage_record, Vec::new())?, Some(closed.started_at));
             ledger::append(self.records, self.signer, &chain, &event, since, self.now).await?;
             return Ok(Some(closed.status));
         }

@@ -39,6 +39,8 @@ fn record_of(id: &str) -> PromotionRecord {
         not_counted: Vec::new(),
         identities_config: None,
         break_glass: None,
+        hold: None,
+        stopped: None,
         witness: Vec::new(),
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
@@ -158,7 +160,7 @@ impl World {
 
     async fn ledger(&self) -> Proof {
         let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
-        verify(&*self.records, &chain, None, &self.signer.key()).await.unwrap()
+        verify(&*self.records, &chain, None, &self.signer.keys()).await.unwrap()
     }
 }
 
@@ -168,6 +170,42 @@ fn lock_key() -> RecordKey {
 
 fn write(records: &Memory, key: &str, record: &impl serde::Serialize) {
     records.upload(key, &record::to_bytes(record).unwrap(), &[]);
+}
+
+/// Who holds the stage enters that and looks for locks; who promotes takes the lock and looks what holds the stage.
+#[tokio::test]
+async fn a_stage_that_is_held_in_this_very_moment_starts_nothing() {
+    let hold = ledger::Hold {
+        id: "01J0000000000000000000000H".parse().unwrap(),
+        by: "ann".to_owned(),
+        since: now(),
+        reason: "the error rate doubled".to_owned(),
+        interrupted: std::collections::BTreeSet::new(),
+    };
+    for (rollback, starts) in [(false, false), (true, true)] {
+        let world = World::new();
+        let chain = Chain::of_holds(&"uat".parse().unwrap());
+        ledger::append(&*world.records, &world.signer, &chain, &brake::holding(&hold), None, now()).await.unwrap();
+        let client = world.step_functions(Says::Yes, Says::Yes, |_| {});
+        let starter = Starter {
+            records: &*world.records,
+            signer: &world.signer,
+            step_functions: &client,
+            state_machine_arn: MACHINE,
+            now: now(),
+            log: &Logger::silent(),
+        };
+        let record = PromotionRecord { rollback, ..record_of(NEW) };
+        let begun = starter.begin(&record, None).await.unwrap();
+        assert_eq!(begun == Begun::Started, starts, "{begun:?}");
+        assert_eq!(world.calls.lock().unwrap().is_empty(), !starts);
+        assert_eq!(world.holder().is_some(), starts);
+        if let Begun::Held(held) = begun {
+            insta::assert_snapshot!(held.message, @"held by `ann` since 2026-05-02T03:10:00Z: the error rate doubled; an approver releases it by `gatekeeper release --stage uat --reason …`");
+            assert_eq!(world.record(NEW).unwrap().status, Status::Failed);
+            assert!(world.ledger().await.holds());
+        }
+    }
 }
 
 #[tokio::test]

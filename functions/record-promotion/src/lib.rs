@@ -1,29 +1,28 @@
-//! Writes down what a promotion came to: its record, what the stage runs now, the Deployed handoffs; releases the
+//! Writes down what a promotion came to: its record, what the stage runs now, the handoffs; releases the
 //! lock; and after a failure sends the state machine back to the commit before, where there is one.
 //!
 //! Every write can be repeated: killed anywhere and started again, it ends in the same records.
 
 mod attest;
+mod handoffs;
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::{kms::KmsSigner, lambda::FunctionError, live, s3::S3Store, stage_account::stage_config};
 use gatekeeper_model::{
-    front_matter::{self, FrontMatter},
-    ids::{Chain, StageName},
+    ids::Chain,
     store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
 use gatekeeper_promotion::{
-    attestation::{carried_out, deployment},
+    attestation::deployment,
+    brake::Stopped,
     complete, entry,
     facts::FunctionFacts,
-    handoff,
     handover::{Handover, RecordAnswer},
     lock::Lock,
     record::{LiveFunction, PromotionRecord, Status},
-    step::{PromotionRef, StepAnswer},
+    step::{Direction, PromotionRef, StepAnswer},
     transitions::after_steps,
 };
 use gatekeeper_proof::{Signer, ledger};
@@ -90,7 +89,15 @@ pub async fn record_outcome(
         .with("promotion_id", stored.record.promotion_id.as_str())
         .with("stage", stored.record.stage.as_str());
     let had_ended = stored.record.ended_at.is_some();
-    let record = completed_record(&stored.record, input, live, now)?;
+    let mut record = completed_record(&stored.record, input, live, now)?;
+    // Who stopped it once all was done came too late.
+    if !had_ended
+        && record.stopped.is_none()
+        && input.direction == Direction::Forward
+        && record.status != Status::Succeeded
+    {
+        record.stopped = Stopped::read(records, &input.promotion, &signer.trusted().await?).await?;
+    }
     let (status, ended_at) = (record.status, record.ended_at);
     let cause = input.failure(has_runs(&record)).or_else(|| overruled(status));
 
@@ -107,20 +114,21 @@ pub async fn record_outcome(
         anyhow::ensure!(matches!(written, Written::Done { .. }), "the record was changed by somebody else");
     }
     if let Some(ended_at) = ended_at {
-        let mut stage_record = None;
+        let (mut stage_record, mut attestations) = (None, Vec::new());
         if status == Status::Succeeded {
             let advanced = complete::advance_stage(records, &record, ended_at).await?;
             stage_record = Some(advanced.context("the stage's state was changed by somebody else")?);
-            write_handoffs(records, &record, ended_at).await?;
-            attest(records, signer, &record, ended_at).await?;
+            handoffs::write_deployed(records, &record, ended_at).await?;
+            attestations = attest(records, signer, &record, ended_at).await?;
         }
+        handoffs::write_rolled_back(records, &record, ended_at, &log).await?;
         let chain = Chain { stage: record.stage.clone(), repo: record.repo.clone() };
-        let event = entry::of_promotion(&record, stage_record)?;
+        let event = entry::of_promotion(&record, stage_record, attestations)?;
         ledger::append(records, signer, &chain, &event, Some(record.started_at), now).await?;
         release_lock(records, &input.promotion, now).await?;
     }
 
-    let fields = json!({"step": "record-promotion", "status": status, "cause": cause, "live": record.live});
+    let fields = json!({"step": "record-promotion", "status": status, "cause": cause, "live": record.live, "stopped": record.stopped});
     match status {
         Status::Succeeded => log.info("promotion succeeded", fields),
         Status::GoingBack => log.warn("promotion failed, going back to the commit before", fields),
@@ -176,63 +184,6 @@ fn with_versions(mut live: Vec<LiveFunction>, functions: &StepAnswer<FunctionFac
         }
     }
     live
-}
-
-/// Writes the Deployed handoff of every module, once a stage (CONTRACT §7). There is one place for all stages: the one of an
-/// earlier stage, such as dev's, is followed by this one as its next version.
-async fn write_handoffs(records: &impl WriteStore, record: &PromotionRecord, at: Timestamp) -> anyhow::Result<()> {
-    let commit = record.commit();
-    let evidence = PromotionRecord::key(&PromotionRef {
-        stage: record.stage.clone(),
-        repo: record.repo.clone(),
-        promotion_id: record.promotion_id.clone(),
-    });
-    let comparisons = record.schema_comparisons()?;
-    let runs = carried_out(record)?;
-    let documents = record.plan.modules().into_iter().map(|module| {
-        let artefacts = record.plan.artefacts_of(module);
-        let artefacts = artefacts.iter().map(|it| (it.key.as_str(), it.sha256.to_string()));
-        let databases = record.plan.databases.iter().filter(|it| it.modules.contains(module));
-        let schemas = databases.filter_map(|it| comparisons.get(&it.database).map(|found| (&it.database, found)));
-        let is_of_it = |name: &str| {
-            let mut planned = record.plan.runs.iter().filter(|run| run.name().as_str() == name);
-            planned.any(|run| run.modules().any(|it| it == module))
-        };
-        let runs = runs.iter().filter(|it| is_of_it(&it.run));
-        let mut document = handoff::deployed(&commit, module, &record.stage, at, &evidence, artefacts, schemas);
-        handoff::add_runs(&mut document, runs);
-        (RecordKey::DeployedHandoff(commit.clone(), module.clone()), document)
-    });
-    let documents: Vec<_> = documents.collect();
-    stream::iter(documents)
-        .map(|(key, document)| write_handoff(records, key, document, &record.stage))
-        .buffer_unordered(16)
-        .try_for_each(|()| async { Ok(()) })
-        .await
-        .context("a handoff document could not be written")
-}
-
-async fn write_handoff(
-    records: &impl WriteStore,
-    key: RecordKey,
-    document: String,
-    stage: &StageName,
-) -> anyhow::Result<()> {
-    let key = key.to_string();
-    let precondition = match records.get(&key, None, front_matter::MAX_BYTES).await? {
-        None => Precondition::Absent,
-        Some(there) => {
-            let front_matter = FrontMatter::of(&String::from_utf8_lossy(&there.bytes));
-            if front_matter.is_ok_and(|it| it.stage == *stage) {
-                return Ok(());
-            }
-            Precondition::Unchanged(there.etag)
-        }
-    };
-    let written = records.put(&key, document.as_bytes(), "text/markdown", &precondition).await?;
-    // The step is retried then, and looks again.
-    anyhow::ensure!(matches!(written, Written::Done { .. }), "`{key}` was changed by somebody else");
-    Ok(())
 }
 
 /// Releases the lock, where this promotion still holds it.

@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use gatekeeper_aws::{Buckets, Settings, kms::KmsSigner, lambda};
+use gatekeeper_aws::{
+    Buckets, Settings,
+    kms::{KeyOf, KmsSigner},
+    lambda,
+    trust::Trust,
+};
 use record_promotion::Recorder;
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,6 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     let signer = KmsSigner::new(&config, settings.promotion_signing_key_arn()?);
+    let signer = signer.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Promotion);
     let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, config });
     lambda::run(move |event, invocation| {
         let recorder = Arc::clone(&recorder);

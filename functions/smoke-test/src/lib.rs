@@ -92,8 +92,11 @@ impl<S: ReadStore> Step<S> {
     /// `InvalidStepInput` where the event isn't a step's; `StepError` where the record or a stack could not be looked
     /// at, and it may be asked again.
     pub async fn handle(&self, event: Value, invocation: &Invocation) -> Result<StepAnswer<SmokeFacts>, FunctionError> {
-        let Begun { record, plan, progress, log, .. } =
-            Begun::<SmokeFacts>::of(event, &self.records, invocation).await?;
+        let begun = Begun::<SmokeFacts>::of(event, &self.records, invocation).await?;
+        if let Some(answer) = begun.stopped() {
+            return Ok(answer);
+        }
+        let Begun { record, plan, progress, log, .. } = begun;
         let failed = |error: &(dyn std::error::Error + 'static)| FunctionError::new("StepError", chain(error));
         let left = invocation.deadline.duration_since((self.clock)());
         let left = Duration::try_from(left).unwrap_or_default();

@@ -189,9 +189,11 @@ impl Watcher {
             let (attestation, (broken, proved), (mut findings, revocations), witnessed) =
                 try_join4(attested, ledger, signed, witnessed).await?;
             findings.extend(witnessed);
-            // The gate's own chain, which is short, is proved whole as often as the stage's is.
+            // The gate's own chain and that of what holds the stage, which are short, are proved whole as often as the stage's is.
             if proved.as_ref().is_none_or(|it| it.proved_at == now) {
-                findings.extend(proofs::gate_ledger(records, &chain.repo, &keys).await?);
+                for beside in [Chain::of_gate(chain.repo.clone()), Chain::of_holds(&chain.stage)] {
+                    findings.extend(proofs::short_ledger(records, &beside, &keys).await?);
+                }
             }
             let unproved =
                 before.is_some_and(|it| it.findings.iter().any(|it| it.finding.code == Code::ApprovalNotProved));

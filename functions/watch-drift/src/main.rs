@@ -9,6 +9,7 @@ use gatekeeper_aws::{
     kms::{KeyArns, KmsKeys},
     lambda,
     pacer::Pacers,
+    trust::Trust,
 };
 use gatekeeper_model::telemetry;
 use watch_drift::{Databases, Runs, Watcher};
@@ -25,7 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         promotion: settings.promotion_signing_key_arn()?,
         approval: settings.approval_signing_key_arn()?,
     };
-    let keys = KmsKeys::new(&config, arns);
+    let keys = KmsKeys::new(&config, arns).trusting(Trust::of(&config, &settings)?);
     let lambda = aws_sdk_lambda::Client::new(&asking_once(&config, ASKING_TIMEOUT));
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),

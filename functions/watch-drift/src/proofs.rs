@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Chain, Repo, Sha256, StageName},
+    ids::{Chain, Sha256, StageName},
     store_key::{RecordKey, WitnessKey},
     telemetry,
 };
@@ -112,7 +112,7 @@ pub(crate) async fn signed(
         match ledger::standing(records, &gate_chain, keys.of(Authority::Gate)).await {
             Ok(standing) => Ok((None, standing)),
             Err(StandingError::Store(error)) => Err(error),
-            Err(error) => Ok((Some(broken_gate(&gate_chain, error.to_string())), Standing::default())),
+            Err(error) => Ok((Some(broken_beside(&gate_chain, error.to_string())), Standing::default())),
         }
     };
     let (head, (broken, revocations)) = try_join(head, revocations).await?;
@@ -176,18 +176,18 @@ fn unreachable(why: String) -> Finding {
     Finding::new(Code::WitnessUnreachable, WitnessKey::stage_prefix(None), why)
 }
 
-/// What is wrong with the gate's own chain of a repository, or with the revocations that its entries name.
-pub(crate) async fn gate_ledger(
+/// What is wrong with a chain that is proved whole, or with the records that its entries name: revocations in the gate's own
+/// chain of a repository, releases in that of what holds a stage.
+pub(crate) async fn short_ledger(
     records: &impl ReadStore,
-    repo: &Repo,
+    chain: &Chain,
     keys: &PublicKeys,
 ) -> Result<Option<Finding>, StoreError> {
-    let chain = Chain::of_gate(repo.clone());
-    let proof = ledger::verify(records, &chain, None, keys.of(Authority::Gate)).await?;
-    Ok(proof.broken.map(|Break { sequence, what }| broken_gate(&chain, format!("entry {sequence}: {what}"))))
+    let proof = ledger::verify(records, chain, None, keys.of(Authority::of(chain))).await?;
+    Ok(proof.broken.map(|Break { sequence, what }| broken_beside(chain, format!("entry {sequence}: {what}"))))
 }
 
-fn broken_gate(chain: &Chain, what: String) -> Finding {
+fn broken_beside(chain: &Chain, what: String) -> Finding {
     Finding::new(Code::LedgerBroken, chain.to_string(), what)
 }
 

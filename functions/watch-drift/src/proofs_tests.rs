@@ -54,7 +54,8 @@ async fn the_attestation_that_a_promotion_rests_on_holds_until_something_is_chan
 async fn an_attestation_that_promotions_key_signed_proves_nothing() {
     let world = World::promoted().await;
     let record = record_of(&world).await;
-    let swapped = PublicKeys { gate: world.keys().promotion, promotion: world.keys().gate, approval: None };
+    let swapped =
+        PublicKeys { gate: world.keys().promotion, promotion: world.keys().gate, approval: None, trust: None };
     let finding = attestation(&world.records, &record, &swapped).await.unwrap().unwrap();
     assert!(finding.message.starts_with("the signature does not hold"), "{finding:?}");
 }
@@ -165,4 +166,18 @@ async fn a_chain_that_is_not_the_one_the_witness_has_seen_is_found_whoever_promo
     let everywhere = vec![(Code::WitnessUnreachable, "heads/".to_owned())];
     assert_eq!(found(&[chain()]).await.1, everywhere);
     assert_eq!(found(&[]).await.0.len(), 2, "the stage's chain and the gate's");
+}
+
+#[tokio::test]
+async fn what_holds_a_stage_is_proved_beside_the_stages_own_ledger() {
+    let world = World::promoted().await;
+    let (keys, holds) = (world.keys(), Chain::of_holds(&question().stage));
+    let found = async || short_ledger(&world.records, &holds, &keys).await.unwrap();
+    assert_eq!(found().await, None, "nobody has held it");
+    let bare = Event::bare(Kind::Hold, "hold/1", "held");
+    ledger::append(&world.records, &world.promotion, &holds, &bare, None, now()).await.unwrap();
+    assert_eq!(found().await, None);
+    world.records.upload(&RecordKey::LedgerEntry(holds.clone(), 1).to_string(), b"{}", &[]);
+    let broken = found().await.unwrap();
+    assert_eq!((broken.code, broken.subject), (Code::LedgerBroken, holds.to_string()));
 }

@@ -157,7 +157,7 @@ impl Store {
         if let Some(promoted) = &promoted {
             proofs.extend(attestation(records, promoted, keys).await.unwrap());
         }
-        proofs.extend(gate_ledger(records, &uat().repo, keys).await.unwrap());
+        proofs.extend(short_ledger(records, &Chain::of_gate(uat().repo), keys).await.unwrap());
         proofs.extend(beside::unattested_verdict(records, &commit, keys).await.unwrap());
         proofs.extend(beside::unproved_approvals(records, &uat(), keys.approval.as_ref()).await.unwrap());
         let look = Look {

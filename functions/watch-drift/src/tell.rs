@@ -121,6 +121,9 @@ impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_
                 break_glass: false,
                 manifest_version_id: None,
                 stage_record: None,
+                hold: None,
+                attestations: Vec::new(),
+                hand_over: None,
             };
             ledger::append(self.records, self.signer, &chain, &event, Some(drift.changed_at), self.now).await?;
         }

@@ -107,7 +107,7 @@ async fn killed_at_any_call_and_started_again_a_change_is_in_the_ledger_once_and
         let stored = record::read::<Drift>(&records, &key()).await.unwrap().unwrap().record;
         assert!(stored.change().is_empty(), "killed at call {call}: {stored:?}");
         let chain = Chain { stage: stored.stage, repo: stored.repo };
-        let proof = ledger::verify(&records, &chain, None, &signer.key()).await.unwrap();
+        let proof = ledger::verify(&records, &chain, None, &signer.keys()).await.unwrap();
         assert_eq!((proof.newest, proof.broken), (1, None), "killed at call {call}");
         // Only a run that was killed between the message and the note that it was sent sends the message again.
         let people = people.into_inner();
@@ -124,7 +124,7 @@ async fn on_top_of_a_chain_that_was_rolled_back_nothing_is_written_and_people_he
         assert!(run(&records, &signer, &people, &found).await);
         assert_eq!(people.borrow().len(), 1);
         let chain = Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() };
-        let proof = ledger::verify(&records, &chain, None, &signer.key()).await.unwrap();
+        let proof = ledger::verify(&records, &chain, None, &signer.keys()).await.unwrap();
         assert_eq!((proof.newest, proof.broken), (entries, None));
     }
 }

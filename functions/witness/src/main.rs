@@ -5,7 +5,12 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join;
-use gatekeeper_aws::{Buckets, MissingSetting, Settings, kms::KmsSigner, lambda};
+use gatekeeper_aws::{
+    Buckets, MissingSetting, Settings,
+    kms::{KeyOf, KmsSigner},
+    lambda,
+    trust::Trust,
+};
 use gatekeeper_proof::{KeyHolder as _, PublicKeys};
 use witness::Witness;
 
@@ -14,17 +19,19 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_env()?;
     let config = gatekeeper_aws::config();
     // Heads are signed with these two.
-    let signers = [settings.signing_key_arn()?, settings.promotion_signing_key_arn()?];
-    let signers = Arc::new(signers.map(|arn| KmsSigner::new(&config, arn)));
+    let signers =
+        [(settings.signing_key_arn()?, KeyOf::Gate), (settings.promotion_signing_key_arn()?, KeyOf::Promotion)];
+    let trust = Trust::of(&config, &settings)?;
+    let signers = Arc::new(signers.map(|(arn, of)| KmsSigner::new(&config, arn).trusting(trust.as_ref(), of)));
     let Buckets { records, witness, .. } = Buckets::new(&config, &settings);
     let outside = Arc::new((records, witness.ok_or(MissingSetting("WITNESS_BUCKET"))?));
     lambda::run(move |payload, invocation| {
         let (signers, outside) = (Arc::clone(&signers), Arc::clone(&outside));
         async move {
             let [gate, promotion] = &*signers;
-            let keys = try_join(gate.public_key(), promotion.public_key()).await;
+            let keys = try_join(gate.trusted(), promotion.trusted()).await;
             let (gate, promotion) = keys.map_err(|error| lambda::FunctionError::new("WitnessError", error))?;
-            let keys = PublicKeys { gate, promotion, approval: None };
+            let keys = PublicKeys { gate, promotion, approval: None, trust: None };
             let witness = Witness { records: &outside.0, outside: &outside.1, keys: &keys, log: &invocation.log };
             witness.handle(&payload).await
         }

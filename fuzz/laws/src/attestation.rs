@@ -148,10 +148,10 @@ fn statement(payload: &[u8]) {
 }
 
 fn opened<P: Predicate + PartialEq + fmt::Debug>(dsse: &[u8]) -> bool {
-    match Statement::<P>::open_under(dsse, &OURS.public) {
+    match Statement::<P>::open_under(dsse, &OURS.public.clone().into()) {
         Ok(statement) => {
             let again = enveloped(&statement.to_bytes().expect("a statement is written"));
-            assert_eq!(Statement::<P>::open_under(&again, &OURS.public), Ok(statement));
+            assert_eq!(Statement::<P>::open_under(&again, &OURS.public.clone().into()), Ok(statement));
             true
         }
         Err(error) => {

@@ -223,6 +223,7 @@ mod tests {
             switches: Vec::new(),
             accept_replacement: Vec::new(),
             plan_sha256: None,
+            id: None,
         };
         let now = NOW.parse().unwrap();
         let proof = prove(&config, &request, now).await.unwrap();

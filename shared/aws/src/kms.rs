@@ -1,16 +1,32 @@
 //! Keys of KMS that sign (`ECC_NIST_P256`, KMS API reference, `Sign`).
 
+use std::sync::Arc;
+
 use aws_config::SdkConfig;
 use aws_smithy_types::base64;
-use gatekeeper_model::ids::Sha256;
-use gatekeeper_proof::{KeyHolder, PublicKey, PublicKeys, Signer, Signing, SigningError};
+use gatekeeper_model::{ids::Sha256, telemetry::wall_clock};
+use gatekeeper_proof::{KeyHolder, PublicKey, PublicKeys, Signer, Signing, SigningError, TrustedKeys};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
     failure::said,
     json_operation::{JsonOperation, KMS},
+    trust::Trust,
 };
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOf {
+    /// The gate's.
+    Gate,
+    /// Promotion's.
+    Promotion,
+    /// That of the function `approve`.
+    Approval,
+}
 
 /// A key of KMS.
 #[derive(Debug)]
@@ -19,6 +35,7 @@ pub struct KmsSigner {
     sign: JsonOperation,
     key_arn: String,
     public_key: OnceCell<PublicKey>,
+    trust: Option<(Arc<Trust>, KeyOf)>,
 }
 
 impl KmsSigner {
@@ -31,7 +48,32 @@ impl KmsSigner {
             sign: operation("Sign"),
             key_arn: key_arn.into(),
             public_key: OnceCell::new(),
+            trust: None,
         }
+    }
+
+    /// The same where a trust root names the keys: it signs only while the newest version names it as valid.
+    #[must_use]
+    pub fn trusting(mut self, trust: Option<&Arc<Trust>>, of: KeyOf) -> Self {
+        self.trust = trust.map(|trust| (Arc::clone(trust), of));
+        self
+    }
+
+    /// That the newest version of the trust root names the key as valid now, where there is a root.
+    async fn is_named(&self) -> Result<(), SigningError> {
+        if self.trust.is_none() {
+            return Ok(());
+        }
+        let (own, keys) = futures_util::future::try_join(self.public_key(), self.trusted()).await?;
+        if keys.may_sign(&own, wall_clock()) {
+            return Ok(());
+        }
+        let why = format!(
+            "the newest version of the trust root does not name the key `{}` as valid now: publish a version that does, or \
+             deploy the stack with a key that it names; see `gatekeeper keys list`",
+            own.fingerprint()
+        );
+        Err(self.error("signing", why))
     }
 
     fn error(
@@ -70,6 +112,7 @@ pub struct KmsKeys {
     gate: KmsSigner,
     promotion: KmsSigner,
     approval: KmsSigner,
+    trust: Option<Arc<Trust>>,
 }
 
 /// The ARNs of the gatekeeper's keys.
@@ -88,18 +131,39 @@ impl KmsKeys {
     #[must_use]
     pub fn new(config: &SdkConfig, arns: KeyArns<'_>) -> Self {
         let key = |arn: &str| KmsSigner::new(config, arn);
-        Self { gate: key(arns.gate), promotion: key(arns.promotion), approval: key(arns.approval) }
+        Self { gate: key(arns.gate), promotion: key(arns.promotion), approval: key(arns.approval), trust: None }
     }
 
-    /// Their public halves, read from KMS once.
+    /// The same where a trust root names the keys.
+    #[must_use]
+    pub fn trusting(self, trust: Option<Arc<Trust>>) -> Self {
+        let Self { gate, promotion, approval, .. } = self;
+        Self {
+            gate: gate.trusting(trust.as_ref(), KeyOf::Gate),
+            promotion: promotion.trusting(trust.as_ref(), KeyOf::Promotion),
+            approval: approval.trusting(trust.as_ref(), KeyOf::Approval),
+            trust,
+        }
+    }
+
+    /// Their public halves, read from KMS once; or the keys that the trust root names, where there is one.
     ///
     /// # Errors
-    /// [`SigningError`] where KMS doesn't give them.
+    /// [`SigningError`] where they can't be had.
     pub async fn public_keys(&self) -> Result<PublicKeys, SigningError> {
-        let Self { gate, promotion, approval } = self;
+        let Self { gate, promotion, approval, trust } = self;
+        if let Some(trust) = trust {
+            return Ok(PublicKeys::clone(&*trust.keys().await?));
+        }
         let keys = futures_util::future::try_join3(gate.public_key(), promotion.public_key(), approval.public_key());
         let (gate, promotion, approval) = keys.await?;
-        Ok(PublicKeys { gate, promotion, approval: Some(approval) })
+        Ok(PublicKeys::fixed(gate, promotion, Some(approval)))
+    }
+
+    /// The key of the function `approve`, to verify by.
+    #[must_use]
+    pub fn approval(&self) -> &KmsSigner {
+        &self.approval
     }
 
     /// Promotion's key, to sign with.
@@ -114,12 +178,28 @@ impl KeyHolder for KmsSigner {
     fn public_key(&self) -> Signing<'_, PublicKey> {
         Box::pin(async { self.public_key.get_or_try_init(|| self.fetch_public_key()).await.cloned() })
     }
+
+    fn trusted(&self) -> Signing<'_, TrustedKeys> {
+        Box::pin(async {
+            let Some((trust, of)) = &self.trust else { return Ok(self.public_key().await?.into()) };
+            let keys = trust.keys().await?;
+            match of {
+                KeyOf::Gate => Ok(keys.gate.clone()),
+                KeyOf::Promotion => Ok(keys.promotion.clone()),
+                KeyOf::Approval => {
+                    let approval = keys.approval.clone();
+                    approval.ok_or_else(|| self.error("verifying", "the trust root names no key of approvals"))
+                }
+            }
+        })
+    }
 }
 
 impl Signer for KmsSigner {
     /// One call. By the digest, because KMS takes no message above 4,096 bytes.
     fn sign(&self, digest: Sha256) -> Signing<'_, Vec<u8>> {
         Box::pin(async move {
+            self.is_named().await?;
             let input = json!({
                 "KeyId": self.key_arn, "Message": digest.to_base64(), "MessageType": "DIGEST",
                 "SigningAlgorithm": "ECDSA_SHA_256",
@@ -127,6 +207,37 @@ impl Signer for KmsSigner {
             self.call("kms:Sign", &self.sign, &input, "Signature").await
         })
     }
+}
+
+/// When KMS last used a key (KMS API reference, `GetKeyLastUsage`): of calls that succeeded, up to an hour late.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LastUsage {
+    /// What it was used for, such as `Sign`.
+    pub operation: String,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// CloudTrail's id of the event.
+    pub event_id: Option<String>,
+}
+
+/// Asks when a key was last used; `None` where KMS knows of no use.
+///
+/// # Errors
+/// [`SigningError`] where it could not be asked.
+pub async fn last_usage(config: &SdkConfig, key_arn: &str) -> Result<Option<LastUsage>, SigningError> {
+    let operation = "kms:GetKeyLastUsage";
+    let failed = |source| SigningError::Key { key: key_arn.to_owned(), operation, source };
+    let ask = JsonOperation::new(config, KMS, "GetKeyLastUsage");
+    let answer = ask.call(&json!({"KeyId": key_arn})).await.map_err(|error| failed(said(&error).into()))?;
+    let Some(usage) = answer.get("KeyLastUsage").filter(|it| it.as_object().is_some_and(|it| !it.is_empty())) else {
+        return Ok(None);
+    };
+    let text = |name: &str| usage.get(name).and_then(Value::as_str).map(str::to_owned);
+    let operation = text("Operation").ok_or_else(|| failed("it answered without `Operation`".into()))?;
+    let at = |seconds: f64| Timestamp::from_duration(SignedDuration::try_from_secs_f64(seconds)?);
+    let at = usage.get("Timestamp").and_then(Value::as_f64).map(at).transpose();
+    let at = at.map_err(|_| failed("it answered with a `Timestamp` that is no time".into()))?;
+    Ok(Some(LastUsage { operation, at, event_id: text("CloudTrailEventId") }))
 }
 
 #[cfg(test)]
@@ -175,6 +286,20 @@ mod tests {
             sent.iter().map(|(target, body)| (target.as_str(), serde_json::from_str(body).unwrap())).collect();
         let (ours, sdk) = asked.split_at(2);
         assert_eq!(ours, sdk, "and the key once only");
+    }
+
+    #[tokio::test]
+    async fn the_last_use_of_a_key_is_read_as_kms_tells_it() {
+        let usage = json!({"KeyLastUsage": {"Operation": "Sign", "Timestamp": 1_777_692_600.25, "CloudTrailEventId": "e1",
+            "KmsRequestId": "r1"}, "KeyCreationDate": 1.0, "TrackingStartDate": 1.0});
+        let asked = |answer: Value| scripted::config(move |_: Request| Answer::json(&answer));
+        let told = last_usage(&asked(usage), "arn:key").await.unwrap().unwrap();
+        let at = "2026-05-02T03:30:00.25Z".parse().unwrap();
+        assert_eq!(told, LastUsage { operation: "Sign".to_owned(), at: Some(at), event_id: Some("e1".to_owned()) });
+        for nothing in [json!({}), json!({"KeyLastUsage": {}}), json!({"KeyLastUsage": null})] {
+            assert_eq!(last_usage(&asked(nothing), "arn:key").await.unwrap(), None);
+        }
+        assert!(last_usage(&asked(json!({"KeyLastUsage": {"Timestamp": 1}})), "arn:key").await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,6 +25,7 @@ pub mod sdk_log;
 #[cfg(feature = "stacks")]
 pub mod stack_functions;
 pub mod stage_account;
+pub mod trust;
 
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct Settings {
     pub promotion_signing_key_arn: Option<String>,
     /// The key that `approve` signs with.
     pub approval_signing_key_arn: Option<String>,
+    /// The version of the trust root that is trusted, with its digest; none where the three keys above are all there is.
+    pub trust_root: Option<String>,
     /// The account that this runs in, for the functions that ask who calls.
     pub account_id: Option<String>,
     /// The unique id of the role whose sessions are people: the promoter's for `promote`, the approver's for `approve`.
@@ -135,6 +138,7 @@ impl Settings {
             signing_key_arn: setting("SIGNING_KEY_ARN"),
             promotion_signing_key_arn: setting("PROMOTION_SIGNING_KEY_ARN"),
             approval_signing_key_arn: setting("APPROVAL_SIGNING_KEY_ARN"),
+            trust_root: setting("TRUST_ROOT"),
             account_id: setting("ACCOUNT_ID"),
             person_role_id: setting("PERSON_ROLE_ID"),
             stage_boundary_arn: setting("STAGE_BOUNDARY_ARN"),

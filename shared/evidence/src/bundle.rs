@@ -11,7 +11,7 @@ use gatekeeper_model::ids::Sha256;
 use gatekeeper_readers::{lambda_zip, lambda_zip::Limits};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
-use super::{exhibits::Exhibits, forms, html, model::Evidence};
+use super::{bundle_trust, exhibits::Exhibits, forms, html, model::Evidence};
 
 /// The evidence.
 pub const EVIDENCE: &str = "evidence.json";
@@ -97,10 +97,13 @@ pub fn files(exhibits: &Exhibits, evidence: &Evidence) -> Result<Files, BundleEr
     add(README, README_TEXT.into());
     add(SCRIPT, SCRIPT_TEXT.into());
     if let Some(keys) = &exhibits.keys {
-        add(GATE_KEY, keys.gate.to_pem().into_bytes());
-        add(PROMOTION_KEY, keys.promotion.to_pem().into_bytes());
+        add(GATE_KEY, keys.gate.present().to_pem().into_bytes());
+        add(PROMOTION_KEY, keys.promotion.present().to_pem().into_bytes());
         if let Some(key) = keys.approval.as_ref().filter(|_| exhibits.counts_signatures()) {
-            add(APPROVAL_KEY, key.to_pem().into_bytes());
+            add(APPROVAL_KEY, key.present().to_pem().into_bytes());
+        }
+        for (version, document) in keys.trust.iter().flat_map(|trust| &trust.documents) {
+            add(&bundle_trust::file(*version), document.clone());
         }
     }
     files.extend(forms::files(exhibits));

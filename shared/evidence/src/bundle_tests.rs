@@ -63,6 +63,7 @@ async fn keys_that_are_not_the_own_ones_are_told() {
         gate: Some(LocalSigner::from_seed(gate).key()),
         promotion: Some(LocalSigner::from_seed(promotion).key()),
         approval: None,
+        root: None,
     };
     assert_eq!(verify(&files, &own(1, 2), None).unwrap().verdict, Holds::Holds);
     let strange = verify(&files, &own(3, 2), None).unwrap();

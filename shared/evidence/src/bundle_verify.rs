@@ -1,5 +1,7 @@
 //! Verifying a bundle offline: its documents are judged again, exactly as the store's were.
 
+use std::fmt::Write as _;
+
 use gatekeeper_model::ids::Chain;
 use gatekeeper_proof::{Authority, PublicKey, PublicKeys, ledger::newest_of};
 use jiff::{SignedDuration, Timestamp};
@@ -9,10 +11,11 @@ use super::{
         APPROVAL_KEY, EVIDENCE, Files, GATE_KEY, InvalidBundle, OBSERVED, PAGE, PROMOTION_KEY, README, README_TEXT,
         SCRIPT, SCRIPT_TEXT, SUMS, sums, title,
     },
+    bundle_trust,
     exhibits::{Document, EDITION, Exhibits, Observed},
     forms, html, judge,
     model::{Check, Evidence, Holds, Part},
-    paper,
+    paper, revocations,
 };
 
 /// Keys that who verifies got elsewhere: those of the bundle must be these.
@@ -24,6 +27,8 @@ pub struct OwnKeys {
     pub promotion: Option<PublicKey>,
     /// That of approvals.
     pub approval: Option<PublicKey>,
+    /// A version of the trust root, as its document.
+    pub root: Option<Vec<u8>>,
 }
 
 /// How old a bundle may be.
@@ -40,6 +45,19 @@ pub struct MaxAge {
 /// # Errors
 /// [`InvalidBundle`] where it doesn't even tell what it is about.
 pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<Evidence, InvalidBundle> {
+    verify_against(files, own, max_age, &[])
+}
+
+/// The same, held against files of revocations too, which may be newer than the bundle.
+///
+/// # Errors
+/// [`InvalidBundle`] as [`verify`].
+pub fn verify_against(
+    files: &Files,
+    own: &OwnKeys,
+    max_age: Option<MaxAge>,
+    revocations: &[revocations::Given<'_>],
+) -> Result<Evidence, InvalidBundle> {
     let observed = files.get(OBSERVED).ok_or_else(|| InvalidBundle(format!("there is no `{OBSERVED}`")))?;
     let observed: Observed =
         serde_json::from_slice(observed).map_err(|error| InvalidBundle(format!("`{OBSERVED}`: {error}")))?;
@@ -52,7 +70,10 @@ pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<E
     } else {
         own.approval.clone()
     };
-    let keys = gate.zip(promotion).map(|(gate, promotion)| PublicKeys { gate, promotion, approval });
+    let keys = match bundle_trust::keys(files, own.root.as_deref(), &mut checks) {
+        None => gate.zip(promotion).map(|(gate, promotion)| PublicKeys::fixed(gate, promotion, approval)),
+        Some(named) => named.ok(),
+    };
 
     // A file that was not read for the evidence is none of its documents: `known` tells of it.
     let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
@@ -63,7 +84,9 @@ pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<E
     let mut evidence = judge(&exhibits);
     checks.push(conclusions(files, &exhibits, &evidence));
     checks.push(texts(files, &exhibits));
-    checks.push(age(&exhibits, max_age));
+    let taken_back = revocations::held_against(&exhibits, revocations);
+    checks.push(age(&exhibits, taken_back.newest, max_age));
+    checks.extend(taken_back.checks);
     evidence.checks.extend(checks);
     Ok(evidence.concluded())
 }
@@ -73,8 +96,9 @@ fn check(name: &str, wrong: &[String], detail: &str) -> Check {
     Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::of(wrong.is_empty()), detail }
 }
 
-/// When the bundle was made at the earliest, by what is signed in it: when it says it was made, nobody signed.
-fn age(exhibits: &Exhibits, max_age: Option<MaxAge>) -> Check {
+/// When the bundle was made at the earliest, by what is signed in it: when it says it was made, nobody signed. Revocations that
+/// it was held against may be newer.
+fn age(exhibits: &Exhibits, told_since: Option<Timestamp>, max_age: Option<MaxAge>) -> Check {
     let name = "how old the bundle is at most follows from what is signed in it";
     let chain = exhibits.chain();
     let gate = Chain::of_gate(chain.repo.clone());
@@ -84,16 +108,26 @@ fn age(exhibits: &Exhibits, max_age: Option<MaxAge>) -> Check {
         let key = exhibits.keys.as_ref()?.of(Authority::of(chain));
         Some(newest_of(exhibits.bytes(name)?, chain, key).ok()?.entry?.recorded_at)
     });
-    let Some(newest) = signed.max() else {
+    let of_bundle = signed.max();
+    let Some(newest) = of_bundle.max(told_since) else {
         let wrong: Vec<_> = max_age.iter().map(|_| "no time is signed in it".to_owned()).collect();
         return check(name, &wrong, "no time is signed in it");
     };
     let too_old = max_age.filter(|it| it.now.duration_since(newest) > it.at_most);
     let wrong = too_old.map(|it| {
         let at_most = it.at_most.as_hours();
-        format!("the newest entry of the ledgers in it was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew")
+        let in_it = if told_since.is_some() { "the ledgers in it and of the revocations" } else { "the ledgers in it" };
+        format!(
+            "the newest entry of {in_it} was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew"
+        )
     });
-    let detail = format!("it was made after {newest:.0}, when the newest entry of the ledgers in it was signed");
+    let mut detail = match of_bundle {
+        Some(at) => format!("it was made after {at:.0}, when the newest entry of the ledgers in it was signed"),
+        None => "no time is signed in it".to_owned(),
+    };
+    if let Some(at) = told_since {
+        let _ = write!(detail, "; the newest entry of the revocations was signed at {at:.0}");
+    }
     check(name, &wrong.into_iter().collect::<Vec<_>>(), &detail)
 }
 
@@ -123,7 +157,7 @@ pub(super) fn whole(files: &Files) -> Check {
 fn known(files: &Files, observed: &Observed) -> Check {
     const OWN: [&str; 9] = [EVIDENCE, PAGE, OBSERVED, README, SCRIPT, SUMS, GATE_KEY, PROMOTION_KEY, APPROVAL_KEY];
     // What follows from the documents is compared with the conclusions.
-    let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/");
+    let is_own = |name: &str| OWN.contains(&name) || name.starts_with("forms/") || bundle_trust::is_root(name);
     let strange = files.keys().filter(|name| !is_own(name) && !observed.versions.contains_key(*name));
     let mut wrong: Vec<_> = strange.map(|name| format!("`{name}` was not read for this evidence")).collect();
     let missing = observed.versions.keys().filter(|name| !files.contains_key(*name));

@@ -7,6 +7,9 @@
 pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;
+pub mod bundle_trust;
+#[cfg(test)]
+mod bundle_trust_tests;
 pub mod bundle_verify;
 pub mod collect;
 pub mod exhibits;
@@ -16,6 +19,7 @@ pub mod html;
 mod judge;
 pub mod model;
 pub mod paper;
+pub mod revocations;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 
 use gatekeeper_model::{
     finding::Finding,
-    ids::{CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName, VersionId},
+    ids::{ChangeUrl, CommitSha, DatabaseName, PromotionId, Repo, Sha256, StageName, VersionId},
     policy::Condition,
     provenance::Build,
     verdict::Outcome,
@@ -203,6 +203,9 @@ pub struct Runs {
     /// Who wrote the commit, as the manifest tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
+    /// The pull requests and tickets that asked for the change, as the manifest tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeUrl>,
     /// Since when it runs.
     pub since: Timestamp,
     /// The promotion that brought it.

@@ -13,6 +13,7 @@ use gatekeeper_model::{
     ids::{Chain, Commit, Sha256, StageName},
     store_key::{ArtefactPath, Form, PromotionStatement, RecordKey},
     telemetry::Logger,
+    verdict::Revocation,
 };
 use gatekeeper_promotion::{
     approval::{Approval, SignedApproval},
@@ -178,7 +179,8 @@ impl World {
     /// The public keys.
     #[must_use]
     pub fn keys(&self) -> PublicKeys {
-        PublicKeys { gate: self.gate.key(), promotion: self.promotion.key(), approval: Some(self.approval.key()) }
+        let (gate, promotion) = (self.gate.keys(), self.promotion.keys());
+        PublicKeys { gate, promotion, approval: Some(self.approval.keys()), trust: None }
     }
 
     /// Reads what there is, the functions live as promoted.
@@ -303,6 +305,7 @@ impl World {
         let mut manifest = json!({
             "schema_version": 1, "repo": commit().repo, "commit_sha": SHA, "branch": "main", "timestamp": at(-4000),
             "build": {"run_url": "https://github.com/example-bank/bank-payments/actions/runs/123", "run_attempt": 1, "actor": "ci"},
+            "changes": ["https://github.com/example-bank/bank-payments/pull/7", "https://tickets.bank.example/PAY-42"],
             "modules": [{
                 "id": "MOD-012",
                 "functions": bundles,
@@ -368,6 +371,7 @@ impl World {
         let ended = record.ended_at.unwrap_or_default();
         let summary = verification_summary(&record).unwrap().sign(&self.promotion).await.unwrap();
         let deployment = deployment(&record, ended).unwrap().sign(&self.promotion).await.unwrap();
+        let mut attestations = Vec::new();
         for (statement, signed) in
             [(PromotionStatement::VerificationSummary, summary), (PromotionStatement::Deployment, deployment)]
         {
@@ -376,19 +380,42 @@ impl World {
                 let (stage, repo, id) =
                     (promotion.stage.clone(), promotion.repo.clone(), promotion.promotion_id.clone());
                 let key = RecordKey::PromotionAttestation(stage, repo, id, statement, form).to_string();
+                if form == Form::Dsse {
+                    let sha256 = Sha256::of(&bytes);
+                    attestations.push(ledger::RecordDigest { key: key.clone(), version_id: None, sha256 });
+                }
                 self.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
             }
         }
         let stage_record = complete::advance_stage(&self.records, &record, ended).await.unwrap();
-        self.append(&entry::of_promotion(&record, stage_record).unwrap(), ended).await;
+        self.append(&entry::of_promotion(&record, stage_record, attestations).unwrap(), ended).await;
     }
 
     /// Gives a witness outside the stage's head as it is now.
     pub async fn hand_over(&mut self) {
         let witness = self.witness.get_or_insert_default();
         let Question { stage, repo, .. } = question();
-        let (chain, key) = (Chain { stage, repo }, self.promotion.key());
+        let (chain, key) = (Chain { stage, repo }, self.promotion.keys());
         gatekeeper_proof::witness::hand_over(&self.records, witness, &chain, None, &key).await.unwrap();
+    }
+
+    /// Takes the commit back, which the gate then enters into its chain.
+    pub async fn revoke(&self, reason: &str) {
+        let key = ArtefactPath::Manifest.of(&commit());
+        let manifest = self.artefacts.head(&key, None).await.unwrap().unwrap().version_id;
+        let revocation = Revocation {
+            schema_version: 1,
+            repo: commit().repo,
+            commit_sha: commit().sha,
+            manifest_version_id: manifest,
+            revoked_by: "arn:aws:sts::111122223333:assumed-role/promoter/jane".to_owned(),
+            revoked_at: "2026-05-02T12:00:00Z".parse().unwrap(),
+            reason: reason.to_owned(),
+        };
+        let record = RecordKey::Revocation(commit());
+        record::write(&self.records, &record, &revocation, &Precondition::Absent).await.unwrap();
+        self.artefacts.tag(&key, &[("integration-passed", "false")], "jane");
+        self.judge_all().await;
     }
 
     /// Has a later request to the same stage refused.
@@ -426,6 +453,8 @@ impl World {
             identities_config: None,
             break_glass: None,
             witness: Vec::new(),
+            hold: None,
+            stopped: None,
             reason: request.reason,
             rollback,
             accept_schema_difference: false,

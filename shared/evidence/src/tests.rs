@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use gatekeeper_gate::attestation::TestResult;
-use gatekeeper_model::{identity::Identity, ids::Sha256, store_key::RecordKey, verdict::Revocation};
+use gatekeeper_model::{identity::Identity, ids::Sha256, store_key::RecordKey};
 use gatekeeper_promotion::{
     approval::CountedApproval,
     record::{LiveFunction, PromotionRecord},
     step::Step,
 };
 use gatekeeper_proof::Statement;
-use gatekeeper_store::{Precondition, WriteStore as _, record};
+use gatekeeper_store::record;
 use serde_json::json;
 
 use super::{
@@ -377,25 +377,8 @@ async fn test_evidence_that_the_promotion_key_signed_is_a_forgery() {
 #[tokio::test]
 async fn a_revocation_is_told_with_who_and_why_and_cant_be_removed_unseen() {
     let world = World::promoted().await;
-    let manifest = world.exhibits(question()).await.documents[paper::MANIFEST].version_id.clone();
-    let revocation = Revocation {
-        schema_version: 1,
-        repo: commit().repo,
-        commit_sha: commit().sha,
-        manifest_version_id: manifest,
-        revoked_by: "arn:aws:sts::111122223333:assumed-role/promoter/jane".to_owned(),
-        revoked_at: "2026-05-02T12:00:00Z".parse().unwrap(),
-        reason: "rounds down".to_owned(),
-    };
+    world.revoke("rounds down").await;
     let key = RecordKey::Revocation(commit()).to_string();
-    let bytes = serde_json::to_vec(&revocation).unwrap();
-    world.records.put(&key, &bytes, "application/json", &Precondition::Absent).await.unwrap();
-    world.artefacts.tag(
-        &format!("{}build-manifest.json", commit().prefix()),
-        &[("integration-passed", "false")],
-        "jane",
-    );
-    world.judge_all().await;
     let evidence = shown(&world.exhibits(question()).await);
     insta::assert_debug_snapshot!((&evidence.answer, troubles(&evidence)));
     // At the time of the promotion it was not taken back.

@@ -105,6 +105,9 @@ impl Page<'_> {
         if !runs.authors.is_empty() {
             self.fact("written by", &runs.authors.join(", "));
         }
+        for change in &runs.changes {
+            self.fact("asked for in", change.as_str());
+        }
         self.fact("since", &second(runs.since).to_string());
         self.fact("promotion", runs.promotion_id.as_str());
         if let Some(promotion) = &runs.promotion {

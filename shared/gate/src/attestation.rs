@@ -92,6 +92,10 @@ pub struct LeastCoverage {
 
 impl Predicate for TestResult {
     const TYPE: &'static str = "https://in-toto.io/attestation/test-result/v0.1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.evaluated_at)
+    }
 }
 
 impl WordOf for TestResult {

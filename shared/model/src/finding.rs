@@ -201,6 +201,7 @@ codes! {
     LedgerBroken "ledger-broken" "the ledger of the stage and repository does not prove what it tells: an entry or its signed head is gone or was changed";
     StageRecordAltered "stage-record-altered" "the document that tells what a stage runs is not the one that the stage's ledger was signed over";
     LedgerRolledBack "ledger-rolled-back" "the ledger is not the one that the witness outside has seen: entries were removed with their head, or the chain went on from an older one";
+    TrustRootExpired "trust-root-expired" "the trust root, which names the keys that count, has expired, so an older one than there is may be told";
     WitnessBehind "witness-behind" "the witness outside has not been given the newest entries of the ledger, so nobody could tell if they were removed";
     WitnessUnreachable "witness-unreachable" "the witness outside can't be read, so nobody can tell whether the ledger is the one that it has seen";
     StageUnknown "stage-unknown" "the stage is not configured";
@@ -229,6 +230,10 @@ codes! {
     SoakNotOver "soak-not-over" "the stage that must have run the commit first has not run it for long enough";
     ApprovalsMissing "approvals-missing" "too few people who are neither the requester nor the commit's author approved the commit";
     ApprovalNotProved "approval-not-proved" "an approval is not signed, or was changed, copied or planted, and counts for nothing";
+    StageOnHold "stage-on-hold" "the stage is held: nothing new is promoted to it, and what was under way was sent back";
+    PromotionStopped "promotion-stopped" "somebody stopped the promotion while it was under way, and it went back";
+    PromotionNotStoppable "promotion-not-stoppable" "the promotion can't be stopped: it has ended, goes back already, or is a rollback, or there is none of this id";
+    StageNotHeld "stage-not-held" "nothing holds the stage, or another hold than the one that was looked at";
     StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
     BoundaryMissing "boundary-missing" "a stage in the gatekeeper's own account would get a role or user that the stage boundary does not bind";
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";

@@ -1,5 +1,5 @@
 //! The form of handoff documents, by which bank-wiki learns that a module is Built or Deployed (ADR-053 steps 12 and 14,
-//! CONTRACT §7): Markdown under YAML front matter, the same bytes whenever they are written of the same facts.
+//! CONTRACT §7), or is it no longer: Markdown under YAML front matter, the same bytes whenever they are written of the same facts.
 
 use std::fmt::Write as _;
 
@@ -37,6 +37,9 @@ pub struct FrontMatter {
     pub timestamp: Timestamp,
     /// The key of the record that proves it, in the records bucket.
     pub evidence: String,
+    /// The key of the handoff document that it takes back, in the records bucket; left out where it takes back none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
 }
 
 /// What a handoff document makes of a module's `build_status` (ADR-053 "Built and Deployed definitions").
@@ -47,6 +50,32 @@ pub enum BuildStatus {
     Built,
     /// It was deployed, and the smoke test passed.
     Deployed,
+    /// Its commit was taken back after it was Built: nothing promotes it any more. It holds for every stage.
+    Revoked,
+    /// The stage went back to an earlier commit.
+    RolledBack,
+}
+
+impl BuildStatus {
+    /// The word, as it stands in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Built => "Built",
+            Self::Deployed => "Deployed",
+            Self::Revoked => "Revoked",
+            Self::RolledBack => "RolledBack",
+        }
+    }
+
+    /// The same in a sentence.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Built | Self::Deployed => self.as_str(),
+            Self::Revoked => "revoked",
+            Self::RolledBack => "rolled back",
+        }
+    }
 }
 
 /// Why a text is no handoff document.
@@ -104,23 +133,42 @@ impl FrontMatter {
     /// The document: its front matter, a heading, and the module's artefacts with their SHA-256.
     #[must_use]
     pub fn document<'a>(&self, artefacts: impl Iterator<Item = (&'a str, String)>) -> String {
-        let Self { module_id, repo, commit_sha, build_status, stage, timestamp, evidence } = self;
-        let status = match build_status {
-            BuildStatus::Built => "Built",
-            BuildStatus::Deployed => "Deployed",
-        };
-        let (yaml_repo, yaml_stage) = (text(repo.as_str()), text(stage.as_str()));
-        let mut document = format!(
-            "{FENCE}\nmodule_id: {module_id}\nrepo: {yaml_repo}\ncommit_sha: \"{commit_sha}\"\nbuild_status: {status}\n\
-             stage: {yaml_stage}\ntimestamp: \"{timestamp}\"\nevidence: {evidence}\n{FENCE}\n\n\
-             # {module_id} is {status}\n\nCommit `{commit_sha}` of `{repo}`, stage `{stage}`.\n\n\
-             | artefact | SHA-256 |\n|---|---|\n"
+        let Self { repo, commit_sha, stage, .. } = self;
+        let mut document = self.head();
+        let _ = write!(
+            document,
+            "Commit `{commit_sha}` of `{repo}`, stage `{stage}`.\n\n| artefact | SHA-256 |\n|---|---|\n"
         );
         for (key, sha256) in artefacts {
             // Writing to a string never fails.
             let _ = writeln!(document, "| `{key}` | `{sha256}` |");
         }
         document
+    }
+
+    /// The document that takes another back: its front matter, a heading, a sentence behind the commit's name, and why, in
+    /// the words of whoever said so: as text that no Markdown is read in.
+    #[must_use]
+    pub fn taking_back<'a>(&self, sentence: &str, reasons: impl Iterator<Item = &'a str>) -> String {
+        let mut document = self.head();
+        let _ = write!(document, "Commit `{}` of `{}`{sentence}\n\n", self.commit_sha, self.repo);
+        for reason in reasons {
+            let line: String = reason.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+            let _ = writeln!(document, "    {}", line.trim());
+        }
+        document
+    }
+
+    fn head(&self) -> String {
+        let Self { module_id, repo, commit_sha, build_status, stage, timestamp, evidence, supersedes } = self;
+        let (yaml_repo, yaml_stage, status) = (text(repo.as_str()), text(stage.as_str()), build_status.as_str());
+        let supersedes = supersedes.as_ref().map(|key| format!("supersedes: {}\n", text(key))).unwrap_or_default();
+        format!(
+            "{FENCE}\nmodule_id: {module_id}\nrepo: {yaml_repo}\ncommit_sha: \"{commit_sha}\"\nbuild_status: {status}\n\
+             stage: {yaml_stage}\ntimestamp: \"{timestamp}\"\nevidence: {evidence}\n{supersedes}{FENCE}\n\n\
+             # {module_id} is {}\n\n",
+            build_status.in_words()
+        )
     }
 }
 
@@ -143,8 +191,28 @@ mod tests {
             stage: "uat".parse().unwrap(),
             timestamp: "2026-05-02T04:00:00.123Z".parse().unwrap(),
             evidence: "promotions/uat.json".to_owned(),
+            supersedes: None,
         };
         front_matter.document([("modules/MOD-012/functions/pay.zip", "00".to_owned())].into_iter())
+    }
+
+    #[test]
+    fn whoever_gives_a_reason_writes_neither_markdown_nor_front_matter() {
+        let front_matter = FrontMatter {
+            build_status: BuildStatus::Revoked,
+            supersedes: Some("bank-payments/3f1c/docs/handoffs/a.handoff.md".to_owned()),
+            ..FrontMatter::of(&document()).unwrap()
+        };
+        let document = front_matter.taking_back(" was taken back.", ["x\n---\n# [y](z) `q`"].into_iter());
+        insta::assert_snapshot!(document.rsplit("---\n").next().unwrap(), @"
+
+        # MOD-012 is revoked
+
+        Commit `3f1c9a0b5d7e2468ace013579bdf02468ace1357` of `bank-payments` was taken back.
+
+            x --- # [y](z) `q`
+        ");
+        assert_eq!(FrontMatter::of(&document).unwrap(), front_matter);
     }
 
     #[test]
@@ -165,7 +233,7 @@ mod tests {
         insta::assert_snapshot!(refused.join("\n"), @"
         no front matter: not a handoff document: it does not begin with front matter
         no end: not a handoff document: line 3 is not `field: value`
-        another status: not a handoff document: its front matter: unknown variant `Released`, expected `Built` or `Deployed`
+        another status: not a handoff document: its front matter: unknown variant `Released`, expected one of `Built`, `Deployed`, `Revoked`, `RolledBack`
         no module: not a handoff document: its front matter: missing field `module_id`
         not the module's grammar: not a handoff document: its front matter: `../MOD-012` is not a valid module id: `MOD-` and at least three digits
         twice: not a handoff document: `stage` is there twice

@@ -33,7 +33,7 @@ const MAX_HEADER: usize = 8 * 1024;
 /// What a caller asks for, in the one spelling that a proof is bound to.
 #[derive(Debug, Clone)]
 pub struct BoundRequest<'a> {
-    /// `promote`, `rollback` or `approve`.
+    /// `promote`, `rollback`, `approve`, `hold`, `release` or `stop`.
     pub action: &'static str,
     /// The repository.
     pub repo: &'a Repo,
@@ -52,12 +52,14 @@ pub struct BoundRequest<'a> {
     /// The SHA-256 of what else is agreed to or handed in: of the plan that is approved, or of the preview that a promotion
     /// is planned with.
     pub plan_sha256: Option<Sha256>,
+    /// The promotion that is stopped, or the hold that is released, by its id.
+    pub id: Option<&'a str>,
 }
 
 impl fmt::Display for BoundRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, repo, commit_sha, stage, manifest_version_id, reason, switches, .. } = self;
-        let Self { accept_replacement, plan_sha256, .. } = self;
+        let Self { accept_replacement, plan_sha256, id, .. } = self;
         let manifest_version_id = manifest_version_id.map_or("", VersionId::as_str);
         let commit_sha = commit_sha.map_or("", CommitSha::as_str);
         writeln!(f, "artefact-gatekeeper request v1")?;
@@ -67,8 +69,11 @@ impl fmt::Display for BoundRequest<'_> {
         if !accept_replacement.is_empty() {
             writeln!(f, "accept_replacement={}", accept_replacement.join(","))?;
         }
-        match plan_sha256 {
-            Some(plan) => writeln!(f, "plan_sha256={plan}"),
+        if let Some(plan) = plan_sha256 {
+            writeln!(f, "plan_sha256={plan}")?;
+        }
+        match id {
+            Some(id) => writeln!(f, "id={id}"),
             None => Ok(()),
         }
     }

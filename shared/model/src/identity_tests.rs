@@ -26,6 +26,7 @@ fn request(change: Change) -> BoundRequest<'static> {
         switches: Vec::new(),
         accept_replacement: Vec::new(),
         plan_sha256: None,
+        id: None,
     };
     change(&mut request);
     request

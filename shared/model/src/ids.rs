@@ -97,6 +97,12 @@ text_id!(
     "`pulumi`, or `dbt-` and a module id", valid_run_name
 );
 text_id!(
+    /// The address of whatever asked for a change: a pull request, a ticket.
+    ChangeUrl, "address of a change", r"^https?://[!-~]{1,1992}$",
+    "`https://` or `http://` and what follows it, without spaces, percent-encoded, 2,000 characters at most",
+    valid_change_url
+);
+text_id!(
     /// A stage that commits are promoted to, such as `uat`.
     StageName, "stage name", r"^[a-z][a-z0-9-]{0,31}$",
     "1 to 32 of `a-z`, `0-9` and `-`, starting with a letter", valid_stage
@@ -168,6 +174,11 @@ text_id!(
 text_id!(
     /// One promotion, a ULID: 26 characters that sort by time.
     PromotionId, "promotion id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
+    "26 characters of Crockford's base 32", valid_promotion_id
+);
+text_id!(
+    /// What holds a stage, a ULID.
+    HoldId, "hold's id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
     "26 characters of Crockford's base 32", valid_promotion_id
 );
 
@@ -247,6 +258,12 @@ impl StageName {
     pub fn gate() -> Self {
         Self("gate".to_owned())
     }
+
+    /// No stage either: what the ledger calls the chains of what holds stages.
+    #[must_use]
+    pub fn holds() -> Self {
+        Self("holds".to_owned())
+    }
 }
 
 impl RunName {
@@ -274,6 +291,11 @@ fn starts(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 /// The records bucket's own folders beside those of the repositories: its policy tells writers apart by them.
 const RESERVED_REPOS: [&str; 10] =
     ["approvals", "built", "config", "digests", "drift", "inspections", "ledger", "locks", "promotions", "stages"];
+
+fn valid_change_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| (1..=1992).contains(&rest.len()) && rest.bytes().all(|it| it.is_ascii_graphic()))
+}
 
 fn valid_repo(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -577,6 +599,12 @@ impl Chain {
         Self { stage: StageName::gate(), repo }
     }
 
+    /// The chain of what holds a stage, for every repository alike.
+    #[must_use]
+    pub fn of_holds(stage: &StageName) -> Self {
+        Self { stage: StageName::holds(), repo: Repo(format!("stage-{stage}")) }
+    }
+
     /// Whether it is one of the gate's own.
     #[must_use]
     pub fn is_of_gate(&self) -> bool {
@@ -614,6 +642,21 @@ mod tests {
         check::<ApplicationName>("bankCore_2", true);
         for refused in ["", "2bank", "bank/payments", "bank.payments", "${bank}", "*"] {
             check::<ApplicationName>(refused, false);
+        }
+    }
+
+    #[test]
+    fn what_asked_for_a_change_has_an_address_of_the_web() {
+        for address in ["https://github.com/example-bank/bank-payments/pull/7", "http://tickets/PAY-42?tab=%20&q=1#top"]
+        {
+            check::<ChangeUrl>(address, true);
+        }
+        check::<ChangeUrl>(&format!("https://{}", "a".repeat(1992)), true);
+        check::<ChangeUrl>(&format!("https://{}", "a".repeat(1993)), false);
+        for refused in
+            ["", "PAY-42", "https://", "javascript:alert(1)", "HTTPS://a", "https://a b", "https://a\n", "https://ü"]
+        {
+            check::<ChangeUrl>(refused, false);
         }
     }
 

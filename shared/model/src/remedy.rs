@@ -162,6 +162,7 @@ remedies! {
     LedgerBroken "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
     StageRecordAltered "This is an incident unless a promotion is being recorded in this moment: look again, then follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
     LedgerRolledBack "This is an incident: change nothing, and follow the page for on-call." "gatekeeper ledger verify --stage uat --repo bank-payments";
+    TrustRootExpired "Make the next version of the trust root, have it signed by as many people as it asks for, and publish it: see `gatekeeper keys list`." "gatekeeper keys renew --out next.root.json";
     WitnessBehind "Look why the function `witness` does not hand heads over, in its log and its dead letters; it hands over what was lost each hour, or when it is asked to." "aws lambda invoke --function-name gatekeeper-witness --cli-binary-format raw-in-base64-out --payload '{\"catch_up\": true}' answer.json";
     WitnessUnreachable "Look at the bucket's policy in the witness's account and at S3. What can't wait goes by break-glass." "aws s3 ls s3://WITNESS/heads/";
     StageUnknown "Mend the stage's name, or configure it." "gatekeeper stages get";
@@ -190,6 +191,10 @@ remedies! {
     SoakNotOver "Wait until the time that the message names; two people can break the glass." "gatekeeper status --repo bank-payments";
     ApprovalsMissing "Ask somebody who is neither the requester nor an author." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
     ApprovalNotProved "Let the person approve again. If nobody did, somebody wrote into the records: follow the page for on-call." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
+    StageOnHold "Ask who holds the stage, or see what the message says is wrong with it; an approver releases it. Rollbacks pass, and two people can break the glass." "gatekeeper release --stage uat --reason 'the error rate is normal again'";
+    PromotionStopped "Ask who stopped it: the record tells the reason. Nothing keeps the commit from being promoted again." "gatekeeper follow 01J0000000000000000000000A";
+    PromotionNotStoppable "See what has become of it. What has been promoted already is taken back by a rollback." "gatekeeper rollback --repo bank-payments --stage uat --reason 'rounds down'";
+    StageNotHeld "Look at the stage: it was released meanwhile, or somebody has held it anew." "gatekeeper status --stage uat";
     StageFrozen "Wait for the window to end; rollbacks pass, and two people can break the glass." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --break-glass --reason 'payments are down'";
     BoundaryMissing "Let the template's roles and users name the stage boundary." r#""PermissionsBoundary": {"Ref": "StageBoundaryArn"}"#;
     RequesterUnproven "Ask with the command, under your own name, by the promoter's role." "gatekeeper promote --profile promoter --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'release'";

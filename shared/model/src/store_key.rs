@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{
-        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, MigrationPath, ModuleId, PromotionId, Repo,
-        RunName, Sha256, StackName, StageName,
+        AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, HoldId, MigrationPath, ModuleId, PromotionId,
+        Repo, RunName, Sha256, StackName, StageName,
     },
     provenance::RootName,
 };
@@ -237,6 +237,10 @@ pub enum RecordKey {
     BuiltHandoff(Commit, ModuleId),
     /// The handoff document that a module is Deployed (CONTRACT §7).
     DeployedHandoff(Commit, ModuleId),
+    /// The handoff document that a module's commit was taken back.
+    RevokedHandoff(Commit, ModuleId),
+    /// The handoff document that a stage went back from a module's commit.
+    RolledBackHandoff(Commit, ModuleId),
     /// What the inspections of a commit's objects found, by the version of their rules: one record for all of them.
     Inspections(u32, Commit),
     /// The stages' configuration (CONTRACT §6).
@@ -265,6 +269,10 @@ pub enum RecordKey {
     BuiltAttestation(Commit, Form),
     /// What a promotion that succeeded attests.
     PromotionAttestation(StageName, Repo, PromotionId, PromotionStatement, Form),
+    /// That somebody stops a promotion.
+    StopWish(StageName, Repo, PromotionId),
+    /// That a person releases a stage that is held.
+    HoldRelease(StageName, HoldId),
     /// Since when a runner may carry out its part of a promotion, and until when.
     OpenLease(StageName, Repo, PromotionId),
     /// What a runner's part of a promotion came to.
@@ -277,6 +285,8 @@ pub enum RecordKey {
     LedgerHead(Chain),
     /// That a Built commit has objects of these bytes.
     DigestIndex(Sha256, Commit),
+    /// A version of the trust root, from 1: which keys count, as people signed it.
+    TrustRoot(u64),
 }
 
 /// The form in which a signed statement is stored.
@@ -451,7 +461,8 @@ impl RecordKey {
     #[must_use]
     pub fn approval_stage_and_repo(key: &str) -> Option<(StageName, Repo)> {
         let mut parts = key.strip_prefix("approvals/")?.split('/');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let (stage, repo, _) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((stage.parse().ok()?, repo.parse().ok()?))
     }
 
     /// The [`RecordKey::Approval`] of `commit` for `stage` that lies at `key`; `None` where none lies there.
@@ -474,7 +485,7 @@ impl RecordKey {
         stage.map_or_else(|| "locks/".to_owned(), |stage| format!("locks/{stage}/"))
     }
 
-    /// Where [`RecordKey::BuiltHandoff`] and [`RecordKey::DeployedHandoff`] of a commit lie.
+    /// Where the handoff documents of a commit lie.
     #[must_use]
     pub fn handoffs_prefix(commit: &Commit) -> String {
         format!("{}docs/handoffs/", commit.prefix())
@@ -485,8 +496,8 @@ impl RecordKey {
     pub fn handoff_of(commit: &Commit, key: &str) -> Option<Self> {
         let name = key.strip_prefix(&Self::handoffs_prefix(commit))?;
         let module: ModuleId = name.split_once("-ci-")?.0.parse().ok()?;
-        let kinds = [Self::BuiltHandoff(commit.clone(), module.clone()), Self::DeployedHandoff(commit.clone(), module)];
-        kinds.into_iter().find(|it| it.to_string() == key)
+        let kinds = [Self::BuiltHandoff, Self::DeployedHandoff, Self::RevokedHandoff, Self::RolledBackHandoff];
+        kinds.into_iter().map(|kind| kind(commit.clone(), module.clone())).find(|it| it.to_string() == key)
     }
 
     /// The stage and repository that the key of a [`RecordKey::Stage`] or [`RecordKey::Lock`] is about.
@@ -550,6 +561,12 @@ impl fmt::Display for RecordKey {
             Self::DeployedHandoff(commit, module) => {
                 write!(f, "{}docs/handoffs/{module}-ci-deployed-{}.handoff.md", commit.prefix(), commit.sha)
             }
+            Self::RevokedHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-revoked-{}.handoff.md", commit.prefix(), commit.sha)
+            }
+            Self::RolledBackHandoff(commit, module) => {
+                write!(f, "{}docs/handoffs/{module}-ci-rolled-back-{}.handoff.md", commit.prefix(), commit.sha)
+            }
             Self::Inspections(rules, commit) => write!(f, "inspections/{rules}/{}/{}.json", commit.repo, commit.sha),
             Self::StagesConfig => f.write_str("config/stages.json"),
             Self::PolicyConfig => f.write_str("config/policy.json"),
@@ -569,6 +586,8 @@ impl fmt::Display for RecordKey {
             Self::PromotionAttestation(stage, repo, id, statement, form) => {
                 write!(f, "promotions/{stage}/{repo}/{id}/{}.{}", statement.as_str(), form.suffix())
             }
+            Self::StopWish(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/stop.json"),
+            Self::HoldRelease(stage, id) => write!(f, "approvals/{stage}/{id}.json"),
             Self::OpenLease(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/runs/lease.json"),
             Self::RunCompletion(stage, repo, id, run) => write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}.json"),
             Self::RunEvidence(stage, repo, id, run, file) => {
@@ -580,6 +599,7 @@ impl fmt::Display for RecordKey {
                 write!(f, "{}{}/{}.json", Self::digest_prefix(digest), commit.repo, commit.sha)
             }
             Self::Drift(stage, repo) => write!(f, "drift/{stage}/{repo}.json"),
+            Self::TrustRoot(version) => write!(f, "config/trust/{version}.root.json"),
         }
     }
 }
@@ -652,8 +672,13 @@ mod tests {
     #[test]
     fn the_handoffs_of_a_listing_read_back_and_nothing_else_does() {
         let module: ModuleId = "MOD-012".parse().unwrap();
-        for handoff in [RecordKey::BuiltHandoff(commit(), module.clone()), RecordKey::DeployedHandoff(commit(), module)]
-        {
+        for kind in [
+            RecordKey::BuiltHandoff,
+            RecordKey::DeployedHandoff,
+            RecordKey::RevokedHandoff,
+            RecordKey::RolledBackHandoff,
+        ] {
+            let handoff = kind(commit(), module.clone());
             assert_eq!(RecordKey::handoff_of(&commit(), &handoff.to_string()), Some(handoff));
         }
         let folder = RecordKey::handoffs_prefix(&commit());
@@ -759,13 +784,17 @@ mod tests {
             RecordKey::Verdict(commit.clone()),
             RecordKey::Revocation(commit.clone()),
             RecordKey::BuiltHandoff(commit.clone(), module.clone()),
-            RecordKey::DeployedHandoff(commit.clone(), module),
+            RecordKey::DeployedHandoff(commit.clone(), module.clone()),
+            RecordKey::RevokedHandoff(commit.clone(), module.clone()),
+            RecordKey::RolledBackHandoff(commit.clone(), module),
             RecordKey::StagesConfig,
             RecordKey::PolicyConfig,
             RecordKey::IdentitiesConfig,
             RecordKey::LastBuilt(commit.repo.clone(), Sha256::of(b"main")),
             RecordKey::Predecessor(commit.clone(), Sha256::of(b"main")),
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::StopWish(stage.clone(), commit.repo.clone(), id.clone()),
+            RecordKey::HoldRelease(stage.clone(), "01J0000000000000000000000B".parse().unwrap()),
             RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::RunCompletion(stage.clone(), commit.repo.clone(), id.clone(), run.clone()),
             RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id, run, RunFile::RunResults),
@@ -780,12 +809,16 @@ mod tests {
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/revocation.json
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-built-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-deployed-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-revoked-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
+        bank-payments/3f1c9a0b5d7e2468ace013579bdf02468ace1357/docs/handoffs/MOD-012-ci-rolled-back-3f1c9a0b5d7e2468ace013579bdf02468ace1357.handoff.md
         config/stages.json
         config/policy.json
         config/identities.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/last.json
         built/bank-payments/0d6e4079e36703ebd37c00722f5891d28b0e2811dc114b129215123adcce3605/3f1c9a0b5d7e2468ace013579bdf02468ace1357.json
         promotions/uat/bank-payments/01J0000000000000000000000A.json
+        promotions/uat/bank-payments/01J0000000000000000000000A/stop.json
+        approvals/uat/01J0000000000000000000000B.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/lease.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/run_results.json

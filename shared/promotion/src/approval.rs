@@ -7,7 +7,7 @@ use gatekeeper_model::{
     ids::{Commit, CommitSha, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
-use gatekeeper_proof::{Digest, Envelope, Predicate, PublicKey, Signer, SigningError, Statement, Subject};
+use gatekeeper_proof::{Digest, Envelope, Named, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys};
 use gatekeeper_store::{
     ReadStore, record,
     record::{RecordError, Stored},
@@ -45,7 +45,7 @@ pub struct ApprovalRequest {
 /// A malformed event: the function error `InvalidApprovalEvent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
-pub struct InvalidApprovalEvent(Vec<String>);
+pub struct InvalidApprovalEvent(pub Vec<String>);
 
 impl InvalidApprovalEvent {
     /// The function error's `errorType`.
@@ -118,6 +118,7 @@ impl ApprovalRequest {
             switches: self.break_glass.then_some("break_glass").into_iter().collect(),
             accept_replacement: Vec::new(),
             plan_sha256: self.plan_sha256,
+            id: None,
         }
     }
 }
@@ -170,6 +171,10 @@ impl Approval {
 /// that neither can stand for the other.
 impl Predicate for Approval {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/approval/v1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.approved_at)
+    }
 }
 
 /// An approval as it is stored.
@@ -188,6 +193,13 @@ pub struct SignedApproval {
 #[error("{0}")]
 pub struct NotProved(String);
 
+impl NotProved {
+    /// Why.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 impl SignedApproval {
     /// Signs an approval: one call of KMS.
     ///
@@ -202,13 +214,27 @@ impl SignedApproval {
     /// Whether the approval that lies at `place` is the one that was signed: gives the fingerprint of the key.
     ///
     /// # Errors
-    /// [`NotProved`] where it isn't signed by this key, says something else, or is of another place.
-    pub fn proof(&self, place: &str, key: Option<&PublicKey>) -> Result<Sha256, NotProved> {
+    /// [`NotProved`] where it isn't signed by one of these keys, says something else, or is of another place.
+    pub fn proof(&self, place: &str, keys: Option<&TrustedKeys>) -> Result<Sha256, NotProved> {
+        self.proof_named(place, keys, None)
+    }
+
+    /// The same where the ledger may name it: then it counts though its key was revoked later.
+    ///
+    /// # Errors
+    /// [`NotProved`] as [`SignedApproval::proof`].
+    pub fn proof_named(
+        &self,
+        place: &str,
+        keys: Option<&TrustedKeys>,
+        named: Option<Named<'_>>,
+    ) -> Result<Sha256, NotProved> {
         let Self { approval, envelope } = self;
         let Some(envelope) = envelope else { return Err(NotProved("it is not signed".to_owned())) };
-        let Some(key) = key else { return Err(NotProved("there is no key to verify it by".to_owned())) };
-        let statement = Statement::<Approval>::open_envelope(envelope, key);
-        let Statement { subject, predicate: signed, .. } = statement.map_err(|error| NotProved(error.to_string()))?;
+        let Some(keys) = keys else { return Err(NotProved("there is no key to verify it by".to_owned())) };
+        let opened = Statement::<Approval>::open_named(envelope, keys, named);
+        let (statement, signer) = opened.map_err(|error| NotProved(error.to_string()))?;
+        let Statement { subject, predicate: signed, .. } = statement;
         if signed != *approval || subject != [signed.subject()] {
             return Err(NotProved("it says something else than was signed".to_owned()));
         }
@@ -216,7 +242,7 @@ impl SignedApproval {
         if own != place {
             return Err(NotProved(format!("it was signed for `{own}`, and was copied from there")));
         }
-        Ok(key.fingerprint())
+        Ok(signer.key.fingerprint())
     }
 }
 
@@ -230,18 +256,18 @@ pub struct GivenApproval {
 }
 
 impl GivenApproval {
-    /// Reads the approval that lies at a place, and holds it against the key; `None` where none lies there.
+    /// Reads the approval that lies at a place, and holds it against the keys; `None` where none lies there.
     ///
     /// # Errors
     /// [`RecordError`] where it can't be read.
     pub async fn read(
         records: &impl ReadStore,
         place: &RecordKey,
-        key: Option<&PublicKey>,
+        keys: Option<&TrustedKeys>,
     ) -> Result<Option<Self>, RecordError> {
         let stored = record::read::<SignedApproval>(records, place).await?;
         Ok(stored.map(|Stored { record, etag, version_id, sha256 }| {
-            let proof = record.proof(&place.to_string(), key);
+            let proof = record.proof(&place.to_string(), keys);
             Self { stored: Stored { record: record.approval, etag, version_id, sha256 }, proof }
         }))
     }

@@ -60,6 +60,10 @@ pub enum VerificationResult {
 
 impl Predicate for VerificationSummary {
     const TYPE: &'static str = "https://slsa.dev/verification_summary/v1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.time_verified)
+    }
 }
 
 impl WordOf for VerificationSummary {
@@ -167,6 +171,10 @@ pub struct Answered {
 
 impl Predicate for Deployment {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/deployment/v1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.completed_at)
+    }
 }
 
 impl WordOf for Deployment {

@@ -13,7 +13,7 @@ use gatekeeper_model::{
     store_key::{Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
-use gatekeeper_proof::{Authority, Digest, PublicKey, PublicKeys, Statement, ledger, ledger::StandingError};
+use gatekeeper_proof::{Authority, Digest, PublicKeys, Statement, TrustedKeys, ledger, ledger::StandingError};
 use gatekeeper_store::{
     CALLS_IN_FLIGHT, ReadStore, StoreError, record,
     record::{RecordError, Stored},
@@ -70,7 +70,7 @@ pub async fn altered(records: &impl ReadStore, chain: &Chain, keys: &PublicKeys)
 pub async fn unproved_approvals(
     records: &impl ReadStore,
     chain: &Chain,
-    key: Option<&PublicKey>,
+    keys: Option<&TrustedKeys>,
 ) -> Result<Vec<Finding>, StoreError> {
     let prefix = RecordKey::approvals_of(&chain.stage, &chain.repo);
     let listed = records.list(&prefix).await?;
@@ -83,7 +83,7 @@ pub async fn unproved_approvals(
             });
             let why = match place {
                 None => "no approval lies at such a place".to_owned(),
-                Some(place) => match GivenApproval::read(records, &place, key).await {
+                Some(place) => match GivenApproval::read(records, &place, keys).await {
                     Ok(given) => match given.map(|it| it.proof) {
                         None | Some(Ok(_)) => return Ok(None),
                         Some(Err(not_proved)) => not_proved.to_string(),

@@ -12,7 +12,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_proof::{
     Authority, PublicKeys, Statement, ledger,
-    ledger::{Standing, StandingError},
+    ledger::{Hold, Standing, StandingError},
     witness,
 };
 use gatekeeper_readers::flyway::history::HistoryRow;
@@ -28,6 +28,7 @@ use super::{
     verify::{Answer, Asked, Verified},
 };
 use crate::{
+    brake,
     identities::Identities,
     runs,
     stage::{SchemaParity, Stage, StagesConfig},
@@ -43,6 +44,8 @@ pub(super) struct Known<'a> {
     pub(super) stage: Option<(Stage, Body)>,
     pub(super) verdict: Option<Stored<Verdict>>,
     pub(super) manifest: Option<Manifest>,
+    /// What holds the stage.
+    pub(super) hold: Option<Hold>,
     built_attestation: Option<PinnedRecord>,
     reasons: Vec<Finding>,
 }
@@ -52,6 +55,13 @@ impl<'a> Known<'a> {
         let PromotionRequest { stage, repo, .. } = asked.request;
         let mut reasons = Vec::from_iter(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
         reasons.extend(altered_stage(stage, repo, &first));
+        let holds_head = first.holds_head.as_ref().map(|body| body.bytes.as_slice());
+        let hold = brake::standing(stage, holds_head, first.keys.of(Authority::Promotion));
+        // A rollback passes whatever holds the stage, so it needs no word on that.
+        let hold = hold.unwrap_or_else(|broken| {
+            reasons.extend(Some(broken).filter(|_| !asked.request.rollback));
+            None
+        });
         let configured = config_of(first.config.take(), stage, &mut reasons);
         let verdict = built_verdict(&commit, first.verdict.take(), first.revocation.as_ref(), &mut reasons);
         signed_revocation(&commit, verdict.as_ref().map(|it| &it.record), &first.revocations, &mut reasons);
@@ -70,13 +80,13 @@ impl<'a> Known<'a> {
         if let Some(verdict) = &verdict {
             reasons.extend(stale(&verdict.record, &first.listed));
         }
-        Self { asked, commit, first, stage: configured, verdict, manifest, built_attestation, reasons }
+        Self { asked, commit, first, stage: configured, verdict, manifest, hold, built_attestation, reasons }
     }
 
     /// The promotion, pinned; or every reason against it.
     pub(super) fn decide(self, second: SecondLook) -> Result<Answer, UnreadFact> {
         let Self { asked: Asked { request, home, now }, commit, first, mut reasons, built_attestation, .. } = self;
-        let SecondLook { objects, templates, before, required, approvals, witnessed } = second;
+        let SecondLook { objects, templates, before, required, approvals, release, witnessed } = second;
         let disagreements: Vec<_> = witnessed
             .iter()
             .filter_map(|(chain, look)| witness::compare(chain, look, first.keys.of(Authority::of(chain)), now))
@@ -113,7 +123,9 @@ impl<'a> Known<'a> {
             required: required.as_ref(),
             approvals: &approvals,
             identities: identities.as_ref(),
+            hold: self.hold.as_ref().map(|hold| (hold, release.as_ref())),
             witness: &disagreements,
+            trust: first.keys.trust.as_ref().map(|trust| &trust.root),
             now,
         }
         .rule();
@@ -161,6 +173,8 @@ fn may_change(code: Code) -> bool {
             | Code::RequiresNotMet
             | Code::SoakNotOver
             | Code::StageFrozen
+            | Code::StageOnHold
+            | Code::TrustRootExpired
             | Code::WitnessBehind
             | Code::WitnessUnreachable
     )
@@ -205,7 +219,7 @@ fn never_ran(
 /// What is wrong with the stage's ledger: nothing can be written on top of a head that doesn't hold.
 fn broken_ledger(stage: &StageName, repo: &Repo, head: Option<&Body>, keys: &PublicKeys) -> Option<Finding> {
     let chain = Chain { stage: stage.clone(), repo: repo.clone() };
-    let error = ledger::head_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
+    let error = ledger::newest_of(&head?.bytes, &chain, keys.of(Authority::of(&chain))).err()?;
     let message = format!("its head: {error}; nothing can be written on top of it, see `gatekeeper ledger verify`");
     Some(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
 }

@@ -12,12 +12,16 @@ use super::{
     request::PromotionRequest,
 };
 
-/// The entry of a promotion that has ended, by its record as it is stored, and by the document of what the stage runs where
-/// that changed.
+/// The entry of a promotion that has ended, by its record as it is stored, by the document of what the stage runs where that
+/// changed, and by what was attested of it.
 ///
 /// # Errors
 /// Where the record can't be written as JSON.
-pub fn of_promotion(record: &PromotionRecord, stage_record: Option<RecordDigest>) -> Result<Event, Error> {
+pub fn of_promotion(
+    record: &PromotionRecord,
+    stage_record: Option<RecordDigest>,
+    attestations: Vec<RecordDigest>,
+) -> Result<Event, Error> {
     let key = PromotionRecord::key(&record.reference()).to_string();
     Ok(Event {
         kind: kind(record.rollback),
@@ -34,6 +38,9 @@ pub fn of_promotion(record: &PromotionRecord, stage_record: Option<RecordDigest>
         break_glass: record.break_glass.is_some(),
         manifest_version_id: None,
         stage_record,
+        hold: None,
+        attestations,
+        hand_over: None,
     })
 }
 
@@ -55,13 +62,17 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         break_glass: request.break_glass,
         manifest_version_id: None,
         stage_record: None,
+        hold: None,
+        attestations: Vec::new(),
+        hand_over: None,
     }
 }
 
-/// What was found against it, with which it went on nevertheless.
+/// What was found against it, with which it went on nevertheless, and who stopped it.
 fn waived(record: &PromotionRecord) -> Vec<Finding> {
-    let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness);
-    waived.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness).cloned();
+    let stopped = record.stopped.iter().map(|it| it.finding(&record.stage));
+    waived.chain(stopped).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn approved_by(record: &PromotionRecord) -> Vec<Person> {

@@ -1,10 +1,11 @@
-//! The handoff that a module is Deployed to a stage (ADR-053 step 14, CONTRACT §7), from what its promotion recorded.
+//! The handoffs that a module is Deployed to a stage (ADR-053 step 14, CONTRACT §7), and that the stage went back from it, from
+//! what promotions recorded.
 
 use std::fmt::Write as _;
 
 use gatekeeper_model::{
     front_matter::{BuildStatus, FrontMatter},
-    ids::{Commit, DatabaseName, ModuleId, StageName},
+    ids::{Commit, CommitSha, DatabaseName, ModuleId, StageName},
     store_key::RecordKey,
 };
 use gatekeeper_proof::Digest;
@@ -12,12 +13,14 @@ use jiff::Timestamp;
 
 use crate::{
     attestation::CarriedOut,
-    record::SchemaComparison,
+    record::{PromotionRecord, SchemaComparison},
     runs::{RunProof, dbt::DbtProof},
 };
 
-/// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`.
+/// The handoff that `module` is Deployed to `stage`, by the promotion whose record lies at `evidence`; `supersedes` is the one
+/// that it was rolled back, which it follows.
 #[must_use]
+#[expect(clippy::too_many_arguments, reason = "each is a fact of the document")]
 pub fn deployed<'a>(
     commit: &Commit,
     module: &ModuleId,
@@ -26,6 +29,7 @@ pub fn deployed<'a>(
     evidence: &RecordKey,
     artefacts: impl Iterator<Item = (&'a str, String)>,
     schemas: impl Iterator<Item = (&'a DatabaseName, &'a SchemaComparison)>,
+    supersedes: Option<String>,
 ) -> String {
     let front_matter = FrontMatter {
         module_id: module.clone(),
@@ -35,10 +39,37 @@ pub fn deployed<'a>(
         stage: stage.clone(),
         timestamp: now,
         evidence: evidence.to_string(),
+        supersedes,
     };
     let mut text = front_matter.document(artefacts);
     schema_table(&mut text, schemas);
     text
+}
+
+/// The handoff that the stage went back from the commit of `module`, by the promotion of `record`, which ended at `ended_at`;
+/// `supersedes` is the Deployed handoff that it takes back, where there is one.
+#[must_use]
+pub fn rolled_back(
+    commit: &Commit,
+    module: &ModuleId,
+    back_to: &CommitSha,
+    record: &PromotionRecord,
+    ended_at: Timestamp,
+    supersedes: Option<&RecordKey>,
+) -> String {
+    let front_matter = FrontMatter {
+        module_id: module.clone(),
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
+        build_status: BuildStatus::RolledBack,
+        stage: record.stage.clone(),
+        timestamp: ended_at,
+        evidence: PromotionRecord::key(&record.reference()).to_string(),
+        supersedes: supersedes.map(ToString::to_string),
+    };
+    let failed = if record.rollback { "" } else { ", because its promotion failed" };
+    let sentence = format!(": the stage `{}` went back from it to `{back_to}`{failed}.", record.stage);
+    front_matter.taking_back(&sentence, std::iter::once(record.reason.as_str()))
 }
 
 /// Adds to a handoff what runners carried out, each with the record of what it came to.
@@ -107,6 +138,7 @@ mod tests {
             &evidence,
             [("modules/MOD-012/functions/pay.zip", Sha256::of(b"zip").to_string())].into_iter(),
             [(&database, &comparison)].into_iter(),
+            None,
         )
     }
 

@@ -6,6 +6,7 @@ pub mod approval;
 pub mod attestation;
 pub mod beside;
 pub mod boundary;
+pub mod brake;
 pub mod changes;
 pub mod complete;
 pub mod counting;

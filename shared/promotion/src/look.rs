@@ -14,7 +14,7 @@ use gatekeeper_model::{
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{
-    Authority, PublicKey, PublicKeys, SigningError, Statement, ledger,
+    Authority, PublicKeys, SigningError, Statement, TrustedKeys, ledger,
     ledger::{Standing, StandingError},
     witness,
 };
@@ -42,6 +42,7 @@ use super::{
 };
 use crate::{
     attestation::{VerificationSummary, disagreement},
+    brake::GivenRelease,
     identities, stage,
     stage::Requirement,
 };
@@ -61,10 +62,12 @@ pub(super) struct FirstLook {
     pub(super) ledger_head: Option<Body>,
     /// The head of the gate's chain.
     pub(super) gate_head: Option<Body>,
+    /// The head of the chain of what holds the stage.
+    pub(super) holds_head: Option<Body>,
     /// What the gate's chain of the ledger tells of revocations.
     pub(super) revocations: Result<Standing, StandingError>,
-    /// The places of the newest heads that the witness has of both chains; none where there is no witness.
-    witnessed: Option<[witness::Newest; 2]>,
+    /// The places of the newest heads that the witness has of these chains; none where there is no witness.
+    witnessed: Option<[witness::Newest; 3]>,
     pub(super) approvals: Vec<RecordKey>,
     pub(super) keys: PublicKeys,
     pub(super) requester: Requester,
@@ -92,6 +95,8 @@ pub(super) async fn first<S: ReadStore>(
     let ledger_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let gate_chain = Chain::of_gate(commit.repo.clone());
     let gate_ledger_key = RecordKey::LedgerHead(gate_chain.clone()).to_string();
+    let holds_chain = Chain::of_holds(stage);
+    let holds_key = RecordKey::LedgerHead(holds_chain.clone()).to_string();
     let attestation_key = RecordKey::BuiltAttestation(commit.clone(), Form::Dsse).to_string();
     let stored = future::try_join5(
         async { Ok::<_, VerifyError>(artefacts.list(&prefix).await?) },
@@ -102,11 +107,12 @@ pub(super) async fn first<S: ReadStore>(
     );
     let verdict_key = RecordKey::Verdict(commit.clone());
     let lock_key = RecordKey::Lock(stage.clone(), commit.repo.clone());
-    let standing = future::try_join4(
+    let standing = future::try_join5(
         record::read::<Verdict>(records, &verdict_key),
         async { Ok(revocation::read(records, commit).await?) },
         read_state,
         record::read::<Lock>(records, &lock_key),
+        async { Ok(records.get(&holds_key, None, ledger::MAX_BYTES).await?) },
     );
     let proofs = future::try_join5(
         async { Ok(records.get(&ledger_key, None, ledger::MAX_BYTES).await?) },
@@ -117,14 +123,15 @@ pub(super) async fn first<S: ReadStore>(
     );
     let witnessed = async {
         let Some(witness) = witness else { return Ok(None) };
-        let (of_stage, of_gate) =
-            future::join(witness::newest(witness, &chain), witness::newest(witness, &gate_chain)).await;
-        Ok(Some([of_stage, of_gate]))
+        let chains = [&chain, &gate_chain, &holds_chain].map(|chain| witness::newest(witness, chain));
+        let [of_stage, of_gate, of_holds] = chains;
+        let (of_stage, of_gate, of_holds) = future::join3(of_stage, of_gate, of_holds).await;
+        Ok(Some([of_stage, of_gate, of_holds]))
     };
     let (stored, standing, proofs, witnessed) =
         future::try_join4(stored, async { Ok(standing.await?) }, proofs, witnessed).await?;
     let (listed, manifest, config, identities, attestation) = stored;
-    let (verdict, revocation, state, lock) = standing;
+    let (verdict, revocation, state, lock, holds_head) = standing;
     let (ledger_head, gate_head, approvals, keys, requester) = proofs;
     let revocations = match &gate_head {
         None => Ok(Standing::default()),
@@ -146,6 +153,7 @@ pub(super) async fn first<S: ReadStore>(
         lock,
         ledger_head,
         gate_head,
+        holds_head,
         revocations,
         witnessed,
         approvals,
@@ -177,6 +185,8 @@ pub(super) struct SecondLook {
     pub(super) required: Option<ReadEarlier>,
     /// The approvals of the commit for the stage.
     pub(super) approvals: Vec<GivenApproval>,
+    /// The word that releases what holds the stage.
+    pub(super) release: Option<GivenRelease>,
     /// Each chain that the promotion rests on, and what its witness has seen; nothing where there is no witness.
     pub(super) witnessed: Vec<(Chain, witness::Look)>,
 }
@@ -207,22 +217,27 @@ pub(super) async fn second<S: ReadStore>(
         let Some(Requirement::Deployed(first)) = stage.map(|stage| &stage.requires) else { return Ok(None) };
         earlier(records, witness, first, commit, &known.first.keys).await
     };
-    let (objects, templates, before, required, (approvals, mut witnessed)) = future::try_join5(
+    let (objects, templates, before, required, (approvals, release, mut witnessed)) = future::try_join5(
         async { Ok(objects(artefacts, built, &first.listed).await?) },
         templates(stores, known.manifest.as_ref(), verdict, &first.keys.gate),
         promotion_before(records, asked.request, first.state.as_ref().map(|it| &it.record)),
         required,
-        future::try_join(approvals(records, &first.approvals, first.keys.approval.as_ref()), async {
-            Ok(witnessed(records, witness, &asked.request.stage, commit, first).await?)
-        }),
+        future::try_join3(
+            approvals(records, &first.approvals, first.keys.approval.as_ref()),
+            async {
+                let Some(hold) = &known.hold else { return Ok(None) };
+                GivenRelease::read(records, &asked.request.stage, &hold.id, first.keys.approval.as_ref()).await
+            },
+            async { Ok(witnessed(records, witness, &asked.request.stage, commit, first).await?) },
+        ),
     )
     .await?;
     let (required, of_required) = required.unzip();
     witnessed.extend(of_required.flatten());
-    Ok(SecondLook { objects, templates, before, required, approvals, witnessed })
+    Ok(SecondLook { objects, templates, before, required, approvals, release, witnessed })
 }
 
-/// What the witness has seen of the stage's chain and of the gate's.
+/// What the witness has seen of the stage's chain, of the gate's, and of what holds the stage.
 async fn witnessed<S: ReadStore>(
     records: &S,
     witness: Option<&S>,
@@ -230,7 +245,9 @@ async fn witnessed<S: ReadStore>(
     commit: &Commit,
     first: &FirstLook,
 ) -> Result<Vec<(Chain, witness::Look)>, StoreError> {
-    let Some((witness, [of_stage, of_gate])) = witness.zip(first.witnessed.as_ref()) else { return Ok(Vec::new()) };
+    let Some((witness, [of_stage, of_gate, of_holds])) = witness.zip(first.witnessed.as_ref()) else {
+        return Ok(Vec::new());
+    };
     let look = async |chain: Chain, head: Option<&Body>, newest| {
         let head = head.map(|body| body.bytes.clone());
         let key = first.keys.of(Authority::of(&chain));
@@ -239,12 +256,13 @@ async fn witnessed<S: ReadStore>(
     };
     let chain = Chain { stage: stage.clone(), repo: commit.repo.clone() };
     let gate_chain = Chain::of_gate(commit.repo.clone());
-    let (stage, gate) = future::try_join(
+    let (stage, gate, holds) = future::try_join3(
         look(chain, first.ledger_head.as_ref(), of_stage),
         look(gate_chain, first.gate_head.as_ref(), of_gate),
+        look(Chain::of_holds(stage), first.holds_head.as_ref(), of_holds),
     )
     .await?;
-    Ok(vec![stage, gate])
+    Ok(vec![stage, gate, holds])
 }
 
 /// Two reads an object, no bodies: its checksum and its tags, at the version that will be applied.
@@ -274,7 +292,7 @@ async fn templates<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     manifest: Option<&Manifest>,
     verdict: Option<&Verdict>,
-    gate: &PublicKey,
+    gate: &TrustedKeys,
 ) -> Result<BTreeMap<StackName, Template>, RecordError> {
     let synthesis = &manifest.map(Synthesis::of).unwrap_or_default();
     let Some((manifest, verdict)) = manifest.zip(verdict) else { return Ok(BTreeMap::new()) };
@@ -370,10 +388,10 @@ async fn promotion_before(
 async fn approvals(
     records: &impl ReadStore,
     places: &[RecordKey],
-    key: Option<&PublicKey>,
+    keys: Option<&TrustedKeys>,
 ) -> Result<Vec<GivenApproval>, RecordError> {
     stream::iter(places)
-        .map(|place| GivenApproval::read(records, place, key))
+        .map(|place| GivenApproval::read(records, place, keys))
         .buffer_unordered(CALLS_IN_FLIGHT)
         .try_filter_map(future::ok)
         .try_collect()

@@ -9,6 +9,7 @@ use gatekeeper_model::{
     ids::{Commit, CommitSha, DatabaseName, InvalidId, PromotionId, Repo, Sha256, StageName, VersionId},
     store_key::RecordKey,
 };
+use gatekeeper_proof::ledger::Hold;
 use gatekeeper_readers::{flyway::history::HistoryRow, schema_snapshot::ServerLimits};
 use gatekeeper_store::{
     ReadStore, record,
@@ -24,6 +25,7 @@ use super::{
     step::{Direction, PromotionRef, Report},
 };
 use crate::{
+    brake::Stopped,
     facts::{DatabaseFacts, StepFacts, Told},
     replacement::ResourcePath,
     runs::Lease,
@@ -144,6 +146,12 @@ pub struct PromotionRecord {
     /// What two people waived of the stage's rules; `None` where all of them held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// What held the stage when it was started nevertheless: a rollback, or with the glass broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// Who stopped it on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Where the witness outside disagreed with the ledger when it was started nevertheless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness: Vec<Finding>,

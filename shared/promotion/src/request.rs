@@ -78,7 +78,7 @@ pub struct PromotionRequest {
 /// A malformed event: the function error `InvalidPromotionEvent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
-pub struct InvalidPromotionEvent(Vec<String>);
+pub struct InvalidPromotionEvent(pub(super) Vec<String>);
 
 impl InvalidPromotionEvent {
     /// The function error's `errorType`.
@@ -163,6 +163,7 @@ impl PromotionRequest {
             switches: switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
             accept_replacement: self.accept_replacement.iter().map(ToString::to_string).collect(),
             plan_sha256: self.preview.as_ref().map(PulumiPreview::digest),
+            id: None,
         }
     }
 }

@@ -12,7 +12,9 @@ use gatekeeper_model::{
     identity::{Identity, Person},
     ids::{Commit, Sha256, VersionId},
     manifest::Manifest,
+    store_key::RecordKey,
 };
+use gatekeeper_proof::ledger::Hold;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
     request::PromotionRequest,
 };
 use crate::{
+    brake::{GivenRelease, on_hold},
     identities::{Authors, Identities, Placed},
     stage::{Requirement, Stage},
 };
@@ -80,8 +83,12 @@ pub struct Circumstances<'a> {
     pub approvals: &'a [GivenApproval],
     /// Who is who; or what is wrong with the document that says so.
     pub identities: Result<&'a Identities, &'a Finding>,
+    /// What holds the stage, and the word that releases it, where there is one.
+    pub hold: Option<(&'a Hold, Option<&'a GivenRelease>)>,
     /// Where the witness outside disagrees with the ledger.
     pub witness: &'a [Finding],
+    /// The trust root that names the keys, where there is one.
+    pub trust: Option<&'a gatekeeper_proof::trust::Root>,
     /// The time.
     pub now: Timestamp,
 }
@@ -102,6 +109,10 @@ pub struct Ruling {
     /// Where the witness outside disagrees with the ledger, and it goes on nevertheless: a rollback, which must not wait, and
     /// what two people waived.
     pub witness: Vec<Finding>,
+    /// What holds the stage, where it goes on nevertheless: a rollback, and what two people waived.
+    pub hold: Option<Hold>,
+    /// What held the stage, and the word that released it, which the ledger is yet to tell.
+    pub released: Option<Box<(Hold, GivenRelease)>>,
 }
 
 impl Circumstances<'_> {
@@ -112,6 +123,7 @@ impl Circumstances<'_> {
         if let Requester::Unproven(why) = self.requester {
             ruling.reasons.push(self.finding(Code::RequesterUnproven, format!("the proof of who asks: {why}")));
         }
+        let held = self.held(&mut ruling);
         if self.request.rollback {
             ruling.witness = self.witness.to_vec();
             return ruling;
@@ -123,7 +135,7 @@ impl Circumstances<'_> {
         {
             ruling.reasons.push(invalid.clone());
         }
-        let broken = [self.requirement(), too_few, self.freeze(), self.witness.to_vec()].concat();
+        let broken = [self.requirement(), too_few, self.freeze(), held, self.expired(), self.witness.to_vec()].concat();
         let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
         let nobody = match self.requester {
             Requester::Unnamed => Some(
@@ -200,6 +212,38 @@ impl Circumstances<'_> {
             minutes(left)
         );
         vec![self.finding(Code::SoakNotOver, message)]
+    }
+
+    /// That the stage is held, where no word that counts releases it.
+    fn held(&self, ruling: &mut Ruling) -> Vec<Finding> {
+        let Some((hold, release)) = self.hold else { return Vec::new() };
+        let approvals = self.stage.approvals;
+        let not_counted = release.map(|release| match self.identities {
+            Ok(identities) => release.why_not(hold, approvals, identities),
+            Err(_) if approvals > 0 => Some("nobody can tell who is who".to_owned()),
+            Err(_) => release.why_not(hold, approvals, &Identities::default()),
+        });
+        if let (Some(release), Some(None)) = (release, &not_counted) {
+            ruling.released = Some(Box::new((hold.clone(), release.clone())));
+            return Vec::new();
+        }
+        ruling.hold = Some(hold.clone());
+        vec![on_hold(&self.request.stage, hold, not_counted.flatten().as_deref())]
+    }
+
+    /// A trust root that has expired may be an old one that somebody keeps us at. A rollback doesn't wait for that, and two
+    /// people may waive it.
+    fn expired(&self) -> Vec<Finding> {
+        let expired = self.trust.filter(|root| root.has_expired(self.now));
+        let finding = expired.map(|root| {
+            let (version, expires) = (root.version, root.expires);
+            let message = format!(
+                "version {version} of the trust root expired at {expires:.0}, and no later one is stored: `gatekeeper keys \
+                 renew` makes it, which people sign"
+            );
+            Finding::new(Code::TrustRootExpired, RecordKey::TrustRoot(version).to_string(), message)
+        });
+        finding.into_iter().collect()
     }
 
     fn freeze(&self) -> Vec<Finding> {

@@ -22,6 +22,7 @@ struct World {
     plan: Option<Sha256>,
     approvals: Vec<GivenApproval>,
     witness: Vec<Finding>,
+    hold: Option<gatekeeper_proof::ledger::Hold>,
     now: Timestamp,
 }
 
@@ -55,6 +56,7 @@ impl World {
             plan: None,
             approvals: Vec::new(),
             witness: Vec::new(),
+            hold: None,
             now: at("12:00"),
         }
     }
@@ -121,6 +123,8 @@ impl World {
             }),
         };
         let circumstances = Circumstances {
+            hold: self.hold.as_ref().map(|hold| (hold, None)),
+            trust: None,
             identities: identities.as_ref(),
             stage: &config.stages[&self.request.stage],
             request: &self.request,
@@ -161,6 +165,35 @@ fn a_stage_without_rules_refuses_nothing_and_needs_no_proof() {
     let mut world = World::new(json!({}));
     world.requester = Requester::Unnamed;
     assert_eq!(world.rule(), Ruling::default());
+}
+
+#[test]
+fn a_hold_keeps_back_what_is_new_and_lets_rollbacks_and_broken_glass_pass() {
+    let held = |change: fn(&mut World)| {
+        let mut world = World::new(json!({}));
+        world.hold = Some(gatekeeper_proof::ledger::Hold {
+            id: "01J0000000000000000000000H".parse().unwrap(),
+            by: "olga@bank.example".to_owned(),
+            since: at("11:00"),
+            reason: "the error rate doubled".to_owned(),
+            interrupted: std::collections::BTreeSet::new(),
+        });
+        change(&mut world);
+        let ruling = world.rule();
+        (ruling.reasons.iter().map(|it| it.code).collect::<Vec<_>>(), ruling.hold.is_some(), ruling)
+    };
+    let (codes, _, ruling) = held(|_| {});
+    assert_eq!(codes, [Code::StageOnHold]);
+    insta::assert_snapshot!(ruling.reasons[0].message, @"held by `olga@bank.example` since 2026-05-06T11:00:00Z: the error rate doubled; an approver releases it by `gatekeeper release --stage prod --reason …`");
+    let (codes, passed, _) = held(|world| world.request.rollback = true);
+    assert_eq!((codes, passed), (vec![], true));
+    let (codes, passed, ruling) = held(|world| {
+        world.request.break_glass = true;
+        let glass = World::new(json!({})).approved("11:30", session("approver", "bob@bank.example"));
+        world.approvals = glass.but(|it| it.break_glass = true).approvals;
+    });
+    assert_eq!((codes, passed), (vec![], true));
+    assert_eq!(ruling.break_glass.unwrap().waived[0].code, Code::StageOnHold);
 }
 
 #[test]

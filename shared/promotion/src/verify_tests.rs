@@ -50,7 +50,7 @@ struct World {
 
 fn keys() -> PublicKeys {
     let key = |seed| LocalSigner::from_seed(seed).key();
-    PublicKeys { gate: SIGNER.key(), promotion: key(2), approval: Some(key(3)) }
+    PublicKeys::fixed(SIGNER.key(), key(2), Some(key(3)))
 }
 
 fn commit() -> Commit {

@@ -67,8 +67,8 @@ fn signer_of(stage: &str) -> LocalSigner {
     LocalSigner::from_seed(if stage == "gate" { 1 } else { 2 })
 }
 
-fn key_of(stage: &str) -> gatekeeper_proof::PublicKey {
-    signer_of(stage).key()
+fn key_of(stage: &str) -> gatekeeper_proof::TrustedKeys {
+    signer_of(stage).keys()
 }
 
 fn to_prod() -> PromotionRequest {
@@ -105,7 +105,7 @@ async fn a_witness_that_can_not_be_read_or_was_given_nothing_refuses() {
     let reasons = world.refused(&to_prod()).await;
     assert_eq!(
         reasons.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>(),
-        ["gate/bank-payments", "prod/bank-payments", "uat/bank-payments"]
+        ["gate/bank-payments", "holds/stage-prod", "prod/bank-payments", "uat/bank-payments"]
     );
 
     let world = World::witnessed().await;

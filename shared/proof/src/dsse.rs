@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatekeeper_model::ids::Sha256;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidAttestation, PublicKey, Signer, SigningError};
+use super::{InvalidAttestation, PublicKey, Signer, SigningError, TrustedKey, TrustedKeys};
 
 /// The media type of an in-toto statement in an envelope.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
@@ -26,6 +26,9 @@ struct EnvelopeSignature {
     keyid: String,
     sig: String,
 }
+
+/// A payload, what is signed of it, and the signature.
+type Opened = (Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// What is in an envelope and a bundle beside the payload, and more.
 const BESIDE_PAYLOAD: usize = 1024;
@@ -73,6 +76,23 @@ impl Envelope {
     /// # Errors
     /// [`InvalidAttestation`] for another payload type, a malformed member or a signature that doesn't hold.
     pub fn verify(&self, key: &PublicKey) -> Result<Vec<u8>, InvalidAttestation> {
+        let (payload, message, signature) = self.opened()?;
+        key.verify(&message, &signature)?;
+        Ok(payload)
+    }
+
+    /// The statement, and whose signature over it holds, whatever that is worth.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] as [`Envelope::verify`].
+    pub fn signed_by<'a>(&self, keys: &'a TrustedKeys) -> Result<(Vec<u8>, &'a TrustedKey), InvalidAttestation> {
+        let (payload, message, signature) = self.opened()?;
+        let signer = keys.signer_of(&message, &signature)?;
+        Ok((payload, signer))
+    }
+
+    /// The payload, what is signed of it, and the signature.
+    fn opened(&self) -> Result<Opened, InvalidAttestation> {
         let malformed = |what: &str| InvalidAttestation::Malformed(what.to_owned());
         let [signature] = &self.signatures;
         if self.payload_type != IN_TOTO || !signature.keyid.is_empty() {
@@ -80,8 +100,8 @@ impl Envelope {
         }
         let payload = self.payload()?;
         let sig = STANDARD.decode(&signature.sig).map_err(|_| malformed("its signature is not base64"))?;
-        key.verify(&pre_authentication_encoding(&self.payload_type, &payload), &sig)?;
-        Ok(payload)
+        let message = pre_authentication_encoding(&self.payload_type, &payload);
+        Ok((payload, message, sig))
     }
 
     /// The payload, whoever signed it: of use only for showing or comparing it.

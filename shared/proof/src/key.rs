@@ -7,7 +7,10 @@ use p256::{
     pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding},
 };
 
-use super::InvalidAttestation;
+use super::{
+    InvalidAttestation, TrustedKeys,
+    trust::{TrustError, Walked},
+};
 
 /// A public key, with both of its written forms: they are made once, where that they can't be made is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,18 +86,36 @@ impl PublicKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKeys {
     /// The gate's: what it concluded of a commit.
-    pub gate: PublicKey,
+    pub gate: TrustedKeys,
     /// Promotion's: what was done to a stage.
-    pub promotion: PublicKey,
+    pub promotion: TrustedKeys,
     /// That of the function `approve`: what people approved. Without it no approval is proved: bundles of before approvals
     /// were signed have none.
-    pub approval: Option<PublicKey>,
+    pub approval: Option<TrustedKeys>,
+    /// The trust root that names them; `None` where they are the three that the installation was made with.
+    pub trust: Option<Box<Walked>>,
 }
 
 impl PublicKeys {
-    /// The key that an authority signs with.
+    /// One key for each, whose time nothing limits.
     #[must_use]
-    pub fn of(&self, authority: super::Authority) -> &PublicKey {
+    pub fn fixed(gate: PublicKey, promotion: PublicKey, approval: Option<PublicKey>) -> Self {
+        Self { gate: gate.into(), promotion: promotion.into(), approval: approval.map(Into::into), trust: None }
+    }
+
+    /// The keys that a trust root names.
+    ///
+    /// # Errors
+    /// [`TrustError`] where one can't be read.
+    pub fn named_by(walked: Walked) -> Result<Self, TrustError> {
+        let root = &walked.root;
+        let (gate, promotion) = (root.authority(super::Authority::Gate)?, root.authority(super::Authority::Promotion)?);
+        Ok(Self { gate, promotion, approval: Some(root.approval()?), trust: Some(Box::new(walked)) })
+    }
+
+    /// The keys of an authority.
+    #[must_use]
+    pub fn of(&self, authority: super::Authority) -> &TrustedKeys {
         match authority {
             super::Authority::Gate => &self.gate,
             super::Authority::Promotion => &self.promotion,

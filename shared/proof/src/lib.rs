@@ -13,16 +13,20 @@ mod signer;
 mod statement;
 #[cfg(any(test, feature = "test-support"))]
 mod test_signer;
+pub mod trust;
+mod trusted;
 pub mod witness;
 
-use gatekeeper_model::ids::Chain;
+use gatekeeper_model::ids::{Chain, Sha256};
+use jiff::Timestamp;
 
 pub use dsse::{Envelope, IN_TOTO, pre_authentication_encoding};
 pub use key::{InvalidPublicKey, PublicKey, PublicKeys};
-pub use signer::{KeyHolder, Signer, Signing, SigningError};
+pub use signer::{FileSigner, InvalidPrivateKey, KeyHolder, Signer, Signing, SigningError};
 pub use statement::{Digest, Predicate, Resource, Signed, Statement, Subject, WordOf};
 #[cfg(any(test, feature = "test-support"))]
 pub use test_signer::{LocalSigner, NoSigner};
+pub use trusted::{LastEntry, Named, Revocation, TrustedKey, TrustedKeys};
 
 /// Whose word a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,28 @@ pub enum InvalidAttestation {
     /// The signature isn't the key's over these bytes.
     #[error("the signature does not hold: another key signed it, or its bytes were changed")]
     Signature,
+    /// The key was revoked: somebody else may have signed it.
+    #[error(
+        "the key `{fingerprint}` signed it, which somebody else may have had since {at}: {reason}; it has to be signed again"
+    )]
+    Revoked {
+        /// The key.
+        fingerprint: Sha256,
+        /// Since when.
+        at: Timestamp,
+        /// Why it was revoked.
+        reason: String,
+    },
+    /// It tells a time at which its key was no longer to be used.
+    #[error("the key `{fingerprint}` was to sign until {until}, and it tells of {stated_at}")]
+    Late {
+        /// The key.
+        fingerprint: Sha256,
+        /// Its end.
+        until: Timestamp,
+        /// The time that it tells.
+        stated_at: Timestamp,
+    },
     /// It says something else.
     #[error("it is a statement of type `{found}`, not `{expected}`")]
     OtherPredicate {

@@ -3,7 +3,11 @@
 use gatekeeper_model::ids::{CommitSha, Sha256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Authority, Envelope, InvalidAttestation, PublicKey, PublicKeys, Signer, SigningError, bundle};
+use jiff::Timestamp;
+
+use super::{
+    Authority, Envelope, InvalidAttestation, Named, PublicKeys, Signer, SigningError, TrustedKey, TrustedKeys, bundle,
+};
 
 /// The type of a statement, version 1.
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -12,6 +16,9 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 pub trait Predicate: Serialize + DeserializeOwned {
     /// Its type.
     const TYPE: &'static str;
+
+    /// The time that it tells of itself, which is held against that of its key.
+    fn stated_at(&self) -> Option<Timestamp>;
 }
 
 /// A predicate that is one authority's word: a statement that another key signed is worth nothing.
@@ -129,25 +136,53 @@ impl<P: Predicate> Statement<P> {
         Self::open_under(dsse, keys.of(P::AUTHORITY))
     }
 
-    /// Opens an envelope whose signature holds under `key`.
+    /// Opens an envelope whose signature holds under one of `keys`, which counts by itself.
     ///
     /// # Errors
     /// [`InvalidAttestation`] for anything else.
-    pub fn open_under(dsse: &[u8], key: &PublicKey) -> Result<Self, InvalidAttestation> {
-        Self::open_envelope(&Envelope::parse(dsse)?, key)
+    pub fn open_under(dsse: &[u8], keys: &TrustedKeys) -> Result<Self, InvalidAttestation> {
+        Self::open_envelope(&Envelope::parse(dsse)?, keys).map(|(statement, _)| statement)
     }
 
-    /// The same of an envelope that was read already.
+    /// The same of an envelope that was read already, with the key.
     ///
     /// # Errors
     /// [`InvalidAttestation`] for anything else.
-    pub fn open_envelope(envelope: &Envelope, key: &PublicKey) -> Result<Self, InvalidAttestation> {
-        let payload = envelope.verify(key)?;
+    pub fn open_envelope<'a>(
+        envelope: &Envelope,
+        keys: &'a TrustedKeys,
+    ) -> Result<(Self, &'a TrustedKey), InvalidAttestation> {
+        Self::open_named(envelope, keys, None)
+    }
+
+    /// The same where the ledger may name it: then it counts though its key was revoked later.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] for anything else.
+    pub fn open_named<'a>(
+        envelope: &Envelope,
+        keys: &'a TrustedKeys,
+        named: Option<Named<'_>>,
+    ) -> Result<(Self, &'a TrustedKey), InvalidAttestation> {
+        let (statement, signer) = Self::open_unproved(envelope, keys)?;
+        signer.vouches_where_named(statement.predicate.stated_at(), named)?;
+        Ok((statement, signer))
+    }
+
+    /// The same whatever the key is worth: for who asks [`TrustedKey`], or knows from elsewhere that it was signed in time.
+    ///
+    /// # Errors
+    /// [`InvalidAttestation`] for anything else.
+    pub fn open_unproved<'a>(
+        envelope: &Envelope,
+        keys: &'a TrustedKeys,
+    ) -> Result<(Self, &'a TrustedKey), InvalidAttestation> {
+        let (payload, signer) = envelope.signed_by(keys)?;
         let statement: Self =
             serde_json::from_slice(&payload).map_err(|error| InvalidAttestation::Malformed(error.to_string()))?;
         if statement.type_uri != STATEMENT || statement.predicate_type != P::TYPE {
             return Err(InvalidAttestation::OtherPredicate { found: statement.predicate_type, expected: P::TYPE });
         }
-        Ok(statement)
+        Ok((statement, signer))
     }
 }

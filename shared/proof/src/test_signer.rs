@@ -31,6 +31,7 @@ impl NoSigner {
 pub struct LocalSigner {
     key: p256::ecdsa::SigningKey,
     signatures: std::sync::atomic::AtomicU64,
+    named: Option<crate::TrustedKeys>,
 }
 
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "test support: none of them can happen")]
@@ -40,7 +41,13 @@ impl LocalSigner {
     pub fn from_seed(seed: u8) -> Self {
         let secret = Sha256::of(&[seed]);
         let key = p256::ecdsa::SigningKey::from_slice(secret.as_bytes()).expect("a digest is a scalar of P-256");
-        Self { key, signatures: 0.into() }
+        Self { key, signatures: 0.into(), named: None }
+    }
+
+    /// The same key beside the others that a trust root names for its authority.
+    #[must_use]
+    pub fn named_with(self, named: crate::TrustedKeys) -> Self {
+        Self { named: Some(named), ..self }
     }
 
     /// Its public half.
@@ -49,6 +56,12 @@ impl LocalSigner {
         use p256::pkcs8::EncodePublicKey as _;
         let der = self.key.verifying_key().to_public_key_der().expect("a key has a DER form");
         PublicKey::from_der(der.as_bytes()).expect("it is on P-256")
+    }
+
+    /// The keys of its authority: itself alone, or those that a trust root names.
+    #[must_use]
+    pub fn keys(&self) -> crate::TrustedKeys {
+        self.named.clone().unwrap_or_else(|| self.key().into())
     }
 
     /// How often it has signed.
@@ -61,6 +74,10 @@ impl LocalSigner {
 impl KeyHolder for LocalSigner {
     fn public_key(&self) -> Signing<'_, PublicKey> {
         Box::pin(async { Ok(self.key()) })
+    }
+
+    fn trusted(&self) -> Signing<'_, crate::TrustedKeys> {
+        Box::pin(async { Ok(self.keys()) })
     }
 }
 

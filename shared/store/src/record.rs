@@ -84,7 +84,7 @@ pub fn digest(record: &impl Serialize) -> Result<Sha256, serde_json::Error> {
 }
 
 /// A record as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<T> {
     /// The record.
     pub record: T,

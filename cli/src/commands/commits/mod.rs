@@ -20,7 +20,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::{
     approval::GivenApproval, history::StageState, identities, identities::Identities, stage::Requirement,
 };
-use gatekeeper_proof::PublicKey;
+use gatekeeper_proof::TrustedKeys;
 use gatekeeper_store::{ReadStore, Stores, record, record::RecordError, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -143,7 +143,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 async fn look<S: Records>(
     args: &Args,
     stores: Stores<'_, S>,
-    approval_key: impl Future<Output = anyhow::Result<Option<PublicKey>>>,
+    approval_key: impl Future<Output = anyhow::Result<Option<TrustedKeys>>>,
     now: Timestamp,
 ) -> anyhow::Result<(Document, Vec<String>)> {
     let (records, repo) = (stores.records, &args.repo);
@@ -255,7 +255,7 @@ async fn commit<S: ReadStore>(
     commit: Commit,
     seen_at: Timestamp,
     approvals: &[RecordKey],
-    approval_key: Option<&PublicKey>,
+    approval_key: Option<&TrustedKeys>,
 ) -> anyhow::Result<(Looked, Vec<String>)> {
     let (verdict_key, manifest_key) = (RecordKey::Verdict(commit.clone()), ArtefactPath::Manifest.of(&commit));
     let approvals = join_all(approvals.iter().map(|place| GivenApproval::read(records, place, approval_key)));

@@ -45,6 +45,7 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
     // `promote` verifies the earlier stage's signature too, which nobody but a promotion rests on.
     let required = around.required(stage).map(|state| Earlier { state: state.clone(), unattested: None });
     let ruling = Circumstances {
+        trust: None,
         stage: configured,
         request: &request,
         requester: &Requester::Unnamed,
@@ -54,6 +55,8 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
         plan_sha256: None,
         required: required.as_ref(),
         approvals,
+        // What holds the stage is no commit's fault; `status` tells it.
+        hold: None,
         witness: &[],
         identities: around.identities.as_ref(),
         now: around.now,

@@ -22,7 +22,7 @@ fn args(arguments: &str) -> Args {
 }
 
 async fn asked(world: &World, arguments: &str) -> anyhow::Result<(Document, Vec<String>)> {
-    let key = async { Ok(Some(SIGNER.public_key().await?)) };
+    let key = async { Ok(Some(SIGNER.trusted().await?)) };
     look(&args(arguments), world.stores(), key, "2026-05-04T00:00:00Z".parse().unwrap()).await
 }
 

@@ -13,10 +13,11 @@ use gatekeeper_aws::{
 };
 use gatekeeper_model::{ids::StageName, telemetry};
 use gatekeeper_promotion::stage::Stage;
+use gatekeeper_proof::trust::TOLD_BEFORE;
 
 use super::Line;
 use crate::{
-    aws::{Aws, Part},
+    aws::{Aws, Part, pinned_root},
     commands::configuration::{self, Document},
     schema_check::Wrong,
     stages::Stages,
@@ -140,7 +141,10 @@ async fn keys(aws: &Aws<'_>) -> Vec<Line> {
     };
     let arns = KeyArns { gate: &gate, promotion: &promotion, approval: &approval };
     match KmsKeys::new(&aws.config, arns).public_keys().await {
-        Ok(_) => vec![Line::ok(what, "all three can be read, so signatures can be verified")],
+        Ok(_) => {
+            let read = Line::ok(what, "all three can be read, so signatures can be verified");
+            [read].into_iter().chain(trust_root(aws).await).collect()
+        }
         Err(error) => {
             let why = telemetry::chain(&error);
             let what_to_do =
@@ -148,6 +152,36 @@ async fn keys(aws: &Aws<'_>) -> Vec<Line> {
             vec![Line::warn(what, why, what_to_do)]
         }
     }
+}
+
+/// How it is with the trust root, where there is one.
+async fn trust_root(aws: &Aws<'_>) -> Option<Line> {
+    let what = "trust root";
+    let read = async {
+        let Some(pin) = pinned_root(aws).await? else { return anyhow::Ok(None) };
+        Ok(Some(gatekeeper_aws::trust::read(&aws.records().await?, &pin).await?.root))
+    };
+    let root = match read.await {
+        Ok(root) => root?,
+        Err(error) => {
+            let why = telemetry::chain(error.as_ref());
+            return Some(Line::fail(
+                what,
+                why,
+                "nothing that is signed is believed without it; see `gatekeeper keys list`",
+            ));
+        }
+    };
+    let told = format!("version {}, until {:.0}", root.version, root.expires);
+    let renew = "make the next one by `gatekeeper keys renew`, and have it signed and published";
+    let now = telemetry::wall_clock();
+    Some(if root.has_expired(now) {
+        Line::fail(what, format!("{told}: it has expired, so promotions are refused"), renew)
+    } else if root.expires.duration_since(now) < TOLD_BEFORE {
+        Line::warn(what, told, renew)
+    } else {
+        Line::ok(what, told)
+    })
 }
 
 async fn functions(aws: &Aws<'_>) -> Vec<Line> {

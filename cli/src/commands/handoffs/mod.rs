@@ -1,4 +1,4 @@
-//! `gatekeeper handoffs`: the documents by which bank-wiki learns that a module is Built or Deployed (CONTRACT §7).
+//! `gatekeeper handoffs`: the documents by which bank-wiki learns that a module is Built or Deployed (CONTRACT §7), or is it no longer.
 
 mod pull;
 mod stored;

@@ -31,8 +31,8 @@ Each document is checked before any is written: its name, and its front matter, 
 (`gatekeeper schema handoff` prints the JSON Schema). What is there already with the same bytes is left alone; nothing
 else in the folder is touched.
 
-With --wait it waits until the gate has judged the commit Built, and every module of its manifest has the expected
-document.
+With --wait it waits until the gate has judged the commit Built, or taken it back where that is expected, and every
+module of its manifest has the expected document; with --stage, of that stage.
 
 Exit codes:
   0  there are documents of the expected kind, and the folder holds them now
@@ -43,6 +43,7 @@ Exit codes:
 Examples:
   gatekeeper handoffs pull --wait --expect built                  on GitHub Actions, after `gatekeeper publish --wait`
   gatekeeper handoffs pull --wait=600 --expect deployed --into docs/handoffs
+  gatekeeper handoffs pull --stage uat --expect rolled-back --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357
   gatekeeper handoffs pull --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --output json";
 
 /// Copies a commit's handoff documents into a folder, for the workflow to commit
@@ -61,9 +62,12 @@ pub(super) struct Args {
     /// Waits for the documents, at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
     wait: Option<u64>,
-    /// The kind that there must be
-    #[arg(long, value_name = "KIND", value_enum, default_value_t = Kind::Built)]
-    expect: Kind,
+    /// The kind that there must be; without it `built`, and with `--stage` `deployed`
+    #[arg(long, value_name = "KIND", value_enum)]
+    expect: Option<Kind>,
+    /// Only what concerns this stage; that the commit was taken back concerns every stage
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageName>,
     #[command(flatten)]
     aws: AwsArgs,
 }
@@ -75,6 +79,10 @@ enum Kind {
     Built,
     /// `{module}-ci-deployed-{sha}.handoff.md`
     Deployed,
+    /// `{module}-ci-revoked-{sha}.handoff.md`
+    Revoked,
+    /// `{module}-ci-rolled-back-{sha}.handoff.md`
+    RolledBack,
 }
 
 impl Kind {
@@ -82,13 +90,8 @@ impl Kind {
         match self {
             Self::Built => BuildStatus::Built,
             Self::Deployed => BuildStatus::Deployed,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Built => "Built",
-            Self::Deployed => "Deployed",
+            Self::Revoked => BuildStatus::Revoked,
+            Self::RolledBack => BuildStatus::RolledBack,
         }
     }
 }
@@ -124,10 +127,12 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let commit = github::commit(args.repo.as_ref(), args.sha.as_ref(), GitHub::from_env().as_ref(), output)?;
     let aws = Aws::connect(&args.aws).await?;
     let records = aws.records().await?;
+    let expect = args.expect.unwrap_or(if args.stage.is_some() { Kind::Deployed } else { Kind::Built }).status();
+    let wanted = stored::Wanted { status: expect, stage: args.stage.as_ref() };
     let handoffs = match args.wait {
         Some(seconds) => {
-            output.progress(&format!("waiting for the {} handoffs of `{commit}`", args.expect.word()));
-            let Some(handoffs) = stored::awaited(&aws, &records, &commit, args.expect.status(), seconds).await? else {
+            output.progress(&format!("waiting for the {} handoffs of `{commit}`", expect.as_str()));
+            let Some(handoffs) = stored::awaited(&aws, &records, &commit, wanted, seconds).await? else {
                 output.warning(&format!("the gate says no to `{commit}`: `gatekeeper check` tells why"));
                 let report = Report { commit, handoffs: Vec::new() };
                 output.result(&report, &text(&report))?;
@@ -143,16 +148,19 @@ pub(super) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
 
     let mut report = Report { commit: commit.clone(), handoffs: Vec::new() };
     for (handoff, (bytes, front_matter)) in handoffs.iter().zip(documents) {
+        if args.stage.as_ref().is_some_and(|stage| !stored::concerns(&front_matter, stage)) {
+            continue;
+        }
         let file = args.into.join(&handoff.name);
         let state = write(&args.into, &file, &bytes)?;
         let FrontMatter { module_id, build_status, stage, .. } = front_matter;
         report.handoffs.push(Pulled { file, state, module_id, build_status, stage });
     }
-    let found = report.handoffs.iter().any(|it| it.build_status == args.expect.status());
+    let found = report.handoffs.iter().any(|it| it.build_status == expect);
     if !found {
-        let kind = args.expect.word();
+        let (kind, of) = (expect.as_str(), args.stage.as_ref().map(|it| format!(" for `{it}`")).unwrap_or_default());
         output.warning(&format!(
-            "the gatekeeper has written no {kind} handoff of `{commit}`: `gatekeeper check` tells why, or pass `--wait`"
+            "the gatekeeper has written no {kind} handoff of `{commit}`{of}: `gatekeeper check` tells why, or pass `--wait`"
         ));
     }
     output.result(&report, &text(&report))?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
     front_matter::{BuildStatus, FrontMatter, MAX_BYTES},
-    ids::{Commit, ModuleId, VersionId},
+    ids::{Commit, ModuleId, StageName, VersionId},
     manifest,
     manifest::Manifest,
     store_key::{ArtefactPath, RecordKey},
@@ -38,6 +38,8 @@ impl Handoff {
         let (module, status) = match RecordKey::handoff_of(commit, key)? {
             RecordKey::BuiltHandoff(_, module) => (module, BuildStatus::Built),
             RecordKey::DeployedHandoff(_, module) => (module, BuildStatus::Deployed),
+            RecordKey::RevokedHandoff(_, module) => (module, BuildStatus::Revoked),
+            RecordKey::RolledBackHandoff(_, module) => (module, BuildStatus::RolledBack),
             _ => return None,
         };
         let name = key.strip_prefix(&RecordKey::handoffs_prefix(commit))?.to_owned();
@@ -52,7 +54,7 @@ impl Handoff {
         let FrontMatter { module_id, build_status, .. } = &front_matter;
         let about = front_matter.commit();
         if about != *commit || *module_id != self.module || *build_status != self.status {
-            let status = if *build_status == BuildStatus::Built { "Built" } else { "Deployed" };
+            let status = build_status.as_str();
             return Err(anyhow!(
                 "`{key}` is about something else: it says that `{module_id}` of `{about}` is {status}"
             ));
@@ -82,13 +84,41 @@ pub(super) async fn list(records: &S3Store, commit: &Commit) -> anyhow::Result<V
     handoffs.collect()
 }
 
+/// Which documents are waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Their kind.
+    pub(super) status: BuildStatus,
+    /// The stage that they must be about; `None` where any does.
+    pub(super) stage: Option<&'a StageName>,
+}
+
+impl Wanted<'_> {
+    /// Whether there can be such documents by a verdict; `None` where there will be none.
+    fn by(self, outcome: Outcome) -> Option<bool> {
+        match (outcome, self.status) {
+            (Outcome::Built, status) => Some(status != BuildStatus::Revoked),
+            (Outcome::Revoked, status) => {
+                (status == BuildStatus::Revoked || status == BuildStatus::RolledBack).then_some(true)
+            }
+            (Outcome::Rejected, _) => None,
+            _ => Some(false),
+        }
+    }
+}
+
+/// Whether a document concerns a stage: a revocation does every one.
+pub(super) fn concerns(front_matter: &FrontMatter, stage: &StageName) -> bool {
+    front_matter.stage == *stage || front_matter.build_status == BuildStatus::Revoked
+}
+
 /// The documents, once every module of the manifest that was judged has one of this kind; `None` where the gate says
 /// no.
 pub(super) async fn awaited(
     aws: &Aws<'_>,
     records: &S3Store,
     commit: &Commit,
-    status: BuildStatus,
+    wanted: Wanted<'_>,
     seconds: u64,
 ) -> anyhow::Result<Option<Vec<Handoff>>> {
     let end = Instant::now().checked_add(Duration::from_secs(seconds));
@@ -97,21 +127,22 @@ pub(super) async fn awaited(
     loop {
         let why = match record::read::<Verdict>(records, &RecordKey::Verdict(commit.clone())).await? {
             None => format!("the gate has not judged `{commit}`"),
-            Some(stored) => match (stored.record.outcome, stored.record.manifest_version_id) {
-                (Outcome::Built, Some(version)) => {
+            Some(stored) => match (wanted.by(stored.record.outcome), stored.record.manifest_version_id) {
+                (Some(true), Some(version)) => {
                     if judged.as_ref().is_none_or(|(of, _)| *of != version) {
                         judged = Some((version.clone(), modules(aws, commit, &version).await?));
                     }
                     let handoffs = list(records, commit).await?;
                     let modules = judged.iter().flat_map(|(_, modules)| modules);
-                    let missing = missing(modules, &handoffs, status);
+                    let about = about(records, commit, &handoffs, wanted).await?;
+                    let missing = missing(modules, &about, wanted.status);
                     if missing.is_empty() {
                         return Ok(Some(handoffs));
                     }
                     format!("there is no such handoff of {}", missing.join(", "))
                 }
-                (Outcome::Rejected | Outcome::Revoked, _) => return Ok(None),
-                (outcome, _) => format!("the gate's verdict on `{commit}` is `{outcome}`"),
+                (None, _) => return Ok(None),
+                _ => format!("the gate's verdict on `{commit}` is `{}`", stored.record.outcome),
             },
         };
         if Instant::now() >= end {
@@ -119,6 +150,24 @@ pub(super) async fn awaited(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Those of the documents that are of the kind and about the stage that is waited for.
+async fn about(
+    records: &S3Store,
+    commit: &Commit,
+    handoffs: &[Handoff],
+    wanted: Wanted<'_>,
+) -> anyhow::Result<Vec<Handoff>> {
+    let mut about = Vec::new();
+    for handoff in handoffs.iter().filter(|it| it.status == wanted.status) {
+        let is_of_it = match wanted.stage {
+            None => true,
+            Some(stage) => concerns(&read(records, commit, handoff).await?.1, stage),
+        };
+        about.extend(is_of_it.then(|| handoff.clone()));
+    }
+    Ok(about)
 }
 
 /// The modules of one version of a commit's manifest.
@@ -178,6 +227,28 @@ mod tests {
         }
         assert!(check("# Notes\n").is_err());
         assert!(handoff("MOD-012", "built").check(&commit(), b"\xff").is_err());
+    }
+
+    #[test]
+    fn what_a_verdict_lets_there_be_is_waited_for() {
+        let by = |status, outcome| Wanted { status, stage: None }.by(outcome);
+        for (status, built, revoked) in [
+            (BuildStatus::Built, Some(true), None),
+            (BuildStatus::Deployed, Some(true), None),
+            (BuildStatus::Revoked, Some(false), Some(true)),
+            (BuildStatus::RolledBack, Some(true), Some(true)),
+        ] {
+            assert_eq!((by(status, Outcome::Built), by(status, Outcome::Revoked)), (built, revoked), "{status:?}");
+            assert_eq!((by(status, Outcome::Rejected), by(status, Outcome::Incomplete)), (None, Some(false)));
+        }
+    }
+
+    #[test]
+    fn a_revocation_concerns_every_stage() {
+        let uat = "uat".parse().unwrap();
+        let read = |status: &str| FrontMatter::of(&document("MOD-012", "bank-payments", SHA, status)).unwrap();
+        assert!(concerns(&read("Revoked"), &uat));
+        assert!(!concerns(&read("Deployed"), &uat), "it is dev's");
     }
 
     #[test]

@@ -53,7 +53,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// This stage only; `gate` for the gate's own chains, which hold revocations
+    /// This stage only; `gate` for the gate's own chains, which tell revocations, and `holds` for what holds stages
     #[arg(long, value_name = "STAGE")]
     stage: Option<StageName>,
     /// This repository only

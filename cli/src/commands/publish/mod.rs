@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use gatekeeper_aws::s3::S3Store;
 use gatekeeper_model::{
-    ids::{Commit, CommitSha, VersionId},
+    ids::{ChangeUrl, Commit, CommitSha, VersionId},
     store_key::{ArtefactPath, RecordKey},
     telemetry,
     verdict::{Outcome, Verdict},
@@ -111,6 +111,15 @@ pub(crate) struct Args {
     /// Everybody who wrote what is new in it, as `Jane <jane@bank.example>,ben@bank.example`, where git isn't to be asked
     #[arg(long, value_name = "WHO", value_delimiter = ',', env = "GATEKEEPER_AUTHORS", hide_env_values = true)]
     authors: Vec<String>,
+    /// What asked for the change, a pull request or a ticket, by its address; can be given many times. The evidence shows it
+    #[arg(
+        long = "change",
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "GATEKEEPER_CHANGES",
+        hide_env_values = true
+    )]
+    changes: Vec<ChangeUrl>,
     /// What the repository was called by its forge, OWNER/NAME, before it was renamed or moved
     #[arg(long, value_name = "REPOSITORY", env = "GATEKEEPER_MOVED_FROM", hide_env_values = true)]
     moved_from: Option<String>,

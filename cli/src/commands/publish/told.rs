@@ -94,6 +94,7 @@ pub(super) fn manifest(
         branch: told.branch,
         author: found.author,
         authors: found.authors,
+        changes: args.changes.clone(),
         build: told.build,
         flyway: args.flyway.as_deref().map(build_folder::read_object).transpose()?.unwrap_or_default(),
         observed: args.observed.as_ref().map(observed).transpose()?,

@@ -7,7 +7,7 @@ mod text;
 use futures_util::future::join_all;
 use gatekeeper_model::{
     finding::Finding,
-    ids::{Commit, PromotionId, Repo, StageName, VersionId},
+    ids::{ChangeUrl, Commit, PromotionId, Repo, StageName, VersionId},
     manifest,
     manifest::{Author, Build, Manifest},
     revocation::TakenBack,
@@ -72,6 +72,7 @@ struct Document {
     branch: Option<String>,
     author: Option<String>,
     authors: Vec<Author>,
+    changes: Vec<ChangeUrl>,
     build: Option<Build>,
     /// When the manifest was made.
     built_at: Option<Timestamp>,
@@ -236,6 +237,7 @@ fn document(
         branch: manifest.as_ref().map(|it| it.branch.clone()),
         author: manifest.as_ref().and_then(super::commits::author),
         authors: manifest.as_ref().map(|it| it.authors.clone()).unwrap_or_default(),
+        changes: manifest.as_ref().map(|it| it.changes.clone()).unwrap_or_default(),
         built_at: manifest.as_ref().map(|it| it.timestamp),
         build: manifest.and_then(|it| it.build),
         newer_manifest_version_id: newest.filter(|newest| Some(newest) != judged.as_ref()),

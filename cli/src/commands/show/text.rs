@@ -41,7 +41,7 @@ fn indented(text: &str) -> String {
 
 /// What is known, a fact a line.
 fn facts(document: &Document) -> Vec<Vec<Cell>> {
-    let Document { branch, author, authors, build, built_at, judged_at, artefacts, bytes, .. } = document;
+    let Document { branch, author, authors, changes, build, built_at, judged_at, artefacts, bytes, .. } = document;
     let mut rows = Vec::new();
     let mut fact = |name: &'static str, value: Option<String>| {
         rows.extend(value.map(|value| vec![Cell::painted(name, faint), value.into()]));
@@ -50,6 +50,9 @@ fn facts(document: &Document) -> Vec<Vec<Cell>> {
     let others = authors.iter().filter(|it| Some(&it.email) != author.as_ref()).count();
     let others = if others > 0 { format!(" and {}", count(others, "other")) } else { String::new() };
     fact("author", author.as_ref().map(|author| format!("{author}{others}")));
+    for (at, change) in changes.iter().enumerate() {
+        fact(if at == 0 { "asked for" } else { "" }, Some(change.to_string()));
+    }
     fact(
         "built",
         built_at.map(|at| {

@@ -5,20 +5,31 @@ mod failure;
 mod tests;
 mod text;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join3, stream};
 use gatekeeper_model::{
     finding::Finding,
-    ids::{Commit, CommitSha, PromotionId, Repo, StageName},
+    ids::{Chain, Commit, CommitSha, PromotionId, Repo, StageName},
     revocation::TakenBack,
     store_key::RecordKey,
     telemetry,
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_promotion::{
-    drift::Drift, history::StageState, lock::Lock, record::PromotionRecord, runs::OpenLease, step::PromotionRef,
+    brake::{Release, SignedWord},
+    drift::Drift,
+    history::StageState,
+    lock::Lock,
+    record::PromotionRecord,
+    runs::OpenLease,
+    step::PromotionRef,
 };
+use gatekeeper_proof::{ledger, ledger::Hold};
 use gatekeeper_store::{ReadStore, record, revocation};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -77,12 +88,25 @@ struct Row {
     promoting: Option<Promoting>,
     /// The last promotion, where it failed and none has succeeded since.
     last_failure: Option<Failure>,
+    /// What holds the stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Held>,
+}
+
+/// That a stage is held.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Held {
+    by: String,
+    since: Timestamp,
+    reason: String,
+    /// Who has released it: the next promotion enters that into the ledger.
+    released_by: Option<String>,
 }
 
 impl Row {
     /// A repository that a stage never ran.
     fn nothing(stage: StageName, repo: Repo) -> Self {
-        Self { stage, repo, runs: None, drift: None, promoting: None, last_failure: None }
+        Self { stage, repo, runs: None, drift: None, promoting: None, last_failure: None, hold: None }
     }
 }
 
@@ -92,6 +116,8 @@ struct Looked {
     /// The stages, in the order of their configuration.
     stages: Vec<StageName>,
     rows: Vec<Row>,
+    /// Those that are held.
+    holds: BTreeMap<StageName, Held>,
     /// What could not be told.
     troubles: Vec<String>,
 }
@@ -161,13 +187,13 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         output.warning(trouble);
     }
     if !args.watch {
-        output.result(&looked.rows, &text::of(&looked.stages, &looked.rows))?;
+        output.result(&looked.rows, &text::of(&looked))?;
         return Ok(Answer::Yes);
     }
     // An interrupt ends the process: nothing is held that would have to be given back.
     let mut told = looked.troubles.clone();
     loop {
-        output.again(&looked.rows, &text::of(&looked.stages, &looked.rows), telemetry::wall_clock())?;
+        output.again(&looked.rows, &text::of(&looked), telemetry::wall_clock())?;
         tokio::time::sleep(REFRESH).await;
         let troubles = match look(args, &records, &steps).await {
             Ok(now) => {
@@ -227,10 +253,33 @@ async fn look(
             Ok((Row::nothing(stage, repo), Vec::new()))
         }
     });
-    let rows: Vec<(Row, Vec<String>)> = rows.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
-    let (rows, troubles): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let rows = rows.buffered(LOOKS_IN_FLIGHT).try_collect::<Vec<(Row, Vec<String>)>>();
+    let holds = stream::iter(&stages).map(async |stage| (stage.clone(), hold(records, stage).await));
+    let (rows, held) = tokio::join!(rows, holds.buffered(LOOKS_IN_FLIGHT).collect::<Vec<_>>());
+    let (mut rows, mut troubles): (Vec<_>, Vec<_>) = rows?.into_iter().unzip();
+    let mut holds = BTreeMap::new();
+    for (stage, held) in held {
+        match held {
+            Ok(held) => holds.extend(held.map(|held| (stage, held))),
+            Err(error) => troubles.push(vec![format!("whether `{stage}` is held can't be told: {error:#}")]),
+        }
+    }
+    for row in &mut rows {
+        row.hold = holds.get(&row.stage).cloned();
+    }
     let troubles = configured.trouble.into_iter().chain(troubles.into_iter().flatten()).collect();
-    Ok(Looked { stages, rows, troubles })
+    Ok(Looked { stages, rows, holds, troubles })
+}
+
+/// What holds a stage, in two round trips. Whether that is signed, promote looks at.
+async fn hold(records: &impl ReadStore, stage: &StageName) -> anyhow::Result<Option<Held>> {
+    let key = RecordKey::LedgerHead(Chain::of_holds(stage)).to_string();
+    let Some(head) = records.get(&key, None, ledger::MAX_BYTES).await? else { return Ok(None) };
+    let standing = ledger::unproved_standing_in(&head.bytes).with_context(|| format!("`{key}` can't be read"))?;
+    let Some(Hold { id, by, since, reason, .. }) = standing.hold else { return Ok(None) };
+    let release = record::read::<SignedWord<Release>>(records, &RecordKey::HoldRelease(stage.clone(), id)).await?;
+    let released_by = release.map(|it| it.record.word.released_by.person.to_string());
+    Ok(Some(Held { by, since, reason, released_by }))
 }
 
 /// Looks at one repository on one stage, in three round trips; beside it what could not be told.
@@ -285,7 +334,7 @@ async fn row(
         since: it.since,
         checked_at: it.checked_at,
     });
-    Ok((Row { stage, repo, runs: runs?, drift, promoting, last_failure }, troubles))
+    Ok((Row { stage, repo, runs: runs?, drift, promoting, last_failure, hold: None }, troubles))
 }
 
 /// What is known of the commit that runs, and of the promotion that brought it.

@@ -24,7 +24,7 @@ async fn asked(world: &World, arguments: &str) -> anyhow::Result<Looked> {
 }
 
 fn plain(looked: &Looked) -> String {
-    let text = anstream::adapter::strip_str(&text::of(&looked.stages, &looked.rows)).to_string();
+    let text = anstream::adapter::strip_str(&text::of(looked)).to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     text
 }

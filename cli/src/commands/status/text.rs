@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 
-use gatekeeper_model::{
-    ids::{CommitSha, StageName},
-    verdict::Outcome,
-};
+use gatekeeper_model::{ids::CommitSha, verdict::Outcome};
 use gatekeeper_promotion::record::Status;
 use jiff::Timestamp;
 
-use super::{Drifted, Failure, Promoting, Row, Runs};
+use super::{Drifted, Failure, Held, Looked, Promoting, Row, Runs};
 use crate::{
     layout::{minute, wrapped},
     output::{bad, faint, good, open},
@@ -22,7 +19,7 @@ const DIGITS: usize = 12;
 const NOTHING: &str = "nothing was promoted yet";
 
 /// All rows, below their stages.
-pub(super) fn of(stages: &[StageName], rows: &[Row]) -> String {
+pub(super) fn of(Looked { stages, rows, holds, .. }: &Looked) -> String {
     if stages.is_empty() {
         return NOTHING.to_owned();
     }
@@ -31,6 +28,9 @@ pub(super) fn of(stages: &[StageName], rows: &[Row]) -> String {
     for stage in stages {
         let of_stage: Vec<_> = rows.iter().filter(|row| row.stage == *stage).collect();
         let _ = writeln!(text, "{stage}");
+        if let Some(hold) = holds.get(stage) {
+            text.push_str(&held(hold));
+        }
         if of_stage.iter().all(|row| row.is_empty()) {
             let _ = writeln!(text, "  {}", faint(NOTHING));
             continue;
@@ -94,6 +94,15 @@ fn origin(Runs { since, promotion_id, requested_by, rollback, .. }: &Runs) -> St
     let promotion = if *rollback { "rollback" } else { "promotion" };
     let by = requested_by.as_deref().unwrap_or("somebody unknown (the record is gone)");
     format!("since {}, by {by}, {promotion} {promotion_id}", utc(*since))
+}
+
+/// That nothing new comes to a stage, or that it may again.
+fn held(Held { by, since, reason, released_by }: &Held) -> String {
+    let told = format!("by {by} since {}: {reason}", utc(*since));
+    match released_by {
+        Some(released_by) => below("", faint, &format!("was held {told}; released by {released_by}")),
+        None => below("held", bad, &told),
+    }
 }
 
 fn drifted(Drifted { findings, first, since, checked_at }: &Drifted) -> String {

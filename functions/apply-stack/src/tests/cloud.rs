@@ -375,7 +375,8 @@ impl Cloud {
             return response(if there { 200 } else { 404 }, "");
         }
         let Some(bytes) = self.objects.get(object) else {
-            return if action == "HeadObject" { response(404, "") } else { error(404, "NoSuchKey", "gone") };
+            let gone = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
+            return response(404, if action == "HeadObject" { "" } else { gone });
         };
         let body = if action == "HeadObject" { SdkBody::empty() } else { SdkBody::from(bytes.clone()) };
         let mut answer = response(200, body);

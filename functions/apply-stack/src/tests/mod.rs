@@ -74,6 +74,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             signing_key_arn: None,
             promotion_signing_key_arn: None,
             approval_signing_key_arn: None,
+            trust_root: None,
             judge_run_function: None,
             verify_provenance_function: None,
             alarm_topic_arn: None,
@@ -159,7 +160,23 @@ async fn a_new_stack_is_made_by_a_change_set_of_the_pinned_template_and_nothing_
       "Version": "2010-05-15"
     }
     "#);
-    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject DescribeStacks DescribeChangeSet");
+    insta::assert_snapshot!(cloud.calls.join(" "), @"GetObject GetObject DescribeStacks DescribeChangeSet GetObject CreateChangeSet DescribeStacks DescribeChangeSet GetTemplate DescribeChangeSet ExecuteChangeSet DescribeStacks DescribeChangeSet GetObject GetObject DescribeStacks DescribeChangeSet");
+}
+
+/// Whatever lies there stops it: also what can't be read.
+#[tokio::test]
+async fn a_stack_that_is_not_begun_is_not_begun_once_somebody_stops_the_promotion() {
+    let at_work = json!([{"subject": "bank-uat-data", "status": "in-progress", "detail": "", "started_at": "2026-05-02T03:04:05Z"}]);
+    for progress in [json!([]), at_work] {
+        let mut cloud = cloud_to_update(PLAIN);
+        cloud.objects.insert(format!("records/promotions/uat/bank/{PROMOTION}/stop.json"), b"planted".to_vec());
+        let cloud = Arc::new(Mutex::new(cloud));
+        let answer = step(&cloud).handle(input(&progress), invocation()).await.unwrap();
+        let report = answer.progress.last().unwrap();
+        assert_eq!((answer.status, report.subject.as_str()), (StepStatus::Failed, "stop"), "{answer:?}");
+        assert!(report.detail.contains("which can't be read"), "{report:?}");
+        assert_eq!(cloud.lock().unwrap().calls, ["GetObject", "GetObject"], "nothing of the stage is asked");
+    }
 }
 
 /// A template that names dev, of so many functions, and what the plan says of its form.

@@ -5,6 +5,7 @@ mod picture;
 use std::{borrow::Borrow, fmt::Display};
 
 use askama::Template;
+use gatekeeper_model::ids::Sha256;
 use jiff::Timestamp;
 use picture::Picture;
 
@@ -20,7 +21,11 @@ use super::{
 /// Where formatting fails, which it does for no evidence.
 pub fn page(title: &str, evidence: &[Evidence]) -> Result<String, askama::Error> {
     let articles = evidence.iter().map(article).collect::<Result<_, _>>()?;
-    Page { title, articles, version: env!("CARGO_PKG_VERSION") }.render()
+    // What is no JSON has no number, which a page can do without.
+    let document =
+        if let [one] = evidence { serde_json::to_vec_pretty(one) } else { serde_json::to_vec_pretty(evidence) };
+    let document = document.ok().map(|document| Sha256::of(&document));
+    Page { title, articles, document, version: env!("CARGO_PKG_VERSION") }.render()
 }
 
 /// One repository's evidence as an `<article>` whose heading is an `<h2>`, for a page of somebody else's.
@@ -46,6 +51,8 @@ pub fn article(evidence: &Evidence) -> Result<String, askama::Error> {
 struct Page<'a> {
     title: &'a str,
     articles: Vec<String>,
+    /// The number of the document: the SHA-256 of the evidence as `evidence.json` has it.
+    document: Option<Sha256>,
     version: &'static str,
 }
 

@@ -9,7 +9,7 @@ use gatekeeper_promotion::{
     attestation::{Deployment, VerificationSummary, deployment, verification_summary},
     record::UnreadFact,
 };
-use gatekeeper_proof::{Digest, Envelope, PublicKey, PublicKeys, Statement, WordOf, bundle};
+use gatekeeper_proof::{Digest, Envelope, PublicKeys, Statement, TrustedKey, TrustedKeys, WordOf, bundle};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -75,50 +75,68 @@ fn one<P: WordOf>(case: &Case<'_>, kind: AttestationKind, checks: &mut Checks) -
         }
         return (attestation, None);
     };
-    let opened = Statement::<P>::open(dsse, keys);
+    let named = case.names.as_ref().and_then(|names| match kind {
+        AttestationKind::Built => names.built(case.record()?, case.record.as_ref().ok()?.sha256, dsse),
+        AttestationKind::VerificationSummary | AttestationKind::Deployment => names.attestation(dsse),
+    });
+    let envelope = Envelope::parse(dsse);
+    let opened = envelope.and_then(|envelope| {
+        let (statement, key) = Statement::<P>::open_named(&envelope, keys.of(P::AUTHORITY), named)?;
+        Ok((statement, envelope, key))
+    });
     attestation.verified = Holds::of(opened.is_ok());
     match &opened {
-        Ok(statement) => {
+        Ok((statement, _, signer)) => {
             attestation.predicate_type = Some(P::TYPE.to_owned());
             attestation.subjects = statement.subject.len();
-            let fingerprint = keys.of(P::AUTHORITY).fingerprint();
-            checks.holds(PART, &name, format!("the signature holds under the key `{fingerprint}`"));
+            let fingerprint = signer.key.fingerprint();
+            let revoked = signer
+                .revoked
+                .as_ref()
+                .map(|it| format!(", which was revoked as of {}; the ledger named this before", it.at));
+            let revoked = revoked.unwrap_or_default();
+            checks.holds(PART, &name, format!("the signature holds under the key `{fingerprint}`{revoked}"));
         }
         Err(error) => checks.fails(PART, &name, format!("`{}`: {error}", attestation.key)),
     }
-    if opened.is_ok() {
-        sigstore::<P>(case, kind, dsse, keys, checks);
+    if let Ok((_, envelope, signer)) = &opened {
+        sigstore::<P>(case, kind, (envelope, signer), keys, checks);
     }
-    (attestation, opened.ok())
+    (attestation, opened.ok().map(|(statement, ..)| statement))
 }
 
-fn sigstore<P: WordOf>(case: &Case<'_>, kind: AttestationKind, dsse: &[u8], keys: &PublicKeys, checks: &mut Checks) {
+fn sigstore<P: WordOf>(
+    case: &Case<'_>,
+    kind: AttestationKind,
+    (envelope, signer): (&Envelope, &TrustedKey),
+    keys: &PublicKeys,
+    checks: &mut Checks,
+) {
     let name = format!("the Sigstore bundle of `{}` is the same attestation", kind.as_str());
     let stored = match case.exhibits.document(&paper::attestation(kind, Form::Sigstore)) {
         Ok(stored) => stored.bytes.as_slice(),
         Err(unread) => return checks.unread(PART, &name, "the bundle", &unread),
     };
-    let key = keys.of(P::AUTHORITY);
-    if Envelope::parse(dsse).is_ok_and(|envelope| bundle::is_of(stored, &envelope, key)) {
+    if bundle::is_of(stored, envelope, &signer.key) {
         checks.holds(PART, &name, "byte for byte");
-    } else if kind == AttestationKind::Built && is_later::<P>(stored, key) {
+    } else if kind == AttestationKind::Built && is_later::<P>(stored, keys.of(P::AUTHORITY)) {
         // A pipeline that runs again on the same commit is judged and attested again; the promotion rests on what it pinned.
-        checks.holds(PART, &name, "it is that of a later attestation of the same commit, under the same key");
+        checks.holds(PART, &name, "it is that of a later attestation of the same commit");
     } else {
         checks.fails(PART, &name, "it is not the bundle of the envelope under this key");
     }
 }
 
-/// Whether a stored Sigstore bundle is one of another statement of this kind that `key` signed.
-fn is_later<P: WordOf>(stored: &[u8], key: &PublicKey) -> bool {
+/// Whether a stored Sigstore bundle is one of another statement of this kind that one of `keys` signed.
+fn is_later<P: WordOf>(stored: &[u8], keys: &TrustedKeys) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Around {
         dsse_envelope: Envelope,
     }
     let Ok(Around { dsse_envelope: envelope }) = serde_json::from_slice(stored) else { return false };
-    let Ok(dsse) = envelope.to_bytes() else { return false };
-    bundle::is_of(stored, &envelope, key) && Statement::<P>::open_under(&dsse, key).is_ok()
+    Statement::<P>::open_envelope(&envelope, keys)
+        .is_ok_and(|(_, signer)| bundle::is_of(stored, &envelope, &signer.key))
 }
 
 fn built_agrees(case: &Case<'_>, statement: Option<&Statement<TestResult>>, checks: &mut Checks) {

@@ -65,6 +65,7 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Runs {
         run_attempt: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.run_attempt)),
         run_actor: manifest.and_then(|manifest| Some(manifest.build.as_ref()?.actor.clone())),
         authors: manifest.map(super::rules::authors).unwrap_or_default(),
+        changes: manifest.map(|manifest| manifest.changes.clone()).unwrap_or_default(),
         since: case.subject.since,
         promotion_id: case.subject.promotion_id.clone(),
         promotion: record.map(|record| super::promotion::promotion(case, record)),

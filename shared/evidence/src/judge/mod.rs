@@ -7,6 +7,7 @@ mod databases;
 mod gate;
 mod ledger;
 mod live;
+mod named;
 mod promotion;
 mod rules;
 mod runs;
@@ -20,7 +21,8 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{history::StageState, record::PromotionRecord};
-use gatekeeper_proof::Statement;
+use gatekeeper_proof::{Envelope, Statement};
+use named::Names;
 pub(super) use promotion::word;
 
 use super::{
@@ -82,8 +84,8 @@ pub fn judge(exhibits: &Exhibits) -> Evidence {
         retention: gate::retention(exhibits),
         since_then: case.as_ref().map(since_then).unwrap_or_default(),
         keys: Keys {
-            gate: keys.map(|keys| keys.gate.fingerprint().to_string()),
-            promotion: keys.map(|keys| keys.promotion.fingerprint().to_string()),
+            gate: keys.map(|keys| keys.gate.present().fingerprint().to_string()),
+            promotion: keys.map(|keys| keys.promotion.present().fingerprint().to_string()),
         },
         checks: checks.0,
     }
@@ -123,6 +125,8 @@ struct Case<'a> {
     subject: Subject,
     commit: Commit,
     record: Result<Read<PromotionRecord>, Unread>,
+    /// What the promotion's entry of the ledger names.
+    names: Option<Names>,
     verdict: Result<Read<Verdict>, Unread>,
     manifest: Result<Read<Manifest>, Unread>,
     /// What the gate attested, where its signature holds.
@@ -144,11 +148,18 @@ impl<'a> Case<'a> {
             parsed.map(|value| Read { value, version_id: read.version_id, sha256: read.sha256 })
         });
         let envelope = exhibits.bytes(&paper::attestation(AttestationKind::Built, Form::Dsse));
-        let attested = envelope.zip(exhibits.keys.as_ref());
-        let attested = attested.and_then(|(dsse, keys)| Statement::<TestResult>::open(dsse, keys).ok());
+        let record = exhibits.read::<PromotionRecord>(paper::PROMOTION);
+        let names = Names::of(exhibits, &subject);
+        let attested = envelope.zip(exhibits.keys.as_ref()).and_then(|(dsse, keys)| {
+            let record = record.as_ref().ok();
+            let named = names.as_ref().zip(record).and_then(|(names, it)| names.built(&it.value, it.sha256, dsse));
+            let envelope = Envelope::parse(dsse).ok()?;
+            Some(Statement::<TestResult>::open_named(&envelope, &keys.gate, named).ok()?.0)
+        });
         let policy = exhibits.bytes(paper::POLICY).and_then(|bytes| Policy::parse(bytes).ok());
         Some(Self {
-            record: exhibits.read(paper::PROMOTION),
+            record,
+            names,
             verdict: exhibits.read(paper::VERDICT),
             manifest,
             attested: attested.map(|statement| statement.predicate),

@@ -137,7 +137,9 @@ fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
 /// none, as the record says, which the ledger is signed over.
 fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
     let (mut wrong, mut open, mut count, mut plans) = (Vec::new(), Vec::new(), 0, Vec::new());
-    let key = case.exhibits.keys.as_ref().and_then(|keys| keys.approval.as_ref());
+    let keys = case.exhibits.keys.as_ref().and_then(|keys| keys.approval.as_ref());
+    let read = case.names.as_ref().zip(case.record.as_ref().ok());
+    let named = read.and_then(|(names, record)| names.by_record(record.sha256, true));
     for (approval, place) in record.counted_approvals().zip(1..) {
         let Some(signed_by) = approval.signed_by else { continue };
         count += 1;
@@ -152,7 +154,7 @@ fn signed_approvals(case: &Case<'_>, record: &PromotionRecord, checks: &mut Chec
                 open.push("the public keys could not be read".to_owned());
                 continue;
             }
-            Ok(read) => match read.value.proof(place_there, key) {
+            Ok(read) => match read.value.proof_named(place_there, keys, named) {
                 Ok(by) if by == signed_by && read.value.approval.approved_by.person == approval.person => {
                     plans.extend(read.value.approval.plan_sha256.map(|plan| (person, plan)));
                     continue;

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Verifies the evidence in a folder, its own where none is named. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
 # usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX]
+#                     [--trust-root VERSION:SHA256]
 # Who doesn't trust whoever made the archive runs a copy of this script from elsewhere on the unpacked folder.
 # The fingerprints, also taken from GATE_KEY_FINGERPRINT, PROMOTION_KEY_FINGERPRINT and APPROVAL_KEY_FINGERPRINT, are those that
-# you got elsewhere.
+# you got elsewhere. Where the keys are named by a trust root, it is enough to know a version of that, also taken from TRUST_ROOT.
 # Ends with 0 where everything holds, with 1 where something doesn't, with 2 where it can't be run, and with 3 where nothing
 # is known to be wrong, but something could not be looked at when the evidence was taken.
 set -u
@@ -13,14 +14,16 @@ export LC_ALL
 gate_pin=${GATE_KEY_FINGERPRINT:-}
 promotion_pin=${PROMOTION_KEY_FINGERPRINT:-}
 approval_pin=${APPROVAL_KEY_FINGERPRINT:-}
+root_pin=${TRUST_ROOT:-}
 folder=$(dirname "$0")
 while [ $# -gt 0 ]; do
   case $1 in
     --gate-key-fingerprint) gate_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --promotion-key-fingerprint) promotion_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --approval-key-fingerprint) approval_pin=${2:-}; [ $# -ge 2 ] && shift ;;
+    --trust-root) root_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     [!-]*) folder=$1 ;;
-    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX]" >&2
+    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX] [--trust-root VERSION:SHA256]" >&2
       exit 2 ;;
   esac
   shift
@@ -96,7 +99,89 @@ for who in gate promotion approval; do
   fi
 done
 
-# signed ENVELOPE KEY STATEMENT: the statement of a DSSE envelope, where KEY signed it
+# the fingerprint of a public key: the SHA-256 of its DER
+fingerprint() { openssl pkey -pubin -in "$1" -outform DER 2> /dev/null > "$work/key.der" && digest "$work/key.der"; }
+
+# --- the trust root: which keys count, and for what time, as people signed it ---
+root_type=application/vnd.artefact-gatekeeper.trust-root+json
+# people ENVELOPE MESSAGE ROOT: how many people of ROOT signed; each counts once, whatever keys signed
+people() {
+  jq -r '.signatures[] | "\(.keyid) \(.sig)"' "$1" 2> /dev/null > "$work/signatures"
+  : > "$work/people"
+  while read -r keyid sig; do
+    printf '%s' "$sig" | base64 -d > "$work/signature" 2> /dev/null || continue
+    number_of_keys=$(jq '.root_keys | length' "$3")
+    index=0
+    while [ "$index" -lt "$number_of_keys" ]; do
+      jq -r --argjson index "$index" '.root_keys[$index].pem' "$3" > "$work/person.pem"
+      if same "$(fingerprint "$work/person.pem")" "$keyid" &&
+        [ "$(jq -r --argjson index "$index" '.root_keys[$index].algorithm' "$3")" = ecdsa-p256-sha256 ] &&
+        openssl dgst -sha256 -verify "$work/person.pem" -signature "$work/signature" "$2" > /dev/null 2>&1; then
+        jq -c --argjson index "$index" '.root_keys[$index].person' "$3" >> "$work/people"
+      fi
+      index=$((index + 1))
+    done
+  done < "$work/signatures"
+  sort -u "$work/people" | wc -l
+}
+# What a version must be by itself and against the one before: TUF's rules, and no key that signed is taken out.
+cat > "$work/root.jq" <<'JQ'
+def keys: [.root_keys[].pem] + [.authorities[][].pem];
+$now[0] as $now | ($before[0] // null) as $before
+| $now.schema_version == 1 and $now.version == $version and $now.threshold >= 2
+  and ([$now.root_keys[].person | ascii_downcase] | unique | length) >= $now.threshold
+  and ($now | keys | length == (unique | length)) and all($now.authorities[]; any(.[]; .revoked | not))
+  and all($now.root_keys[], $now.authorities[][]; .algorithm == "ecdsa-p256-sha256")
+  and ($before == null or ($now.version == $before.version + 1
+    and all($before.authorities | to_entries[]; .key as $whose | all(.value[]; . as $old
+      | any($now.authorities[$whose][]; .pem == $old.pem and .from == $old.from and ($old.revoked == null or .revoked == $old.revoked))))))
+JQ
+root=
+if [ -n "$root_pin" ] && [ ! -f "trust/${root_pin%%:*}.root.json" ]; then
+  say 1 "the bundle has the version of the trust root that was given" "trust/${root_pin%%:*}.root.json is not in here"
+fi
+for version in $(find trust -name '*.root.json' 2> /dev/null | sed -n 's|^trust/\([1-9][0-9]*\)\.root\.json$|\1|p' | sort -n); do
+  document=trust/$version.root.json
+  # what is before the version that was given is not walked
+  if [ -n "$root_pin" ] && [ "$version" -lt "${root_pin%%:*}" ]; then continue; fi
+  if [ -z "$root" ]; then
+    if [ -n "$root_pin" ]; then
+      same "$root_pin" "$version:$(digest "$document")"
+      say $? "$document is the version of the trust root that was given" "it is $version:$(digest "$document")"
+    else
+      say 0 "$document is where the trust root starts; compare: $version:$(digest "$document")"
+    fi
+  fi
+  now=$work/root-$version.json
+  jq -r .payload "$document" 2> /dev/null | base64 -d > "$now" 2> /dev/null
+  { printf 'DSSEv1 %d %s %d ' "${#root_type}" "$root_type" "$(wc -c < "$now")"; cat "$now"; } > "$work/root-message"
+  before=${root:-/dev/null}
+  [ "$(jq -r .payloadType "$document" 2> /dev/null)" = "$root_type" ] &&
+    jq -en --argjson version "$version" --slurpfile now "$now" --slurpfile before "$before" -f "$work/root.jq" > /dev/null 2>&1 &&
+    [ "$(people "$document" "$work/root-message" "$now")" -ge "$(number .threshold "$now")" ] &&
+    { [ -z "$root" ] || [ "$(people "$document" "$work/root-message" "$root")" -ge "$(number .threshold "$root")" ]; }
+  say $? "$document: enough people of it and of the version before signed it, and it goes on from that"
+  root=$now
+done
+for who in gate promotion approval; do
+  [ -n "$root" ] || continue
+  mkdir -p "$work/trusted/$who"
+  index=0
+  while [ "$index" -lt "$(jq --arg who "$who" '.authorities[$who] | length' "$root" 2> /dev/null || echo 0)" ]; do
+    key=$work/trusted/$who/$index
+    jq -r --arg who "$who" --argjson index "$index" '.authorities[$who][$index].pem' "$root" > "$key.pem"
+    jq -r --arg who "$who" --argjson index "$index" '.authorities[$who][$index].until // empty' "$root" > "$key.until"
+    jq -c --arg who "$who" --argjson index "$index" '.authorities[$who][$index].revoked // empty' "$root" > "$key.revoked"
+    index=$((index + 1))
+  done
+  [ -f "keys/$who.pem" ] || continue
+  fingerprint=$(fingerprint "keys/$who.pem")
+  for key in "$work/trusted/$who"/*.pem; do fingerprint "$key"; done | grep -q "^$fingerprint$"
+  say $? "keys/$who.pem is a key that the trust root names"
+done
+
+# signed ENVELOPE KEY STATEMENT: the statement of a DSSE envelope, where KEY signed it, or one that the trust root names beside
+# it; $signer is the file of that key
 signed() {
   : > "$3"
   [ "$(jq -r '.payloadType' "$1" 2> /dev/null)" = application/vnd.in-toto+json ] || return 1
@@ -105,28 +190,71 @@ signed() {
   jq -r '.signatures[0].sig' "$1" | base64 -d > "$work/signature" 2> /dev/null || return 1
   # what is signed: "DSSEv1", the type and the payload, each with its length
   { printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c < "$work/payload")"; cat "$work/payload"; } > "$work/message"
-  openssl dgst -sha256 -verify "$2" -signature "$work/signature" "$work/message" > /dev/null 2>&1 || return 1
-  cp "$work/payload" "$3"
+  for signer in "$2" "$work/trusted/$(basename "$2" .pem)"/*.pem; do
+    # the key in keys/ counts by itself where no trust root names the keys
+    if [ -n "$root" ] && [ "$signer" = "$2" ]; then continue; fi
+    if openssl dgst -sha256 -verify "$signer" -signature "$work/signature" "$work/message" > /dev/null 2>&1; then
+      cp "$work/payload" "$3"
+      return 0
+    fi
+  done
+  return 1
 }
+# what came later is no part of the answer
+not_after() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
+whole_seconds() { printf '%s' "$1" | sed 's/\.[0-9]*Z$/Z/'; }
+# counts STATEMENT HOW ENVELOPE: whether what $signer signed counts. Of a revoked key that only does what the ledger names in time:
+# by the promotion's record (built, approval), by the promotion's entry (own), as a chain's last entry (head CHAIN) or one before
+# (seen CHAIN).
+counts() {
+  revoked=${signer%.pem}.revoked
+  if [ ! -s "$revoked" ]; then
+    until=$(cat "${signer%.pem}.until" 2> /dev/null)
+    [ -z "$until" ] && return 0
+    stated=$(field '.predicate | .artefactGatekeeper_evaluatedAt // .evaluatedAt // .timeVerified // .completedAt // .recordedAt // .approved_at' "$1")
+    not_after "$(whole_seconds "$stated")" "$(whole_seconds "$until")"
+    return
+  fi
+  case $2 in
+    built) same "$(field .built_attestation.sha256 records/promotion.json)" "$(digest "$3")" &&
+      not_after "$(whole_seconds "$recorded_at")" "$(whole_seconds "$(field .at "$revoked")")" ;;
+    approval) not_after "$(whole_seconds "$recorded_at")" "$(whole_seconds "$(field .at "$revoked")")" ;;
+    own) jq -e --arg sha "$(digest "$3")" 'any(.attestations[]?; .sha256 == $sha)' "$own_entry" > /dev/null 2>&1 &&
+      jq -e --arg chain "$(field .stage records/stage.json)/$(field .repo records/stage.json)" --argjson place "$(number .sequence "$own_entry")" \
+        '.last[$chain].sequence >= $place' "$revoked" > /dev/null 2>&1 ;;
+    head | seen) jq -e --arg chain "$3" --arg how "$2" --argjson place "$(number .predicate.sequence "$1")" --arg sha "$(field '.subject[0].digest.sha256' "$1")" \
+      '.last[$chain] | (.sequence == $place and .sha256 == $sha) or ($how == "seen" and .sequence > $place)' "$revoked" > /dev/null 2>&1 ;;
+    *) return 1 ;;
+  esac
+}
+# the promotion's own entry of the ledger, where that names its record
+own_entry=$(for file in ledger/[0-9]*.json; do
+  jq -r --arg id "$(field .promotion_id records/promotion.json)" --arg sha "$(digest records/promotion.json)" --arg file "$file" \
+    'select((.kind == "promotion" or .kind == "rollback") and .promotion_id == $id and .record.sha256 == $sha) | $file' "$file" 2> /dev/null
+done | head -n 1)
+recorded_at=$(field .recorded_at "${own_entry:-/dev/null}")
 
 # --- the attestations ---
 for name in built verification-summary deployment; do
   case $name in
-    built) key=gate; type=https://in-toto.io/attestation/test-result/v0.1 ;;
-    verification-summary) key=promotion; type=https://slsa.dev/verification_summary/v1 ;;
-    deployment) key=promotion; type=https://artefact-gatekeeper.example/deployment/v1 ;;
+    built) key=gate; how=built; type=https://in-toto.io/attestation/test-result/v0.1 ;;
+    verification-summary) key=promotion; how=own; type=https://slsa.dev/verification_summary/v1 ;;
+    deployment) key=promotion; how=own; type=https://artefact-gatekeeper.example/deployment/v1 ;;
   esac
   signed "attestations/$name.dsse.json" "keys/$key.pem" "$work/$name" &&
-    [ "$(field .predicateType "$work/$name")" = "$type" ] && [ "$(field ._type "$work/$name")" = https://in-toto.io/Statement/v1 ]
+    [ "$(field .predicateType "$work/$name")" = "$type" ] && [ "$(field ._type "$work/$name")" = https://in-toto.io/Statement/v1 ] &&
+    counts "$work/$name" "$how" "attestations/$name.dsse.json"
   say $? "attestations/$name.dsse.json: the signature holds under keys/$key.pem, and it is a statement of its type"
+  hint=$(openssl pkey -pubin -in "$signer" -outform DER 2> /dev/null | openssl dgst -sha256 -binary | base64)
   one=$(jq -cS . "attestations/$name.dsse.json" 2> /dev/null)
   jq -cS '.dsseEnvelope' "attestations/$name.sigstore.json" > "$work/envelope" 2> /dev/null
   # a commit that is built again is attested again: then the bundle is that of the later attestation
   { same "$one" "$(cat "$work/envelope")" ||
-    { [ "$name" = built ] && signed "$work/envelope" "keys/$key.pem" "$work/later" && same "$(field .predicateType "$work/later")" "$type"; }; } &&
-    [ "$(field .verificationMaterial.publicKey.hint "attestations/$name.sigstore.json")" = \
-      "$(openssl dgst -sha256 -binary "$work/$key.der" | base64)" ]
-  say $? "attestations/$name.sigstore.json is the same attestation, or one that followed it, under the same key"
+    { [ "$name" = built ] && signed "$work/envelope" "keys/$key.pem" "$work/later" && same "$(field .predicateType "$work/later")" "$type" &&
+      counts "$work/later" none - &&
+      hint=$(openssl pkey -pubin -in "$signer" -outform DER 2> /dev/null | openssl dgst -sha256 -binary | base64); }; } &&
+    [ "$(field .verificationMaterial.publicKey.hint "attestations/$name.sigstore.json")" = "$hint" ]
+  say $? "attestations/$name.sigstore.json is the same attestation, or one that followed it, under its key"
 done
 # The SHA-256 that a statement gives to the subject of this name.
 subject() { jq -r --arg name "$2" '.subject[] | select(.name == $name) | .digest.sha256 // empty' "$1" 2> /dev/null; }
@@ -281,7 +409,8 @@ while read -r expected signed_by key; do
   say $? "$name is the approval that the promotion counted"
   [ "$signed_by" = - ] && continue # it was counted before approvals were signed
   jq -c '.envelope' "$name" > "$work/envelope" 2> /dev/null
-  signed "$work/envelope" keys/approval.pem "$work/approval" && same "$signed_by" "$(digest "$work/approval.der")" &&
+  signed "$work/envelope" keys/approval.pem "$work/approval" && same "$signed_by" "$(fingerprint "$signer")" &&
+    counts "$work/approval" approval - &&
     same "$(field .predicateType "$work/approval")" https://artefact-gatekeeper.example/approval/v1 &&
     same "$(jq -cS 'del(.envelope)' "$name")" "$(jq -cS .predicate "$work/approval")" &&
     same "$(field .subject[0].digest.gitCommit "$work/approval")" "$(field .commit_sha "$name")" &&
@@ -340,8 +469,14 @@ chain() {
   if [ -z "$before" ] && [ ! -f "$1/head.json" ]; then return; fi
   signed "$1/head.json" "$2" "$work/head" &&
     same "$(field .predicateType "$work/head")" https://artefact-gatekeeper.example/ledger-head/v1 &&
-    same "$(field .predicate.stage "$work/head")/$(field .predicate.repo "$work/head")" "$3"
+    same "$(field .predicate.stage "$work/head")/$(field .predicate.repo "$work/head")" "$3" && counts "$work/head" head "$3"
   say $? "$1/head.json: the signature holds under $2, and it is of this chain"
+  # a chain that was handed over to another key is signed by that from then on
+  handed_over_to=$(for entry in "$1"/[0-9]*.json; do field .hand_over.to "$entry"; done | tail -n 1)
+  if [ -n "$handed_over_to" ]; then
+    same "$handed_over_to" "$(fingerprint "$signer")"
+    say $? "$1/head.json: the key that the chain was handed over to signed it"
+  fi
   newest=$(number .predicate.sequence "$work/head")
   file=$1/$(printf %010d "$newest").json
   same "$(subject "$work/head" "ledger/$3/$(printf %010d "$newest").json")" "$(digest "$file")" &&
@@ -360,7 +495,7 @@ witnessed() {
   [ -f "$1" ] || return
   signed "$1" "$3" "$work/seen" &&
     same "$(field .predicateType "$work/seen")" https://artefact-gatekeeper.example/ledger-head/v1 &&
-    same "$(field .predicate.stage "$work/seen")/$(field .predicate.repo "$work/seen")" "$4"
+    same "$(field .predicate.stage "$work/seen")/$(field .predicate.repo "$work/seen")" "$4" && counts "$work/seen" seen "$4"
   say $? "$1: the signature holds under $3, and it is of this chain"
   place=$(printf %010d "$(number .predicate.sequence "$work/seen")")
   same "$(subject "$work/seen" "ledger/$4/$place.json")" "$(digest "$2/$place.json")"
@@ -389,8 +524,6 @@ revoked=$(field .manifest_version_id records/revocation.json)
 entries=$(for file in ledger/gate/[0-9]*.json; do
   jq -r --arg sha "$commit" 'select(.kind == "revocation" and .commit_sha == $sha) | .record.sha256' "$file" 2> /dev/null
 done | tail -n 1)
-# what came later is no part of the answer
-not_after() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
 if [ -n "$at" ] && ! not_after "$(field .revoked_at records/revocation.json)" "$at"; then revoked=; fi
 ! same "$revoked" "$manifest_version"
 say $? "the commit was not taken back" "$(field '"by \(.revoked_by): \(.reason)"' records/revocation.json)"
@@ -407,7 +540,7 @@ fi
 if [ "$broken" -eq 0 ]; then
   printf '%s' "everything holds ($checks checks): $stage ran $repo@$commit${at:+ at $at}" | tr -c '\040-\176' '?'
   echo
-  [ -n "$gate_pin" ] && [ -n "$promotion_pin" ] || echo "compare the two fingerprints above with ones that you got elsewhere"
+  [ -n "$root_pin" ] || { [ -n "$gate_pin" ] && [ -n "$promotion_pin" ]; } || echo "compare the two fingerprints above with ones that you got elsewhere"
   exit 0
 fi
 echo "$broken of $checks checks fail"

@@ -56,7 +56,7 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         Ok(StoredAttestation { dsse, sigstore })
     }
 
-    /// Whether a standing verdict is `built` and counts: whether the gate's own key signed that, in both forms. What is
+    /// Whether a standing verdict is `built` and counts: whether a key of the gate's signed that, in both forms. What is
     /// stored by itself is nobody's word.
     pub(super) async fn vouches(
         &self,
@@ -68,14 +68,13 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
         }
         let Believing::SignedBy(signer) = self.believing else { return Ok(true) };
         let StoredAttestation { dsse: Some(dsse), sigstore: Some(sigstore) } = attestation else { return Ok(false) };
-        let key = signer.public_key().await?;
-        let (Ok(envelope), Ok(statement)) =
-            (Envelope::parse(&dsse.bytes), Statement::<TestResult>::open_under(&dsse.bytes, &key))
-        else {
+        let keys = signer.trusted().await?;
+        let Ok(envelope) = Envelope::parse(&dsse.bytes) else { return Ok(false) };
+        let Ok((statement, signer)) = Statement::<TestResult>::open_envelope(&envelope, &keys) else {
             return Ok(false);
         };
         let is_of_it = statement.predicate.verdict.digest == Some(Digest::Sha256(verdict.sha256));
-        Ok(is_of_it && bundle::is_of(&sigstore.bytes, &envelope, &key))
+        Ok(is_of_it && bundle::is_of(&sigstore.bytes, &envelope, &signer.key))
     }
 }
 
@@ -185,6 +184,9 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
             break_glass: false,
             manifest_version_id: Some(manifest.clone()),
             stage_record: None,
+            hold: None,
+            attestations: Vec::new(),
+            hand_over: None,
         };
         let chain = Chain::of_gate(commit.repo.clone());
         // Not before the verdict, whose time is the gate's own; that of the revocation is whatever its writer says.

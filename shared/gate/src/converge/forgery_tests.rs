@@ -48,7 +48,7 @@ async fn a_revocation_stands_though_its_record_is_written_over() {
     }
     assert_eq!(world.tag("reports/unit.xml").as_deref(), Some("false"));
     let chain = gatekeeper_model::ids::Chain::of_gate(commit().repo);
-    let proof = ledger::verify(&world.records, &chain, None, &SIGNER.key()).await.unwrap();
+    let proof = ledger::verify(&world.records, &chain, None, &SIGNER.keys()).await.unwrap();
     assert_eq!(proof.newest, 1, "it is told once");
 }
 
@@ -125,7 +125,7 @@ async fn what_another_key_signed_is_signed_again() {
     world.tag_manifest("true");
     assert_eq!(world.settled().await.outcome, Outcome::Built);
     let dsse = world.attestation(Form::Dsse);
-    Statement::<TestResult>::open_under(&dsse, &SIGNER.key()).unwrap();
+    Statement::<TestResult>::open_under(&dsse, &SIGNER.keys()).unwrap();
     let envelope = Envelope::parse(&dsse).unwrap();
     assert!(bundle::is_of(&world.attestation(Form::Sigstore), &envelope, &SIGNER.key()));
 }

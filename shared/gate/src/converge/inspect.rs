@@ -21,7 +21,7 @@ use gatekeeper_model::{
     verdict,
     verdict::{Baseline, NamedTests, TemplateForm},
 };
-use gatekeeper_proof::PublicKey;
+use gatekeeper_proof::TrustedKeys;
 use gatekeeper_readers::{
     dbt, flyway,
     flyway::{
@@ -341,13 +341,13 @@ struct Recorded {
 async fn recorded(
     records: &impl ReadStore,
     commit: &Commit,
-    public_key: Option<&PublicKey>,
+    keys: Option<&TrustedKeys>,
     log: &Logger,
 ) -> Result<Option<Recorded>, RecordError> {
     let key = RecordKey::Inspections(RULES, commit.clone());
     let Some(body) = records.get(&key.to_string(), None, MAX_STORED_BYTES).await? else { return Ok(None) };
     let read = || {
-        let text = inspections::open(RULES, &key, &body.bytes, public_key)?;
+        let text = inspections::open(RULES, &key, &body.bytes, keys)?;
         let record: InspectionRecord = serde_json::from_str(text)?;
         Ok::<_, NotOurs>((record.inspections, Sha256::of(text.as_bytes())))
     };
@@ -365,13 +365,13 @@ async fn recorded(
 impl<S: ReadStore, R: WriteStore> Inspector<'_, S, R> {
     /// What is known of a commit's bytes, from its own record and from that of the commit that it is compared with.
     pub(super) async fn known(&self, commit: &Commit, baseline: Option<&Baseline>) -> Result<Known, GateError> {
-        let public_key = match self.keeping {
-            Keeping::SignedBy(signer) => Some(signer.public_key().await?),
+        let keys = match self.keeping {
+            Keeping::SignedBy(signer) => Some(signer.trusted().await?),
             Keeping::Stored => None,
         };
         let read = async |sha: &CommitSha| {
             let commit = Commit { repo: commit.repo.clone(), sha: sha.clone() };
-            recorded(self.records, &commit, public_key.as_ref(), self.log).await
+            recorded(self.records, &commit, keys.as_ref(), self.log).await
         };
         let before = async {
             match baseline.map(|it| &it.commit_sha).filter(|sha| **sha != commit.sha) {
@@ -700,7 +700,7 @@ pub async fn inspected_templates(
     records: &impl ReadStore,
     commit: &Commit,
     synthesis: &template::Synthesis,
-    gate: &PublicKey,
+    gate: &TrustedKeys,
 ) -> Result<BTreeMap<Sha256, template::Template>, RecordError> {
     let stored = recorded(records, commit, Some(gate), &Logger::silent()).await?;
     let Some((inspections, _)) = stored.and_then(|it| it.believed) else { return Ok(BTreeMap::new()) };

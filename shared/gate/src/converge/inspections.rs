@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use gatekeeper_model::{ids::Sha256, store_key::RecordKey};
 use gatekeeper_proof::{
-    Digest, Envelope, InvalidAttestation, Predicate, PublicKey, Signer, SigningError, Statement, Subject,
+    Digest, Envelope, InvalidAttestation, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -38,6 +38,10 @@ struct Inspected {
 
 impl Predicate for Inspected {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/inspections/v1";
+
+    fn stated_at(&self) -> Option<jiff::Timestamp> {
+        None
+    }
 }
 
 /// A record as it is stored: signed over its bytes as they are written.
@@ -84,7 +88,7 @@ pub(super) async fn seal(
     Ok([br#"{"envelope":"#.as_slice(), &envelope, br#","record":"#, record, b"}"].concat())
 }
 
-/// The bytes of a record that lies at `key`, where `public_key` has signed them; without a key whatever lies there.
+/// The bytes of a record that lies at `key`, where one of `keys` has signed them; without keys whatever lies there.
 ///
 /// # Errors
 /// [`NotOurs`] where it isn't what the gate wrote.
@@ -92,11 +96,11 @@ pub(super) fn open<'a>(
     rules: u32,
     key: &RecordKey,
     stored: &'a [u8],
-    public_key: Option<&PublicKey>,
+    keys: Option<&TrustedKeys>,
 ) -> Result<&'a str, NotOurs> {
     let StoredRecord { envelope, record } = serde_json::from_slice(stored)?;
-    if let Some(public_key) = public_key {
-        let signed = Statement::<Inspected>::open_envelope(&envelope.ok_or(NotOurs::Unsigned)?, public_key)?;
+    if let Some(keys) = keys {
+        let (signed, _) = Statement::<Inspected>::open_envelope(&envelope.ok_or(NotOurs::Unsigned)?, keys)?;
         if signed != statement(rules, key, record.get().as_bytes()) {
             return Err(NotOurs::Other);
         }
@@ -199,15 +203,15 @@ mod tests {
         };
         let (signer, record) = (LocalSigner::from_seed(1), br#"{"inspections": {}}"#);
         let sealed = seal(12, &place('a'), record, Keeping::SignedBy(&signer)).await.unwrap();
-        let key = signer.key();
+        let key = signer.keys();
         assert_eq!(open(12, &place('a'), &sealed, Some(&key)).unwrap().as_bytes(), record);
         assert_eq!(signer.signatures(), 1);
-        let refused = |rules, place: &RecordKey, bytes: &[u8], key: &PublicKey| {
+        let refused = |rules, place: &RecordKey, bytes: &[u8], key: &TrustedKeys| {
             assert!(open(rules, place, bytes, Some(key)).is_err(), "{}", String::from_utf8_lossy(bytes));
         };
         refused(13, &place('a'), &sealed, &key);
         refused(12, &place('b'), &sealed, &key);
-        refused(12, &place('a'), &sealed, &LocalSigner::from_seed(2).key());
+        refused(12, &place('a'), &sealed, &LocalSigner::from_seed(2).keys());
         refused(12, &place('a'), record, &key);
         let unsigned = seal(12, &place('a'), record, Keeping::Stored).await.unwrap();
         refused(12, &place('a'), &unsigned, &key);

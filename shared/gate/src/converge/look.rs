@@ -308,8 +308,8 @@ impl<S: ReadStore, R: ReadStore> Looker<'_, S, R> {
     /// What the gate's own chain tells of revocations: nothing to who only looks, because he has no key to prove it by.
     async fn ledger(&self, commit: &Commit) -> Result<Result<Standing, StandingError>, GateError> {
         let Believing::SignedBy(holder) = self.believing else { return Ok(Ok(Standing::default())) };
-        let key = holder.public_key().await?;
-        match ledger::standing(self.records, &Chain::of_gate(commit.repo.clone()), &key).await {
+        let keys = holder.trusted().await?;
+        match ledger::standing(self.records, &Chain::of_gate(commit.repo.clone()), &keys).await {
             Err(StandingError::Store(error)) => Err(error.into()),
             told => Ok(told),
         }

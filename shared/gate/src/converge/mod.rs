@@ -12,6 +12,7 @@
 mod attest;
 mod baseline;
 pub mod batch;
+mod handoffs;
 mod hints;
 mod inspect;
 mod inspections;
@@ -276,11 +277,14 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             match outcome {
                 // No tag says `true` before the attestation stands: that is what promotion believes.
                 Outcome::Built if !writer.attest(&view, &gathered.evidence, &verdict, sha256).await? => continue,
-                Outcome::Revoked => writer.enter_revocation(&view, &verdict).await?,
+                Outcome::Revoked => {
+                    writer.enter_revocation(&view, &verdict).await?;
+                    writer.write_revoked_handoffs(&view, &verdict, &gathered.evidence).await?;
+                }
                 _ => {}
             }
             if outcome == Outcome::Built {
-                writer.write_handoffs(&verdict, &gathered.evidence).await?;
+                writer.write_handoffs(&view, &verdict, &gathered.evidence).await?;
                 if let Some(pinned) = &gathered.pinned {
                     writer.remember_built(&gathered.evidence, &pinned.predecessor).await?;
                 }

@@ -593,7 +593,7 @@ async fn a_planted_inspection_lends_nothing() {
         world.records.upload(&key, &planted, &[]);
         assert_eq!(world.judge(&lying()).await, refused);
         let written = world.records.bytes_of(&key).unwrap();
-        inspections::open(rules, &place, &written, Some(&SIGNER.key())).unwrap();
+        inspections::open(rules, &place, &written, Some(&SIGNER.keys())).unwrap();
     }
     // The gate's own word would be taken, so that this can fail.
     let world = World::default();

@@ -9,7 +9,8 @@ use futures_util::future;
 use gatekeeper_model::{
     event::{Batch, Change, Record},
     finding::Code,
-    ids::{Sha256, VersionId},
+    front_matter::{BuildStatus, FrontMatter},
+    ids::{ModuleId, Sha256, VersionId},
     store_key::Form,
     telemetry,
     verdict::{Outcome, Revocation, Verdict},
@@ -302,12 +303,49 @@ async fn a_hand_on_the_brake_revokes_until_a_new_manifest() {
     assert_eq!(verdict.outcome, Outcome::Revoked);
     assert!(verdict.reasons[0].message.contains("AWS:X:jane"), "{:?}", verdict.reasons);
     world.assert_settled().await;
+    let module: ModuleId = "MOD-012".parse().unwrap();
+    let revoked = RecordKey::RevokedHandoff(commit(), module.clone()).to_string();
+    let document = |key: &str| String::from_utf8(world.records.bytes_of(key).unwrap()).unwrap();
+    let told = FrontMatter::of(&document(&revoked)).unwrap();
+    assert_eq!(told.build_status, BuildStatus::Revoked);
+    let built = RecordKey::BuiltHandoff(commit(), module).to_string();
+    assert_eq!(
+        (told.supersedes.as_deref(), told.evidence),
+        (Some(built.as_str()), RecordKey::Revocation(commit()).to_string())
+    );
+    assert!(document(&revoked).contains("AWS:X:jane"), "{}", document(&revoked));
     // Asking for it again does not bring it back; a new build does.
+    let writes = world.records.counts().1;
     world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "true")], "AWS:X:ci");
     assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+    assert_eq!(world.records.counts().1, writes, "it is handed off once");
     world.upload_manifest(|_| {});
     assert_eq!(world.settled().await.outcome, Outcome::Built);
     world.assert_settled().await;
+}
+
+#[tokio::test]
+async fn what_is_built_again_after_it_was_taken_back_is_handed_off_again() {
+    let mut world = World::new(7);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    world.artefacts.tag(&key("build-manifest.json"), &[("integration-passed", "false")], "AWS:X:jane");
+    assert_eq!(world.settled().await.outcome, Outcome::Revoked);
+    let module: ModuleId = "MOD-012".parse().unwrap();
+    let [built, revoked] =
+        [RecordKey::BuiltHandoff, RecordKey::RevokedHandoff].map(|it| it(commit(), module.clone()).to_string());
+    // The clock of these tests stands still: what was Built was so a minute before.
+    let read = |key: &str| String::from_utf8(world.records.bytes_of(key).unwrap()).unwrap();
+    for (key, at) in [(&built, "03:08:00Z"), (&revoked, "03:09:00Z")] {
+        let earlier = read(key).replace("03:10:00Z", at);
+        world.records.upload(key, earlier.as_bytes(), &[]);
+    }
+    world.upload_manifest(|_| {});
+    assert_eq!(world.settled().await.outcome, Outcome::Built);
+    let again = FrontMatter::of(&String::from_utf8(world.records.bytes_of(&built).unwrap()).unwrap()).unwrap();
+    assert_eq!((again.build_status, again.supersedes.as_deref()), (BuildStatus::Built, Some(revoked.as_str())));
+    assert_eq!(again.timestamp.to_string(), "2026-05-02T03:10:00Z");
 }
 
 #[tokio::test]
@@ -608,7 +646,7 @@ async fn whichever_answer_to_a_write_is_lost_it_ends_the_same() {
                 world.assert_settled().await;
             }
             let chain = gatekeeper_model::ids::Chain::of_gate(commit().repo);
-            let proof = ledger::verify(&world.records, &chain, None, &SIGNER.key()).await.unwrap();
+            let proof = ledger::verify(&world.records, &chain, None, &SIGNER.keys()).await.unwrap();
             assert_eq!((proof.newest, proof.broken), (1, None), "{lost:?} at write {number}");
         }
     }

@@ -21,10 +21,7 @@ use super::{
     hints::Hints,
     look::{Gathered, View},
 };
-use crate::{
-    handoff, judgement,
-    judgement::{Evidence, StoredManifest, TagWrite},
-};
+use crate::{judgement, judgement::TagWrite};
 
 /// Writes what the gate concluded: of the artefacts their tags only, of the records all. What it writes it was told; it
 /// reads no evidence.
@@ -145,29 +142,6 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
         }
         self.log.count("Verdicts", Some(("Outcome", verdict.outcome.as_str())), 1);
         Ok(Some((etag, sha256)))
-    }
-
-    /// Writes the Built handoff of every module, once (CONTRACT §7), and the Deployed one of the stage that the tests ran
-    /// against once its smoke test passed (ADR-053 CI step 14).
-    pub(super) async fn write_handoffs(&self, verdict: &Verdict, evidence: &Evidence) -> Result<(), GateError> {
-        let StoredManifest::Read { manifest, .. } = &evidence.manifest else { return Ok(()) };
-        let commit = &evidence.commit;
-        let built = manifest.modules.iter().map(|module| {
-            (RecordKey::BuiltHandoff(commit.clone(), module.id.clone()), handoff::built(verdict, manifest, module))
-        });
-        let deployed = manifest.modules.iter().filter_map(|module| {
-            let document = handoff::deployed_by_ci(verdict, manifest, module)?;
-            Some((RecordKey::DeployedHandoff(commit.clone(), module.id.clone()), document))
-        });
-        stream::iter(built.chain(deployed))
-            .map(|(key, document)| async move {
-                let key = key.to_string();
-                self.records.put(&key, document.as_bytes(), "text/markdown", &Precondition::Absent).await
-            })
-            .buffer_unordered(CALLS_IN_FLIGHT)
-            .try_for_each(|_| async { Ok(()) })
-            .await?;
-        Ok(())
     }
 
     /// Records a stranger's hand on the brake; `true` where there was one.

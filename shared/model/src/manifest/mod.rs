@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::{
     finding::{Code, Finding, plain},
     ids::{
-        AccountId, ApplicationName, AssetFile, AssetKey, BucketName, Commit, CommitSha, DatabaseName, FileName,
-        FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256, StackName,
-        StageName, VersionId,
+        AccountId, ApplicationName, AssetFile, AssetKey, BucketName, ChangeUrl, Commit, CommitSha, DatabaseName,
+        FileName, FunctionName, ImageDigest, MigrationPath, ModuleId, PartitionedTable, RegionName, Repo, Sha256,
+        StackName, StageName, VersionId,
     },
     outcome::Counts,
     store_key::ArtefactPath,
@@ -48,6 +48,9 @@ pub struct Manifest {
     /// approvals don't count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<Author>,
+    /// What asked for the change: pull requests and tickets, as whoever published the commit says. Nobody proves them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeUrl>,
     /// When the manifest was made, RFC 3339.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub timestamp: Timestamp,

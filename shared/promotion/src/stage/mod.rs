@@ -343,6 +343,11 @@ impl StagesConfig {
         if config.stages.contains_key(&StageName::gate()) {
             return Err(invalid("no stage can be called `gate`: the gate's own ledger is called so".to_owned()));
         }
+        if config.stages.contains_key(&StageName::holds()) {
+            return Err(invalid(
+                "no stage can be called `holds`: the ledger of what holds stages is called so".to_owned(),
+            ));
+        }
         for (name, stage) in &config.stages {
             let checks = stage.smoke.iter();
             if let Some(check) = checks.into_iter().find(|check| check.deadline_seconds > MAX_DEADLINE_SECONDS) {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Chain, Entry, Event, LedgerHead, MAX_BYTES, Standing, StandingError, StoredEntry, prove, standing::standing_of,
 };
-use crate::{Digest, InvalidAttestation, PublicKey, Signer, SigningError, Statement, Subject};
+use crate::{Digest, InvalidAttestation, PublicKey, Signer, SigningError, Statement, Subject, TrustedKeys};
 
 /// How often an entry is tried again where others write to the same chain.
 const MAX_ATTEMPTS: u32 = 16;
@@ -35,6 +35,17 @@ pub enum LedgerError {
         /// What is wrong with it.
         #[source]
         source: InvalidAttestation,
+    },
+    /// Another key signs the chain since it was handed over.
+    #[error(
+        "the ledger's chain `{chain}` was handed over from the key `{own}`, which this would be signed with: it is signed with \
+         another one since; deploy the stack with the key that the trust root names"
+    )]
+    HandedOver {
+        /// The chain.
+        chain: Chain,
+        /// The key that may not sign it any more.
+        own: Sha256,
     },
     /// The entry is no JSON.
     #[error("an entry of the ledger could not be written as JSON")]
@@ -64,7 +75,9 @@ impl LedgerError {
         match self {
             Self::Head { .. } | Self::Broken { .. } => true,
             Self::Standing(error) => !matches!(error, StandingError::Store(_)),
-            Self::Store(_) | Self::Signing(_) | Self::Unwritable(_) | Self::Crowded(_) => false,
+            Self::Store(_) | Self::Signing(_) | Self::HandedOver { .. } | Self::Unwritable(_) | Self::Crowded(_) => {
+                false
+            }
         }
     }
 }
@@ -81,6 +94,8 @@ pub struct Appended {
 /// The newest signed entry, what holds up to it, and what a write over the head compares.
 struct Tip {
     newest: Option<StoredEntry>,
+    /// The head, and the key that signed it, where that is another one than signs now.
+    other: Option<(PublicKey, Vec<u8>)>,
     standing: Standing,
     precondition: Precondition,
 }
@@ -100,22 +115,24 @@ pub async fn append(
     since: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Appended, LedgerError> {
-    let key = signer.public_key().await?;
+    let (own, keys) = try_join(signer.public_key(), signer.trusted()).await?;
     for attempt in 0..MAX_ATTEMPTS {
-        let tip = tip(records, &key, chain).await?;
+        let tip = tip(records, &own, &keys, chain).await?;
         // Another entry on top of one's own, whose answer was lost, looks like somebody else's head.
         if let Some(since) = since.or_else(|| (attempt > 0).then_some(now))
             && let Some(found) = find(records, chain, &tip, &event.id, since).await?
         {
             return Ok(found);
         }
+        // A chain that another key signed so far is handed over first.
+        let hand_over = tip.other.as_ref().map(|(from, head)| Event::handed_over(from, &own, head));
         let entry = Entry {
             schema_version: 1,
             chain: chain.clone(),
             sequence: tip.newest.as_ref().map_or(1, |it| it.sequence + 1),
             previous_sha256: tip.newest.as_ref().map(|it| it.sha256),
             recorded_at: now,
-            event: event.clone().bounded(),
+            event: hand_over.clone().unwrap_or_else(|| event.clone().bounded()),
         };
         let text = serde_json::to_string_pretty(&entry).map_err(LedgerError::Unwritable)?;
         // What only the head holds must be written before the head moves on.
@@ -131,21 +148,34 @@ pub async fn append(
         if let Written::Done { .. } = records.put(&head_key, &head, "application/json", &tip.precondition).await? {
             let stored = StoredEntry::of(entry.sequence, text.into_bytes());
             write(records, chain, &stored).await?;
+            if hand_over.is_some() {
+                continue;
+            }
             return Ok(Appended { sequence: stored.sequence, sha256: stored.sha256 });
         }
     }
     Err(LedgerError::Crowded(chain.clone()))
 }
 
-async fn tip(records: &impl ReadStore, key: &PublicKey, chain: &Chain) -> Result<Tip, LedgerError> {
+async fn tip(records: &impl ReadStore, own: &PublicKey, keys: &TrustedKeys, chain: &Chain) -> Result<Tip, LedgerError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let Some(body) = records.get(&head_key, None, MAX_BYTES).await? else {
-        return Ok(Tip { newest: None, standing: Standing::default(), precondition: Precondition::Absent });
+        return Ok(Tip {
+            newest: None,
+            other: None,
+            standing: Standing::default(),
+            precondition: Precondition::Absent,
+        });
     };
-    let newest = prove::newest_of(&body.bytes, chain, key)
+    let (newest, signer) = prove::newest_signed(&body.bytes, chain, keys)
         .map_err(|source| LedgerError::Head { chain: chain.clone(), source })?;
-    let standing = standing_of(records, &body.bytes, chain, key).await?;
-    Ok(Tip { newest: Some(newest), standing, precondition: Precondition::Unchanged(body.etag) })
+    let standing = standing_of(records, &body.bytes, chain, keys).await?;
+    let other = (signer != own).then(|| (signer.clone(), body.bytes.clone()));
+    // A chain goes on to later keys alone: what still signs with an earlier one is told.
+    if other.is_some() && !keys.is_later(own, signer) {
+        return Err(LedgerError::HandedOver { chain: chain.clone(), own: own.fingerprint() });
+    }
+    Ok(Tip { newest: Some(newest), other, standing, precondition: Precondition::Unchanged(body.etag) })
 }
 
 /// Writes a signed entry where it isn't yet.

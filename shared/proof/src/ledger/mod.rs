@@ -1,11 +1,14 @@
 //! The ledger: what was asked of a stage and what became of it, in an order that nobody can change afterwards.
 //!
-//! There is a chain for each stage and repository, and one of the gate's own for each repository, which holds revocations.
+//! There is a chain for each stage and repository, one of the gate's own for each repository, which tells revocations, and one
+//! for each stage of what holds it.
 //! An entry carries the SHA-256 of the one before and is never written again. The head is a signed statement about the
 //! newest entry, with that entry in it, and is written first: so an entry is signed before it is stored, what was left
 //! unwritten is written by whoever comes next, and a chain whose tail was cut off doesn't end where its head says.
 
 mod append;
+#[cfg(test)]
+mod hand_over_tests;
 mod prove;
 mod standing;
 #[cfg(test)]
@@ -17,17 +20,18 @@ pub use append::{Appended, LedgerError, append};
 use gatekeeper_model::{
     finding::Finding,
     identity::Person,
-    ids::{Chain, CommitSha, PromotionId, Sha256, StageName, VersionId},
+    ids::{Chain, CommitSha, HoldId, PromotionId, Sha256, StageName, VersionId},
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
 pub use prove::{
-    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, standing_in, verify,
+    Break, Kept, Proof, StoredEntry, entry_at, head_of, newest_of, prove, prove_whole, read_since, signed_head,
+    standing_in, unproved_standing_in, verify,
 };
 use serde::{Deserialize, Serialize};
 pub use standing::{Standing, StandingError, standing, standing_of};
 
-use crate::{NAMESPACE, Predicate};
+use crate::{NAMESPACE, Predicate, PublicKey};
 
 /// The chains of which something lies in a bucket, by its folders: `folder` tells where those of a stage or of every stage lie.
 ///
@@ -113,9 +117,70 @@ pub struct Event {
     /// The document that tells what the stage runs from then on, where that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_record: Option<RecordDigest>,
+    /// What holds a stage from then on, or held it until then: in a chain of what holds a stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// What was signed of a promotion, by its bytes: so that it counts when its key is revoked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<RecordDigest>,
+    /// To which key the chain was handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
+}
+
+/// That a stage is held: nothing new is promoted to it until somebody releases it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Which one: its release names it.
+    pub id: HoldId,
+    /// Who holds it, as AWS named them.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, as they said.
+    pub reason: String,
+    /// Who had asked for the promotions that were under way then, and were sent back: one of them alone doesn't release it
+    /// where the stage asks for approvals.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub interrupted: BTreeSet<Person>,
+}
+
+/// That a chain goes on under another key: the new one signs it, over the last head of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The fingerprint of the key that signed the chain so far.
+    pub from: Sha256,
+    /// The fingerprint of the key that signs it from now on.
+    pub to: Sha256,
+    /// The SHA-256 of the last head that the key before signed.
+    pub head_sha256: Sha256,
 }
 
 impl Event {
+    /// That a chain goes on under another key.
+    fn handed_over(from: &PublicKey, to: &PublicKey, head: &[u8]) -> Self {
+        let (from, to) = (from.fingerprint(), to.fingerprint());
+        Self {
+            kind: Kind::KeyHandOver,
+            id: format!("key-hand-over/{to}"),
+            commit_sha: None,
+            promotion_id: None,
+            by: "artefact-gatekeeper".to_owned(),
+            approved_by: Vec::new(),
+            reason: format!("the trust root names the key `{to}`"),
+            outcome: "handed-over".to_owned(),
+            findings: Vec::new(),
+            findings_left_out: 0,
+            record: None,
+            break_glass: false,
+            manifest_version_id: None,
+            stage_record: None,
+            hold: None,
+            attestations: Vec::new(),
+            hand_over: Some(HandOver { from, to, head_sha256: Sha256::of(head) }),
+        }
+    }
+
     /// The same in so many words as an entry may have: somebody may be refused for thousands of reasons.
     fn bounded(mut self) -> Self {
         self.findings_left_out += self.findings.len().saturating_sub(MAX_FINDINGS);
@@ -149,6 +214,9 @@ impl Event {
             break_glass: false,
             manifest_version_id: None,
             stage_record: None,
+            hold: None,
+            attestations: Vec::new(),
+            hand_over: None,
         }
     }
 }
@@ -167,6 +235,12 @@ pub enum Kind {
     Revocation,
     /// What runs is no longer what was promoted, or is again.
     Drift,
+    /// A stage is held.
+    Hold,
+    /// A stage that was held isn't any more.
+    Release,
+    /// The chain goes on under another key.
+    KeyHandOver,
 }
 
 impl Kind {
@@ -179,6 +253,9 @@ impl Kind {
             Self::Refusal => "refusal",
             Self::Revocation => "revocation",
             Self::Drift => "drift",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::KeyHandOver => "key-hand-over",
         }
     }
 }
@@ -215,6 +292,10 @@ pub struct LedgerHead {
 
 impl Predicate for LedgerHead {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/ledger-head/v1";
+
+    fn stated_at(&self) -> Option<Timestamp> {
+        Some(self.recorded_at)
+    }
 }
 
 // The two spellings of the namespace can't drift apart.

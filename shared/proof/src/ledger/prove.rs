@@ -6,7 +6,7 @@ use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{Appended, Chain, Entry, LedgerHead, MAX_BYTES, Standing};
-use crate::{Digest, InvalidAttestation, PublicKey, Statement};
+use crate::{Digest, Envelope, InvalidAttestation, LastEntry, PublicKey, Statement, TrustedKeys};
 
 /// How often a chain is read again because somebody appended to it meanwhile.
 const MAX_LOOKS: u32 = 16;
@@ -69,53 +69,102 @@ impl Proof {
     }
 }
 
-/// What a signed head of `chain` is about.
+/// What a signed head of `chain` is about, that somebody kept or the witness has.
 ///
 /// # Errors
-/// [`InvalidAttestation`] where it is no head of this chain that `key` signed.
-pub fn head_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Appended, InvalidAttestation> {
-    open(dsse, chain, key).map(|(about, _)| about)
+/// [`InvalidAttestation`] where it is no head of this chain that one of `keys` signed.
+pub fn head_of(dsse: &[u8], chain: &Chain, keys: &TrustedKeys) -> Result<Appended, InvalidAttestation> {
+    open(dsse, chain, keys, true).map(|opened| opened.about)
 }
 
-/// The same, with all that the head says.
-fn open(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<(Appended, LedgerHead), InvalidAttestation> {
-    let statement = Statement::<LedgerHead>::open_under(dsse, key)?;
+/// A head whose signature counts.
+struct Opened<'a> {
+    about: Appended,
+    held: LedgerHead,
+    signer: &'a PublicKey,
+}
+
+/// The same, with all that the head says. Of the chain's own head a revoked key's counts only where it is the last one;
+/// `is_seen` takes an earlier one.
+fn open<'a>(
+    dsse: &[u8],
+    chain: &Chain,
+    keys: &'a TrustedKeys,
+    is_seen: bool,
+) -> Result<Opened<'a>, InvalidAttestation> {
+    let (statement, signer) = Statement::<LedgerHead>::open_unproved(&Envelope::parse(dsse)?, keys)?;
     let malformed = |what: &str| InvalidAttestation::Malformed(what.to_owned());
     if statement.predicate.chain != *chain {
         return Err(malformed("it is the head of another chain"));
     }
-    let sequence = statement.predicate.sequence;
-    match statement.subject.as_slice() {
+    let held = statement.predicate;
+    let sequence = held.sequence;
+    let sha256 = match statement.subject.as_slice() {
         [subject] if subject.name == RecordKey::LedgerEntry(chain.clone(), sequence).to_string() => {
             match &subject.digest {
-                Digest::Sha256(sha256) => Ok((Appended { sequence, sha256: *sha256 }, statement.predicate)),
-                Digest::GitCommit(_) => Err(malformed("it is not about an entry")),
+                Digest::Sha256(sha256) => *sha256,
+                Digest::GitCommit(_) => return Err(malformed("it is not about an entry")),
             }
         }
-        _ => Err(malformed("it is not about one entry")),
+        _ => return Err(malformed("it is not about one entry")),
+    };
+    signer.vouches_for_head(chain, &LastEntry { sequence, sha256 }, held.recorded_at, is_seen)?;
+    if let Some(to) = held.standing.as_ref().and_then(|it| it.handed_over_to)
+        && to != signer.key.fingerprint()
+    {
+        return Err(malformed("the chain was handed over to another key than the one that signed it"));
     }
+    Ok(Opened { about: Appended { sequence, sha256 }, held, signer: &signer.key })
+}
+
+/// The newest entry of `chain`, as its signed head holds it, and the key that signed that.
+pub(super) fn newest_signed<'a>(
+    dsse: &[u8],
+    chain: &Chain,
+    keys: &'a TrustedKeys,
+) -> Result<(StoredEntry, &'a PublicKey), InvalidAttestation> {
+    let Opened { about, held, signer } = open(dsse, chain, keys, false)?;
+    let newest = StoredEntry::of(about.sequence, held.entry.into_bytes());
+    if newest.sha256 == about.sha256 && newest.entry.is_some() {
+        Ok((newest, signer))
+    } else {
+        Err(InvalidAttestation::Malformed("it is about another entry than the one that it holds".to_owned()))
+    }
+}
+
+/// What the present head of `chain` is about, and the key that signed it.
+///
+/// # Errors
+/// [`InvalidAttestation`] as [`newest_of`].
+pub fn signed_head<'a>(
+    dsse: &[u8],
+    chain: &Chain,
+    keys: &'a TrustedKeys,
+) -> Result<(Appended, &'a PublicKey), InvalidAttestation> {
+    open(dsse, chain, keys, false).map(|opened| (opened.about, opened.signer))
 }
 
 /// The newest entry of `chain`, as its signed head holds it.
 ///
 /// # Errors
 /// [`InvalidAttestation`] as [`head_of`], and where the head holds another entry than it is about.
-pub fn newest_of(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<StoredEntry, InvalidAttestation> {
-    let (about, held) = open(dsse, chain, key)?;
-    let newest = StoredEntry::of(about.sequence, held.entry.into_bytes());
-    if newest.sha256 == about.sha256 && newest.entry.is_some() {
-        Ok(newest)
-    } else {
-        Err(InvalidAttestation::Malformed("it is about another entry than the one that it holds".to_owned()))
-    }
+pub fn newest_of(dsse: &[u8], chain: &Chain, keys: &TrustedKeys) -> Result<StoredEntry, InvalidAttestation> {
+    newest_signed(dsse, chain, keys).map(|(newest, _)| newest)
 }
 
 /// What a signed head of `chain` says to hold by all entries; `None` where it is of before heads told it.
 ///
 /// # Errors
 /// [`InvalidAttestation`] as [`head_of`].
-pub fn standing_in(dsse: &[u8], chain: &Chain, key: &PublicKey) -> Result<Option<Standing>, InvalidAttestation> {
-    open(dsse, chain, key).map(|(_, held)| held.standing)
+pub fn standing_in(dsse: &[u8], chain: &Chain, keys: &TrustedKeys) -> Result<Option<Standing>, InvalidAttestation> {
+    open(dsse, chain, keys, false).map(|opened| opened.held.standing)
+}
+
+/// What a head says to hold by all entries, whoever signed it: of use only for showing it to who can't verify it.
+#[must_use]
+pub fn unproved_standing_in(dsse: &[u8]) -> Option<Standing> {
+    let payload = Envelope::parse(dsse).ok()?.payload().ok()?;
+    serde_json::from_slice::<Statement<LedgerHead>>(&payload).ok()?.predicate.standing
 }
 
 /// Proves the entries of a chain from the first that is given: each goes on from the one before, and the head is about the last
@@ -126,7 +175,7 @@ pub fn prove(
     mut entries: Vec<StoredEntry>,
     head: Option<&[u8]>,
     kept: Option<&Kept>,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Proof {
     entries.sort_by_key(|it| it.sequence);
     let first = entries.first().map_or(1, |it| it.sequence);
@@ -136,19 +185,29 @@ pub fn prove(
     let head = match head {
         None if entries.is_empty() && kept.is_none() => return proof,
         None => return broken(proof, 0, "there is no signed head".to_owned()),
-        Some(head) => match head_of(head, chain, key) {
+        Some(head) => match open(head, chain, keys, false) {
             Ok(head) => head,
             Err(error) => return broken(proof, 0, format!("the head: {error}")),
         },
     };
+    let (signer, head) = (head.signer.fingerprint(), head.about);
     proof.newest = head.sequence;
     let mut before: Option<&StoredEntry> = None;
+    let mut handed_over_to = None;
     for (expected, stored) in (first..).zip(&entries) {
         if stored.sequence != expected {
             return broken(proof, expected, "the entry is missing".to_owned());
         }
         if let Err(what) = goes_on(chain, stored, before) {
             return broken(proof, expected, what);
+        }
+        let hand_over = stored.entry.as_ref().and_then(|entry| entry.event.hand_over.as_ref());
+        if let Some(hand_over) = hand_over {
+            if handed_over_to.is_some_and(|to| to != hand_over.from) {
+                let what = "it hands the chain over from another key than the one that it was handed over to before";
+                return broken(proof, expected, what.to_owned());
+            }
+            handed_over_to = Some(hand_over.to);
         }
         if expected > head.sequence {
             return broken(
@@ -170,7 +229,11 @@ pub fn prove(
             format!("the entry is missing: the signed head says that there are {}", head.sequence),
         );
     }
-    match kept.map(|kept| head_of(&kept.0, chain, key)) {
+    if let Some(to) = handed_over_to.filter(|to| *to != signer) {
+        let what = format!("the head: the chain was handed over to the key `{to}`, and `{signer}` signed it");
+        return broken(proof, 0, what);
+    }
+    match kept.map(|kept| head_of(&kept.0, chain, keys)) {
         None => proof,
         Some(Err(error)) => broken(proof, 0, format!("the head that was kept: {error}")),
         Some(Ok(kept)) => {
@@ -198,9 +261,9 @@ pub fn prove_whole(
     entries: Vec<StoredEntry>,
     head: Option<&[u8]>,
     kept: Option<&Kept>,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Proof {
-    let proof = prove(chain, entries, head, kept, key);
+    let proof = prove(chain, entries, head, kept, keys);
     let is_cut = proof.first > 1 && proof.broken.as_ref().is_none_or(|broken| broken.sequence > 0);
     let missing = || Break { sequence: 1, what: "the entry is missing".to_owned() };
     Proof { broken: if is_cut { Some(missing()) } else { proof.broken }, ..proof }
@@ -246,7 +309,7 @@ pub async fn read_since(
     records: &impl ReadStore,
     chain: &Chain,
     first: u64,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<(Vec<StoredEntry>, Option<Vec<u8>>), StoreError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let read_head = async || Ok::<_, StoreError>(records.get(&head_key, None, MAX_BYTES).await?.map(|body| body.bytes));
@@ -254,7 +317,7 @@ pub async fn read_since(
     let mut looks = 0;
     loop {
         looks += 1;
-        let newest = head.as_ref().and_then(|head| newest_of(head, chain, key).ok());
+        let newest = head.as_ref().and_then(|head| newest_of(head, chain, keys).ok());
         let place = newest.as_ref().map_or(0, |it| it.sequence);
         let mut stored = entries(records, chain, first..=place.saturating_add(1)).await?;
         if stored.last().is_some_and(|last| last.sequence > place) {
@@ -298,12 +361,12 @@ pub async fn verify(
     records: &impl ReadStore,
     chain: &Chain,
     kept: Option<&Kept>,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Proof, StoreError> {
-    let (stored, head) = read_since(records, chain, 1, key).await?;
+    let (stored, head) = read_since(records, chain, 1, keys).await?;
     let named = stored.iter().filter_map(|it| Some((it.sequence, it.entry.as_ref()?.event.record.clone()?)));
     let named: Vec<_> = named.collect();
-    let mut proof = prove_whole(chain, stored, head.as_deref(), kept, key);
+    let mut proof = prove_whole(chain, stored, head.as_deref(), kept, keys);
     let changed = stream::iter(named)
         .map(|(sequence, record)| async move {
             let there = records.get(&record.key, record.version_id.as_ref(), MAX_RECORD_BYTES).await?;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{CommitSha, VersionId},
+    ids::{CommitSha, Sha256, VersionId},
     store_key::RecordKey,
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Event, Kind, RecordDigest, prove};
-use crate::{InvalidAttestation, PublicKey};
+use super::{Chain, Event, Hold, Kind, RecordDigest, prove};
+use crate::{InvalidAttestation, TrustedKeys};
 
 /// What holds by all entries of a chain. Records beside the ledger say the same, and whoever may write them could put
 /// back an older one: what the head signs can only be put back with the head.
@@ -24,6 +24,12 @@ pub struct Standing {
     /// stage's. None where that promotion was recorded before heads told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_record: Option<RecordDigest>,
+    /// What holds the stage: in a chain of what holds a stage. None where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The fingerprint of the key that the chain was handed over to last: no other signs it from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over_to: Option<Sha256>,
 }
 
 impl Standing {
@@ -35,6 +41,15 @@ impl Standing {
         }
         if event.stage_record.is_some() {
             self.stage_record.clone_from(&event.stage_record);
+        }
+        match (event.kind, &event.hold) {
+            (Kind::Hold, Some(hold)) => self.hold = Some(hold.clone()),
+            // Told late, a release is of the hold that it names and of none that came after it.
+            (Kind::Release, Some(released)) => self.hold = self.hold.filter(|standing| standing.id != released.id),
+            _ => {}
+        }
+        if let Some(hand_over) = &event.hand_over {
+            self.handed_over_to = Some(hand_over.to);
         }
         self
     }
@@ -91,10 +106,10 @@ pub enum StandingError {
 ///
 /// # Errors
 /// [`StandingError`] where it can't be told.
-pub async fn standing(records: &impl ReadStore, chain: &Chain, key: &PublicKey) -> Result<Standing, StandingError> {
+pub async fn standing(records: &impl ReadStore, chain: &Chain, keys: &TrustedKeys) -> Result<Standing, StandingError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     match records.get(&head_key, None, super::MAX_BYTES).await? {
-        Some(head) => standing_of(records, &head.bytes, chain, key).await,
+        Some(head) => standing_of(records, &head.bytes, chain, keys).await,
         None => Ok(Standing::default()),
     }
 }
@@ -107,22 +122,22 @@ pub async fn standing_of(
     records: &impl ReadStore,
     head: &[u8],
     chain: &Chain,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Standing, StandingError> {
     let told =
-        prove::standing_in(head, chain, key).map_err(|source| StandingError::Head { chain: chain.clone(), source })?;
+        prove::standing_in(head, chain, keys).map_err(|source| StandingError::Head { chain: chain.clone(), source })?;
     match told {
         Some(standing) => Ok(standing),
-        None if chain.is_of_gate() => by_entries(records, chain, key).await,
+        None if chain.is_of_gate() => by_entries(records, chain, keys).await,
         // What a stage runs no entry of before told.
         None => Ok(Standing::default()),
     }
 }
 
-async fn by_entries(records: &impl ReadStore, chain: &Chain, key: &PublicKey) -> Result<Standing, StandingError> {
-    let (entries, head) = prove::read_since(records, chain, 1, key).await?;
+async fn by_entries(records: &impl ReadStore, chain: &Chain, keys: &TrustedKeys) -> Result<Standing, StandingError> {
+    let (entries, head) = prove::read_since(records, chain, 1, keys).await?;
     let events: Vec<_> = entries.iter().filter_map(|stored| Some(stored.entry.as_ref()?.event.clone())).collect();
-    let proof = prove::prove_whole(chain, entries, head.as_deref(), None, key);
+    let proof = prove::prove_whole(chain, entries, head.as_deref(), None, keys);
     if let Some(prove::Break { sequence, what }) = proof.broken {
         return Err(StandingError::Broken { chain: chain.clone(), sequence, what });
     }

@@ -28,7 +28,7 @@ async fn chain_of(length: u64) -> (Memory, LocalSigner) {
 }
 
 async fn proof(records: &Memory, signer: &LocalSigner, kept: Option<&Kept>) -> Proof {
-    verify(records, &chain(), kept, &signer.key()).await.unwrap()
+    verify(records, &chain(), kept, &signer.keys()).await.unwrap()
 }
 
 fn place(proof: &Proof) -> (u64, &str) {
@@ -158,11 +158,11 @@ async fn an_entry_that_nobody_signed_is_found_and_never_signed() {
 #[tokio::test]
 async fn a_slice_behind_the_head_proves_nothing() {
     let (records, signer) = chain_of(4).await;
-    let (stored, head) = read_since(&records, &chain(), 1, &signer.key()).await.unwrap();
+    let (stored, head) = read_since(&records, &chain(), 1, &signer.keys()).await.unwrap();
     let (earlier, _) = chain_of(2).await;
     let old_head = bytes(&earlier, &RecordKey::LedgerHead(chain())).await;
-    assert!(prove(&chain(), stored[2..].to_vec(), head.as_deref(), None, &signer.key()).holds());
-    assert!(!prove(&chain(), stored[2..].to_vec(), Some(&old_head), None, &signer.key()).holds());
+    assert!(prove(&chain(), stored[2..].to_vec(), head.as_deref(), None, &signer.keys()).holds());
+    assert!(!prove(&chain(), stored[2..].to_vec(), Some(&old_head), None, &signer.keys()).holds());
 }
 
 #[tokio::test]
@@ -240,12 +240,12 @@ async fn nothing_is_written_on_top_of_a_forged_head() {
 #[tokio::test]
 async fn every_byte_of_every_entry_and_of_the_head_that_changes_is_found() {
     let (records, signer) = chain_of(3).await;
-    let (stored, head) = read_since(&records, &chain(), 1, &signer.key()).await.unwrap();
+    let (stored, head) = read_since(&records, &chain(), 1, &signer.keys()).await.unwrap();
     let files: Vec<_> = stored.into_iter().map(|it| it.bytes).chain(head).collect();
     let holds = |mut files: Vec<Vec<u8>>| {
         let head = files.pop();
         let entries = (1..).zip(files).map(|(place, bytes)| StoredEntry::of(place, bytes)).collect();
-        prove(&chain(), entries, head.as_deref(), None, &signer.key()).holds()
+        prove(&chain(), entries, head.as_deref(), None, &signer.keys()).holds()
     };
     assert!(holds(files.clone()));
     for (file, at) in (0..files.len()).flat_map(|file| (0..files[file].len()).map(move |at| (file, at))) {
@@ -270,7 +270,7 @@ fn revocation(commit: char, manifest: &str, is_of_before: bool) -> Event {
 /// The head as gatekeepers wrote it before heads told what holds by all entries.
 async fn forget_what_stands(records: &Memory, signer: &LocalSigner, chain: &Chain) {
     let key = RecordKey::LedgerHead(chain.clone());
-    let mut head = Statement::<LedgerHead>::open_under(&bytes(records, &key).await, &signer.key()).unwrap();
+    let mut head = Statement::<LedgerHead>::open_under(&bytes(records, &key).await, &signer.keys()).unwrap();
     head.predicate.standing = None;
     let head = head.sign(signer).await.unwrap().dsse;
     records.upload(&key.to_string(), &head, &[]);
@@ -290,12 +290,12 @@ async fn a_chain_whose_beginning_was_removed_does_not_hold() {
 #[tokio::test]
 async fn a_head_tells_every_revocation_in_one_read() {
     let (records, signer, chain) = (Memory::default(), LocalSigner::from_seed(1), Chain::of_gate(chain().repo));
-    assert_eq!(standing(&records, &chain, &signer.key()).await.unwrap(), Standing::default());
+    assert_eq!(standing(&records, &chain, &signer.keys()).await.unwrap(), Standing::default());
     for event in [revocation('a', "m1", false), revocation('b', "m2", false), revocation('a', "m3", false)] {
         append(&records, &signer, &chain, &event, None, NOW).await.unwrap();
     }
     let (before, ..) = records.counts();
-    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    let told = standing(&records, &chain, &signer.keys()).await.unwrap();
     assert_eq!(records.counts().0 - before, 1);
     let revokes =
         |commit: char, manifest: &str| told.revokes(&commit.to_string().repeat(40).parse().unwrap(), &manifest.into());
@@ -309,16 +309,16 @@ async fn what_an_older_head_does_not_tell_its_entries_do() {
     for event in [revocation('a', "m1", true), revocation('b', "m2/unreadable", true)] {
         append(&records, &signer, &chain, &event, None, NOW).await.unwrap();
     }
-    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    let told = standing(&records, &chain, &signer.keys()).await.unwrap();
     forget_what_stands(&records, &signer, &chain).await;
-    assert_eq!(standing(&records, &chain, &signer.key()).await.unwrap(), told, "read from the entries");
+    assert_eq!(standing(&records, &chain, &signer.keys()).await.unwrap(), told, "read from the entries");
     append(&records, &signer, &chain, &revocation('c', "m3", false), None, NOW).await.unwrap();
-    let told = standing(&records, &chain, &signer.key()).await.unwrap();
+    let told = standing(&records, &chain, &signer.keys()).await.unwrap();
     assert_eq!(told.revoked.len(), 3, "and the next head tells them again: {told:?}");
 
     forget_what_stands(&records, &signer, &chain).await;
     records.delete(&RecordKey::LedgerEntry(chain.clone(), 1).to_string());
-    let error = standing(&records, &chain, &signer.key()).await.unwrap_err();
+    let error = standing(&records, &chain, &signer.keys()).await.unwrap_err();
     assert!(matches!(error, StandingError::Broken { sequence: 1, .. }), "{error}");
 }
 
@@ -331,6 +331,6 @@ async fn a_head_tells_which_document_of_the_stage_was_signed_last() {
         let event = Event { stage_record, ..event("") };
         append(&records, &signer, &chain(), &event, None, NOW).await.unwrap();
     }
-    let told = standing(&records, &chain(), &signer.key()).await.unwrap();
+    let told = standing(&records, &chain(), &signer.keys()).await.unwrap();
     assert_eq!(told.stage_record, Some(second), "what changed nothing leaves it");
 }

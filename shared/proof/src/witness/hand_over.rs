@@ -9,7 +9,7 @@ use gatekeeper_store::{CALLS_IN_FLIGHT, Precondition, ReadStore, StoreError, Wri
 
 use super::differs;
 use crate::{
-    InvalidAttestation, PublicKey,
+    InvalidAttestation, TrustedKeys,
     ledger::{self, Appended, MAX_BYTES, StoredEntry},
 };
 
@@ -66,18 +66,19 @@ pub async fn hand_over(
     witness: &impl WriteStore,
     chain: &Chain,
     version_id: Option<&VersionId>,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Handed, HandOverError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let Some(head) = records.get(&head_key, version_id, MAX_BYTES).await? else { return Ok(Handed::Nothing) };
-    let ours = ledger::newest_of(&head.bytes, chain, key)
+    let ours = ledger::newest_of(&head.bytes, chain, keys)
         .map_err(|source| HandOverError::Head { chain: chain.clone(), source })?;
     let place = ours.sequence;
     let rolled_back = |what: String| Err(HandOverError::RolledBack { chain: chain.clone(), what });
-    if let Some(seen) = newest(witness, chain, key).await? {
+    if let Some(seen) = newest(witness, chain, keys).await? {
         // An older head comes again, or late: it must be a part of what the witness has seen.
         if seen.sequence >= place {
-            let there = if seen.sequence == place { Some(seen) } else { witnessed(witness, chain, place, key).await? };
+            let there =
+                if seen.sequence == place { Some(seen) } else { witnessed(witness, chain, place, keys).await? };
             return match there {
                 Some(there) if there.sha256 != ours.sha256 => rolled_back(format!(
                     "entry {place} is `{}`, and the witness has seen `{}`",
@@ -95,7 +96,7 @@ pub async fn hand_over(
     match witness.put(&witness_key, &head.bytes, "application/json", &Precondition::Absent).await? {
         Written::Done { .. } => Ok(Handed::Over(place)),
         // Another invocation was faster, with another signature over the same, or over something else.
-        Written::Conflict => match witnessed(witness, chain, place, key).await? {
+        Written::Conflict => match witnessed(witness, chain, place, keys).await? {
             Some(there) if there.sha256 == ours.sha256 => Ok(Handed::Before(place)),
             _ => rolled_back(format!("entry {place} is `{}`, and the witness has seen another one", ours.sha256)),
         },
@@ -103,11 +104,15 @@ pub async fn hand_over(
 }
 
 /// The newest that the witness has of a chain.
-async fn newest(witness: &impl ReadStore, chain: &Chain, key: &PublicKey) -> Result<Option<Appended>, HandOverError> {
+async fn newest(
+    witness: &impl ReadStore,
+    chain: &Chain,
+    keys: &TrustedKeys,
+) -> Result<Option<Appended>, HandOverError> {
     let Some(first) = witness.first(&WitnessKey::chain_prefix(chain)).await? else { return Ok(None) };
     match WitnessKey::parse(&first) {
         Some(WitnessKey::Head(of, place)) if of == *chain => {
-            let seen = witnessed(witness, chain, place, key).await?;
+            let seen = witnessed(witness, chain, place, keys).await?;
             // What is listed and can't be read is not nothing.
             seen.map(Some).ok_or_else(|| HandOverError::Witness { chain: chain.clone(), key: first })
         }
@@ -120,11 +125,11 @@ async fn witnessed(
     witness: &impl ReadStore,
     chain: &Chain,
     place: u64,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Option<Appended>, HandOverError> {
     let witness_key = WitnessKey::Head(chain.clone(), place).to_string();
     let Some(body) = witness.get(&witness_key, None, MAX_BYTES).await? else { return Ok(None) };
-    match ledger::head_of(&body.bytes, chain, key) {
+    match ledger::head_of(&body.bytes, chain, keys) {
         Ok(head) if head.sequence == place => Ok(Some(head)),
         _ => Err(HandOverError::Witness { chain: chain.clone(), key: witness_key }),
     }

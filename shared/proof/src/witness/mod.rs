@@ -22,7 +22,7 @@ pub use hand_over::{HandOverError, Handed, hand_over};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    PublicKey,
+    TrustedKeys,
     ledger::{self, Appended, MAX_BYTES, StoredEntry},
 };
 
@@ -56,9 +56,9 @@ impl Look {
         witnessed: Option<&[u8]>,
         mut entries: Vec<StoredEntry>,
         chain: &Chain,
-        key: &PublicKey,
+        keys: &TrustedKeys,
     ) -> Self {
-        let place_of = |head: &[u8]| ledger::head_of(head, chain, key).map_or(0, |it| it.sequence);
+        let place_of = |head: &[u8]| ledger::head_of(head, chain, keys).map_or(0, |it| it.sequence);
         let (ours, seen) = (head.map_or(0, place_of), witnessed.map_or(0, place_of));
         entries.retain(|it| (seen.max(1)..ours).contains(&it.sequence));
         entries.sort_by_key(|it| it.sequence);
@@ -90,14 +90,15 @@ pub async fn look(
     chain: &Chain,
     head: Option<Vec<u8>>,
     newest: &Newest,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Look, StoreError> {
     let place = match &newest.0 {
         Ok(place) => *place,
         Err(why) => return Ok(Look { head, witnessed: Err(why.clone()), since: Vec::new() }),
     };
     let from = place.unwrap_or(0);
-    let place_of = |head: Option<&[u8]>| head.and_then(|it| ledger::head_of(it, chain, key).ok()).map(|it| it.sequence);
+    let place_of =
+        |head: Option<&[u8]>| head.and_then(|it| ledger::head_of(it, chain, keys).ok()).map(|it| it.sequence);
     let mut head = head;
     if place_of(head.as_deref()).unwrap_or(0) < from {
         let key = RecordKey::LedgerHead(chain.clone()).to_string();
@@ -131,17 +132,17 @@ pub async fn look_at(
     records: &impl ReadStore,
     witness: &impl ReadStore,
     chain: &Chain,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Look, StoreError> {
     let head_key = RecordKey::LedgerHead(chain.clone()).to_string();
     let (head, newest) = join(records.get(&head_key, None, MAX_BYTES), newest(witness, chain)).await;
-    look(records, witness, chain, head?.map(|body| body.bytes), &newest, key).await
+    look(records, witness, chain, head?.map(|body| body.bytes), &newest, keys).await
 }
 
 /// Where a chain and its witness disagree, as a finding about the chain; `None` where the chain is the one that the witness
 /// has seen.
 #[must_use]
-pub fn compare(chain: &Chain, look: &Look, key: &PublicKey, now: Timestamp) -> Option<Finding> {
+pub fn compare(chain: &Chain, look: &Look, keys: &TrustedKeys, now: Timestamp) -> Option<Finding> {
     let finding = |code, message: String| Some(Finding::new(code, chain.to_string(), message));
     let rolled_back = |what: String| {
         let message = format!("{what}; put back what was removed before anything else, see the on-call guide");
@@ -150,7 +151,7 @@ pub fn compare(chain: &Chain, look: &Look, key: &PublicKey, now: Timestamp) -> O
     let witnessed = match &look.witnessed {
         Err(why) => return finding(Code::WitnessUnreachable, why.clone()),
         Ok(None) => None,
-        Ok(Some((place, head))) => match ledger::head_of(head, chain, key) {
+        Ok(Some((place, head))) => match ledger::head_of(head, chain, keys) {
             Ok(head) if head.sequence == *place => Some(head),
             Ok(head) => {
                 let what = format!("at place {place} it has a head that is about entry {}", head.sequence);
@@ -161,7 +162,7 @@ pub fn compare(chain: &Chain, look: &Look, key: &PublicKey, now: Timestamp) -> O
             }
         },
     };
-    let ours = match look.head.as_deref().map(|head| ledger::newest_of(head, chain, key)).transpose() {
+    let ours = match look.head.as_deref().map(|head| ledger::newest_of(head, chain, keys)).transpose() {
         Ok(ours) => ours,
         Err(error) => return rolled_back(format!("the head: {error}")),
     };
@@ -188,7 +189,7 @@ pub async fn every(
     records: &impl ReadStore,
     witness: &impl ReadStore,
     chain: &Chain,
-    key: &PublicKey,
+    keys: &TrustedKeys,
 ) -> Result<Option<Finding>, StoreError> {
     let finding = |code, message: String| Some(Finding::new(code, chain.to_string(), message));
     let listed = match witness.list(&WitnessKey::chain_prefix(chain)).await {
@@ -201,7 +202,7 @@ pub async fn every(
                 return Ok(finding(Code::WitnessUnreachable, format!("`{}` is no place of a head", object.key)));
             };
             let head = match witness.get(&object.key, None, MAX_BYTES).await {
-                Ok(head) => head.and_then(|body| ledger::head_of(&body.bytes, chain, key).ok()),
+                Ok(head) => head.and_then(|body| ledger::head_of(&body.bytes, chain, keys).ok()),
                 Err(error) => return Ok(finding(Code::WitnessUnreachable, telemetry::chain(&error))),
             };
             let Some(seen) = head.filter(|head| head.sequence == place) else {

@@ -49,7 +49,7 @@ impl World {
     }
 
     async fn hand_over(&self) -> Result<Handed, HandOverError> {
-        let key = self.signer.public_key().await.unwrap();
+        let key = self.signer.trusted().await.unwrap();
         hand_over(&self.records, &self.witness, &chain(), None, &key).await
     }
 
@@ -66,7 +66,7 @@ impl World {
     }
 
     async fn found_after(&self, minutes: i64) -> Option<(Code, String)> {
-        let key = self.signer.public_key().await.unwrap();
+        let key = self.signer.trusted().await.unwrap();
         let look = look_at(&self.records, &self.witness, &chain(), &key).await.unwrap();
         let finding = compare(&chain(), &look, &key, NOW + SignedDuration::from_mins(minutes))?;
         assert_eq!(finding.subject, "uat/bank-payments");
@@ -228,7 +228,7 @@ async fn what_can_not_be_read_of_the_witness_is_told_and_never_taken_for_nothing
 #[tokio::test]
 async fn every_head_that_the_witness_has_is_held_against_its_entry() {
     let every = async |world: &World| {
-        let found = every(&world.records, &world.witness, &chain(), &world.signer.key()).await.unwrap();
+        let found = every(&world.records, &world.witness, &chain(), &world.signer.keys()).await.unwrap();
         found.map(|it| (it.code, it.message))
     };
     let world = World::of(5).await;
@@ -246,7 +246,7 @@ async fn every_head_that_the_witness_has_is_held_against_its_entry() {
 #[tokio::test]
 async fn a_head_that_was_read_too_early_is_read_again() {
     let world = World::of(2).await;
-    let (key, early) = (world.signer.key(), world.head());
+    let (key, early) = (world.signer.keys(), world.head());
     world.append(3).await;
     world.hand_over().await.unwrap();
     world.append(4).await;
@@ -261,7 +261,7 @@ async fn a_look_takes_one_round_trip_after_the_first() {
     for number in 4..=9 {
         world.append(number).await;
     }
-    let (key, latency) = (world.signer.key(), std::time::Duration::from_millis(30));
+    let (key, latency) = (world.signer.keys(), std::time::Duration::from_millis(30));
     world.records.answer_after(latency);
     world.witness.answer_after(latency);
     let started = tokio::time::Instant::now();
@@ -288,7 +288,7 @@ async fn a_version_of_a_head_is_handed_over_though_another_was_put_over_it() {
     let head_key = RecordKey::LedgerHead(chain()).to_string();
     let version = world.records.head(&head_key, None).await.unwrap().unwrap().version_id;
     world.roll_back(&old, []);
-    let key = world.signer.key();
+    let key = world.signer.keys();
     let handed = hand_over(&world.records, &world.witness, &chain(), Some(&version), &key).await.unwrap();
     assert_eq!(handed, Handed::Over(2), "before anybody could hide it");
     assert_eq!(world.code_after(0).await, Some(Code::LedgerRolledBack));

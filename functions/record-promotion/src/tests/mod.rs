@@ -18,6 +18,8 @@ use gatekeeper_store::memory::{Lost, Memory};
 
 use super::*;
 
+mod handoffs;
+
 const ID: &str = "01J0000000000000000000000A";
 
 fn now() -> Timestamp {
@@ -85,6 +87,8 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         witness: Vec::new(),
+        hold: None,
+        stopped: None,
         accept_schema_difference: false,
         accept_replacement: std::collections::BTreeSet::new(),
         status: Status::Running,
@@ -214,14 +218,14 @@ impl World {
         };
         let dsse = self.records.bytes_of(&key(Form::Dsse))?;
         assert!(self.records.bytes_of(&key(Form::Sigstore)).is_some());
-        let keys = PublicKeys { gate: LocalSigner::from_seed(1).key(), promotion: self.signer.key(), approval: None };
+        let keys = PublicKeys::fixed(LocalSigner::from_seed(1).key(), self.signer.key(), None);
         Some(Statement::open(&dsse, &keys).unwrap())
     }
 
     /// What the ledger holds of the promotion's stage, proved.
     async fn ledger(&self) -> Vec<ledger::Entry> {
         let chain = Chain { stage: promotion().stage, repo: promotion().repo };
-        let key = self.signer.key();
+        let key = self.signer.keys();
         let proof = ledger::verify(&self.records, &chain, None, &key).await.unwrap();
         assert_eq!(proof.broken, None);
         let (entries, _) = ledger::read_since(&self.records, &chain, 1, &key).await.unwrap();
@@ -586,4 +590,43 @@ async fn a_version_that_cannot_be_read_is_not_recorded_as_none() {
     let recorded = world.record();
     assert!(recorded.live[0].unread.as_ref().unwrap().contains("a fact `version` that can't be read"), "{recorded:#?}");
     assert_eq!(json!(recorded.steps[1].reports[0]), report, "the record holds it as it was told");
+}
+
+/// That somebody stops the promotion, signed by a key.
+async fn stopped(world: &World, signer: &LocalSigner) {
+    let wish = gatekeeper_promotion::brake::StopWish {
+        schema_version: 1,
+        promotion: promotion(),
+        by: "ann@bank.example".to_owned(),
+        stopped_at: now(),
+        reason: "the wrong commit".to_owned(),
+        hold: None,
+    };
+    let signed = gatekeeper_promotion::brake::SignedWord::sign(wish, signer).await.unwrap();
+    let key = gatekeeper_promotion::brake::StopWish::key_of(&promotion());
+    record::write(&world.records, &key, &signed, &Precondition::Absent).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_record_and_the_ledger_tell_who_stopped_a_promotion_if_that_is_signed() {
+    for (seed, by) in [(2, Some("ann@bank.example")), (1, None)] {
+        let world = World::started(&record(false, true)).await;
+        stopped(&world, &LocalSigner::from_seed(seed)).await;
+        let answer = world.outcome(&input(Direction::Forward, Some(Step::DeployFunction), None)).await.unwrap();
+        assert_eq!(answer.status, Status::GoingBack);
+        assert_eq!(world.record().stopped.unwrap().by.as_deref(), by);
+        let answer = world.outcome(&input(Direction::Back, None, None)).await.unwrap();
+        assert_eq!(answer.status, Status::RolledBack);
+        assert_eq!(world.record().stopped.unwrap().by.as_deref(), by, "the way back keeps it");
+        let event = entry::of_promotion(&world.record(), None, Vec::new()).unwrap();
+        assert_eq!(event.findings[0].code, gatekeeper_model::finding::Code::PromotionStopped);
+    }
+}
+
+#[tokio::test]
+async fn who_stops_a_promotion_once_all_is_done_comes_too_late() {
+    let world = World::started(&record(false, true)).await;
+    stopped(&world, &LocalSigner::from_seed(2)).await;
+    let answer = world.outcome(&input(Direction::Forward, None, None)).await.unwrap();
+    assert_eq!((answer.status, world.record().stopped), (Status::Succeeded, None));
 }
