@@ -130,6 +130,8 @@ def keys: [.root_keys[].pem] + [.authorities[][].pem];
 $now[0] as $now | ($before[0] // null) as $before
 | $now.schema_version == 1 and $now.version == $version and $now.threshold >= 2
   and ([$now.root_keys[].person | ascii_downcase] | unique | length) >= $now.threshold
+  and ([$now.root_keys[].person] | unique | length)
+    == ([$now.root_keys[].person | ascii_downcase] | unique | length)
   and ($now | keys | length == (unique | length)) and all($now.authorities[]; any(.[]; .revoked | not))
   and all($now.root_keys[], $now.authorities[][]; .algorithm == "ecdsa-p256-sha256")
   and ($before == null or ($now.version == $before.version + 1

@@ -1,6 +1,6 @@
 //! What a version of the root must be by itself, and against the one before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{NamedKey, Root, TrustError};
 
@@ -29,7 +29,7 @@ impl Root {
                 Err(TrustError::new(self.version, format!("the key `{fingerprint}` stands in it twice ({whose})")))
             }
         };
-        let mut people = BTreeSet::new();
+        let mut people = BTreeMap::new();
         for root_key in &self.root_keys {
             let person = root_key.person.trim();
             if person.is_empty() || person != root_key.person {
@@ -37,7 +37,10 @@ impl Root {
             }
             let key = root_key.key().map_err(|what| TrustError::new(self.version, format!("`{person}`: {what}")))?;
             once(key, person)?;
-            people.insert(person.to_lowercase());
+            // Else one person would be two who sign.
+            if let Some(other) = people.insert(person.to_lowercase(), person).filter(|other| *other != person) {
+                return wrong(format!("`{other}` and `{person}` are one person in two spellings"));
+            }
         }
         if people.len() < self.threshold as usize {
             let (people, threshold) = (people.len(), self.threshold);

@@ -118,6 +118,9 @@ fn threshold_too_few_people_of_either_version_are_refused() {
     insta::assert_snapshot!(refused(&[signed(&root(1), &[11, 12]), signed(&taken_over, &[11, 12])]), @"version 2 of the trust root: nobody of the people of version 2 signed it, and 2 have to");
     let lower = Root { threshold: 1, ..root(1) };
     insta::assert_snapshot!(refused(&[signed(&lower, &[11, 12])]), @"version 1 of the trust root: its threshold is 1: one person alone must not replace keys");
+    let mut twice = root(1);
+    twice.root_keys = vec![root_key("jane", 11), root_key("Jane", 12), root_key("mia", 13)];
+    insta::assert_snapshot!(refused(&[signed(&twice, &[11, 12])]), @"version 1 of the trust root: `jane` and `Jane` are one person in two spellings");
     let higher = Root { threshold: 4, ..root(1) };
     insta::assert_snapshot!(refused(&[signed(&higher, &[11, 12])]), @"version 1 of the trust root: its threshold is 4, and it names 3 people who could sign");
 }
