@@ -205,6 +205,51 @@ async fn a_zip_without_its_handler_is_rejected() {
     rejected("handler", build, |_| {}, &[(Code::HandlerMissing, &the_zip().to_string())]).await;
 }
 
+/// Whoever may write every record, but not sign, gets no archive past the gate by telling what another one showed.
+#[tokio::test]
+async fn a_planted_inspection_has_nothing_built() {
+    let aws = Instance::get().await;
+    let ci = aws.ci().await;
+    let (honest, mut commit) = (Commit::new(&aws, "inspected"), Commit::new(&aws, "planted"));
+    commit.objects.insert(the_zip(), zips::of(&[("main.js", b"")]));
+    commit.list();
+    let handler_missing = [(Code::HandlerMissing, &*the_zip().to_string())];
+    honest.publish(&ci).await;
+    aws.becomes(&honest, Outcome::Built, &[]).await;
+    commit.publish(&ci).await;
+    aws.becomes(&commit, Outcome::Rejected, &handler_missing).await;
+
+    let (_, other) = inspections(&aws, &honest).await;
+    let (key, written) = inspections(&aws, &commit).await;
+    let mut planted = written.clone();
+    *found_in_zip(&mut planted, &commit) = found_in_zip(&mut other.clone(), &honest).clone();
+    assert_ne!(planted, written);
+    let put = aws.root.s3.put_object().bucket(&aws.outputs.records_bucket).key(&key);
+    put.body(planted.to_string().into_bytes().into()).send().await.unwrap();
+
+    let second = commit.put_manifest(&ci, &commit.manifest).await;
+    let verdict = aws.becomes(&commit, Outcome::Rejected, &handler_missing).await;
+    assert_eq!(verdict.manifest_version_id, Some(second.into()));
+    assert_eq!(inspections(&aws, &commit).await.1["record"], written["record"], "it was inspected anew");
+}
+
+/// The record of what was found in a commit's objects, and where it lies.
+async fn inspections(aws: &Instance, commit: &Commit) -> (String, Value) {
+    let list = |prefix: &str| aws.root.s3.list_objects_v2().bucket(&aws.outputs.records_bucket).prefix(prefix);
+    let rules = list("inspections/").delimiter("/").send().await.unwrap();
+    let [rules] = rules.common_prefixes() else { panic!("one version of the rules: {rules:?}") };
+    let key = format!("{}{}/{}.json", rules.prefix().unwrap(), commit.id.repo, commit.id.sha);
+    let get = aws.root.s3.get_object().bucket(&aws.outputs.records_bucket).key(&key).send().await.unwrap();
+    let record = serde_json::from_slice(&get.body.collect().await.unwrap().to_vec()).unwrap();
+    (key, record)
+}
+
+/// What was found in the commit's archive.
+fn found_in_zip<'a>(record: &'a mut Value, commit: &Commit) -> &'a mut Value {
+    let sha256 = Sha256::of(&commit.objects[&the_zip()]).to_string();
+    record["record"]["inspections"][sha256].as_object_mut().unwrap().values_mut().next().unwrap()
+}
+
 #[tokio::test]
 async fn a_template_with_a_literal_account_is_rejected() {
     let build = |commit: &mut Commit| {
