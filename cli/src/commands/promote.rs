@@ -16,6 +16,7 @@ use gatekeeper_promotion::{
     approval::BreakGlass,
     changes::Changes,
     counting::NotCounted,
+    database_check::PendingMigration,
     history::StageState,
     plan::{MigrationState, Plan},
     record::{PromotionRecord, Status},
@@ -159,6 +160,8 @@ struct PromoteAnswer {
     plan: Plan,
     plan_sha256: Option<Sha256>,
     changes: Option<Changes>,
+    #[serde(default)]
+    migrations: Vec<PendingMigration>,
     #[serde(default)]
     not_counted: Vec<NotCounted>,
     break_glass: Option<BreakGlass>,
@@ -402,8 +405,9 @@ fn told_refusal(
 ) -> String {
     let reasons = reason::reasons(&answer.reasons, commit);
     let changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+    let migrations = changes::migrations(&answer.migrations);
     let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
-    format!("{}  {what}, {}\n{reasons}{changes}{digest}", bad("refused"), nothing(args))
+    format!("{}  {what}, {}\n{reasons}{migrations}{changes}{digest}", bad("refused"), nothing(args))
 }
 
 /// What a dry run that could be started says. What the forms change is added to its document.
@@ -417,7 +421,8 @@ async fn told_plan(
     let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
     let others = not_counted(&answer.not_counted);
     let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
-    let mut changes = answer.changes.as_ref().map(changes::changes).unwrap_or_default();
+    let mut changes = changes::migrations(&answer.migrations);
+    changes.push_str(&answer.changes.as_ref().map(changes::changes).unwrap_or_default());
     if args.changes {
         let substitutions = changes::substitutions(&answer.plan, &aws.artefacts().await?).await;
         changes.push_str(&changes::substituted(&substitutions));

@@ -3,12 +3,9 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gatekeeper_aws::lambda::Invocation;
 use gatekeeper_database::{Database, DatabaseError, History, Validated};
-use gatekeeper_model::{
-    finding::{Code, Finding},
-    ids::MigrationPath,
-};
+use gatekeeper_model::finding::{Code, Finding};
 use gatekeeper_promotion::{
-    database_check::{DatabaseCheck, DatabaseCheckAnswer},
+    database_check::{DatabaseCheck, DatabaseCheckAnswer, PendingMigration},
     plan::PlannedDatabase,
 };
 use gatekeeper_readers::flyway::{commit, history, settings::Settings};
@@ -19,6 +16,7 @@ use crate::{
     Step, Trouble,
     files::{Fetched, other_configurations},
     parity::{self, NoParity},
+    pending::{self, show_in_all},
     secret,
 };
 
@@ -42,11 +40,13 @@ impl<S: ReadStore> Step<S> {
         let mut looks = stream::iter(&check.databases)
             .map(|planned| async move {
                 let (reasons, pending) = self.look(client, check, planned, invocation).await?;
+                let broken = |it: &PendingMigration| it.broken.len();
                 let fields = json!({
                     "database": planned.database,
                     "outcome": if reasons.is_empty() { "fine" } else { "refused" },
                     "reasons": reasons,
                     "pending": pending.as_ref().map(Vec::len),
+                    "broken_rules": pending.iter().flatten().map(broken).sum::<usize>(),
                 });
                 log.info("database checked", fields);
                 Ok::<_, Trouble>((planned, reasons, pending))
@@ -54,8 +54,12 @@ impl<S: ReadStore> Step<S> {
             .buffered(IN_FLIGHT);
         while let Some((planned, reasons, pending)) = looks.try_next().await? {
             answer.reasons.extend(reasons);
-            answer.pending.extend(pending.map(|pending| (planned.database.clone(), pending)));
+            let Some(pending) = pending else { continue };
+            let files = pending.iter().map(|it| it.file.clone()).collect();
+            answer.pending.insert(planned.database.clone(), files);
+            answer.migrations.extend(pending);
         }
+        show_in_all(&mut answer.migrations);
         Ok(answer)
     }
 
@@ -66,7 +70,7 @@ impl<S: ReadStore> Step<S> {
         check: &DatabaseCheck,
         planned: &PlannedDatabase,
         invocation: &Invocation,
-    ) -> Result<(Vec<Finding>, Option<Vec<MigrationPath>>), Trouble> {
+    ) -> Result<(Vec<Finding>, Option<Vec<PendingMigration>>), Trouble> {
         let target = match secret::target(client, planned).await? {
             Ok(target) => target,
             Err(finding) => return Ok((vec![finding], None)),
@@ -110,7 +114,11 @@ impl<S: ReadStore> Step<S> {
         let planned_files = check.migrations.iter().filter(|it| it.database == planned.database).map(|it| &it.file);
         let planned_files: Vec<_> = planned_files.collect();
         let pending = pending.iter().filter_map(|path| planned_files.iter().find(|it| it.as_str() == *path));
-        Ok((reasons, Some(pending.map(|file| (*file).clone()).collect())))
+        let pending = pending.map(|file| pending::look(&fetched, planned, file, check.sql));
+        let pending = pending.collect::<Result<Vec<_>, _>>()?;
+        reasons.extend(pending::unknown(planned));
+        reasons.extend(pending.iter().filter_map(|migration| pending::refusal(planned, migration)));
+        Ok((reasons, Some(pending)))
     }
 
     /// The histories that lie where no configuration of the commit and no entry of the stage says that one does: what ran by

@@ -1,19 +1,19 @@
 //! The commit's migration files and snapshots, in exactly the bytes that the plan pins.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_database::Migrations;
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::Sha256,
+    ids::{MigrationPath, Sha256},
 };
 use gatekeeper_promotion::plan::{Pinned, PlannedDatabase, PlannedMigration};
 use gatekeeper_readers::flyway::{
     checksum,
     checksum::Scanned,
     files::MigrationFile,
-    settings::{Settings, read_script},
+    settings::{Settings, read_script, script_in_transaction},
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use tempfile::TempDir;
@@ -29,6 +29,8 @@ pub struct Fetched<'a> {
     folder: TempDir,
     files: Vec<(&'a PlannedMigration, Scanned)>,
     settings: Settings,
+    /// Which scripts' own configurations say whether they run in a transaction.
+    in_transaction: BTreeMap<MigrationPath, bool>,
 }
 
 impl<'a> Fetched<'a> {
@@ -46,7 +48,7 @@ impl<'a> Fetched<'a> {
         let mut fetched = stream::iter(of_database)
             .map(|migration| async move { (migration, pinned(artefacts, &migration.script).await) })
             .buffered(IN_FLIGHT);
-        let (mut files, mut wrong) = (Vec::new(), Vec::new());
+        let (mut files, mut wrong, mut in_transaction) = (Vec::new(), Vec::new(), BTreeMap::new());
         let settings = match configuration(artefacts, planned).await? {
             Ok(settings) => settings.with_placeholders(&planned.placeholders),
             Err(findings) => {
@@ -58,6 +60,7 @@ impl<'a> Fetched<'a> {
             match pinned(artefacts, &it.file).await? {
                 Ok(bytes) => {
                     wrong.extend(read_script(&bytes, &it.file.key));
+                    in_transaction.extend(script_in_transaction(&bytes).map(|value| (it.script.clone(), value)));
                     write(folder.path(), &format!("{}.conf", it.script), &bytes)?;
                 }
                 Err(finding) => wrong.push(finding),
@@ -80,7 +83,7 @@ impl<'a> Fetched<'a> {
             write(folder.path(), migration.file.as_str(), &bytes)?;
         }
         drop(fetched);
-        Ok(if wrong.is_empty() { Ok(Self { folder, files, settings }) } else { Err(wrong) })
+        Ok(if wrong.is_empty() { Ok(Self { folder, files, settings, in_transaction }) } else { Err(wrong) })
     }
 
     /// As the history is held against them.
@@ -98,6 +101,16 @@ impl<'a> Fetched<'a> {
     #[must_use]
     pub fn migrations(&self) -> Migrations {
         Migrations { folder: self.folder.path().to_owned(), settings: self.settings.clone() }
+    }
+
+    /// What a migration says, and whether it runs in a transaction.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn script(&self, file: &MigrationPath) -> std::io::Result<(String, bool)> {
+        let sql = std::fs::read_to_string(self.folder.path().join(file.as_str()))?;
+        let in_transaction = self.in_transaction.get(file).copied();
+        Ok((sql, in_transaction.unwrap_or(self.settings.execute_in_transaction)))
     }
 
     /// What Flyway is configured by.

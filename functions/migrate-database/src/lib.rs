@@ -8,6 +8,7 @@ pub mod check;
 pub mod files;
 pub mod migrate;
 pub mod parity;
+mod pending;
 pub mod secret;
 pub mod watch;
 

@@ -20,13 +20,18 @@ pub struct DatabaseChecker {
 }
 
 impl DatabaseChecker {
-    /// Every reason why the databases forbid this promotion. Writes into the plan which migrations are pending.
+    /// What the look at the databases came to: every reason why they forbid this promotion, and what is pending, which is
+    /// written into the plan too.
     ///
     /// # Errors
     /// Where it could not look.
-    pub async fn check(&self, request: &PromotionRequest, verified: &mut Verified) -> anyhow::Result<Vec<Finding>> {
+    pub async fn check(
+        &self,
+        request: &PromotionRequest,
+        verified: &mut Verified,
+    ) -> anyhow::Result<DatabaseCheckAnswer> {
         if verified.plan.databases.is_empty() {
-            return Ok(Vec::new());
+            return Ok(DatabaseCheckAnswer::default());
         }
         let Some(function) = &self.function else {
             let message = "this gatekeeper was deployed without `migrate-database`: deploy it with \
@@ -34,13 +39,14 @@ impl DatabaseChecker {
             let refused = |it: &gatekeeper_promotion::plan::PlannedDatabase| {
                 Finding::new(Code::NotSupportedYet, it.database.as_str(), message)
             };
-            return Ok(verified.plan.databases.iter().map(refused).collect());
+            let reasons = verified.plan.databases.iter().map(refused).collect();
+            return Ok(DatabaseCheckAnswer { reasons, ..DatabaseCheckAnswer::default() });
         };
         let answer = self.ask(function, &event(request, verified)).await?;
         for migration in &mut verified.plan.migrations {
             migration.state = answer.state_of(&migration.database, &migration.file);
         }
-        Ok(answer.reasons)
+        Ok(answer)
     }
 
     async fn ask(&self, function: &str, event: &DatabaseCheckEvent) -> anyhow::Result<DatabaseCheckAnswer> {
@@ -69,6 +75,7 @@ fn event(request: &PromotionRequest, verified: &Verified) -> DatabaseCheckEvent 
             rollback: request.rollback,
             databases: verified.plan.databases.clone(),
             migrations: verified.plan.migrations.clone(),
+            sql: request.changes,
             history_before: verified.history_before.clone(),
         },
     }

@@ -29,6 +29,7 @@ use gatekeeper_promotion::{
     brake::BrakeRequest,
     changes::Changes,
     counting::NotCounted,
+    database_check::{DatabaseCheckAnswer, PendingMigration},
     entry,
     lock::Lock,
     plan::Plan,
@@ -90,6 +91,9 @@ pub struct Answer {
     /// What would change by that, where a dry run asks; with a refusal for what would change too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// What the migrations would do that the stage's databases have not run, of a dry run and of a refusal for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<PendingMigration>,
     /// The approvals that don't count, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_counted: Vec<NotCounted>,
@@ -211,14 +215,15 @@ impl Promoter {
         {
             return self.refuse(request, vec![in_progress(request, Some(&lock.record))], &log).await;
         }
-        let reasons = self.databases.check(request, &mut verified).await?;
+        let DatabaseCheckAnswer { reasons, migrations, .. } = self.databases.check(request, &mut verified).await?;
         if !reasons.is_empty() {
-            return self.refuse(request, reasons, &log).await;
+            let refusal = self.refuse(request, reasons, &log).await?;
+            return Ok(Answer { migrations, ..refusal });
         }
         let changes = if request.changes { Some(self.changes(request, &verified, deadline).await?) } else { None };
         if let Some(told) = changes.as_ref().filter(|told| !told.reasons.is_empty()) {
             let refusal = self.refuse(request, told.reasons.clone(), &log).await?;
-            return Ok(Answer { changes, notes, ..refusal });
+            return Ok(Answer { changes, migrations, notes, ..refusal });
         }
         if request.dry_run {
             log.info("promotion planned, dry run", json!({"commit_sha": verified.commit.sha}));
@@ -231,6 +236,7 @@ impl Promoter {
                 plan: verified.plan,
                 plan_sha256: Some(verified.plan_sha256),
                 changes,
+                migrations,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
                 notes,
@@ -358,6 +364,7 @@ impl Promoter {
             plan: record.plan,
             plan_sha256: Some(plan_sha256),
             changes: None,
+            migrations: Vec::new(),
             not_counted: record.not_counted,
             break_glass: record.break_glass,
             notes: Vec::new(),
@@ -396,6 +403,7 @@ impl Promoter {
             plan: Plan::default(),
             plan_sha256: None,
             changes: None,
+            migrations: Vec::new(),
             not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),
@@ -580,6 +588,7 @@ mod tests {
             plan: Plan::default(),
             plan_sha256: None,
             changes: None,
+            migrations: Vec::new(),
             not_counted: Vec::new(),
             break_glass: None,
             notes: Vec::new(),

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod flyway;
 mod flyway_output;
+pub mod lint;
 mod postgres;
 mod redact;
 mod target;

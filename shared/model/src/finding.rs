@@ -222,6 +222,7 @@ codes! {
     DatabaseSecretInvalid "database-secret-invalid" "a database's secret can't be read, or does not tell how to reach it safely";
     DatabaseUnreachable "database-unreachable" "a stage's database can't be connected to";
     FlywayValidateFailed "flyway-validate-failed" "`flyway validate` found the stage's schema history and the commit's migrations at odds";
+    MigrationRefused "migration-refused" "a migration that the stage has not run breaks a rule which the stage refuses, or can't be looked at for them";
     FlywayHistoryMismatch "flyway-history-mismatch" "a row of the stage's schema history is not what the manifest and the files say, or failed";
     FlywayHistoryMissing "flyway-history-missing" "the stage's schema is not empty, has no schema history, and no baseline is configured";
     FlywayHistoryRewritten "flyway-history-rewritten" "the stage's schema history is not what the last promotion left: `flyway repair` or a hand changed it";

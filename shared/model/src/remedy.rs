@@ -183,6 +183,7 @@ remedies! {
     DatabaseSecretInvalid "Let the secret hold username and password, and the stage whatever it does not tell; `DatabaseSecretArns` must cover it." r#""databases": {"payments": {"secret_arn": "arn:aws:secretsmanager:…", "host": "payments.example", "dbname": "payments"}}"#;
     DatabaseUnreachable "See that the database is up, and that the function's subnets and security groups lead to it." "gatekeeper promote --repo bank-payments --sha 3f1c9a0 --stage uat --reason 'try' --dry-run";
     FlywayValidateFailed "Bring the stage's schema history and the files together, as the message of Flyway says." "gatekeeper promote --repo bank-payments --sha 3f1c9a0 --stage uat --reason 'try' --dry-run";
+    MigrationRefused "Write the migration so that the code before it can live with it; where it is meant as it is, let the stage's entry of the database name the file." r#""accept_migrations": ["V12__drop_old.sql"]"#;
     FlywayHistoryMismatch "Find out who migrated the stage by hand; a migration that failed there has to be cleared up by a person." "gatekeeper explain flyway-history-rewritten";
     FlywayHistoryMissing "Point the stage at the right database, or set a baseline for one that was there before Flyway." r#"baselineVersion = "12""#;
     FlywayHistoryRewritten "Find out who ran `flyway repair` or changed the table, and put back what the last promotion left." "gatekeeper evidence --stage uat --repo bank-payments";

@@ -35,6 +35,9 @@ pub struct DatabaseCheck {
     pub databases: Vec<PlannedDatabase>,
     /// Their migrations.
     pub migrations: Vec<PlannedMigration>,
+    /// Whether the SQL of the migrations that are pending is wanted too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sql: bool,
     /// The schema histories as the last promotion left them, where it recorded one.
     #[serde(default)]
     pub history_before: BTreeMap<DatabaseName, Vec<HistoryRow>>,
@@ -54,6 +57,49 @@ pub struct DatabaseCheckAnswer {
     pub reasons: Vec<Finding>,
     /// The migrations that each database has not run yet, in the order in which Flyway will.
     pub pending: BTreeMap<DatabaseName, Vec<MigrationPath>>,
+    /// What those migrations would do, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<PendingMigration>,
+}
+
+/// The most of a migration's SQL that is shown, in bytes.
+pub const SHOWN_BYTES: usize = 16 * 1024;
+
+/// The most that is shown of the SQL of all migrations of a promotion, in bytes.
+pub const SHOWN_BYTES_IN_ALL: usize = 512 * 1024;
+
+/// A migration that a stage's database has not run yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingMigration {
+    /// The database.
+    pub database: DatabaseName,
+    /// The file's path below the database's `migrations/` folder.
+    pub file: MigrationPath,
+    /// Squawk's rules that it breaks, in the order of their lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<BrokenRule>,
+    /// Why nobody can say which rules it breaks, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// What it says, where that was asked for: [`SHOWN_BYTES`] of it at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
+    /// How many bytes of it are not in `sql`.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub bytes_left_out: usize,
+}
+
+/// A rule of Squawk's that a migration breaks (<https://squawkhq.com/docs/rules>).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenRule {
+    /// The rule's name.
+    pub rule: String,
+    /// The line of the statement, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+    /// Whether the stage refuses it.
+    pub refused: bool,
 }
 
 /// How the schemas of a stage's databases compare with those that were tested with the commit that runs there.

@@ -265,6 +265,12 @@ pub struct PlannedDatabase {
     /// What a live schema that is not the tested one means: the stage's own rule; for a rollback required, unless the
     /// request accepts a difference.
     pub schema_parity: SchemaParity,
+    /// Squawk's rules that no pending migration may break.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refuse_migrations: BTreeSet<String>,
+    /// The migrations that may break those rules nevertheless.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_migrations: BTreeSet<MigrationPath>,
     /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_server_limits: bool,
@@ -717,6 +723,8 @@ fn databases(
                 modules: manifest.modules_of(name).cloned().collect(),
                 secret_arn: configured.secret_arn.clone(),
                 schema_parity: rollback_parity.unwrap_or(configured.schema_parity),
+                refuse_migrations: configured.refuse_migrations.clone(),
+                accept_migrations: configured.accept_migrations.clone(),
                 accept_server_limits: configured.accept_server_limits,
                 partitions: configured.partitions.iter().chain(manifest.partitions_of(name)).cloned().collect(),
                 place: configured.place(),

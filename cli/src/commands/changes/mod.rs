@@ -1,5 +1,7 @@
 //! What a promotion would change, as a release manager reads it in a terminal of 80 columns.
 
+mod migrations;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use gatekeeper_aws::s3::S3Store;
@@ -22,6 +24,7 @@ use gatekeeper_readers::{
 use gatekeeper_store::ReadStore as _;
 use serde::Serialize;
 
+pub(super) use self::migrations::migrations;
 use crate::{
     output::{bad, faint, good, open},
     reason::count,

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
 use gatekeeper_aws::s3::S3Store;
+use gatekeeper_database::lint;
 use gatekeeper_model::{policy::Policy, store_key::RecordKey};
 use gatekeeper_promotion::{stage, stage::StagesConfig};
 use gatekeeper_store::{Body, Precondition, ReadStore, WriteStore, Written};
@@ -135,7 +136,7 @@ impl Document {
     /// What the type that everybody reads it with says.
     fn parse(self, bytes: &[u8]) -> Result<(), String> {
         match self {
-            Self::Stages => StagesConfig::parse(bytes).map(|_| ()).map_err(|finding| finding.message),
+            Self::Stages => StagesConfig::parse(bytes).map_err(|finding| finding.message).and_then(|it| rules(&it)),
             Self::Policy => Policy::parse(bytes).map(|_| ()).map_err(|error| error.to_string()),
         }
     }
@@ -157,6 +158,21 @@ impl Document {
             _ => wrong,
         }
     }
+}
+
+/// Whether Squawk has every rule that a stage refuses.
+fn rules(config: &StagesConfig) -> Result<(), String> {
+    for (stage, entry) in &config.stages {
+        for (database, entry) in &entry.databases {
+            if let Some(rule) = lint::unknown(&entry.refuse_migrations).next() {
+                return Err(format!(
+                    "`refuse_migrations` of database `{database}` of `{stage}`: `{rule}` is no rule of Squawk's, \
+                     https://squawkhq.com/docs/rules"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn stages(args: &StagesArgs, output: &mut Output) -> anyhow::Result<Answer> {

@@ -6,5 +6,6 @@ mod configuration;
 mod history;
 mod migrate;
 mod parity;
+mod pending;
 mod safety;
 mod stage;

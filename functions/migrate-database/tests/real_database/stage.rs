@@ -168,6 +168,8 @@ pub(crate) struct With<'a> {
     pub(crate) other_histories: Value,
     /// What else the stage's entry tells of the database.
     pub(crate) entry: Value,
+    /// Whether the SQL of what is pending is wanted.
+    pub(crate) sql: bool,
 }
 
 impl Default for With<'_> {
@@ -182,6 +184,7 @@ impl Default for With<'_> {
             scripts: &[],
             other_histories: json!([]),
             entry: json!({}),
+            sql: false,
         }
     }
 }
@@ -287,7 +290,7 @@ impl Stage {
         let check = json!({"check": {
             "stage": "uat", "repo": "bank-payments", "commit_sha": "a".repeat(40), "role_arn": null,
             "rollback": with.rollback, "databases": databases, "migrations": migrations,
-            "history_before": with.history_before,
+            "history_before": with.history_before, "sql": with.sql,
         }});
         let secret = with.secret.unwrap_or_else(|| self.server.secret(&self.database));
         let config = scripted::config(move |request| {

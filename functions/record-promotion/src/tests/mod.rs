@@ -344,6 +344,8 @@ async fn the_handoff_of_a_module_with_a_database_tells_of_schema_parity() {
         modules: ["MOD-012".parse().unwrap()].into(),
         secret_arn: "arn".to_owned(),
         schema_parity: SchemaParity::Required,
+        refuse_migrations: std::collections::BTreeSet::new(),
+        accept_migrations: std::collections::BTreeSet::new(),
         accept_server_limits: false,
         partitions: std::collections::BTreeSet::new(),
         place: Place::default(),

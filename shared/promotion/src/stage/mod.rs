@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     finding::{Code, Finding, plain},
-    ids::{DatabaseName, FunctionName, PartitionedTable, Repo, StackName, StageName},
+    ids::{DatabaseName, FunctionName, MigrationPath, PartitionedTable, Repo, StackName, StageName},
     place::Place,
     store_key::RecordKey,
     strict_json,
@@ -124,6 +124,13 @@ pub struct Database {
     /// Flyway's schema histories in the same database that are other modules', as `schema.table`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub other_histories: BTreeSet<String>,
+    /// Squawk's rules that no migration may break which the stage has not run yet, such as `ban-drop-column`
+    /// (<https://squawkhq.com/docs/rules>).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refuse_migrations: BTreeSet<String>,
+    /// The migrations that may break those rules nevertheless, by their paths below `migrations/`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accept_migrations: BTreeSet<MigrationPath>,
     /// Whether a required parity holds where the older of two servers can't hold what the newer one's schema says.
     #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
     pub accept_server_limits: bool,

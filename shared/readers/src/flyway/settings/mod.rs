@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_model::finding::{Code, Finding, plain};
 use serde::{Deserialize, Serialize};
 
-pub use self::script::{SCRIPT_MAX_BYTES, read_script};
+pub use self::script::{SCRIPT_MAX_BYTES, read_script, script_in_transaction};
 use super::{history::HistoryRow, migration_name::Version};
 
 /// The largest `flyway.toml` that is read, in bytes.

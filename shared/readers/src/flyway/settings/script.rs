@@ -20,17 +20,14 @@ pub fn read_script(bytes: &[u8], subject: &str) -> Vec<Finding> {
     let Ok(text) = std::str::from_utf8(bytes) else { return vec![finding("it is not UTF-8".to_owned())] };
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let (mut reasons, mut seen) = (Vec::new(), Vec::new());
-    for line in text.split(['\n', '\r']).map(str::trim).filter(|it| !it.is_empty() && !it.starts_with(['#', '!'])) {
+    for line in lines(text) {
         if line.contains('\\') || line.contains("${") || line.chars().any(char::is_control) {
             reasons.push(
                 "a line with `\\`, `${` or a control character is not read alike everywhere: write it out".to_owned(),
             );
             continue;
         }
-        let end = line.find(|c: char| matches!(c, '=' | ':') || c.is_whitespace()).unwrap_or(line.len());
-        let (name, rest) = line.split_at_checked(end).unwrap_or((line, ""));
-        let rest = rest.trim_start();
-        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim();
+        let (name, value) = entry(line);
         if seen.contains(&name) {
             reasons.push(format!("`{name}`: it stands there twice"));
         }
@@ -38,6 +35,29 @@ pub fn read_script(bytes: &[u8], subject: &str) -> Vec<Finding> {
         reasons.extend(wrong(name, value).map(|why| format!("`{name}`: {why}")));
     }
     reasons.into_iter().map(finding).collect()
+}
+
+/// Whether a script's configuration, about which [`read_script`] found nothing wrong, says that it runs in a transaction;
+/// `None` where it leaves that to the database's.
+#[must_use]
+pub fn script_in_transaction(bytes: &[u8]) -> Option<bool> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let (_, value) = lines(text).map(entry).find(|(name, _)| *name == "executeInTransaction")?;
+    Some(value.eq_ignore_ascii_case("true"))
+}
+
+/// The lines that say something.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\n', '\r']).map(str::trim).filter(|it| !it.is_empty() && !it.starts_with(['#', '!']))
+}
+
+/// The name and the value of a line.
+fn entry(line: &str) -> (&str, &str) {
+    let end = line.find(|c: char| matches!(c, '=' | ':') || c.is_whitespace()).unwrap_or(line.len());
+    let (name, rest) = line.split_at_checked(end).unwrap_or((line, ""));
+    let rest = rest.trim_start();
+    (name, rest.strip_prefix(['=', ':']).unwrap_or(rest).trim())
 }
 
 fn wrong(name: &str, value: &str) -> Option<&'static str> {
