@@ -154,10 +154,9 @@ mod tests {
     fn told(sql: &str, refused: &[&str]) -> String {
         let refused = refused.iter().map(|rule| (*rule).to_owned()).collect();
         match lint(sql, true, &refused) {
-            Ok(broken) => broken
-                .iter()
-                .map(|it| format!("{}{}: {}: {}\n", if it.refused { "! " } else { "" }, it.line, it.rule, it.message))
-                .collect(),
+            Ok(broken) => broken.iter().fold(String::new(), |told, it| {
+                format!("{told}{}{}: {}: {}\n", if it.refused { "! " } else { "" }, it.line, it.rule, it.message)
+            }),
             Err(unread) => format!("{unread}\n"),
         }
     }
