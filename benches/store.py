@@ -140,7 +140,7 @@ class Store:
             "ALARM_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
             "GATE_ROLE_IDS": "AROAGATE", "EVENT_QUEUE_URL": f"http://127.0.0.1:{port}/{ACCOUNT}/events",
             "SIGNING_KEY_ARN": self.signing_key_arn, "PROMOTION_SIGNING_KEY_ARN": self.promotion_signing_key_arn,
-            "APPROVAL_SIGNING_KEY_ARN": self.approval_signing_key_arn,
+            "APPROVAL_SIGNING_KEY_ARN": self.approval_signing_key_arn, "JUDGE_RUN_FUNCTION": "judge-run",
         }
 
     def upload(self, commit: Commit) -> None:

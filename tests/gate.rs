@@ -237,8 +237,9 @@ async fn a_planted_inspection_has_nothing_built() {
 async fn inspections(aws: &Instance, commit: &Commit) -> (String, Value) {
     let list = |prefix: &str| aws.root.s3.list_objects_v2().bucket(&aws.outputs.records_bucket).prefix(prefix);
     let rules = list("inspections/").delimiter("/").send().await.unwrap();
-    let [rules] = rules.common_prefixes() else { panic!("one version of the rules: {rules:?}") };
-    let key = format!("{}{}/{}.json", rules.prefix().unwrap(), commit.id.repo, commit.id.sha);
+    assert_eq!(rules.common_prefixes().len(), 1, "one version of the rules");
+    let rules = rules.common_prefixes().first().and_then(|it| it.prefix()).unwrap();
+    let key = format!("{rules}{}/{}.json", commit.id.repo, commit.id.sha);
     let get = aws.root.s3.get_object().bucket(&aws.outputs.records_bucket).key(&key).send().await.unwrap();
     let record = serde_json::from_slice(&get.body.collect().await.unwrap().to_vec()).unwrap();
     (key, record)
