@@ -231,12 +231,18 @@ class Functions(unittest.TestCase):
 
 class Schedules(unittest.TestCase):
     def test_drift_is_looked_for_every_15_minutes_by_one_run_at_a_time(self):
-        rule, = STACK.of_type("AWS::Events::Rule").values()
-        self.assertEqual(rule["ScheduleExpression"], "rate(15 minutes)")
+        rule, = (one for one in STACK.of_type("AWS::Events::Rule").values() if one["ScheduleExpression"] == "rate(15 minutes)")
         self.assertEqual([target["Arn"] for target in rule["Targets"]], [STACK.attribute("WatchDriftFunction", "Arn")])
         self.assertLess(STACK.properties("WatchDriftFunction")["Timeout"], 15 * 60)
         again, = (one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] == "gatekeeper-watch-drift")
         self.assertEqual(again["MaximumRetryAttempts"], 0, "the next run is the retry")
+
+    def test_commits_whose_events_were_lost_are_settled_every_hour(self):
+        rule, = (one for one in STACK.of_type("AWS::Events::Rule").values() if one["ScheduleExpression"] == "rate(1 hour)")
+        target, = rule["Targets"]
+        self.assertEqual((target["Arn"], body(target["Input"])), (STACK.attribute("IntakeFunction", "Arn"), {"sweep": {}}))
+        again, = (one for one in STACK.of_type("AWS::Lambda::EventInvokeConfig").values() if one["FunctionName"] == "gatekeeper-intake")
+        self.assertEqual(again["MaximumRetryAttempts"], 0, "the next hour is the retry")
 
 
 class StateMachine(unittest.TestCase):

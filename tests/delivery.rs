@@ -88,6 +88,25 @@ async fn events_in_any_order_while_a_commit_arrives_end_in_the_same_state() {
 }
 
 #[tokio::test]
+async fn a_commit_whose_events_were_lost_is_settled_by_the_sweep() {
+    let aws = Instance::get().await;
+    let (ci, commit) = (aws.ci().await, Commit::new(&aws, "swept"));
+    commit.publish(&ci).await;
+    aws.becomes(&commit, Outcome::Built, &[]).await;
+    // As it is where the gate never heard of the commit.
+    let verdict = RecordKey::Verdict(commit.id.clone());
+    let forget = aws.root.s3.delete_object().bucket(&aws.outputs.records_bucket).key(verdict.to_string());
+    forget.send().await.unwrap();
+
+    let sweep = json!({"sweep": {"repo": commit.id.repo}});
+    let swept = invoke(&aws.root, &aws.outputs.intake_function, &sweep).await;
+    assert_eq!(swept, json!({"commits": 1, "looked_at": 1, "settled": 1, "failed": 0, "left": 0}));
+    aws.becomes(&commit, Outcome::Built, &[]).await;
+    let again = invoke(&aws.root, &aws.outputs.intake_function, &sweep).await;
+    assert_eq!(again, json!({"commits": 1, "looked_at": 1, "settled": 0, "failed": 0, "left": 0}));
+}
+
+#[tokio::test]
 async fn an_event_that_nobody_can_read_is_kept_whole_in_the_dead_letter_queue() {
     let aws = Instance::get().await;
     let word = Ulid::generate().to_string();

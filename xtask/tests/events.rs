@@ -65,6 +65,9 @@ const WATCH: [(&str, bool); 2] = [("scheduled-drift.json", true), ("drift-by-han
 /// The sample for `witness`, which its own tests hold it to.
 const CATCH_UP: &str = "witness-catch-up.json";
 
+/// The sample that asks the gate to sweep, which its own tests hold it to.
+const SWEEP: &str = "sweep.json";
+
 fn sample(name: &str) -> Value {
     let text = std::fs::read_to_string(Path::new(FOLDER).join(name)).unwrap();
     serde_json::from_str(&text).unwrap()
@@ -169,6 +172,7 @@ fn no_sample_goes_untested() {
         DATABASE_CHECK,
         DATABASE_PARITY,
         CATCH_UP,
+        SWEEP,
     ]);
     let tested = tested.chain(BRAKE).chain(WATCH.iter().map(|(name, _)| *name));
     assert_eq!(samples, tested.map(str::to_owned).collect());

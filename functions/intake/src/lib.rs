@@ -1,4 +1,5 @@
-//! The gate as a Lambda function behind a queue: events in, the messages that must come again out.
+//! The gate as a Lambda function behind a queue: events in, the messages that must come again out. A schedule asks it to
+//! sweep, too.
 
 #![recursion_limit = "256"] // the AWS clients' futures nest deeply
 
@@ -13,10 +14,19 @@ use gatekeeper_aws::{
     lambda::{FunctionError, Invocation, run as run_lambda},
     trust::Trust,
 };
-use gatekeeper_gate::converge::Gate;
-use gatekeeper_model::telemetry;
+use gatekeeper_gate::converge::{Gate, SweepEvent, Swept, batch::BatchAnswer};
+use gatekeeper_model::{telemetry, telemetry::chain};
+use serde::Serialize;
 
 use self::{pause::Queue, verify::Function};
+
+/// What the gate answers: to events, or to the schedule.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Batch(BatchAnswer),
+    Swept(Swept),
+}
 
 /// Takes events until Lambda ends the process.
 ///
@@ -31,7 +41,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let signer = Arc::new(signer.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Gate));
     let queue = Arc::new(Queue::new(&config, settings.event_queue_url()?));
     let verifier = Arc::new(Function::new(&config, settings.verify_provenance_function.as_deref()));
-    run_lambda(move |payload, Invocation { log, .. }| {
+    run_lambda(move |payload, Invocation { log, deadline }| {
         let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
         let (queue, verifier) = (Arc::clone(&queue), Arc::clone(&verifier));
         async move {
@@ -44,10 +54,16 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
                 signer: &*signer,
                 verifier: &*verifier,
             };
+            if payload.get("sweep").is_some() {
+                let asked = serde_json::from_value::<SweepEvent>(payload);
+                let SweepEvent { sweep } = asked.map_err(|error| FunctionError::new("InvalidSweepEvent", error))?;
+                let swept = gate.sweep(&sweep, deadline).await;
+                return Ok(Answer::Swept(swept.map_err(|error| FunctionError::new("GateError", chain(&error)))?));
+            }
             let answer = gate.settle_batch(&payload, &gate_role_ids).await;
             let answer = answer.map_err(|error| FunctionError::new("GateError", error))?;
             queue.pause(&payload, &answer, &log).await;
-            Ok(answer)
+            Ok(Answer::Batch(answer))
         }
     })
     .await

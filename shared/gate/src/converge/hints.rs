@@ -22,6 +22,11 @@ impl Hints {
         strangers.extend(stranger.filter(|it| !strangers.contains(it)).cloned().into_iter().collect::<Vec<_>>());
     }
 
+    /// Names an object without any event that tells of it.
+    pub(super) fn name(&mut self, path: ArtefactPath) {
+        self.named.entry(path).or_default();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.named.is_empty()
     }

@@ -62,7 +62,7 @@ pub(super) enum Glance {
 /// What is there of a commit, and the verdict that stood before that was looked at.
 pub(super) struct Sketch {
     pub(super) verdict: Option<Stored<Verdict>>,
-    listed: BTreeMap<ArtefactPath, Listed>,
+    pub(super) listed: BTreeMap<ArtefactPath, Listed>,
 }
 
 /// A commit as one look saw it.

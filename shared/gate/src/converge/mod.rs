@@ -21,6 +21,7 @@ mod parameters;
 mod provenance;
 #[cfg(test)]
 mod reports_tests;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -48,6 +49,7 @@ use jiff::Timestamp;
 pub use provenance::{NoVerifier, ProvenanceVerifier, Verifying};
 use serde::Serialize;
 use serde_json::json;
+pub use sweep::{Sweep, SweepEvent, Swept};
 
 use self::{
     hints::Hints,

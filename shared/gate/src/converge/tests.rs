@@ -35,6 +35,8 @@ mod forgery;
 mod many_commits;
 #[path = "provenance_tests.rs"]
 mod provenance;
+#[path = "sweep_tests.rs"]
+mod sweep;
 
 /// The gate's key.
 static SIGNER: LazyLock<LocalSigner> = LazyLock::new(|| LocalSigner::from_seed(1));
