@@ -122,6 +122,10 @@ class Account:
         path, query = unquote(urlsplit(url).path), parse_qs(urlsplit(url).query)
         if record := re.fullmatch(r"/records/promotions/uat/bank-payments/(\w+)\.json", path):
             return 200, {"x-amz-version-id": "v1", "ETag": '"e"'}, json.dumps(self.record(record[1])).encode()
+        if method == "GET" and path.startswith("/records/"):  # nobody holds the stage or stopped the promotion
+            if "list-type" in query:
+                return 200, {"Content-Type": "text/xml"}, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            return 404, {"Content-Type": "text/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
         if body.startswith(b"Action=ListStackResources"):
             return 200, {"Content-Type": "text/xml"}, self.resources(parse_qs(body.decode()))
         called = re.fullmatch(r"/2015-03-31/functions/uat-([\w-]+)(/code|/versions)?", path)

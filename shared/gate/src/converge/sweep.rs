@@ -118,7 +118,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             let shas = names.iter().filter_map(|name| name.parse::<CommitSha>().ok());
             Ok::<_, GateError>(shas.map(|sha| Commit { repo: repo.clone(), sha }).collect::<Vec<_>>())
         });
-        Ok(of_repo.buffered(AT_ONCE).try_concat().await?)
+        of_repo.buffered(AT_ONCE).try_concat().await
     }
 
     /// Whether an event of the commit was lost; then it is settled.
