@@ -178,9 +178,10 @@ code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
 parameters+=("CodeBucket=$code_bucket")
 
 # An image of other code than the functions' would be asked in words that it doesn't know.
-if [ -z "$image_repository" ] && [[ " ${parameters[*]}" != *' MigrateDatabaseImageUri='* ]]; then
+if [ "$new" = no ] && [ -z "$image_repository" ] && [[ " ${parameters[*]}" != *' MigrateDatabaseImageUri='* ]]; then
   query="Stacks[0].Parameters[?ParameterKey=='MigrateDatabaseImageUri'].ParameterValue"
-  image=$(aws cloudformation describe-stacks --stack-name "$stack" --query "$query" --output text 2>/dev/null || true)
+  image=$(aws cloudformation describe-stacks --stack-name "$stack" --query "$query" --output text) ||
+    fail "whether the stack \`$stack\` has migrate-database could not be looked at"
   [ -z "$image" ] || [ "$image" = None ] ||
     fail "the stack has migrate-database: give \`--image-repository\`, or \`--parameter MigrateDatabaseImageUri=…\` with an image or nothing"
 fi
@@ -218,22 +219,40 @@ versions() { # KEY and VERSION of everything that lies in the code bucket below 
     --query '[Versions, DeleteMarkers][] | [?Key] | [].[Key, VersionId]' | sort
 }
 
-change_sets() { # the names of the stack's change sets
-  aws cloudformation list-change-sets --stack-name "$stack" --query 'Summaries[].ChangeSetName' --output text 2>/dev/null | tr '\t' '\n' | sort
+change_sets() { # the names of the stack's change sets; with FAILED, of those that came to nothing
+  local query='Summaries[].ChangeSetName'
+  [ $# -eq 0 ] || query="Summaries[?Status=='$1'].ChangeSetName"
+  aws cloudformation list-change-sets --stack-name "$stack" --query "$query" --output text | tr '\t' '\n' | sed '/^None$/d; /^$/d' | sort
+}
+
+stack_status() {
+  aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2>/dev/null
 }
 
 scratch=$(mktemp -d)
+change_set=''
 # What a plan made is taken away again, whatever became of it: the change set, the stack that exists for it alone, what was
 # uploaded for it, and the bucket.
 clean_up() {
-  local ended=$? change_set key version template
+  local ended=$? failed status left key version template
   trap - EXIT
   if [ "$execute" = no ]; then
     set +e
-    comm -13 "$scratch/change_sets" <(change_sets) | while read -r change_set; do
-      aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$change_set" >/dev/null
+    # Somebody else's change set may have come meanwhile, so only what this plan is known to have made goes: the one that it was
+    # told of, and those that came to nothing.
+    if [ -n "$change_set" ]; then aws cloudformation delete-change-set --change-set-name "$change_set" >/dev/null; fi
+    comm -13 "$scratch/change_sets" <(change_sets FAILED 2>/dev/null) | while read -r failed; do
+      aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$failed" >/dev/null
     done
-    if [ "$new" = yes ] && [ "$reviewed" = no ]; then aws cloudformation delete-stack --stack-name "$stack"; fi
+    if status=$(stack_status) && left=$(change_sets); then
+      left=$(comm -13 "$scratch/change_sets" <(echo -n "${left:+$left$'\n'}"))
+      if [ -n "$left" ]; then
+        echo "note: these change sets came meanwhile and are left to whoever made them:" $left >&2
+      elif [ "$new" = yes ] && [ "$reviewed" = no ] && [ "$status" = REVIEW_IN_PROGRESS ]; then
+        # In any other status somebody has installed it meanwhile.
+        aws cloudformation delete-stack --stack-name "$stack"
+      fi
+    fi
     template=$stack/$(md5sum "$packaged" | cut -d ' ' -f 1).template
     comm -13 "$scratch/versions" <(versions) | while read -r key version; do
       # Somebody else may deploy meanwhile.
@@ -247,7 +266,11 @@ clean_up() {
 }
 packaged=$scratch/packaged.yaml
 versions > "$scratch/versions"
-change_sets > "$scratch/change_sets" || true
+# What was there before must be known, or it would look like what this plan made.
+: > "$scratch/change_sets"
+if [ "$execute" = no ] && { [ "$new" = no ] || [ "$reviewed" = yes ]; }; then
+  change_sets > "$scratch/change_sets" || fail "the change sets of the stack \`$stack\` can't be looked at"
+fi
 trap clean_up EXIT
 
 aws cloudformation package --template-file infra/template.yaml --s3-bucket "$code_bucket" --s3-prefix "$stack" \

@@ -19,7 +19,7 @@ VERSION = "1.2.3"
 NAME = f"gatekeeper-{VERSION}-linux-x86_64"
 # What it is asked is written down; a release is a folder, an attestation a file that names the commit.
 GH = """#!/usr/bin/env python3
-import json, os, shutil, sys
+import hashlib, json, os, shutil, sys
 from pathlib import Path
 asked, release = sys.argv[1:], Path(os.environ["RELEASE"])
 with open(os.environ["ASKED"], "a") as log:
@@ -29,8 +29,10 @@ def option(name):
 match asked[:2]:
     case ["api", path] if path == f"repos/example-bank/artefact-gatekeeper/commits/v%(version)s":
         tag = release / "tag"
+        if (release / "trouble").exists():
+            sys.exit((release / "trouble").read_text())
         if not tag.exists():
-            sys.exit("gh: Not Found (HTTP 404)")
+            sys.exit("gh: No commit found for SHA: v%(version)s (HTTP 422)")
         print(tag.read_text())
     case ["release", "view"]:
         assets = release / "assets"
@@ -43,6 +45,9 @@ match asked[:2]:
         attested = release / "attested" / Path(asked[2]).name
         if not attested.exists() or attested.read_text() != option("--source-digest"):
             sys.exit("Error: no matching attestations")
+        # Found by the digest: by what name the bytes were attested says the statement alone, as `--jq` gives it.
+        digest, named = hashlib.sha256(Path(asked[2]).read_bytes()).hexdigest(), release / "named"
+        print(digest + "  " + (named.read_text() if named.exists() else Path(asked[2]).name))
     case _:
         sys.exit(f"not asked for: {asked}")
 """ % {"version": VERSION}
@@ -83,10 +88,12 @@ class Taking(unittest.TestCase):
             (self.release / folder).mkdir()
             (self.release / folder / NAME).write_text(content)
 
-    def take(self, path: str | None = None) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": path or f"{self.programs}:{os.environ['PATH']}", "RELEASE": str(self.release), "ASKED": str(self.asked)}
-        action = self.checkout / TAKING.relative_to(ROOT)
-        return subprocess.run([action], env=environment, capture_output=True, text=True, check=False)
+    def take(self) -> subprocess.CompletedProcess[str]:
+        return self.run_(self.checkout / TAKING.relative_to(ROOT))
+
+    def run_(self, *command: Path | str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self.programs}:{os.environ['PATH']}", "RELEASE": str(self.release), "ASKED": str(self.asked)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def taken(self) -> Path:
         return self.checkout / ".local" / "gatekeeper" / "bin" / "gatekeeper"
@@ -108,10 +115,11 @@ class Taking(unittest.TestCase):
         self.assertEqual(asked[3:], [
             "--repo", "example-bank/artefact-gatekeeper",
             "--signer-workflow", "example-bank/artefact-gatekeeper/.github/workflows/release.yml",
-            "--source-ref", f"refs/tags/v{VERSION}", "--source-digest", self.commit, "--deny-self-hosted-runners"])
+            "--source-ref", f"refs/tags/v{VERSION}", "--source-digest", self.commit, "--deny-self-hosted-runners",
+            "--format", "json", "--jq", '.[].verificationResult.statement.subject[] | .digest.sha256 + "  " + .name'])
 
     def test_a_commit_that_is_no_release_is_built(self) -> None:
-        self.is_built_instead(f"there is no tag v{VERSION} that can be read")
+        self.is_built_instead(f"there is no tag v{VERSION}")
         self.released(of="f" * 40)
         self.is_built_instead(f"v{VERSION} is {'f' * 40}")
 
@@ -132,9 +140,38 @@ class Taking(unittest.TestCase):
         told = self.take()
         self.assertEqual((told.returncode, told.stderr), (1, f"error: the release v{VERSION} has no `{NAME}`\n"))
 
+    def test_a_file_of_the_release_that_was_put_under_the_name_of_another_is_never_taken(self) -> None:
+        self.released()
+        (self.release / "named").write_text(NAME.replace("x86_64", "arm64"))
+        told = self.take()
+        self.assertEqual((told.returncode, told.stdout), (1, ""))
+        self.assertIn(f"error: `{NAME}` of the release v{VERSION} was built under another name", told.stderr)
+        self.assertFalse(self.taken().exists())
+
+    def test_where_github_can_not_be_asked_it_is_built_and_told_and_a_deployment_of_the_release_ends(self) -> None:
+        self.released()
+        for trouble in ("error connecting to api.github.com", "gh: API rate limit exceeded (HTTP 403)", "gh: Server Error (HTTP 502)"):
+            (self.release / "trouble").write_text(trouble)
+            self.is_built_instead(f"could not be asked for the tag v{VERSION}, so nobody can tell whether this commit is a release: {trouble}")
+            self.is_built_instead("::warning title=Built, not taken::")
+            got = self.run_(self.checkout / "infra" / "release" / "get.sh", self.checkout / "got", NAME)
+            self.assertEqual((got.returncode, got.stdout), (4, ""), got.stderr)
+
     def test_another_forge_has_no_releases(self) -> None:
-        self.git("remote", "set-url", "origin", str(self.checkout))
-        self.is_built_instead("the remote `origin` is no repository of GitHub")
+        self.released()
+        for origin in (str(self.checkout), "https://forge.example/example-bank/artefact-gatekeeper", "git@forge.example:example-bank/artefact-gatekeeper.git"):
+            self.git("remote", "set-url", "origin", origin)
+            self.is_built_instead("the remote `origin` is no repository of GitHub")
+        self.assertFalse(self.asked.exists(), "another host's repository is not looked for on GitHub")
+
+    @unittest.skipUnless(os.uname().machine == "x86_64", "the release here is of x86_64")
+    def test_github_is_known_however_it_is_spelt(self) -> None:
+        self.released()
+        for origin in ("git@github.com:example-bank/artefact-gatekeeper.git", "ssh://git@github.com/example-bank/artefact-gatekeeper",
+                       "ssh://git@github.com:22/example-bank/artefact-gatekeeper", "https://someone@github.com/example-bank/artefact-gatekeeper.git"):
+            self.git("remote", "set-url", "origin", origin)
+            told = self.take()
+            self.assertEqual((told.returncode, told.stdout), (0, "taken=true\n"), told.stderr)
 
 
 class Archives(unittest.TestCase):

@@ -50,7 +50,8 @@ class Api(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         server.calls.append((self.command, self.path, body, self.headers["Authorization"]))
         if server.errors:
-            return self.send(server.errors.pop(0), {"message": "not now"})
+            code = server.errors.pop(0)
+            return self.send(abs(code), {"message": "not now"}, cut_off=code < 0)
         path = self.path.partition("?")[0].removeprefix(f"/repos/{REPOSITORY}/")
         if (self.command, path) == ("GET", "deployments"):
             return self.send(200, server.deployments)
@@ -61,8 +62,10 @@ class Api(BaseHTTPRequestHandler):
 
     do_GET = do_POST = answer
 
-    def send(self, code: int, document: Any) -> None:
+    def send(self, code: int, document: Any, cut_off: bool = False) -> None:
         self.send_response(code)
+        if cut_off:
+            self.send_header("Content-Length", "1000")
         self.end_headers()
         self.wfile.write(json.dumps(document).encode())
 
@@ -108,6 +111,13 @@ class TellGitHub(unittest.TestCase):
         self.assertEqual(len(text), 65_535)
         self.tell(verdict("rejected", reasons=60))
         self.assertIn("and 10 more", self.posted()[-1][1]["output"]["text"])
+
+    def test_an_answer_that_is_cut_off_is_asked_for_again_and_never_fails_the_job(self) -> None:
+        self.server.errors = [-201, -502]
+        self.assertIn("success", self.tell(verdict("built")))
+        self.server.errors = [-201, -201, -201]
+        with self.assertRaises(TELL.Untold):
+            self.tell(verdict("built"))
 
     def test_a_promotion_is_one_deployment_whose_status_moves_on(self) -> None:
         for status, state in (("running", "in_progress"), ("going-back", "in_progress"), ("rolled-back", "failure"), ("failed", "failure"), ("succeeded", "success")):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Takes the command from the release of the commit that is checked out here, into .local/gatekeeper/bin, and prints `taken=true`;
-# prints `taken=false` where the commit is no release, or none for this machine.
+# prints `taken=false` where the commit is no release, or none for this machine, or GitHub can't be asked: then it is built, so that
+# nobody's rollback waits for GitHub's API, and the log tells why it takes its time.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -18,6 +19,7 @@ file=$(infra/release/get.sh "$new" "$name") || got=$?
 case $got in
   0) ;;
   3) echo taken=false; exit 0 ;;
+  4) echo '::warning title=Built, not taken::GitHub could not be asked for the release of this commit' >&2; echo taken=false; exit 0 ;;
   *) exit "$got" ;;
 esac
 mkdir -p .local/gatekeeper/bin

@@ -6,6 +6,7 @@ Nothing but the standard library, because it runs wherever a workflow does.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -52,15 +53,23 @@ class GitHub(NamedTuple):
                 with urllib.request.urlopen(request, timeout=20) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
-                said = error.read(2000).decode(errors="replace")
+                said = words_of(error)
                 if wait is None or (error.code < 500 and error.code != 429):
                     hint = "; the job needs `checks: write` and `deployments: write`" if error.code in (403, 404) else ""
                     raise Untold(f"{method} {path} answered {error.code}: {said}{hint}") from error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:  # the last: an answer that was cut off
                 if wait is None:
                     raise Untold(f"{method} {path} failed: {error}") from error
             time.sleep(wait)
         raise AssertionError("the last attempt ends it")
+
+
+def words_of(error: urllib.error.HTTPError) -> str:
+    """What an answer says that is no success, as far as it came."""
+    try:
+        return error.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "(the answer was cut off)"
 
 
 def check_run(document: dict[str, Any]) -> dict[str, Any]:

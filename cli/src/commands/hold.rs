@@ -105,7 +105,7 @@ fn held(stage: &StageName, hold: &Hold, already: bool, sent_back: &[UnderWay], g
     let already = if already { ", as before" } else { "" };
     let mut text =
         format!("{}  {stage}, by `{}` since {:.0}{already}\n\n  {}\n", good("held"), hold.by, hold.since, hold.reason);
-    for (title, promotions) in [("sent back before their next step", sent_back), ("going on", goes_on)] {
+    for (title, promotions) in [("going back", sent_back), ("going on", goes_on)] {
         if promotions.is_empty() {
             continue;
         }
@@ -140,7 +140,7 @@ mod tests {
 
           the error rate doubled
 
-          sent back before their next step
+          going back
             01J0000000000000000000000A  bank-payments, asked for by `bob@bank.example`
 
           going on

@@ -6,7 +6,10 @@ use gatekeeper_model::{
     ids::{Chain, StageName},
     store_key::RecordKey,
 };
-use gatekeeper_promotion::{approval::InvalidApprovalEvent, brake::ReleaseRequest};
+use gatekeeper_promotion::{
+    approval::InvalidApprovalEvent,
+    brake::{ReleaseRequest, unproved_standing},
+};
 use gatekeeper_proof::ledger;
 use gatekeeper_store::ReadStore as _;
 use serde::Deserialize;
@@ -70,15 +73,18 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let head = RecordKey::LedgerHead(Chain::of_holds(stage)).to_string();
     let head = aws.records().await?.get(&head, None, ledger::MAX_BYTES).await?;
     // Whether it is signed, promote looks at: an unsigned one releases nothing.
-    let hold = head.and_then(|head| ledger::unproved_standing_in(&head.bytes)).and_then(|it| it.hold);
+    let hold = unproved_standing(stage, head.as_ref().map(|head| head.bytes.as_slice()));
     output.clear_passing();
     let refused =
         |reasons: &[Reason]| format!("{}  {stage} is not released\n{}", bad("refused"), reason::reasons(reasons, None));
-    let Some(hold) = hold else {
-        let reason = Finding::new(Code::StageNotHeld, stage.as_str(), "nothing holds the stage");
-        let document = json!({"status": "refused", "reasons": [reason]});
-        output.result(&document, &refused(&[Reason::from(&reason)]))?;
-        return Ok(Answer::No);
+    let not_held = || Finding::new(Code::StageNotHeld, stage.as_str(), "nothing holds the stage");
+    let hold = match hold.and_then(|hold| hold.ok_or_else(not_held)) {
+        Ok(hold) => hold,
+        Err(reason) => {
+            let document = json!({"status": "refused", "reasons": [reason]});
+            output.result(&document, &refused(&[Reason::from(&reason)]))?;
+            return Ok(Answer::No);
+        }
     };
     output.progress(&format!("{stage} is held by `{}` since {:.0}: {}", hold.by, hold.since, hold.reason));
     let mut request = ReleaseRequest {

@@ -15,7 +15,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     approval::{Approval, ApprovalRequest, GivenApproval, InvalidApprovalEvent, NotProved, SignedApproval},
-    brake::{GivenRelease, Release, ReleaseRequest, SignedWord, Word as _, not_theirs},
+    brake::{GivenRelease, Release, ReleaseRequest, SignedWord, Word as _, not_theirs, unproved_standing},
     counting::{Counting, NotCounted, Owners, unproved},
     decide::{built_verdict, config_of},
     identities,
@@ -220,7 +220,12 @@ impl<S: WriteStore> Approver<S> {
         let stage = config_of(config, stage_name, &mut reasons).map(|(stage, _)| stage);
         let identities = Identities::of(identities.as_ref()).map_err(|invalid| reasons.push(invalid));
         // The signature is promotion's, and promote looks at it: what an unsigned head says releases nothing.
-        let hold = head.and_then(|head| ledger::unproved_standing_in(&head.bytes)).and_then(|standing| standing.hold);
+        let hold = unproved_standing(stage_name, head.as_ref().map(|head| head.bytes.as_slice()));
+        let is_told = hold.is_ok();
+        let hold = hold.unwrap_or_else(|broken| {
+            reasons.push(broken);
+            None
+        });
         match &hold {
             Some(hold) if hold.id == *hold_id => {}
             Some(hold) => {
@@ -230,7 +235,10 @@ impl<S: WriteStore> Approver<S> {
                 );
                 reasons.push(Finding::new(Code::StageNotHeld, stage_name.as_str(), message));
             }
-            None => reasons.push(Finding::new(Code::StageNotHeld, stage_name.as_str(), "nothing holds the stage")),
+            None if is_told => {
+                reasons.push(Finding::new(Code::StageNotHeld, stage_name.as_str(), "nothing holds the stage"));
+            }
+            None => {}
         }
         if let (Ok(identity), Some(stage), Ok(identities), Some(hold)) = (&identity, &stage, &identities, &hold)
             && let Some(why) = not_theirs(&identity.person, hold, stage.approvals, identities)

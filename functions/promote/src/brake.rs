@@ -16,7 +16,7 @@ use gatekeeper_promotion::{
     },
     decide::config_of,
     identities::Identities,
-    record::PromotionRecord,
+    record::{PromotionRecord, Status},
     step::PromotionRef,
 };
 use gatekeeper_promotion::{identities, stage};
@@ -177,7 +177,7 @@ impl<S: WriteStore> Braking<'_, S> {
                     by: who(&caller).to_owned(),
                     since: now,
                     reason: request.reason.clone(),
-                    interrupted: askers(&running),
+                    interrupted: askers(&running.promotions),
                 };
                 ledger::append(self.records, self.signer, &chain, &holding(&hold), None, now).await?;
                 self.log.warn("stage held", json!({"by": hold.by, "reason": hold.reason, "hold_id": hold.id}));
@@ -187,8 +187,10 @@ impl<S: WriteStore> Braking<'_, S> {
         };
         // What took its lock before the hold was entered, and was not seen above, is seen now.
         let running = under_way(self.records, stage_name).await?;
-        let (back, on): (Vec<_>, Vec<_>) = running.iter().partition(|record| is_sent_back(record));
-        for record in &back {
+        let goes_back = |record: &&PromotionRecord| is_sent_back(record) || record.status == Status::GoingBack;
+        let (back, on): (Vec<_>, Vec<_>) = running.promotions.iter().partition(goes_back);
+        // What goes back already needs no wish.
+        for record in back.iter().filter(|record| is_sent_back(record)) {
             let wish = StopWish {
                 schema_version: 1,
                 promotion: record.reference(),
@@ -199,6 +201,12 @@ impl<S: WriteStore> Braking<'_, S> {
             };
             self.wish(wish).await?;
         }
+        anyhow::ensure!(
+            running.unreadable.is_empty(),
+            "the stage is held, and what could be told to be under way goes back; but nobody can tell what `{}` stands for: a \
+             promotion may go on there; see whether the state machine has a running execution of it",
+            running.unreadable.join("`, `")
+        );
         let told = |records: Vec<&PromotionRecord>| records.into_iter().map(UnderWay::of).collect();
         Ok(BrakeAnswer::Held { hold, already, sent_back: told(back), goes_on: told(on) })
     }
@@ -226,8 +234,9 @@ impl<S: WriteStore> Braking<'_, S> {
             hold: None,
         };
         let already = !self.wish(wish).await?;
-        // It may have ended in this moment, and then nobody looks at the wish any more.
-        if let Err(ended) = self.record(promotion).await? {
+        // It may have ended in this moment, and then nobody looks at the wish any more; or a step has seen it already.
+        let now = PromotionRecord::load(self.records, promotion).await?.record;
+        if let Some(ended) = not_stoppable(&now).filter(|_| now.stopped.is_none()) {
             return Ok(self.refused(request, vec![ended]));
         }
         Ok(BrakeAnswer::Stopping { promotion_id: promotion.promotion_id.clone(), by, already })

@@ -176,6 +176,37 @@ async fn a_hold_that_is_asked_for_again_does_what_is_missing() {
     assert_eq!(world.ledger().await.len(), 1);
 }
 
+/// Asked for again while the promotion is on its way back, nothing says that it goes on.
+#[tokio::test]
+async fn what_goes_back_already_is_told_to_go_back() {
+    let world = World::new(0);
+    world.promoting(UNDER_WAY, "bank-payments", &json!({"status": "going-back"}));
+    let BrakeAnswer::Held { sent_back, goes_on, .. } = world.hold(3).await else { panic!("it is held") };
+    assert_eq!((ids(&sent_back), ids(&goes_on)), (vec![UNDER_WAY], vec![]));
+    assert_eq!(world.stopped(UNDER_WAY, "bank-payments").await, None);
+}
+
+/// One record that nobody can read keeps nobody from holding the stage; it is told, and no success is.
+#[tokio::test]
+async fn a_stage_is_held_also_where_a_lock_or_a_record_can_not_be_read() {
+    for broken in
+        [RecordKey::Lock(uat(), "bank-core".parse().unwrap()), PromotionRecord::key(&promotion(OTHER, "bank-core"))]
+    {
+        let world = World::new(0);
+        world.promoting(UNDER_WAY, "bank-payments", &json!({}));
+        world.promoting(OTHER, "bank-core", &json!({}));
+        world.records.upload(&broken.to_string(), b"no JSON", &[]);
+        let log = Logger::silent();
+        let braking =
+            Braking { records: &world.records, signer: &world.signer, approvals: &world.approvals, log: &log };
+        let answer = braking.answer(&request(Action::Hold), async { Ok(Ok(jane())) }, at(3)).await;
+        let told = format!("{:#}", answer.unwrap_err());
+        assert!(told.starts_with("the stage is held") && told.contains(&format!("`{broken}`")), "{told}");
+        assert_eq!(world.ledger().await, [(Kind::Hold, "jane".to_owned())]);
+        assert!(world.stopped(UNDER_WAY, "bank-payments").await.is_some());
+    }
+}
+
 #[tokio::test]
 async fn who_is_no_person_may_hold_and_who_proves_nothing_may_not() {
     let world = World::new(0);
@@ -237,9 +268,15 @@ async fn a_promotion_is_stopped_once_and_what_has_no_way_back_is_not() {
         (Some("jane"), None, "the error rate doubled")
     );
     let mut told = vec![reasons(world.stop(OTHER, "bank-payments").await)];
-    for changes in
-        [json!({"rollback": true}), json!({"status": "going-back"}), json!({"status": "succeeded", "ended_at": at(1)})]
-    {
+    let stopped = json!({"by": "ann", "at": at(1), "reason": "the wrong commit"});
+    for changes in [
+        json!({"rollback": true}),
+        json!({"status": "going-back"}),
+        json!({"status": "going-back", "stopped": stopped}),
+        json!({"status": "succeeded", "ended_at": at(1)}),
+        json!({"status": "rolled-back", "ended_at": at(1)}),
+        json!({"status": "failed", "ended_at": at(1)}),
+    ] {
         world.promoting(OTHER, "bank-core", &changes);
         told.push(reasons(world.stop(OTHER, "bank-core").await));
         assert_eq!(world.stopped(OTHER, "bank-core").await, None);
@@ -248,7 +285,10 @@ async fn a_promotion_is_stopped_once_and_what_has_no_way_back_is_not() {
     promotion-not-stoppable: there is no such promotion of `bank-payments` to `uat`; see `gatekeeper status`
     promotion-not-stoppable: `01J0000000000000000000000B` is a rollback: there is no way back behind it, and half of it is worse than all of it; wait for its end, then promote
     promotion-not-stoppable: `01J0000000000000000000000B` failed and goes back already; `gatekeeper follow 01J0000000000000000000000B` follows it
+    promotion-not-stoppable: `01J0000000000000000000000B` was stopped by `ann` and goes back already; `gatekeeper follow 01J0000000000000000000000B` follows it
     promotion-not-stoppable: `01J0000000000000000000000B` has ended as `succeeded`: `gatekeeper rollback --repo bank-core --stage uat` takes back what was promoted
+    promotion-not-stoppable: `01J0000000000000000000000B` has ended as `rolled-back`: `gatekeeper status --repo bank-core --stage uat` tells what the stage runs now
+    promotion-not-stoppable: `01J0000000000000000000000B` has ended as `failed`: `gatekeeper status --repo bank-core --stage uat` tells what the stage runs now
     ");
 }
 

@@ -85,6 +85,39 @@ class Deploy(unittest.TestCase):
         self.assertRegex(told.stdout, r"Modify +\| +IntakeLogs ")
         self.assertEqual(self.left(), before)
 
+    def meanwhile(self, call: str, does: str) -> str:
+        """The PATH with a stand-in for the AWS CLI that does something else before one of the calls."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder.name))
+        program = folder / "aws"
+        program.write_text(f'#!/usr/bin/env bash\nreal={AWS}/aws\ncase "$*" in *"{call}"*) {does} ;; esac\nexec "$real" "$@"\n')
+        program.chmod(0o755)
+        return f"{folder}:{AWS}:{os.environ['PATH']}"
+
+    def test_4a_a_change_set_that_somebody_else_makes_meanwhile_stays(self) -> None:
+        before = self.left()
+        theirs = (f'"$real" cloudformation create-change-set --stack-name {STACK} --change-set-name theirs --use-previous-template '
+                  "--capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --parameters ParameterKey=LogRetentionDays,ParameterValue=90 >&2")
+        told = self.deploy("--plan", "--parameter", "LogRetentionDays=30", PATH=self.meanwhile("cloudformation package", theirs))
+        self.assertEqual(told.returncode, 0, told.stdout + told.stderr)
+        self.assertIn("left to whoever made them: theirs", told.stderr)
+        self.assertEqual(self.left(), {**before, "change sets": [*before["change sets"], "theirs"]})
+
+    def test_4b_change_sets_that_can_not_be_looked_at_are_not_none(self) -> None:
+        before = self.left()
+        for call, why in (("list-change-sets", "the change sets of the stack `gatekeeper` can't be looked at"),
+                          ("MigrateDatabaseImageUri", "whether the stack `gatekeeper` has migrate-database could not be looked at")):
+            told = self.deploy("--plan", "--parameter", "LogRetentionDays=30", PATH=self.meanwhile(call, "echo Throttling >&2; exit 254"))
+            self.assertEqual(told.returncode, 1, told.stdout + told.stderr)
+            self.assertIn(f"error: {why}", told.stderr)
+            self.assertEqual(self.left(), before)
+
+    def test_4c_a_plan_never_deletes_what_somebody_installed_meanwhile(self) -> None:
+        installs = f'"$real" cloudformation deploy --stack-name other --template-file {self.folder.name}/other.yaml >&2'
+        (Path(self.folder.name) / "other.yaml").write_text("Resources: {Topic: {Type: 'AWS::SNS::Topic'}}\n")
+        told = self.deploy("--plan", "--stack", "other", *PARAMETERS, PATH=self.meanwhile("cloudformation package", installs))
+        self.assertIn(("other", "CREATE_COMPLETE"), self.left()["stacks"], told.stdout + told.stderr)
+        self.cloudformation.delete_stack(StackName="other")
+
     def test_5_an_account_that_cannot_be_looked_at_is_not_a_new_one(self) -> None:
         told = self.deploy("--plan", AWS_ENDPOINT_URL_CLOUDFORMATION="http://127.0.0.1:9")
         self.assertEqual(told.returncode, 1)

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{TryStreamExt as _, stream, stream::StreamExt as _};
+use futures_util::{stream, stream::StreamExt as _};
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{BoundRequest, Caller, Identity, IdentityProof, Person},
@@ -382,12 +382,20 @@ impl Stopped {
 pub fn not_stoppable(record: &PromotionRecord) -> Option<Finding> {
     let PromotionRecord { promotion_id, stage, repo, status, .. } = record;
     let message = if record.ended_at.is_some() {
-        format!(
-            "`{promotion_id}` has ended as `{}`: `gatekeeper rollback --repo {repo} --stage {stage}` takes back what was promoted",
-            status.as_str()
-        )
+        // What did not succeed left the stage with the commit before: a rollback would take that one away.
+        let next = if *status == Status::Succeeded {
+            format!("`gatekeeper rollback --repo {repo} --stage {stage}` takes back what was promoted")
+        } else {
+            format!("`gatekeeper status --repo {repo} --stage {stage}` tells what the stage runs now")
+        };
+        format!("`{promotion_id}` has ended as `{}`: {next}", status.as_str())
     } else if *status == Status::GoingBack {
-        format!("`{promotion_id}` failed and goes back already; `gatekeeper follow {promotion_id}` follows it")
+        let why = match record.stopped.as_ref().map(|it| it.by.as_deref()) {
+            Some(Some(by)) => format!("was stopped by `{by}`"),
+            Some(None) => "was stopped".to_owned(),
+            None => "failed".to_owned(),
+        };
+        format!("`{promotion_id}` {why} and goes back already; `gatekeeper follow {promotion_id}` follows it")
     } else if record.rollback {
         format!(
             "`{promotion_id}` is a rollback: there is no way back behind it, and half of it is worse than all of it; wait for its \
@@ -399,11 +407,21 @@ pub fn not_stoppable(record: &PromotionRecord) -> Option<Finding> {
     Some(Finding::new(Code::PromotionNotStoppable, promotion_id.as_str(), message))
 }
 
-/// The promotions to a stage that are under way, by the locks that they hold: those that have not begun to end.
+/// The promotions to a stage that are under way, by the locks that they hold: those that have not ended.
+#[derive(Debug, Default)]
+pub struct AtWork {
+    /// Their records.
+    pub promotions: Vec<PromotionRecord>,
+    /// Locks and records of which nobody can tell what they are, by their keys. One of them must not keep anybody from
+    /// holding the stage, nor what else is under way from being sent back.
+    pub unreadable: Vec<String>,
+}
+
+/// Looks which promotions to a stage are under way.
 ///
 /// # Errors
 /// [`RecordError`] where it could not look.
-pub async fn under_way(records: &impl ReadStore, stage: &StageName) -> Result<Vec<PromotionRecord>, RecordError> {
+pub async fn under_way(records: &impl ReadStore, stage: &StageName) -> Result<AtWork, RecordError> {
     let listed = records.list(&RecordKey::locks_prefix(Some(stage))).await?;
     let places = listed.iter().filter_map(|it| RecordKey::stage_and_repo(&it.key));
     let held = stream::iter(places.map(|(stage, repo)| async move {
@@ -415,7 +433,16 @@ pub async fn under_way(records: &impl ReadStore, stage: &StageName) -> Result<Ve
         let stored = record::read::<PromotionRecord>(records, &PromotionRecord::key(&promotion)).await?;
         Ok(stored.map(|it| it.record).filter(|it| it.ended_at.is_none()))
     }));
-    held.buffered(READS_IN_FLIGHT).try_filter_map(|it| async move { Ok(it) }).try_collect().await
+    let looks: Vec<_> = held.buffered(READS_IN_FLIGHT).collect().await;
+    let mut at_work = AtWork::default();
+    for look in looks {
+        match look {
+            Ok(found) => at_work.promotions.extend(found),
+            Err(RecordError::Invalid { key, .. }) => at_work.unreadable.push(key),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(at_work)
 }
 
 /// Whether a hold sends a promotion back: rollbacks pass, and what two people have broken the glass for.
@@ -574,6 +601,19 @@ pub fn standing(stage: &StageName, head: Option<&[u8]>, keys: &TrustedKeys) -> R
             Err(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
         }
     }
+}
+
+/// The same, whoever signed the head: for asking for a release, and for those who can't verify it. `promote` looks at the
+/// signature.
+///
+/// # Errors
+/// The finding that nobody can tell, which is never that nothing holds the stage.
+pub fn unproved_standing(stage: &StageName, head: Option<&[u8]>) -> Result<Option<Hold>, Finding> {
+    let Some(head) = head else { return Ok(None) };
+    ledger::unproved_standing_in(head).map(|it| it.hold).ok_or_else(|| {
+        let message = "it can't be read, so nobody can tell whether the stage is held; see `gatekeeper ledger verify`";
+        Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(Chain::of_holds(stage)).to_string(), message)
+    })
 }
 
 /// Why nothing new is promoted to a stage that is held.

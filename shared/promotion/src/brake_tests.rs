@@ -80,3 +80,14 @@ fn a_late_release_lets_go_of_its_own_hold_only() {
     assert_eq!(standing.clone().after(&release(&one)).hold, None);
     assert_eq!(standing.after(&release(&one)).after(&holding(&other)).after(&release(&one)).hold, Some(other));
 }
+
+#[test]
+fn a_head_that_can_not_be_read_is_never_a_stage_that_nothing_holds() {
+    let uat: StageName = "uat".parse().unwrap();
+    assert_eq!(unproved_standing(&uat, None), Ok(None));
+    for head in
+        [&b"no JSON"[..], br#"{"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": []}"#]
+    {
+        assert_eq!(unproved_standing(&uat, Some(head)).unwrap_err().code, Code::LedgerBroken);
+    }
+}
