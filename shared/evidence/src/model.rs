@@ -20,6 +20,7 @@ use gatekeeper_promotion::{
     stage::SchemaParity,
     step::{Direction, ReportStatus},
 };
+use gatekeeper_proof::ledger::Hold;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -246,6 +247,9 @@ pub struct Promotion {
     /// The rules that it did without; `None` where it kept all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// What held the stage while it was started nevertheless, which a rollback and break-glass may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// What was asked after it, each with what came of it; empty where no smoke check is configured.
     #[serde(default)]
     pub smoke: Vec<SmokeAnswer>,

@@ -63,6 +63,22 @@ async fn what_a_request_accepted_to_lose_is_shown() {
 }
 
 #[tokio::test]
+async fn what_held_the_stage_of_a_rollback_that_went_on_is_shown() {
+    let evidence = World::promoted().await.evidence().await;
+    let mut document = json!(evidence);
+    assert!(document["runs"]["promotion"].get("hold").is_none(), "nothing did");
+    document["runs"]["promotion"]["hold"] = json!({
+        "id": "01JZ0000000000000000000000", "by": "arn:aws:iam::123456789012:user/jane", "since": "2026-05-02T03:04:05Z",
+        "reason": "the ledger is reconciled <today>",
+    });
+    let evidence: Evidence = serde_json::from_value(document).unwrap();
+    let text = text::render(&evidence, |_, word| word.to_owned());
+    assert!(text.contains("held by arn:aws:iam::123456789012:user/jane since 2026-05-02"), "{text}");
+    let page = html::page("What uat runs", &[evidence]).unwrap();
+    assert!(page.contains("<dt>On hold</dt>") && page.contains("user/jane") && !page.contains("<today>"), "{page}");
+}
+
+#[tokio::test]
 async fn parameters_that_had_other_values_in_the_tests_are_shown() {
     let evidence = World::promoted().await.evidence().await;
     let mut document = json!(evidence);

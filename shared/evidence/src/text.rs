@@ -145,6 +145,13 @@ impl Page<'_> {
         for path in &promotion.accept_replacement {
             self.fact("accepted loss", &format!("`{path}` could be replaced or removed with the data that it holds"));
         }
+        if let Some(hold) = &promotion.hold {
+            let since = second(hold.since);
+            self.fact(
+                "on hold",
+                &format!("the stage was held by {} since {since} ({}), and it went on", hold.by, hold.reason),
+            );
+        }
         for approval in &promotion.approvals {
             let reason = approval.reason.as_deref().unwrap_or("the approval can't be read");
             let at = second(approval.approved_at);

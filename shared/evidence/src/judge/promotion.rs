@@ -206,6 +206,7 @@ pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion 
         ended_at: record.ended_at,
         approvals: record.counted_approvals().zip(1..).map(approval).collect(),
         break_glass,
+        hold: record.hold.clone(),
         smoke: smoke_answers(record),
     }
 }
