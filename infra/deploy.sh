@@ -127,9 +127,14 @@ fi
 need aws 'install the AWS CLI, https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
 export AWS_DEFAULT_REGION=$region AWS_REGION=$region AWS_PAGER=''
 
+have=$(sed -nE '/^\[workspace\.package\]/,/^\[/ s/^version = "(.*)"$/\1/p' Cargo.toml)
+# A version that was not released names its commit, and says where it is none.
+commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo no-commit)
+git diff --quiet HEAD 2>/dev/null || commit+=.changed
+built_from=$have+$commit
 if [ -n "$version" ]; then
-  have=$(sed -nE '/^\[workspace\.package\]/,/^\[/ s/^version = "(.*)"$/\1/p' Cargo.toml)
   [ "$version" = "$have" ] || fail "this checkout is of version $have, and its template goes with its functions: check out v$version" 2
+  built_from=$version
   rm -rf target/lambda
   infra/release/get.sh target/released "functions-$version-$architecture.zip"
   python3 infra/release/archive.py unpack "target/released/functions-$version-$architecture.zip" target/lambda
@@ -173,7 +178,7 @@ fi
 if [ ${#deployers[@]} -gt 0 ]; then
   parameters+=("DeployerPrincipalArns=$(IFS=,; echo "${deployers[*]}")")
 fi
-parameters+=("Architecture=$architecture")
+parameters+=("Architecture=$architecture" "Version=$built_from")
 code_bucket=${code_bucket:-gatekeeper-code-$account-$region}
 parameters+=("CodeBucket=$code_bucket")
 

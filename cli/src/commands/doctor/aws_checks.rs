@@ -49,7 +49,8 @@ pub(super) async fn all(aws: &Aws<'_>) -> (Vec<Line>, bool) {
             return (vec![region_line, Line::fail("caller", why, what_to_do)], false);
         }
     };
-    let mut lines = vec![region_line, caller];
+    let version = version(aws.output("Version").await.as_deref(), env!("CARGO_PKG_VERSION"));
+    let mut lines = vec![region_line, caller, version];
     let (buckets, keys, functions) = tokio::join!(buckets(aws), keys(aws), functions(aws));
     let (bucket_lines, records) = buckets;
     lines.extend(bucket_lines);
@@ -61,6 +62,27 @@ pub(super) async fn all(aws: &Aws<'_>) -> (Vec<Line>, bool) {
         lines.extend(of_stages(aws, &stages).await);
     }
     (lines, true)
+}
+
+/// Whether the functions and the command are of one version. What is behind a `+` is a commit between two versions.
+fn version(deployed: Option<&str>, own: &str) -> Line {
+    let what = "version";
+    let of = |deployed: &str| deployed.split('+').next() == Some(own);
+    match deployed {
+        Some(deployed) if of(deployed) => {
+            Line::ok(what, format!("the functions are of {deployed}, this command is of {own}"))
+        }
+        Some(deployed) if deployed != "unknown" => Line::warn(
+            what,
+            format!("the functions are of {deployed}, this command is of {own}"),
+            "take both from one release: the command first, because it understands older functions",
+        ),
+        _ => Line::warn(
+            what,
+            format!("the stack does not tell what its functions were built from; this command is of {own}"),
+            "deploy by `infra/deploy.sh`, which tells it",
+        ),
+    }
 }
 
 /// What an answer means: there, forbidden to these credentials, or wrong.
@@ -296,4 +318,25 @@ async fn secrets(aws: &Aws<'_>, name: &StageName, stage: &Stage) -> Vec<Line> {
         }
     });
     join_all(looks).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_and_command_of_two_versions_are_told() {
+        let told = |deployed| {
+            let Line { level, found, .. } = version(deployed, "0.4.0");
+            format!("{level:?}: {found}\n")
+        };
+        let all = [Some("0.4.0"), Some("0.4.0+3f1c9a0b5d7e.changed"), Some("0.3.9"), Some("unknown"), None].map(told);
+        insta::assert_snapshot!(all.concat(), @r"
+        Ok: the functions are of 0.4.0, this command is of 0.4.0
+        Ok: the functions are of 0.4.0+3f1c9a0b5d7e.changed, this command is of 0.4.0
+        Warn: the functions are of 0.3.9, this command is of 0.4.0
+        Warn: the stack does not tell what its functions were built from; this command is of 0.4.0
+        Warn: the stack does not tell what its functions were built from; this command is of 0.4.0
+        ");
+    }
 }
