@@ -8,7 +8,7 @@ use gatekeeper_model::{
     ids::MigrationPath,
 };
 use gatekeeper_promotion::{
-    database_check::{BrokenRule, PendingMigration, SHOWN_BYTES, SHOWN_BYTES_IN_ALL},
+    database_check::{BrokenRule, PendingMigration, SHOWN_BYTES, SHOWN_BYTES_IN_ALL, TOLD_RULES, TOLD_RULES_IN_ALL},
     plan::PlannedDatabase,
 };
 
@@ -40,11 +40,12 @@ pub(crate) fn look(
         database: planned.database.clone(),
         file: file.clone(),
         broken: broken.collect(),
+        broken_left_out: 0,
         unread,
         sql: sql.then_some(text),
         bytes_left_out: 0,
     };
-    cut(&mut migration, SHOWN_BYTES);
+    cut(&mut migration, SHOWN_BYTES, TOLD_RULES);
     Ok(migration)
 }
 
@@ -63,12 +64,13 @@ pub(crate) fn refusal(planned: &PlannedDatabase, migration: &PendingMigration) -
         return None;
     }
     let refused = migration.broken.iter().filter(|it| it.refused);
-    let mut why: Vec<_> =
-        refused.map(|it| format!("line {}: {}: {}", it.line, it.rule, it.message.trim_end_matches('.'))).collect();
+    let message = |it: &BrokenRule| format!("line {}: {}: {}", it.line, it.rule, it.message.trim_end_matches('.'));
+    let mut why: Vec<_> = refused.map(message).collect();
     why.extend(migration.unread.as_ref().map(|unread| format!("Squawk can't look at it: {unread}")));
     if why.is_empty() {
         return None;
     }
+    why.extend((migration.broken_left_out > 0).then(|| format!("{} more rules are broken", migration.broken_left_out)));
     let subject = format!("{}/{}", migration.database, migration.file);
     let message = format!(
         "{}; where that is meant, name `{}` in `accept_migrations` of the stage's database",
@@ -80,14 +82,21 @@ pub(crate) fn refusal(planned: &PlannedDatabase, migration: &PendingMigration) -
 
 /// Leaves out what is too much for one answer.
 pub(crate) fn show_in_all(migrations: &mut [PendingMigration]) {
-    let mut left = SHOWN_BYTES_IN_ALL;
+    let (mut bytes, mut rules) = (SHOWN_BYTES_IN_ALL, TOLD_RULES_IN_ALL);
     for migration in migrations {
-        cut(migration, left);
-        left -= migration.sql.as_ref().map_or(0, String::len);
+        cut(migration, bytes, rules);
+        bytes -= migration.sql.as_ref().map_or(0, String::len);
+        rules -= migration.broken.len();
     }
 }
 
-fn cut(migration: &mut PendingMigration, most: usize) {
+fn cut(migration: &mut PendingMigration, most: usize, rules: usize) {
+    if migration.broken.len() > rules {
+        migration.broken_left_out += migration.broken.len() - rules;
+        migration.broken.sort_by_key(|it| (!it.refused, it.line));
+        migration.broken.truncate(rules);
+        migration.broken.sort_by_key(|it| it.line);
+    }
     let Some(sql) = &mut migration.sql else { return };
     let end = sql.floor_char_boundary(most);
     migration.bytes_left_out += sql.len() - end;
@@ -149,11 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_rules_the_refused_ones_are_told_first_and_the_others_are_counted() {
+        let rule = |line: usize| json!({"rule": "ban-drop-table", "line": line, "message": "", "refused": line > 990});
+        let broken: Vec<_> = (1..=1_000).map(rule).collect();
+        let mut all = vec![migration(&json!({"broken": broken})); 50];
+        for it in &mut all {
+            cut(it, 0, TOLD_RULES);
+            assert_eq!(it.broken.iter().filter(|it| it.refused).count(), 10);
+            assert!(it.broken.is_sorted_by_key(|it| it.line));
+        }
+        show_in_all(&mut all);
+        assert_eq!(all.iter().map(|it| it.broken.len()).sum::<usize>(), TOLD_RULES_IN_ALL);
+        assert!(all.iter().all(|it| it.broken.len() + it.broken_left_out == 1_000));
+    }
+
+    #[test]
     fn no_more_is_shown_than_an_answer_holds_and_what_is_left_out_is_counted() {
         let one = migration(&json!({"sql": "é".repeat(SHOWN_BYTES)}));
         let mut all = vec![one; 40];
         for it in &mut all {
-            cut(it, SHOWN_BYTES - 1);
+            cut(it, SHOWN_BYTES - 1, TOLD_RULES);
         }
         show_in_all(&mut all);
         let shown: usize = all.iter().map(|it| it.sql.as_ref().unwrap().len()).sum();

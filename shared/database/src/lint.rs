@@ -88,9 +88,11 @@ pub fn lint(sql: &str, in_transaction: bool, refused: &BTreeSet<String>) -> Resu
 }
 
 fn look(sql: &str, in_transaction: bool, refused: &BTreeSet<String>) -> Result<Vec<Broken>, Unread> {
+    let ends: Vec<_> = sql.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let line_of = |at: usize| 1 + ends.partition_point(|end| *end < at);
     let parsed = SourceFile::parse(sql);
     if let Some(error) = parsed.errors().first() {
-        let line = line_of(sql, error.range().start().into());
+        let line = line_of(error.range().start().into());
         return Err(Unread::Syntax { line, message: one_line(error.message()) });
     }
     let mut usual = Linter::with_rules(&[], &LEFT_OUT);
@@ -107,7 +109,7 @@ fn look(sql: &str, in_transaction: bool, refused: &BTreeSet<String>) -> Result<V
     let mut broken = BTreeMap::new();
     for (violation, is_refused) in found {
         let Violation { code, message, text_range, help, .. } = violation;
-        let line = line_of(sql, text_range.start().into());
+        let line = line_of(text_range.start().into());
         let message = one_line(&format!("{message} {}", help.unwrap_or_default()));
         *broken.entry((line, code.to_string(), message)).or_insert(false) |= is_refused;
     }
@@ -137,10 +139,6 @@ pub fn without_placeholders(sql: &str, settings: &Settings) -> String {
         rest = further;
     }
     text + rest
-}
-
-fn line_of(sql: &str, at: usize) -> usize {
-    1 + sql.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 
 fn one_line(text: &str) -> String {

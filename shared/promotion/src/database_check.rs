@@ -68,6 +68,11 @@ pub const SHOWN_BYTES: usize = 16 * 1024;
 /// The most that is shown of the SQL of all migrations of a promotion, in bytes.
 pub const SHOWN_BYTES_IN_ALL: usize = 512 * 1024;
 
+/// The most rules that are told of a migration, and of all migrations of a promotion.
+pub const TOLD_RULES: usize = 50;
+/// See [`TOLD_RULES`].
+pub const TOLD_RULES_IN_ALL: usize = 2_000;
+
 /// A migration that a stage's database has not run yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingMigration {
@@ -75,9 +80,13 @@ pub struct PendingMigration {
     pub database: DatabaseName,
     /// The file's path below the database's `migrations/` folder.
     pub file: MigrationPath,
-    /// Squawk's rules that it breaks, in the order of their lines.
+    /// Squawk's rules that it breaks, in the order of their lines: [`TOLD_RULES`] of them at most, those first that are
+    /// refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<BrokenRule>,
+    /// How many more it breaks.
+    #[serde(default, skip_serializing_if = "gatekeeper_model::is_default")]
+    pub broken_left_out: usize,
     /// Why nobody can say which rules it breaks, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,

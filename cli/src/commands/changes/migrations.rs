@@ -13,7 +13,7 @@ use crate::{
 /// Each migration that the stage's databases have not run: what Squawk says of it, and its SQL where that was asked for.
 pub(in crate::commands) fn migrations(pending: &[PendingMigration]) -> String {
     let mut text = String::new();
-    for PendingMigration { database, file, broken, unread, sql, bytes_left_out } in pending {
+    for PendingMigration { database, file, broken, broken_left_out, unread, sql, bytes_left_out } in pending {
         if text.is_empty() {
             text.push_str("\n  what pending migrations would do\n");
         }
@@ -21,6 +21,9 @@ pub(in crate::commands) fn migrations(pending: &[PendingMigration]) -> String {
         for BrokenRule { rule, line, message, refused } in broken {
             let rule = if *refused { bad(rule) } else { rule.clone() };
             let _ = write!(text, "      line {line}: {rule}\n{}", wrapped(&plain(message), 8));
+        }
+        if *broken_left_out > 0 {
+            let _ = writeln!(text, "      {}", faint(&format!("… {broken_left_out} more")));
         }
         if let Some(unread) = unread {
             let _ = write!(text, "      {}\n{}", bad("Squawk can't look at it"), wrapped(&plain(unread), 8));
