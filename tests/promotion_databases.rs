@@ -119,6 +119,30 @@ async fn a_history_that_the_files_do_not_fit_stops_a_promotion_while_it_is_free(
 }
 
 #[tokio::test]
+async fn a_migration_that_breaks_a_rule_which_the_stage_refuses_stops_a_promotion_while_it_is_free() {
+    const DROP: (&str, &str) = ("V2__drop.sql", "ALTER TABLE ledger ADD COLUMN note text;\nDROP TABLE old;\n");
+    let here = Promotions::get().await;
+    let first = ("V1__ledger.sql", "CREATE TABLE ledger (id bigint PRIMARY KEY);\nCREATE TABLE old ();\n");
+    let repo = a_repo("dropping");
+    here.promoted(&with_migrations(&here, &repo, "dropping", &[first]).await, DATABASE_STAGE).await;
+
+    let commit = with_migrations(&here, &repo, "dropping", &[first, DROP]).await;
+    let mut event = promotion_of(&commit, DATABASE_STAGE);
+    let refused = here.ask(&event).await.unwrap();
+    assert_eq!((&refused["status"], &refused["reasons"][0]["code"]), (&json!("refused"), &json!("migration-refused")));
+    assert_eq!(refused["reasons"][0]["subject"], json!("dropping/V2__drop.sql"));
+    let broken = json!([{"rule": "ban-drop-table", "line": 2, "refused": true,
+        "message": "Dropping a table may break existing clients."}]);
+    assert_eq!(refused["migrations"], json!([{"database": "dropping", "file": DROP.0, "broken": broken}]));
+
+    // A look that asks for what would change shows the SQL too.
+    event["dry_run"] = json!(true);
+    event["changes"] = json!(true);
+    let refused = here.ask(&event).await.unwrap();
+    assert_eq!(refused["migrations"][0]["sql"], json!(DROP.1), "{refused:#}");
+}
+
+#[tokio::test]
 async fn a_repaired_history_is_seen_by_what_the_last_promotion_left() {
     let here = Promotions::get().await;
     let (repo, uat) = (a_repo("repaired"), Database::of_stage(&here.aws, "repaired"));

@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// The databases that the stages of these tests have, each for one test: one promotion at a time changes one.
-pub const DATABASES: [&str; 11] = [
+pub const DATABASES: [&str; 12] = [
     "payments", // the example's
     "fresh",
     "tampered",
+    "dropping",
     "repaired",
     "by_hand",
     "half_way",

@@ -81,6 +81,7 @@ fn stages(stage_role_arn: &str, secrets: &BTreeMap<&str, String>) -> Value {
             |arn: &String| json!({"secret_arn": arn, "schema_parity": parity, "placeholders": {"account": "acc-1"}});
         let databases: BTreeMap<_, _> = secrets.iter().map(|(name, arn)| (*name, entry(arn))).collect();
         config["stages"][stage] = json!({"parameters": parameters, "databases": databases, "smoke": asks(1)});
+        config["stages"][stage]["databases"]["dropping"]["refuse_migrations"] = json!(["ban-drop-table"]);
     }
     config["stages"]["uat"]["databases"]["payments"] = json!({"secret_arn": secrets["payments"]});
     let target = json!({"target": "uat", "adapter": "duckdb", "database": "risk_uat", "schema": "main"});

@@ -217,8 +217,9 @@ impl Promoter {
         }
         let DatabaseCheckAnswer { reasons, migrations, .. } = self.databases.check(request, &mut verified).await?;
         if !reasons.is_empty() {
+            let is_for_them = reasons.iter().any(|it| it.code == Code::MigrationRefused);
             let refusal = self.refuse(request, reasons, &log).await?;
-            return Ok(Answer { migrations, ..refusal });
+            return Ok(Answer { migrations: if is_for_them { migrations } else { Vec::new() }, ..refusal });
         }
         let changes = if request.changes { Some(self.changes(request, &verified, deadline).await?) } else { None };
         if let Some(told) = changes.as_ref().filter(|told| !told.reasons.is_empty()) {
