@@ -21,11 +21,12 @@ const TO_NAME_HOLDERS: Duration = Duration::from_secs(15);
 
 /// The history as Flyway finds it: the configured table in the configured schema, or in the first schema of the search path
 /// (Flyway documentation, "Default Schema"); every other table of that form; and which of the managed schemas hold anything,
-/// as Flyway sees it (`PostgreSQLSchema.doEmpty`): relations, types and routines that are of no extension.
+/// as Flyway sees it (`PostgreSQLSchema.doEmpty`): relations, types and routines that are of no extension. All of it is of one
+/// moment: another Flyway may be making the table just now, and what it made must not be found where its table was not.
 ///
 /// `schema`, `table` and `managed`, a JSON list, are psql's variables, and empty where the connection's own schema is meant.
 const HISTORY: &str = r#"\set ON_ERROR_STOP on
-BEGIN TRANSACTION READ ONLY;
+BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT coalesce(nullif(:'schema', ''), pg_catalog.current_schema(), '') AS schema,
   coalesce(pg_catalog.current_schema(), '') AS default_schema \gset
 SELECT EXISTS (
