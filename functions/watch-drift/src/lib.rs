@@ -6,6 +6,7 @@
 
 mod ask;
 mod databases;
+mod fresh;
 mod look;
 mod proofs;
 mod runs;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use aws_config::SdkConfig;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
@@ -27,7 +28,7 @@ use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore as _, record, record::RecordEr
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::{Looked, Watcher, proofs, stacks::Stacks, tell::Telling};
+use crate::{Looked, Watcher, fresh, proofs, stacks::Stacks, tell::Telling};
 
 /// How often databases are asked: some sleep until somebody connects, and are paid for by the time that they are awake.
 const DATABASES_EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -101,6 +102,17 @@ impl Watcher {
         let signer = self.keys.promotion();
         let telling = Telling { records: &self.buckets.records, signer, people: publish, now, log };
         let looked = telling.tell(drift, before).await?;
+        let in_doubt = match &looked {
+            Looked::At { drift, .. } => fresh::is_in_doubt(drift.findings.iter().map(|it| it.finding.code)),
+            Looked::Skipped => true,
+        };
+        if !in_doubt {
+            let (chain, keys) = (Chain { stage: stage.clone(), repo: repo.clone() }, self.keys.public_keys().await?);
+            let stated = fresh::state(&self.buckets.records, signer, &chain, &keys, now).await;
+            if stated.context("which entries of the ledger are the newest could not be stated")?.is_some() {
+                log.info("it was stated which entries of the ledger are the newest", json!({}));
+            }
+        }
         // It is written down that a part could not be looked at; that it is so must not pass in silence.
         anyhow::ensure!(
             unread.is_empty(),

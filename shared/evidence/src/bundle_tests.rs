@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Command};
 
+use gatekeeper_model::store_key::RecordKey;
 use gatekeeper_promotion::record::{LiveFunction, PromotionRecord};
 use gatekeeper_proof::LocalSigner;
 use gatekeeper_store::record;
@@ -404,6 +405,73 @@ async fn what_the_witness_has_seen_goes_with_the_bundle_and_a_ledger_that_was_ro
     world.witness.as_ref().unwrap().deny("heads/");
     let evidence = of(&world).await;
     assert_eq!(evidence.verdict, Holds::Unknown, "{:?}", troubles(&evidence));
+}
+
+/// What is said of how young the evidence is, and by whom.
+fn of_freshness(evidence: &Evidence) -> Vec<String> {
+    let checks = evidence.checks.iter().filter(|it| it.name.contains("stated to be their newest"));
+    checks.map(|it| format!("{} {}", it.holds.word(), it.detail)).collect()
+}
+
+#[tokio::test]
+async fn a_bundle_tells_when_its_ledgers_were_stated_to_be_the_newest() {
+    let world = World::promoted().await;
+    let taken = world.exhibits(question()).await.observed.taken_at;
+    let minutes = jiff::SignedDuration::from_mins;
+    world.revoke("tests were skipped").await;
+    let at = taken - minutes(40);
+    world.state_newest(at).await;
+    let evidence = world.evidence().await;
+    insta::assert_debug_snapshot!(of_freshness(&evidence), @r#"
+    [
+        "holds stated at 2026-05-03T02:50:00Z, signed with the promotion key; it counts until 2026-05-03T05:50:00Z",
+    ]
+    "#);
+    let files = bundled(&world).await;
+    assert!(!verified_by_script(&files).contains("FAILS  records/freshness"));
+    assert!(verified_by_script(&files).contains("holds  ledger/gate ends with entry 1, which was stated"));
+    let verified = verify(&files, &OwnKeys::default(), None).unwrap();
+    assert_eq!(of_freshness(&verified), of_freshness(&evidence));
+    let age = verified.checks.iter().find(|it| it.name.starts_with("how old the bundle is")).unwrap();
+    assert_eq!(age.detail, format!("it was made after {at:.0}, when it was stated which entries of the ledgers are the newest"));
+
+    // It counts for three hours: who keeps later statements back keeps an old bundle, which looks old.
+    world.state_newest(taken - minutes(200)).await;
+    let stale = world.evidence().await;
+    assert_eq!(stale.checks.iter().filter(|it| it.holds == Holds::Unknown).count(), 1, "{:?}", troubles(&stale));
+    insta::assert_debug_snapshot!(of_freshness(&stale), @r#"
+    [
+        "unknown it was last stated at 2026-05-03T00:10:00Z and counted until 2026-05-03T03:10:00Z: drift watching does not run, or what it stated later was kept back",
+    ]
+    "#);
+    assert!(verified_by_script(&bundled(&world).await).contains("unknown  it was stated lately which entries"));
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_put_back_behind_what_was_stated_is_told() {
+    let world = World::promoted().await;
+    let chain = world.exhibits(question()).await.chain();
+    let taken = world.exhibits(question()).await.observed.taken_at;
+    let head = RecordKey::LedgerHead(chain.clone()).to_string();
+    let old = world.records.bytes_of(&head).unwrap();
+    let newest = gatekeeper_proof::ledger::head_of(&old, &chain, &world.keys().promotion).unwrap().sequence;
+    world.promote("01JT0000000000000000000009", false).await;
+    world.state_newest(taken).await;
+    world.records.upload(&head, &old, &[]);
+    for later in newest + 1..newest + 4 {
+        world.records.delete(&RecordKey::LedgerEntry(chain.clone(), later).to_string());
+    }
+    let told = of_freshness(&world.evidence().await);
+    assert!(told[0].starts_with(&format!("FAILS `uat/bank-payments` was rolled back: it ends with entry {newest}")), "{told:?}");
+    assert!(verified_by_script(&bundled(&world).await).contains("FAILS  ledger ends with entry"));
+
+    // And one that nobody signed who may.
+    let key = RecordKey::Freshness(chain.stage, chain.repo).to_string();
+    let stated = String::from_utf8(world.records.bytes_of(&key).unwrap()).unwrap();
+    world.records.upload(&key, stated.replace("\"sig\":\"ME", "\"sig\":\"MF").as_bytes(), &[]);
+    let told = of_freshness(&world.evidence().await);
+    assert!(told[0].starts_with("FAILS what was stated: "), "{told:?}");
+    assert!(verified_by_script(&bundled(&world).await).contains("FAILS  records/freshness.json"));
 }
 
 async fn bundled(world: &World) -> Files {

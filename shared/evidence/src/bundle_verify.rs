@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use gatekeeper_model::ids::Chain;
-use gatekeeper_proof::{Authority, PublicKey, PublicKeys, ledger::newest_of};
+use gatekeeper_proof::{Authority, PublicKey, PublicKeys, freshness, ledger::newest_of};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -108,21 +108,25 @@ fn age(exhibits: &Exhibits, told_since: Option<Timestamp>, max_age: Option<MaxAg
         let key = exhibits.keys.as_ref()?.of(Authority::of(chain));
         Some(newest_of(exhibits.bytes(name)?, chain, key).ok()?.entry?.recorded_at)
     });
-    let of_bundle = signed.max();
-    let Some(newest) = of_bundle.max(told_since) else {
+    const ENTRY: &str = "the newest entry of the ledgers in it was signed";
+    let entry = signed.max().map(|at| (at, ENTRY));
+    let stated = exhibits.keys.as_ref().and_then(|keys| {
+        let stated = freshness::open(exhibits.bytes(paper::FRESHNESS)?, &chain, keys).ok()?;
+        Some((stated.at, "it was stated which entries of the ledgers are the newest"))
+    });
+    let of_bundle = entry.max(stated);
+    let Some(newest) = of_bundle.map(|(at, _)| at).max(told_since) else {
         let wrong: Vec<_> = max_age.iter().map(|_| "no time is signed in it".to_owned()).collect();
         return check(name, &wrong, "no time is signed in it");
     };
     let too_old = max_age.filter(|it| it.now.duration_since(newest) > it.at_most);
     let wrong = too_old.map(|it| {
         let at_most = it.at_most.as_hours();
-        let in_it = if told_since.is_some() { "the ledgers in it and of the revocations" } else { "the ledgers in it" };
-        format!(
-            "the newest entry of {in_it} was signed at {newest:.0}, more than {at_most} h ago: take the evidence anew"
-        )
+        let in_it = if told_since.is_some() { "it and in the revocations" } else { "it" };
+        format!("the newest that is signed in {in_it} is of {newest:.0}, more than {at_most} h ago: take the evidence anew")
     });
     let mut detail = match of_bundle {
-        Some(at) => format!("it was made after {at:.0}, when the newest entry of the ledgers in it was signed"),
+        Some((at, what)) => format!("it was made after {at:.0}, when {what}"),
         None => "no time is signed in it".to_owned(),
     };
     if let Some(at) = told_since {

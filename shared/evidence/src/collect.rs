@@ -76,6 +76,7 @@ pub async fn collect<S: ReadStore, L: Future<Output = Live>>(
         Wanted::record(paper::STAGE, &RecordKey::Stage(stage.clone(), repo.clone()), None),
         Wanted::record(paper::HEAD, &RecordKey::LedgerHead(chain.clone()), None),
         Wanted::record(paper::GATE_HEAD, &RecordKey::LedgerHead(gate_chain.clone()), None),
+        Wanted::record(paper::FRESHNESS, &RecordKey::Freshness(stage.clone(), repo.clone()), None),
     ];
     if at.is_none() {
         first.push(Wanted::record(paper::DRIFT, &RecordKey::Drift(stage.clone(), repo.clone()), None));

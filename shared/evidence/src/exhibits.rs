@@ -18,9 +18,9 @@ use super::{
 };
 
 /// Which documents are read and what is concluded from them. The first edition read neither the policy nor the stages'
-/// configuration, the second neither provenance nor the witness outside; a bundle of another edition is told by what this one
-/// concludes from it.
-pub const EDITION: u32 = 3;
+/// configuration, the second neither provenance nor the witness outside, the third neither timestamps nor which entries were
+/// the newest; a bundle of another edition is told by what this one concludes from it.
+pub const EDITION: u32 = 4;
 
 fn first_edition() -> u32 {
     1

@@ -20,6 +20,8 @@ pub const PRESENT_VERDICT: &str = "records/present-verdict.json";
 pub const REVOCATION: &str = "records/revocation.json";
 /// What drift watching found last.
 pub const DRIFT: &str = "records/drift.json";
+/// Which entries of the ledger were said to be the newest, and when.
+pub const FRESHNESS: &str = "records/freshness.json";
 /// The manifest that was judged.
 pub const MANIFEST: &str = "manifest/build-manifest.json";
 /// The policy that the gate applied, in the version that the verdict names.

@@ -27,7 +27,7 @@ use gatekeeper_promotion::{
     step::{Direction, Report, ReportStatus},
     verify::{Asked, verify},
 };
-use gatekeeper_proof::{LocalSigner, PublicKeys, Signed, ledger};
+use gatekeeper_proof::{Authority, LocalSigner, PublicKeys, Signed, freshness, ledger};
 use gatekeeper_readers::{
     flyway::checksum,
     flyway::history::HistoryRow,
@@ -397,6 +397,21 @@ impl World {
         let Question { stage, repo, .. } = question();
         let (chain, key) = (Chain { stage, repo }, self.promotion.keys());
         gatekeeper_proof::witness::hand_over(&self.records, witness, &chain, None, &key).await.unwrap();
+    }
+
+    /// States which entries of the ledger are the newest, as drift watching does.
+    pub async fn state_newest(&self, now: Timestamp) {
+        let Question { stage, repo, .. } = question();
+        let (chain, keys) = (Chain { stage, repo }, self.keys());
+        let mut newest = [None, None];
+        for (newest, chain) in newest.iter_mut().zip(freshness::chains(&chain)) {
+            let head = self.records.bytes_of(&RecordKey::LedgerHead(chain.clone()).to_string());
+            let key = keys.of(Authority::of(&chain));
+            *newest = head.map(|head| ledger::head_of(&head, &chain, key).unwrap());
+        }
+        let statement = freshness::statement(&chain, newest.each_ref().map(Option::as_ref), now);
+        let signed = statement.sign(&self.promotion).await.unwrap();
+        self.records.upload(&RecordKey::Freshness(chain.stage, chain.repo).to_string(), &signed.dsse, &[]);
     }
 
     /// Takes the commit back, which the gate then enters into its chain.

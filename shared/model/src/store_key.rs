@@ -263,6 +263,8 @@ pub enum RecordKey {
     Lock(StageName, Repo),
     /// Where a stage differs from what its last promotion put there.
     Drift(StageName, Repo),
+    /// Which entries were the newest of a stage's chain of the ledger and of the gate's own, and when.
+    Freshness(StageName, Repo),
     /// That a person, by the SHA-256 of the name, approved a commit for a stage.
     Approval(StageName, Commit, Sha256),
     /// The gate's attestation that a commit is Built.
@@ -599,6 +601,7 @@ impl fmt::Display for RecordKey {
                 write!(f, "{}{}/{}.json", Self::digest_prefix(digest), commit.repo, commit.sha)
             }
             Self::Drift(stage, repo) => write!(f, "drift/{stage}/{repo}.json"),
+            Self::Freshness(stage, repo) => write!(f, "drift/{stage}/{repo}/freshness.json"),
             Self::TrustRoot(version) => write!(f, "config/trust/{version}.root.json"),
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod bundle;
 mod dsse;
+pub mod freshness;
 mod key;
 pub mod ledger;
 mod signer;

@@ -8,7 +8,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{history::altered_record, record::Status};
 use gatekeeper_proof::{
-    Authority,
+    Authority, freshness,
     ledger::{Entry, Kind, StoredEntry, newest_of, prove},
     witness,
 };
@@ -25,6 +25,7 @@ const CHAIN: &str = "the ledger is unbroken from the promotion's entry to its si
 const GATE_CHAIN: &str = "the gate's own ledger is unbroken to its signed head";
 const SEEN: &str = "the ledger is the one that the witness outside has seen";
 const GATE_SEEN: &str = "the gate's own ledger is the one that the witness outside has seen";
+const FRESH: &str = "the ledgers end with the entries that were last stated to be their newest, or go on from them";
 const RECORDED: &str = "the ledger holds the promotion, with the SHA-256 of its record";
 const NEWEST: &str = "what the stage is said to run is what the ledger says was promoted last";
 const REVOCATIONS: &str = "what the ledger tells of revocations is what is stored";
@@ -47,6 +48,7 @@ pub(super) fn check(exhibits: &Exhibits, case: Option<&Case<'_>>, checks: &mut C
     witnessed(exhibits, &chain, [paper::LEDGER, paper::HEAD, paper::WITNESS], SEEN, checks);
     let gate_chain = Chain::of_gate(chain.repo.clone());
     witnessed(exhibits, &gate_chain, [paper::GATE_LEDGER, paper::GATE_HEAD, paper::GATE_WITNESS], GATE_SEEN, checks);
+    fresh(exhibits, &chain, checks);
     if let Some(case) = case {
         recorded(case, &entries, place, checks);
         newest(case, &entries, checks);
@@ -167,6 +169,46 @@ fn witnessed(exhibits: &Exhibits, chain: &Chain, [folder, head, witness]: [&str;
         Some(found) if found.code == Code::LedgerRolledBack => checks.fails(PART, name, found.message),
         Some(found) => checks.unknown(PART, name, format!("{}: {}", found.code, found.message)),
     }
+}
+
+/// Holds both chains against what was last stated of them. Where nothing was, there is nothing to tell: nobody gains by removing
+/// a statement that only says how young the evidence is.
+fn fresh(exhibits: &Exhibits, chain: &Chain, checks: &mut Checks) {
+    let document = match exhibits.document(paper::FRESHNESS) {
+        Ok(document) => document,
+        Err(Unread::Missing) => return,
+        Err(unread) => return checks.unknown(PART, FRESH, unread.to_string()),
+    };
+    let Some(keys) = &exhibits.keys else {
+        return checks.unknown(PART, FRESH, "the public keys could not be read");
+    };
+    let stated = match freshness::open(&document.bytes, chain, keys) {
+        Ok(stated) => stated,
+        Err(error) => return checks.fails(PART, FRESH, format!("what was stated: {error}")),
+    };
+    let mut behind = Vec::new();
+    for (which, (of, folder)) in freshness::chains(chain).iter().zip([paper::LEDGER, paper::GATE_LEDGER]).enumerate() {
+        if let Some(why) = first_unread(exhibits, folder) {
+            return checks.unknown(PART, FRESH, why);
+        }
+        let entries = exhibits.entries(folder);
+        let place = stated.newest[which].as_ref().map(|it| it.sequence);
+        let found = entries.iter().find(|it| Some(it.sequence) == place).map(|it| it.sha256);
+        let ends_at = entries.last().map_or(0, |it| it.sequence);
+        behind.extend(stated.contradicts(which, found, ends_at).map(|what| format!("`{of}` was rolled back: {what}")));
+    }
+    if !behind.is_empty() {
+        return checks.fails(PART, FRESH, behind.join("; "));
+    }
+    let (at, until) = (stated.at, stated.fresh_until);
+    if exhibits.observed.taken_at > until {
+        let why = format!(
+            "it was last stated at {at:.0} and counted until {until:.0}: drift watching does not run, or what it stated later \
+             was kept back"
+        );
+        return checks.unknown(PART, FRESH, why);
+    }
+    checks.holds(PART, FRESH, format!("stated at {at:.0}, signed with the promotion key; it counts until {until:.0}"));
 }
 
 /// Why a part of the chain that lies in `folder` could not be looked at; `None` where all of it was.

@@ -213,7 +213,7 @@ counts() {
   if [ ! -s "$revoked" ]; then
     until=$(cat "${signer%.pem}.until" 2> /dev/null)
     [ -z "$until" ] && return 0
-    stated=$(field '.predicate | .artefactGatekeeper_evaluatedAt // .evaluatedAt // .timeVerified // .completedAt // .recordedAt // .approved_at' "$1")
+    stated=$(field '.predicate | .artefactGatekeeper_evaluatedAt // .statedAt // .evaluatedAt // .timeVerified // .completedAt // .recordedAt // .approved_at' "$1")
     not_after "$(whole_seconds "$stated")" "$(whole_seconds "$until")"
     return
   fi
@@ -505,6 +505,34 @@ witnessed() {
 }
 witnessed witness/stage.json ledger keys/promotion.pem "$stage/$repo"
 witnessed witness/gate.json ledger/gate keys/gate.pem "gate/$repo"
+# how young it is: which entries were stated to be the newest, and when
+if [ -f records/freshness.json ]; then
+  signed records/freshness.json keys/promotion.pem "$work/fresh" &&
+    same "$(field .predicateType "$work/fresh")" https://artefact-gatekeeper.example/freshness/v1 &&
+    same "$(field .predicate.stage "$work/fresh")/$(field .predicate.repo "$work/fresh")" "$stage/$repo" && counts "$work/fresh" fresh -
+  say $? "records/freshness.json: the signature holds under keys/promotion.pem, and it is of this stage; stated at $(field .predicate.statedAt "$work/fresh")"
+  # goes_on FOLDER CHAIN: the chain has the entry that was stated to be its newest
+  goes_on() {
+    jq -e --arg chain "$2" '.predicate.newest | has($chain)' "$work/fresh" > /dev/null 2>&1
+    say $? "records/freshness.json tells of $2"
+    place=$(jq -r --arg chain "$2" '.predicate.newest[$chain] // 0' "$work/fresh" 2> /dev/null)
+    case $place in '' | 0 | *[!0-9]*) return ;; esac
+    file=$1/$(printf %010d "$place").json
+    if [ -f "$file" ]; then
+      same "$(subject "$work/fresh" "ledger/$2/$(printf %010d "$place").json")" "$(digest "$file")"
+    else
+      # it may be earlier than those that are in here, and not later
+      last=$(find "$1" -maxdepth 1 -name '[0-9]*.json' 2> /dev/null | sort | tail -n 1)
+      [ -n "$last" ] && [ "$(number .sequence "$last")" -gt "$place" ]
+    fi
+    say $? "$1 ends with entry $place, which was stated to be the newest, or goes on from it"
+  }
+  goes_on ledger "$stage/$repo"
+  goes_on ledger/gate "gate/$repo"
+  until=$(field .predicate.freshUntil "$work/fresh")
+  not_after "$(whole_seconds "$(field .taken_at observed.json)")" "$(whole_seconds "$until")" ||
+    open "it was stated lately which entries are the newest" "that counted until $until"
+fi
 record=$(digest records/promotion.json)
 entry=$(for file in ledger/[0-9]*.json; do
   jq -r --arg id "$promotion" --arg sha "$record" --arg file "$file" \

@@ -1,0 +1,165 @@
+//! Stating which entries of the ledger are the newest, where nothing was found against it: so that whoever is given evidence
+//! sees how old it is at most.
+
+use anyhow::Context as _;
+use futures_util::future::try_join3;
+use gatekeeper_model::{
+    finding::Code,
+    ids::Chain,
+    store_key::RecordKey,
+};
+use gatekeeper_proof::{
+    Authority, PublicKeys, Signer,
+    freshness::{STATED_EVERY, Stated, chains, open, statement},
+    ledger,
+    ledger::{Appended, StoredEntry},
+};
+use gatekeeper_store::{Precondition, WriteStore, Written};
+use jiff::Timestamp;
+
+/// Whether the chain is one of which nobody can tell where it ends.
+pub(crate) fn is_in_doubt(findings: impl IntoIterator<Item = Code>) -> bool {
+    findings.into_iter().any(|code| {
+        matches!(code, Code::LedgerBroken | Code::LedgerRolledBack | Code::WitnessBehind | Code::WitnessUnreachable)
+    })
+}
+
+/// States it at `now`, where that was not stated lately. Gives what was stated.
+///
+/// # Errors
+/// Where it could not look, sign or write, and where a chain ends before what was stated earlier: somebody removed entries.
+pub(crate) async fn state(
+    records: &impl WriteStore,
+    signer: &dyn Signer,
+    chain: &Chain,
+    keys: &PublicKeys,
+    now: Timestamp,
+) -> anyhow::Result<Option<[Option<Appended>; 2]>> {
+    let key = RecordKey::Freshness(chain.stage.clone(), chain.repo.clone()).to_string();
+    let [of_stage, of_gate] = chains(chain);
+    let newest = async |chain: &Chain| {
+        let head = RecordKey::LedgerHead(chain.clone()).to_string();
+        let Some(head) = records.get(&head, None, ledger::MAX_BYTES).await? else { return Ok(None) };
+        let newest = ledger::newest_of(&head.bytes, chain, keys.of(Authority::of(chain)));
+        anyhow::Ok(Some(newest.with_context(|| format!("the head of `{chain}`"))?))
+    };
+    let before = async { Ok(records.get(&key, None, gatekeeper_proof::MAX_BYTES).await?) };
+    let (stage_newest, gate_newest, before) = try_join3(newest(&of_stage), newest(&of_gate), before).await?;
+    let precondition = before.as_ref().map_or(Precondition::Absent, |body| Precondition::Unchanged(body.etag.clone()));
+    // What can't be read was planted, or signed by a key that counts no more: it is stated anew.
+    let before = before.and_then(|body| open(&body.bytes, chain, keys).ok());
+    let ours = [stage_newest, gate_newest];
+    if let Some(before) = &before {
+        for (which, (chain, newest)) in [&of_stage, &of_gate].into_iter().zip(&ours).enumerate() {
+            if let Some(what) = behind(records, before, which, chain, newest.as_ref()).await? {
+                anyhow::bail!("the ledger's chain `{chain}` was rolled back: {what}");
+            }
+        }
+    }
+    let newest = ours.map(|newest| newest.map(|it| Appended { sequence: it.sequence, sha256: it.sha256 }));
+    let is_recent = |it: &Stated| it.newest == newest && now.duration_since(it.at) < STATED_EVERY;
+    if newest == [None, None] || before.as_ref().is_some_and(is_recent) {
+        return Ok(None);
+    }
+    let signed = statement(chain, newest.each_ref().map(Option::as_ref), now).sign(signer).await?;
+    // Where another run was faster, that one has stated it.
+    let written = records.put(&key, &signed.dsse, "application/json", &precondition).await?;
+    Ok(matches!(written, Written::Done { .. }).then_some(newest))
+}
+
+/// Where a chain is behind what was stated before.
+async fn behind(
+    records: &impl WriteStore,
+    before: &Stated,
+    which: usize,
+    chain: &Chain,
+    newest: Option<&StoredEntry>,
+) -> anyhow::Result<Option<String>> {
+    let Some(Some(stated)) = before.newest.get(which) else { return Ok(None) };
+    let ends_at = newest.map_or(0, |it| it.sequence);
+    let found = if ends_at == stated.sequence {
+        newest.map(|it| it.sha256)
+    } else {
+        ledger::entry_at(records, chain, stated.sequence).await?.map(|it| it.sha256)
+    };
+    Ok(before.contradicts(which, found, ends_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use gatekeeper_model::ids::Sha256;
+    use gatekeeper_proof::{
+        LocalSigner,
+        ledger::{Event, Kind},
+    };
+    use gatekeeper_store::memory::Memory;
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn uat() -> Chain {
+        Chain { stage: "uat".parse().unwrap(), repo: "bank-payments".parse().unwrap() }
+    }
+
+    fn keys() -> PublicKeys {
+        PublicKeys::fixed(LocalSigner::from_seed(1).key(), LocalSigner::from_seed(2).key(), None)
+    }
+
+    fn minute(minutes: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+    }
+
+    async fn append(records: &Memory, chain: &Chain) {
+        let seed = if chain.is_of_gate() { 1 } else { 2 };
+        let event = Event::bare(Kind::Refusal, format!("refusal/{}", records.counts().0), "refused");
+        ledger::append(records, &LocalSigner::from_seed(seed), chain, &event, None, minute(0)).await.unwrap();
+    }
+
+    async fn places(records: &Memory, at: Timestamp) -> anyhow::Result<Option<[u64; 2]>> {
+        let stated = state(records, &LocalSigner::from_seed(2), &uat(), &keys(), at).await?;
+        Ok(stated.map(|it| it.map(|it| it.map_or(0, |it| it.sequence))))
+    }
+
+    #[tokio::test]
+    async fn it_is_stated_when_it_changes_and_once_an_hour() {
+        let records = Memory::default();
+        assert_eq!(places(&records, minute(0)).await.unwrap(), None, "there is no ledger yet");
+        append(&records, &uat()).await;
+        assert_eq!(places(&records, minute(0)).await.unwrap(), Some([1, 0]));
+        assert_eq!(places(&records, minute(59)).await.unwrap(), None);
+        append(&records, &Chain::of_gate(uat().repo)).await;
+        assert_eq!(places(&records, minute(59)).await.unwrap(), Some([1, 1]));
+        assert_eq!(places(&records, minute(119)).await.unwrap(), Some([1, 1]));
+        let key = RecordKey::Freshness(uat().stage, uat().repo).to_string();
+        let stated = open(&records.bytes_of(&key).unwrap(), &uat(), &keys()).unwrap();
+        assert_eq!((stated.at, stated.fresh_until), (minute(119), minute(119 + 180)));
+        // What was planted there counts for nothing, and is no reason to be silent.
+        records.upload(&key, b"{}", &[]);
+        assert_eq!(places(&records, minute(120)).await.unwrap(), Some([1, 1]));
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_was_rolled_back_is_not_stated_but_told() {
+        let records = Memory::default();
+        append(&records, &uat()).await;
+        let head = RecordKey::LedgerHead(uat()).to_string();
+        let old = records.bytes_of(&head).unwrap();
+        append(&records, &uat()).await;
+        places(&records, minute(0)).await.unwrap();
+        records.upload(&head, &old, &[]);
+        records.delete(&RecordKey::LedgerEntry(uat(), 2).to_string());
+        let error = places(&records, minute(15)).await.unwrap_err().to_string();
+        assert!(error.contains("was rolled back: it ends with entry 1, and had entry 2"), "{error}");
+        append(&records, &uat()).await; // and it goes on from there, with another entry 2
+        append(&records, &uat()).await;
+        let error = places(&records, minute(30)).await.unwrap_err().to_string();
+        assert!(error.contains("was rolled back: its entry 2 is `"), "{error}");
+        assert_ne!(records.bytes_of(&head).map(|it| Sha256::of(&it)), Some(Sha256::of(&old)));
+    }
+
+    #[test]
+    fn nothing_is_stated_of_a_ledger_in_doubt() {
+        assert!(is_in_doubt([Code::FunctionChanged, Code::WitnessUnreachable]));
+        assert!(!is_in_doubt([Code::FunctionChanged]));
+    }
+}
