@@ -30,6 +30,7 @@ mod repo;
 mod schema_check;
 mod sha;
 mod stages;
+mod timestamps;
 mod upload;
 mod whole_file;
 

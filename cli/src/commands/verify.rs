@@ -11,13 +11,14 @@ use gatekeeper_evidence::{
 };
 use gatekeeper_model::telemetry;
 use gatekeeper_proof::PublicKey;
+use gatekeeper_timestamp::Roots;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::json;
 
 use crate::{
     exit::{Answer, Misuse},
     output::{Output, bad, held},
-    provenance,
+    provenance, timestamps,
 };
 
 const EXAMPLES: &str = "\
@@ -25,6 +26,7 @@ Examples:
   gatekeeper verify evidence.zip
   gatekeeper verify evidence.zip --gate-key gate.pem --promotion-key promotion.pem
   gatekeeper verify evidence.zip --root 1.root.json
+  gatekeeper verify evidence.zip --root 1.root.json --tsa-root authority.pem
   gatekeeper verify evidence.zip --revocations revocations.json --max-age 30d";
 
 /// Verifies a bundle of `gatekeeper evidence` without network: every signature, digest and link in it
@@ -51,6 +53,10 @@ pub(crate) struct Args {
     /// versions in the bundle that people of it have signed
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+    /// Certificates of timestamp authorities whose word counts, in PEM, as you got them from them: the bundle must have their
+    /// timestamp of each ledger in it that has entries. Without it a timestamp in the bundle is read, and not believed
+    #[arg(long, value_name = "FILE")]
+    tsa_root: Option<PathBuf>,
     /// Refuses a bundle in which nothing newer is signed than this, such as `30d` or `12h`: when it was made is told by the
     /// newest entry of the ledgers in it, or of `--revocations`, for what a bundle says of itself nobody signed
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -71,14 +77,16 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         approval: args.approval_key.as_deref().map(key).transpose()?,
         root: args.root.as_deref().map(read).transpose()?,
     };
+    let authorities = args.tsa_root.as_deref().map(roots).transpose()?;
     let max_age = args.max_age.map(|at_most| MaxAge { at_most, now: telemetry::wall_clock() });
     let archive = read(&args.bundle)?;
     let named = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
     let revocations = args.revocations.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
     let revocations: Vec<_> = revocations.iter().map(|(name, bytes)| Given { name, bytes }).collect();
     let verified = bundle::unpack(&archive).and_then(|files| {
-        let evidence =
-            verify_against(&files, &own, max_age, &revocations)?.with_checks(provenance::verified_again(&files));
+        let evidence = verify_against(&files, &own, max_age, &revocations)?
+            .with_checks(provenance::verified_again(&files))
+            .with_checks(timestamps::verified(&files, authorities.as_ref()));
         Ok((evidence, files.contains_key(bundle::APPROVAL_KEY)))
     });
     let (evidence, has_approval_key) = match verified {
@@ -101,6 +109,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(std::fs::read(path).map_err(|error| Misuse(format!("`{}` can't be read: {error}", path.display())))?)
+}
+
+fn roots(path: &Path) -> anyhow::Result<Roots> {
+    let pem = read(path)?;
+    Ok(Roots::from_pem(&pem).map_err(|error| Misuse(format!("`{}`: {error}", path.display())))?)
 }
 
 fn key(path: &Path) -> anyhow::Result<PublicKey> {

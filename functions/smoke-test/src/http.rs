@@ -1,21 +1,16 @@
 //! One request of a smoke check over HTTP.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::io::Read as _;
 
+use gatekeeper_aws::web;
+pub use gatekeeper_aws::web::REQUEST_TIMEOUT;
 use gatekeeper_model::telemetry::chain;
-use ureq::{
-    Agent, Error,
-    tls::{Certificate, RootCerts, TlsConfig},
-    unversioned::transport::DefaultConnector,
-};
+use ureq::{Agent, Error, unversioned::transport::DefaultConnector};
 
 use crate::{
     address::{NotPublic, PublicOnly},
     expect::{Answer, MAX_BODY_BYTES},
 };
-
-/// The longest that one request may take, from the name's resolution to the body's end.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What stages are asked with.
 #[derive(Debug, Clone)]
@@ -35,30 +30,10 @@ pub enum Unanswered {
     Trouble(String),
 }
 
-/// Clients that trust the system's roots, or Mozilla's where the system has none. `endpoint` is where AWS itself answers, if
-/// that isn't its usual address.
-///
-/// They follow no redirect: what answers elsewhere is not what was asked. They keep no connection: a restarted
-/// endpoint must be met anew. They take no proxy from the environment, which would resolve names for itself.
+/// Clients. `endpoint` is where AWS itself answers, if that isn't its usual address.
 #[must_use]
 pub fn agents(endpoint: Option<&str>) -> Agents {
-    let native = rustls_native_certs::load_native_certs().certs;
-    let roots = if native.is_empty() {
-        RootCerts::WebPki
-    } else {
-        let certificates = native.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
-        RootCerts::Specific(Arc::new(certificates.collect()))
-    };
-    let config = Agent::config_builder()
-        .proxy(None)
-        .tls_config(TlsConfig::builder().root_certs(roots).build())
-        .timeout_global(Some(REQUEST_TIMEOUT))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .max_idle_connections(0)
-        .user_agent(concat!("artefact-gatekeeper/", env!("CARGO_PKG_VERSION")))
-        .build();
+    let config = web::config().build();
     let public = Agent::with_parts(config.clone(), DefaultConnector::new(), PublicOnly::new(endpoint));
     Agents { public, any: config.into() }
 }

@@ -12,7 +12,7 @@ use gatekeeper_aws::{
     trust::Trust,
 };
 use gatekeeper_proof::{KeyHolder as _, PublicKeys};
-use witness::Witness;
+use witness::{Authority, Witness};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -24,15 +24,17 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let trust = Trust::of(&config, &settings)?;
     let signers = Arc::new(signers.map(|(arn, of)| KmsSigner::new(&config, arn).trusting(trust.as_ref(), of)));
     let Buckets { records, witness, .. } = Buckets::new(&config, &settings);
+    let authority = settings.timestamp_url.map(Authority::at);
     let outside = Arc::new((records, witness.ok_or(MissingSetting("WITNESS_BUCKET"))?));
     lambda::run(move |payload, invocation| {
-        let (signers, outside) = (Arc::clone(&signers), Arc::clone(&outside));
+        let (signers, outside, authority) = (Arc::clone(&signers), Arc::clone(&outside), authority.clone());
         async move {
             let [gate, promotion] = &*signers;
             let keys = try_join(gate.trusted(), promotion.trusted()).await;
             let (gate, promotion) = keys.map_err(|error| lambda::FunctionError::new("WitnessError", error))?;
             let keys = PublicKeys { gate, promotion, approval: None, trust: None };
-            let witness = Witness { records: &outside.0, outside: &outside.1, keys: &keys, log: &invocation.log };
+            let (records, outside) = (&outside.0, &outside.1);
+            let witness = Witness { records, outside, keys: &keys, authority: authority.as_ref(), log: &invocation.log };
             witness.handle(&payload).await
         }
     })

@@ -11,6 +11,7 @@ use super::*;
 struct World {
     records: Memory,
     outside: Memory,
+    authority: Option<Authority>,
 }
 
 fn chain(stage: &str) -> Chain {
@@ -27,7 +28,7 @@ fn head_key(stage: &str) -> String {
 
 impl World {
     fn new() -> Self {
-        Self { records: Memory::default(), outside: Memory::default() }
+        Self { records: Memory::default(), outside: Memory::default(), authority: None }
     }
 
     /// Appends to the chain of a stage, and gives the version of the head.
@@ -41,7 +42,8 @@ impl World {
     async fn handle(&self, payload: &Value) -> Result<Answer, FunctionError> {
         let keys = PublicKeys::fixed(signer("gate").key(), signer("uat").key(), None);
         let log = Logger::silent();
-        Witness { records: &self.records, outside: &self.outside, keys: &keys, log: &log }.handle(payload).await
+        let (records, outside, authority) = (&self.records, &self.outside, self.authority.as_ref());
+        Witness { records, outside, keys: &keys, authority, log: &log }.handle(payload).await
     }
 
     async fn failed(&self, messages: &[(&str, &str, &str)]) -> Vec<String> {
@@ -120,14 +122,14 @@ async fn what_is_no_head_or_does_not_go_on_fails_alone() {
 #[tokio::test]
 async fn what_was_lost_on_the_way_is_caught_up() {
     let world = World::new();
-    assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 0, handed_over: 0 });
+    assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 0, handed_over: 0, stamped: 0 });
     for stage in ["gate", "uat", "uat", "prod"] {
         world.append(stage).await;
     }
     let caught_up = async || world.handle(&json!({"catch_up": true})).await.unwrap();
-    assert_eq!(caught_up().await, Answer::CaughtUp { chains: 3, handed_over: 3 });
+    assert_eq!(caught_up().await, Answer::CaughtUp { chains: 3, handed_over: 3, stamped: 0 });
     assert!(world.has("gate", 1) && world.has("uat", 2) && world.has("prod", 1));
-    assert_eq!(caught_up().await, Answer::CaughtUp { chains: 3, handed_over: 0 });
+    assert_eq!(caught_up().await, Answer::CaughtUp { chains: 3, handed_over: 0, stamped: 0 });
 
     // One chain that fails keeps no other from it.
     for stage in ["gate", "prod"] {
@@ -136,6 +138,36 @@ async fn what_was_lost_on_the_way_is_caught_up() {
     world.records.upload(&head_key("gate"), b"{}", &[]);
     assert_eq!(world.handle(&json!({"catch_up": true})).await.unwrap_err().error_type, "WitnessError");
     assert!(world.has("prod", 2));
+}
+
+#[tokio::test]
+async fn what_the_witness_has_is_stamped_and_an_authority_that_is_down_keeps_nothing_from_it() {
+    use gatekeeper_timestamp::authority::{Authority as Openssl, USUAL};
+
+    let mut world = World::new();
+    let stamp = |world: &World, stage: &str, place| {
+        let [head, answer] = [WitnessKey::Head, WitnessKey::Timestamp].map(|of| of(chain(stage), place).to_string());
+        let answer = world.outside.bytes_of(&answer)?;
+        let of_head = Sha256::of(&world.outside.bytes_of(&head).unwrap());
+        Some(gatekeeper_timestamp::read(&answer, of_head).map(|_| answer).unwrap())
+    };
+    // Nobody listens there: a port of no server.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    world.authority = Some(Authority::at(format!("http://{nobody}/")));
+    let (first, gate) = (world.append("uat").await, world.append("gate").await);
+    assert_eq!(world.failed(&[("1", &head_key("uat"), &first), ("2", &head_key("gate"), &gate)]).await, [""; 0]);
+    assert!(world.has("uat", 1) && world.has("gate", 1) && stamp(&world, "uat", 1).is_none());
+    let error = world.handle(&sample()).await.unwrap_err();
+    assert!(error.message.contains("entry 1 of `gate/bank-payments` got no timestamp: "), "{}", error.message);
+
+    world.authority = Some(Authority::at(Openssl::new(USUAL).serve(3)));
+    let second = world.append("uat").await;
+    assert_eq!(world.failed(&[("1", &head_key("uat"), &second)]).await, [""; 0]);
+    let stamped = stamp(&world, "uat", 2).unwrap();
+    assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 2, handed_over: 0, stamped: 1 });
+    assert!(stamp(&world, "gate", 1).is_some() && stamp(&world, "uat", 1).is_none(), "the newest is of what is before it too");
+    assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 2, handed_over: 0, stamped: 0 });
+    assert_eq!(stamp(&world, "uat", 2), Some(stamped), "a stamp is never written over");
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub mod sdk_log;
 pub mod stack_functions;
 pub mod stage_account;
 pub mod trust;
+#[cfg(feature = "web")]
+pub mod web;
 
 use std::time::Duration;
 
@@ -70,6 +72,8 @@ pub struct Settings {
     pub records_bucket: String,
     /// The bucket of the witness outside, where there is one.
     pub witness_bucket: Option<String>,
+    /// The timestamp authority that stamps the ledger's heads, where there is one.
+    pub timestamp_url: Option<String>,
     /// The promotion state machine, for the functions that start or look at its executions.
     pub state_machine_arn: Option<String>,
     /// The function that looks at databases and migrates them, for the one that asks it to look.
@@ -127,6 +131,7 @@ impl Settings {
             artefact_bucket: required("ARTEFACT_BUCKET")?,
             records_bucket: required("RECORDS_BUCKET")?,
             witness_bucket: setting("WITNESS_BUCKET"),
+            timestamp_url: setting("TIMESTAMP_URL"),
             state_machine_arn: setting("STATE_MACHINE_ARN"),
             migrate_database_function: setting("MIGRATE_DATABASE_FUNCTION"),
             verify_provenance_function: setting("VERIFY_PROVENANCE_FUNCTION"),

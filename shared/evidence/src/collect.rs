@@ -33,6 +33,8 @@ pub(super) const RECORDS: &str = "records";
 
 /// The largest record that is read, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest answer of a timestamp authority that is read, in bytes.
+const MAX_TIMESTAMP_BYTES: u64 = 64 * 1024;
 /// How many entries of a chain are read first: mostly the promotion's is among them.
 const ENTRIES_AT_FIRST: u64 = 32;
 /// How many are read when it isn't: the rest, as far back as this.
@@ -191,6 +193,11 @@ async fn witnessed(
     for (name, newest) in newest {
         match newest {
             Ok(Some(key)) => {
+                if let Some(WitnessKey::Head(chain, place)) = WitnessKey::parse(&key) {
+                    let name = if name == paper::WITNESS { paper::TIMESTAMP } else { paper::GATE_TIMESTAMP };
+                    let key = WitnessKey::Timestamp(chain, place).to_string();
+                    wanted.push(Wanted { name: name.to_owned(), key, version_id: None, max_bytes: MAX_TIMESTAMP_BYTES });
+                }
                 wanted.push(Wanted { name: name.to_owned(), key, version_id: None, max_bytes: ledger::MAX_BYTES });
             }
             Ok(None) => {}

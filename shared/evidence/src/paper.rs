@@ -44,6 +44,11 @@ pub const WITNESS: &str = "witness/stage.json";
 /// The newest head of the gate's chain that the witness outside has.
 pub const GATE_WITNESS: &str = "witness/gate.json";
 
+/// A timestamp authority's answer on [`WITNESS`].
+pub const TIMESTAMP: &str = "witness/stage.tsr";
+/// A timestamp authority's answer on [`GATE_WITNESS`].
+pub const GATE_TIMESTAMP: &str = "witness/gate.tsr";
+
 /// A signed statement in one of its forms.
 #[must_use]
 pub fn attestation(kind: AttestationKind, form: Form) -> String {

@@ -517,6 +517,8 @@ impl RecordKey {
 pub enum WitnessKey {
     /// The signed head of a chain that is about the entry of this place.
     Head(Chain, u64),
+    /// A timestamp of that head, as a timestamp authority answered.
+    Timestamp(Chain, u64),
 }
 
 impl WitnessKey {
@@ -532,7 +534,7 @@ impl WitnessKey {
         stage.map_or_else(|| "heads/".to_owned(), |stage| format!("heads/{stage}/"))
     }
 
-    /// The head that lies at a key; `None` where none does.
+    /// The head that lies at a key; `None` where none does. Of a place it is listed before its timestamp.
     #[must_use]
     pub fn parse(key: &str) -> Option<Self> {
         let ["heads", stage, repo, file] = *key.split('/').collect::<Vec<_>>() else { return None };
@@ -548,6 +550,9 @@ impl fmt::Display for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Head(chain, sequence) => write!(f, "{}{:020}.json", Self::chain_prefix(chain), u64::MAX - sequence),
+            Self::Timestamp(chain, sequence) => {
+                write!(f, "{}{:020}.tsr", Self::chain_prefix(chain), u64::MAX - sequence)
+            }
         }
     }
 }
@@ -724,6 +729,7 @@ mod tests {
         for (key, place) in keys.iter().zip(places) {
             assert!(key.starts_with(&WitnessKey::chain_prefix(&chain)));
             assert_eq!(WitnessKey::parse(key), Some(WitnessKey::Head(chain.clone(), place)));
+            assert!(*key < WitnessKey::Timestamp(chain.clone(), place).to_string(), "the head comes first");
         }
         for other in [
             "heads/uat/bank-payments/1.json",

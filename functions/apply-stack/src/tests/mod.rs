@@ -61,6 +61,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             artefact_bucket: "artefacts".to_owned(),
             records_bucket: "records".to_owned(),
             witness_bucket: None,
+            timestamp_url: None,
             account_id: None,
             person_role_id: None,
             stage_boundary_arn: None,

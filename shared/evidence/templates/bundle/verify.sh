@@ -1,10 +1,11 @@
 #!/bin/sh
 # Verifies the evidence in a folder, its own where none is named. Needs openssl, sha256sum, base64 and jq; no network, no AWS.
 # usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX]
-#                     [--trust-root VERSION:SHA256]
+#                     [--trust-root VERSION:SHA256] [--tsa-root FILE]
 # Who doesn't trust whoever made the archive runs a copy of this script from elsewhere on the unpacked folder.
 # The fingerprints, also taken from GATE_KEY_FINGERPRINT, PROMOTION_KEY_FINGERPRINT and APPROVAL_KEY_FINGERPRINT, are those that
 # you got elsewhere. Where the keys are named by a trust root, it is enough to know a version of that, also taken from TRUST_ROOT.
+# With certificates of timestamp authorities in PEM, also taken from TSA_ROOT, the ledgers must have a timestamp of theirs.
 # Ends with 0 where everything holds, with 1 where something doesn't, with 2 where it can't be run, and with 3 where nothing
 # is known to be wrong, but something could not be looked at when the evidence was taken.
 set -u
@@ -15,6 +16,7 @@ gate_pin=${GATE_KEY_FINGERPRINT:-}
 promotion_pin=${PROMOTION_KEY_FINGERPRINT:-}
 approval_pin=${APPROVAL_KEY_FINGERPRINT:-}
 root_pin=${TRUST_ROOT:-}
+tsa_root=${TSA_ROOT:-}
 folder=$(dirname "$0")
 while [ $# -gt 0 ]; do
   case $1 in
@@ -22,13 +24,16 @@ while [ $# -gt 0 ]; do
     --promotion-key-fingerprint) promotion_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --approval-key-fingerprint) approval_pin=${2:-}; [ $# -ge 2 ] && shift ;;
     --trust-root) root_pin=${2:-}; [ $# -ge 2 ] && shift ;;
+    --tsa-root) tsa_root=${2:-}; [ $# -ge 2 ] && shift ;;
     [!-]*) folder=$1 ;;
-    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX] [--trust-root VERSION:SHA256]" >&2
+    *) echo "usage: sh verify.sh [DIR] [--gate-key-fingerprint HEX] [--promotion-key-fingerprint HEX] [--approval-key-fingerprint HEX] [--trust-root VERSION:SHA256] [--tsa-root FILE]" >&2
       exit 2 ;;
   esac
   shift
 done
 
+case $tsa_root in '' | /*) ;; *) tsa_root=$PWD/$tsa_root ;; esac
+[ -z "$tsa_root" ] || [ -r "$tsa_root" ] || { echo "\`$tsa_root\` can't be read" >&2; exit 2; }
 cd "$folder" || exit 2
 for tool in openssl sha256sum base64 jq; do
   command -v "$tool" > /dev/null || { echo "\`$tool\` is missing" >&2; exit 2; }
@@ -505,6 +510,19 @@ witnessed() {
 }
 witnessed witness/stage.json ledger keys/promotion.pem "$stage/$repo"
 witnessed witness/gate.json ledger/gate keys/gate.pem "gate/$repo"
+# stamped ANSWER HEAD OWN: a timestamp authority saw the head; at the time that it tells its certificate was good
+stamped() {
+  if [ -z "$tsa_root" ]; then
+    [ ! -f "$1" ] || echo "note   $1 is a timestamp of $2; whose word it is was not looked at: give --tsa-root"
+    return
+  fi
+  [ -f "$3" ] || [ -f "$1" ] || return
+  given=$(openssl ts -reply -in "$1" -text 2> /dev/null | sed -n 's/^Time stamp: //p')
+  openssl ts -verify -data "$2" -in "$1" -CAfile "$tsa_root" -attime "$(date -u -d "$given" +%s 2> /dev/null || echo 0)" > /dev/null 2>&1
+  say $? "$1: a timestamp authority saw $2 on $given"
+}
+stamped witness/stage.tsr witness/stage.json ledger/head.json
+stamped witness/gate.tsr witness/gate.json ledger/gate/head.json
 # how young it is: which entries were stated to be the newest, and when
 if [ -f records/freshness.json ]; then
   signed records/freshness.json keys/promotion.pem "$work/fresh" &&
