@@ -4,6 +4,7 @@ use aws_sdk_lambda::primitives::Blob;
 use e2e::watch::{PATIENCE, eventually};
 use gatekeeper_model::store_key::WitnessKey;
 use gatekeeper_promotion::drift::Drift;
+use gatekeeper_timestamp::authority::{Authority, USUAL};
 
 use super::*;
 
@@ -180,4 +181,66 @@ async fn what_the_witness_has_nobody_of_the_gatekeepers_account_changes() {
         who.s3.delete_object().bucket(bucket).key(&key).send().await.expect_err("a head is hidden");
     }
     assert!(aws.ci().await.s3.get_object().bucket(bucket).key(&key).send().await.is_err());
+}
+
+impl People {
+    /// What the witness has at a key of the head that is about the entry of this place.
+    async fn at_witness(&self, key: WitnessKey) -> Option<Vec<u8>> {
+        let witness = self.here.aws.witness().await;
+        let bucket = &self.here.aws.outputs.witness_bucket;
+        let object = witness.s3.get_object().bucket(bucket).key(key.to_string()).send().await.ok()?;
+        Some(object.body.collect().await.unwrap().to_vec())
+    }
+
+    /// Has heads stamped by whoever answers at an address, or by nobody.
+    async fn stamped_by(&self, url: &str) {
+        let (lambda, name) = (self.here.aws.root.lambda(), &self.here.aws.outputs.witness_function);
+        let now = lambda.get_function_configuration().function_name(name).send().await.unwrap();
+        let variables = now.environment().and_then(|it| it.variables()).cloned().unwrap_or_default();
+        let variables = variables.into_iter().chain([("TIMESTAMP_URL".to_owned(), url.to_owned())]).collect();
+        let environment = aws_sdk_lambda::types::Environment::builder().set_variables(Some(variables)).build();
+        lambda.update_function_configuration().function_name(name).environment(environment).send().await.unwrap();
+    }
+}
+
+/// From a promotion to what an auditor verifies without us: the authority is openssl's, and so is the second opinion.
+#[tokio::test]
+async fn a_head_is_stamped_by_an_authority_and_a_bundle_proves_it_by_that_clock() {
+    let authority = Authority::new(USUAL);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("authority.pem"), authority.root()).unwrap();
+    std::fs::write(path("strange.pem"), Authority::new(USUAL).root()).unwrap();
+    let people = People::new("stamped").await;
+    let commit = people.a_commit().await;
+    people.stamped_by(&authority.serve(usize::MAX)).await;
+    people.promote(&commit, STAGE, &[]).await.record();
+    let place = people.ledger(STAGE).await.len() as u64;
+    let look = async || people.at_witness(WitnessKey::Timestamp(people.chain(), place)).await.is_some();
+    eventually("the head is stamped", PATIENCE, look, |has| *has).await;
+    people.stamped_by("").await;
+
+    // A look of drift watching states that this is the newest.
+    assert_eq!(people.drift().await, BTreeSet::new());
+    let key = RecordKey::Freshness(STAGE.parse().unwrap(), people.repo.clone());
+    assert!(people.here.aws.record(&key).await.is_some());
+
+    let auditor = people.here.aws.auditor().await;
+    let bundle = path("evidence.zip");
+    let asked = ["evidence", "--stage", STAGE, "--repo", people.repo.as_str(), "--bundle", &bundle];
+    let told = people.run(&auditor, &asked).await;
+    assert_eq!(told.code, 0, "{told:#?}");
+    let by = async |root: &str, more: &[&str]| {
+        let root = path(root);
+        people.run(&auditor, &[&["verify", &bundle, "--tsa-root", &root], more].concat()).await
+    };
+    let told = by("authority.pem", &["--max-age", "1h"]).await;
+    let said = told.document.to_string();
+    assert_eq!(told.code, 0, "{told:#?}");
+    assert!(
+        said.contains("by `CN=tsa,O=Example Trust`") && said.contains("when it was stated which entries"),
+        "{said}"
+    );
+    let told = by("strange.pem", &[]).await;
+    assert!(told.code == 1 && told.document.to_string().contains("leads to none of the roots"), "{told:#?}");
 }

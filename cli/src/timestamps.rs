@@ -124,7 +124,9 @@ mod tests {
         let authority = Authority::new(USUAL);
         let files = stamped(&authority).await;
         let [unasked] = told(&files, None).try_into().unwrap();
-        assert!(unasked.starts_with("holds: a timestamp authority saw the stage's ledger as the witness has it: entry "));
+        assert!(
+            unasked.starts_with("holds: a timestamp authority saw the stage's ledger as the witness has it: entry ")
+        );
         assert!(unasked.ends_with("by whom was not looked at: give `--tsa-root`"), "{unasked}");
         let roots = Roots::from_pem(&authority.root()).unwrap();
         let [asked] = told(&files, Some(&roots)).try_into().unwrap();
@@ -146,7 +148,9 @@ mod tests {
         let mut none = files.clone();
         none.remove(paper::TIMESTAMP);
         assert_eq!(told(&none, None), [""; 0]);
-        assert!(told(&none, Some(&roots))[0].contains("FAILS") && by_script(&none, &authority.root()).contains("FAILS"));
+        assert!(
+            told(&none, Some(&roots))[0].contains("FAILS") && by_script(&none, &authority.root()).contains("FAILS")
+        );
 
         let mut other = files.clone();
         let head = files[paper::WITNESS].clone();

@@ -3,14 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatekeeper_evidence::{
@@ -26,6 +19,7 @@ use gatekeeper_proof::{
     ledger::{self, Event, Kind},
 };
 use gatekeeper_provenance::Provenance;
+use gatekeeper_timestamp::authority::{Authority, USUAL};
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -179,71 +173,6 @@ async fn the_lines_of_the_manual_hold_and_refuse_what_is_not_so() {
     }
 }
 
-/// A timestamp authority of openssl's own, in a folder.
-const AUTHORITY: &str = r"
-cat > tsa.cnf <<'END'
-[tsa]
-default_tsa = local
-[local]
-serial = serial
-crypto_device = builtin
-signer_digest = sha256
-default_policy = 1.3.6.1.4.1.99999.1
-digests = sha256
-accuracy = secs:1
-ess_cert_id_alg = sha256
-[signer]
-basicConstraints = critical, CA:false
-keyUsage = critical, digitalSignature
-extendedKeyUsage = critical, timeStamping
-END
-echo 01 > serial
-for name in root tsa; do openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $name.key; done
-openssl req -x509 -new -key root.key -subj /CN=root -days 2 -out root.pem
-openssl req -new -key tsa.key -subj /CN=tsa -out tsa.csr
-openssl x509 -req -in tsa.csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile tsa.cnf -extensions signer -out tsa.pem
-";
-
-fn authority() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let made = Lines { tool: "openssl-ts".to_owned(), text: AUTHORITY.to_owned() };
-    let (is_made, said) = run(&made, folder.path());
-    assert!(is_made, "{said}");
-    folder
-}
-
-/// Serves one request for a timestamp, over HTTP; gives its address.
-fn serving(authority: &Path) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let folder = authority.to_owned();
-    std::thread::spawn(move || {
-        let mut request = BufReader::new(listener.accept().unwrap().0);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            request.read_line(&mut line).unwrap();
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        let mut query = vec![0; length];
-        request.read_exact(&mut query).unwrap();
-        fs::write(folder.join("query.tsq"), query).unwrap();
-        let text = "openssl ts -reply -config tsa.cnf -section local -queryfile query.tsq -inkey tsa.key -signer tsa.pem -out reply.tsr";
-        let (answered, said) = run(&Lines { tool: "openssl-ts".to_owned(), text: text.to_owned() }, &folder);
-        assert!(answered, "{said}");
-        let reply = fs::read(folder.join("reply.tsr")).unwrap();
-        let stream = request.get_mut();
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", reply.len()).unwrap();
-        stream.write_all(&reply).unwrap();
-    });
-    format!("http://{address}/")
-}
-
 /// The lines that ask a timestamp authority over a head: its answer holds, and not of another head or under another root.
 #[tokio::test]
 #[ignore = "needs curl and openssl; `make stock-tools` runs it"]
@@ -252,12 +181,11 @@ async fn a_timestamp_of_a_head_holds_of_that_head_and_under_its_authoritys_root(
     let [lines] = all.iter().filter(|it| it.tool == "openssl-ts").collect::<Vec<_>>().try_into().unwrap();
     let head = |world: &World| world.records.bytes_of("ledger/uat/bank-payments/head.json").unwrap();
     let world = World::promoted().await;
-    let (ours, strange) = (authority(), authority());
-    let root = |of: &tempfile::TempDir| fs::read(of.path().join("root.pem")).unwrap();
+    let (ours, strange) = (Authority::new(USUAL), Authority::new(USUAL));
     let name = "heads/uat/bank-payments.json".to_owned();
     let stamped = head(&world);
-    let folder = written(&Files::from([(name.clone(), stamped.clone()), ("tsa-root.pem".to_owned(), root(&ours))]));
-    let url = serving(ours.path());
+    let folder = written(&Files::from([(name.clone(), stamped.clone()), ("tsa-root.pem".to_owned(), ours.root())]));
+    let url = ours.serve(1);
     let asked = Lines { text: format!("TSA_URL={url}\n{}", lines.text), ..lines.clone() };
     let (held, said) = run(&asked, folder.path());
     assert!(held, "{said}");
@@ -270,7 +198,7 @@ async fn a_timestamp_of_a_head_holds_of_that_head_and_under_its_authoritys_root(
     assert!(verified().1.contains("imprint mismatch"), "{}", verified().1);
     assert!(!verified().0, "it is of another head");
     fs::write(folder.path().join(&name), stamped).unwrap();
-    fs::write(folder.path().join("tsa-root.pem"), root(&strange)).unwrap();
+    fs::write(folder.path().join("tsa-root.pem"), strange.root()).unwrap();
     assert!(!verified().0, "another authority's root");
 }
 

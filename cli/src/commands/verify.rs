@@ -57,8 +57,9 @@ pub(crate) struct Args {
     /// timestamp of each ledger in it that has entries. Without it a timestamp in the bundle is read, and not believed
     #[arg(long, value_name = "FILE")]
     tsa_root: Option<PathBuf>,
-    /// Refuses a bundle in which nothing newer is signed than this, such as `30d` or `12h`: when it was made is told by the
-    /// newest entry of the ledgers in it, or of `--revocations`, for what a bundle says of itself nobody signed
+    /// Refuses a bundle in which nothing newer is signed than this, such as `1d` or `12h`: when it was made is told by when it
+    /// was last stated which entries of its ledgers are the newest, by these entries, or by those of `--revocations`, for what a
+    /// bundle says of itself nobody signed
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_age: Option<SignedDuration>,
 }

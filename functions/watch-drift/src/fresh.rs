@@ -3,11 +3,7 @@
 
 use anyhow::Context as _;
 use futures_util::future::try_join3;
-use gatekeeper_model::{
-    finding::Code,
-    ids::Chain,
-    store_key::RecordKey,
-};
+use gatekeeper_model::{finding::Code, ids::Chain, store_key::RecordKey};
 use gatekeeper_proof::{
     Authority, PublicKeys, Signer,
     freshness::{STATED_EVERY, Stated, chains, open, statement},

@@ -46,6 +46,10 @@ impl Authority {
         let mut answer = Vec::new();
         let mut body = response.body_mut().as_reader().take(MAX_BYTES + 1);
         body.read_to_end(&mut answer).map_err(|error| format!("its answer broke off: {}", chain(&error)))?;
-        if answer.len() as u64 > MAX_BYTES { Err(format!("it answered more than {MAX_BYTES} bytes")) } else { Ok(answer) }
+        if answer.len() as u64 > MAX_BYTES {
+            Err(format!("it answered more than {MAX_BYTES} bytes"))
+        } else {
+            Ok(answer)
+        }
     }
 }

@@ -34,7 +34,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             let (gate, promotion) = keys.map_err(|error| lambda::FunctionError::new("WitnessError", error))?;
             let keys = PublicKeys { gate, promotion, approval: None, trust: None };
             let (records, outside) = (&outside.0, &outside.1);
-            let witness = Witness { records, outside, keys: &keys, authority: authority.as_ref(), log: &invocation.log };
+            let witness =
+                Witness { records, outside, keys: &keys, authority: authority.as_ref(), log: &invocation.log };
             witness.handle(&payload).await
         }
     })

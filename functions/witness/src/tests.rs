@@ -165,7 +165,10 @@ async fn what_the_witness_has_is_stamped_and_an_authority_that_is_down_keeps_not
     assert_eq!(world.failed(&[("1", &head_key("uat"), &second)]).await, [""; 0]);
     let stamped = stamp(&world, "uat", 2).unwrap();
     assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 2, handed_over: 0, stamped: 1 });
-    assert!(stamp(&world, "gate", 1).is_some() && stamp(&world, "uat", 1).is_none(), "the newest is of what is before it too");
+    assert!(
+        stamp(&world, "gate", 1).is_some() && stamp(&world, "uat", 1).is_none(),
+        "the newest is of what is before it too"
+    );
     assert_eq!(world.handle(&sample()).await.unwrap(), Answer::CaughtUp { chains: 2, handed_over: 0, stamped: 0 });
     assert_eq!(stamp(&world, "uat", 2), Some(stamped), "a stamp is never written over");
 }

@@ -433,7 +433,10 @@ async fn a_bundle_tells_when_its_ledgers_were_stated_to_be_the_newest() {
     let verified = verify(&files, &OwnKeys::default(), None).unwrap();
     assert_eq!(of_freshness(&verified), of_freshness(&evidence));
     let age = verified.checks.iter().find(|it| it.name.starts_with("how old the bundle is")).unwrap();
-    assert_eq!(age.detail, format!("it was made after {at:.0}, when it was stated which entries of the ledgers are the newest"));
+    assert_eq!(
+        age.detail,
+        format!("it was made after {at:.0}, when it was stated which entries of the ledgers are the newest")
+    );
 
     // It counts for three hours: who keeps later statements back keeps an old bundle, which looks old.
     world.state_newest(taken - minutes(200)).await;
@@ -462,7 +465,10 @@ async fn a_ledger_that_was_put_back_behind_what_was_stated_is_told() {
         world.records.delete(&RecordKey::LedgerEntry(chain.clone(), later).to_string());
     }
     let told = of_freshness(&world.evidence().await);
-    assert!(told[0].starts_with(&format!("FAILS `uat/bank-payments` was rolled back: it ends with entry {newest}")), "{told:?}");
+    assert!(
+        told[0].starts_with(&format!("FAILS `uat/bank-payments` was rolled back: it ends with entry {newest}")),
+        "{told:?}"
+    );
     assert!(verified_by_script(&bundled(&world).await).contains("FAILS  ledger ends with entry"));
 
     // And one that nobody signed who may.

@@ -123,7 +123,9 @@ fn age(exhibits: &Exhibits, told_since: Option<Timestamp>, max_age: Option<MaxAg
     let wrong = too_old.map(|it| {
         let at_most = it.at_most.as_hours();
         let in_it = if told_since.is_some() { "it and in the revocations" } else { "it" };
-        format!("the newest that is signed in {in_it} is of {newest:.0}, more than {at_most} h ago: take the evidence anew")
+        format!(
+            "the newest that is signed in {in_it} is of {newest:.0}, more than {at_most} h ago: take the evidence anew"
+        )
     });
     let mut detail = match of_bundle {
         Some((at, what)) => format!("it was made after {at:.0}, when {what}"),

@@ -196,7 +196,12 @@ async fn witnessed(
                 if let Some(WitnessKey::Head(chain, place)) = WitnessKey::parse(&key) {
                     let name = if name == paper::WITNESS { paper::TIMESTAMP } else { paper::GATE_TIMESTAMP };
                     let key = WitnessKey::Timestamp(chain, place).to_string();
-                    wanted.push(Wanted { name: name.to_owned(), key, version_id: None, max_bytes: MAX_TIMESTAMP_BYTES });
+                    wanted.push(Wanted {
+                        name: name.to_owned(),
+                        key,
+                        version_id: None,
+                        max_bytes: MAX_TIMESTAMP_BYTES,
+                    });
                 }
                 wanted.push(Wanted { name: name.to_owned(), key, version_id: None, max_bytes: ledger::MAX_BYTES });
             }

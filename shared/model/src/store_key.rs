@@ -534,13 +534,15 @@ impl WitnessKey {
         stage.map_or_else(|| "heads/".to_owned(), |stage| format!("heads/{stage}/"))
     }
 
-    /// The head that lies at a key; `None` where none does. Of a place it is listed before its timestamp.
+    /// What lies at a key; `None` where nothing of the layout does. Of a place the head is listed before its timestamp.
     #[must_use]
     pub fn parse(key: &str) -> Option<Self> {
         let ["heads", stage, repo, file] = *key.split('/').collect::<Vec<_>>() else { return None };
-        let inverted: u64 = file.strip_suffix(".json")?.parse().ok()?;
-        let head = Self::Head(Chain { stage: stage.parse().ok()?, repo: repo.parse().ok()? }, u64::MAX - inverted);
-        (head.to_string() == key).then_some(head)
+        let (inverted, ending) = file.split_once('.')?;
+        let of = if ending == "tsr" { Self::Timestamp } else { Self::Head };
+        let place = u64::MAX - inverted.parse::<u64>().ok()?;
+        let parsed = of(Chain { stage: stage.parse().ok()?, repo: repo.parse().ok()? }, place);
+        (parsed.to_string() == key).then_some(parsed)
     }
 }
 
@@ -729,12 +731,15 @@ mod tests {
         for (key, place) in keys.iter().zip(places) {
             assert!(key.starts_with(&WitnessKey::chain_prefix(&chain)));
             assert_eq!(WitnessKey::parse(key), Some(WitnessKey::Head(chain.clone(), place)));
-            assert!(*key < WitnessKey::Timestamp(chain.clone(), place).to_string(), "the head comes first");
+            let timestamp = WitnessKey::Timestamp(chain.clone(), place);
+            assert!(*key < timestamp.to_string(), "the head comes first");
+            assert_eq!(WitnessKey::parse(&timestamp.to_string()), Some(timestamp));
         }
         for other in [
             "heads/uat/bank-payments/1.json",
             "heads/uat/bank-payments/+8446744073709551614.json",
-            "heads/uat/bank-payments/18446744073709551614.tsr",
+            "heads/uat/bank-payments/18446744073709551614.txt",
+            "heads/uat/bank-payments/18446744073709551614.tsr.json",
             "heads/uat/bank-payments/18446744073709551616.json",
             "heads/uat/18446744073709551614.json",
             "ledger/uat/bank-payments/18446744073709551614.json",

@@ -13,7 +13,9 @@ use gatekeeper_model::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Authority, Digest, InvalidAttestation, Predicate, PublicKeys, Statement, Subject, WordOf, ledger::Appended};
+use crate::{
+    Authority, Digest, InvalidAttestation, Predicate, PublicKeys, Statement, Subject, WordOf, ledger::Appended,
+};
 
 /// How long a statement counts. Drift is watched four times an hour, so that a run that fails makes nothing stale.
 pub const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(3);

@@ -197,7 +197,8 @@ fn generalized_time(time: &AnyRef<'_>) -> Result<Timestamp, Invalid> {
         return Err(invalid());
     }
     let part = |range| whole.get(range).unwrap_or_default();
-    let (date, clock) = ([part(0..4), part(4..6), part(6..8)].join("-"), [part(8..10), part(10..12), part(12..14)].join(":"));
+    let (date, clock) =
+        ([part(0..4), part(4..6), part(6..8)].join("-"), [part(8..10), part(10..12), part(12..14)].join(":"));
     // Times are told to the nanosecond; what is finer changes nothing.
     let fraction = fraction.get(..9.min(fraction.len())).filter(|it| !it.is_empty()).map(|it| format!(".{it}"));
     format!("{date}T{clock}{}Z", fraction.unwrap_or_default()).parse().map_err(|_| invalid())

@@ -39,7 +39,8 @@ fn a_query_is_one_that_openssl_reads() {
         let said = Command::new("openssl").args(words).current_dir(&folder).output().unwrap();
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let nonce = query.nonce.iter().map(|it| format!("{it:02X}")).collect::<String>();
-        for line in ["Version: 1", "Hash Algorithm: sha256", &format!("Nonce: 0x{nonce}"), "Certificate required: yes"] {
+        for line in ["Version: 1", "Hash Algorithm: sha256", &format!("Nonce: 0x{nonce}"), "Certificate required: yes"]
+        {
             assert!(said.contains(line), "{line}: {said}");
         }
     }
@@ -118,7 +119,14 @@ fn a_time_is_read_with_its_fraction_and_in_one_form_only() {
     assert_eq!(read("20260502031005Z").as_deref(), Some("2026-05-02T03:10:05Z"));
     assert_eq!(read("20260502031005.25Z").as_deref(), Some("2026-05-02T03:10:05.25Z"));
     assert_eq!(read("20260502031005.1234567891Z").as_deref(), Some("2026-05-02T03:10:05.123456789Z"));
-    for other in ["20260502031005", "20260502031005.Z", "20260502031005.20Z", "202605020310Z", "20261302031005Z", "20260502031005+01"] {
+    for other in [
+        "20260502031005",
+        "20260502031005.Z",
+        "20260502031005.20Z",
+        "202605020310Z",
+        "20261302031005Z",
+        "20260502031005+01",
+    ] {
         assert_eq!(read(other), None, "{other}");
     }
 }

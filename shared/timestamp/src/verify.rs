@@ -94,8 +94,9 @@ impl Roots {
         let at = u64::try_from(told.at.as_second()).map_err(|_| untrusted("it tells a time before 1970"))?;
         let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at));
         let usage = KeyUsage::required(TIME_STAMPING.as_bytes());
-        end.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &between, at, usage, None, None)
-            .map_err(|error| Invalid::Untrusted(format!("its signer's certificate leads to none of the roots: {error}")))?;
+        end.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &between, at, usage, None, None).map_err(|error| {
+            Invalid::Untrusted(format!("its signer's certificate leads to none of the roots: {error}"))
+        })?;
 
         let message = attributes.to_der().map_err(super::malformed)?;
         let holds = |algorithm: &&dyn rustls_pki_types::SignatureVerificationAlgorithm| {
@@ -120,7 +121,9 @@ fn tells_of(attributes: &SignedAttributes, signer: &SignerInfo, content: &[u8]) 
         SHA256 => sha2::Sha256::digest(content).to_vec(),
         SHA384 => sha2::Sha384::digest(content).to_vec(),
         SHA512 => sha2::Sha512::digest(content).to_vec(),
-        other => return Err(Invalid::Untrusted(format!("it is signed over a digest of kind {other}, which is not taken"))),
+        other => {
+            return Err(Invalid::Untrusted(format!("it is signed over a digest of kind {other}, which is not taken")));
+        }
     };
     let told = one(MESSAGE_DIGEST).and_then(|it| it.decode_as::<OctetStringRef<'_>>().ok());
     if of_type != Some(TST_INFO) || told.is_none_or(|it| it.as_bytes() != digest) {

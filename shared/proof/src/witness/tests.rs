@@ -232,7 +232,8 @@ async fn every_head_that_the_witness_has_is_held_against_its_entry() {
         found.map(|it| (it.code, it.message))
     };
     let world = World::of(5).await;
-    assert_eq!(every(&world).await, None);
+    world.witness.upload(&WitnessKey::Timestamp(chain(), 5).to_string(), b"an answer", &[]);
+    assert_eq!((every(&world).await, world.found_after(60).await), (None, None), "a timestamp is no head");
     let (second, third) = (world.records.bytes_of(&entry(2)).unwrap(), entry(3));
     world.records.upload(&third, &second, &[]);
     let (code, message) = every(&world).await.unwrap();
