@@ -8,7 +8,7 @@ use gatekeeper_proof::{
     Authority, PublicKeys, Signer,
     freshness::{STATED_EVERY, Stated, chains, open, statement},
     ledger,
-    ledger::{Appended, StoredEntry},
+    ledger::Appended,
 };
 use gatekeeper_store::{Precondition, WriteStore, Written};
 use jiff::Timestamp;
@@ -46,8 +46,18 @@ pub(crate) async fn state(
     let before = before.and_then(|body| open(&body.bytes, chain, keys).ok());
     let ours = [stage_newest, gate_newest];
     if let Some(before) = &before {
-        for (which, (chain, newest)) in [&of_stage, &of_gate].into_iter().zip(&ours).enumerate() {
-            if let Some(what) = behind(records, before, which, chain, newest.as_ref()).await? {
+        for ((chain, newest), stated) in [&of_stage, &of_gate].into_iter().zip(&ours).zip(&before.newest) {
+            let found = match stated {
+                Some(stated) => ledger::entry_at(records, chain, stated.sequence).await?,
+                None => None,
+            };
+            // The newest entry may be in the head alone.
+            let found = found
+                .as_ref()
+                .or(newest.as_ref())
+                .filter(|it| stated.as_ref().is_some_and(|stated| stated.sequence == it.sequence));
+            let ends_at = newest.as_ref().map_or(0, |it| it.sequence);
+            if let Some(what) = before.contradicts(stated.as_ref(), found.map(|it| it.sha256), ends_at) {
                 anyhow::bail!("the ledger's chain `{chain}` was rolled back: {what}");
             }
         }
@@ -61,24 +71,6 @@ pub(crate) async fn state(
     // Where another run was faster, that one has stated it.
     let written = records.put(&key, &signed.dsse, "application/json", &precondition).await?;
     Ok(matches!(written, Written::Done { .. }).then_some(newest))
-}
-
-/// Where a chain is behind what was stated before.
-async fn behind(
-    records: &impl WriteStore,
-    before: &Stated,
-    which: usize,
-    chain: &Chain,
-    newest: Option<&StoredEntry>,
-) -> anyhow::Result<Option<String>> {
-    let Some(Some(stated)) = before.newest.get(which) else { return Ok(None) };
-    let ends_at = newest.map_or(0, |it| it.sequence);
-    let found = if ends_at == stated.sequence {
-        newest.map(|it| it.sha256)
-    } else {
-        ledger::entry_at(records, chain, stated.sequence).await?.map(|it| it.sha256)
-    };
-    Ok(before.contradicts(which, found, ends_at))
 }
 
 #[cfg(test)]

@@ -108,8 +108,7 @@ fn age(exhibits: &Exhibits, told_since: Option<Timestamp>, max_age: Option<MaxAg
         let key = exhibits.keys.as_ref()?.of(Authority::of(chain));
         Some(newest_of(exhibits.bytes(name)?, chain, key).ok()?.entry?.recorded_at)
     });
-    const ENTRY: &str = "the newest entry of the ledgers in it was signed";
-    let entry = signed.max().map(|at| (at, ENTRY));
+    let entry = signed.max().map(|at| (at, "the newest entry of the ledgers in it was signed"));
     let stated = exhibits.keys.as_ref().and_then(|keys| {
         let stated = freshness::open(exhibits.bytes(paper::FRESHNESS)?, &chain, keys).ok()?;
         Some((stated.at, "it was stated which entries of the ledgers are the newest"))

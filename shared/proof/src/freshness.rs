@@ -116,12 +116,11 @@ pub fn open(dsse: &[u8], chain: &Chain, keys: &PublicKeys) -> Result<Stated, Inv
 }
 
 impl Stated {
-    /// Where a chain is behind what was stated, in words: `found` is its entry at the stated place, and `ends_at` the place of
-    /// its newest.
+    /// Where a chain is behind what was stated to be its newest entry, in words: `found` is its entry at that place, as far as
+    /// it was read, and `ends_at` the place of its newest.
     #[must_use]
-    pub fn contradicts(&self, which: usize, found: Option<Sha256>, ends_at: u64) -> Option<String> {
-        let stated = self.newest.get(which)?.as_ref()?;
-        let Appended { sequence, sha256 } = stated;
+    pub fn contradicts(&self, newest: Option<&Appended>, found: Option<Sha256>, ends_at: u64) -> Option<String> {
+        let Appended { sequence, sha256 } = newest?;
         if ends_at < *sequence {
             return Some(format!("it ends with entry {ends_at}, and had entry {sequence} at {:.0}", self.at));
         }
@@ -191,12 +190,12 @@ mod tests {
     #[test]
     fn a_chain_that_lacks_what_was_stated_is_told() {
         let stated = Stated { at: now(), fresh_until: now() + COUNTS_FOR, newest: [Some(entry(7)), None] };
-        assert_eq!(stated.contradicts(0, Some(entry(7).sha256), 7), None);
-        assert_eq!(stated.contradicts(0, Some(entry(7).sha256), 9), None, "it went on");
-        assert_eq!(stated.contradicts(0, None, 99), None, "it went on so far that the entry wasn't read");
-        assert_eq!(stated.contradicts(1, None, 3), None, "it had none then");
-        let behind = stated.contradicts(0, None, 6).unwrap();
+        assert_eq!(stated.contradicts(Some(&entry(7)), Some(entry(7).sha256), 7), None);
+        assert_eq!(stated.contradicts(Some(&entry(7)), Some(entry(7).sha256), 9), None, "it went on");
+        assert_eq!(stated.contradicts(Some(&entry(7)), None, 99), None, "it went on so far that the entry wasn't read");
+        assert_eq!(stated.contradicts(None, None, 3), None, "it had none then");
+        let behind = stated.contradicts(Some(&entry(7)), None, 6).unwrap();
         assert_eq!(behind, "it ends with entry 6, and had entry 7 at 2026-05-02T03:10:00Z");
-        assert!(stated.contradicts(0, Some(entry(8).sha256), 7).unwrap().starts_with("its entry 7 is `"));
+        assert!(stated.contradicts(Some(&entry(7)), Some(entry(8).sha256), 7).unwrap().starts_with("its entry 7 is `"));
     }
 }

@@ -41,7 +41,7 @@ fn shell(folder: &Path, lines: &str) {
     assert!(output.status.success(), "{lines}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[expect(clippy::expect_used, reason = "it is for tests")]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "it is for tests")]
 impl Authority {
     /// A new one, which nobody else is.
     #[must_use]

@@ -39,14 +39,9 @@ pub enum Invalid {
     /// The authority did not give one.
     #[error("the authority refused: status {0}")]
     Refused(u8),
-    /// It is of something else.
-    #[error("it is of other bytes: it says `{found}`, and they are `{expected}`")]
-    OtherBytes {
-        /// What it says.
-        found: String,
-        /// What it should say.
-        expected: Sha256,
-    },
+    /// It is of something else than the bytes with this SHA-256.
+    #[error("it is of other bytes: these have the SHA-256 `{0}`")]
+    OtherBytes(Sha256),
     /// It answers another question.
     #[error("it has another nonce than was sent: it is an answer to somebody else, or an old one")]
     OtherNonce,
@@ -153,8 +148,7 @@ fn info(der: &[u8], sha256: Sha256) -> Result<Told, Invalid> {
     let algorithm = algorithm.first().ok_or_else(|| is_malformed("its imprint is none"))?;
     let digest = digest.decode_as::<OctetStringRef<'_>>().map_err(malformed)?.as_bytes();
     if algorithm.decode_as::<ObjectIdentifier>().map_err(malformed)? != SHA256 || digest != sha256.as_bytes() {
-        let found = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Err(Invalid::OtherBytes { found, expected: sha256 });
+        return Err(Invalid::OtherBytes(sha256));
     }
     let nonce = rest.iter().find(|it| it.tag() == Tag::Integer).map(|it| it.value().to_vec());
     Ok(Told { at: generalized_time(time)?, nonce })

@@ -187,15 +187,16 @@ fn fresh(exhibits: &Exhibits, chain: &Chain, checks: &mut Checks) {
         Err(error) => return checks.fails(PART, FRESH, format!("what was stated: {error}")),
     };
     let mut behind = Vec::new();
-    for (which, (of, folder)) in freshness::chains(chain).iter().zip([paper::LEDGER, paper::GATE_LEDGER]).enumerate() {
+    let folders = [paper::LEDGER, paper::GATE_LEDGER];
+    for ((of, folder), newest) in freshness::chains(chain).iter().zip(folders).zip(&stated.newest) {
         if let Some(why) = first_unread(exhibits, folder) {
             return checks.unknown(PART, FRESH, why);
         }
         let entries = exhibits.entries(folder);
-        let place = stated.newest[which].as_ref().map(|it| it.sequence);
-        let found = entries.iter().find(|it| Some(it.sequence) == place).map(|it| it.sha256);
+        let found = entries.iter().find(|it| newest.as_ref().is_some_and(|newest| newest.sequence == it.sequence));
         let ends_at = entries.last().map_or(0, |it| it.sequence);
-        behind.extend(stated.contradicts(which, found, ends_at).map(|what| format!("`{of}` was rolled back: {what}")));
+        let what = stated.contradicts(newest.as_ref(), found.map(|it| it.sha256), ends_at);
+        behind.extend(what.map(|what| format!("`{of}` was rolled back: {what}")));
     }
     if !behind.is_empty() {
         return checks.fails(PART, FRESH, behind.join("; "));
