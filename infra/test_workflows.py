@@ -91,7 +91,9 @@ class Workflows(unittest.TestCase):
             with self.subTest(name, job=job["name"]):
                 pushes = any(step.get("run", "").startswith("git push") for step in job["steps"])
                 role = {"id-token": "write"} if roles_of(job) else {}
-                self.assertEqual(job["permissions"], {"contents": "write" if pushes else "read", **role})
+                attests = any(step.get("uses", "").startswith("actions/attest@") for step in job["steps"])
+                attested = {"attestations": "write"} if attests else {}
+                self.assertEqual(job["permissions"], {"contents": "write" if pushes else "read", **role, **attested})
 
     def test_code_of_the_commit_runs_without_the_gatekeepers_role_and_without_a_token_that_pushes(self) -> None:
         """A job's rights are those of all its steps: whoever ran in it before may have changed what runs next."""
@@ -106,6 +108,24 @@ class Workflows(unittest.TestCase):
                     self.assertLessEqual(roles_of(job), {DEPLOY_ROLE})
                     self.assertNotIn("PUSH_TOKEN", json.dumps(job))
         self.assertEqual(running, 3 * len(PIPELINES) + len(BY_HAND) + 2)  # the preview, and the look for drift
+
+    def test_what_is_attested_is_what_is_published_then(self) -> None:
+        """Each manifest that is judged anew is attested by a job in which no code of the commit runs, if the caller wants it."""
+        for name in PIPELINES:
+            published = 0
+            for job in read(WORKFLOWS[name])["jobs"].values():
+                for at, step in enumerate(job["steps"]):
+                    if not re.match(r"gatekeeper publish .* --wait(?! --expect)", step.get("run", "")):
+                        continue
+                    published += 1
+                    subjects, attest = job["steps"][at - 2 : at]
+                    with self.subTest(name, job=job["name"]):
+                        self.assertEqual({subjects["if"], attest["if"]}, {"inputs.attest"})
+                        self.assertEqual(attest["with"], {"subject-checksums": "build/attest/subjects.sha256"})
+                        options = step["run"].removesuffix(' ${BUNDLE:+--prepared build/attest --provenance "$BUNDLE"}')
+                        self.assertEqual(subjects["run"], options.replace("--wait", "--prepare build/attest"))
+                        self.assertEqual(step["env"], {"BUNDLE": "${{ steps.attest.outputs.bundle-path }}"})
+            self.assertEqual(published, 2, name)
 
     def test_a_job_is_bound_to_an_environment_and_ends(self) -> None:
         for name, job in jobs():

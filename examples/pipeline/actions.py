@@ -130,6 +130,11 @@ def credentials(run: Run, given: Inputs) -> str:
     return ""
 
 
+def attest(run: Run, given: Inputs) -> str:
+    """Who built it, which GitHub's own identity provider vouches for."""
+    raise WorkflowError("nobody here can sign as GitHub: what follows from an attestation, tests/provenance.rs tries")
+
+
 def found(program: str) -> str:
     """A program's path."""
     path = shutil.which(program)
@@ -139,6 +144,7 @@ def found(program: str) -> str:
 
 
 EQUIVALENTS: dict[str, Callable[[Run, Inputs], str]] = {
+    "actions/attest": attest,
     "actions/checkout": checkout,
     "actions/upload-artifact": upload,
     "actions/download-artifact": download,

@@ -110,15 +110,15 @@ class Workflows(unittest.TestCase):
     def calling(self, **change: Any) -> workflow.Pipeline:
         """The pipeline that a repository calls whose call of the Lambda pipeline is changed in something."""
         call = {"uses": f"example-bank/artefact-gatekeeper/.github/workflows/{LAMBDA}@{COMMIT}", "secrets": "inherit",
-                "permissions": {"contents": "write", "id-token": "write"}, **change}
+                "permissions": {"contents": "write", "id-token": "write", "attestations": "write"}, **change}
         (self.repository / ".github" / "workflows" / "ci.yml").write_text(yaml.safe_dump({"on": {"push": None}, "jobs": {"pipeline": call}}))
         return called_by(self.repository)
 
     def test_inputs_have_their_defaults(self) -> None:
-        self.assertEqual(self.calling().inputs, {"repo": "", "has_postgres": False, "database": "", "database_module": ""})
+        self.assertEqual(self.calling().inputs, {"repo": "", "has_postgres": False, "database": "", "database_module": "", "attest": False})
 
     def test_a_call_that_github_would_refuse_is_refused(self) -> None:
-        for change in ({"with": {"has_postgres": "yes"}}, {"with": {"unknown": True}}, {"permissions": {"contents": "write"}}, {"secrets": {}}, {"uses": f"x/y.yml@{COMMIT}"}):
+        for change in ({"with": {"has_postgres": "yes"}}, {"with": {"unknown": True}}, {"permissions": {"contents": "write", "id-token": "write"}}, {"secrets": {}}, {"uses": f"x/y.yml@{COMMIT}"}):
             with self.subTest(change), self.assertRaises(WorkflowError):
                 self.calling(**change)
 
