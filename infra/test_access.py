@@ -529,6 +529,7 @@ class ExactKeys(Case):
         "Lock": (("PromoteRole", "RecordPromotionRole"), "locks/uat/bank-payments.json"),
         "Drift": (("WatchDriftRole",), "drift/uat/bank-payments.json"),
         "Freshness": (("WatchDriftRole",), "drift/uat/bank-payments/freshness.json"),
+        "StageRepositories": (("WatchDriftRole",), "drift/uat.repositories.json"),
         "Approval": (("ApproveRole",), f"approvals/uat/{COMMIT}/{D}.json"),
         "BuiltAttestation": (GATE, f"{COMMIT}/attestations/built.dsse.json"),
         "PromotionAttestation": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX/deployment.dsse.json"),

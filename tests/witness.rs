@@ -4,6 +4,7 @@ use aws_sdk_lambda::primitives::Blob;
 use e2e::watch::{PATIENCE, eventually};
 use gatekeeper_model::store_key::WitnessKey;
 use gatekeeper_promotion::drift::Drift;
+use gatekeeper_proof::Envelope;
 use gatekeeper_timestamp::authority::{Authority, USUAL};
 
 use super::*;
@@ -243,4 +244,51 @@ async fn a_head_is_stamped_by_an_authority_and_a_bundle_proves_it_by_that_clock(
     );
     let told = by("strange.pem", &[]).await;
     assert!(told.code == 1 && told.document.to_string().contains("leads to none of the roots"), "{told:#?}");
+}
+
+/// Other tests promote to the stage too, and some break what they have: the pack tells of all, and of each by itself.
+#[tokio::test]
+async fn a_pack_tells_what_every_repository_of_a_stage_ran_and_proves_it_offline() {
+    let (one, other) = (People::new("packed").await, People::new("packed-too").await);
+    let mut brought = Vec::new();
+    for people in [&one, &other] {
+        let commit = people.a_commit().await;
+        let record = people.promote(&commit, STAGE, &[]).await.record();
+        brought.push((people.repo.to_string(), record.promotion_id.to_string()));
+        people.drift().await;
+    }
+    let aws = &one.here.aws;
+    let stated = async || {
+        let call = aws.root.lambda().invoke().function_name(&aws.outputs.watch_drift_function);
+        call.payload(Blob::new("{}")).send().await.unwrap();
+        let stated = aws.record(&RecordKey::StageRepositories(STAGE.parse().unwrap())).await.unwrap_or_default();
+        let payload = Envelope::parse(&stated).ok().and_then(|it| it.payload().ok()).unwrap_or_default();
+        let stated = String::from_utf8(payload).unwrap();
+        brought.iter().all(|(repo, _)| stated.contains(&format!("\"{repo}\"")))
+    };
+    eventually("it is stated which repositories the stage has", PATIENCE, stated, |is_stated| *is_stated).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("pack.zip").display().to_string();
+    let auditor = aws.auditor().await;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    let asked = ["evidence", "--stage", STAGE, "--all", "--from", &today, "--to", &today, "--bundle", &pack];
+    let taken = one.run(&auditor, &asked).await;
+    let verified = one.run(&auditor, &["verify", &pack]).await;
+    for told in [&taken, &verified] {
+        let repositories = told.document["repositories"].as_array().unwrap();
+        for (repo, promotion) in &brought {
+            let of_it = repositories.iter().find(|it| it["repo"] == **repo).unwrap();
+            let [ran] = of_it["ran"].as_array().unwrap().as_slice() else { panic!("{of_it:#}") };
+            assert_eq!((&ran["promotion_id"], &ran["verdict"]), (&json!(promotion), &json!("holds")), "{ran:#}");
+            assert_eq!(of_it["events"].as_array().unwrap().len(), 1, "{of_it:#}");
+        }
+        let checks = told.document["checks"].as_array().unwrap();
+        let whole = checks.iter().find(|it| it["name"] == "no repository of the stage is left out").unwrap();
+        assert_eq!(whole["holds"], "holds", "{whole:#}");
+    }
+    let checks = verified.document["checks"].as_array().unwrap();
+    let derived =
+        checks.iter().find(|it| it["name"].as_str().unwrap().starts_with("the report and its page are")).unwrap();
+    assert_eq!(derived["holds"], "holds", "{derived:#}");
 }

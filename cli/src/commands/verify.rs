@@ -6,6 +6,7 @@ use gatekeeper_evidence::{
     bundle,
     bundle_verify::{MaxAge, OwnKeys, verify_against},
     model::Holds,
+    pack,
     revocations::Given,
     text,
 };
@@ -84,7 +85,13 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
     let named = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
     let revocations = args.revocations.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
     let revocations: Vec<_> = revocations.iter().map(|(name, bytes)| Given { name, bytes }).collect();
-    let verified = bundle::unpack(&archive).and_then(|files| {
+    let unpacked = bundle::unpack(&archive);
+    if let Ok(files) = &unpacked
+        && files.contains_key(pack::REPORT)
+    {
+        return verify_pack(files, &own, max_age, args, output);
+    }
+    let verified = unpacked.and_then(|files| {
         let evidence = verify_against(&files, &own, max_age, &revocations)?
             .with_checks(provenance::verified_again(&files))
             .with_checks(timestamps::verified(&files, authorities.as_ref()));
@@ -106,6 +113,35 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
         );
     }
     Ok(Answer::of(evidence.verdict))
+}
+
+/// A pack: of every repository of a stage.
+fn verify_pack(
+    files: &bundle::Files,
+    own: &OwnKeys,
+    max_age: Option<MaxAge>,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Answer> {
+    if args.tsa_root.is_some() || !args.revocations.is_empty() {
+        let why = "`--tsa-root` and `--revocations` are for the bundle of one repository: unpack one of `evidence/`";
+        return Err(Misuse(why.to_owned()).into());
+    }
+    let report = match pack::verify(files, own, max_age) {
+        Ok(report) => report,
+        Err(invalid) => {
+            let why = invalid.to_string();
+            output.result(&json!({"verdict": Holds::Fails, "answer": why}), &format!("{}  {why}", bad("FAILS")))?;
+            return Ok(Answer::No);
+        }
+    };
+    output.result(&report, &super::evidence::pack::text(&report))?;
+    if own.root.is_none() && (own.gate.is_none() || own.promotion.is_none()) {
+        output.warning(
+            "whose keys signed it only you can tell: compare their fingerprints with ones that you got elsewhere",
+        );
+    }
+    Ok(Answer::of(report.verdict))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

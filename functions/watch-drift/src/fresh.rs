@@ -1,14 +1,21 @@
 //! Stating which entries of the ledger are the newest, where nothing was found against it: so that whoever is given evidence
 //! sees how old it is at most.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use futures_util::future::try_join3;
-use gatekeeper_model::{finding::Code, ids::Chain, store_key::RecordKey};
+use gatekeeper_model::{
+    finding::Code,
+    ids::{Chain, Repo, StageName},
+    store_key::RecordKey,
+};
 use gatekeeper_proof::{
     Authority, PublicKeys, Signer,
     freshness::{STATED_EVERY, Stated, chains, open, statement},
     ledger,
     ledger::Appended,
+    stage_repositories,
 };
 use gatekeeper_store::{Precondition, WriteStore, Written};
 use jiff::Timestamp;
@@ -71,6 +78,51 @@ pub(crate) async fn state(
     // Where another run was faster, that one has stated it.
     let written = records.put(&key, &signed.dsse, "application/json", &precondition).await?;
     Ok(matches!(written, Written::Done { .. }).then_some(newest))
+}
+
+/// States which repositories a stage has, where that was not stated lately. Gives whether it was.
+///
+/// # Errors
+/// Where it could not look, sign or write, where the head of a chain proves nothing, and where a repository is gone that was
+/// stated earlier.
+pub(crate) async fn state_repositories(
+    records: &impl WriteStore,
+    signer: &dyn Signer,
+    stage: &StageName,
+    keys: &PublicKeys,
+    now: Timestamp,
+) -> anyhow::Result<bool> {
+    let key = RecordKey::StageRepositories(stage.clone()).to_string();
+    let before = records.get(&key, None, gatekeeper_proof::MAX_BYTES).await?;
+    let precondition = before.as_ref().map_or(Precondition::Absent, |body| Precondition::Unchanged(body.etag.clone()));
+    let before = before.and_then(|body| stage_repositories::open(&body.bytes, stage, keys).ok());
+    let mut newest = BTreeMap::new();
+    for repo in records.folders(&RecordKey::ledgers_prefix(Some(stage))).await? {
+        let Ok(repo) = repo.parse::<Repo>() else { continue };
+        let chain = Chain { stage: stage.clone(), repo: repo.clone() };
+        let head = RecordKey::LedgerHead(chain.clone()).to_string();
+        let Some(head) = records.get(&head, None, ledger::MAX_BYTES).await? else { continue };
+        let head = ledger::head_of(&head.bytes, &chain, &keys.promotion);
+        newest.insert(repo, head.with_context(|| format!("the head of `{chain}`"))?);
+    }
+    if let Some(before) = &before {
+        let gone: Vec<_> = before.repositories.iter().filter(|repo| !newest.contains_key(*repo)).collect();
+        anyhow::ensure!(
+            gone.is_empty(),
+            "the ledger of {gone:?} on `{stage}` is gone, which was there at {:.0}",
+            before.stated_at
+        );
+        let is_same = before.repositories.iter().eq(newest.keys());
+        if is_same && now.duration_since(before.stated_at) < STATED_EVERY {
+            return Ok(false);
+        }
+    }
+    if newest.is_empty() {
+        return Ok(false);
+    }
+    let signed = stage_repositories::statement(stage, &newest, now).sign(signer).await?;
+    let written = records.put(&key, &signed.dsse, "application/json", &precondition).await?;
+    Ok(matches!(written, Written::Done { .. }))
 }
 
 #[cfg(test)]
@@ -143,6 +195,28 @@ mod tests {
         let error = places(&records, minute(30)).await.unwrap_err().to_string();
         assert!(error.contains("was rolled back: its entry 2 is `"), "{error}");
         assert_ne!(records.bytes_of(&head).map(|it| Sha256::of(&it)), Some(Sha256::of(&old)));
+    }
+
+    #[tokio::test]
+    async fn the_repositories_of_a_stage_are_stated_and_one_that_is_gone_is_told() {
+        let records = Memory::default();
+        let stage = uat().stage;
+        let state = async |at| state_repositories(&records, &LocalSigner::from_seed(2), &stage, &keys(), at).await;
+        assert!(!state(minute(0)).await.unwrap(), "there is none");
+        append(&records, &uat()).await;
+        assert!(state(minute(0)).await.unwrap());
+        let core = Chain { stage: stage.clone(), repo: "bank-core".parse().unwrap() };
+        append(&records, &core).await;
+        assert_eq!((state(minute(15)).await.unwrap(), state(minute(30)).await.unwrap()), (true, false));
+        assert!(state(minute(75)).await.unwrap());
+        let key = RecordKey::StageRepositories(stage.clone()).to_string();
+        let stated = stage_repositories::open(&records.bytes_of(&key).unwrap(), &stage, &keys()).unwrap();
+        assert_eq!((stated.repositories.len(), stated.stated_at), (2, minute(75)));
+        for left in [RecordKey::LedgerHead(core.clone()), RecordKey::LedgerEntry(core, 1)] {
+            records.delete(&left.to_string());
+        }
+        let error = state(minute(90)).await.unwrap_err().to_string();
+        assert!(error.starts_with("the ledger of [") && error.contains("bank-core"), "{error}");
     }
 
     #[test]

@@ -105,7 +105,31 @@ impl Watcher {
         let looked: Vec<_> = looks.buffer_unordered(LOOKS_IN_FLIGHT).collect().await;
         let elsewhere = if request.is_whole() { self.elsewhere(&looked).await } else { Ok(Vec::new()) };
         let elsewhere = elsewhere.map_err(|error| FunctionError::new("WatchError", format!("{error:#}")))?;
-        summed_up(&request, &looked, &elsewhere, log)
+        let unstated = if request.is_whole() { self.state_repositories(log).await } else { Vec::new() };
+        summed_up(&request, &looked, &elsewhere, &unstated, log)
+    }
+
+    /// States which repositories each stage has; gives in words why that can't be, where it can't.
+    async fn state_repositories(&self, log: &Logger) -> Vec<String> {
+        let records = &self.buckets.records;
+        let mut failed = Vec::new();
+        let stages = async {
+            let keys = self.keys.public_keys().await?;
+            anyhow::Ok((records.folders(&RecordKey::ledgers_prefix(None)).await?, keys))
+        };
+        let (stages, keys) = match stages.await {
+            Ok(found) => found,
+            Err(error) => return vec![format!("{error:#}")],
+        };
+        let is_one = |it: &StageName| *it != StageName::gate() && *it != StageName::holds();
+        for stage in stages.iter().filter_map(|it| it.parse::<StageName>().ok()).filter(is_one) {
+            match fresh::state_repositories(records, self.keys.promotion(), &stage, &keys, (self.clock)()).await {
+                Ok(true) => log.info("it was stated which repositories a stage has", json!({"stage": stage})),
+                Ok(false) => {}
+                Err(error) => failed.push(format!("which repositories `{stage}` has can't be stated: {error:#}")),
+            }
+        }
+        failed
     }
 
     /// Where the witness disagrees with chains of the ledger that no stage's look came to. No document is there to tell of
@@ -125,6 +149,7 @@ fn summed_up(
     request: &WatchRequest,
     looked: &[(StageName, Repo, anyhow::Result<Looked>)],
     elsewhere: &[Finding],
+    unstated: &[String],
     log: &Logger,
 ) -> Result<Answer, FunctionError> {
     let (mut answer, mut failed) = (Answer::default(), Vec::new());
@@ -151,6 +176,10 @@ fn summed_up(
             json!({"code": code, "subject": subject, "finding": message}),
         );
         failed.push(format!("{code}: `{subject}`: {message}"));
+    }
+    for why in unstated {
+        log.error("the repositories of a stage can't be stated", json!({"error": why}));
+        failed.push(why.clone());
     }
     // A gauge: of a part it would say too little.
     if request.is_whole() {

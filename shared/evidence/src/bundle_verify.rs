@@ -91,7 +91,7 @@ pub fn verify_against(
     Ok(evidence.concluded())
 }
 
-fn check(name: &str, wrong: &[String], detail: &str) -> Check {
+pub(super) fn check(name: &str, wrong: &[String], detail: &str) -> Check {
     let detail = if wrong.is_empty() { detail.to_owned() } else { wrong.join("; ") };
     Check { part: Part::Bundle, name: name.to_owned(), holds: Holds::of(wrong.is_empty()), detail }
 }
@@ -177,7 +177,7 @@ fn known(files: &Files, observed: &Observed) -> Check {
 }
 
 /// A key of the bundle, or the one that who verifies brought: then the two must be one.
-fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Check>) -> Option<PublicKey> {
+pub(super) fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Check>) -> Option<PublicKey> {
     let bundled = files.get(name).and_then(|bytes| {
         let text = std::str::from_utf8(bytes).ok()?;
         PublicKey::from_pem(text).ok().filter(|key| key.to_pem() == text)

@@ -18,6 +18,7 @@ mod forms;
 pub mod html;
 mod judge;
 pub mod model;
+pub mod pack;
 pub mod paper;
 pub mod revocations;
 #[cfg(any(test, feature = "test-support"))]

@@ -115,6 +115,12 @@ impl Holds {
         so.map_or(Self::Unknown, Self::of)
     }
 
+    /// Whether it is not so, or not known to be.
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        matches!(self, Self::Unknown | Self::Fails)
+    }
+
     /// The word for it, which tells without any colour.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -801,7 +807,7 @@ impl Evidence {
 
     /// The checks that don't hold, or could not be made.
     pub fn troubles(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| matches!(check.holds, Holds::Unknown | Holds::Fails))
+        self.checks.iter().filter(|check| check.holds.is_trouble())
     }
 
     /// The checks that need not hold.

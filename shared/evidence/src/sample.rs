@@ -34,7 +34,7 @@ use gatekeeper_readers::{
     schema_snapshot::{Include, normal_form},
 };
 use gatekeeper_store::{Precondition, ReadStore as _, Stores, WriteStore as _, memory::Memory, record};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -364,7 +364,17 @@ impl World {
 
     /// Promotes the commit as `promote`, the steps and `record-promotion` would.
     pub async fn promote(&self, id: &str, rollback: bool) {
-        let record = self.record(id, rollback).await;
+        self.write(self.record(id, rollback).await).await;
+    }
+
+    /// The same, which ended so much later.
+    pub async fn promote_later(&self, id: &str, later: SignedDuration) {
+        let mut record = self.record(id, false).await;
+        record.ended_at = record.ended_at.map(|ended| ended + later);
+        self.write(record).await;
+    }
+
+    async fn write(&self, record: PromotionRecord) {
         let promotion = record.reference();
         let key = PromotionRecord::key(&promotion);
         record::write(&self.records, &key, &record, &Precondition::Absent).await.unwrap();

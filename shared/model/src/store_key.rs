@@ -265,6 +265,8 @@ pub enum RecordKey {
     Drift(StageName, Repo),
     /// Which entries were the newest of a stage's chain of the ledger and of the gate's own, and when.
     Freshness(StageName, Repo),
+    /// Which repositories a stage has, and when.
+    StageRepositories(StageName),
     /// That a person, by the SHA-256 of the name, approved a commit for a stage.
     Approval(StageName, Commit, Sha256),
     /// The gate's attestation that a commit is Built.
@@ -609,6 +611,7 @@ impl fmt::Display for RecordKey {
             }
             Self::Drift(stage, repo) => write!(f, "drift/{stage}/{repo}.json"),
             Self::Freshness(stage, repo) => write!(f, "drift/{stage}/{repo}/freshness.json"),
+            Self::StageRepositories(stage) => write!(f, "drift/{stage}.repositories.json"),
             Self::TrustRoot(version) => write!(f, "config/trust/{version}.root.json"),
         }
     }

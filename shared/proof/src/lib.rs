@@ -11,6 +11,7 @@ pub mod freshness;
 mod key;
 pub mod ledger;
 mod signer;
+pub mod stage_repositories;
 mod statement;
 #[cfg(any(test, feature = "test-support"))]
 mod test_signer;

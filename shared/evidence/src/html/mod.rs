@@ -12,6 +12,7 @@ use picture::Picture;
 use super::{
     judge::word,
     model::{Check, Event, Evidence, Holds, Part},
+    pack::Report,
     text,
 };
 
@@ -53,6 +54,27 @@ struct Page<'a> {
     articles: Vec<String>,
     /// The number of the document: the SHA-256 of the evidence as `evidence.json` has it.
     document: Option<Sha256>,
+    version: &'static str,
+}
+
+/// The page of a pack.
+///
+/// # Errors
+/// Where formatting fails, which it does for no report.
+pub fn pack_page(report: &Report) -> Result<String, askama::Error> {
+    let period = &report.period;
+    let title = format!("What {} ran from {:.0} to {:.0}", period.stage, period.from, period.to);
+    let document = Sha256::of(&serde_json::to_vec_pretty(report).unwrap_or_default());
+    PackPage { title, report, document, version: env!("CARGO_PKG_VERSION") }.render()
+}
+
+#[derive(Template)]
+#[template(path = "pack.html")]
+struct PackPage<'a> {
+    title: String,
+    report: &'a Report,
+    /// The number of the document: the SHA-256 of `pack.json`.
+    document: Sha256,
     version: &'static str,
 }
 

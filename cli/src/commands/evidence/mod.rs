@@ -1,5 +1,7 @@
 //! `gatekeeper evidence`: the answer to "show me the test evidence for what is running".
 
+pub(super) mod pack;
+
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, stream};
@@ -21,7 +23,7 @@ use gatekeeper_model::{
 use gatekeeper_promotion::record::PromotionRecord;
 use gatekeeper_proof::PublicKeys;
 use gatekeeper_store::Stores;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, civil::Date};
 use serde::Serialize;
 
 use crate::{
@@ -46,7 +48,8 @@ Examples:
   gatekeeper evidence --stage uat
   gatekeeper evidence --stage uat --function authorise-payment --output html --out evidence.html
   gatekeeper evidence --stage uat --repo bank-payments --bundle evidence.zip
-  gatekeeper evidence --stage uat --repo bank-payments --at 2026-05-02T12:00:00Z --output json";
+  gatekeeper evidence --stage uat --repo bank-payments --at 2026-05-02T12:00:00Z --output json
+  gatekeeper evidence --stage prod --all --from 2026-04-01 --to 2026-06-30 --bundle quarter.zip";
 
 /// Shows what a stage runs and proves it: from the live functions back to the tests, every signature and link verified
 #[derive(Debug, clap::Args)]
@@ -70,6 +73,16 @@ pub(crate) struct Args {
     /// Writes to a file; an ending in `.html` or `.json` says how
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The pack for a regulator: what the stage ran in a period, of all its repositories, as an archive that proves itself; wants
+    /// `--from`, `--to` and `--bundle`
+    #[arg(long, requires_all = ["from", "to", "bundle"], conflicts_with_all = ["repo", "function", "digest", "at", "out"])]
+    all: bool,
+    /// The first day of the period, such as 2026-05-01, or a time; in UTC
+    #[arg(long, value_name = "DATE", requires = "all", value_parser = beginning)]
+    from: Option<Timestamp>,
+    /// The last day of the period, or the time at which it ends; in UTC
+    #[arg(long, value_name = "DATE", requires = "all", value_parser = end)]
+    to: Option<Timestamp>,
     /// Also writes everything that is needed to verify it offline as a ZIP archive; of one repository
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
@@ -80,6 +93,21 @@ pub(crate) struct Args {
 /// A digest in hex or base64.
 fn digest(text: &str) -> Result<Sha256, gatekeeper_model::ids::InvalidId> {
     text.parse().or_else(|error| Sha256::from_base64(text).ok_or(error))
+}
+
+/// The start of a day, or a time.
+fn beginning(text: &str) -> Result<Timestamp, String> {
+    text.parse().or_else(|_| day(text))
+}
+
+/// The end of a day, or a time.
+fn end(text: &str) -> Result<Timestamp, String> {
+    text.parse().or_else(|_| Ok(day(text)? + SignedDuration::from_hours(24)))
+}
+
+fn day(text: &str) -> Result<Timestamp, String> {
+    let wrong = |_| format!("`{text}` is neither a day such as 2026-05-01 nor a time such as 2026-05-01T12:00:00Z");
+    format!("{}T00:00:00Z", text.parse::<Date>().map_err(wrong)?).parse().map_err(wrong)
 }
 
 /// The evidence on a stage.
@@ -132,6 +160,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let now = telemetry::wall_clock();
     if args.at.is_some_and(|at| at > now) {
         return Err(Misuse("the time of `--at` is in the future: name one that has passed".to_owned()).into());
+    }
+    if let (true, Some(from), Some(to), Some(path)) = (args.all, args.from, args.to, &args.bundle) {
+        return pack::run(args, (from, to), path, output).await;
     }
     let aws = Aws::at(&args.place).await?;
     let (records, artefacts) = (aws.records().await?, aws.artefacts().await?);
