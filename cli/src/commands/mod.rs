@@ -36,3 +36,5 @@ pub(crate) mod stage_assets;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod verify;
+pub(crate) mod waive;
+pub(crate) mod waivers;

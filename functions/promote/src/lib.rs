@@ -5,6 +5,7 @@ mod changes_check;
 mod database_check;
 mod patience;
 mod start;
+mod waive;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -495,6 +496,7 @@ fn new_record(
         not_counted: verified.ruling.not_counted,
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
+        waived: verified.ruling.waived,
         hold: verified.ruling.hold,
         stopped: None,
         witness: verified.ruling.witness,

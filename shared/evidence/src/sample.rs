@@ -170,6 +170,7 @@ impl World {
             reason: "looked at the change".to_owned(),
             break_glass: false,
             plan_sha256,
+            withdrawn: None,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
         let signed = SignedApproval::sign(approval, &self.approval).await.unwrap();
@@ -453,6 +454,7 @@ impl World {
             identities_config: None,
             break_glass: None,
             witness: Vec::new(),
+            waived: Vec::new(),
             hold: None,
             stopped: None,
             reason: request.reason,

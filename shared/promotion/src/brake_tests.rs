@@ -84,7 +84,7 @@ fn a_late_release_lets_go_of_its_own_hold_only() {
 #[test]
 fn a_head_that_can_not_be_read_is_never_a_stage_that_nothing_holds() {
     let uat: StageName = "uat".parse().unwrap();
-    assert_eq!(unproved_standing(&uat, None), Ok(None));
+    assert_eq!(unproved_standing(&uat, None), Ok(Standing::default()));
     for head in
         [&b"no JSON"[..], br#"{"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": []}"#]
     {

@@ -1,6 +1,6 @@
 //! Which commits a stage could take: by the very rules that `promote` applies, as far as records tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     finding::Code,
@@ -55,8 +55,9 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
         plan_sha256: None,
         required: required.as_ref(),
         approvals,
-        // What holds the stage is no commit's fault; `status` tells it.
+        // What holds the stage is no commit's fault; `status` tells it, and `waivers` what is waived there.
         hold: None,
+        waivers: &BTreeMap::new(),
         witness: &[],
         identities: around.identities.as_ref(),
         now: around.now,
