@@ -17,7 +17,7 @@ use gatekeeper_model::{
     store_key::RecordKey,
 };
 use gatekeeper_proof::{
-    Digest, Envelope, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys, ledger,
+    Digest, Envelope, Named, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys, ledger,
     ledger::{Event, Hold, Kind, RecordDigest, Standing},
 };
 use gatekeeper_store::{
@@ -263,7 +263,20 @@ impl<W: Word + Serialize + DeserializeOwned> SignedWord<W> {
     /// # Errors
     /// [`NotProved`] where it isn't, or is of another place.
     pub fn proof(&self, place: &RecordKey, keys: &TrustedKeys) -> Result<(), NotProved> {
-        let statement = Statement::<W>::open_envelope(&self.envelope, keys);
+        self.proof_named(place, keys, None)
+    }
+
+    /// The same where the ledger may name it: then it counts though its key was revoked later.
+    ///
+    /// # Errors
+    /// [`NotProved`] as [`SignedWord::proof`].
+    pub fn proof_named(
+        &self,
+        place: &RecordKey,
+        keys: &TrustedKeys,
+        named: Option<Named<'_>>,
+    ) -> Result<(), NotProved> {
+        let statement = Statement::<W>::open_named(&self.envelope, keys, named);
         let (Statement { subject: about, predicate: signed, .. }, _) =
             statement.map_err(|error| NotProved::new(error.to_string()))?;
         if signed != self.word || about != [subject(&signed)] {
