@@ -64,7 +64,8 @@ async fn two_people_waive_a_freeze_and_a_soak_until_a_time_and_everybody_sees_it
     assert_eq!(page.code, 0, "{page:#?}");
     let told = page.document["evidence"][0]["checks"].to_string();
     assert!(told.contains("`approve` signed the waivers that were used"), "{told}");
-    let bundle = tempfile::tempdir().unwrap().keep().join("evidence.zip");
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("evidence.zip");
     let bundle = bundle.to_str().unwrap();
     let asked = ["evidence", "--stage", FROZEN_STAGE, "--repo", people.repo.as_str(), "--bundle", bundle];
     assert_eq!(people.run(&auditor, &asked).await.code, 0);

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub(crate) mod approvals;
 pub(crate) mod approve;
 mod changes;
 pub(crate) mod check;

@@ -448,7 +448,7 @@ async fn a_waiver_that_was_used_is_told_proved_offline_and_can_not_be_changed_un
     let evidence = verify(&files, &OwnKeys::default(), None).unwrap();
     assert_eq!(troubles(&evidence), Vec::<String>::new());
     let waived: Vec<_> = evidence.waived().map(|it| format!("{}: {}", it.name, it.detail)).collect();
-    insta::assert_snapshot!(waived.join("\n"), @"");
+    insta::assert_snapshot!(waived.join("\n"), @"the promotion kept the stage's rule of `stage-frozen`: frozen until Mon 2026-06-01 00:00 +00:00 (UTC): audit; waived until 2026-05-03T03:30:00Z by `ann` and `bob` (`01JT000000000000000000000W`): the regulator's fix must go out");
     let proved = evidence.checks.iter().find(|it| it.name.starts_with("`approve` signed the waivers")).unwrap();
     assert_eq!(proved.holds, Holds::Holds);
     let told = verified_by_script(&files);
