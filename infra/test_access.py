@@ -535,6 +535,7 @@ class ExactKeys(Case):
         "PromotionAttestation": (("PromoteRole", "RecordPromotionRole"), "promotions/uat/bank-payments/01JX/deployment.dsse.json"),
         "StopWish": (("PromoteRole", "RecordPromotionRole"), f"promotions/uat/bank-payments/{PROMOTION}/stop.json"),
         "HoldRelease": (("ApproveRole",), f"approvals/uat/{PROMOTION}.json"),
+        "ProposedWaiver": (("ApproveRole",), f"approvals/uat/waivers/{PROMOTION}.json"),
         "OpenLease": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/lease.json"),
         "RunCompletion": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301.json"),
         "RunEvidence": (("JudgeRunRole",), f"promotions/uat/bank-payments/{PROMOTION}/runs/dbt-MOD-301/run_results.json"),

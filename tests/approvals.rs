@@ -27,6 +27,8 @@ use serde_json::{Value, json};
 
 #[path = "holds.rs"]
 mod holds;
+#[path = "waivers.rs"]
+mod waivers;
 #[path = "witness.rs"]
 mod witness;
 

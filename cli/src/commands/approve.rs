@@ -10,15 +10,15 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
-    approval::{ApprovalRequest, InvalidApprovalEvent},
+    approval::{ApprovalRequest, InvalidApprovalEvent, WithdrawRequest},
     counting::NotCounted,
     plan::Plan,
     replacement::ResourcePath,
     request::{InvalidPromotionEvent, PromotionRequest},
 };
 use gatekeeper_store::record;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::promote::{not_counted, planned, preview_of};
 use crate::{
@@ -34,7 +34,9 @@ Examples:
   gatekeeper approve --stage prod --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 \\
       --reason 'looked at the change and its tests'
   gatekeeper approve --stage prod --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 \\
-      --break-glass --reason 'payments are down, the fix can not wait for the freeze to end'";
+      --break-glass --reason 'payments are down, the fix can not wait for the freeze to end'
+  gatekeeper approve --stage prod --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 \\
+      --withdraw --reason 'saw a fault in the migration'";
 
 /// Approves a Built commit for a stage, as who the AWS credentials say
 ///
@@ -54,6 +56,10 @@ pub(crate) struct Args {
     /// Agree that the stage's rules are waived for it, as the second of two people
     #[arg(long)]
     break_glass: bool,
+    /// Withdraw the approval that was given before, by the same person: it counts no more for what is promoted from then on.
+    /// What is under way goes on; `gatekeeper stop` sends it back
+    #[arg(long, conflicts_with_all = ["break_glass", "plan_sha256", "accept_replacement", "preview"])]
+    withdraw: bool,
     /// The plan that was looked at, by the digest that `gatekeeper promote --dry-run` shows: a promotion with another plan
     /// is refused then. Without it the dry run is made here, where the caller may ask for one
     #[arg(long, value_name = "SHA256")]
@@ -151,6 +157,9 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let aws = Aws::at(&args.place).await?;
     let records = aws.records().await?;
     let commit = args.commit.commit(&records).await?;
+    if args.withdraw {
+        return withdraw(args, &commit, &aws, output).await;
+    }
     let verdict = record::read::<Verdict>(&records, &RecordKey::Verdict(commit.clone())).await?;
     let Some(manifest_version_id) = verdict.and_then(|verdict| verdict.record.manifest_version_id) else {
         let reason = Finding::new(Code::NotBuilt, commit.to_string(), "the gate has seen no manifest of it");
@@ -175,14 +184,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         identity_proof: None,
     };
     request.identity_proof = Some(aws.prove(&request.bound()).await?);
-    let function = match &args.function {
-        Some(function) => function.clone(),
-        None => aws.part(Part::ApproveFunction).await?,
-    };
-    let document = aws.invoke(&function, &request, InvalidApprovalEvent::ERROR_TYPE).await?;
-    let answer: ApproveAnswer = serde_json::from_value(document.clone()).with_context(|| {
-        format!("the approve function gave an answer that this version of the command does not know: {document}")
-    })?;
+    let (document, answer) = ask(args, &aws, &request).await?;
     let stage = &args.stage;
     if answer.status != "approved" {
         let reasons = reason::reasons(&answer.reasons, Some(&commit));
@@ -198,6 +200,49 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
         answer.needed,
         not_counted(&answer.not_counted),
         reason::reasons(&answer.reasons, Some(&commit))
+    );
+    output.result(&document, &text)?;
+    Ok(Answer::Yes)
+}
+
+async fn ask(args: &Args, aws: &Aws<'_>, request: &impl Serialize) -> anyhow::Result<(Value, ApproveAnswer)> {
+    let function = match &args.function {
+        Some(function) => function.clone(),
+        None => aws.part(Part::ApproveFunction).await?,
+    };
+    let document = aws.invoke(&function, request, InvalidApprovalEvent::ERROR_TYPE).await?;
+    let answer = serde_json::from_value(document.clone()).with_context(|| {
+        format!("the approve function gave an answer that this version of the command does not know: {document}")
+    })?;
+    Ok((document, answer))
+}
+
+/// Takes back one's own approval.
+async fn withdraw(args: &Args, commit: &Commit, aws: &Aws<'_>, output: &mut Output) -> anyhow::Result<Answer> {
+    output.passing("withdrawing the approval …");
+    let mut request = WithdrawRequest {
+        action: WithdrawRequest::ACTION,
+        repo: commit.repo.clone(),
+        commit_sha: commit.sha.clone(),
+        stage: args.stage.clone(),
+        reason: args.reason.trim().to_owned(),
+        identity_proof: None,
+    };
+    request.identity_proof = Some(aws.prove(&request.bound()).await?);
+    let (document, answer) = ask(args, aws, &request).await?;
+    output.clear_passing();
+    let stage = &args.stage;
+    if answer.status != "withdrawn" {
+        let reasons = reason::reasons(&answer.reasons, Some(commit));
+        output.result(&document, &format!("{}  {commit} for {stage}\n{reasons}", bad("refused")))?;
+        return Ok(Answer::No);
+    }
+    let by = answer.approved_by.unwrap_or_default();
+    let already = if answer.already { ", as before" } else { "" };
+    let text = format!(
+        "{}  the approval of {commit} for {stage} by `{by}`{already}\n\n  a promotion that is under way goes on: `gatekeeper \
+         stop` sends it back",
+        good("withdrawn")
     );
     output.result(&document, &text)?;
     Ok(Answer::Yes)

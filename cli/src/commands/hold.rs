@@ -8,7 +8,7 @@ use gatekeeper_promotion::{
     brake::{Action, BrakeRequest},
     request::InvalidPromotionEvent,
 };
-use gatekeeper_proof::ledger::Hold;
+use gatekeeper_proof::ledger::{Hold, Waiver};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,6 +47,8 @@ pub(crate) struct Args {
 pub(super) enum BrakeAnswer {
     Held { hold: Hold, already: bool, sent_back: Vec<UnderWay>, goes_on: Vec<UnderWay> },
     Stopping { by: String, already: bool },
+    Waived { waiver: Waiver, already: bool },
+    Ended { waiver: Waiver, by: String },
     Refused { reasons: Vec<Reason> },
 }
 
@@ -72,11 +74,13 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             output.result(&document, &format!("{}  {stage} is not held\n{reasons}", bad("refused")))?;
             Ok(Answer::No)
         }
-        BrakeAnswer::Stopping { .. } => anyhow::bail!("the promote function answered something else: {document}"),
+        BrakeAnswer::Stopping { .. } | BrakeAnswer::Waived { .. } | BrakeAnswer::Ended { .. } => {
+            anyhow::bail!("the promote function answered something else: {document}")
+        }
     }
 }
 
-/// Asks for a hold or a stop, as who the credentials say.
+/// Asks for a hold or a stop, or about a waiver, as who the credentials say.
 pub(super) async fn pull(
     aws: &Aws<'_>,
     action: Action,
@@ -87,7 +91,7 @@ pub(super) async fn pull(
     if reason.trim().is_empty() {
         return Err(Misuse("the text of `--reason` is empty: say why, for the record".to_owned()).into());
     }
-    output.passing("pulling the brake …");
+    output.passing("asking the promote function …");
     let mut request =
         BrakeRequest { action, stage: stage.clone(), reason: reason.trim().to_owned(), identity_proof: None };
     let holds = Chain::of_holds(stage);

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub(crate) mod approvals;
 pub(crate) mod approve;
 mod changes;
 pub(crate) mod check;
@@ -36,3 +37,5 @@ pub(crate) mod stage_assets;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod verify;
+pub(crate) mod waive;
+pub(crate) mod waivers;

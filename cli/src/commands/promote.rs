@@ -25,6 +25,7 @@ use gatekeeper_promotion::{
     runs::{PlannedRun, pulumi::PulumiPreview},
     stage::SmokeTarget,
     step::{PromotionRef, ReportStatus},
+    waiver::UsedWaiver,
 };
 use gatekeeper_readers::pulumi::preview;
 use gatekeeper_store::record;
@@ -166,6 +167,8 @@ struct PromoteAnswer {
     not_counted: Vec<NotCounted>,
     break_glass: Option<BreakGlass>,
     #[serde(default)]
+    waived: Vec<UsedWaiver>,
+    #[serde(default)]
     notes: Vec<String>,
 }
 
@@ -266,7 +269,7 @@ pub(super) async fn ask(
             }
         }
         ("started", Some(promotion_id), _) if args.no_follow => {
-            let told = waived(answer.break_glass.as_ref()) + &not_counted(&answer.not_counted);
+            let told = waived(answer.break_glass.as_ref(), &answer.waived) + &not_counted(&answer.not_counted);
             output.result(&document, &format!("{}  {what}, promotion {promotion_id}\n{told}", good("started")))?;
             Ok(Answer::Yes)
         }
@@ -418,7 +421,7 @@ async fn told_plan(
     what: &str,
     document: &mut serde_json::Value,
 ) -> anyhow::Result<String> {
-    let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref()));
+    let (plan, waived) = (planned(&answer.plan), waived(answer.break_glass.as_ref(), &answer.waived));
     let others = not_counted(&answer.not_counted);
     let digest = answer.plan_sha256.as_ref().map(digest).unwrap_or_default();
     let mut changes = changes::migrations(&answer.migrations);
@@ -460,9 +463,13 @@ fn target(repo: &Repo, sha: Option<&CommitSha>, stage: &StageName) -> String {
 }
 
 /// What two people waived, for it must not be overlooked.
-fn waived(break_glass: Option<&BreakGlass>) -> String {
-    let Some(BreakGlass { requester, approved_by, waived }) = break_glass else { return String::new() };
-    let mut text = format!("\n  {} by `{requester}` and `{}`, waiving\n", bad("glass broken"), approved_by.person);
+fn waived(break_glass: Option<&BreakGlass>, used: &[UsedWaiver]) -> String {
+    let mut text = String::new();
+    for told in used.iter().map(UsedWaiver::told) {
+        let _ = writeln!(text, "\n  {}  {}\n    {}", bad("waived"), told.code, told.message);
+    }
+    let Some(BreakGlass { requester, approved_by, waived }) = break_glass else { return text };
+    let _ = write!(text, "\n  {} by `{requester}` and `{}`, waiving\n", bad("glass broken"), approved_by.person);
     for finding in waived {
         let _ = writeln!(text, "    {}: {}", finding.code, finding.message);
     }
@@ -557,7 +564,7 @@ pub(super) fn recorded(record: &PromotionRecord) -> String {
         Status::Running | Status::GoingBack => faint("running"),
     };
     let what = target(&record.repo, Some(&record.commit_sha), &record.stage);
-    let told = waived(record.break_glass.as_ref()) + &not_counted(&record.not_counted);
+    let told = waived(record.break_glass.as_ref(), &record.waived) + &not_counted(&record.not_counted);
     let mut text = format!("{word}  {what}\n{told}");
     if let (Status::RolledBack, Some(back)) = (record.status, &record.way_back) {
         let _ = writeln!(text, "{} runs {} again", record.stage, back.commit_sha);

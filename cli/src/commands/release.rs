@@ -73,7 +73,7 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
     let head = RecordKey::LedgerHead(Chain::of_holds(stage)).to_string();
     let head = aws.records().await?.get(&head, None, ledger::MAX_BYTES).await?;
     // Whether it is signed, promote looks at: an unsigned one releases nothing.
-    let hold = unproved_standing(stage, head.as_ref().map(|head| head.bytes.as_slice()));
+    let hold = unproved_standing(stage, head.as_ref().map(|head| head.bytes.as_slice())).map(|standing| standing.hold);
     output.clear_passing();
     let refused =
         |reasons: &[Reason]| format!("{}  {stage} is not released\n{}", bad("refused"), reason::reasons(reasons, None));

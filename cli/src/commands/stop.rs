@@ -65,6 +65,8 @@ pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answ
             output.result(&document, &format!("{}  {what} is not stopped\n{reasons}", bad("refused")))?;
             Ok(Answer::No)
         }
-        BrakeAnswer::Held { .. } => anyhow::bail!("the promote function answered something else: {document}"),
+        BrakeAnswer::Held { .. } | BrakeAnswer::Waived { .. } | BrakeAnswer::Ended { .. } => {
+            anyhow::bail!("the promote function answered something else: {document}")
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! A person approves a commit for a stage. Who that is, STS says; what it is worth, `promote` decides when the commit
 //! is promoted: by then somebody asks for it, and it is known whether that is the same person.
 
+mod propose;
+mod withdraw;
+
 use futures_util::future;
 use gatekeeper_aws::{caller::Callers, lambda::FunctionError};
 use gatekeeper_model::{
@@ -14,13 +17,16 @@ use gatekeeper_model::{
     verdict::Verdict,
 };
 use gatekeeper_promotion::{
-    approval::{Approval, ApprovalRequest, GivenApproval, InvalidApprovalEvent, NotProved, SignedApproval},
+    approval::{
+        Approval, ApprovalRequest, GivenApproval, InvalidApprovalEvent, NotProved, SignedApproval, WithdrawRequest,
+    },
     brake::{GivenRelease, Release, ReleaseRequest, SignedWord, Word as _, not_theirs, unproved_standing},
     counting::{Counting, NotCounted, Owners, unproved},
     decide::{built_verdict, config_of},
     identities,
     identities::{Authors, Identities},
     stage,
+    waiver::{ProposedWaiver, WaiveRequest},
 };
 use gatekeeper_proof::{Signer, ledger};
 use gatekeeper_store::{
@@ -62,7 +68,19 @@ pub enum Answer {
         /// Whether that was written down before already.
         already: bool,
     },
-    /// It can't be approved or released; nothing was written.
+    /// A waiver is proposed, and waits for a promoter who agrees.
+    Proposed {
+        /// The proposal.
+        waiver: ProposedWaiver,
+    },
+    /// An approval was withdrawn by who had given it.
+    Withdrawn {
+        /// Who had approved, as STS said.
+        approved_by: Person,
+        /// Whether it was withdrawn before already.
+        already: bool,
+    },
+    /// It can't be approved, released, withdrawn or proposed; nothing was written.
     Refused {
         /// Every reason.
         reasons: Vec<Finding>,
@@ -89,16 +107,29 @@ impl<S: WriteStore> Approver<S> {
     /// `InvalidApprovalEvent` for a malformed event, `ApproveError` where it could not look or write.
     pub async fn handle(&self, event: &Value, log: &Logger) -> Result<Answer, FunctionError> {
         let invalid = |error| FunctionError::new(InvalidApprovalEvent::ERROR_TYPE, error);
-        if event.get("action").is_some() {
-            let (request, proof) =
-                ReleaseRequest::parse(event).map_err(|wrong| invalid(InvalidApprovalEvent(wrong)))?;
-            let log = log.with("stage", request.stage.as_str());
-            let answer = self.release(&request, &proof, &log, wall_clock()).await;
-            return answer.map_err(|error| FunctionError::new("ApproveError", format!("{error:#}")));
-        }
-        let (request, proof) = ApprovalRequest::parse(event).map_err(invalid)?;
-        let log = log.for_commit(&request.commit()).with("stage", request.stage.as_str());
-        let answer = self.answer(&request, &proof, &log, wall_clock()).await;
+        let listed = |wrong| invalid(InvalidApprovalEvent(wrong));
+        let answer = match event.get("action").map(|action| action.as_str().unwrap_or_default()) {
+            None => {
+                let (request, proof) = ApprovalRequest::parse(event).map_err(invalid)?;
+                let log = log.for_commit(&request.commit()).with("stage", request.stage.as_str());
+                self.answer(&request, &proof, &log, wall_clock()).await
+            }
+            Some(WithdrawRequest::ACTION) => {
+                let (request, proof) = WithdrawRequest::parse(event).map_err(listed)?;
+                let log = log.for_commit(&request.commit()).with("stage", request.stage.as_str());
+                self.withdraw(&request, &proof, &log, wall_clock()).await
+            }
+            Some(WaiveRequest::ACTION) => {
+                let (request, proof) = WaiveRequest::parse(event).map_err(listed)?;
+                let log = log.with("stage", request.stage.as_str());
+                self.propose(&request, &proof, &log, wall_clock()).await
+            }
+            Some(_) => {
+                let (request, proof) = ReleaseRequest::parse(event).map_err(listed)?;
+                let log = log.with("stage", request.stage.as_str());
+                self.release(&request, &proof, &log, wall_clock()).await
+            }
+        };
         answer.map_err(|error| FunctionError::new("ApproveError", format!("{error:#}")))
     }
 
@@ -176,6 +207,7 @@ impl<S: WriteStore> Approver<S> {
         }
         let others = standing().filter(|(_, place)| **place != own_place).map(|(given, _)| given);
         let others = others.filter(|it| it.stored.record.manifest_version_id == manifest);
+        let others = others.filter(|it| it.stored.record.withdrawn.is_none());
         let others = others.map(|it| (it.stored.record.clone(), it.proof.as_ref().err()));
         let own = approval(request, &identity, &manifest, now);
         let given: Vec<_> = others.chain([(own, None)]).collect();
@@ -221,6 +253,7 @@ impl<S: WriteStore> Approver<S> {
         let identities = Identities::of(identities.as_ref()).map_err(|invalid| reasons.push(invalid));
         // The signature is promotion's, and promote looks at it: what an unsigned head says releases nothing.
         let hold = unproved_standing(stage_name, head.as_ref().map(|head| head.bytes.as_slice()));
+        let hold = hold.map(|standing| standing.hold);
         let is_told = hold.is_ok();
         let hold = hold.unwrap_or_else(|broken| {
             reasons.push(broken);
@@ -322,6 +355,7 @@ fn approval(
         reason: request.reason.clone(),
         break_glass: request.break_glass,
         plan_sha256: request.plan_sha256,
+        withdrawn: None,
     }
 }
 
@@ -360,7 +394,8 @@ fn worth(
 /// Whether a standing approval is all that is asked for now: of this manifest and this plan, and to break the glass where
 /// that is asked.
 fn covers(standing: &Approval, manifest_version_id: &VersionId, request: &ApprovalRequest) -> bool {
-    standing.manifest_version_id == *manifest_version_id
+    standing.withdrawn.is_none()
+        && standing.manifest_version_id == *manifest_version_id
         && standing.plan_sha256 == request.plan_sha256
         && (standing.break_glass || !request.break_glass)
 }

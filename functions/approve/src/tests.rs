@@ -319,3 +319,86 @@ async fn a_release_is_refused_with_every_reason_and_written_nowhere() {
         assert!(world.approver.records.list("approvals/").await.unwrap().is_empty());
     }
 }
+
+/// Asks by an event with an action, with a proof for what `bound` says.
+async fn act(world: &World, mut event: Value, bound: &gatekeeper_model::identity::BoundRequest<'_>) -> Value {
+    let proof = caller::prove(&world.config, bound, wall_clock()).await.unwrap();
+    event["identity_proof"] = serde_json::to_value(proof).unwrap();
+    serde_json::to_value(world.approver.handle(&event, &Logger::silent()).await.unwrap()).unwrap()
+}
+
+fn withdrawal() -> WithdrawRequest {
+    let approval = request();
+    WithdrawRequest {
+        action: WithdrawRequest::ACTION,
+        repo: approval.repo,
+        commit_sha: approval.commit_sha,
+        stage: approval.stage,
+        reason: "saw a fault".to_owned(),
+        identity_proof: None,
+    }
+}
+
+#[tokio::test]
+async fn an_approval_is_withdrawn_by_who_gave_it_signed_and_can_be_given_anew() {
+    let world = world(JANE).await;
+    let withdraw = async || act(&world, json!(withdrawal()), &withdrawal().bound()).await;
+    assert_eq!(withdraw().await["reasons"][0]["code"], "approval-not-given");
+    world.approve(&request()).await;
+    for already in [false, true] {
+        let expected = json!({"status": "withdrawn", "approved_by": "jane@bank.example", "already": already});
+        assert_eq!(withdraw().await, expected);
+    }
+    let place = Approval::key(&request().stage, &request().commit(), &Person::named("jane@bank.example"));
+    let keys = LocalSigner::from_seed(3).keys();
+    let read = async || GivenApproval::read(&world.approver.records, &place, Some(&keys)).await.unwrap().unwrap();
+    let given = read().await;
+    assert!(given.proof.is_ok());
+    assert_eq!(given.stored.record.withdrawn.as_ref().unwrap().reason, "saw a fault");
+    // Whoever may write records and leaves the withdrawal out has nobody's word.
+    let mut without: Value = record::read::<Value>(&world.approver.records, &place).await.unwrap().unwrap().record;
+    without.as_object_mut().unwrap().remove("withdrawn");
+    world.put(&place, &without).await;
+    assert!(read().await.proof.is_err());
+    world.approve(&request()).await;
+    let given = read().await;
+    assert_eq!((given.proof.is_ok(), given.stored.record.withdrawn), (true, None));
+}
+
+fn waiver() -> WaiveRequest {
+    WaiveRequest {
+        action: WaiveRequest::ACTION,
+        stage: request().stage,
+        repo: request().repo,
+        commit_sha: None,
+        code: Code::StageFrozen,
+        until: wall_clock() + jiff::SignedDuration::from_hours(8),
+        reason: "the regulator's fix must go out".to_owned(),
+        identity_proof: None,
+    }
+}
+
+#[tokio::test]
+async fn a_waiver_is_proposed_in_words_that_its_key_signs_and_only_as_it_was_proved() {
+    let world = world(JANE).await;
+    let (request, terms) = (waiver(), waiver().terms());
+    let answer = act(&world, json!(request), &request.bound(&request.terms())).await;
+    assert_eq!(
+        (&answer["status"], &answer["waiver"]["proposed_by"]["person"]),
+        (&json!("proposed"), &json!("jane@bank.example"))
+    );
+    let listed = world.approver.records.list("approvals/").await.unwrap();
+    let place = RecordKey::proposed_waiver_of(&request.stage, &listed[0].key).unwrap();
+    let keys = LocalSigner::from_seed(3).keys();
+    let given = gatekeeper_promotion::waiver::GivenProposal::read(&world.approver.records, &place, &keys).await;
+    let given = given.unwrap().unwrap();
+    assert_eq!((given.not_proved.clone(), json!(given.word())), (None, answer["waiver"].clone()));
+
+    let longer = WaiveRequest { until: request.until + jiff::SignedDuration::from_hours(1), ..waiver() };
+    let refused = act(&world, json!(longer), &request.bound(&terms)).await;
+    assert_eq!(refused["reasons"][0]["code"], "requester-unproven");
+    let too_long = WaiveRequest { until: request.until + jiff::SignedDuration::from_hours(91 * 24), ..waiver() };
+    let refused = act(&world, json!(too_long), &too_long.bound(&too_long.terms())).await;
+    assert_eq!(refused["reasons"][0]["code"], "waiver-invalid");
+    assert_eq!(world.approver.records.list("approvals/").await.unwrap().len(), 1, "nothing more is written");
+}

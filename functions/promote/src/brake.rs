@@ -20,13 +20,16 @@ use gatekeeper_promotion::{
     step::PromotionRef,
 };
 use gatekeeper_promotion::{identities, stage};
-use gatekeeper_proof::{KeyHolder, Signer, ledger, ledger::Hold};
+use gatekeeper_proof::{
+    KeyHolder, Signer, ledger,
+    ledger::{Hold, Standing, Waiver},
+};
 use gatekeeper_store::{Precondition, WriteStore, Written, record, record::RecordError};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-/// What `promote` answers to whoever pulls the brake.
+/// What `promote` answers to whoever pulls the brake, or agrees to a waiver or ends one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum BrakeAnswer {
@@ -49,6 +52,20 @@ pub enum BrakeAnswer {
         by: String,
         /// Whether somebody had stopped it before already.
         already: bool,
+    },
+    /// The waiver counts from now on.
+    Waived {
+        /// What is waived, until when and by whom.
+        waiver: Waiver,
+        /// Whether it counted before already.
+        already: bool,
+    },
+    /// The waiver counts no more.
+    Ended {
+        /// What was waived.
+        waiver: Waiver,
+        /// Who ended it.
+        by: String,
     },
     /// It can't be; nothing was written.
     Refused {
@@ -112,10 +129,14 @@ impl<S: WriteStore> Braking<'_, S> {
                 };
                 self.stop(request, &promotion, caller, now).await
             }
+            Action::AgreeToWaiver { waiver_id, proposal_sha256 } => {
+                self.agree(request, waiver_id, *proposal_sha256, caller, now).await
+            }
+            Action::EndWaiver { waiver_id } => self.end_waiver(request, waiver_id, caller, now).await,
         }
     }
 
-    fn refused(&self, request: &BrakeRequest, mut reasons: Vec<Finding>) -> BrakeAnswer {
+    pub(crate) fn refused(&self, request: &BrakeRequest, mut reasons: Vec<Finding>) -> BrakeAnswer {
         reasons.sort();
         self.log.warn("the brake was not pulled", json!({"action": request.action, "reasons": reasons}));
         BrakeAnswer::Refused { reasons }
@@ -150,13 +171,13 @@ impl<S: WriteStore> Braking<'_, S> {
         let standing = standing(stage_name, head.as_ref().map(|body| body.bytes.as_slice()), &keys);
         let standing = standing.unwrap_or_else(|broken| {
             reasons.push(broken);
-            None
+            Standing::default()
         });
         let (Some(caller), Some((configured, _)), true) = (caller, configured, reasons.is_empty()) else {
             return Ok(self.refused(request, reasons));
         };
         let mut stands = None;
-        if let Some(before) = standing {
+        if let Some(before) = standing.hold {
             let release = GivenRelease::read(self.records, stage_name, &before.id, Some(&approvals)).await?;
             // Where nobody can tell who is who, the hold stands.
             let identities = Identities::of(identities.as_ref()).ok();
@@ -277,7 +298,11 @@ impl<S: WriteStore> Braking<'_, S> {
 }
 
 /// Who pulls the brake: a person or another principal of the account, such as what watches error rates. Nobody else.
-fn proven(caller: Result<Caller, NotProven>, stage: &StageName, reasons: &mut Vec<Finding>) -> Option<Caller> {
+pub(crate) fn proven(
+    caller: Result<Caller, NotProven>,
+    stage: &StageName,
+    reasons: &mut Vec<Finding>,
+) -> Option<Caller> {
     let wrong = |wrong: NotProven| {
         let message = format!("the proof of who asks: {wrong}");
         reasons.push(Finding::new(Code::RequesterUnproven, stage.as_str(), message));

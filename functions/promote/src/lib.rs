@@ -5,6 +5,7 @@ mod changes_check;
 mod database_check;
 mod patience;
 mod start;
+mod waive;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -39,6 +40,7 @@ use gatekeeper_promotion::{
     runs::{Lease, PlannedRun},
     step::PromotionRef,
     verify::{Asked, Verified, verify},
+    waiver::UsedWaiver,
 };
 use gatekeeper_proof::ledger;
 use gatekeeper_store::{ReadStore as _, Stores};
@@ -100,6 +102,9 @@ pub struct Answer {
     /// What two people waived of the stage's rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// The rules that two people waive until a time, without which it would be refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<UsedWaiver>,
     /// What is worth knowing beside the answer, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -240,6 +245,7 @@ impl Promoter {
                 migrations,
                 not_counted: verified.ruling.not_counted,
                 break_glass: verified.ruling.break_glass,
+                waived: verified.ruling.waived,
                 notes,
             });
         }
@@ -329,6 +335,13 @@ impl Promoter {
                 json!({"reasons": record.witness}),
             );
         }
+        for used in &record.waived {
+            log.warn(
+                "rule of the stage waived for a promotion",
+                json!({"waiver_id": used.waiver.id, "waived": used.told()}),
+            );
+            log.count("WaiversUsed", None, 1);
+        }
         if let Some(broken) = &record.break_glass {
             log.warn(
                 "glass broken: two people waived the stage's rules",
@@ -368,6 +381,7 @@ impl Promoter {
             migrations: Vec::new(),
             not_counted: record.not_counted,
             break_glass: record.break_glass,
+            waived: record.waived,
             notes: Vec::new(),
         })
     }
@@ -407,6 +421,7 @@ impl Promoter {
             migrations: Vec::new(),
             not_counted: Vec::new(),
             break_glass: None,
+            waived: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -495,6 +510,7 @@ fn new_record(
         not_counted: verified.ruling.not_counted,
         identities_config: verified.identities_config,
         break_glass: verified.ruling.break_glass,
+        waived: verified.ruling.waived,
         hold: verified.ruling.hold,
         stopped: None,
         witness: verified.ruling.witness,
@@ -592,6 +608,7 @@ mod tests {
             migrations: Vec::new(),
             not_counted: Vec::new(),
             break_glass: None,
+            waived: Vec::new(),
             notes: Vec::new(),
         };
         insta::assert_json_snapshot!(answer, @r#"

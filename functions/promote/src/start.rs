@@ -187,7 +187,7 @@ impl<S: WriteStore> Starter<'_, S> {
             future::join(async { self.records.get(&head, None, ledger::MAX_BYTES).await }, self.signer.trusted()).await;
         let (head, keys) = (head?, keys?);
         Ok(match brake::standing(stage, head.as_ref().map(|body| body.bytes.as_slice()), &keys) {
-            Ok(hold) => hold.map(|hold| brake::on_hold(stage, &hold, None)),
+            Ok(standing) => standing.hold.map(|hold| brake::on_hold(stage, &hold, None)),
             Err(broken) => Some(broken),
         })
     }

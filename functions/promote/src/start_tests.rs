@@ -39,6 +39,7 @@ fn record_of(id: &str) -> PromotionRecord {
         not_counted: Vec::new(),
         identities_config: None,
         break_glass: None,
+        waived: Vec::new(),
         hold: None,
         stopped: None,
         witness: Vec::new(),

@@ -122,6 +122,7 @@ impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_
                 manifest_version_id: None,
                 stage_record: None,
                 hold: None,
+                waiver: None,
                 attestations: Vec::new(),
                 hand_over: None,
             };

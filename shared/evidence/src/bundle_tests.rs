@@ -515,3 +515,55 @@ async fn a_bundle_in_which_nothing_newer_is_signed_is_too_old() {
     assert_eq!(old.verdict, Holds::Fails);
     assert!(troubles(&old)[0].contains("more than 720 h ago: take the evidence anew"), "{:?}", troubles(&old));
 }
+
+#[tokio::test]
+async fn a_waiver_that_was_used_is_told_proved_offline_and_can_not_be_changed_unseen() {
+    let files = bundled(&World::waived().await).await;
+    let evidence = verify(&files, &OwnKeys::default(), None).unwrap();
+    assert_eq!(troubles(&evidence), Vec::<String>::new());
+    let waived: Vec<_> = evidence.waived().map(|it| format!("{}: {}", it.name, it.detail)).collect();
+    insta::assert_snapshot!(waived.join("\n"), @"the promotion kept the stage's rule of `stage-frozen`: frozen until Mon 2026-06-01 00:00 +00:00 (UTC): audit; waived until 2026-05-03T03:30:00Z by `ann` and `bob` (`01JT000000000000000000000W`): the regulator's fix must go out");
+    let proved = evidence.checks.iter().find(|it| it.name.starts_with("`approve` signed the waivers")).unwrap();
+    assert_eq!(proved.holds, Holds::Holds);
+    let told = verified_by_script(&files);
+    let line = |told: &str| told.lines().find(|it| it.contains("it is the waiver that")).unwrap_or_default().to_owned();
+    assert!(line(&told).starts_with("holds"), "{told}");
+
+    // Longer than was proposed, by one person alone, or by a proposal that nobody signed.
+    let name = "approvals/waivers/001.json";
+    let mut document: serde_json::Value = serde_json::from_slice(&files[name]).unwrap();
+    document["until"] = json!("2027-01-01T00:00:00Z");
+    let mut changed = files.clone();
+    changed.insert(name.to_owned(), document.to_string().into_bytes());
+    changed.insert(SUMS.to_owned(), bundle::sums(&changed).into_bytes());
+    let found = verify(&changed, &OwnKeys::default(), None).unwrap();
+    assert_eq!(found.verdict, Holds::Fails, "{:?}", troubles(&found));
+    assert!(!line(&verified_by_script(&changed)).starts_with("holds"));
+    let mut without = files.clone();
+    without.remove(name);
+    without.insert(SUMS.to_owned(), bundle::sums(&without).into_bytes());
+    assert_eq!(verify(&without, &OwnKeys::default(), None).unwrap().verdict, Holds::Fails);
+}
+
+#[tokio::test]
+async fn a_record_of_a_waiver_that_was_over_of_another_commit_or_of_one_person_fails() {
+    let exhibits = World::waived().await.exhibits(question()).await;
+    let original: PromotionRecord = exhibits.read("records/promotion.json").unwrap().value;
+    let found = |change: fn(&mut PromotionRecord)| {
+        let (mut forged, mut record) = (exhibits.clone(), original.clone());
+        change(&mut record);
+        forged.documents.get_mut("records/promotion.json").unwrap().bytes = record::to_bytes(&record).unwrap();
+        troubles(&judge(&forged)).join("\n")
+    };
+    assert_eq!(found(|_| {}), "");
+    let told = found(|record| record.waived[0].waiver.until = record.started_at);
+    assert!(told.contains("something else was proposed") && told.contains("it was from"), "{told}");
+    let told = found(|record| record.waived[0].waiver.repo = "bank-core".parse().unwrap());
+    assert!(told.contains("it is not about `stage-frozen`"), "{told}");
+    let told = found(|record| record.waived[0].waiver.agreed_by = record.waived[0].waiver.proposed_by.clone());
+    assert!(told.contains("`ann` waived a rule, but this is `ann` again"), "{told}");
+    let told = found(|record| record.waived[0].finding.code = gatekeeper_model::finding::Code::LedgerBroken);
+    assert!(told.contains("it is not about `ledger-broken`"), "{told}");
+    let told = found(|record| record.waived.clear());
+    assert!(told.contains("the stage was frozen until"), "{told}");
+}

@@ -266,6 +266,12 @@ fn what_it_rests_on(commit: &Commit, record: Option<&PromotionRecord>, at: Optio
         version_id: Some(counted.record.version_id.clone()),
         max_bytes: MAX_RECORD_BYTES,
     }));
+    wanted.extend(record.waived.iter().zip(1..).map(|(used, place)| Wanted {
+        name: paper::waiver(place),
+        key: used.waiver.proposal.key.clone(),
+        version_id: used.waiver.proposal.version_id.clone(),
+        max_bytes: MAX_RECORD_BYTES,
+    }));
     wanted
 }
 

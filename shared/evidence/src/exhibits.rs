@@ -18,8 +18,8 @@ use super::{
 };
 
 /// Which documents are read and what is concluded from them. The first edition read neither the policy nor the stages'
-/// configuration, the second neither provenance nor the witness outside, the third neither timestamps nor which entries were
-/// the newest; a bundle of another edition is told by what this one concludes from it.
+/// configuration, the second neither provenance nor the witness outside, the third neither waivers nor timestamps nor which
+/// entries were the newest; a bundle of another edition is told by what this one concludes from it.
 pub const EDITION: u32 = 4;
 
 fn first_edition() -> u32 {
@@ -231,11 +231,13 @@ impl Exhibits {
         self.documents.get(name).ok_or_else(absent)
     }
 
-    /// Whether the promotion counted approvals by their signatures.
+    /// Whether the promotion counted approvals or waivers by their signatures.
     #[must_use]
     pub fn counts_signatures(&self) -> bool {
         let record = self.read::<PromotionRecord>(paper::PROMOTION);
-        record.is_ok_and(|read| read.value.counted_approvals().any(|it| it.signed_by.is_some()))
+        record.is_ok_and(|read| {
+            !read.value.waived.is_empty() || read.value.counted_approvals().any(|it| it.signed_by.is_some())
+        })
     }
 
     /// The bytes of a document.

@@ -19,6 +19,7 @@ use gatekeeper_promotion::{
     replacement::ResourcePath,
     stage::SchemaParity,
     step::{Direction, ReportStatus},
+    waiver::UsedWaiver,
 };
 use gatekeeper_proof::ledger::Hold;
 use jiff::Timestamp;
@@ -253,6 +254,9 @@ pub struct Promotion {
     /// The rules that it did without; `None` where it kept all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// The rules that two people had waived until a time, each with what was refused but for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<UsedWaiver>,
     /// What held the stage while it was started nevertheless, which a rollback and break-glass may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,

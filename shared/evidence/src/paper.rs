@@ -79,6 +79,12 @@ pub fn approval(place: usize) -> String {
     format!("approvals/{place:03}.json")
 }
 
+/// The proposal of a waiver that the promotion used, by its place in the record from 1.
+#[must_use]
+pub fn waiver(place: usize) -> String {
+    format!("approvals/waivers/{place:03}.json")
+}
+
 /// The index of the commits that hold some bytes; it is told of where it could not be looked at.
 #[must_use]
 pub fn digest(digest: &Sha256) -> String {

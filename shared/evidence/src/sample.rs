@@ -19,6 +19,7 @@ use gatekeeper_promotion::{
     approval::{Approval, SignedApproval},
     attestation::{deployment, verification_summary},
     boundary::Home,
+    brake::{SignedWord, Word as _},
     complete, entry,
     facts::{DatabaseFacts, FunctionFacts, SmokeFacts, StackFacts},
     record::{LiveFunction, PromotionRecord, SchemaComparison, Status, StepRecord},
@@ -26,6 +27,7 @@ use gatekeeper_promotion::{
     rules::Requester,
     step::{Direction, Report, ReportStatus},
     verify::{Asked, verify},
+    waiver::{GivenProposal, ProposedWaiver, agreeing},
 };
 use gatekeeper_proof::{Authority, LocalSigner, PublicKeys, Signed, freshness, ledger};
 use gatekeeper_readers::{
@@ -149,6 +151,47 @@ impl World {
         world
     }
 
+    /// A commit that is promoted in a freeze which two people have waived.
+    pub async fn waived() -> Self {
+        let world = Self::empty();
+        let freeze =
+            json!([{"from": "2026-05-01T00:00", "to": "2026-06-01T00:00", "time_zone": "UTC", "reason": "audit"}]);
+        world.configure(|stage| stage["freeze"] = freeze).await;
+        world.upload(1, |_| {});
+        world.judge_all().await;
+        world.waive("ann", "bob").await;
+        world.promote(PROMOTION, false).await;
+        world
+    }
+
+    /// Has two people waive the stage's freezes for a day.
+    pub async fn waive(&self, proposed_by: &str, agreed_by: &str) {
+        let identity = |role: &str, name: &str| {
+            let arn = format!("arn:aws:sts::111122223333:assumed-role/{role}/{name}");
+            Identity::of(&arn, "111122223333", "AROAEXAMPLE", "111122223333").unwrap()
+        };
+        let Question { stage, repo, .. } = question();
+        let word = ProposedWaiver {
+            schema_version: 1,
+            waiver_id: "01JT000000000000000000000W".parse().unwrap(),
+            stage: stage.clone(),
+            repo,
+            commit_sha: None,
+            code: Code::StageFrozen,
+            until: at(86_400),
+            proposed_by: identity("approver", proposed_by),
+            proposed_at: at(-120),
+            reason: "the regulator's fix must go out".to_owned(),
+        };
+        let (key, keys) = (word.key(), self.approval.keys());
+        let signed = SignedWord::sign(word, &self.approval).await.unwrap();
+        record::write(&self.records, &key, &signed, &Precondition::Absent).await.unwrap();
+        let given = GivenProposal::read(&self.records, &key, &keys).await.unwrap().unwrap();
+        let waiver = given.agreed(identity("promoter", agreed_by).person, at(-60));
+        let (chain, event) = (Chain::of_holds(&stage), agreeing(&waiver, "looked at the fix"));
+        ledger::append(&self.records, &self.promotion, &chain, &event, None, at(-60)).await.unwrap();
+    }
+
     /// Has a person approve the commit, as it is stored, for a stage.
     pub async fn approve(&self, name: &str, stage: StageName) {
         self.approve_plan(name, stage, None).await;
@@ -170,6 +213,7 @@ impl World {
             reason: "looked at the change".to_owned(),
             break_glass: false,
             plan_sha256,
+            withdrawn: None,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
         let signed = SignedApproval::sign(approval, &self.approval).await.unwrap();
@@ -478,6 +522,7 @@ impl World {
             identities_config: None,
             break_glass: None,
             witness: Vec::new(),
+            waived: verified.ruling.waived,
             hold: None,
             stopped: None,
             reason: request.reason,

@@ -163,6 +163,10 @@ impl Page<'_> {
             let people = format!("{} and {}", glass.requested_by, glass.approved_by);
             self.fact("break-glass", &format!("by {people}; waived: {waived}"));
         }
+        for used in &promotion.waived {
+            let told = used.told();
+            self.fact("waived", &format!("{}: {}", told.code, told.message));
+        }
         if promotion.smoke.is_empty() {
             self.fact("smoke checks", "none is configured");
         }

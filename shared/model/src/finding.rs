@@ -235,6 +235,8 @@ codes! {
     PromotionStopped "promotion-stopped" "somebody stopped the promotion while it was under way, and it went back";
     PromotionNotStoppable "promotion-not-stoppable" "the promotion can't be stopped: it has ended, goes back already, or is a rollback, or there is none of this id";
     StageNotHeld "stage-not-held" "nothing holds the stage, or another hold than the one that was looked at";
+    WaiverInvalid "waiver-invalid" "a waiver can't be proposed, agreed to or ended like this, or is not what was looked at";
+    ApprovalNotGiven "approval-not-given" "an approval is to be withdrawn that this person has not given";
     StageFrozen "stage-frozen" "nothing new is promoted to the stage at this time";
     BoundaryMissing "boundary-missing" "a stage in the gatekeeper's own account would get a role or user that the stage boundary does not bind";
     RequesterUnproven "requester-unproven" "it is not proved who asks, or the proof does not hold";

@@ -276,7 +276,8 @@ impl Person {
     }
 
     /// The person behind a principal; none behind an account's root and federated users.
-    fn behind(arn: &str) -> Option<Self> {
+    #[must_use]
+    pub fn behind(arn: &str) -> Option<Self> {
         let parts: Vec<_> = arn.splitn(6, ':').collect();
         let ["arn", _, service, _, _, resource] = parts.as_slice() else { return None };
         let path: Vec<_> = resource.split('/').collect();

@@ -181,6 +181,11 @@ text_id!(
     HoldId, "hold's id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
     "26 characters of Crockford's base 32", valid_promotion_id
 );
+text_id!(
+    /// What two people waived of a stage's rules until a time, a ULID.
+    WaiverId, "waiver's id", r"^[0-9A-HJKMNP-TV-Z]{26}$",
+    "26 characters of Crockford's base 32", valid_promotion_id
+);
 
 /// Makes a newtype over the text that S3 gives: it has no grammar, and nothing but S3 makes one.
 macro_rules! opaque_id {

@@ -189,14 +189,16 @@ remedies! {
     FlywayHistoryRewritten "Find out who ran `flyway repair` or changed the table, and put back what the last promotion left." "gatekeeper evidence --stage uat --repo bank-payments";
     SchemaDifference "Look at the difference, and write it as a migration; a rollback may accept it." "gatekeeper rollback --repo bank-payments --stage uat --reason 'payments time out' --accept-schema-difference";
     RequiresNotMet "Promote the commit to the stage that the message names first." "gatekeeper promote --repo bank-payments --sha 3f1c9a0 --stage uat --reason 'release'";
-    SoakNotOver "Wait until the time that the message names; two people can break the glass." "gatekeeper status --repo bank-payments";
+    SoakNotOver "Wait until the time that the message names; two people can waive the rule for a time, or break the glass." "gatekeeper status --repo bank-payments";
     ApprovalsMissing "Ask somebody who is neither the requester nor an author." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
     ApprovalNotProved "Let the person approve again. If nobody did, somebody wrote into the records: follow the page for on-call." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'looked at the change and its tests'";
     StageOnHold "Ask who holds the stage, or see what the message says is wrong with it; an approver releases it. Rollbacks pass, and two people can break the glass." "gatekeeper release --stage uat --reason 'the error rate is normal again'";
     PromotionStopped "Ask who stopped it: the record tells the reason. Nothing keeps the commit from being promoted again." "gatekeeper follow 01J0000000000000000000000A";
     PromotionNotStoppable "See what has become of it. What has been promoted already is taken back by a rollback." "gatekeeper rollback --repo bank-payments --stage uat --reason 'rounds down'";
     StageNotHeld "Look at the stage: it was released meanwhile, or somebody has held it anew." "gatekeeper status --stage uat";
-    StageFrozen "Wait for the window to end; rollbacks pass, and two people can break the glass." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --break-glass --reason 'payments are down'";
+    ApprovalNotGiven "Look who has approved the commit: only that person can withdraw it. Whoever has the promoter's role can hold the stage." "gatekeeper approvals --stage prod";
+    WaiverInvalid "Look at what waits and what is in force, and propose a waiver anew where terms have to change." "gatekeeper waivers --stage prod";
+    StageFrozen "Wait for the window to end; rollbacks pass, and two people can waive the rule for a time, or break the glass." "gatekeeper approve --repo bank-payments --sha 3f1c9a0 --stage prod --break-glass --reason 'payments are down'";
     BoundaryMissing "Let the template's roles and users name the stage boundary." r#""PermissionsBoundary": {"Ref": "StageBoundaryArn"}"#;
     RequesterUnproven "Ask with the command, under your own name, by the promoter's role." "gatekeeper promote --profile promoter --repo bank-payments --sha 3f1c9a0 --stage prod --reason 'release'";
     AuthorUnknown "Add the author to config/identities.json, or publish with authors." r#""aliases": {"jane@bank.example": ["janedoe", "jane@home.example"]}"#;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{
         AssetFile, Chain, Commit, DatabaseName, FileName, FunctionName, HoldId, MigrationPath, ModuleId, PromotionId,
-        Repo, RunName, Sha256, StackName, StageName,
+        Repo, RunName, Sha256, StackName, StageName, WaiverId,
     },
     provenance::RootName,
 };
@@ -277,6 +277,8 @@ pub enum RecordKey {
     StopWish(StageName, Repo, PromotionId),
     /// That a person releases a stage that is held.
     HoldRelease(StageName, HoldId),
+    /// That a person proposes to waive a rule of a stage for a time.
+    ProposedWaiver(StageName, WaiverId),
     /// Since when a runner may carry out its part of a promotion, and until when.
     OpenLease(StageName, Repo, PromotionId),
     /// What a runner's part of a promotion came to.
@@ -422,6 +424,19 @@ impl RecordKey {
             ["promotions", _, _, file] => file.strip_suffix(".json")?.parse().ok(),
             _ => None,
         }
+    }
+
+    /// Where every [`RecordKey::ProposedWaiver`] of a stage lies.
+    #[must_use]
+    pub fn waivers_prefix(stage: &StageName) -> String {
+        format!("approvals/{stage}/waivers/")
+    }
+
+    /// The [`RecordKey::ProposedWaiver`] of a stage that lies at `key`; `None` where none lies there.
+    #[must_use]
+    pub fn proposed_waiver_of(stage: &StageName, key: &str) -> Option<Self> {
+        let id = key.strip_prefix(&Self::waivers_prefix(stage))?.strip_suffix(".json")?.parse().ok()?;
+        Some(Self::ProposedWaiver(stage.clone(), id))
     }
 
     /// Where every [`RecordKey::Approval`] of a repository's commits for a stage lies.
@@ -599,6 +614,7 @@ impl fmt::Display for RecordKey {
             }
             Self::StopWish(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/stop.json"),
             Self::HoldRelease(stage, id) => write!(f, "approvals/{stage}/{id}.json"),
+            Self::ProposedWaiver(stage, id) => write!(f, "{}{id}.json", Self::waivers_prefix(stage)),
             Self::OpenLease(stage, repo, id) => write!(f, "promotions/{stage}/{repo}/{id}/runs/lease.json"),
             Self::RunCompletion(stage, repo, id, run) => write!(f, "promotions/{stage}/{repo}/{id}/runs/{run}.json"),
             Self::RunEvidence(stage, repo, id, run, file) => {
@@ -812,6 +828,7 @@ mod tests {
             RecordKey::Promotion(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::StopWish(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::HoldRelease(stage.clone(), "01J0000000000000000000000B".parse().unwrap()),
+            RecordKey::ProposedWaiver(stage.clone(), "01J0000000000000000000000C".parse().unwrap()),
             RecordKey::OpenLease(stage.clone(), commit.repo.clone(), id.clone()),
             RecordKey::RunCompletion(stage.clone(), commit.repo.clone(), id.clone(), run.clone()),
             RecordKey::RunEvidence(stage.clone(), commit.repo.clone(), id, run, RunFile::RunResults),
@@ -836,6 +853,7 @@ mod tests {
         promotions/uat/bank-payments/01J0000000000000000000000A.json
         promotions/uat/bank-payments/01J0000000000000000000000A/stop.json
         approvals/uat/01J0000000000000000000000B.json
+        approvals/uat/waivers/01J0000000000000000000000C.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/lease.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301.json
         promotions/uat/bank-payments/01J0000000000000000000000A/runs/dbt-MOD-301/run_results.json

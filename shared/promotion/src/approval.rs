@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{fields::Fields, record::PinnedRecord};
+use super::{brake, fields::Fields, record::PinnedRecord};
 
 /// What an approver asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,80 @@ pub struct Approval {
     /// The plan that is approved, by its digest; whatever the plan is by then in approvals that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_sha256: Option<Sha256>,
+    /// That whoever gave it has withdrawn it since: from then on it counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Withdrawal>,
+}
+
+/// That an approval was withdrawn by who had given it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// When.
+    pub at: Timestamp,
+    /// Why, in the words of the approver.
+    pub reason: String,
+}
+
+/// What an approver asks for who withdraws an approval, by an event of `approve` with an `action`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WithdrawRequest {
+    /// `withdraw`.
+    pub action: &'static str,
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit_sha: CommitSha,
+    /// The stage.
+    pub stage: StageName,
+    /// Why, in the words of the approver.
+    pub reason: String,
+    /// The proof of who asks; none only before it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_proof: Option<IdentityProof>,
+}
+
+impl WithdrawRequest {
+    /// The word of [`WithdrawRequest::action`].
+    pub const ACTION: &str = "withdraw";
+
+    /// Reads the event, and the proof that it must hold.
+    ///
+    /// # Errors
+    /// What is wrong, field by field.
+    pub fn parse(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
+        let mut fields = Fields::of(event, &["action", "repo", "commit_sha", "stage", "reason", "identity_proof"])?;
+        let (repo, commit_sha, stage) = (fields.id("repo"), fields.id("commit_sha"), fields.id("stage"));
+        let (reason, proof) = (fields.text("reason"), brake::proof(&mut fields));
+        let read = || {
+            let (repo, commit_sha, stage, reason, proof) = (repo?, commit_sha?, stage?, reason?, proof?);
+            let identity_proof = Some(proof.clone());
+            Some((Self { action: Self::ACTION, repo, commit_sha, stage, reason, identity_proof }, proof))
+        };
+        fields.finish(read())
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        Commit { repo: self.repo.clone(), sha: self.commit_sha.clone() }
+    }
+
+    /// What a proof of who asks is bound to.
+    #[must_use]
+    pub fn bound(&self) -> BoundRequest<'_> {
+        BoundRequest {
+            action: Self::ACTION,
+            repo: &self.repo,
+            commit_sha: Some(&self.commit_sha),
+            stage: &self.stage,
+            manifest_version_id: None,
+            reason: self.reason.trim(),
+            switches: Vec::new(),
+            accept_replacement: Vec::new(),
+            plan_sha256: None,
+            id: None,
+        }
+    }
 }
 
 impl Approval {
@@ -173,7 +247,7 @@ impl Predicate for Approval {
     const TYPE: &'static str = "https://artefact-gatekeeper.example/approval/v1";
 
     fn stated_at(&self) -> Option<Timestamp> {
-        Some(self.approved_at)
+        Some(self.withdrawn.as_ref().map_or(self.approved_at, |withdrawn| withdrawn.at))
     }
 }
 

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{CommitSha, DatabaseName, Sha256, StageName, VersionId},
+    finding::Code,
+    identity::Person,
+    ids::{CommitSha, DatabaseName, Sha256, StageName, VersionId, WaiverId},
     store_key::RecordKey,
 };
 use jiff::Timestamp;
@@ -18,7 +20,7 @@ use crate::{
     runs::RunProof,
     step::{Direction, PromotionRef, Report},
 };
-use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf};
+use gatekeeper_proof::{Authority, Digest, NAMESPACE, Predicate, Resource, Statement, Subject, WordOf, ledger::Waiver};
 
 /// A SLSA verification summary, version 1 (<https://slsa.dev/spec/v1.0/verification_summary>). There is one for each stage:
 /// one for dev must not authorise production.
@@ -89,6 +91,9 @@ pub struct Deployment {
     /// Whether two people waived the stage's rules for it.
     #[serde(default)]
     pub break_glass: bool,
+    /// Which rules of the stage were waived for it by what two people had agreed on until a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<AttestedWaiver>,
     /// The resources that hold data and that it was allowed to replace or remove.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accept_replacement: BTreeSet<ResourcePath>,
@@ -111,6 +116,20 @@ pub struct Deployment {
     pub runs: Vec<CarriedOut>,
     /// What answered afterwards.
     pub smoke: Vec<Answered>,
+}
+
+/// A rule of the stage that two people had waived until a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttestedWaiver {
+    /// Which waiver.
+    pub id: WaiverId,
+    /// The rule, by the code of the refusals that it sets aside.
+    pub code: Code,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who had proposed it, and who had agreed.
+    pub by: [Person; 2],
 }
 
 /// A stack.
@@ -285,6 +304,7 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         requester: record.requester.as_ref().map(|it| it.arn.clone()),
         approved_by: record.counted_approvals().map(|it| it.arn.clone()).collect(),
         break_glass: record.break_glass.is_some(),
+        waivers: record.waived.iter().map(|used| attested_waiver(&used.waiver)).collect(),
         accept_replacement: record.accept_replacement.clone(),
         reason: record.reason.clone(),
         rollback: record.rollback,
@@ -297,6 +317,10 @@ pub fn deployment(record: &PromotionRecord, completed_at: Timestamp) -> Result<S
         smoke: smoke.collect(),
     };
     Ok(Statement::new(subjects(record), predicate))
+}
+
+fn attested_waiver(Waiver { id, code, until, proposed_by, agreed_by, .. }: &Waiver) -> AttestedWaiver {
+    AttestedWaiver { id: id.clone(), code: *code, until: *until, by: [proposed_by.clone(), agreed_by.clone()] }
 }
 
 /// The forward reports of a step.

@@ -13,12 +13,12 @@ use futures_util::{stream, stream::StreamExt as _};
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{BoundRequest, Caller, Identity, IdentityProof, Person},
-    ids::{Chain, HoldId, PromotionId, Repo, Sha256, StageName},
+    ids::{Chain, HoldId, PromotionId, Repo, Sha256, StageName, WaiverId},
     store_key::RecordKey,
 };
 use gatekeeper_proof::{
-    Digest, Envelope, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys, ledger,
-    ledger::{Event, Hold, Kind, RecordDigest},
+    Digest, Envelope, Named, Predicate, Signer, SigningError, Statement, Subject, TrustedKeys, ledger,
+    ledger::{Event, Hold, Kind, RecordDigest, Standing},
 };
 use gatekeeper_store::{
     ReadStore, record,
@@ -69,6 +69,18 @@ pub enum Action {
         /// Its id.
         promotion_id: PromotionId,
     },
+    /// Agree to a waiver that an approver proposed: from then on it counts.
+    AgreeToWaiver {
+        /// The waiver.
+        waiver_id: WaiverId,
+        /// The SHA-256 of the proposal that was looked at.
+        proposal_sha256: Sha256,
+    },
+    /// End a waiver before its time.
+    EndWaiver {
+        /// The waiver.
+        waiver_id: WaiverId,
+    },
 }
 
 impl BrakeRequest {
@@ -89,16 +101,30 @@ impl BrakeRequest {
     fn read(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
         const OF_HOLD: [&str; 4] = ["action", "stage", "reason", "identity_proof"];
         const OF_STOP: [&str; 6] = ["action", "stage", "repo", "promotion_id", "reason", "identity_proof"];
-        let is_stop = event.get("action").and_then(Value::as_str) == Some("stop");
-        let mut fields = Fields::of(event, if is_stop { &OF_STOP } else { &OF_HOLD })?;
+        const OF_AGREEMENT: [&str; 6] = ["action", "stage", "waiver_id", "proposal_sha256", "reason", "identity_proof"];
+        const OF_END: [&str; 5] = ["action", "stage", "waiver_id", "reason", "identity_proof"];
+        let known: &[&str] = match event.get("action").and_then(Value::as_str) {
+            Some("stop") => &OF_STOP,
+            Some("agree-to-waiver") => &OF_AGREEMENT,
+            Some("end-waiver") => &OF_END,
+            _ => &OF_HOLD,
+        };
+        let mut fields = Fields::of(event, known)?;
         let action = match fields.text("action").as_deref() {
             Some("hold") => Some(Action::Hold),
             Some("stop") => {
                 let (repo, promotion_id) = (fields.id("repo"), fields.id("promotion_id"));
                 repo.zip(promotion_id).map(|(repo, promotion_id)| Action::Stop { repo, promotion_id })
             }
+            Some("agree-to-waiver") => {
+                let (waiver_id, proposal_sha256) = (fields.id("waiver_id"), fields.id("proposal_sha256"));
+                waiver_id
+                    .zip(proposal_sha256)
+                    .map(|(waiver_id, proposal_sha256)| Action::AgreeToWaiver { waiver_id, proposal_sha256 })
+            }
+            Some("end-waiver") => fields.id("waiver_id").map(|waiver_id| Action::EndWaiver { waiver_id }),
             Some(_) => {
-                fields.add("`action`: neither `hold` nor `stop`; leave it out to ask for a promotion");
+                fields.add("`action`: neither `hold`, `stop`, `agree-to-waiver` nor `end-waiver`; leave it out to ask for a promotion");
                 None
             }
             None => None,
@@ -118,8 +144,14 @@ impl BrakeRequest {
         let (action, repo, id) = match &self.action {
             Action::Hold => ("hold", &holds.repo, None),
             Action::Stop { repo, promotion_id } => ("stop", repo, Some(promotion_id.as_str())),
+            Action::AgreeToWaiver { waiver_id, .. } => ("agree-to-waiver", &holds.repo, Some(waiver_id.as_str())),
+            Action::EndWaiver { waiver_id } => ("end-waiver", &holds.repo, Some(waiver_id.as_str())),
         };
-        bound(action, repo, &self.stage, &self.reason, id)
+        let plan_sha256 = match &self.action {
+            Action::AgreeToWaiver { proposal_sha256, .. } => Some(*proposal_sha256),
+            Action::Hold | Action::Stop { .. } | Action::EndWaiver { .. } => None,
+        };
+        BoundRequest { plan_sha256, ..bound(action, repo, &self.stage, &self.reason, id) }
     }
 }
 
@@ -150,7 +182,7 @@ impl ReleaseRequest {
     pub fn parse(event: &Value) -> Result<(Self, IdentityProof), Vec<String>> {
         let mut fields = Fields::of(event, &["action", "stage", "hold_id", "reason", "identity_proof"])?;
         if event.get("action").and_then(Value::as_str) != Some(Self::ACTION) {
-            fields.add("`action`: not `release`; leave it out to approve a commit");
+            fields.add("`action`: neither `release`, `withdraw` nor `waive`; leave it out to approve a commit");
         }
         let (stage, hold_id) = (fields.id("stage"), fields.id("hold_id"));
         let (reason, proof) = (fields.text("reason"), proof(&mut fields));
@@ -170,7 +202,7 @@ impl ReleaseRequest {
 }
 
 /// The proof that an event must hold.
-fn proof(fields: &mut Fields<'_>) -> Option<IdentityProof> {
+pub(crate) fn proof(fields: &mut Fields<'_>) -> Option<IdentityProof> {
     let proof = fields.proof("identity_proof");
     if proof == Some(None) {
         fields.add("`identity_proof`: missing");
@@ -231,7 +263,20 @@ impl<W: Word + Serialize + DeserializeOwned> SignedWord<W> {
     /// # Errors
     /// [`NotProved`] where it isn't, or is of another place.
     pub fn proof(&self, place: &RecordKey, keys: &TrustedKeys) -> Result<(), NotProved> {
-        let statement = Statement::<W>::open_envelope(&self.envelope, keys);
+        self.proof_named(place, keys, None)
+    }
+
+    /// The same where the ledger may name it: then it counts though its key was revoked later.
+    ///
+    /// # Errors
+    /// [`NotProved`] as [`SignedWord::proof`].
+    pub fn proof_named(
+        &self,
+        place: &RecordKey,
+        keys: &TrustedKeys,
+        named: Option<Named<'_>>,
+    ) -> Result<(), NotProved> {
+        let statement = Statement::<W>::open_named(&self.envelope, keys, named);
         let (Statement { subject: about, predicate: signed, .. }, _) =
             statement.map_err(|error| NotProved::new(error.to_string()))?;
         if signed != self.word || about != [subject(&signed)] {
@@ -581,23 +626,25 @@ fn event(kind: Kind, hold: &Hold, by: &str, reason: &str, outcome: &str) -> Even
         manifest_version_id: None,
         stage_record: None,
         hold: Some(hold.clone()),
+        waiver: None,
         attestations: Vec::new(),
         hand_over: None,
     }
 }
 
-/// What holds a stage, as the signed head of its chain says; a head that proves nothing is a reason by itself.
+/// What holds a stage and what is waived there, as the signed head of its chain says; a head that proves nothing is a reason by itself.
 ///
 /// # Errors
 /// The finding that nobody can tell.
-pub fn standing(stage: &StageName, head: Option<&[u8]>, keys: &TrustedKeys) -> Result<Option<Hold>, Finding> {
+pub fn standing(stage: &StageName, head: Option<&[u8]>, keys: &TrustedKeys) -> Result<Standing, Finding> {
     let chain = Chain::of_holds(stage);
-    let Some(head) = head else { return Ok(None) };
+    let Some(head) = head else { return Ok(Standing::default()) };
     match ledger::standing_in(head, &chain, keys) {
-        Ok(standing) => Ok(standing.and_then(|it| it.hold)),
+        Ok(standing) => Ok(standing.unwrap_or_default()),
         Err(error) => {
-            let message =
-                format!("so nobody can tell whether the stage is held: {error}; see `gatekeeper ledger verify`");
+            let message = format!(
+                "so nobody can tell whether the stage is held or what is waived there: {error}; see `gatekeeper ledger verify`"
+            );
             Err(Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(chain).to_string(), message))
         }
     }
@@ -608,10 +655,11 @@ pub fn standing(stage: &StageName, head: Option<&[u8]>, keys: &TrustedKeys) -> R
 ///
 /// # Errors
 /// The finding that nobody can tell, which is never that nothing holds the stage.
-pub fn unproved_standing(stage: &StageName, head: Option<&[u8]>) -> Result<Option<Hold>, Finding> {
-    let Some(head) = head else { return Ok(None) };
-    ledger::unproved_standing_in(head).map(|it| it.hold).ok_or_else(|| {
-        let message = "it can't be read, so nobody can tell whether the stage is held; see `gatekeeper ledger verify`";
+pub fn unproved_standing(stage: &StageName, head: Option<&[u8]>) -> Result<Standing, Finding> {
+    let Some(head) = head else { return Ok(Standing::default()) };
+    ledger::unproved_standing_in(head).ok_or_else(|| {
+        let message = "it can't be read, so nobody can tell whether the stage is held or what is waived there; see `gatekeeper \
+                       ledger verify`";
         Finding::new(Code::LedgerBroken, RecordKey::LedgerHead(Chain::of_holds(stage)).to_string(), message)
     })
 }

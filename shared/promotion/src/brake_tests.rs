@@ -34,9 +34,9 @@ fn what_is_asked_of_the_brake_is_read_back_as_it_was_written() {
 #[test]
 fn every_wrong_field_is_named() {
     let wrong = |event: Value| BrakeRequest::parse(&event).unwrap_err().to_string();
-    insta::assert_snapshot!(wrong(json!({"action": "pause", "stage": "UAT", "repo": "bank-payments"})), @"`repo`: unknown field; `action`: neither `hold` nor `stop`; leave it out to ask for a promotion; `stage`: `UAT` is not a valid stage name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter; `reason`: missing; `identity_proof`: missing");
+    insta::assert_snapshot!(wrong(json!({"action": "pause", "stage": "UAT", "repo": "bank-payments"})), @"`repo`: unknown field; `action`: neither `hold`, `stop`, `agree-to-waiver` nor `end-waiver`; leave it out to ask for a promotion; `stage`: `UAT` is not a valid stage name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter; `reason`: missing; `identity_proof`: missing");
     insta::assert_snapshot!(wrong(json!({"action": "stop", "stage": "uat", "promotion_id": "01J"})), @"`repo`: missing; `promotion_id`: `01J` is not a valid promotion id: 26 characters of Crockford's base 32; `reason`: missing; `identity_proof`: missing");
-    insta::assert_snapshot!(ReleaseRequest::parse(&json!({"action": "approve", "stage": "uat"})).unwrap_err().join("; "), @"`action`: not `release`; leave it out to approve a commit; `hold_id`: missing; `reason`: missing; `identity_proof`: missing");
+    insta::assert_snapshot!(ReleaseRequest::parse(&json!({"action": "approve", "stage": "uat"})).unwrap_err().join("; "), @"`action`: neither `release`, `withdraw` nor `waive`; leave it out to approve a commit; `hold_id`: missing; `reason`: missing; `identity_proof`: missing");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_late_release_lets_go_of_its_own_hold_only() {
 #[test]
 fn a_head_that_can_not_be_read_is_never_a_stage_that_nothing_holds() {
     let uat: StageName = "uat".parse().unwrap();
-    assert_eq!(unproved_standing(&uat, None), Ok(None));
+    assert_eq!(unproved_standing(&uat, None), Ok(Standing::default()));
     for head in
         [&b"no JSON"[..], br#"{"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": []}"#]
     {

@@ -9,7 +9,7 @@ use gatekeeper_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::approval::{Approval, GivenApproval, NotProved};
+use super::approval::{Approval, GivenApproval, NotProved, Withdrawal};
 use crate::identities::{Authors, Identities, Placed};
 
 /// What approvals are counted for.
@@ -70,6 +70,9 @@ impl Counting<'_> {
     /// Why an approval that is proved doesn't count beside those of `counted`; `None` where it does.
     #[must_use]
     pub fn why_not<'b>(&self, approval: &Approval, counted: impl Iterator<Item = &'b Person>) -> Option<String> {
+        if let Some(Withdrawal { at, reason }) = &approval.withdrawn {
+            return Some(format!("it was withdrawn at {at:.0}: {reason}"));
+        }
         if !self.is_about_this(approval) {
             return Some(format!("that was version `{}` of the manifest", approval.manifest_version_id));
         }

@@ -21,6 +21,7 @@ fn stored(person: &str, minute: u8) -> GivenApproval {
         reason: "looked at the change".to_owned(),
         break_glass: false,
         plan_sha256: None,
+        withdrawn: None,
     };
     let sha256 = gatekeeper_store::record::digest(&record).unwrap();
     let stored = Stored { record, etag: "".into(), version_id: "".into(), sha256 };

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatekeeper_gate::{attestation, attestation::TestResult, judgement, judgement::INTEGRATION_PASSED};
 use gatekeeper_model::{
     finding::{Code, Finding},
-    ids::{Chain, Commit, DatabaseName, Repo, Sha256, StageName, VersionId},
+    ids::{Chain, Commit, DatabaseName, Repo, Sha256, StageName, VersionId, WaiverId},
     manifest::Manifest,
     store_key::{ArtefactKey, ArtefactPath, Form, RecordKey},
     verdict::{Outcome, Verdict},
 };
 use gatekeeper_proof::{
     Authority, PublicKeys, Statement, ledger,
-    ledger::{Hold, Standing, StandingError},
+    ledger::{Hold, Standing, StandingError, Waiver},
     witness,
 };
 use gatekeeper_readers::flyway::history::HistoryRow;
@@ -46,6 +46,8 @@ pub(super) struct Known<'a> {
     pub(super) manifest: Option<Manifest>,
     /// What holds the stage.
     pub(super) hold: Option<Hold>,
+    /// What two people waive of its rules.
+    waivers: BTreeMap<WaiverId, Waiver>,
     built_attestation: Option<PinnedRecord>,
     reasons: Vec<Finding>,
 }
@@ -56,11 +58,11 @@ impl<'a> Known<'a> {
         let mut reasons = Vec::from_iter(broken_ledger(stage, repo, first.ledger_head.as_ref(), &first.keys));
         reasons.extend(altered_stage(stage, repo, &first));
         let holds_head = first.holds_head.as_ref().map(|body| body.bytes.as_slice());
-        let hold = brake::standing(stage, holds_head, first.keys.of(Authority::Promotion));
+        let standing = brake::standing(stage, holds_head, first.keys.of(Authority::Promotion));
         // A rollback passes whatever holds the stage, so it needs no word on that.
-        let hold = hold.unwrap_or_else(|broken| {
+        let Standing { hold, waivers, .. } = standing.unwrap_or_else(|broken| {
             reasons.extend(Some(broken).filter(|_| !asked.request.rollback));
-            None
+            Standing::default()
         });
         let configured = config_of(first.config.take(), stage, &mut reasons);
         let verdict = built_verdict(&commit, first.verdict.take(), first.revocation.as_ref(), &mut reasons);
@@ -80,7 +82,7 @@ impl<'a> Known<'a> {
         if let Some(verdict) = &verdict {
             reasons.extend(stale(&verdict.record, &first.listed));
         }
-        Self { asked, commit, first, stage: configured, verdict, manifest, hold, built_attestation, reasons }
+        Self { asked, commit, first, stage: configured, verdict, manifest, hold, waivers, built_attestation, reasons }
     }
 
     /// The promotion, pinned; or every reason against it.
@@ -124,6 +126,7 @@ impl<'a> Known<'a> {
             approvals: &approvals,
             identities: identities.as_ref(),
             hold: self.hold.as_ref().map(|hold| (hold, release.as_ref())),
+            waivers: &self.waivers,
             witness: &disagreements,
             trust: first.keys.trust.as_ref().map(|trust| &trust.root),
             now,

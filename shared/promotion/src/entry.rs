@@ -10,6 +10,7 @@ use serde_json::Error;
 use super::{
     record::{PromotionRecord, Status},
     request::PromotionRequest,
+    waiver::UsedWaiver,
 };
 
 /// The entry of a promotion that has ended, by its record as it is stored, by the document of what the stage runs where that
@@ -39,6 +40,7 @@ pub fn of_promotion(
         manifest_version_id: None,
         stage_record,
         hold: None,
+        waiver: None,
         attestations,
         hand_over: None,
     })
@@ -63,6 +65,7 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
         manifest_version_id: None,
         stage_record: None,
         hold: None,
+        waiver: None,
         attestations: Vec::new(),
         hand_over: None,
     }
@@ -71,6 +74,7 @@ pub fn of_refusal(request: &PromotionRequest, reasons: &[Finding], id: &Promotio
 /// What was found against it, with which it went on nevertheless, and who stopped it.
 fn waived(record: &PromotionRecord) -> Vec<Finding> {
     let waived = record.break_glass.iter().flat_map(|broken| &broken.waived).chain(&record.witness).cloned();
+    let waived = waived.chain(record.waived.iter().map(UsedWaiver::told));
     let stopped = record.stopped.iter().map(|it| it.finding(&record.stage));
     waived.chain(stopped).collect::<BTreeSet<_>>().into_iter().collect()
 }

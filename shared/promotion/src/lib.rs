@@ -33,3 +33,4 @@ pub mod stage;
 pub mod step;
 pub mod transitions;
 pub mod verify;
+pub mod waiver;

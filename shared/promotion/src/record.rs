@@ -30,6 +30,7 @@ use crate::{
     replacement::ResourcePath,
     runs::Lease,
     stage::SchemaParity,
+    waiver::UsedWaiver,
 };
 
 /// How a stage's live schema compares with the one that was integration-tested (ADR-053 problem 3).
@@ -146,6 +147,9 @@ pub struct PromotionRecord {
     /// What two people waived of the stage's rules; `None` where all of them held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// Which rules of the stage were waived for it by what two people had agreed on until a time, and what they had refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<UsedWaiver>,
     /// What held the stage when it was started nevertheless: a rollback, or with the glass broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,

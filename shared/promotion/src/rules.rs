@@ -1,20 +1,23 @@
 //! The rules of a stage after the first one: what an earlier stage must have run and for how long, who must have
 //! approved, and when nothing new may come.
 //!
-//! Two people can waive them, which the promotion's record tells ever after. Nobody can waive that a commit is Built,
+//! Two people can waive them for one promotion by breaking the glass, or some of them until a time, which the promotion's
+//! record tells ever after. Nobody can waive that a commit is Built,
 //! attested, not revoked and unchanged: those are no rules of a stage.
 //!
 //! A rollback needs none of them: it brings back what was promoted by them once, and recovering is what one does in a
 //! freeze. That the witness outside is asked is a rule of the same kind: who recovers does not wait for another account.
 
+use std::collections::BTreeMap;
+
 use gatekeeper_model::{
     finding::{Code, Finding},
     identity::{Identity, Person},
-    ids::{Commit, Sha256, VersionId},
+    ids::{Commit, Sha256, VersionId, WaiverId},
     manifest::Manifest,
     store_key::RecordKey,
 };
-use gatekeeper_proof::ledger::Hold;
+use gatekeeper_proof::ledger::{Hold, Waiver};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -27,6 +30,7 @@ use crate::{
     brake::{GivenRelease, on_hold},
     identities::{Authors, Identities, Placed},
     stage::{Requirement, Stage},
+    waiver::{self, UsedWaiver},
 };
 
 /// Who asks, as far as it was proved.
@@ -85,6 +89,8 @@ pub struct Circumstances<'a> {
     pub identities: Result<&'a Identities, &'a Finding>,
     /// What holds the stage, and the word that releases it, where there is one.
     pub hold: Option<(&'a Hold, Option<&'a GivenRelease>)>,
+    /// What two people waive of the stage's rules until a time, of whichever repository.
+    pub waivers: &'a BTreeMap<WaiverId, Waiver>,
     /// Where the witness outside disagrees with the ledger.
     pub witness: &'a [Finding],
     /// The trust root that names the keys, where there is one.
@@ -106,6 +112,8 @@ pub struct Ruling {
     pub not_counted: Vec<NotCounted>,
     /// What two people waived.
     pub break_glass: Option<BreakGlass>,
+    /// What was refused but for a waiver that counts.
+    pub waived: Vec<UsedWaiver>,
     /// Where the witness outside disagrees with the ledger, and it goes on nevertheless: a rollback, which must not wait, and
     /// what two people waived.
     pub witness: Vec<Finding>,
@@ -136,6 +144,8 @@ impl Circumstances<'_> {
             ruling.reasons.push(invalid.clone());
         }
         let broken = [self.requirement(), too_few, self.freeze(), held, self.expired(), self.witness.to_vec()].concat();
+        let (broken, waived) = self.waive(broken);
+        ruling.waived = waived;
         let needs_a_person = self.stage.approvals > 0 || self.request.break_glass;
         let nobody = match self.requester {
             Requester::Unnamed => Some(
@@ -168,6 +178,46 @@ impl Circumstances<'_> {
             }
         }
         ruling
+    }
+
+    /// Sets aside what waivers that count are about; of the others it is said why they don't.
+    fn waive(&self, broken: Vec<Finding>) -> (Vec<Finding>, Vec<UsedWaiver>) {
+        let (mut stand, mut waived) = (Vec::new(), Vec::new());
+        for mut finding in broken {
+            // Whatever the head says: what is proof is never set aside.
+            let is_rule = waiver::WAIVABLE.contains(&finding.code);
+            let about = self.waivers.values().filter(|it| is_rule && it.is_about(finding.code, self.commit));
+            let about = about.map(|waiver| (waiver, self.not_waived(waiver)));
+            let (count, others): (Vec<_>, Vec<_>) = about.partition(|(_, why)| why.is_none());
+            if let Some((waiver, _)) = count.first() {
+                waived.push(UsedWaiver { waiver: (*waiver).clone(), finding });
+                continue;
+            }
+            for (waiver, why) in others {
+                let why = why.unwrap_or_default();
+                finding.message = format!("{} (the waiver `{}` doesn't count: {why})", finding.message, waiver.id);
+            }
+            stand.push(finding);
+        }
+        (stand, waived)
+    }
+
+    /// Why a waiver doesn't count for the commit; `None` where it does. Who wrote a commit waives nothing for it.
+    fn not_waived(&self, waiver: &Waiver) -> Option<String> {
+        if let Some(why) = waiver::over(waiver, self.now) {
+            return Some(why);
+        }
+        let Ok(identities) = self.identities else { return Some("nobody can tell who is who".to_owned()) };
+        let authors = Authors::of(self.manifest, identities);
+        if let Some(unknown) = self.counting(&authors, identities).unknown_authors().first() {
+            return Some(format!("nobody can tell who wrote the commit: {}", unknown.message));
+        }
+        let owners = Owners { requester: None, authors: &authors, identities };
+        let (proposed, agreed) = (&waiver.proposed_by, &waiver.agreed_by);
+        let why = |person, other: Option<&Person>| {
+            owners.why_not(person, other.into_iter()).map(|why| format!("`{person}`: {why}"))
+        };
+        why(proposed, None).or_else(|| why(agreed, Some(proposed)))
     }
 
     fn finding(&self, code: Code, message: impl Into<String>) -> Finding {
@@ -291,7 +341,8 @@ impl Circumstances<'_> {
 
     /// That approvals are of another plan, where they would be of this commit otherwise.
     fn other_plans(&self, counting: &Counting<'_>) -> Option<Finding> {
-        let of_this = self.proved().filter(|it| counting.is_about_this(&it.stored.record));
+        let is_given = |it: &&GivenApproval| it.stored.record.withdrawn.is_none();
+        let of_this = self.proved().filter(is_given).filter(|it| counting.is_about_this(&it.stored.record));
         let other = of_this.filter(|it| counting.other_plan(&it.stored.record).is_some());
         let people: Vec<_> = other.map(|it| format!("`{}`", it.person())).collect();
         let planned = self.plan_sha256.filter(|_| !people.is_empty())?;
@@ -336,7 +387,10 @@ impl Circumstances<'_> {
         let (identities, nobody) = (self.identities.ok()?, Authors::default());
         let counting = self.counting(&nobody, identities);
         let agrees = |approval: &Approval| {
-            approval.break_glass && counting.is_about_this(approval) && counting.other_plan(approval).is_none()
+            approval.break_glass
+                && approval.withdrawn.is_none()
+                && counting.is_about_this(approval)
+                && counting.other_plan(approval).is_none()
         };
         let agreed = self.proved().filter(|it| agrees(&it.stored.record));
         let others = agreed.filter(|it| {

@@ -1,5 +1,6 @@
 //! Each rule of a stage, what counts for it and what doesn't, and what two people may waive.
 
+use gatekeeper_proof::ledger::RecordDigest;
 use gatekeeper_store::record::Stored;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ struct World {
     uat: Option<Earlier>,
     plan: Option<Sha256>,
     approvals: Vec<GivenApproval>,
+    waivers: BTreeMap<WaiverId, Waiver>,
     witness: Vec<Finding>,
     hold: Option<gatekeeper_proof::ledger::Hold>,
     now: Timestamp,
@@ -55,6 +57,7 @@ impl World {
             uat: None,
             plan: None,
             approvals: Vec::new(),
+            waivers: BTreeMap::new(),
             witness: Vec::new(),
             hold: None,
             now: at("12:00"),
@@ -92,11 +95,33 @@ impl World {
             reason: "looked at the change".to_owned(),
             break_glass: false,
             plan_sha256: None,
+            withdrawn: None,
         };
         let sha256 = gatekeeper_store::record::digest(&approval).unwrap();
         let (etag, version_id) = (time.into(), format!("version of {time}").into());
         let stored = Stored { record: approval, etag, version_id, sha256 };
         self.approvals.push(GivenApproval { stored, proof: Ok(Sha256::of(b"the key")) });
+        self
+    }
+
+    /// Two people waive a rule for every commit until 18:00, changed.
+    fn waived(mut self, code: Code, change: impl FnOnce(&mut Waiver)) -> Self {
+        let id: WaiverId = format!("01J000000000000000000000{:02}", self.waivers.len()).parse().unwrap();
+        let proposal = RecordDigest { key: "proposal".to_owned(), version_id: None, sha256: Sha256::of(b"proposal") };
+        let mut waiver = Waiver {
+            id: id.clone(),
+            repo: commit().repo,
+            commit_sha: None,
+            code,
+            until: at("18:00"),
+            reason: "the quarter ends today".to_owned(),
+            proposed_by: session("approver", "ann@bank.example").person,
+            agreed_by: session("promoter", "rita@bank.example").person,
+            agreed_at: at("08:00"),
+            proposal,
+        };
+        change(&mut waiver);
+        self.waivers.insert(id, waiver);
         self
     }
 
@@ -135,6 +160,7 @@ impl World {
             plan_sha256: self.plan,
             required: self.uat.as_ref(),
             approvals: &self.approvals,
+            waivers: &self.waivers,
             witness: &self.witness,
             now: self.now,
         };
@@ -478,4 +504,86 @@ fn a_program_does_not_break_the_glass() {
     assert!(world.rule().break_glass.is_some());
     world.identities = Some(json!({"schema_version": 1, "bots": ["ci-bot"]}));
     assert_eq!(world.rule().reasons[0].code, Code::ApprovalsMissing);
+}
+
+/// A stage that is frozen all day and wants `uat` to have run the commit for two hours.
+fn frozen() -> World {
+    let freeze =
+        json!([{"from": "2026-05-06T08:00", "to": "2026-05-07T08:00", "time_zone": "UTC", "reason": "quarter end"}]);
+    World::new(json!({"requires": "deployed:uat", "soak_minutes": 120, "freeze": freeze})).uat(&[("11:00", "it")])
+}
+
+#[test]
+fn a_waiver_sets_aside_its_rule_alone_and_it_is_written_down_whose_word_that_was() {
+    let world = frozen().waived(Code::StageFrozen, |_| {});
+    let ruling = world.rule();
+    assert_eq!(ruling.reasons.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::SoakNotOver]);
+    let ruling = world.waived(Code::SoakNotOver, |it| it.commit_sha = Some(commit().sha)).rule();
+    assert_eq!(ruling.reasons, []);
+    let told: Vec<_> = ruling.waived.iter().map(|it| it.told().message).collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+    `uat` must run the commit for 2 h before, of which 1 h are left; it is over at 2026-05-06T13:00:00Z; waived until 2026-05-06T18:00:00Z by `ann@bank.example` and `rita@bank.example` (`01J00000000000000000000001`): the quarter ends today
+    frozen until Thu 2026-05-07 08:00 +00:00 (UTC): quarter end; waived until 2026-05-06T18:00:00Z by `ann@bank.example` and `rita@bank.example` (`01J00000000000000000000000`): the quarter ends today
+    ");
+}
+
+#[test]
+fn a_waiver_of_another_time_commit_or_repository_counts_for_nothing_and_the_refusal_says_why_where_it_is_about_it() {
+    let other = frozen()
+        .waived(Code::StageFrozen, |it| it.repo = "bank-core".parse().unwrap())
+        .waived(Code::StageFrozen, |it| it.commit_sha = Some(OTHER.parse().unwrap()));
+    let refusal = other.refusal();
+    assert!(refusal.contains("stage-frozen") && !refusal.contains("waiver"), "{refusal}");
+    insta::assert_snapshot!(frozen().waived(Code::StageFrozen, |it| it.until = at("12:00")).refusal(), @"
+    soak-not-over: `uat` must run the commit for 2 h before, of which 1 h are left; it is over at 2026-05-06T13:00:00Z
+    stage-frozen: frozen until Thu 2026-05-07 08:00 +00:00 (UTC): quarter end (the waiver `01J00000000000000000000000` doesn't count: it was until 2026-05-06T12:00:00Z)
+    ");
+}
+
+#[test]
+fn nobody_waives_a_rule_for_a_commit_of_their_own_nor_twice_as_one_person() {
+    let ada = session("approver", "ada@bank.example").person;
+    let mine = |change: fn(&mut Waiver, Person)| {
+        frozen().waived(Code::StageFrozen, |it| change(it, ada.clone())).waived(Code::SoakNotOver, |_| {}).refusal()
+    };
+    insta::assert_snapshot!(mine(|it, ada| it.proposed_by = ada), @"stage-frozen: frozen until Thu 2026-05-07 08:00 +00:00 (UTC): quarter end (the waiver `01J00000000000000000000000` doesn't count: `ada@bank.example`: this is the commit's author)");
+    insta::assert_snapshot!(mine(|it, ada| it.agreed_by = ada), @"stage-frozen: frozen until Thu 2026-05-07 08:00 +00:00 (UTC): quarter end (the waiver `01J00000000000000000000000` doesn't count: `ada@bank.example`: this is the commit's author)");
+    let twice = frozen().waived(Code::StageFrozen, |it| it.proposed_by = it.agreed_by.clone());
+    assert!(twice.refusal().contains("this is `rita@bank.example` again"), "{}", twice.refusal());
+    let mut unnamed = frozen().waived(Code::StageFrozen, |_| {});
+    (unnamed.author, unnamed.actor) = (None, None);
+    assert!(unnamed.refusal().contains("nobody can tell who wrote the commit"), "{}", unnamed.refusal());
+}
+
+#[test]
+fn proof_holds_and_other_peoples_word_are_no_rules_that_a_waiver_sets_aside() {
+    let mut world = World::new(json!({"approvals": 1}));
+    world.witness = vec![Finding::new(Code::WitnessUnreachable, "prod/bank-payments", "AccessDenied")];
+    world.hold = Some(gatekeeper_proof::ledger::Hold {
+        id: "01J0000000000000000000000H".parse().unwrap(),
+        by: "jane@bank.example".to_owned(),
+        since: at("10:00"),
+        reason: "the error rate doubled".to_owned(),
+        interrupted: std::collections::BTreeSet::new(),
+    });
+    let before = world.rule().reasons;
+    assert_eq!(before.len(), 3);
+    for code in before.iter().map(|it| it.code) {
+        world = world.waived(code, |_| {});
+    }
+    let ruling = world.rule();
+    assert_eq!((ruling.reasons, ruling.waived), (before, vec![]));
+}
+
+#[test]
+fn an_approval_that_was_withdrawn_counts_for_nothing_nor_to_break_the_glass() {
+    let withdrawn = |it: &mut Approval| {
+        it.withdrawn = Some(crate::approval::Withdrawal { at: at("11:00"), reason: "saw a fault".to_owned() });
+    };
+    let world = World::new(json!({"approvals": 1})).approved("09:00", session("approver", "ben")).but(withdrawn);
+    insta::assert_snapshot!(world.refusal(), @"approvals-missing: 0 of 1 approvals (`ben` doesn't count: it was withdrawn at 2026-05-06T11:00:00Z: saw a fault); ask somebody who is neither the requester nor the author for `gatekeeper approve --stage prod --repo bank-payments --sha 3f1c9a0b5d7e2468ace013579bdf02468ace1357 --reason …`");
+    let mut glass = nothing_holds().approved("09:00", session("approver", "ben")).but(|it| it.break_glass = true);
+    glass.request.break_glass = true;
+    assert!(glass.rule().break_glass.is_some());
+    assert_eq!(glass.but(withdrawn).rule().break_glass, None);
 }

@@ -227,6 +227,7 @@ impl World {
             reason: "looked at the change".to_owned(),
             break_glass: false,
             plan_sha256: None,
+            withdrawn: None,
         };
         let key = Approval::key(&approval.stage, &commit(), &approval.approved_by.person);
         let signed = SignedApproval::sign(approval, &LocalSigner::from_seed(3)).await.unwrap();

@@ -1,6 +1,6 @@
 //! `gatekeeper commits`: the commits of a repository, newest first, and which of them a stage could take.
 
-mod promotable;
+pub(super) mod promotable;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -83,8 +83,8 @@ struct Document {
 
 /// One commit.
 #[derive(Debug, Clone, Serialize)]
-struct Row {
-    commit_sha: CommitSha,
+pub(super) struct Row {
+    pub(super) commit_sha: CommitSha,
     /// When the gate first saw its manifest.
     seen_at: Timestamp,
     /// What the gate says of it; `None` where it has no verdict that can be read.
@@ -92,16 +92,16 @@ struct Row {
     /// When the gate came to that.
     judged_at: Option<Timestamp>,
     branch: Option<String>,
-    author: Option<String>,
+    pub(super) author: Option<String>,
     stages: Vec<RanOn>,
     /// What people or time stand against, where a stage was asked about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    waits_for: Vec<Finding>,
+    pub(super) waits_for: Vec<Finding>,
 }
 
 /// A stage that ran a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct RanOn {
+pub(super) struct RanOn {
     stage: StageName,
     /// Whether it runs it now.
     now: bool,
@@ -110,19 +110,19 @@ struct RanOn {
 }
 
 /// All that is known of one commit.
-struct Looked {
+pub(super) struct Looked {
     row: Row,
-    manifest: Option<Manifest>,
-    manifest_version_id: Option<VersionId>,
-    approvals: Vec<GivenApproval>,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) manifest_version_id: Option<VersionId>,
+    pub(super) approvals: Vec<GivenApproval>,
 }
 
 /// What commits are held against.
-struct Around {
-    stages: Stages,
-    states: BTreeMap<StageName, StageState>,
-    identities: Result<Identities, Finding>,
-    now: Timestamp,
+pub(super) struct Around {
+    pub(super) stages: Stages,
+    pub(super) states: BTreeMap<StageName, StageState>,
+    pub(super) identities: Result<Identities, Finding>,
+    pub(super) now: Timestamp,
 }
 
 pub(crate) async fn run(args: &Args, output: &mut Output) -> anyhow::Result<Answer> {
@@ -238,7 +238,10 @@ pub(super) fn newest(seen: &[crate::records::Dated]) -> Vec<(CommitSha, Timestam
 }
 
 /// A record; one that can't be read is told, and the others stand.
-fn told<T>(read: Result<Option<T>, RecordError>, troubles: &mut Vec<String>) -> Result<Option<T>, RecordError> {
+pub(super) fn told<T>(
+    read: Result<Option<T>, RecordError>,
+    troubles: &mut Vec<String>,
+) -> Result<Option<T>, RecordError> {
     match read {
         Ok(found) => Ok(found),
         Err(error @ RecordError::Store(_)) => Err(error),
@@ -250,7 +253,7 @@ fn told<T>(read: Result<Option<T>, RecordError>, troubles: &mut Vec<String>) -> 
 }
 
 /// What is known of a commit, in one round trip.
-async fn commit<S: ReadStore>(
+pub(super) async fn commit<S: ReadStore>(
     Stores { artefacts, records }: Stores<'_, S>,
     commit: Commit,
     seen_at: Timestamp,

@@ -1,6 +1,6 @@
 //! Which commits a stage could take: by the very rules that `promote` applies, as far as records tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
     finding::Code,
@@ -17,7 +17,7 @@ use super::{Around, Looked, Row};
 /// The commit's row, where the stage could take it now or once people and time allow it; `None` where something else stands
 /// against it, or where the stage has it already: it runs
 /// it, or ran it and no rollback took it off since.
-pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Around) -> Option<Row> {
+pub(in crate::commands) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Around) -> Option<Row> {
     let Looked { row, manifest, manifest_version_id, approvals } = looked;
     let configured = around.stages.get(stage)?;
     let (manifest, manifest_version_id) = (manifest.as_ref()?, manifest_version_id.as_ref()?);
@@ -55,8 +55,9 @@ pub(super) fn row(looked: &Looked, repo: &Repo, stage: &StageName, around: &Arou
         plan_sha256: None,
         required: required.as_ref(),
         approvals,
-        // What holds the stage is no commit's fault; `status` tells it.
+        // What holds the stage is no commit's fault; `status` tells it, and `waivers` what is waived there.
         hold: None,
+        waivers: &BTreeMap::new(),
         witness: &[],
         identities: around.identities.as_ref(),
         now: around.now,

@@ -87,6 +87,7 @@ fn record(rollback: bool, way_back: bool) -> PromotionRecord {
         identities_config: None,
         break_glass: None,
         witness: Vec::new(),
+        waived: Vec::new(),
         hold: None,
         stopped: None,
         accept_schema_difference: false,

@@ -94,9 +94,16 @@ fn words(entry: &Entry) -> String {
     let mut codes: Vec<_> = event.findings.iter().map(|it| it.code.as_str()).collect();
     codes.dedup();
     let findings = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+    let is_promotion = matches!(event.kind, Kind::Promotion | Kind::Rollback);
+    let sent_back = event.findings.iter().find(|it| {
+        is_promotion
+            && matches!(it.code, Code::PromotionStopped | Code::StageOnHold)
+            && it.message.starts_with("sent back")
+    });
+    let sent_back = sent_back.map(|it| format!("; {}", it.message)).unwrap_or_default();
     let approved: Vec<_> = event.approved_by.iter().map(Person::as_str).collect();
     let approved = if approved.is_empty() { String::new() } else { format!(", approved by {}", approved.join(", ")) };
-    format!("{}{commit}{glass}{findings}, by {}{approved}: {}", event.outcome, event.by, event.reason)
+    format!("{}{commit}{glass}{findings}, by {}{approved}: {}{sent_back}", event.outcome, event.by, event.reason)
 }
 
 /// Whether an entry is of a promotion that changed what the stage runs.

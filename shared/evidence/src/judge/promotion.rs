@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use gatekeeper_model::ids::{Sha256, VersionId};
+use gatekeeper_model::{
+    ids::{Sha256, VersionId},
+    store_key::RecordKey,
+};
 use gatekeeper_promotion::{
     approval::{CountedApproval, SignedApproval},
+    brake::SignedWord,
     record::{PromotionRecord, Status, StepRecord},
     step::{Direction, ReportStatus, Step},
+    waiver::{ProposedWaiver, UsedWaiver, WAIVABLE},
 };
 use serde_json::Value;
 
@@ -23,6 +28,7 @@ const SMOKE: &str = "every smoke check answered as it should after the promotion
 const NO_SMOKE: &str = "no smoke check is configured, and none was asked";
 const APPROVED: &str = "the approvals that counted are stored as they were counted";
 const SIGNED: &str = "`approve` signed the approvals that counted, as it was told by whom";
+const WAIVED: &str = "`approve` signed the waivers that were used, and two people had agreed on them until then";
 const PLANNED: &str = "what was applied is the plan that was approved, where an approval names one";
 const SHARED: &str = "somebody accepted that the stage shares the gatekeeper's account, where nothing binds its roles";
 const JUDGED: &str = "the promotion applied exactly the bytes that the gate judged";
@@ -131,6 +137,47 @@ fn approved(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
         checks.judged(Part::Promotion, APPROVED, &wrong, &open, counted(count, "approval"));
     }
     signed_approvals(case, record, checks);
+    signed_waivers(case, record, checks);
+}
+
+/// Checks the waivers without which the promotion would have been refused: the first person's word is signed by `approve`, the
+/// second one's is the record's, which the ledger is signed over.
+fn signed_waivers(case: &Case<'_>, record: &PromotionRecord, checks: &mut Checks) {
+    let (mut wrong, mut open) = (Vec::new(), Vec::new());
+    let keys = case.exhibits.keys.as_ref().and_then(|keys| keys.approval.as_ref());
+    let read = case.names.as_ref().zip(case.record.as_ref().ok());
+    let named = read.and_then(|(names, record)| names.by_record(record.sha256, true));
+    for (UsedWaiver { waiver, finding }, place) in record.waived.iter().zip(1..) {
+        let mut fault = |why: String| wrong.push(format!("`{}`: {why}", waiver.id));
+        if !WAIVABLE.contains(&finding.code) || !waiver.is_about(finding.code, &record.commit()) {
+            fault(format!("it is not about `{}` of `{}`", finding.code, record.commit()));
+        }
+        if waiver.until <= record.started_at || waiver.agreed_at > record.started_at {
+            fault(format!("it was from {:.0} until {:.0}", waiver.agreed_at, waiver.until));
+        }
+        let name = paper::waiver(place);
+        let key = RecordKey::ProposedWaiver(record.stage.clone(), waiver.id.clone());
+        match case.exhibits.document(&name).and_then(|stored| {
+            Ok((Sha256::of(&stored.bytes), case.exhibits.read::<SignedWord<ProposedWaiver>>(&name)?.value))
+        }) {
+            Err(unread @ Unread::NotLooked(_)) => open.push(format!("`{}`: {unread}", waiver.id)),
+            Err(unread) => fault(unread.to_string()),
+            Ok((sha256, _)) if sha256 != waiver.proposal.sha256 => fault("another proposal is stored".to_owned()),
+            Ok((_, signed)) if !signed.word.is_of(waiver) => fault("something else was proposed".to_owned()),
+            Ok((_, signed)) => match keys {
+                None if case.exhibits.keys.is_none() => open.push("the public keys could not be read".to_owned()),
+                None => fault("there is no key of approvals".to_owned()),
+                Some(keys) => {
+                    if let Err(not_proved) = signed.proof_named(&key, keys, named) {
+                        fault(not_proved.to_string());
+                    }
+                }
+            },
+        }
+    }
+    if !record.waived.is_empty() {
+        checks.judged(Part::Promotion, WAIVED, &wrong, &open, counted(record.waived.len(), "waiver"));
+    }
 }
 
 /// Checks the signatures of the approvals that counted by them: those that were counted before approvals were signed have
@@ -206,6 +253,7 @@ pub(super) fn promotion(case: &Case<'_>, record: &PromotionRecord) -> Promotion 
         ended_at: record.ended_at,
         approvals: record.counted_approvals().zip(1..).map(approval).collect(),
         break_glass,
+        waived: record.waived.clone(),
         hold: record.hold.clone(),
         smoke: smoke_answers(record),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use gatekeeper_gate::attestation::TestResult;
 use gatekeeper_model::{
+    finding::Code,
     ids::{Repo, Sha256},
     manifest::Manifest,
     policy,
@@ -216,6 +217,12 @@ fn kept(record: &PromotionRecord, stage: &Stage, checks: &mut Checks) {
     }
     let (given, needed) = (record.approvals.len(), usize::from(stage.approvals));
     let frozen = stage.freeze.iter().find_map(|window| Some((window, window.frozen_until(record.started_at)?)));
+    for used in &record.waived {
+        let name = format!("the promotion kept the stage's rule of `{}`", used.finding.code);
+        checks.waived(Part::Promotion, &name, used.told().message);
+    }
+    // Everything else that is refused in a freeze would have to be waived too.
+    let is_waived = |code: Code| record.waived.iter().any(|used| used.finding.code == code);
     if let Some(glass) = &record.break_glass {
         for waived in &glass.waived {
             let name = format!("the promotion kept the stage's rule of `{}`", waived.code);
@@ -227,10 +234,13 @@ fn kept(record: &PromotionRecord, stage: &Stage, checks: &mut Checks) {
         if given < needed {
             wrong.push(format!("it had {given} of {needed} approvals"));
         }
-        if let Some((window, until)) = frozen {
+        if let Some((window, until)) = frozen.filter(|_| !is_waived(Code::StageFrozen)) {
             wrong.push(format!("the stage was frozen until {}: {}", window.local(until), window.reason));
         }
         let first = match &stage.requires {
+            Requirement::Deployed(_) if is_waived(Code::RequiresNotMet) => {
+                "what had to run first was waived".to_owned()
+            }
             Requirement::Built => "the commit had to be Built".to_owned(),
             Requirement::Deployed(first) if stage.soak_minutes == 0 => format!("`{first}` had to run it first"),
             Requirement::Deployed(first) => {
@@ -238,8 +248,8 @@ fn kept(record: &PromotionRecord, stage: &Stage, checks: &mut Checks) {
             }
         };
         let freezes = counted(stage.freeze.len(), "freeze window");
-        let detail =
-            format!("{first}, which `promote` verified; {given} of {needed} approvals; {freezes}, none of them then");
+        let then = if is_waived(Code::StageFrozen) { "which was waived" } else { "none of them then" };
+        let detail = format!("{first}, which `promote` verified; {given} of {needed} approvals; {freezes}, {then}");
         checks.none_wrong(Part::Promotion, KEPT, &wrong, detail);
     }
 }
@@ -297,6 +307,15 @@ fn people(case: &Case<'_>, record: &PromotionRecord, stage: Option<&Stage>, chec
     if let Some(glass) = glass.filter(|it| identities.same(&it.approved_by.person, &it.requester)) {
         wrong.push(format!("`{}` broke the glass alone", glass.requester));
     }
+    // Who waives a rule may ask for the promotion, as who breaks the glass may.
+    let nobody_asks = Owners { requester: None, ..owners };
+    for waiver in record.waived.iter().map(|used| &used.waiver) {
+        let (proposed, agreed) = (&waiver.proposed_by, &waiver.agreed_by);
+        for (person, others) in [(proposed, None), (agreed, Some(proposed))] {
+            let why = nobody_asks.why_not(person, others.into_iter());
+            wrong.extend(why.map(|why| format!("`{person}` waived a rule, but {why}")));
+        }
+    }
     let requester = match asked {
         Some(asked) if authors.name_of(asked, &identities).is_some() => {
             format!("`{asked}` asked, and is among its authors")
@@ -314,15 +333,21 @@ fn people(case: &Case<'_>, record: &PromotionRecord, stage: Option<&Stage>, chec
         (true, _) => "nobody approved".to_owned(),
         (false, _) => format!("approved by {}", approved.join(", ")),
     };
+    let waived: BTreeSet<_> =
+        record.waived.iter().flat_map(|used| [&used.waiver.proposed_by, &used.waiver.agreed_by]).collect();
+    let waived = waived.into_iter().map(|person| format!("`{person}`")).collect::<Vec<_>>().join(", ");
+    let waived = if waived.is_empty() { waived } else { format!("; rules waived by {waived}") };
     // Who can't be placed can't be told apart from who approved.
     let mut open = Vec::new();
-    if !approvers.is_empty() {
+    if !approvers.is_empty() || !record.waived.is_empty() {
         open.extend(authors.unknown.iter().map(ToString::to_string));
         if !authors.is_named {
             open.push("the manifest names no author that the approvers could be held against".to_owned());
         }
     }
-    let nobody_had_to = stage.is_some_and(|stage| stage.approvals == 0) && record.counted_approvals().next().is_none();
+    let nobody_had_to = stage.is_some_and(|stage| stage.approvals == 0)
+        && record.counted_approvals().next().is_none()
+        && record.waived.is_empty();
     let name = if nobody_had_to { NO_APPROVAL } else { PEOPLE };
-    checks.judged(Part::Promotion, name, &wrong, &open, format!("{by}; {requester}; {approved}"));
+    checks.judged(Part::Promotion, name, &wrong, &open, format!("{by}; {requester}; {approved}{waived}"));
 }

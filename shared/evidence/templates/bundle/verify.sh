@@ -218,7 +218,7 @@ counts() {
   if [ ! -s "$revoked" ]; then
     until=$(cat "${signer%.pem}.until" 2> /dev/null)
     [ -z "$until" ] && return 0
-    stated=$(field '.predicate | .artefactGatekeeper_evaluatedAt // .statedAt // .evaluatedAt // .timeVerified // .completedAt // .recordedAt // .approved_at' "$1")
+    stated=$(field '.predicate | .artefactGatekeeper_evaluatedAt // .statedAt // .evaluatedAt // .timeVerified // .completedAt // .recordedAt // .withdrawn.at // .approved_at // .proposed_at' "$1")
     not_after "$(whole_seconds "$stated")" "$(whole_seconds "$until")"
     return
   fi
@@ -424,6 +424,22 @@ while read -r expected signed_by key; do
     same "$key" "approvals/$(jq -r '"\(.stage)/\(.repo)/\(.commit_sha)"' "$name")/$(jq -j .approved_by.person "$name" | sha256sum | cut -d ' ' -f 1).json"
   say $? "$name: the signature holds under keys/approval.pem, and it is of this person, commit and stage"
 done < "$work/approved"
+jq -r '(.waived // [])[] | "\(.waiver.proposal.sha256) \(.waiver.proposal.key)"' records/promotion.json 2> /dev/null > "$work/waived"
+place=0
+while read -r expected key; do
+  place=$((place + 1))
+  name=approvals/waivers/$(printf %03d "$place").json
+  terms='[.id // .waiver_id, .repo, .commit_sha, .code, .until, .reason, (.proposed_by | .person? // .)]'
+  jq -c '.envelope' "$name" > "$work/envelope" 2> /dev/null
+  same "$expected" "$(digest "$name")" && signed "$work/envelope" keys/approval.pem "$work/waiver" &&
+    counts "$work/waiver" approval - &&
+    same "$(field .predicateType "$work/waiver")" https://artefact-gatekeeper.example/waiver/v1 &&
+    same "$(jq -cS 'del(.envelope)' "$name")" "$(jq -cS .predicate "$work/waiver")" &&
+    same "$key" "approvals/$(field .stage "$name")/waivers/$(field .waiver_id "$name").json" &&
+    same "$(jq -c "$terms" "$name")" "$(jq -c --argjson place "$place" ".waived[\$place - 1].waiver | $terms" records/promotion.json)" &&
+    jq -e --argjson place "$place" '(.waived[$place - 1].waiver | .proposed_by != .agreed_by)' records/promotion.json > /dev/null
+  say $? "$name: it is the waiver that the promotion used, as keys/approval.pem signed it, and another person agreed"
+done < "$work/waived"
 
 # --- what ran is what was tested ---
 jq -r '(.subject[] | .digest.sha256 // empty), ((.predicate.artefactGatekeeper_forms // {})[] | .sha256)' \

@@ -185,6 +185,7 @@ impl<S: TagStore, R: WriteStore> Writer<'_, S, R> {
             manifest_version_id: Some(manifest.clone()),
             stage_record: None,
             hold: None,
+            waiver: None,
             attestations: Vec::new(),
             hand_over: None,
         };

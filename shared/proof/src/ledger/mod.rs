@@ -18,9 +18,9 @@ use std::collections::BTreeSet;
 
 pub use append::{Appended, LedgerError, append};
 use gatekeeper_model::{
-    finding::Finding,
+    finding::{Code, Finding},
     identity::Person,
-    ids::{Chain, CommitSha, HoldId, PromotionId, Sha256, StageName, VersionId},
+    ids::{Chain, Commit, CommitSha, HoldId, PromotionId, Repo, Sha256, StageName, VersionId, WaiverId},
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use jiff::Timestamp;
@@ -120,6 +120,9 @@ pub struct Event {
     /// What holds a stage from then on, or held it until then: in a chain of what holds a stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// What two people waive from then on, or waived until then: in a chain of what holds a stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<Box<Waiver>>,
     /// What was signed of a promotion, by its bytes: so that it counts when its key is revoked later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attestations: Vec<RecordDigest>,
@@ -143,6 +146,40 @@ pub struct Hold {
     /// where the stage asks for approvals.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub interrupted: BTreeSet<Person>,
+}
+
+/// That a rule of a stage does not bind a repository, or one commit of it, until a time: as two people agreed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiver {
+    /// Which one.
+    pub id: WaiverId,
+    /// The repository.
+    pub repo: Repo,
+    /// The only commit that it is for; any of the repository where it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_sha: Option<CommitSha>,
+    /// The rule, by the code of the refusals that it sets aside.
+    pub code: Code,
+    /// From when on it counts no more.
+    pub until: Timestamp,
+    /// Why, in the words of who proposed it.
+    pub reason: String,
+    /// Who proposed it, as AWS named them: a session of the approver's role.
+    pub proposed_by: Person,
+    /// Who agreed to it, as AWS named them: a session of the promoter's role.
+    pub agreed_by: Person,
+    /// Since when it counts.
+    pub agreed_at: Timestamp,
+    /// The proposal, which `approve` has signed.
+    pub proposal: RecordDigest,
+}
+
+impl Waiver {
+    /// Whether it is about this rule and commit, at whatever time.
+    #[must_use]
+    pub fn is_about(&self, code: Code, commit: &Commit) -> bool {
+        self.code == code && self.repo == commit.repo && self.commit_sha.as_ref().is_none_or(|sha| *sha == commit.sha)
+    }
 }
 
 /// That a chain goes on under another key: the new one signs it, over the last head of the one before.
@@ -176,6 +213,7 @@ impl Event {
             manifest_version_id: None,
             stage_record: None,
             hold: None,
+            waiver: None,
             attestations: Vec::new(),
             hand_over: Some(HandOver { from, to, head_sha256: Sha256::of(head) }),
         }
@@ -215,6 +253,7 @@ impl Event {
             manifest_version_id: None,
             stage_record: None,
             hold: None,
+            waiver: None,
             attestations: Vec::new(),
             hand_over: None,
         }
@@ -239,6 +278,10 @@ pub enum Kind {
     Hold,
     /// A stage that was held isn't any more.
     Release,
+    /// Two people waive a rule of a stage until a time.
+    Waiver,
+    /// What two people waived counts no more, before its time.
+    WaiverEnd,
     /// The chain goes on under another key.
     KeyHandOver,
 }
@@ -255,6 +298,8 @@ impl Kind {
             Self::Drift => "drift",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::Waiver => "waiver",
+            Self::WaiverEnd => "waiver-end",
             Self::KeyHandOver => "key-hand-over",
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatekeeper_model::{
-    ids::{CommitSha, Sha256, VersionId},
+    ids::{CommitSha, Sha256, VersionId, WaiverId},
     store_key::RecordKey,
 };
 use gatekeeper_store::{ReadStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Event, Hold, Kind, RecordDigest, prove};
+use super::{Chain, Event, Hold, Kind, RecordDigest, Waiver, prove};
 use crate::{InvalidAttestation, TrustedKeys};
 
 /// What holds by all entries of a chain. Records beside the ledger say the same, and whoever may write them could put
@@ -27,6 +27,9 @@ pub struct Standing {
     /// What holds the stage: in a chain of what holds a stage. None where nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// What two people waive of the stage's rules, also where its time is over since: in a chain of what holds a stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waivers: BTreeMap<WaiverId, Waiver>,
     /// The fingerprint of the key that the chain was handed over to last: no other signs it from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_over_to: Option<Sha256>,
@@ -46,6 +49,15 @@ impl Standing {
             (Kind::Hold, Some(hold)) => self.hold = Some(hold.clone()),
             // Told late, a release is of the hold that it names and of none that came after it.
             (Kind::Release, Some(released)) => self.hold = self.hold.filter(|standing| standing.id != released.id),
+            _ => {}
+        }
+        match (event.kind, &event.waiver) {
+            (Kind::Waiver, Some(waiver)) => {
+                // The head stays small: what was over before somebody waived anew, only the entries tell.
+                self.waivers.retain(|_, before| before.until > waiver.agreed_at);
+                self.waivers.insert(waiver.id.clone(), (**waiver).clone());
+            }
+            (Kind::WaiverEnd, Some(ended)) => drop(self.waivers.remove(&ended.id)),
             _ => {}
         }
         if let Some(hand_over) = &event.hand_over {
