@@ -67,8 +67,8 @@ const ANSWERING: Duration = Duration::from_secs(5);
 pub enum Answered {
     /// To a request for a promotion or a rollback.
     Promotion(Box<Answer>),
-    /// To a hold or a stop.
-    Brake(BrakeAnswer),
+    /// To a hold, a stop, or a word about a waiver.
+    Brake(Box<BrakeAnswer>),
 }
 
 /// What `promote` answers to a request for a promotion or a rollback.
@@ -179,7 +179,7 @@ impl Promoter {
             let caller = async { self.callers.identify(&proof, &request.bound(&holds), wall_clock()).await };
             let answer = braking.answer(&request, caller, wall_clock()).await;
             return match answer {
-                Ok(answer) => Ok(Answered::Brake(answer)),
+                Ok(answer) => Ok(Answered::Brake(Box::new(answer))),
                 Err(error) => Err(FunctionError::new("PromoteError", format!("{error:#}"))),
             };
         }
