@@ -783,7 +783,9 @@ class Brake(Case):
         self.assertFalse(DEFAULT.may("ApproveRole", "s3:PutObject", f"{RECORDS}/{self.HOLDS}"))
         for who in ("ApproveRole", "ApproverRole", "PromoterRole", "AuditorRole"):
             self.assertTrue(DEFAULT.may(who, "s3:GetObject", f"{RECORDS}/{self.HOLDS}"), who)
-        self.assertFalse(DEFAULT.may("ApproverRole", "s3:GetObject", f"{RECORDS}/ledger/uat/bank-payments/head.json"))
+        # What was asked for waits for approvers, who look at it.
+        self.assertTrue(DEFAULT.may("ApproverRole", "s3:GetObject", f"{RECORDS}/ledger/uat/bank-payments/head.json"))
+        self.assertFalse(DEFAULT.may("ApproverRole", "s3:GetObject", f"{RECORDS}/promotions/uat/bank-payments/01JX.json"))
 
     def test_every_step_sees_that_a_promotion_is_stopped_and_that_it_is_not(self):
         for who in ("ApplyStackRole", "DeployFunctionRole", "MigrateDatabaseRole", "JudgeRunRole", "SmokeTestRole", "RecordPromotionRole"):
@@ -844,7 +846,7 @@ class Signing(Case):
         people = ("AuditorRole", "PortalRole", "PromoterRole", "administrator")
         self.only((*GATE, "PromoteRole", "JudgeRunRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["SigningKeyArn"])
         self.only(("PromoteRole", "RecordPromotionRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["PromotionSigningKeyArn"])
-        self.only(("ApproveRole", "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["ApprovalSigningKeyArn"])
+        self.only(("ApproveRole", "ApproverRole", "PromoteRole", "WatchDriftRole", *people), "kms:GetPublicKey", DEFAULT.outputs["ApprovalSigningKeyArn"])
 
 
 class Keys(Case):

@@ -4,7 +4,7 @@ use super::*;
 
 /// Proposes to waive a rule of a stage for a repository, or one commit of it.
 async fn propose(people: &People, who: &Caller, stage: &str, rule: &str, more: &[&str]) -> Told {
-    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8)).to_string();
+    let until = (gatekeeper_model::telemetry::wall_clock() + jiff::SignedDuration::from_hours(8)).to_string();
     let asked = ["waive", "--stage", stage, "--repo", people.repo.as_str(), "--rule", rule, "--until", &until];
     people.run(who, &[&asked, &["--reason", "the regulator's fix must go out"] as &[_], more].concat()).await
 }
@@ -103,6 +103,20 @@ async fn an_approval_that_was_withdrawn_lets_nothing_pass_and_waits_for_somebody
     assert!(refused[0].message.contains(&format!("`{BOB}` doesn't count: it was withdrawn at ")), "{refused:?}");
     let other = people.approve(ALICE, &commit, APPROVED_STAGE, &["--withdraw"]).await;
     assert_eq!(other.codes(), [Code::ApprovalNotGiven].into());
+
+    // It waits, and whoever could approve it is told so; not who asked.
+    let listed = async |person: &str| {
+        let who = people.here.aws.approver(person).await;
+        let told = people.run(&who, &["approvals", "--stage", APPROVED_STAGE, "--mine"]).await;
+        let rows = told.document.as_array().unwrap().clone();
+        rows.into_iter().find(|it| it["commit_sha"] == commit.id.sha.as_str())
+    };
+    let row = listed(BOB).await.unwrap();
+    assert_eq!(
+        (&row["needed"], &row["approved_by"], &row["not_counted"][0]["person"]),
+        (&json!(1), &json!([]), &json!(BOB))
+    );
+    assert_eq!([listed(ALICE).await, listed(JANE).await], [None, None]);
 
     // Given anew, it counts.
     people.approve(BOB, &commit, APPROVED_STAGE, &[]).await;

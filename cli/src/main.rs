@@ -203,6 +203,26 @@ mod tests {
     }
 
     #[test]
+    fn who_approves_and_waives_says_what_and_why() {
+        for arguments in [
+            "waive --stage prod --repo bank-payments --rule stage-frozen --until 2026-05-07T18:00:00Z --reason fix",
+            "waive --stage prod --repo bank-payments --sha SHA --rule soak-not-over --until 2026-05-07T18:00:00Z --reason fix",
+            "waive --stage prod --agree 01J0000000000000000000000A --reason tested",
+            "waive --stage prod --end 01J0000000000000000000000A --reason done",
+            "approvals",
+            "approvals --stage prod --mine --output json",
+            "waivers",
+            "waivers --stage prod --expired --output json",
+            "approve --repo bank-payments --sha SHA --stage prod --withdraw --reason fault",
+        ] {
+            assert!(parse(arguments).is_ok(), "{arguments}");
+        }
+        for arguments in ["waive --stage prod --reason fix", "waive --stage prod --repo bank-payments --reason fix"] {
+            assert!(parse(arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
     fn each_command_takes_what_the_contract_says() {
         for arguments in [
             "schema",
@@ -265,15 +285,6 @@ mod tests {
             "handoffs pull --expect revoked --wait",
             "follow 01J0000000000000000000000A",
             "stop 01J0000000000000000000000A --reason wrong --no-follow",
-            "waive --stage prod --repo bank-payments --rule stage-frozen --until 2026-05-07T18:00:00Z --reason fix",
-            "waive --stage prod --repo bank-payments --sha SHA --rule soak-not-over --until 2026-05-07T18:00:00Z --reason fix",
-            "waive --stage prod --agree 01J0000000000000000000000A --reason tested",
-            "waive --stage prod --end 01J0000000000000000000000A --reason done",
-            "approvals",
-            "approvals --stage prod --mine --output json",
-            "waivers",
-            "waivers --stage prod --expired --output json",
-            "approve --repo bank-payments --sha SHA --stage prod --withdraw --reason fault",
             "hold --stage uat --reason errors --profile bank",
             "release --stage uat --reason normal --output json",
             "doctor --profile bank --output json",

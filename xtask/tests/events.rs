@@ -9,9 +9,9 @@ use gatekeeper_model::{
     store_key::ArtefactKey, store_key::ArtefactPath,
 };
 use gatekeeper_promotion::{
-    approval::ApprovalRequest, brake::Action, brake::BrakeRequest, brake::ReleaseRequest,
+    approval::ApprovalRequest, approval::WithdrawRequest, brake::Action, brake::BrakeRequest, brake::ReleaseRequest,
     database_check::DatabaseCheckEvent, database_check::ParityEvent, drift::WatchRequest, request::PromotionRequest,
-    runs::CompleteEvent,
+    runs::CompleteEvent, waiver::WaiveRequest,
 };
 use serde_json::Value;
 
@@ -44,11 +44,15 @@ const PROMOTE: [(&str, bool, bool); 5] = [
 /// The sample for `approve`.
 const APPROVE: &str = "approval.json";
 
-/// Every sample for `promote` from whoever pulls the brake.
-const BRAKE: [&str; 2] = ["hold.json", "stop.json"];
+/// Every sample for `promote` from whoever pulls the brake, or agrees to a waiver or ends one.
+const BRAKE: [&str; 4] = ["hold.json", "stop.json", "agree-to-waiver.json", "end-waiver.json"];
 
 /// The sample for `approve` from whoever lets go of it.
 const RELEASE: &str = "release.json";
+
+/// The samples for `approve` from whoever proposes a waiver, and from whoever withdraws an approval.
+const WAIVE: &str = "waive.json";
+const WITHDRAW: &str = "withdraw.json";
 
 /// The sample for `judge-run` from whoever hands in a run.
 const COMPLETION: &str = "completion.json";
@@ -134,6 +138,10 @@ fn what_pulls_the_brake_and_lets_go_of_it_is_read_with_its_proof() {
     }
     let (request, _) = ReleaseRequest::parse(&sample(RELEASE)).unwrap();
     assert_eq!(request.stage.as_str(), "uat");
+    let (request, _) = WaiveRequest::parse(&sample(WAIVE)).unwrap();
+    assert_eq!((request.repo, request.commit_sha), (commit().repo, Some(commit().sha)));
+    let (request, _) = WithdrawRequest::parse(&sample(WITHDRAW)).unwrap();
+    assert_eq!(request.commit(), commit());
 }
 
 #[test]
@@ -168,6 +176,8 @@ fn no_sample_goes_untested() {
     let tested = GATE.iter().map(|(name, _)| *name).chain(promote).chain([
         APPROVE,
         RELEASE,
+        WAIVE,
+        WITHDRAW,
         COMPLETION,
         DATABASE_CHECK,
         DATABASE_PARITY,

@@ -255,7 +255,9 @@ fn row(stage: &StageName, asked: &Asked, found: &Looked, around: &Around, me: Op
     }
     let identities = around.identities.as_ref().ok()?;
     let (manifest, manifest_version_id) = (found.manifest.as_ref()?, found.manifest_version_id.as_ref()?);
-    let (authors, asker) = (Authors::of(manifest, identities), Person::named(by));
+    let authors = Authors::of(manifest, identities);
+    // Who names nobody is told by the ARN.
+    let asker = Person::behind(by).unwrap_or_else(|| Person::named(by));
     let owners = Owners { requester: Some(&asker), authors: &authors, identities };
     let counting = Counting { commit, stage, manifest_version_id, plan_sha256: None, owners };
     let (counted, not_counted) = counting.count(&found.approvals);
@@ -270,7 +272,7 @@ fn row(stage: &StageName, asked: &Asked, found: &Looked, around: &Around, me: Op
         repo: commit.repo.clone(),
         commit_sha: commit.sha.clone(),
         author: promotable.author,
-        asked_by: by.clone(),
+        asked_by: asker.to_string(),
         asked_at: *at,
         reason: reason.clone(),
         needed: around.stages.get(stage)?.approvals,

@@ -29,7 +29,7 @@ async fn world() -> World {
 
 async fn refused(world: &World, commit: &Commit, code: &str, minute: u8) {
     let request = json!({"repo": commit.repo, "commit_sha": commit.sha, "stage": "prod", "reason": "release 2026-05",
-                         "requested_by": "rita@bank.example"});
+                         "requested_by": "arn:aws:sts::111122223333:assumed-role/promoter/rita@bank.example"});
     let reasons = json!([{"code": code, "message": "0 of 2 approvals", "subject": "prod"}]);
     let event = entry::of_refusal(
         &PromotionRequest::parse(&request).unwrap(),

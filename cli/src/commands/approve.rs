@@ -11,7 +11,9 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{
     approval::{ApprovalRequest, InvalidApprovalEvent, WithdrawRequest},
+    changes::Changes,
     counting::NotCounted,
+    database_check::PendingMigration,
     plan::Plan,
     replacement::ResourcePath,
     request::{InvalidPromotionEvent, PromotionRequest},
@@ -20,7 +22,10 @@ use gatekeeper_store::record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::promote::{not_counted, planned, preview_of};
+use super::{
+    changes,
+    promote::{not_counted, planned, preview_of},
+};
 use crate::{
     aws::{Aws, Part, PlaceArgs},
     exit::{Answer, Misuse},
@@ -61,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["break_glass", "plan_sha256", "accept_replacement", "preview"])]
     withdraw: bool,
     /// The plan that was looked at, by the digest that `gatekeeper promote --dry-run` shows: a promotion with another plan
-    /// is refused then. Without it the dry run is made here, where the caller may ask for one
+    /// is refused then. Without it the dry run is made here, with what would change, where the caller may ask for one
     #[arg(long, value_name = "SHA256")]
     plan_sha256: Option<Sha256>,
     /// For the dry run that is made here: what the promotion will accept
@@ -106,6 +111,9 @@ struct Planned {
     #[serde(default)]
     plan: Plan,
     plan_sha256: Option<Sha256>,
+    changes: Option<Changes>,
+    #[serde(default)]
+    migrations: Vec<PendingMigration>,
 }
 
 /// The plan that would be applied now, which is shown; `None` where the caller may not ask, and the approval is of any plan
@@ -118,7 +126,7 @@ async fn looked_at(args: &Args, commit: &Commit, aws: &Aws<'_>, output: &mut Out
         requested_by: "who approves".to_owned(),
         reason: args.reason.clone(),
         dry_run: true,
-        changes: false,
+        changes: true,
         rollback: false,
         accept_schema_difference: false,
         accept_replacement: args.accept_replacement.iter().cloned().collect(),
@@ -132,7 +140,10 @@ async fn looked_at(args: &Args, commit: &Commit, aws: &Aws<'_>, output: &mut Out
         let function = aws.part(Part::PromoteFunction).await?;
         aws.invoke(&function, &request, InvalidPromotionEvent::ERROR_TYPE).await
     };
-    let document = match asked.await {
+    output.passing("looking at what would change …");
+    let asked = asked.await;
+    output.clear_passing();
+    let document = match asked {
         Ok(document) => document,
         Err(error) => {
             output.progress(&format!(
@@ -145,7 +156,10 @@ async fn looked_at(args: &Args, commit: &Commit, aws: &Aws<'_>, output: &mut Out
     let answer: Planned = serde_json::from_value(document)
         .context("the promote function gave an answer that this version of the command does not know")?;
     if let Some(plan) = answer.plan_sha256 {
-        output.progress(&format!("the plan `{plan}`\n{}", planned(&answer.plan)));
+        let mut told = planned(&answer.plan);
+        told.push_str(&changes::migrations(&answer.migrations));
+        told.push_str(&answer.changes.as_ref().map(changes::changes).unwrap_or_default());
+        output.progress(&format!("the plan `{plan}`\n{told}"));
     }
     Ok(answer.plan_sha256)
 }

@@ -15,7 +15,8 @@ fn a_code_is_told_with_what_to_do_and_a_line_that_shows_it() {
       the stage that must have run the commit first has not run it for long enough
 
     What to do
-      Wait until the time that the message names; two people can break the glass.
+      Wait until the time that the message names; two people can waive the rule for
+      a time, or break the glass.
 
     Example
       gatekeeper status --repo bank-payments

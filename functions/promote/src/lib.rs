@@ -67,8 +67,8 @@ const ANSWERING: Duration = Duration::from_secs(5);
 pub enum Answered {
     /// To a request for a promotion or a rollback.
     Promotion(Box<Answer>),
-    /// To a hold or a stop.
-    Brake(BrakeAnswer),
+    /// To a hold, a stop, or a word about a waiver.
+    Brake(Box<BrakeAnswer>),
 }
 
 /// What `promote` answers to a request for a promotion or a rollback.
@@ -179,7 +179,7 @@ impl Promoter {
             let caller = async { self.callers.identify(&proof, &request.bound(&holds), wall_clock()).await };
             let answer = braking.answer(&request, caller, wall_clock()).await;
             return match answer {
-                Ok(answer) => Ok(Answered::Brake(answer)),
+                Ok(answer) => Ok(Answered::Brake(Box::new(answer))),
                 Err(error) => Err(FunctionError::new("PromoteError", format!("{error:#}"))),
             };
         }
@@ -210,9 +210,7 @@ impl Promoter {
         };
         notes.extend(nowhere(request, &verified));
         if !verified.not_yet.is_empty() {
-            let refusal = self.refuse(request, std::mem::take(&mut verified.not_yet), log).await?;
-            let (plan, plan_sha256) = (verified.plan, Some(verified.plan_sha256));
-            return Ok(Answer { plan, plan_sha256, not_counted: verified.ruling.not_counted, notes, ..refusal });
+            return self.not_yet(request, *verified, notes, deadline, log).await;
         }
         let log = log.for_commit(&verified.commit);
         if let Some(lock) = &verified.lock
@@ -250,6 +248,34 @@ impl Promoter {
             });
         }
         Ok(Answer { notes, ..self.start(request, *verified, now, &log).await? })
+    }
+
+    /// Answers a dry run that people or time stand against: with what is planned, and where it asks with what that would
+    /// change, because whoever approves looks at it before.
+    async fn not_yet(
+        &self,
+        request: &PromotionRequest,
+        mut verified: Verified,
+        notes: Vec<String>,
+        deadline: Timestamp,
+        log: &Logger,
+    ) -> anyhow::Result<Answer> {
+        let mut reasons = std::mem::take(&mut verified.not_yet);
+        let (mut migrations, mut changes) = (Vec::new(), None);
+        if request.changes {
+            let looked = self.databases.check(request, &mut verified).await?;
+            migrations = looked.migrations;
+            if looked.reasons.is_empty() {
+                let told = self.changes(request, &verified, deadline).await?;
+                reasons.extend(told.reasons.iter().cloned());
+                changes = Some(told);
+            }
+            reasons.extend(looked.reasons);
+        }
+        let refusal = self.refuse(request, reasons, log).await?;
+        let (plan, plan_sha256) = (verified.plan, Some(verified.plan_sha256));
+        let (not_counted, waived) = (verified.ruling.not_counted, verified.ruling.waived);
+        Ok(Answer { plan, plan_sha256, changes, migrations, not_counted, waived, notes, ..refusal })
     }
 
     /// What the plan would change.
