@@ -274,7 +274,7 @@ async fn a_pack_tells_what_every_repository_of_a_stage_ran_and_proves_it_offline
     let folder = tempfile::tempdir().unwrap();
     let pack = folder.path().join("pack.zip").display().to_string();
     let auditor = aws.auditor().await;
-    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string();
+    let today = jiff::tz::TimeZone::UTC.to_datetime(gatekeeper_model::telemetry::wall_clock()).date().to_string();
     let asked = ["evidence", "--stage", STAGE, "--all", "--from", &today, "--to", &today, "--bundle", &pack];
     let taken = one.run(&auditor, &asked).await;
     let verified = one.run(&auditor, &["verify", &pack]).await;
