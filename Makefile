@@ -201,7 +201,7 @@ test-docs: functions
 test-local: functions outsiders
 	cd infra/local && ../../$(PYTHON) -m unittest discover --quiet
 	cd $(TEMPLATE_TABLE) && $(CURDIR)/$(PYTHON) -m unittest --quiet test_generate
-	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_witness test_handoffs test_workflows test_release test_tell_github test_dockerfile
+	cd infra && ../$(PYTHON) -m unittest --quiet test_template test_access test_notify test_witness test_handoffs test_workflows test_release test_tell_github test_dockerfile
 	cd examples/pipeline && ../../$(PYTHON) -m unittest --quiet test_workflow test_other_pipelines.Breaks
 
 .PHONY: test-faults

@@ -186,7 +186,7 @@ class Functions(unittest.TestCase):
 
     def test_they_know_where_to_look(self):
         known = {"ARTEFACT_BUCKET": STACK.outputs["ArtefactBucket"], "RECORDS_BUCKET": STACK.outputs["RecordsBucket"], "TLS_ROOTS": "amazon", "SDK_LOG_LEVEL": "warn"}
-        witness = {"WITNESS_BUCKET": "", "TRUST_ROOT": ""}
+        witness = {"WITNESS_BUCKET": "", "TRUST_ROOT": "", "NOTIFICATION_BUS": ""}
         built, promotion, approval = ({name: STACK.outputs[output]} for name, output in
                                       (("SIGNING_KEY_ARN", "SigningKeyArn"), ("PROMOTION_SIGNING_KEY_ARN", "PromotionSigningKeyArn"),
                                        ("APPROVAL_SIGNING_KEY_ARN", "ApprovalSigningKeyArn")))

@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parent))
 from rendered import ACCOUNT, TEMPLATE, Rendered  # noqa: E402
 
 EXCEPTIONS = HERE / "exceptions.yaml"
+NOTIFY = HERE.parent / "notify.yaml"
 GUARD = LOCAL / "cfn-guard" / "node_modules" / "@cdklabs" / "cdk-validator-cfnguard"
 GUARD_PROGRAMS = {"linux": "ubuntu", "darwin": "macos"}
 GUARD_MACHINES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -36,6 +37,7 @@ EVERYTHING = {
     "GitHubPromoterSubjects": SUBJECT, "StageRoleArns": ROLE, "CodeBucket": "code", "AlarmEmail": "on-call@example.com",
     "MigrateDatabaseImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/migrate-database@sha256:" + "3f" * 32,
     "DatabaseSubnetIds": "subnet-1", "DatabaseSecurityGroupIds": "sg-1", "ArtefactLockDays": "400", "AccessLogBucket": "access-logs",
+    "NotificationBus": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/releases",
     "ReplicaArtefactBucket": "replica-artefacts", "ReplicaRecordsBucket": "replica-records", "ReplicaAccountId": ACCOUNT,
     "ReplicaKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/replica", "TrustRoot": "1:" + "3f" * 32,
     **{f"{who}KeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{who.lower()}" for who in ("Gate", "Promotion", "Approval")},
@@ -63,7 +65,7 @@ def answer_of(judge: str, command: list[str | Path], may_end_with: tuple[int, ..
 def cfn_lint() -> Iterator[Found]:
     """Of every level, informational too."""
     program = LOCAL / "venv" / "bin" / "cfn-lint"
-    command = [program, "--include-checks", "I", "--regions", REGION, "eu-central-1", "us-east-1", "--format", "json", "--", TEMPLATE]
+    command = [program, "--include-checks", "I", "--regions", REGION, "eu-central-1", "us-east-1", "--format", "json", "--", TEMPLATE, NOTIFY]
     for one in json.loads(answer_of("cfn-lint", command, tuple(range(16))) or "[]"):
         path = one["Location"]["Path"]
         yield Found("cfn-lint", one["Rule"]["Id"], str(path[1]) if path and len(path) > 1 else "", one["Message"])

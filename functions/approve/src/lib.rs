@@ -12,6 +12,7 @@ use gatekeeper_model::{
     ids::{Chain, Commit, HoldId, VersionId},
     manifest,
     manifest::Manifest,
+    notification::{Happened, Notification},
     store_key::{ArtefactPath, RecordKey},
     telemetry::{Logger, wall_clock},
     verdict::Verdict,
@@ -85,6 +86,16 @@ pub enum Answer {
         /// Every reason.
         reasons: Vec<Finding>,
     },
+}
+
+/// What others are told of an answer to `event`: that a stage is released, the first time.
+#[must_use]
+pub fn notifications(event: &Value, answer: &Answer) -> Vec<Notification> {
+    let Answer::Released { released_by, already: false, .. } = answer else { return Vec::new() };
+    let Ok((request, _)) = ReleaseRequest::parse(event) else { return Vec::new() };
+    let mut told = Notification::of_stage(Happened::StageReleased, &request.stage, None);
+    told.detail.by = Some(released_by.to_string());
+    vec![told]
 }
 
 /// Takes approvals.

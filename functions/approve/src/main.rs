@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use approve::Approver;
+use approve::{Approver, notifications};
 use gatekeeper_aws::{
     Buckets, Settings,
     caller::Callers,
     kms::{KeyOf, KmsSigner},
     lambda,
+    notify::Notifier,
     trust::Trust,
 };
 
@@ -26,9 +27,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         callers: Callers::new(&config, settings.account_id()?, settings.person_role_id.clone()).await?,
         signer: Box::new(signer.trusting(trust.as_ref(), KeyOf::Approval)),
     });
+    let notifier = Notifier::new(&config, &settings);
     lambda::run(move |event, invocation| {
-        let approver = Arc::clone(&approver);
-        async move { approver.handle(&event, &invocation.log).await }
+        let (approver, notifier) = (Arc::clone(&approver), notifier.clone());
+        async move {
+            let answer = approver.handle(&event, &invocation.log).await?;
+            notifier.tell(&notifications(&event, &answer), &invocation.log).await;
+            Ok(answer)
+        }
     })
     .await
 }

@@ -290,6 +290,22 @@ async fn a_held_stage_is_released_once_in_words_that_its_key_signs() {
     }
 }
 
+#[test]
+fn a_bus_is_told_of_a_release_once_and_of_no_refusal() {
+    let event = serde_json::from_str(include_str!("../../../events/release.json")).unwrap();
+    let hold_id: HoldId = "01J0000000000000000000000H".parse().unwrap();
+    let released = |already| Answer::Released {
+        released_by: Person::named("jane@bank.example"),
+        hold_id: hold_id.clone(),
+        already,
+    };
+    let told = notifications(&event, &released(false));
+    assert_eq!(told.iter().map(|it| it.happened).collect::<Vec<_>>(), [Happened::StageReleased]);
+    assert_eq!(told[0].detail.by.as_deref(), Some("jane@bank.example"));
+    assert_eq!(notifications(&event, &released(true)), []);
+    assert_eq!(notifications(&event, &Answer::Refused { reasons: Vec::new() }), []);
+}
+
 #[tokio::test]
 async fn a_release_is_refused_with_every_reason_and_written_nowhere() {
     let nobody = world("arn:aws:iam::111122223333:root").await;

@@ -12,6 +12,7 @@ use gatekeeper_aws::{
     Buckets, Settings,
     kms::{KeyOf, KmsSigner},
     lambda::{FunctionError, Invocation, run as run_lambda},
+    notify::Notifier,
     trust::Trust,
 };
 use gatekeeper_gate::converge::{Gate, SweepEvent, Swept, batch::BatchAnswer};
@@ -41,9 +42,10 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     let signer = Arc::new(signer.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Gate));
     let queue = Arc::new(Queue::new(&config, settings.event_queue_url()?));
     let verifier = Arc::new(Function::new(&config, settings.verify_provenance_function.as_deref()));
+    let notifier = Notifier::new(&config, &settings);
     run_lambda(move |payload, Invocation { log, deadline }| {
         let (buckets, gate_role_ids, signer) = (Arc::clone(&buckets), Arc::clone(&gate_role_ids), Arc::clone(&signer));
-        let (queue, verifier) = (Arc::clone(&queue), Arc::clone(&verifier));
+        let (queue, verifier, notifier) = (Arc::clone(&queue), Arc::clone(&verifier), notifier.clone());
         async move {
             let gate = Gate {
                 artefacts: &buckets.artefacts,
@@ -63,6 +65,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
             let answer = gate.settle_batch(&payload, &gate_role_ids).await;
             let answer = answer.map_err(|error| FunctionError::new("GateError", error))?;
             queue.pause(&payload, &answer, &log).await;
+            notifier.tell(&answer.judged_anew, &log).await;
             Ok(Answer::Batch(answer))
         }
     })

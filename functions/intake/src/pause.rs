@@ -77,7 +77,8 @@ mod tests {
         };
         let failure = |id: &str, is_unreadable| BatchItemFailure { message_id: id.to_owned(), is_unreadable };
         let payload = json!({"Records": [message("a", "1"), message("b", "3"), message("c", "1"), message("d", "2")]});
-        let answer = BatchAnswer { failures: vec![failure("a", false), failure("b", false), failure("d", true)] };
+        let failures = vec![failure("a", false), failure("b", false), failure("d", true)];
+        let answer = BatchAnswer { failures, ..BatchAnswer::default() };
         assert_eq!(pauses(&payload, &answer), [("handle-a", 5), ("handle-b", 20), ("handle-d", 0)]);
         assert_eq!(seconds(&failure("a", false), u32::MAX), 80);
     }

@@ -3,6 +3,7 @@
 mod brake;
 mod changes_check;
 mod database_check;
+mod notices;
 mod patience;
 mod start;
 mod waive;
@@ -51,6 +52,7 @@ use serde_json::{Value, json};
 pub use crate::{
     brake::{BrakeAnswer, Braking},
     database_check::DatabaseChecker,
+    notices::notifications,
 };
 use crate::{
     changes_check::ChangesChecker,

@@ -9,10 +9,11 @@ use gatekeeper_aws::{
     caller::Callers,
     kms::{KeyArns, KmsKeys},
     lambda,
+    notify::Notifier,
     trust::Trust,
 };
 use gatekeeper_promotion::boundary::Home;
-use promote::{DatabaseChecker, Promoter};
+use promote::{DatabaseChecker, Promoter, notifications};
 
 /// Less than this function's own timeout in infra/template.yaml.
 const DATABASE_CHECK_TIMEOUT: Duration = Duration::from_secs(110);
@@ -33,6 +34,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         stage_boundary_arn: settings.stage_boundary_arn()?.to_owned(),
         is_shared: settings.is_shared_account,
     };
+    let notifier = Notifier::new(&config, &settings);
     let promoter = Arc::new(Promoter {
         home,
         callers,
@@ -46,8 +48,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         },
     });
     lambda::run(move |event, invocation| {
-        let promoter = Arc::clone(&promoter);
-        async move { promoter.handle(&event, &invocation).await }
+        let (promoter, notifier) = (Arc::clone(&promoter), notifier.clone());
+        async move {
+            let answer = promoter.handle(&event, &invocation).await?;
+            notifier.tell(&notifications(&event, &answer), &invocation.log).await;
+            Ok(answer)
+        }
     })
     .await
 }

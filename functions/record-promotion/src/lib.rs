@@ -8,9 +8,12 @@ mod handoffs;
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
-use gatekeeper_aws::{kms::KmsSigner, lambda::FunctionError, live, s3::S3Store, stage_account::stage_config};
+use gatekeeper_aws::{
+    kms::KmsSigner, lambda::FunctionError, live, notify::Notifier, s3::S3Store, stage_account::stage_config,
+};
 use gatekeeper_model::{
     ids::Chain,
+    notification::{Happened, Notification},
     store_key::RecordKey,
     telemetry::{Logger, wall_clock},
 };
@@ -39,6 +42,8 @@ pub struct Recorder {
     pub records: S3Store,
     /// What it signs with.
     pub signer: KmsSigner,
+    /// Who is told what became of promotions.
+    pub notifier: Notifier,
     /// The configuration of the clients that look at what is live.
     pub config: SdkConfig,
 }
@@ -55,7 +60,11 @@ impl Recorder {
         let stored = PromotionRecord::load(&self.records, &input.promotion).await;
         let stored = stored.map_err(|error| failed(error.into()))?;
         let live = self.live(&stored.record, log).await;
-        record_outcome(&self.records, &self.signer, &input, stored, live, wall_clock(), log).await.map_err(failed)
+        let before = stored.record.clone();
+        let recorded = record_outcome(&self.records, &self.signer, &input, stored, live, wall_clock(), log).await;
+        let answer = recorded.map_err(failed)?;
+        self.notifier.tell(&notification(&before, answer.status).into_iter().collect::<Vec<_>>(), log).await;
+        Ok(answer)
     }
 
     /// What is live now. That some of it can't be told must not keep the record from being written: it is written so.
@@ -139,6 +148,23 @@ pub async fn record_outcome(
         log.count("Promotions", Some(("Status", counted)), 1);
     }
     Ok(RecordAnswer { status, cause: cause.unwrap_or_default() })
+}
+
+/// What is told of a promotion that had come as far as `before`: each turn of it once.
+fn notification(before: &PromotionRecord, status: Status) -> Option<Notification> {
+    let happened = match status {
+        _ if before.status == status => return None,
+        Status::Running => return None,
+        Status::GoingBack | Status::Failed => Happened::PromotionFailed,
+        Status::Succeeded => Happened::PromotionSucceeded,
+        Status::RolledBack => Happened::PromotionRolledBack,
+    };
+    let mut told = Notification::of_stage(happened, &before.stage, Some(&before.repo));
+    told.detail.commit_sha = Some(before.commit_sha.clone());
+    told.detail.promotion_id = Some(before.promotion_id.clone());
+    told.detail.by = Some(before.asked_by().to_owned());
+    told.detail.outcome = serde_json::to_value(status).ok().and_then(|it| it.as_str().map(str::to_owned));
+    Some(told)
 }
 
 /// The record with what the steps came to. One that has ended is final: the ledger has its digest.

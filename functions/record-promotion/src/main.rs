@@ -8,6 +8,7 @@ use gatekeeper_aws::{
     Buckets, Settings,
     kms::{KeyOf, KmsSigner},
     lambda,
+    notify::Notifier,
     trust::Trust,
 };
 use record_promotion::Recorder;
@@ -18,7 +19,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = gatekeeper_aws::config();
     let signer = KmsSigner::new(&config, settings.promotion_signing_key_arn()?);
     let signer = signer.trusting(Trust::of(&config, &settings)?.as_ref(), KeyOf::Promotion);
-    let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, config });
+    let notifier = Notifier::new(&config, &settings);
+    let recorder = Arc::new(Recorder { records: Buckets::new(&config, &settings).records, signer, notifier, config });
     lambda::run(move |event, invocation| {
         let recorder = Arc::clone(&recorder);
         async move { recorder.handle(event, &invocation.log).await }

@@ -16,7 +16,7 @@ mod tell;
 use aws_config::SdkConfig;
 pub use databases::Databases;
 use futures_util::{StreamExt as _, stream};
-use gatekeeper_aws::{Buckets, kms::KmsKeys, lambda::FunctionError, pacer::Pacer};
+use gatekeeper_aws::{Buckets, kms::KmsKeys, lambda::FunctionError, notify::Notifier, pacer::Pacer};
 use gatekeeper_model::{
     finding::Finding,
     ids::{Chain, Repo, StageName},
@@ -45,6 +45,8 @@ pub struct Watcher {
     pub runs: Runs,
     /// Tells people.
     pub sns: aws_sdk_sns::Client,
+    /// Tells the bus.
+    pub notifier: Notifier,
     /// Where people listen.
     pub topic_arn: String,
     /// The configuration of the clients that look at stages.

@@ -28,7 +28,11 @@ use gatekeeper_store::{CALLS_IN_FLIGHT, ReadStore as _, record, record::RecordEr
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::{Looked, Watcher, fresh, proofs, stacks::Stacks, tell::Telling};
+use crate::{
+    Looked, Watcher, fresh, proofs,
+    stacks::Stacks,
+    tell::{Telling, notifications},
+};
 
 /// How often databases are asked: some sleep until somebody connects, and are paid for by the time that they are awake.
 const DATABASES_EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -101,7 +105,9 @@ impl Watcher {
         };
         let signer = self.keys.promotion();
         let telling = Telling { records: &self.buckets.records, signer, people: publish, now, log };
+        let notifications = notifications(&drift);
         let looked = telling.tell(drift, before).await?;
+        self.notifier.tell(&notifications, log).await;
         let in_doubt = match &looked {
             Looked::At { drift, .. } => fresh::is_in_doubt(drift.findings.iter().map(|it| it.finding.code)),
             Looked::Skipped => true,

@@ -8,6 +8,7 @@ use gatekeeper_aws::{
     Buckets, MissingSetting, Settings, asking_once,
     kms::{KeyArns, KmsKeys},
     lambda,
+    notify::Notifier,
     pacer::Pacers,
     trust::Trust,
 };
@@ -28,11 +29,13 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     let keys = KmsKeys::new(&config, arns).trusting(Trust::of(&config, &settings)?);
     let lambda = aws_sdk_lambda::Client::new(&asking_once(&config, ASKING_TIMEOUT));
+    let notifier = Notifier::new(&config, &settings);
     let watcher = Arc::new(Watcher {
         buckets: Buckets::new(&config, &settings),
         keys,
         databases: Databases { lambda: lambda.clone(), function: settings.migrate_database_function },
         runs: Runs { lambda, function: settings.judge_run_function.ok_or(MissingSetting("JUDGE_RUN_FUNCTION"))? },
+        notifier,
         sns: aws_sdk_sns::Client::new(&config),
         topic_arn: settings.alarm_topic_arn.ok_or(MissingSetting("ALARM_TOPIC_ARN"))?,
         config,

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use gatekeeper_model::{
     finding::{Code, Finding},
     ids::Chain,
+    notification::{Happened, Notification},
     store_key::RecordKey,
     telemetry::Logger,
 };
@@ -130,6 +131,19 @@ impl<S: WriteStore, P: AsyncFn(String, String) -> anyhow::Result<()>> Telling<'_
         }
         Ok(())
     }
+}
+
+/// What the bus is told of what has changed: of what is new, and of what is no longer so.
+pub(crate) fn notifications(drift: &Drift) -> Vec<Notification> {
+    let change = drift.change();
+    let sorts = [(Happened::DriftFound, &change.new), (Happened::DriftResolved, &change.resolved)];
+    let told = sorts.into_iter().filter(|(_, findings)| !findings.is_empty()).map(|(happened, findings)| {
+        let mut told = Notification::of_stage(happened, &drift.stage, Some(&drift.repo)).with_findings(findings);
+        told.detail.commit_sha = Some(drift.commit_sha.clone());
+        told.detail.promotion_id = Some(drift.promotion_id.clone());
+        told
+    });
+    told.collect()
 }
 
 fn log_change(drift: &Drift, change: &Change, log: &Logger) {

@@ -48,6 +48,19 @@ fn people_read_what_has_changed_and_where_to_look() {
 }
 
 #[test]
+fn a_bus_is_told_of_what_is_new_and_of_what_is_gone() {
+    let mut drift = drift(&[finding("authorise"), finding("refund")]);
+    let told = notifications(&drift);
+    assert_eq!(told.iter().map(|it| it.happened).collect::<Vec<_>>(), [Happened::DriftFound]);
+    assert_eq!(told[0].detail.codes, [Code::FunctionChanged]);
+    assert!(told[0].detail.promotion_id.is_some());
+    drift = drift.as_told();
+    assert_eq!(notifications(&drift), [], "it was told before");
+    drift.findings.clear();
+    assert_eq!(notifications(&drift).iter().map(|it| it.happened).collect::<Vec<_>>(), [Happened::DriftResolved]);
+}
+
+#[test]
 fn people_read_that_all_is_well_again() {
     let change = Change { new: Vec::new(), resolved: vec![finding("authorise")] };
     insta::assert_snapshot!(format!("{}\n\n{}", subject(&drift(&[])), message(&drift(&[]), &change)), @r#"

@@ -60,6 +60,10 @@ pub const KMS: Service = Service { id: "KMS", host: "kms", signing_name: "kms", 
 /// Simple Queue Service.
 pub const SQS: Service = Service { id: "SQS", host: "sqs", signing_name: "sqs", target: "AmazonSQS", json: "1.0" };
 
+/// EventBridge.
+pub const EVENT_BRIDGE: Service =
+    Service { id: "EventBridge", host: "events", signing_name: "events", target: "AWSEvents", json: "1.1" };
+
 /// Lambda, which names operations by paths and not by targets: [`JsonOperation::invoke`] is the one that is asked.
 const LAMBDA: Service = Service { id: "Lambda", host: "lambda", signing_name: "lambda", target: "", json: "1.1" };
 

@@ -10,6 +10,7 @@ pub mod lambda;
 pub mod layer;
 #[cfg(feature = "live")]
 pub mod live;
+pub mod notify;
 pub mod pacer;
 #[cfg(feature = "promotion-step")]
 pub mod promotion_step;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub judge_run_function: Option<String>,
     /// The topic that tells people, for the function that watches.
     pub alarm_topic_arn: Option<String>,
+    /// The bus that is told what has happened, by its ARN, where there is one.
+    pub notification_bus: Option<String>,
     /// The role that CloudFormation takes for the stages' stacks.
     pub stack_role_arn: Option<String>,
     /// The ids of the gate's own roles, by which it tells its own tag writes in S3's events from a stranger's.
@@ -137,6 +140,7 @@ impl Settings {
             verify_provenance_function: setting("VERIFY_PROVENANCE_FUNCTION"),
             judge_run_function: setting("JUDGE_RUN_FUNCTION"),
             alarm_topic_arn: setting("ALARM_TOPIC_ARN"),
+            notification_bus: setting("NOTIFICATION_BUS"),
             stack_role_arn: setting("STACK_ROLE_ARN"),
             gate_role_ids: setting("GATE_ROLE_IDS").iter().flat_map(|ids| ids.split(',').map(str::to_owned)).collect(),
             event_queue_url: setting("EVENT_QUEUE_URL"),

@@ -12,6 +12,7 @@ pub mod front_matter;
 pub mod identity;
 pub mod ids;
 pub mod manifest;
+pub mod notification;
 pub mod outcome;
 pub mod place;
 pub mod policy;

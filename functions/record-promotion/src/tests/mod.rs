@@ -240,6 +240,21 @@ impl World {
     }
 }
 
+#[test]
+fn each_turn_of_a_promotion_is_told_once() {
+    let told = |before: Status, status| {
+        let record = PromotionRecord { status: before, ..record(false, true) };
+        notification(&record, status).map(|it| (it.happened, it.detail.outcome.unwrap()))
+    };
+    let of = |happened, outcome: &str| Some((happened, outcome.to_owned()));
+    assert_eq!(told(Status::Running, Status::Succeeded), of(Happened::PromotionSucceeded, "succeeded"));
+    assert_eq!(told(Status::Running, Status::GoingBack), of(Happened::PromotionFailed, "going-back"));
+    assert_eq!(told(Status::GoingBack, Status::GoingBack), None, "the step was tried again");
+    assert_eq!(told(Status::GoingBack, Status::RolledBack), of(Happened::PromotionRolledBack, "rolled-back"));
+    assert_eq!(told(Status::GoingBack, Status::Failed), of(Happened::PromotionFailed, "failed"));
+    assert_eq!(told(Status::Succeeded, Status::Succeeded), None);
+}
+
 #[tokio::test]
 async fn success_is_recorded_handed_off_and_unlocked() {
     let world = World::started(&record(false, true)).await;

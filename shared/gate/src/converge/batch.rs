@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, stream};
 use gatekeeper_model::{
     event::{Batch, Change, Event},
+    finding::Code,
     ids::Commit,
+    notification::{Happened, Notification},
     store_key::{ArtefactKey, OutsideLayout},
     telemetry,
+    verdict::Outcome,
 };
 use gatekeeper_store::{TagStore, WriteStore};
 use serde::Serialize;
@@ -25,6 +28,9 @@ pub struct BatchAnswer {
     /// The messages that failed.
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<BatchItemFailure>,
+    /// The commits that were judged anew, for whoever is told of it.
+    #[serde(skip)]
+    pub judged_anew: Vec<Notification>,
 }
 
 /// One message that must come again.
@@ -147,6 +153,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             .buffer_unordered(COMMITS_IN_FLIGHT)
             .collect()
             .await;
+        let mut judged_anew = Vec::new();
         for (settled, subject, told) in settled {
             let log = match (&subject, &told.stray) {
                 (Subject::Commit(commit), _) | (_, Some((OutsideLayout { commit: Some(commit), .. }, _))) => {
@@ -165,7 +172,10 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                 fields
             };
             match settled {
-                Ok(Settled { outcome, tag_writes }) => {
+                Ok(Settled { outcome, tag_writes, judged_anew: codes }) => {
+                    if let (Subject::Commit(commit), Some(outcome), Some(codes)) = (&subject, outcome, codes) {
+                        judged_anew.push(of_verdict(commit, outcome, codes));
+                    }
                     log.info("events settled", add(json!({"outcome": outcome, "tag_writes": tag_writes}), fields));
                 }
                 Err(error) => {
@@ -183,7 +193,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             let message_id = batch.records.get(place)?.message_id.clone();
             Some(BatchItemFailure { message_id, is_unreadable })
         });
-        (BatchAnswer { failures: failures.collect() }, first)
+        (BatchAnswer { failures: failures.collect(), judged_anew }, first)
     }
 
     async fn settle_told(&self, subject: &Subject, told: &Told) -> Result<Settled, GateError> {
@@ -193,6 +203,13 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             _ => Ok(Settled::default()),
         }
     }
+}
+
+/// What is told of a new verdict.
+fn of_verdict(commit: &Commit, outcome: Outcome, codes: Vec<Code>) -> Notification {
+    let mut told = Notification::of_commit(Happened::VerdictChanged, commit).with_codes(codes);
+    told.detail.outcome = Some(outcome.as_str().to_owned());
+    told
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a batch is settled to, and what it costs.
 
+use gatekeeper_model::notification::Happened;
+
 use super::*;
 
 const OTHER: &str = "4444444444444444444444444444444444444444";
@@ -41,6 +43,24 @@ async fn a_message_that_nobody_can_read_fails_alone_and_a_commit_that_fails_name
     for path in ["reports/unit.xml", "reports/policy.xml"] {
         assert_eq!(world.tag(path).as_deref(), Some("false"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_judged_anew_is_told_once_with_its_codes() {
+    let world = World::new(1);
+    world.upload_reports();
+    world.upload_manifest(|_| {});
+    world.artefacts.take_events();
+    let events = [(event(Change::Created, &key("build-manifest.json")), false)];
+    let (answer, _) = world.gate().settle_messages(&batch(&events), &own()).await;
+    let told: Vec<_> = answer.judged_anew.iter().map(|it| (it.happened, it.detail.outcome.as_deref())).collect();
+    let standing = world.verdict();
+    assert_eq!(told, [(Happened::VerdictChanged, Some(standing.outcome.as_str()))]);
+    assert_eq!(answer.judged_anew[0].detail.repo.as_ref(), Some(&standing.repo));
+    assert_eq!(serde_json::to_value(&answer).unwrap(), json!({"batchItemFailures": []}), "Lambda is not told");
+
+    let (again, _) = world.gate().settle_messages(&batch(&events), &own()).await;
+    assert_eq!(again.judged_anew, []);
 }
 
 #[tokio::test]

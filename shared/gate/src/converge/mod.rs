@@ -105,12 +105,15 @@ pub enum GateError {
 }
 
 /// What an event came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Settled {
     /// The verdict that stands; none where the object belongs to no commit.
     pub outcome: Option<Outcome>,
     /// Tag sets that were written.
     pub tag_writes: u64,
+    /// Why the verdict is as it is, where another one was written than the one that stood.
+    #[serde(skip)]
+    pub judged_anew: Option<Vec<Code>>,
 }
 
 /// The gate over its two buckets. Each part of its work gets no more of them than it needs: a [`Looker`] can't write, an
@@ -162,7 +165,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
         for _ in 0..MAX_ROUNDS {
             let sketch = looker.sketch(commit).await?;
             match looker.glance(commit, &sketch, hints).await? {
-                look::Glance::Settled(outcome) => return Ok(Settled { outcome, tag_writes }),
+                look::Glance::Settled(outcome) => return Ok(Settled { outcome, tag_writes, judged_anew: None }),
                 look::Glance::First => {
                     // Written once, by the first artefact: what else is there matters only with a manifest.
                     let evidence = Evidence::of(commit.clone());
@@ -173,7 +176,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                     tag_writes += writer.write_each(commit, writes, hints).await?;
                     if looker.still_stands(commit, &sketch).await? {
                         let outcome = sketch.verdict.map(|stored| stored.record.outcome);
-                        return Ok(Settled { outcome, tag_writes });
+                        return Ok(Settled { outcome, tag_writes, judged_anew: None });
                     }
                     care = Care::Full;
                     break;
@@ -234,7 +237,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
 
     /// Judges the commit and makes its verdict, handoffs and tags agree, until a look finds nothing changed.
     async fn converge(&self, commit: &Commit, hints: &Hints, care: Care) -> Result<Settled, GateError> {
-        let mut tag_writes = 0;
+        let (mut tag_writes, mut judged_anew) = (0, None);
         for round in 0..MAX_ROUNDS {
             // After the first round there may be late tags of its own.
             let care = if round == 0 { care } else { Care::Full };
@@ -272,7 +275,10 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
                     (standing.record.clone(), standing.etag.clone(), standing.sha256)
                 }
                 standing => match writer.write_verdict(&verdict, &Stored::precondition(standing.as_ref())).await? {
-                    Some((etag, sha256)) => (verdict, etag, sha256),
+                    Some((etag, sha256)) => {
+                        judged_anew = Some(verdict.reasons.iter().map(|it| it.code).collect());
+                        (verdict, etag, sha256)
+                    }
                     None => continue,
                 },
             };
@@ -298,7 +304,7 @@ impl<S: TagStore, R: WriteStore> Gate<'_, S, R> {
             tag_writes += writer.write_tags(commit, &gathered, outcome, hints).await?;
 
             if looker.is_unchanged_since(&view, &etag).await? {
-                return Ok(Settled { outcome: Some(outcome), tag_writes });
+                return Ok(Settled { outcome: Some(outcome), tag_writes, judged_anew });
             }
         }
         Err(GateError::Unsettled { commit: commit.clone() })
