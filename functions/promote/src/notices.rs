@@ -15,14 +15,14 @@ use crate::{Answer, AnswerStatus, Answered, BrakeAnswer};
 pub fn notifications(event: &Value, answer: &Answered) -> Vec<Notification> {
     match answer {
         Answered::Promotion(answer) => PromotionRequest::parse(event).ok().and_then(|it| of_promotion(&it, answer)),
-        Answered::Brake(BrakeAnswer::Held { hold, already: false, .. }) => {
-            BrakeRequest::parse(event).ok().map(|(request, _)| {
+        Answered::Brake(answer) => match answer.as_ref() {
+            BrakeAnswer::Held { hold, already: false, .. } => BrakeRequest::parse(event).ok().map(|(request, _)| {
                 let mut told = Notification::of_stage(Happened::StageHeld, &request.stage, None);
                 told.detail.by = Some(hold.by.clone());
                 told
-            })
-        }
-        Answered::Brake(_) => None,
+            }),
+            _ => None,
+        },
     }
     .into_iter()
     .collect()
@@ -60,6 +60,7 @@ mod tests {
 
     fn answered(status: AnswerStatus, codes: &[Code]) -> Answered {
         Answered::Promotion(Box::new(Answer {
+            waived: Vec::new(),
             status,
             promotion_id: None,
             execution_arn: None,
@@ -105,7 +106,12 @@ mod tests {
         }))
         .unwrap();
         let held = |already| {
-            Answered::Brake(BrakeAnswer::Held { hold: hold.clone(), already, sent_back: vec![], goes_on: vec![] })
+            Answered::Brake(Box::new(BrakeAnswer::Held {
+                hold: hold.clone(),
+                already,
+                sent_back: vec![],
+                goes_on: vec![],
+            }))
         };
         assert_eq!(told(&event, &held(false)), [Happened::StageHeld]);
         assert_eq!(told(&event, &held(true)), []);

@@ -125,7 +125,7 @@ async fn whatever_is_left_out_or_changed_is_told_though_report_and_sums_are_made
         (
             "the stage had bank-payments at",
             Box::new(|files: &mut Files| {
-                changed_chains(files, |it| it.chains.retain(|it| it.chain.repo.as_str() != "bank-payments"))
+                changed_chains(files, |it| it.chains.retain(|it| it.chain.repo.as_str() != "bank-payments"));
             }),
         ),
         (
@@ -135,7 +135,7 @@ async fn whatever_is_left_out_or_changed_is_told_though_report_and_sums_are_made
         (
             "is unbroken from its first entry",
             Box::new(|files: &mut Files| {
-                changed_chains(files, |it| it.chains[0].entries[0] = it.chains[0].entries[0].replace("jane", "john"))
+                changed_chains(files, |it| it.chains[0].entries[0] = it.chains[0].entries[0].replace("jane", "john"));
             }),
         ),
         ("never stated", Box::new(|files: &mut Files| changed_chains(files, |it| it.chains[0].stated = None))),

@@ -62,6 +62,7 @@ fn step(cloud: &Arc<Mutex<Cloud>>) -> ApplyStack {
             records_bucket: "records".to_owned(),
             witness_bucket: None,
             timestamp_url: None,
+            notification_bus: None,
             account_id: None,
             person_role_id: None,
             stage_boundary_arn: None,
