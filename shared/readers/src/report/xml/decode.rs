@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
-
+use super::encoding::{Decoder, Encoding};
 use crate::{
     report::{NotAReport, Stop},
     shown::shown,
@@ -19,15 +18,10 @@ const DECLARATION: usize = 1024;
 pub(super) struct Decoded<R> {
     reader: R,
     decoder: Decoder,
-    encoding: &'static str,
     raw: Vec<u8>,
-    /// What of `raw` is decoded already.
-    done: usize,
-    text: Vec<u8>,
-    /// What of `text` is there, and what of it is consumed already.
-    filled: usize,
+    text: String,
+    /// What of `text` is consumed already.
     consumed: usize,
-    ended: bool,
     finished: bool,
     /// The line that is being read, from 1.
     pub(super) line: u64,
@@ -38,62 +32,43 @@ impl<R: Read> Decoded<R> {
     pub(super) fn new(mut reader: R) -> Result<Self, Stop> {
         let mut raw = Vec::with_capacity(PIECE);
         (&mut reader).take(DECLARATION as u64).read_to_end(&mut raw)?;
-        let encoding = encoding_of(&raw)?;
-        Ok(Self {
-            reader,
-            // Takes the byte order mark away.
-            decoder: encoding.new_decoder_with_bom_removal(),
-            encoding: encoding.name(),
-            raw,
-            done: 0,
-            text: vec![0; PIECE],
-            filled: 0,
-            consumed: 0,
-            ended: false,
-            finished: false,
-            line: 1,
-        })
+        let decoder = Decoder::new(encoding_of(&raw)?);
+        Ok(Self { reader, decoder, raw, text: String::new(), consumed: 0, finished: false, line: 1 })
     }
 
     /// What comes next without consuming it; nothing at the end. Never holds a NUL.
     pub(super) fn peek(&mut self) -> Result<&[u8], Stop> {
-        while self.consumed == self.filled && !self.finished {
+        while self.consumed == self.text.len() && !self.finished {
             self.fill()?;
         }
-        Ok(self.text.get(self.consumed..self.filled).unwrap_or_default())
+        Ok(self.text.as_bytes().get(self.consumed..).unwrap_or_default())
     }
 
     /// Consumes `bytes` of what [`Self::peek`] gave, which hold `lines` ends of lines.
     pub(super) fn consume(&mut self, bytes: usize, lines: u64) {
-        self.consumed = (self.consumed + bytes).min(self.filled);
+        self.consumed = (self.consumed + bytes).min(self.text.len());
         self.line += lines;
     }
 
     fn fill(&mut self) -> Result<(), Stop> {
-        if self.done == self.raw.len() && !self.ended {
-            self.done = 0;
-            self.raw.clear();
+        // What was read to find the encoding is there already.
+        if self.raw.is_empty() {
             (&mut self.reader).take(PIECE as u64).read_to_end(&mut self.raw)?;
-            self.ended = self.raw.is_empty();
+            self.finished = self.raw.is_empty();
         }
-        let raw = self.raw.get(self.done..).unwrap_or_default();
-        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, self.ended);
-        self.done += read;
-        (self.consumed, self.filled) = (0, written);
-        let text = self.text.get(..written).unwrap_or_default();
+        self.text.clear();
+        self.consumed = 0;
+        let decoded = self.decoder.decode(&self.raw, self.finished, &mut self.text);
+        self.raw.clear();
+        let text = self.text.as_bytes();
         if let Some(at) = memchr::memchr(0, text) {
             let line = self.line + lines_in(text.get(..at).unwrap_or_default());
             return Err(NotAReport::at(line, "a NUL byte, which no XML may hold").into());
         }
-        match result {
-            DecoderResult::InputEmpty => self.finished = self.ended,
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(..) => {
-                let why = format!("bytes that are not {}, which the document is in", self.encoding);
-                return Err(NotAReport::at(self.line + lines_in(text), why).into());
-            }
-        }
-        Ok(())
+        decoded.map_err(|_| {
+            let why = format!("bytes that are not {}, which the document is in", self.decoder.encoding.name());
+            NotAReport::at(self.line + lines_in(text), why).into()
+        })
     }
 }
 
@@ -103,28 +78,28 @@ pub(super) fn lines_in(text: &[u8]) -> u64 {
 }
 
 /// What encoding the document's first bytes say that it is in. UTF-8 where they say nothing.
-fn encoding_of(start: &[u8]) -> Result<&'static Encoding, Stop> {
+fn encoding_of(start: &[u8]) -> Result<Encoding, Stop> {
     let seen = match start {
-        _ if Encoding::for_bom(start).is_some() => Encoding::for_bom(start).map(|(encoding, _)| encoding),
-        [b'<', 0, ..] => Some(UTF_16LE),
-        [0, b'<', ..] => Some(UTF_16BE),
+        [0xef, 0xbb, 0xbf, ..] => Some(Encoding::Utf8),
+        [0xff, 0xfe, ..] | [b'<', 0, ..] => Some(Encoding::Utf16Le),
+        [0xfe, 0xff, ..] | [0, b'<', ..] => Some(Encoding::Utf16Be),
         _ => None,
     };
     // The declaration is ASCII: without the zeros that UTF-16 puts between, it reads the same in every encoding.
     let ascii: String = start.iter().filter(|byte| **byte != 0 && byte.is_ascii()).map(|byte| *byte as char).collect();
-    let Some(label) = declared(&ascii) else { return Ok(seen.unwrap_or(UTF_8)) };
-    let Some(declared) = Encoding::for_label_no_replacement(label.as_bytes()) else {
-        let why = format!("its encoding `{}` is unknown: write it in UTF-8", shown(label));
+    let Some(label) = declared(&ascii) else { return Ok(seen.unwrap_or(Encoding::Utf8)) };
+    let Some(declared) = Encoding::of_label(label) else {
+        let why = format!("its encoding `{}` is not read here: write it in UTF-8", shown(label));
         return Err(NotAReport::at(1, why).into());
     };
-    let is_utf_16 = |encoding| encoding == UTF_16LE || encoding == UTF_16BE;
+    let is_utf_16 = |encoding| matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
     let fits = match seen {
         // `UTF-16` leaves it to the mark which of the two it is.
         Some(seen) => seen == declared || (is_utf_16(seen) && label.eq_ignore_ascii_case("utf-16")),
         None => !is_utf_16(declared),
     };
     if !fits {
-        let bytes = seen.map_or("not", |seen| seen.name());
+        let bytes = seen.map_or("not", Encoding::name);
         let why = format!("its declaration says `{}`, its bytes are {bytes}", shown(label));
         return Err(NotAReport::at(1, why).into());
     }
@@ -179,7 +154,8 @@ mod tests {
             (["\u{feff}".as_bytes(), declared("utf-8").as_bytes()].concat(), declared("utf-8")),
             (narrow("ISO-8859-1", 0xe9), declared("ISO-8859-1")),
             (narrow("windows-1252", 0xe9), declared("windows-1252")),
-            (narrow("IBM866", 0xe9), declared("IBM866").replace('é', "щ")),
+            (narrow("ISO-8859-15", 0xa4), declared("ISO-8859-15").replace('é', "€")),
+            (narrow("Windows-1252", 0x80), declared("Windows-1252").replace('é', "€")),
             (utf_16(&format!("\u{feff}{}", declared("UTF-16")), u16::to_le_bytes), declared("UTF-16")),
             (utf_16(&format!("\u{feff}{}", declared("utf-16")), u16::to_be_bytes), declared("utf-16")),
             (utf_16(&declared("UTF-16BE"), u16::to_be_bytes), declared("UTF-16BE")),
@@ -195,6 +171,7 @@ mod tests {
         let refused = |bytes: &[u8]| decode(bytes).unwrap_err();
         insta::assert_debug_snapshot!([
             refused(b"<?xml version='1.0' encoding='EBCDIC-CP-US'?><a/>"),
+            refused(b"<?xml version='1.0' encoding='IBM866'?><a/>"),
             refused(b"<?xml version=\"1.0\" encoding=\"UTF-7\"?><a/>"),
             refused(b"<?xml version='1.0' encoding = 'utf-16'?><a/>"),
             refused("\u{feff}<?xml version='1.0' encoding='ISO-8859-1'?><a/>".as_bytes()),
@@ -203,8 +180,9 @@ mod tests {
             refused(b"<a>\n\n\0</a>"),
         ], @r#"
         [
-            "not a report: line 1: its encoding `EBCDIC-CP-US` is unknown: write it in UTF-8",
-            "not a report: line 1: its encoding `UTF-7` is unknown: write it in UTF-8",
+            "not a report: line 1: its encoding `EBCDIC-CP-US` is not read here: write it in UTF-8",
+            "not a report: line 1: its encoding `IBM866` is not read here: write it in UTF-8",
+            "not a report: line 1: its encoding `UTF-7` is not read here: write it in UTF-8",
             "not a report: line 1: its declaration says `utf-16`, its bytes are not",
             "not a report: line 1: its declaration says `ISO-8859-1`, its bytes are UTF-8",
             "not a report: line 2: bytes that are not UTF-8, which the document is in",

@@ -5,6 +5,7 @@
 //! printed (Node's test runner writes escape sequences of terminals as they are).
 
 mod decode;
+mod encoding;
 
 use std::io::Read;
 
