@@ -224,7 +224,8 @@ async fn the_promoter_promotes_and_revokes_and_changes_no_artefact() {
 
 #[tokio::test]
 async fn an_approver_approves_and_does_nothing_else() {
-    check("approver", async |aws| aws.approver("bob@bank.example").await, &["read verdicts", "approve"]).await;
+    let works = ["read verdicts", "read the configuration", "approve"];
+    check("approver", async |aws| aws.approver("bob@bank.example").await, &works).await;
 }
 
 #[tokio::test]
