@@ -8,6 +8,7 @@ use std::{
 };
 
 use gatekeeper_model::ids::Sha256;
+use gatekeeper_proof::PublicKeys;
 use gatekeeper_readers::{lambda_zip, lambda_zip::Limits};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
@@ -97,19 +98,21 @@ pub fn files(exhibits: &Exhibits, evidence: &Evidence) -> Result<Files, BundleEr
     add(README, README_TEXT.into());
     add(SCRIPT, SCRIPT_TEXT.into());
     if let Some(keys) = &exhibits.keys {
-        add(GATE_KEY, keys.gate.present().to_pem().into_bytes());
-        add(PROMOTION_KEY, keys.promotion.present().to_pem().into_bytes());
-        if let Some(key) = keys.approval.as_ref().filter(|_| exhibits.counts_signatures()) {
-            add(APPROVAL_KEY, key.present().to_pem().into_bytes());
-        }
-        for (version, document) in keys.trust.iter().flat_map(|trust| &trust.documents) {
-            add(&bundle_trust::file(*version), document.clone());
-        }
+        add_keys(&mut files, keys, exhibits.counts_signatures());
     }
     files.extend(forms::files(exhibits));
     let sums = sums(&files);
     files.insert(SUMS.to_owned(), sums.into_bytes());
     Ok(files)
+}
+
+/// Adds the public keys, the approvals' where it was counted by, and every version of the trust root.
+pub(super) fn add_keys(files: &mut Files, keys: &PublicKeys, with_approval: bool) {
+    let approval = keys.approval.as_ref().filter(|_| with_approval).map(|keys| (APPROVAL_KEY, keys));
+    let named = [(GATE_KEY, &keys.gate), (PROMOTION_KEY, &keys.promotion)].into_iter().chain(approval);
+    files.extend(named.map(|(name, keys)| (name.to_owned(), keys.present().to_pem().into_bytes())));
+    let roots = keys.trust.iter().flat_map(|trust| &trust.documents);
+    files.extend(roots.map(|(version, document)| (bundle_trust::file(*version), document.clone())));
 }
 
 /// What `SHA256SUMS` says of these files, as `sha256sum` writes it.

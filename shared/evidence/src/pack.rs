@@ -14,7 +14,6 @@ use gatekeeper_model::{
     store_key::RecordKey,
     telemetry,
 };
-use gatekeeper_promotion::record::Status;
 use gatekeeper_proof::{
     Authority, PublicKeys, freshness,
     ledger::{self, Entry, Kind, StoredEntry},
@@ -30,6 +29,7 @@ use super::{
     bundle_verify::{self, MaxAge, OwnKeys, key, whole},
     exhibits::Exhibits,
     html, judge,
+    judge::brings,
     model::{Check, Holds, Part},
 };
 
@@ -188,10 +188,10 @@ pub async fn read(records: &impl ReadStore, stage: &StageName, keys: &PublicKeys
     for repo in repos.iter().filter_map(|it| it.parse::<Repo>().ok()) {
         let of_stage = Chain { stage: stage.clone(), repo: repo.clone() };
         for chain in [of_stage, Chain::of_gate(repo)] {
-            chains.chains.push(packed(records, chain, keys).await?);
+            chains.chains.push(packed(records, stage, chain, keys).await?);
         }
     }
-    chains.chains.push(packed(records, Chain::of_holds(stage), keys).await?);
+    chains.chains.push(packed(records, stage, Chain::of_holds(stage), keys).await?);
     let mut files = Files::new();
     // It is made of texts and numbers alone.
     files.insert(CHAINS.to_owned(), serde_json::to_vec(&chains).unwrap_or_default());
@@ -202,10 +202,16 @@ pub async fn read(records: &impl ReadStore, stage: &StageName, keys: &PublicKeys
     Ok(files)
 }
 
-async fn packed(records: &impl ReadStore, chain: Chain, keys: &PublicKeys) -> Result<PackedChain, StoreError> {
+async fn packed(
+    records: &impl ReadStore,
+    stage: &StageName,
+    chain: Chain,
+    keys: &PublicKeys,
+) -> Result<PackedChain, StoreError> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let is_of_stage = chain.stage == *stage;
     let freshness = RecordKey::Freshness(chain.stage.clone(), chain.repo.clone()).to_string();
-    let stated = records.get(&freshness, None, gatekeeper_proof::MAX_BYTES).await?;
+    let stated = if is_of_stage { records.get(&freshness, None, gatekeeper_proof::MAX_BYTES).await? } else { None };
     let (mut stored, head) = ledger::read_since(records, &chain, 1, keys.of(Authority::of(&chain))).await?;
     stored.sort_by_key(|it| it.sequence);
     let entries = stored.into_iter().map(|it| text(it.bytes)).collect();
@@ -214,10 +220,7 @@ async fn packed(records: &impl ReadStore, chain: Chain, keys: &PublicKeys) -> Re
 
 /// What a chain tells that the stage ran in the period: the promotions, since when and until when.
 fn ran(entries: &[StoredEntry], period: &Period) -> Vec<(PromotionId, CommitSha, Timestamp, Option<Timestamp>)> {
-    let brought = entries.iter().filter_map(|it| it.entry.as_ref()).filter(|entry| {
-        matches!(entry.event.kind, Kind::Promotion | Kind::Rollback)
-            && entry.event.outcome == Status::Succeeded.as_str()
-    });
+    let brought = entries.iter().filter_map(|it| it.entry.as_ref()).filter(|entry| brings(entry));
     let brought: Vec<_> = brought
         .filter_map(|it| Some((it.event.promotion_id.clone()?, it.event.commit_sha.clone()?, it.recorded_at)))
         .collect();
@@ -261,14 +264,7 @@ pub fn complete(
     keys: &PublicKeys,
     now: Timestamp,
 ) -> Result<(Files, Report), bundle::BundleError> {
-    files.insert(GATE_KEY.to_owned(), keys.gate.present().to_pem().into_bytes());
-    files.insert(PROMOTION_KEY.to_owned(), keys.promotion.present().to_pem().into_bytes());
-    if let Some(key) = &keys.approval {
-        files.insert(APPROVAL_KEY.to_owned(), key.present().to_pem().into_bytes());
-    }
-    for (version, document) in keys.trust.iter().flat_map(|trust| &trust.documents) {
-        files.insert(bundle_trust::file(*version), document.clone());
-    }
+    bundle::add_keys(&mut files, keys, true);
     files.insert(README.to_owned(), README_TEXT.into());
     let report = derived(&files, period, Some(keys), now);
     files.insert(REPORT.to_owned(), serde_json::to_vec_pretty(&report)?);

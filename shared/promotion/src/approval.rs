@@ -208,18 +208,8 @@ impl WithdrawRequest {
     /// What a proof of who asks is bound to.
     #[must_use]
     pub fn bound(&self) -> BoundRequest<'_> {
-        BoundRequest {
-            action: Self::ACTION,
-            repo: &self.repo,
-            commit_sha: Some(&self.commit_sha),
-            stage: &self.stage,
-            manifest_version_id: None,
-            reason: self.reason.trim(),
-            switches: Vec::new(),
-            accept_replacement: Vec::new(),
-            plan_sha256: None,
-            id: None,
-        }
+        let asked = brake::bound(Self::ACTION, &self.repo, &self.stage, &self.reason, None);
+        BoundRequest { commit_sha: Some(&self.commit_sha), ..asked }
     }
 }
 

@@ -210,7 +210,7 @@ pub(crate) fn proof(fields: &mut Fields<'_>) -> Option<IdentityProof> {
     proof.flatten()
 }
 
-fn bound<'a>(
+pub(crate) fn bound<'a>(
     action: &'static str,
     repo: &'a Repo,
     stage: &'a StageName,

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::{
     approval::NotProved,
-    brake::{SignedWord, Word, proof},
+    brake::{SignedWord, Word, bound, proof},
     fields::Fields,
     identities::{Identities, Placed},
 };
@@ -140,18 +140,8 @@ impl WaiveRequest {
     /// What a proof of who asks is bound to; `terms` are [`WaiveRequest::terms`].
     #[must_use]
     pub fn bound<'a>(&'a self, terms: &'a str) -> BoundRequest<'a> {
-        BoundRequest {
-            action: Self::ACTION,
-            repo: &self.repo,
-            commit_sha: self.commit_sha.as_ref(),
-            stage: &self.stage,
-            manifest_version_id: None,
-            reason: self.reason.trim(),
-            switches: Vec::new(),
-            accept_replacement: Vec::new(),
-            plan_sha256: None,
-            id: Some(terms),
-        }
+        let asked = bound(Self::ACTION, &self.repo, &self.stage, &self.reason, Some(terms));
+        BoundRequest { commit_sha: self.commit_sha.as_ref(), ..asked }
     }
 }
 

@@ -107,7 +107,7 @@ fn words(entry: &Entry) -> String {
 }
 
 /// Whether an entry is of a promotion that changed what the stage runs.
-fn brings(entry: &Entry) -> bool {
+pub(crate) fn brings(entry: &Entry) -> bool {
     matches!(entry.event.kind, Kind::Promotion | Kind::Rollback) && entry.event.outcome == Status::Succeeded.as_str()
 }
 

@@ -22,6 +22,7 @@ use gatekeeper_model::{
 };
 use gatekeeper_promotion::{history::StageState, record::PromotionRecord};
 use gatekeeper_proof::{Envelope, Statement};
+pub(super) use ledger::brings;
 use named::Names;
 pub(super) use promotion::word;
 
