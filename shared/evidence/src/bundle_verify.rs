@@ -62,18 +62,7 @@ pub fn verify_against(
     let observed: Observed =
         serde_json::from_slice(observed).map_err(|error| InvalidBundle(format!("`{OBSERVED}`: {error}")))?;
     let mut checks = vec![whole(files), known(files, &observed)];
-    let gate = key(files, GATE_KEY, own.gate.as_ref(), &mut checks);
-    let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), &mut checks);
-    // Where no approval was counted by its signature it is not there; where one was, it is missed.
-    let approval = if files.contains_key(APPROVAL_KEY) {
-        key(files, APPROVAL_KEY, own.approval.as_ref(), &mut checks)
-    } else {
-        own.approval.clone()
-    };
-    let keys = match bundle_trust::keys(files, own.root.as_deref(), &mut checks) {
-        None => gate.zip(promotion).map(|(gate, promotion)| PublicKeys::fixed(gate, promotion, approval)),
-        Some(named) => named.ok(),
-    };
+    let keys = keys(files, own, &mut checks);
 
     // A file that was not read for the evidence is none of its documents: `known` tells of it.
     let documents = files.iter().filter(|(name, _)| paper::is_document(name)).filter_map(|(name, bytes)| {
@@ -176,8 +165,24 @@ fn known(files: &Files, observed: &Observed) -> Check {
     )
 }
 
+/// The keys that count: those of the bundle, as they are or as its trust root names them, held against one's own.
+pub(super) fn keys(files: &Files, own: &OwnKeys, checks: &mut Vec<Check>) -> Option<PublicKeys> {
+    let gate = key(files, GATE_KEY, own.gate.as_ref(), checks);
+    let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), checks);
+    // Where no approval was counted by its signature it is not there; where one was, it is missed.
+    let approval = if files.contains_key(APPROVAL_KEY) {
+        key(files, APPROVAL_KEY, own.approval.as_ref(), checks)
+    } else {
+        own.approval.clone()
+    };
+    match bundle_trust::keys(files, own.root.as_deref(), checks) {
+        None => gate.zip(promotion).map(|(gate, promotion)| PublicKeys::fixed(gate, promotion, approval)),
+        Some(named) => named.ok(),
+    }
+}
+
 /// A key of the bundle, or the one that who verifies brought: then the two must be one.
-pub(super) fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Check>) -> Option<PublicKey> {
+fn key(files: &Files, name: &str, own: Option<&PublicKey>, checks: &mut Vec<Check>) -> Option<PublicKey> {
     let bundled = files.get(name).and_then(|bytes| {
         let text = std::str::from_utf8(bytes).ok()?;
         PublicKey::from_pem(text).ok().filter(|key| key.to_pem() == text)

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     bundle::{self, APPROVAL_KEY, Files, GATE_KEY, InvalidBundle, PROMOTION_KEY, SUMS},
     bundle_trust,
-    bundle_verify::{self, MaxAge, OwnKeys, key, whole},
+    bundle_verify::{self, MaxAge, OwnKeys, whole},
     exhibits::Exhibits,
     html, judge,
     judge::brings,
@@ -177,6 +177,18 @@ impl PackedChain {
     }
 }
 
+/// A chain of a pack whose entries were read.
+struct ReadChain<'a> {
+    packed: &'a PackedChain,
+    stored: Vec<StoredEntry>,
+}
+
+impl ReadChain<'_> {
+    fn is_of(&self, stage: &StageName) -> bool {
+        self.packed.chain.stage == *stage
+    }
+}
+
 /// Reads what a pack on a stage rests on, beside the bundles: every chain of the stage, the gate's own of the same repositories,
 /// what holds the stage, and what was stated of them.
 ///
@@ -295,14 +307,7 @@ pub fn verify(files: &Files, own: &OwnKeys, max_age: Option<MaxAge>) -> Result<R
     let told: Report = serde_json::from_slice(bytes).map_err(|error| InvalidBundle(format!("`{REPORT}`: {error}")))?;
     chains(files)?;
     let mut checks = vec![whole(files)];
-    let gate = key(files, GATE_KEY, own.gate.as_ref(), &mut checks);
-    let promotion = key(files, PROMOTION_KEY, own.promotion.as_ref(), &mut checks);
-    let approval =
-        files.contains_key(APPROVAL_KEY).then(|| key(files, APPROVAL_KEY, own.approval.as_ref(), &mut checks));
-    let keys = match bundle_trust::keys(files, own.root.as_deref(), &mut checks) {
-        None => gate.zip(promotion).map(|(gate, promotion)| PublicKeys::fixed(gate, promotion, approval.flatten())),
-        Some(named) => named.ok(),
-    };
+    let keys = bundle_verify::keys(files, own, &mut checks);
     let mut report = derived(files, &told.period, keys.as_ref(), told.taken_at);
     let name = "the report and its page are what follows from the ledgers and the evidence in the pack";
     if told.gatekeeper == report.gatekeeper {
@@ -350,16 +355,18 @@ fn check(part: Part, name: String, holds: Holds, detail: impl Into<String>) -> C
 fn derived(files: &Files, period: &Period, keys: Option<&PublicKeys>, taken_at: Timestamp) -> Report {
     let mut checks = Vec::new();
     let chains = chains(files).unwrap_or_default();
-    let mut by_repo = BTreeMap::<&Repo, Vec<&PackedChain>>::new();
+    let chains: Vec<_> = chains.chains.iter().map(|packed| ReadChain { packed, stored: packed.stored() }).collect();
+    let mut by_repo = BTreeMap::<&Repo, Vec<&ReadChain<'_>>>::new();
     let mut seen = BTreeSet::new();
-    for chain in &chains.chains {
-        checks.push(proved(chain, keys));
-        if !seen.insert(chain.chain.to_string()) {
-            let name = format!("the ledger `{}` is in the pack once", chain.chain);
+    for read in &chains {
+        let chain = &read.packed.chain;
+        checks.push(proved(read, keys));
+        if !seen.insert(chain.to_string()) {
+            let name = format!("the ledger `{chain}` is in the pack once");
             checks.push(check(Part::Ledger, name, Holds::Fails, "it is there twice"));
         }
-        if chain.chain.stage == period.stage || chain.chain.is_of_gate() {
-            by_repo.entry(&chain.chain.repo).or_default().push(chain);
+        if read.is_of(&period.stage) || chain.is_of_gate() {
+            by_repo.entry(&chain.repo).or_default().push(read);
         }
     }
     checks.push(repositories_are_whole(files, period, keys, &by_repo));
@@ -369,9 +376,9 @@ fn derived(files: &Files, period: &Period, keys: Option<&PublicKeys>, taken_at: 
             .into();
     let mut repositories = Vec::new();
     for (repo, chains) in &by_repo {
-        let of_stage = chains.iter().find(|it| it.chain.stage == period.stage);
-        checks.extend(of_stage.map(|chain| is_newest(chain, chains, period, keys)));
-        let ran = of_stage.map(|chain| ran(&chain.stored(), period)).unwrap_or_default();
+        let of_stage = chains.iter().find(|it| it.is_of(&period.stage));
+        checks.extend(of_stage.map(|chain| is_newest(chain.packed, chains, period, keys)));
+        let ran = of_stage.map(|chain| ran(&chain.stored, period)).unwrap_or_default();
         let ran = ran.into_iter().map(|(promotion_id, commit_sha, since, until)| {
             let file = evidence_file(repo, &promotion_id);
             let (verdict, answer) = judged(files, &file, (repo, &promotion_id, &commit_sha), period);
@@ -400,14 +407,14 @@ fn derived(files: &Files, period: &Period, keys: Option<&PublicKeys>, taken_at: 
     })
 }
 
-fn proved(packed: &PackedChain, keys: Option<&PublicKeys>) -> Check {
+fn proved(ReadChain { packed, stored }: &ReadChain<'_>, keys: Option<&PublicKeys>) -> Check {
     let chain = &packed.chain;
     let name = format!("the ledger `{chain}` is unbroken from its first entry to its signed head");
     let Some(keys) = keys else {
         return check(Part::Ledger, name, Holds::Fails, "there are no keys to verify it with");
     };
-    let (stored, head) = (packed.stored(), packed.head.as_deref().map(str::as_bytes));
-    let proof = ledger::prove_whole(chain, stored, head, None, keys.of(Authority::of(chain)));
+    let head = packed.head.as_deref().map(str::as_bytes);
+    let proof = ledger::prove_whole(chain, stored.clone(), head, None, keys.of(Authority::of(chain)));
     match proof.broken {
         Some(broken) => check(Part::Ledger, name, Holds::Fails, format!("entry {}: {}", broken.sequence, broken.what)),
         None => check(Part::Ledger, name, Holds::Holds, format!("{} entries", packed.entries.len())),
@@ -419,7 +426,7 @@ fn repositories_are_whole(
     files: &Files,
     period: &Period,
     keys: Option<&PublicKeys>,
-    there: &BTreeMap<&Repo, Vec<&PackedChain>>,
+    there: &BTreeMap<&Repo, Vec<&ReadChain<'_>>>,
 ) -> Check {
     let name = "no repository of the stage is left out".to_owned();
     let at = |holds, detail: String| check(Part::Ledger, name.clone(), holds, detail);
@@ -433,8 +440,9 @@ fn repositories_are_whole(
         Ok(stated) => stated,
         Err(error) => return at(Holds::Fails, format!("`{REPOSITORIES}`: {error}")),
     };
-    let missing: Vec<_> =
-        stated.repositories.iter().filter(|repo| !there.contains_key(repo)).map(Repo::as_str).collect();
+    // The gate's own chain of a repository says nothing of what the stage has of it.
+    let is_there = |repo: &Repo| there.get(repo).is_some_and(|chains| chains.iter().any(|it| it.is_of(&period.stage)));
+    let missing: Vec<_> = stated.repositories.iter().filter(|repo| !is_there(repo)).map(Repo::as_str).collect();
     if !missing.is_empty() {
         return at(Holds::Fails, format!("the stage had {} at {:.0}", missing.join(", "), stated.stated_at));
     }
@@ -447,7 +455,7 @@ fn repositories_are_whole(
 }
 
 /// No end of a chain was left out: it has the entry that was stated to be its newest.
-fn is_newest(packed: &PackedChain, of_repo: &[&PackedChain], period: &Period, keys: Option<&PublicKeys>) -> Check {
+fn is_newest(packed: &PackedChain, of_repo: &[&ReadChain<'_>], period: &Period, keys: Option<&PublicKeys>) -> Check {
     let chain = &packed.chain;
     let name = format!(
         "the ledgers of `{}` end with the entries that were stated to be their newest, or go on from them",
@@ -462,7 +470,7 @@ fn is_newest(packed: &PackedChain, of_repo: &[&PackedChain], period: &Period, ke
         Err(error) => return at(Holds::Fails, error.to_string()),
     };
     for (of, newest) in freshness::chains(chain).iter().zip(&stated.newest) {
-        let entries = of_repo.iter().find(|it| it.chain == *of).map(|it| it.stored()).unwrap_or_default();
+        let entries = of_repo.iter().find(|it| it.packed.chain == *of).map(|it| &*it.stored).unwrap_or_default();
         let found = entries.iter().find(|it| newest.as_ref().is_some_and(|newest| newest.sequence == it.sequence));
         let ends_at = entries.last().map_or(0, |it| it.sequence);
         if let Some(what) = stated.contradicts(newest.as_ref(), found.map(|it| it.sha256), ends_at) {
@@ -508,8 +516,7 @@ fn judged(
 }
 
 /// What a chain tells of the period.
-fn events(packed: &PackedChain, period: &Period) -> Vec<Event> {
-    let stored = packed.stored();
+fn events(ReadChain { packed, stored }: &ReadChain<'_>, period: &Period) -> Vec<Event> {
     let in_it = stored.iter().filter_map(|it| Some((it, it.entry.as_ref()?)));
     let in_it = in_it.filter(|(_, entry)| entry.recorded_at >= period.from && entry.recorded_at < period.to);
     in_it.map(|(stored, entry)| event(&packed.chain, stored, entry)).collect()
