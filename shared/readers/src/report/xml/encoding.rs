@@ -69,14 +69,15 @@ impl Decoder {
     /// Adds the text of a piece; with the last one nothing may be left over. What was decoded before bytes that are none of the
     /// encoding is added too.
     pub(super) fn decode(&mut self, piece: &[u8], is_last: bool, text: &mut String) -> Result<(), Malformed> {
-        let whole = [std::mem::take(&mut self.rest).as_slice(), piece].concat();
+        let joined = if self.rest.is_empty() { Vec::new() } else { [self.rest.as_slice(), piece].concat() };
+        let whole = if self.rest.is_empty() { piece } else { &joined };
         let begins_at = text.len();
         let (rest, decoded) = match self.encoding {
-            Encoding::Utf8 => utf_8(&whole, text),
-            Encoding::Utf16Le => utf_16(&whole, u16::from_le_bytes, text),
-            Encoding::Utf16Be => utf_16(&whole, u16::from_be_bytes, text),
-            Encoding::Western => narrow(&whole, western, text),
-            Encoding::Latin9 => narrow(&whole, latin_9, text),
+            Encoding::Utf8 => utf_8(whole, text),
+            Encoding::Utf16Le => utf_16(whole, u16::from_le_bytes, text),
+            Encoding::Utf16Be => utf_16(whole, u16::from_be_bytes, text),
+            Encoding::Western => narrow(whole, western, text),
+            Encoding::Latin9 => narrow(whole, latin_9, text),
         };
         if !self.has_begun && text.len() > begins_at {
             self.has_begun = true;
