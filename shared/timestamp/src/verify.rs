@@ -6,7 +6,7 @@ use cms::{
 };
 use der::{
     Encode as _,
-    asn1::{ObjectIdentifier, OctetStringRef},
+    asn1::{Any, ObjectIdentifier, OctetStringRef},
 };
 use gatekeeper_model::ids::Sha256;
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use x509_cert::{
     Certificate,
     ext::pkix::{ExtendedKeyUsage, SubjectKeyIdentifier},
+    spki::AlgorithmIdentifierOwned,
 };
 
 use super::{Invalid, SHA256, TST_INFO, info, signed_data};
@@ -23,6 +24,7 @@ use super::{Invalid, SHA256, TST_INFO, info, signed_data};
 const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
 const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
+const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
@@ -74,6 +76,12 @@ impl Roots {
         let [signer] = signed.signer_infos.0.as_slice() else {
             return Err(untrusted("it has more or fewer signers than one"));
         };
+        // The list is not signed; RFC 5652, 5.1 lets a verifier refuse a digest that is missing in it, as openssl does.
+        let listed = signed.digest_algorithms.iter().any(|it| it.oid == signer.digest_alg.oid);
+        let mut algorithms = signed.digest_algorithms.iter().chain([&signer.digest_alg, &signer.signature_algorithm]);
+        if !listed || !algorithms.all(has_no_parameters) {
+            return Err(untrusted("the algorithms that it names are not those of its signature"));
+        }
         let attributes = signer.signed_attrs.as_ref().ok_or_else(|| untrusted("its signer signed no attributes"))?;
         tells_of(attributes, signer, &content)?;
 
@@ -129,6 +137,11 @@ fn tells_of(attributes: &SignedAttributes, signer: &SignerInfo, content: &[u8]) 
         return Err(Invalid::Untrusted("what its signer signed is not what it tells".to_owned()));
     }
     Ok(())
+}
+
+/// Digests and signatures have none, or NULL in their place (RFC 5754, 2 and 3); only RSASSA-PSS has.
+fn has_no_parameters(algorithm: &AlgorithmIdentifierOwned) -> bool {
+    algorithm.oid == RSASSA_PSS || algorithm.parameters.as_ref().is_none_or(Any::is_null)
 }
 
 fn certificates(signed: &SignedData) -> Vec<&Certificate> {
